@@ -1,0 +1,50 @@
+"""The command `tachograph`: one module per subcommand, imported only when it is used."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
+
+from tachograph.errors import TachographError
+from tachograph.version import __version__
+
+COMMANDS: Final[dict[str, str]] = {
+    # name: one line of help; the module is tachograph.cli.<name with _ for ->
+}
+"""Every subcommand. Its module has `add_arguments(parser)` and `run(args) -> int`."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code (2 for a user's mistake, 130 for Ctrl-C)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(
+        prog="tachograph", description="Production monitoring for LLM and MCP applications."
+    )
+    parser.add_argument("--version", action="version", version=f"tachograph {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    chosen = next((argument for argument in arguments if not argument.startswith("-")), None)
+    runs = {}
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary)
+        if name == chosen:
+            module = import_module(f"tachograph.cli.{name.replace('-', '_')}")
+            module.add_arguments(command)
+            runs[name] = module.run
+    parsed = parser.parse_args(arguments)
+    if parsed.command is None:
+        parser.print_help()
+        return 0
+    try:
+        code: int = runs[parsed.command](parsed)
+    except TachographError as error:
+        print(f"tachograph {parsed.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 141
+    return code

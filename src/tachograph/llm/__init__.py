@@ -1,0 +1,1 @@
+"""The LLM side: providers, factory, retries, errors, pricing, and their metrics."""

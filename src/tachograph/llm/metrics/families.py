@@ -1,0 +1,159 @@
+"""The metric families of the LLM side. CONTRACT.md 1.1 fixes those marked `fixed`; the rest is ours, declared here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tachograph.records.outcomes import ERROR_TYPES, OUTCOMES
+from tachograph.records.usage import DETAILS
+from tachograph.signals.family import Family
+
+_REQUEST_BUCKETS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0)
+_WHO: Final = ("provider", "model")
+
+REQUEST_SECONDS: Final = Family(
+    "llm_provider_request_seconds",
+    "histogram",
+    ("provider", "model", "outcome"),
+    "Duration of one request (attempt) on the wire to an LLM provider, streams until their end.",
+    "seconds",
+    buckets=_REQUEST_BUCKETS,
+    values={"outcome": OUTCOMES},
+    bounded=_WHO,
+    fixed=True,
+)
+TOKENS: Final = Family(
+    "llm_provider_tokens_total",
+    "counter",
+    ("provider", "model", "type"),
+    "Tokens used by calls; prompt includes cached tokens, completion includes reasoning tokens.",
+    "tokens",
+    values={"type": ("prompt", "completion")},
+    bounded=_WHO,
+    fixed=True,
+)
+COST_USD: Final = Family(
+    "llm_provider_cost_usd_total",
+    "counter",
+    _WHO,
+    "Estimated cost of calls in US dollars; unpriced calls add nothing here and are counted apart.",
+    "usd",
+    bounded=_WHO,
+    fixed=True,
+)
+ERRORS: Final = Family(
+    "llm_provider_errors_total",
+    "counter",
+    ("provider", "model", "error_type"),
+    "Requests (attempts) that failed, by category.",
+    values={"error_type": ERROR_TYPES},
+    bounded=_WHO,
+    fixed=True,
+)
+RATE_LIMIT_DELAYS: Final = Family(
+    "llm_provider_rate_limit_delays_seconds",
+    "histogram",
+    ("provider",),
+    "Time slept because of a rate limit, one observation per wait, whoever slept.",
+    "seconds",
+    buckets=(0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0),
+    bounded=("provider",),
+    fixed=True,
+)
+CALL_SECONDS: Final = Family(
+    "llm_call_seconds",
+    "histogram",
+    ("provider", "model", "outcome"),
+    "Duration of one call as the application asked for it, retries and waits included.",
+    "seconds",
+    buckets=_REQUEST_BUCKETS,
+    values={"outcome": OUTCOMES},
+    bounded=_WHO,
+)
+FIRST_TOKEN_SECONDS: Final = Family(
+    "llm_call_time_to_first_token_seconds",
+    "histogram",
+    _WHO,
+    "Time from asking to the first content of a streamed answer: text, reasoning or a tool call.",
+    "seconds",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0),
+    bounded=_WHO,
+)
+TOKEN_DETAILS: Final = Family(
+    "llm_provider_token_details_total",
+    "counter",
+    ("provider", "model", "detail"),
+    "Parts of the tokens in llm_provider_tokens_total; never to be added to them.",
+    "tokens",
+    values={"detail": DETAILS},
+    bounded=_WHO,
+)
+UNPRICED_CALLS: Final = Family(
+    "llm_calls_unpriced_total",
+    "counter",
+    _WHO,
+    "Calls that used tokens of a model without a known price.",
+    bounded=_WHO,
+)
+USAGE_MISSING: Final = Family(
+    "llm_calls_usage_missing_total",
+    "counter",
+    _WHO,
+    "Calls that succeeded or were closed early without any usage reported.",
+    bounded=_WHO,
+)
+RATE_LIMIT_LIMIT: Final = Family(
+    "llm_provider_rate_limit_limit",
+    "gauge",
+    ("provider", "model", "kind"),
+    "The provider's rate limit as its last answer stated it.",
+    values={"kind": ("requests", "tokens", "input_tokens", "output_tokens")},
+    bounded=_WHO,
+    gauge_merge="max",
+)
+RATE_LIMIT_REMAINING: Final = Family(
+    "llm_provider_rate_limit_remaining",
+    "gauge",
+    ("provider", "model", "kind"),
+    "What is left of the provider's rate limit as its last answer stated it.",
+    values={"kind": ("requests", "tokens", "input_tokens", "output_tokens")},
+    bounded=_WHO,
+    gauge_merge="min",
+)
+RATE_LIMIT_RESET: Final = Family(
+    "llm_provider_rate_limit_reset_seconds",
+    "gauge",
+    ("provider", "model", "kind"),
+    "Seconds until the provider's rate limit is whole again.",
+    "seconds",
+    values={"kind": ("requests", "tokens", "input_tokens", "output_tokens")},
+    bounded=_WHO,
+    gauge_merge="max",
+)
+RATE_LIMIT_EXHAUSTION: Final = Family(
+    "llm_provider_rate_limit_exhaustion_seconds",
+    "gauge",
+    ("provider", "model", "kind"),
+    "Forecast: seconds until the limit is met at the present rate; +Inf when it will not be.",
+    "seconds",
+    values={"kind": ("requests", "tokens", "input_tokens", "output_tokens")},
+    bounded=_WHO,
+    gauge_merge="min",
+)
+
+FAMILIES: Final = (
+    REQUEST_SECONDS,
+    TOKENS,
+    COST_USD,
+    ERRORS,
+    RATE_LIMIT_DELAYS,
+    CALL_SECONDS,
+    FIRST_TOKEN_SECONDS,
+    TOKEN_DETAILS,
+    UNPRICED_CALLS,
+    USAGE_MISSING,
+    RATE_LIMIT_LIMIT,
+    RATE_LIMIT_REMAINING,
+    RATE_LIMIT_RESET,
+    RATE_LIMIT_EXHAUSTION,
+)

@@ -1,0 +1,1 @@
+"""The MCP side: client, registry, tool factory, executor, errors, and their metrics."""

@@ -1,0 +1,1 @@
+"""The metrics of the MCP side: which families there are, and what a finished tool call adds to them."""

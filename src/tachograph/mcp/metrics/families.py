@@ -1,0 +1,98 @@
+"""The metric families of the MCP side. CONTRACT.md 1.1 fixes those marked `fixed`; the rest is ours, declared here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tachograph.records.outcomes import ERROR_KINDS, TOOL_OUTCOMES
+from tachograph.signals.family import Family
+
+_EXECUTE_BUCKETS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_WHICH: Final = ("server_id", "tool_name")
+
+EXECUTE_SECONDS: Final = Family(
+    "mcp_tool_execute_seconds",
+    "histogram",
+    ("server_id", "tool_name", "outcome"),
+    "Duration of one MCP tool execution as its caller saw it.",
+    "seconds",
+    buckets=_EXECUTE_BUCKETS,
+    values={"outcome": TOOL_OUTCOMES},
+    bounded=_WHICH,
+    fixed=True,
+)
+ERRORS: Final = Family(
+    "mcp_tool_errors_total",
+    "counter",
+    ("server_id", "tool_name", "error_kind"),
+    "MCP tool executions that failed, isError results included.",
+    values={"error_kind": ERROR_KINDS},
+    bounded=_WHICH,
+    fixed=True,
+)
+CONNECTIONS_ACTIVE: Final = Family(
+    "mcp_server_connections_active",
+    "gauge",
+    ("server_id",),
+    "Connections to an MCP server that are open now.",
+    bounded=("server_id",),
+    fixed=True,
+)
+REGISTRY_LOOKUP_SECONDS: Final = Family(
+    "mcp_tool_registry_lookup_seconds",
+    "histogram",
+    ("outcome",),
+    "Duration of one tool registry lookup: hit from the index, miss with a load from the server.",
+    "seconds",
+    buckets=(0.00001, 0.0001, 0.001, 0.01, 0.1),
+    values={"outcome": ("hit", "miss")},
+    zero={"outcome": ("hit", "miss")},
+    fixed=True,
+)
+CONNECTIONS: Final = Family(
+    "mcp_server_connections_total",
+    "counter",
+    ("server_id", "outcome"),
+    "Attempts to connect to an MCP server, by how they ended.",
+    values={"outcome": ("success", "error", "timeout")},
+    bounded=("server_id",),
+)
+OPERATION_SECONDS: Final = Family(
+    "mcp_client_operation_seconds",
+    "histogram",
+    ("server_id", "method", "outcome"),
+    "Duration of one MCP client request other than a tool execution (tools/list, resources/read, ...).",
+    "seconds",
+    buckets=_EXECUTE_BUCKETS,
+    values={"outcome": TOOL_OUTCOMES},
+    bounded=("server_id", "method"),
+)
+SERVER_EXECUTE_SECONDS: Final = Family(
+    "mcp_server_tool_execute_seconds",
+    "histogram",
+    ("server_id", "tool_name", "outcome"),
+    "Duration of one tool execution as seen from inside the MCP server.",
+    "seconds",
+    buckets=_EXECUTE_BUCKETS,
+    values={"outcome": TOOL_OUTCOMES},
+    bounded=_WHICH,
+)
+SERVER_ERRORS: Final = Family(
+    "mcp_server_tool_errors_total",
+    "counter",
+    ("server_id", "tool_name", "error_kind"),
+    "Tool executions that failed, as seen from inside the MCP server.",
+    values={"error_kind": ERROR_KINDS},
+    bounded=_WHICH,
+)
+
+FAMILIES: Final = (
+    EXECUTE_SECONDS,
+    ERRORS,
+    CONNECTIONS_ACTIVE,
+    REGISTRY_LOOKUP_SECONDS,
+    CONNECTIONS,
+    OPERATION_SECONDS,
+    SERVER_EXECUTE_SECONDS,
+    SERVER_ERRORS,
+)

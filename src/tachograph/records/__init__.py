@@ -1,0 +1,46 @@
+"""Records: what happened, as data, without any input or output. Everybody knows records; records know nobody."""
+
+from tachograph.records.context import CURRENT_CALL, ENGINE_CALL, LABELS, labels
+from tachograph.records.cost import NANO_PER_USD, UNPRICED, Cost
+from tachograph.records.ids import new_id
+from tachograph.records.llm_call import Attempt, LLMCall
+from tachograph.records.outcomes import (
+    ERROR_KINDS,
+    ERROR_TYPES,
+    OUTCOMES,
+    TOOL_OUTCOMES,
+    CostQuality,
+    ErrorKind,
+    ErrorType,
+    Outcome,
+    ToolOutcome,
+    outcome_of,
+)
+from tachograph.records.tool_call import ToolCall
+from tachograph.records.usage import DETAILS, Usage
+
+__all__ = [
+    "CURRENT_CALL",
+    "DETAILS",
+    "ENGINE_CALL",
+    "ERROR_KINDS",
+    "ERROR_TYPES",
+    "LABELS",
+    "NANO_PER_USD",
+    "OUTCOMES",
+    "TOOL_OUTCOMES",
+    "UNPRICED",
+    "Attempt",
+    "Cost",
+    "CostQuality",
+    "ErrorKind",
+    "ErrorType",
+    "LLMCall",
+    "Outcome",
+    "ToolCall",
+    "ToolOutcome",
+    "Usage",
+    "labels",
+    "new_id",
+    "outcome_of",
+]

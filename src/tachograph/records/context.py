@@ -1,0 +1,40 @@
+"""What the code around a call has said: the user's labels, and which call is under way here.
+
+ContextVars follow tasks; `copy_context` carries them into threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tachograph.records.llm_call import LLMCall
+
+LABELS: ContextVar[Mapping[str, str] | None] = ContextVar("tachograph_labels", default=None)
+"""The user's labels for calls made here; never mutated, replaced by `labels()`."""
+
+CURRENT_CALL: ContextVar[LLMCall | None] = ContextVar("tachograph_call", default=None)
+"""The call whose requests are being sent here: set only around a client library's own call.
+
+Hooks at the HTTP layer report attempts to it.
+"""
+
+ENGINE_CALL: ContextVar[LLMCall | None] = ContextVar("tachograph_engine_call", default=None)
+"""Set by our engine around its use of an SDK, so that a watched SDK adds to this call and opens no second one."""
+
+
+@contextmanager
+def labels(**values: str) -> Iterator[None]:
+    """Label every call made inside: `with labels(team="search", feature="summary"): ...`.
+
+    Inner labels add to outer ones and win over them. They go to the ledger and to spans, and to metrics only for the
+    keys that the setting `metrics.labels` names.
+    """
+    token = LABELS.set({**(LABELS.get() or {}), **{key: str(value) for key, value in values.items()}})
+    try:
+        yield
+    finally:
+        LABELS.reset(token)

@@ -1,0 +1,287 @@
+"""One LLM call as the application asked for it, and its attempts on the wire.
+
+A call is begun once, gathers attempts, and is finished exactly once: on return, on an exception, on the last chunk,
+on an early close, on cancellation, or when it is collected unfinished. Finishing hands it to its recorder.
+
+Durations come from the monotonic clock (`*_ns` from `time.perf_counter_ns`), stamps are UTC (`started_unix_ns`).
+"""
+
+from __future__ import annotations
+
+from time import perf_counter_ns, time_ns
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tachograph.records.ids import new_id
+from tachograph.records.outcomes import ErrorType, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tachograph.records.cost import Cost
+    from tachograph.records.usage import Usage
+
+
+class LLMCallSink(Protocol):
+    """Where a finished call goes."""
+
+    def finish_llm_call(self, call: LLMCall) -> None:
+        """Take the call; it changes no more."""
+
+
+class Attempt:
+    """One request on the wire: from its sending until its answer is read, or its stream has ended.
+
+    Attributes:
+        number: 1 for the first.
+        started_ns, ended_ns: Monotonic nanoseconds; `ended_ns` is 0 while it runs.
+        status: HTTP status, or None when no answer came.
+        outcome, error_type: How it ended.
+        retry_after_seconds: What the server asked to wait, if it did.
+        waited_ns: Time slept after this attempt, before the next one (or before giving up), measured.
+        waited_before_ns: Time slept before this attempt in our own client-side limiter, measured.
+        request_id: The vendor's id of the request.
+    """
+
+    __slots__ = (
+        "ended_ns",
+        "error_type",
+        "number",
+        "outcome",
+        "request_id",
+        "retry_after_seconds",
+        "started_ns",
+        "status",
+        "waited_before_ns",
+        "waited_ns",
+    )
+
+    def __init__(self, number: int, started_ns: int) -> None:
+        self.number = number
+        self.started_ns = started_ns
+        self.ended_ns = 0
+        self.status: int | None = None
+        self.outcome: Outcome | None = None
+        self.error_type: ErrorType | None = None
+        self.retry_after_seconds: float | None = None
+        self.waited_ns = 0
+        self.waited_before_ns = 0
+        self.request_id: str | None = None
+
+    def end(
+        self,
+        outcome: Outcome,
+        error_type: ErrorType | None = None,
+        *,
+        status: int | None = None,
+        ended_ns: int = 0,
+    ) -> None:
+        """End the attempt now, or at `ended_ns`. Ending again changes nothing."""
+        if self.ended_ns:
+            return
+        self.ended_ns = ended_ns or perf_counter_ns()
+        self.outcome = outcome
+        self.error_type = error_type
+        if status is not None:
+            self.status = status
+
+    @property
+    def duration_seconds(self) -> float:
+        """Seconds from sending to the end; 0.0 while it runs."""
+        return (self.ended_ns - self.started_ns) / 1e9 if self.ended_ns else 0.0
+
+    def __repr__(self) -> str:
+        return f"Attempt({self.number}, status={self.status}, outcome={self.outcome}, error_type={self.error_type})"
+
+
+class LLMCall:
+    """One call to an LLM provider, retries and waits included.
+
+    Attributes:
+        id: 16 bytes, UUIDv7.
+        provider, model: Labels: `openai`, `anthropic`, `gemini` or the user's own; the requested model.
+        operation: OpenTelemetry's word: `chat`, `generate_content`, `embeddings`, `fetch_response`, ...
+        api: Which of the vendor's APIs: `chat_completions`, `responses`, `messages`, `generate_content`, ...
+        message_count: Number of messages sent (`prompt_length` on the span).
+        stream: Whether the answer is streamed.
+        labels: The user's own labels.
+        started_unix_ns: UTC, nanoseconds since the epoch.
+        started_ns, first_token_ns, ended_ns: Monotonic; 0 when it has not happened.
+        outcome, error_type, error: How it ended, and the exception, if there was one.
+        attempts: In order.
+        usage: Tokens, or None when none were reported.
+        cost: Set when the call is finished.
+        response_model, response_id, request_id, service_tier, finish_reason: As the vendor answered.
+        server_address, server_port: The host the requests went to.
+        request: Request settings worth a span attribute (`max_tokens`, `temperature`, ...), by OpenTelemetry name without
+            the `gen_ai.request.` prefix. Never message content.
+        content: What was said, only when the user turned recording on; else None.
+        counts_usage: False where another call already counts these tokens (a stored response read again).
+        trace_id, span_id, span: Set by the span signal when there is one (ids as integers, 0 when none).
+        parent_id: Id of the record this call was made inside (an agent run, an outer call), if known.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_open",
+        "api",
+        "attempts",
+        "content",
+        "cost",
+        "counts_usage",
+        "ended_ns",
+        "error",
+        "error_type",
+        "finish_reason",
+        "first_token_ns",
+        "id",
+        "labels",
+        "message_count",
+        "model",
+        "operation",
+        "outcome",
+        "parent_id",
+        "provider",
+        "request",
+        "request_id",
+        "response_id",
+        "response_model",
+        "server_address",
+        "server_port",
+        "service_tier",
+        "span",
+        "span_id",
+        "started_ns",
+        "started_unix_ns",
+        "stream",
+        "trace_id",
+        "usage",
+    )
+
+    def __init__(
+        self,
+        sink: LLMCallSink,
+        provider: str,
+        model: str,
+        operation: str = "chat",
+        *,
+        message_count: int = 0,
+        stream: bool = False,
+        labels: Mapping[str, str] | None = None,
+    ) -> None:
+        self._open = [sink]
+        self.id = new_id()
+        self.provider = provider
+        self.model = model
+        self.operation = operation
+        self.api = ""
+        self.message_count = message_count
+        self.stream = stream
+        self.labels = labels
+        self.attempts: list[Attempt] = []
+        self.first_token_ns = 0
+        self.ended_ns = 0
+        self.outcome: Outcome | None = None
+        self.error_type: ErrorType | None = None
+        self.error: BaseException | None = None
+        self.usage: Usage | None = None
+        self.cost: Cost | None = None
+        self.response_model: str | None = None
+        self.response_id: str | None = None
+        self.request_id: str | None = None
+        self.service_tier: str | None = None
+        self.finish_reason: str | None = None
+        self.server_address: str | None = None
+        self.server_port: int | None = None
+        self.request: dict[str, Any] | None = None
+        self.content: Any = None
+        self.counts_usage = True
+        self.trace_id = 0
+        self.span_id = 0
+        self.span: Any = None
+        self.parent_id: bytes | None = None
+        self.started_unix_ns = time_ns()
+        self.started_ns = perf_counter_ns()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the call has been finished."""
+        return not self._open
+
+    def begin_attempt(self) -> Attempt:
+        """Begin the next request on the wire.
+
+        The time since the previous attempt ended is noted on that one as its wait, unless the wait was told already.
+        """
+        now = perf_counter_ns()
+        attempts = self.attempts
+        if attempts:
+            previous = attempts[-1]
+            if not previous.ended_ns:
+                previous.end("error", "unknown", ended_ns=now)
+            if not previous.waited_ns:
+                previous.waited_ns = now - previous.ended_ns
+        attempt = Attempt(len(attempts) + 1, now)
+        attempts.append(attempt)
+        return attempt
+
+    def first_token(self) -> None:
+        """Note the first content: text, reasoning or a tool-call part. Later ones change nothing."""
+        if not self.first_token_ns:
+            self.first_token_ns = perf_counter_ns()
+
+    def finish(
+        self,
+        outcome: Outcome,
+        error_type: ErrorType | None = None,
+        *,
+        error: BaseException | None = None,
+        ended_ns: int = 0,
+    ) -> bool:
+        """Finish the call, now or at `ended_ns`, and hand it over. Only the first finish counts.
+
+        An attempt that still runs ends with the call and as the call did.
+
+        Returns:
+            Whether this was the finish that counted.
+        """
+        try:
+            sink = self._open.pop()  # one atomic step: a finaliser and a reader may race
+        except IndexError:
+            return False
+        ended = ended_ns or perf_counter_ns()
+        self.ended_ns = ended
+        self.outcome = outcome
+        self.error_type = error_type
+        self.error = error
+        if self.attempts:
+            last = self.attempts[-1]
+            if not last.ended_ns:
+                last.end(outcome, error_type, ended_ns=ended)
+            elif not last.waited_ns and outcome in ("cancelled", "timeout"):
+                last.waited_ns = max(0, ended - last.ended_ns)  # given up while waiting to try again
+        sink.finish_llm_call(self)
+        return True
+
+    @property
+    def duration_seconds(self) -> float:
+        """Seconds from the application's asking to the end."""
+        return (self.ended_ns - self.started_ns) / 1e9
+
+    @property
+    def first_token_seconds(self) -> float | None:
+        """Seconds to the first content, or None when none came."""
+        return (self.first_token_ns - self.started_ns) / 1e9 if self.first_token_ns else None
+
+    @property
+    def rate_limit_wait_seconds(self) -> float:
+        """Seconds slept because of rate limits: after 429s, and in our client-side limiter."""
+        return (
+            sum(
+                attempt.waited_before_ns + (attempt.waited_ns if attempt.outcome == "rate_limited" else 0)
+                for attempt in self.attempts
+            )
+            / 1e9
+        )
+
+    def __repr__(self) -> str:
+        return f"LLMCall({self.provider}/{self.model} {self.operation}, outcome={self.outcome})"

@@ -1,0 +1,123 @@
+"""One execution of an MCP tool."""
+
+from __future__ import annotations
+
+from time import perf_counter_ns, time_ns
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from tachograph.records.ids import new_id
+from tachograph.records.outcomes import ErrorKind, ToolOutcome
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class ToolCallSink(Protocol):
+    """Where a finished tool call goes."""
+
+    def finish_tool_call(self, call: ToolCall) -> None:
+        """Take the call; it changes no more."""
+
+
+class ToolCall:
+    """One tool execution, seen from the client (or, with `side="server"`, from inside the server).
+
+    Attributes:
+        id: 16 bytes, UUIDv7.
+        server_id, tool_name: Labels.
+        argument_count: Number of arguments (`arg_count` on the span).
+        outcome, error_kind, error: How it ended; `error` is the exception or the text of an error result.
+        started_unix_ns: UTC. started_ns, ended_ns: monotonic.
+        call_id: The model's id for this call, when a model asked for it.
+        attributes: Further facts for the span (`mcp.session.id`, `network.transport`, ...).
+        content: Arguments and result, only when the user turned recording on; else None.
+        trace_id, span_id, span: Set by the span signal.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_open",
+        "argument_count",
+        "attributes",
+        "call_id",
+        "content",
+        "ended_ns",
+        "error",
+        "error_kind",
+        "id",
+        "labels",
+        "outcome",
+        "parent_id",
+        "server_id",
+        "side",
+        "span",
+        "span_id",
+        "started_ns",
+        "started_unix_ns",
+        "tool_name",
+        "trace_id",
+    )
+
+    def __init__(
+        self,
+        sink: ToolCallSink,
+        server_id: str,
+        tool_name: str,
+        *,
+        argument_count: int = 0,
+        labels: Mapping[str, str] | None = None,
+        side: Literal["client", "server"] = "client",
+    ) -> None:
+        self._open = [sink]
+        self.id = new_id()
+        self.server_id = server_id
+        self.tool_name = tool_name
+        self.argument_count = argument_count
+        self.labels = labels
+        self.side = side
+        self.outcome: ToolOutcome | None = None
+        self.error_kind: ErrorKind | None = None
+        self.error: BaseException | str | None = None
+        self.call_id: str | None = None
+        self.attributes: dict[str, Any] | None = None
+        self.content: Any = None
+        self.trace_id = 0
+        self.span_id = 0
+        self.span: Any = None
+        self.parent_id: bytes | None = None
+        self.ended_ns = 0
+        self.started_unix_ns = time_ns()
+        self.started_ns = perf_counter_ns()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the call has been finished."""
+        return not self._open
+
+    def finish(
+        self,
+        outcome: ToolOutcome,
+        error_kind: ErrorKind | None = None,
+        *,
+        error: BaseException | str | None = None,
+        ended_ns: int = 0,
+    ) -> bool:
+        """Finish the call, now or at `ended_ns`, and hand it over. Only the first finish counts."""
+        try:
+            sink = self._open.pop()  # one atomic step
+        except IndexError:
+            return False
+        self.ended_ns = ended_ns or perf_counter_ns()
+        self.outcome = outcome
+        self.error_kind = error_kind
+        self.error = error
+        sink.finish_tool_call(self)
+        return True
+
+    @property
+    def duration_seconds(self) -> float:
+        """Seconds from the asking to the end."""
+        return (self.ended_ns - self.started_ns) / 1e9
+
+    def __repr__(self) -> str:
+        return f"ToolCall({self.server_id}/{self.tool_name}, outcome={self.outcome}, error_kind={self.error_kind})"

@@ -1,0 +1,23 @@
+"""Settings of the span signal."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class SpansSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How spans are made.
+
+    Attributes:
+        enabled: Make spans when the application has set a TracerProvider.
+        names: `contract` (llm.complete, mcp.tool.execute) or `otel` (chat gpt-5, tools/call get_time).
+        content: Record what is said in prompts, answers, tool arguments and results. Off unless asked for.
+        content_limit: Longest recorded content, in characters.
+    """
+
+    enabled: bool = True
+    names: Literal["contract", "otel"] = "contract"
+    content: bool = False
+    content_limit: int = 8192

@@ -1,0 +1,1 @@
+"""Signals: metric families and how they are kept, exposition, spans, OTLP."""

@@ -1,0 +1,46 @@
+"""Families that belong to neither side: factories and our own health."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tachograph.signals.family import Family
+
+FACTORY_CREATE_SECONDS: Final = Family(
+    "factory_create_seconds",
+    "histogram",
+    ("factory_type", "name"),
+    "Duration of creating one provider or tool; imports of client libraries are not counted.",
+    "seconds",
+    buckets=(0.00001, 0.0001, 0.001, 0.01),
+    values={"factory_type": ("provider", "tool")},
+    bounded=("name",),
+    fixed=True,
+)
+LABEL_OVERFLOW: Final = Family(
+    "tachograph_label_overflow_total",
+    "counter",
+    ("family", "label"),
+    "Samples whose label value became 'other' because the label had too many values already.",
+)
+TELEMETRY_ERRORS: Final = Family(
+    "tachograph_telemetry_errors_total",
+    "counter",
+    ("component",),
+    "Failures of our own that were logged once and dropped, so that the application's call was not touched.",
+    values={"component": ("pricing", "metrics", "spans", "ledger", "listener", "instrument", "exposition")},
+    zero={"component": ("pricing", "metrics", "spans", "ledger", "listener", "instrument", "exposition")},
+)
+BUILD_INFO: Final = Family(
+    "tachograph_build_info", "gauge", ("version",), "Always 1; carries the version.", gauge_merge="max"
+)
+PROCESS_START: Final = Family(
+    "process_start_time_seconds",
+    "gauge",
+    (),
+    "When the process started, in seconds since the epoch.",
+    "seconds",
+    gauge_merge="max",
+)
+
+FAMILIES: Final = (FACTORY_CREATE_SECONDS, LABEL_OVERFLOW, TELEMETRY_ERRORS, BUILD_INFO, PROCESS_START)

@@ -1,0 +1,41 @@
+"""A metric family as data: what /metrics promises about one name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One metric family.
+
+    Attributes:
+        name: As it stands on /metrics; counters end in `_total`, units are in the name.
+        kind: counter, gauge or histogram.
+        labels: Label names, in the order in which values are given everywhere.
+        help: One sentence.
+        unit: Base unit of the value (`seconds`, `bytes`, `usd`, `tokens`, ...), or "" when it counts things.
+        buckets: Upper bounds of a histogram, +Inf implied.
+        values: The closed set of values of a label, where it is closed.
+        bounded: Labels whose values come from outside and are bounded by a setting; past it they become `other`.
+        zero: Label sets that exist with zero from the start: a mapping of label to its values, all others left out means
+            there is nothing to know beforehand.
+        fixed: Whether the contract's part 1 fixes it.
+        gauge_merge: How worker processes' gauges add up: sum, max or min.
+    """
+
+    name: str
+    kind: Kind
+    labels: tuple[str, ...]
+    help: str
+    unit: str = ""
+    buckets: tuple[float, ...] = ()
+    values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    bounded: tuple[str, ...] = ()
+    zero: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    fixed: bool = False
+    gauge_merge: Literal["sum", "max", "min"] = "sum"

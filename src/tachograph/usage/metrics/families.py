@@ -1,0 +1,110 @@
+"""The metric families of the usage ledger. CONTRACT.md 1.1 fixes those marked `fixed`; the rest is ours."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tachograph.signals.family import Family
+
+PERSIST_SECONDS: Final = Family(
+    "llm_usage_persist_seconds",
+    "histogram",
+    ("outcome",),
+    "Duration of writing one usage record's batch into the store, one observation per record.",
+    "seconds",
+    buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0),
+    values={"outcome": ("success", "error")},
+    zero={"outcome": ("success", "error")},
+    fixed=True,
+)
+PERSIST_ERRORS: Final = Family(
+    "llm_usage_persist_errors_total",
+    "counter",
+    ("error_type",),
+    "Writes of usage records that failed; the records are kept and tried again.",
+    values={"error_type": ("db_error", "timeout", "validation")},
+    zero={"error_type": ("db_error", "timeout", "validation")},
+    fixed=True,
+)
+QUEUE_SIZE: Final = Family(
+    "llm_usage_persist_queue_size",
+    "gauge",
+    (),
+    "Usage records accepted and not yet in the store.",
+    fixed=True,
+    gauge_merge="sum",
+)
+OLDEST_AGE: Final = Family(
+    "llm_usage_persist_oldest_age_seconds",
+    "gauge",
+    (),
+    "Age of the oldest usage record that is not yet in the store.",
+    "seconds",
+    gauge_merge="max",
+)
+ACCEPTED: Final = Family("llm_usage_records_accepted_total", "counter", (), "Usage records the ledger has accepted.")
+REFUSED: Final = Family(
+    "llm_usage_records_refused_total",
+    "counter",
+    ("reason",),
+    "Usage records the ledger refused to take, by reason.",
+    values={"reason": ("queue_full", "disk_full", "invalid", "closed", "io_error")},
+    zero={"reason": ("queue_full", "disk_full", "invalid", "closed", "io_error")},
+)
+QUARANTINED: Final = Family(
+    "llm_usage_records_quarantined_total",
+    "counter",
+    ("reason",),
+    "Usage records set aside because the store will never take them, by reason.",
+    values={"reason": ("invalid", "rejected", "damaged")},
+    zero={"reason": ("invalid", "rejected", "damaged")},
+)
+LOST: Final = Family(
+    "llm_usage_records_lost_total",
+    "counter",
+    (),
+    "Usage records that were accepted and are gone. Must stay at zero.",
+)
+SPOOL_BYTES: Final = Family(
+    "llm_usage_spool_bytes", "gauge", (), "Bytes of journals and spool on disk.", "bytes", gauge_merge="max"
+)
+WRITER_ALIVE: Final = Family(
+    "llm_usage_writer_alive",
+    "gauge",
+    (),
+    "1 while a writer drains journals into the store on this host.",
+    gauge_merge="max",
+)
+BUDGET_LIMIT: Final = Family(
+    "llm_budget_limit_usd",
+    "gauge",
+    ("budget", "period"),
+    "The limit of a budget in US dollars.",
+    "usd",
+    values={"period": ("day", "month")},
+    gauge_merge="max",
+)
+BUDGET_SPENT: Final = Family(
+    "llm_budget_spent_usd",
+    "gauge",
+    ("budget", "period"),
+    "What has been spent of a budget in its present period, in US dollars.",
+    "usd",
+    values={"period": ("day", "month")},
+    gauge_merge="max",
+)
+
+FAMILIES: Final = (
+    PERSIST_SECONDS,
+    PERSIST_ERRORS,
+    QUEUE_SIZE,
+    OLDEST_AGE,
+    ACCEPTED,
+    REFUSED,
+    QUARANTINED,
+    LOST,
+    SPOOL_BYTES,
+    WRITER_ALIVE,
+    BUDGET_LIMIT,
+    BUDGET_SPENT,
+)
