@@ -194,8 +194,8 @@ class Recorder:
         if kind not in self._logged:
             self._logged.add(kind)
             logger.warning(
-                "tachograph: %s failed and was skipped; the call itself is untouched. Further failures of this kind are "
-                "only counted, in %s.",
+                "tachograph: %s failed and was skipped; the call itself is untouched. Further failures of this kind "
+                "are only counted, in %s.",
                 component,
                 TELEMETRY_ERRORS.name,
                 exc_info=error,

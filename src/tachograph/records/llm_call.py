@@ -112,7 +112,7 @@ class LLMCall:
         cost: Set when the call is finished.
         response_model, response_id, request_id, service_tier, finish_reason: As the vendor answered.
         server_address, server_port: The host the requests went to.
-        request: Request settings worth a span attribute (`max_tokens`, `temperature`, ...), by OpenTelemetry name without
+        request: Request settings for span attributes (`max_tokens`, `temperature`, ...), by OpenTelemetry name without
             the `gen_ai.request.` prefix. Never message content.
         content: What was said, only when the user turned recording on; else None.
         counts_usage: False where another call already counts these tokens (a stored response read again).

@@ -22,8 +22,8 @@ class Family:
         buckets: Upper bounds of a histogram, +Inf implied.
         values: The closed set of values of a label, where it is closed.
         bounded: Labels whose values come from outside and are bounded by a setting; past it they become `other`.
-        zero: Label sets that exist with zero from the start: a mapping of label to its values, all others left out means
-            there is nothing to know beforehand.
+        zero: Label sets that exist with zero from the start: a mapping of label to its values, left out when
+            nothing is known beforehand.
         fixed: Whether the contract's part 1 fixes it.
         gauge_merge: How worker processes' gauges add up: sum, max or min.
     """
