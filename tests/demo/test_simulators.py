@@ -1,0 +1,765 @@
+"""The simulators spoken to by the vendors' real SDKs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+from google import genai
+from google.genai import errors as genai_errors
+from google.genai import types as genai_types
+
+from tachograph.demo.simulators import (
+    Answer,
+    BadRequest,
+    BillingProblem,
+    Conflict,
+    ContentPolicy,
+    ContextTooLong,
+    Disconnect,
+    Failure,
+    Forbidden,
+    Gate,
+    GatewayTimeout,
+    Hang,
+    InvalidKey,
+    ModelNotFound,
+    Overloaded,
+    QuotaExhausted,
+    RateLimited,
+    RateLimits,
+    Raw,
+    RequestTimeout,
+    Reset,
+    ServedUsage,
+    ServerError,
+    Simulators,
+    StreamError,
+    TooLarge,
+    ToolCall,
+    Unauthorized,
+    Unprocessable,
+    malformed,
+)
+
+MESSAGES: Any = [{"role": "user", "content": "Where is my parcel?"}]
+CLAUDE = "claude-haiku-4-5"
+FULL = ServedUsage(
+    prompt=3000,
+    completion=500,
+    cache_read=1024,
+    cache_write_5m=100,
+    cache_write_1h=200,
+    reasoning=300,
+    web_searches=2,
+    service_tier="priority",
+)
+
+
+def openai_client(sims: Simulators, **more: Any) -> openai.OpenAI:
+    return openai.OpenAI(base_url=sims.openai.url, api_key="key", **{"max_retries": 0, **more})
+
+
+def anthropic_client(sims: Simulators, **more: Any) -> anthropic.Anthropic:
+    return anthropic.Anthropic(base_url=sims.anthropic.url, api_key="key", **{"max_retries": 0, **more})
+
+
+def gemini_client(sims: Simulators, **more: Any) -> genai.Client:
+    return genai.Client(api_key="key", http_options={"base_url": sims.gemini.url, **more})
+
+
+@dataclass
+class Asked:
+    """What a client got: prompt and completion under the contract's rule, and the text."""
+
+    prompt: int | None
+    completion: int | None
+    text: str
+
+
+def ask_openai(sims: Simulators) -> Asked:
+    r = openai_client(sims).chat.completions.create(model="gpt-5", messages=MESSAGES)
+    assert r.usage
+    return Asked(r.usage.prompt_tokens, r.usage.completion_tokens, r.choices[0].message.content or "")
+
+
+def ask_openai_stream(sims: Simulators) -> Asked:
+    chunks = list(
+        openai_client(sims).chat.completions.create(
+            model="gpt-5", messages=MESSAGES, stream=True, stream_options={"include_usage": True}
+        )
+    )
+    usage = chunks[-1].usage
+    text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+    return Asked(usage.prompt_tokens if usage else None, usage.completion_tokens if usage else None, text)
+
+
+def ask_responses(sims: Simulators) -> Asked:
+    r = openai_client(sims).responses.create(model="gpt-5", input="Where is my parcel?")
+    assert r.usage
+    return Asked(r.usage.input_tokens, r.usage.output_tokens, r.output_text)
+
+
+def ask_responses_stream(sims: Simulators) -> Asked:
+    with openai_client(sims).responses.stream(model="gpt-5", input="Where is my parcel?") as stream:
+        text = "".join(e.delta for e in stream if e.type == "response.output_text.delta")
+        usage = stream.get_final_response().usage
+    assert usage
+    return Asked(usage.input_tokens, usage.output_tokens, text)
+
+
+def _anthropic_prompt(usage: Any) -> int:
+    return int(
+        usage.input_tokens + (usage.cache_read_input_tokens or 0) + (usage.cache_creation_input_tokens or 0)
+    )
+
+
+def ask_anthropic(sims: Simulators) -> Asked:
+    m = anthropic_client(sims).messages.create(model=CLAUDE, max_tokens=500, messages=MESSAGES)
+    text = "".join(b.text for b in m.content if b.type == "text")
+    return Asked(_anthropic_prompt(m.usage), m.usage.output_tokens, text)
+
+
+def ask_anthropic_stream(sims: Simulators) -> Asked:
+    with anthropic_client(sims).messages.stream(model=CLAUDE, max_tokens=500, messages=MESSAGES) as stream:
+        text = "".join(stream.text_stream)
+        usage = stream.get_final_message().usage
+    return Asked(_anthropic_prompt(usage), usage.output_tokens, text)
+
+
+def _gemini(usage: Any, text: str) -> Asked:
+    return Asked(
+        usage.prompt_token_count + (usage.tool_use_prompt_token_count or 0),
+        usage.candidates_token_count + (usage.thoughts_token_count or 0),
+        text,
+    )
+
+
+def ask_gemini(sims: Simulators) -> Asked:
+    client = gemini_client(sims)
+    r = client.models.generate_content(model="gemini-2.5-pro", contents="Where is my parcel?")
+    return _gemini(r.usage_metadata, r.text or "")
+
+
+def ask_gemini_stream(sims: Simulators) -> Asked:
+    client = gemini_client(sims)
+    chunks = list(
+        client.models.generate_content_stream(model="gemini-2.5-pro", contents="Where is my parcel?")
+    )
+    return _gemini(chunks[-1].usage_metadata, "".join(c.text or "" for c in chunks))
+
+
+def ask_interactions(sims: Simulators) -> Asked:
+    client = gemini_client(sims)
+    r: Any = client.interactions.create(model="gemini-2.5-pro", input="Where is my parcel?")
+    u = r.usage
+    return Asked(
+        u.total_input_tokens + u.total_tool_use_tokens,
+        u.total_output_tokens + u.total_thought_tokens,
+        r.output_text,
+    )
+
+
+def ask_interactions_stream(sims: Simulators) -> Asked:
+    client = gemini_client(sims)
+    events: Any = list(
+        client.interactions.create(model="gemini-2.5-pro", input="Where is my parcel?", stream=True)
+    )
+    done = next(e for e in events if e.event_type == "interaction.completed")
+    u = done.interaction.usage
+    text = "".join(e.delta.text for e in events if e.event_type == "step.delta")
+    return Asked(
+        u.total_input_tokens + u.total_tool_use_tokens, u.total_output_tokens + u.total_thought_tokens, text
+    )
+
+
+ASK: dict[str, tuple[str, Callable[[Simulators], Asked]]] = {
+    "openai chat": ("openai", ask_openai),
+    "openai chat stream": ("openai", ask_openai_stream),
+    "openai responses": ("openai", ask_responses),
+    "openai responses stream": ("openai", ask_responses_stream),
+    "anthropic": ("anthropic", ask_anthropic),
+    "anthropic stream": ("anthropic", ask_anthropic_stream),
+    "gemini": ("gemini", ask_gemini),
+    "gemini stream": ("gemini", ask_gemini_stream),
+    "interactions": ("gemini", ask_interactions),
+    "interactions stream": ("gemini", ask_interactions_stream),
+}
+each_api = pytest.mark.parametrize("api", ASK)
+
+
+@each_api
+def test_scripted_usage_and_text_reach_the_client_and_the_ledger(simulators: Simulators, api: str) -> None:
+    vendor, ask = ASK[api]
+    simulators_vendor = getattr(simulators, vendor)
+    simulators_vendor.script(Answer(text="It arrives tomorrow.", usage=FULL))
+    assert ask(simulators) == Asked(3000, 500, "It arrives tomorrow.")
+    (exchange,) = simulators.served
+    assert (exchange.usage, exchange.status, exchange.is_complete) == (FULL, 200, True)
+    assert exchange.ended is not None
+    assert exchange.ended >= exchange.started
+
+
+@each_api
+def test_unscripted_answers_repeat_with_the_seed_and_are_counted(api: str) -> None:
+    def run(seed: int) -> tuple[Asked, Asked]:
+        with Simulators(seed=seed) as sims:
+            both = (ask(sims), ask(sims))
+            (total,) = sims.served.totals().values()
+            assert total.usage.prompt == sum(a.prompt or 0 for a in both)
+            assert total.usage.completion == sum(a.completion or 0 for a in both)
+            return both
+
+    _, ask = ASK[api]
+    first = run(1)
+    assert first == run(1)
+    assert first != run(2)
+    assert first[0].prompt == 5  # "Where is my parcel?" has 19 characters
+    assert first[0].completion is not None
+    assert first[0].completion >= len(first[0].text) // 4
+
+
+def test_openai_stream_tells_usage_only_when_asked(simulators: Simulators) -> None:
+    chunks = list(
+        openai_client(simulators).chat.completions.create(model="gpt-5", messages=MESSAGES, stream=True)
+    )
+    assert all(c.usage is None for c in chunks)
+    (exchange,) = simulators.served
+    assert exchange.usage is None
+    assert exchange.full_usage is not None
+
+
+FAILURES: dict[str, tuple[Failure, type[Exception], type[Exception], int]] = {
+    "rate limit": (RateLimited(), openai.RateLimitError, anthropic.RateLimitError, 429),
+    "quota": (QuotaExhausted(), openai.RateLimitError, anthropic.RateLimitError, 429),
+    "unauthorized": (Unauthorized(), openai.AuthenticationError, anthropic.AuthenticationError, 401),
+    "forbidden": (Forbidden(), openai.PermissionDeniedError, anthropic.PermissionDeniedError, 403),
+    "bad request": (BadRequest(), openai.BadRequestError, anthropic.BadRequestError, 400),
+    "context": (ContextTooLong(), openai.BadRequestError, anthropic.BadRequestError, 400),
+    "policy": (ContentPolicy(), openai.BadRequestError, anthropic.BadRequestError, 400),
+    "model": (ModelNotFound(), openai.NotFoundError, anthropic.NotFoundError, 404),
+    "timeout": (RequestTimeout(), openai.APIStatusError, anthropic.APIStatusError, 408),
+    "conflict": (Conflict(), openai.ConflictError, anthropic.ConflictError, 409),
+    "too large": (TooLarge(), openai.APIStatusError, anthropic.APIStatusError, 413),
+    "unprocessable": (
+        Unprocessable(),
+        openai.UnprocessableEntityError,
+        anthropic.UnprocessableEntityError,
+        422,
+    ),
+    "server": (ServerError(), openai.InternalServerError, anthropic.InternalServerError, 500),
+    "bad gateway": (ServerError(status=502), openai.InternalServerError, anthropic.InternalServerError, 502),
+    "gateway timeout": (GatewayTimeout(), openai.InternalServerError, anthropic.InternalServerError, 504),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_failures_are_the_exceptions_that_the_sdks_raise(simulators: Simulators, name: str) -> None:
+    failure, openai_error, anthropic_error, status = FAILURES[name]
+    for vendor in simulators.vendors:
+        vendor.script(failure)
+    with pytest.raises(openai_error) as from_openai:
+        ask_openai(simulators)
+    with pytest.raises(anthropic_error) as from_anthropic:
+        ask_anthropic(simulators)
+    with pytest.raises(genai_errors.APIError) as from_gemini:
+        ask_gemini(simulators)
+    assert from_openai.value.status_code == status  # type: ignore[attr-defined]
+    assert from_anthropic.value.status_code == status  # type: ignore[attr-defined]
+    assert from_gemini.value.code == status
+    assert [e.status for e in simulators.served] == [status] * 3
+    assert not any(e.is_success for e in simulators.served)
+
+
+def test_vendors_say_quota_overload_and_bad_keys_each_in_their_own_way(simulators: Simulators) -> None:
+    for vendor in simulators.vendors:
+        vendor.script(QuotaExhausted(), Overloaded(), InvalidKey())
+    with pytest.raises(openai.RateLimitError) as quota:
+        ask_openai(simulators)
+    assert quota.value.code == "insufficient_quota"
+    with pytest.raises(openai.InternalServerError) as overloaded:
+        ask_openai(simulators)
+    assert overloaded.value.status_code == 503
+    with pytest.raises(openai.AuthenticationError):
+        ask_openai(simulators)
+
+    with pytest.raises(anthropic.RateLimitError) as spend:
+        ask_anthropic(simulators)
+    assert spend.value.error_code == "enforced_spend_limit_reached"
+    with pytest.raises(anthropic.InternalServerError) as overloaded_529:
+        ask_anthropic(simulators)
+    assert (type(overloaded_529.value).__name__, overloaded_529.value.status_code) == ("OverloadedError", 529)
+    simulators.anthropic.clear()
+    simulators.anthropic.script(BillingProblem())
+    with pytest.raises(anthropic.APIStatusError) as billing:
+        ask_anthropic(simulators)
+    assert billing.value.status_code == 402
+
+    with pytest.raises(genai_errors.ClientError) as per_day:
+        ask_gemini(simulators)
+    assert "PerDay" in json.dumps(per_day.value.details)
+    with pytest.raises(genai_errors.ServerError):
+        ask_gemini(simulators)
+    with pytest.raises(genai_errors.ClientError) as key:
+        ask_gemini(simulators)
+    assert (key.value.code, "API_KEY_INVALID" in json.dumps(key.value.details)) == (400, True)
+
+
+def test_only_accepted_keys_are_let_in(simulators: Simulators) -> None:
+    for vendor in simulators.vendors:
+        vendor.accepted_keys = {"another"}
+    try:
+        with pytest.raises(openai.AuthenticationError):
+            ask_openai(simulators)
+        with pytest.raises(anthropic.AuthenticationError):
+            ask_anthropic(simulators)
+        with pytest.raises(genai_errors.ClientError):
+            ask_gemini(simulators)
+        for vendor in simulators.vendors:
+            vendor.accepted_keys = {"key"}
+        assert ask_openai(simulators).text
+        assert ask_anthropic(simulators).text
+        assert ask_gemini(simulators).text
+    finally:
+        for vendor in simulators.vendors:
+            vendor.accepted_keys = None
+
+
+def test_retry_after_takes_every_form(simulators: Simulators) -> None:
+    forms: list[Any] = ["seconds", "milliseconds", "date"]
+    headers = []
+    for form in forms:
+        simulators.openai.script(RateLimited(retry_after=2, retry_after_form=form))
+        with pytest.raises(openai.RateLimitError) as raised:
+            ask_openai(simulators)
+        headers.append(raised.value.response.headers)
+    assert headers[0]["retry-after"] == "2"
+    assert headers[1]["retry-after-ms"] == "2000"
+    assert "GMT" in headers[2]["retry-after"]
+    simulators.gemini.script(RateLimited(retry_after=0.25, retry_after_form="retry_info"))
+    with pytest.raises(genai_errors.ClientError) as quota:
+        ask_gemini(simulators)
+    assert '"retryDelay": "0.25s"' in json.dumps(quota.value.details)
+
+
+def test_gap_is_what_the_client_waited_between_attempts(simulators: Simulators) -> None:
+    simulators.openai.script(RateLimited(retry_after=0.1), RateLimited(retry_after=0.2))
+    openai_client(simulators, max_retries=2).chat.completions.create(model="gpt-5", messages=MESSAGES)
+    first, second, third = simulators.served
+    assert [e.attempt for e in (first, second, third)] == [1, 2, 3]
+    assert first.gap_seconds is None
+    assert second.gap_seconds is not None
+    assert 0.1 <= second.gap_seconds < 0.2
+    assert third.gap_seconds is not None
+    assert 0.2 <= third.gap_seconds < 0.3
+
+
+@pytest.mark.parametrize("api", [name for name in ASK if "stream" not in name and name != "interactions"])
+@pytest.mark.parametrize(
+    "fault", [Reset(), Reset(after_headers=True), Disconnect(), malformed(), Raw(), "refused"]
+)
+def test_broken_answers_break_the_call(simulators: Simulators, api: str, fault: Any) -> None:
+    vendor, ask = ASK[api]
+    simulator = getattr(simulators, vendor)
+    if fault == "refused":
+        simulator.vanish()
+    else:
+        simulator.script(fault)
+    try:
+        with pytest.raises(Exception):  # noqa: B017, PT011  # each SDK has its own
+            ask(simulators)
+    finally:
+        if fault == "refused":
+            simulator.come_back()
+    assert ask(simulators).text
+
+
+@pytest.mark.parametrize("after_headers", [False, True])
+def test_hanging_answers_end_with_the_clients_patience(simulators: Simulators, after_headers: bool) -> None:
+    for vendor in simulators.vendors:
+        vendor.script(Hang(after_headers=after_headers))
+    with pytest.raises(openai.APITimeoutError):
+        openai_client(simulators, timeout=0.2).chat.completions.create(model="gpt-5", messages=MESSAGES)
+    with pytest.raises(anthropic.APITimeoutError):
+        anthropic_client(simulators, timeout=0.2).messages.create(
+            model=CLAUDE, max_tokens=9, messages=MESSAGES
+        )
+    gemini = gemini_client(simulators, timeout=200)
+    with pytest.raises(Exception, match="timed out"):
+        gemini.models.generate_content(model="gemini-2.5-pro", contents="x")
+    assert [e.client_gone for e in simulators.served.wait(3)] == [True] * 3
+
+
+@pytest.mark.parametrize("api", [name for name in ASK if "stream" in name])
+@pytest.mark.parametrize("ending", ["eof", "drop", "reset"])
+def test_cut_streams_never_tell_the_full_usage(simulators: Simulators, api: str, ending: Any) -> None:
+    vendor, ask = ASK[api]
+    answer = Answer(text="one two three four", pieces=4, usage=FULL, ending=ending, cut_after=2)
+    getattr(simulators, vendor).script(answer)
+    try:
+        asked: Asked | None = ask(simulators)
+    except Exception:  # noqa: BLE001  # what is raised differs by SDK and ending
+        asked = None
+    if ending in ("drop", "reset"):
+        assert asked is None
+    (exchange,) = simulators.served.wait(1)
+    assert (exchange.pieces_sent, exchange.is_complete, exchange.is_success) == (2, False, False)
+    assert exchange.usage != FULL
+    assert exchange.full_usage == FULL
+
+
+def test_errors_inside_streams_look_like_the_vendors(simulators: Simulators) -> None:
+    for vendor in simulators.vendors:
+        vendor.script(
+            Answer(text="one two", pieces=2, ending=StreamError(kind="overloaded", message="too much"))
+        )
+    with pytest.raises(openai.APIError, match="too much") as from_openai:
+        ask_openai_stream(simulators)
+    assert not isinstance(from_openai.value, openai.APIStatusError)
+    with pytest.raises(anthropic.APIStatusError) as from_anthropic:
+        ask_anthropic_stream(simulators)
+    assert (from_anthropic.value.status_code, from_anthropic.value.type) == (200, "overloaded_error")
+    with pytest.raises(genai_errors.ServerError, match="too much"):
+        ask_gemini_stream(simulators)
+
+
+def test_responses_streams_can_fail_without_an_exception(simulators: Simulators) -> None:
+    simulators.openai.script(
+        Answer(ending=StreamError(shape="response.failed")),
+        Answer(ending=StreamError(shape="flat")),
+        Answer(finish="length"),
+    )
+    client = openai_client(simulators)
+    last = [list(client.responses.create(model="gpt-5", input="x", stream=True))[-1].type for _ in range(3)]
+    assert last == ["response.failed", "error", "response.incomplete"]
+
+
+def test_gates_hold_an_answer_until_they_open(simulators: Simulators) -> None:
+    gate = Gate()
+    simulators.openai.script(Answer(text="one two three", pieces=3, gate=gate, gate_after=1))
+    stream = iter(
+        openai_client(simulators).chat.completions.create(model="gpt-5", messages=MESSAGES, stream=True)
+    )
+    read = [next(stream), next(stream)]
+    gate.wait_reached()
+    assert "".join(c.choices[0].delta.content or "" for c in read) == "one "
+    assert simulators.served[0].ended is None
+    gate.open()
+    rest = "".join(c.choices[0].delta.content or "" for c in stream if c.choices)
+    assert rest == "two three"
+    assert simulators.served[0].is_complete
+
+
+def test_a_closed_stream_is_a_client_gone(simulators: Simulators) -> None:
+    gate = Gate()
+    simulators.openai.script(Answer(text="one two three", pieces=3, gate=gate, gate_after=1))
+    stream = openai_client(simulators).chat.completions.create(model="gpt-5", messages=MESSAGES, stream=True)
+    next(iter(stream))
+    gate.wait_reached()
+    stream.close()
+    (exchange,) = simulators.served.wait(1)
+    assert (exchange.client_gone, exchange.is_complete, exchange.pieces_sent) == (True, False, 1)
+
+
+TOOLS: Any = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}, "days": {"type": "integer", "minimum": 1, "maximum": 3}},
+    "required": ["city", "days"],
+}
+
+
+def test_tool_calls_and_reasoning_in_every_format_streamed_and_not(simulators: Simulators) -> None:
+    answer = Answer(
+        text="",
+        reasoning="Think first.",
+        tool_calls=[ToolCall("weather", {"city": "Ulm", "days": 2}, id="call_1")],
+    )
+    for vendor in simulators.vendors:
+        vendor.always(answer)
+    client = openai_client(simulators)
+    message = client.chat.completions.create(model="gpt-5", messages=MESSAGES).choices[0].message
+    assert message.tool_calls
+    assert json.loads(message.tool_calls[0].function.arguments) == {"city": "Ulm", "days": 2}  # type: ignore[union-attr]
+    with client.chat.completions.stream(model="gpt-5", messages=MESSAGES) as stream:
+        calls = stream.get_final_completion().choices[0].message.tool_calls
+    assert calls
+    assert json.loads(calls[0].function.arguments) == {"city": "Ulm", "days": 2}
+    kinds = [item.type for item in client.responses.create(model="gpt-5", input="x").output]
+    assert kinds == ["reasoning", "function_call"]
+    claude = anthropic_client(simulators)
+    whole = claude.messages.create(model=CLAUDE, max_tokens=99, messages=MESSAGES)
+    with claude.messages.stream(model=CLAUDE, max_tokens=99, messages=MESSAGES) as claude_stream:
+        streamed = claude_stream.get_final_message()
+    for m in (whole, streamed):
+        assert [b.type for b in m.content] == ["thinking", "tool_use"]
+        assert (m.content[1].input, m.stop_reason) == ({"city": "Ulm", "days": 2}, "tool_use")  # type: ignore[union-attr]
+    gemini = gemini_client(simulators)
+    r = gemini.models.generate_content(model="gemini-2.5-pro", contents="x")
+    assert r.function_calls
+    assert (r.function_calls[0].name, r.function_calls[0].args) == ("weather", {"city": "Ulm", "days": 2})
+
+
+def test_demanded_tools_and_schemas_are_answered_to_fit(simulators: Simulators) -> None:
+    function = {"type": "function", "function": {"name": "weather", "parameters": TOOLS}}
+    message = (
+        openai_client(simulators)
+        .chat.completions.create(
+            model="gpt-5",
+            messages=MESSAGES,
+            tools=[function],
+            tool_choice="required",  # type: ignore[call-overload]
+        )
+        .choices[0]
+        .message
+    )
+    assert set(json.loads(message.tool_calls[0].function.arguments)) == {"city", "days"}
+    m = anthropic_client(simulators).messages.create(
+        model=CLAUDE,
+        max_tokens=99,
+        messages=MESSAGES,
+        tools=[{"name": "weather", "input_schema": TOOLS}],
+        tool_choice={"type": "tool", "name": "weather"},
+    )
+    assert m.content[0].type == "tool_use"
+    gemini = gemini_client(simulators)
+    r = gemini.models.generate_content(
+        model="gemini-2.5-pro",
+        contents="x",
+        config=genai_types.GenerateContentConfig(
+            response_mime_type="application/json", response_json_schema=TOOLS
+        ),
+    )
+    assert 1 <= json.loads(r.text or "")["days"] <= 3
+
+
+def test_stops_without_an_exception(simulators: Simulators) -> None:
+    simulators.openai.script(Answer(finish="length"), Answer(finish="content_filter", text=""))
+    simulators.anthropic.script(Answer(finish="refusal"), Answer(finish="context_window"))
+    simulators.gemini.script(
+        Answer(finish="blocked_prompt", safety_reason="PROHIBITED_CONTENT"),
+        Answer(finish="content_filter", text=""),
+    )
+    client = openai_client(simulators)
+    reasons = [
+        client.chat.completions.create(model="gpt-5", messages=MESSAGES).choices[0].finish_reason
+        for _ in range(2)
+    ]
+    assert reasons == ["length", "content_filter"]
+    claude = anthropic_client(simulators)
+    stops = [
+        claude.messages.create(model=CLAUDE, max_tokens=9, messages=MESSAGES).stop_reason for _ in range(2)
+    ]
+    assert stops == ["refusal", "model_context_window_exceeded"]
+    gemini = gemini_client(simulators)
+    blocked = gemini.models.generate_content(model="gemini-2.5-pro", contents="x")
+    assert blocked.candidates is None
+    assert blocked.prompt_feedback
+    assert str(blocked.prompt_feedback.block_reason).endswith("PROHIBITED_CONTENT")
+    unsafe = gemini.models.generate_content(model="gemini-2.5-pro", contents="x")
+    assert unsafe.candidates
+    assert str(unsafe.candidates[0].finish_reason).endswith("SAFETY")
+
+
+def test_rate_limit_headers_are_sent_as_scripted(simulators: Simulators) -> None:
+    limits = RateLimits(
+        requests_limit="100", requests_remaining="-5", requests_reset="6m0s", tokens_remaining="nan"
+    )
+    for vendor in simulators.vendors:
+        vendor.script(Answer(rate_limits=limits), RateLimited(rate_limits=limits))
+    headers = (
+        openai_client(simulators)
+        .chat.completions.with_raw_response.create(model="gpt-5", messages=MESSAGES)
+        .headers
+    )
+    assert (headers["x-ratelimit-remaining-requests"], headers["x-ratelimit-reset-requests"]) == (
+        "-5",
+        "6m0s",
+    )
+    assert headers["x-ratelimit-remaining-tokens"] == "nan"
+    assert "x-ratelimit-limit-tokens" not in headers
+    with pytest.raises(openai.RateLimitError) as limited:
+        ask_openai(simulators)
+    assert limited.value.response.headers["x-ratelimit-limit-requests"] == "100"
+    headers = (
+        anthropic_client(simulators)
+        .messages.with_raw_response.create(model=CLAUDE, max_tokens=9, messages=MESSAGES)
+        .headers
+    )
+    assert headers["anthropic-ratelimit-requests-limit"] == "100"
+
+
+def test_long_prompts_are_cached_the_second_time(simulators: Simulators) -> None:
+    manual = "The manual says a lot. " * 400
+    client = openai_client(simulators)
+    messages: Any = [{"role": "system", "content": manual}, *MESSAGES]
+    usages = [client.chat.completions.create(model="gpt-5", messages=messages).usage for _ in range(2)]
+    cached = [u.prompt_tokens_details.cached_tokens for u in usages if u and u.prompt_tokens_details]
+    assert cached[0] == 0
+    assert cached[1] is not None
+    assert 1024 <= cached[1] <= 2300
+    claude = anthropic_client(simulators)
+    system: Any = [{"type": "text", "text": manual, "cache_control": {"type": "ephemeral"}}]
+    first, second = (
+        claude.messages.create(model=CLAUDE, max_tokens=9, system=system, messages=MESSAGES).usage
+        for _ in range(2)
+    )
+    assert first.cache_creation_input_tokens == second.cache_read_input_tokens == 2300
+    assert first.cache_creation
+    assert first.cache_creation.ephemeral_5m_input_tokens == 2300
+    assert first.input_tokens == second.input_tokens == 5
+
+
+def test_other_openai_endpoints(simulators: Simulators) -> None:
+    client = openai_client(simulators)
+    embedded = client.embeddings.create(model="text-embedding-3-small", input=["four", "five"])
+    assert (len(embedded.data), len(embedded.data[0].embedding), embedded.usage.prompt_tokens) == (2, 8, 2)
+    image = client.images.generate(model="gpt-image-1", prompt="a parcel", size="1024x1024")
+    assert image.usage
+    assert image.usage.output_tokens == 272
+    spoken = client.audio.speech.create(model="gpt-4o-mini-tts", voice="alloy", input="hello")
+    assert spoken.content.startswith(b"ID3")
+    heard: Any = client.audio.transcriptions.create(model="gpt-4o-transcribe", file=("a.mp3", b"\r\nID3"))
+    assert heard.usage.input_token_details.audio_tokens == 110
+    whisper: Any = client.audio.transcriptions.create(model="whisper-1", file=("a.mp3", b"ID3"))
+    assert whisper.usage.seconds == 11.0
+    assert not client.moderations.create(input="hi").results[0].flagged
+    batch = client.batches.retrieve("batch_1")
+    assert batch.usage
+    assert batch.usage.input_tokens > 0
+    assert client.completions.create(model="gpt-3.5-turbo-instruct", prompt="Say hi").usage
+    assert "gpt-5" in [m.id for m in client.models.list()]
+    compacted = client.responses.compact(model="gpt-5", input="long story")
+    assert compacted.usage.input_tokens == 3
+    models = {e.operation: e.model for e in simulators.served}
+    assert models["transcriptions"] == "whisper-1"
+
+
+def test_background_responses_tell_usage_when_retrieved(simulators: Simulators) -> None:
+    client = openai_client(simulators)
+    queued = client.responses.create(model="gpt-5", input="x", background=True)
+    assert (queued.status, queued.usage) == ("queued", None)
+    done = client.responses.retrieve(queued.id)
+    assert (done.status, done.id) == ("completed", queued.id)
+    assert done.usage
+    created, retrieved = simulators.served
+    assert created.usage is None
+    assert retrieved.usage is not None
+    assert retrieved.usage.prompt == done.usage.input_tokens
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve("resp_unknown")
+
+
+def test_azure_paths_name_the_deployment(simulators: Simulators) -> None:
+    client = openai.AzureOpenAI(
+        azure_endpoint=simulators.openai.azure_url, api_key="key", api_version="2024-10-21", max_retries=0
+    )
+    simulators.openai.script(Answer(model="gpt-4o-2024-08-06"))
+    completion = client.chat.completions.create(model="my-deployment", messages=MESSAGES)
+    assert completion.model == "gpt-4o-2024-08-06"
+    (exchange,) = simulators.served
+    assert (exchange.model, exchange.served_model) == ("my-deployment", "gpt-4o-2024-08-06")
+    assert exchange.path == "/openai/deployments/my-deployment/chat/completions"
+
+
+def test_other_anthropic_endpoints(simulators: Simulators) -> None:
+    client = anthropic_client(simulators)
+    assert client.messages.count_tokens(model=CLAUDE, messages=MESSAGES).input_tokens == 5
+    results = list(client.messages.batches.results("batch_1"))
+    assert [r.result.type for r in results] == ["succeeded", "succeeded", "errored"]
+    beta = client.beta.messages.create(model=CLAUDE, max_tokens=9, messages=MESSAGES)
+    assert beta.usage.input_tokens == 5
+    assert CLAUDE in [m.id for m in client.models.list()]
+
+
+def test_other_gemini_endpoints_and_vertex_paths(simulators: Simulators) -> None:
+    client = gemini_client(simulators)
+    assert client.models.count_tokens(model="gemini-2.5-pro", contents="four").total_tokens == 1
+    embedded = client.models.embed_content(model="gemini-embedding-001", contents=["four", "five"])
+    assert embedded.embeddings
+    assert len(embedded.embeddings) == 2
+    assert embedded.usage_metadata
+    assert embedded.usage_metadata.prompt_token_count == 2
+    vertex = genai.Client(
+        vertexai=True,
+        api_key="key",
+        http_options={"base_url": simulators.gemini.url},
+    )
+    images = vertex.models.generate_images(model="imagen-4.0-generate-001", prompt="a parcel")
+    assert images.generated_images
+    r = vertex.models.generate_content(model="gemini-2.5-pro", contents="four")
+    assert r.usage_metadata
+    assert r.usage_metadata.traffic_type is not None
+    assert "/publishers/google/" in simulators.served[len(simulators.served) - 1].path
+
+
+async def test_async_clients_on_every_transport(simulators: Simulators) -> None:
+    for vendor in simulators.vendors:
+        vendor.always(Answer(text="Tomorrow.", usage=FULL))
+    chat = openai.AsyncOpenAI(base_url=simulators.openai.url, api_key="k", max_retries=0)
+    claude = anthropic.AsyncAnthropic(base_url=simulators.anthropic.url, api_key="k", max_retries=0)
+    google = genai.Client(api_key="k", http_options={"base_url": simulators.gemini.url})
+    completion, message, content = await asyncio.gather(
+        chat.chat.completions.create(model="gpt-5", messages=MESSAGES),
+        claude.messages.create(model=CLAUDE, max_tokens=9, messages=MESSAGES),
+        google.aio.models.generate_content(model="gemini-2.5-pro", contents="x"),
+    )
+    assert completion.usage
+    assert completion.usage.total_tokens == 3500
+    assert message.usage.output_tokens == 500
+    assert content.usage_metadata
+    assert content.usage_metadata.total_token_count == 3500
+    last = None
+    async for chunk in await google.aio.models.generate_content_stream(model="gemini-2.5-pro", contents="x"):
+        last = chunk
+    assert last
+    assert last.usage_metadata
+    assert last.usage_metadata.total_token_count == 3500
+    await google.aio.aclose()
+    await chat.close()
+    await claude.close()
+
+
+def test_scripts_can_wait_for_the_request_they_fit(simulators: Simulators) -> None:
+    simulators.openai.script(ServerError(), when=lambda request: request.model == "gpt-5-mini")
+    assert ask_openai(simulators).text
+    assert simulators.openai.pending == 1
+    with pytest.raises(openai.InternalServerError):
+        openai_client(simulators).chat.completions.create(model="gpt-5-mini", messages=MESSAGES)
+    remove = simulators.openai.always(ServerError())
+    with pytest.raises(openai.InternalServerError):
+        ask_openai(simulators)
+    remove()
+    assert ask_openai(simulators).text
+
+
+def test_the_simulators_run_as_a_process_of_their_own() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tachograph.demo.simulators", "--seed", "3"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        urls = json.loads(process.stdout.readline())
+        client = openai.OpenAI(base_url=urls["openai"], api_key="k", max_retries=0)
+        assert client.chat.completions.create(model="gpt-5", messages=MESSAGES).usage
+    finally:
+        process.terminate()
+        assert process.wait(10) == 0
+
+
+def test_a_retry_after_date_lies_ahead(simulators: Simulators) -> None:
+    simulators.anthropic.script(RateLimited(retry_after=30, retry_after_form="date"))
+    with pytest.raises(anthropic.RateLimitError) as raised:
+        ask_anthropic(simulators)
+    told = parsedate_to_datetime(raised.value.response.headers["retry-after"])
+    ahead = (told - datetime.now(UTC)).total_seconds()
+    assert 27 <= ahead <= 31
