@@ -1,0 +1,62 @@
+# make demo   sets itself up and shows the whole thing live: no API key, no server, no Docker
+# make test   sets itself up and runs what CI runs
+# make help   lists the rest
+
+SHELL := /bin/sh
+VENV ?= .venv
+BIN := $(VENV)/bin
+# The first Python from 3.11 on that really starts.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
+# uv installs in seconds where it is there; pip does the same everywhere.
+INSTALL := $(shell command -v uv >/dev/null 2>&1 && echo "uv pip install --quiet --python $(BIN)/python" \
+	|| echo "$(BIN)/python -m pip install --quiet --disable-pip-version-check")
+ARGS ?=
+PYTEST_ARGS ?=
+WORKERS ?= 3
+
+.PHONY: help demo test lint types parts tests setup format goldens torture bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(BIN)/python:
+	@[ -n "$(PYTHON)" ] || { echo "tachograph needs Python 3.11 or newer, and none was found on PATH." >&2; \
+		echo "Install one (Debian: apt install python3 python3-venv; macOS: brew install python) or run: make PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "The virtual environment could not be made. On Debian: apt install python3-venv" >&2; exit 1; }
+
+$(VENV)/.demo: pyproject.toml | $(BIN)/python
+	@echo "Installing tachograph and what the demo watches into $(VENV) (once) ..."
+	@$(INSTALL) -e '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	@echo "Installing tachograph and its test tools into $(VENV) (once) ..."
+	@$(INSTALL) -e '.[all,dev]'
+	@touch $@ $(VENV)/.demo
+
+setup: $(VENV)/.dev ## make the development environment
+
+demo: $(VENV)/.demo ## run the product live against local simulators and real MCP servers (ARGS="--duration 15")
+	@exec $(BIN)/tachograph demo $(ARGS)
+
+test: lint types parts tests ## what CI runs: lint, types, real parts, tests
+
+lint: $(VENV)/.dev ## ruff, check and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev ## mypy, strict
+	@$(BIN)/mypy
+
+parts: $(VENV)/.dev ## get the real parts that the tests use (Prometheus, PostgreSQL, a browser) where that is possible
+	@$(BIN)/python tools/parts.py
+
+tests: $(VENV)/.dev ## the tests alone (PYTEST_ARGS="-k name")
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -rs $(PYTEST_ARGS)
+
+format: $(VENV)/.dev ## format the code
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+clean: ## remove what make made
+	rm -rf $(VENV) .parts artifacts build dist

@@ -1,0 +1,53 @@
+"""What holds for every test: no network beyond loopback, no ledger or settings of the user's, nothing skipped in CI."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Generator
+
+import pytest
+
+REQUIRE_PARTS = os.environ.get("TACHOGRAPH_REQUIRE_PARTS") == "1"
+
+
+@pytest.fixture(autouse=True)
+def _apart_from_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep settings, ledgers and keys of whoever runs the tests out of them."""
+    for name in list(os.environ):
+        if name.startswith(
+            ("TACHOGRAPH_", "OTEL_", "OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_")
+        ) and not name.startswith(
+            ("TACHOGRAPH_REQUIRE_", "TACHOGRAPH_RECORDED_", "TACHOGRAPH_PROMQLTEST_", "TACHOGRAPH_TEST_")
+        ):
+            monkeypatch.delenv(name)
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection to anywhere but this machine is a mistake in a test."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: object) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6):
+            host = str(address[0]) if isinstance(address, tuple) else ""
+            if not (host.startswith("127.") or host in ("localhost", "::1", "0.0.0.0", "")):
+                raise AssertionError(f"a test tried to connect to {host}: loopback only")
+        connect(self, address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None]:
+    """Where everything is required, a skipped test has failed."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    if REQUIRE_PARTS and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped where everything is required: {reason}"
