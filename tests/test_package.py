@@ -7,7 +7,7 @@ import sys
 
 import tachograph
 
-HEAVY = ("openai", "anthropic", "google.genai", "mcp", "httpx2", "numpy", "opentelemetry.sdk", "genai_prices", "pydantic")
+HEAVY = ("openai", "anthropic", "google.genai", "mcp", "httpx2", "numpy", "opentelemetry.sdk", "genai_prices")
 
 
 def test_importing_the_package_imports_no_client_library() -> None:

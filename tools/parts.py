@@ -1,8 +1,8 @@
 """Get the real parts that the tests use, and say what is there and what is not.
 
 Where it can: as root on Debian with apt, elsewhere on Debian by unpacking packages into .parts/, on macOS with Homebrew
-when `TACHOGRAPH_PARTS_BREW=1` allows it. npm packages are unpacked into .parts/npm. What cannot be had is named with how
-to get it; the tests that need it are skipped, plainly. `TACHOGRAPH_REQUIRE_PARTS=1` (CI) makes a missing part an error.
+when `TACHOGRAPH_PARTS_BREW=1` allows it. npm packages are unpacked into .parts/npm. What cannot be had is named with
+how to get it; the tests that need it are skipped, plainly. `TACHOGRAPH_REQUIRE_PARTS=1` (CI) makes it an error.
 """
 
 from __future__ import annotations

@@ -119,9 +119,7 @@ def ask_responses_stream(sims: Simulators) -> Asked:
 
 
 def _anthropic_prompt(usage: Any) -> int:
-    return int(
-        usage.input_tokens + (usage.cache_read_input_tokens or 0) + (usage.cache_creation_input_tokens or 0)
-    )
+    return int(usage.input_tokens + (usage.cache_read_input_tokens or 0) + (usage.cache_creation_input_tokens or 0))
 
 
 def ask_anthropic(sims: Simulators) -> Asked:
@@ -153,9 +151,7 @@ def ask_gemini(sims: Simulators) -> Asked:
 
 def ask_gemini_stream(sims: Simulators) -> Asked:
     client = gemini_client(sims)
-    chunks = list(
-        client.models.generate_content_stream(model="gemini-2.5-pro", contents="Where is my parcel?")
-    )
+    chunks = list(client.models.generate_content_stream(model="gemini-2.5-pro", contents="Where is my parcel?"))
     return _gemini(chunks[-1].usage_metadata, "".join(c.text or "" for c in chunks))
 
 
@@ -172,15 +168,11 @@ def ask_interactions(sims: Simulators) -> Asked:
 
 def ask_interactions_stream(sims: Simulators) -> Asked:
     client = gemini_client(sims)
-    events: Any = list(
-        client.interactions.create(model="gemini-2.5-pro", input="Where is my parcel?", stream=True)
-    )
+    events: Any = list(client.interactions.create(model="gemini-2.5-pro", input="Where is my parcel?", stream=True))
     done = next(e for e in events if e.event_type == "interaction.completed")
     u = done.interaction.usage
     text = "".join(e.delta.text for e in events if e.event_type == "step.delta")
-    return Asked(
-        u.total_input_tokens + u.total_tool_use_tokens, u.total_output_tokens + u.total_thought_tokens, text
-    )
+    return Asked(u.total_input_tokens + u.total_tool_use_tokens, u.total_output_tokens + u.total_thought_tokens, text)
 
 
 ASK: dict[str, tuple[str, Callable[[Simulators], Asked]]] = {
@@ -230,9 +222,7 @@ def test_unscripted_answers_repeat_with_the_seed_and_are_counted(api: str) -> No
 
 
 def test_openai_stream_tells_usage_only_when_asked(simulators: Simulators) -> None:
-    chunks = list(
-        openai_client(simulators).chat.completions.create(model="gpt-5", messages=MESSAGES, stream=True)
-    )
+    chunks = list(openai_client(simulators).chat.completions.create(model="gpt-5", messages=MESSAGES, stream=True))
     assert all(c.usage is None for c in chunks)
     (exchange,) = simulators.served
     assert exchange.usage is None
@@ -365,9 +355,7 @@ def test_gap_is_what_the_client_waited_between_attempts(simulators: Simulators) 
 
 
 @pytest.mark.parametrize("api", [name for name in ASK if "stream" not in name and name != "interactions"])
-@pytest.mark.parametrize(
-    "fault", [Reset(), Reset(after_headers=True), Disconnect(), malformed(), Raw(), "refused"]
-)
+@pytest.mark.parametrize("fault", [Reset(), Reset(after_headers=True), Disconnect(), malformed(), Raw(), "refused"])
 def test_broken_answers_break_the_call(simulators: Simulators, api: str, fault: Any) -> None:
     vendor, ask = ASK[api]
     simulator = getattr(simulators, vendor)
@@ -391,9 +379,7 @@ def test_hanging_answers_end_with_the_clients_patience(simulators: Simulators, a
     with pytest.raises(openai.APITimeoutError):
         openai_client(simulators, timeout=0.2).chat.completions.create(model="gpt-5", messages=MESSAGES)
     with pytest.raises(anthropic.APITimeoutError):
-        anthropic_client(simulators, timeout=0.2).messages.create(
-            model=CLAUDE, max_tokens=9, messages=MESSAGES
-        )
+        anthropic_client(simulators, timeout=0.2).messages.create(model=CLAUDE, max_tokens=9, messages=MESSAGES)
     gemini = gemini_client(simulators, timeout=200)
     with pytest.raises(Exception, match="timed out"):
         gemini.models.generate_content(model="gemini-2.5-pro", contents="x")
@@ -420,9 +406,7 @@ def test_cut_streams_never_tell_the_full_usage(simulators: Simulators, api: str,
 
 def test_errors_inside_streams_look_like_the_vendors(simulators: Simulators) -> None:
     for vendor in simulators.vendors:
-        vendor.script(
-            Answer(text="one two", pieces=2, ending=StreamError(kind="overloaded", message="too much"))
-        )
+        vendor.script(Answer(text="one two", pieces=2, ending=StreamError(kind="overloaded", message="too much")))
     with pytest.raises(openai.APIError, match="too much") as from_openai:
         ask_openai_stream(simulators)
     assert not isinstance(from_openai.value, openai.APIStatusError)
@@ -447,9 +431,7 @@ def test_responses_streams_can_fail_without_an_exception(simulators: Simulators)
 def test_gates_hold_an_answer_until_they_open(simulators: Simulators) -> None:
     gate = Gate()
     simulators.openai.script(Answer(text="one two three", pieces=3, gate=gate, gate_after=1))
-    stream = iter(
-        openai_client(simulators).chat.completions.create(model="gpt-5", messages=MESSAGES, stream=True)
-    )
+    stream = iter(openai_client(simulators).chat.completions.create(model="gpt-5", messages=MESSAGES, stream=True))
     read = [next(stream), next(stream)]
     gate.wait_reached()
     assert "".join(c.choices[0].delta.content or "" for c in read) == "one "
@@ -535,9 +517,7 @@ def test_demanded_tools_and_schemas_are_answered_to_fit(simulators: Simulators) 
     r = gemini.models.generate_content(
         model="gemini-2.5-pro",
         contents="x",
-        config=genai_types.GenerateContentConfig(
-            response_mime_type="application/json", response_json_schema=TOOLS
-        ),
+        config=genai_types.GenerateContentConfig(response_mime_type="application/json", response_json_schema=TOOLS),
     )
     assert 1 <= json.loads(r.text or "")["days"] <= 3
 
@@ -551,14 +531,11 @@ def test_stops_without_an_exception(simulators: Simulators) -> None:
     )
     client = openai_client(simulators)
     reasons = [
-        client.chat.completions.create(model="gpt-5", messages=MESSAGES).choices[0].finish_reason
-        for _ in range(2)
+        client.chat.completions.create(model="gpt-5", messages=MESSAGES).choices[0].finish_reason for _ in range(2)
     ]
     assert reasons == ["length", "content_filter"]
     claude = anthropic_client(simulators)
-    stops = [
-        claude.messages.create(model=CLAUDE, max_tokens=9, messages=MESSAGES).stop_reason for _ in range(2)
-    ]
+    stops = [claude.messages.create(model=CLAUDE, max_tokens=9, messages=MESSAGES).stop_reason for _ in range(2)]
     assert stops == ["refusal", "model_context_window_exceeded"]
     gemini = gemini_client(simulators)
     blocked = gemini.models.generate_content(model="gemini-2.5-pro", contents="x")
@@ -571,15 +548,11 @@ def test_stops_without_an_exception(simulators: Simulators) -> None:
 
 
 def test_rate_limit_headers_are_sent_as_scripted(simulators: Simulators) -> None:
-    limits = RateLimits(
-        requests_limit="100", requests_remaining="-5", requests_reset="6m0s", tokens_remaining="nan"
-    )
+    limits = RateLimits(requests_limit="100", requests_remaining="-5", requests_reset="6m0s", tokens_remaining="nan")
     for vendor in simulators.vendors:
         vendor.script(Answer(rate_limits=limits), RateLimited(rate_limits=limits))
     headers = (
-        openai_client(simulators)
-        .chat.completions.with_raw_response.create(model="gpt-5", messages=MESSAGES)
-        .headers
+        openai_client(simulators).chat.completions.with_raw_response.create(model="gpt-5", messages=MESSAGES).headers
     )
     assert (headers["x-ratelimit-remaining-requests"], headers["x-ratelimit-reset-requests"]) == (
         "-5",
@@ -610,8 +583,7 @@ def test_long_prompts_are_cached_the_second_time(simulators: Simulators) -> None
     claude = anthropic_client(simulators)
     system: Any = [{"type": "text", "text": manual, "cache_control": {"type": "ephemeral"}}]
     first, second = (
-        claude.messages.create(model=CLAUDE, max_tokens=9, system=system, messages=MESSAGES).usage
-        for _ in range(2)
+        claude.messages.create(model=CLAUDE, max_tokens=9, system=system, messages=MESSAGES).usage for _ in range(2)
     )
     assert first.cache_creation_input_tokens == second.cache_read_input_tokens == 2300
     assert first.cache_creation

@@ -15,9 +15,7 @@ from .fleet import Simulators
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tachograph.demo.simulators", description=__doc__)
-    parser.add_argument(
-        "--port", type=int, default=0, help="first of three ports in a row (0: any free ones)"
-    )
+    parser.add_argument("--port", type=int, default=0, help="first of three ports in a row (0: any free ones)")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same answers")
     options = parser.parse_args()
     ended = threading.Event()

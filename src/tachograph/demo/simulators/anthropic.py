@@ -82,9 +82,7 @@ class AnthropicSimulator(Vendor):
         if request.method == "GET" and batch:
             if batch[2] is None:
                 return Operation(name="batch", model="", is_scripted=False, whole=self._batch)
-            return Operation(
-                name="batch_results", model="claude-haiku-4-5", whole=_batch_results, prompt=(path * 40,)
-            )
+            return Operation(name="batch_results", model="claude-haiku-4-5", whole=_batch_results, prompt=(path * 40,))
         return None
 
     def _batch(self, filled: Filled) -> Rendered:
@@ -103,9 +101,7 @@ class AnthropicSimulator(Vendor):
         }
         return Rendered(body=json_bytes(body), usage=None)
 
-    def _failure(
-        self, failure: Failure, operation: Operation, request_id: str
-    ) -> tuple[int, dict[str, str], Any]:
+    def _failure(self, failure: Failure, operation: Operation, request_id: str) -> tuple[int, dict[str, str], Any]:
         name = type(failure).__name__
         status, kind, message = _FAILURES[name]
         error: dict[str, Any] = {"type": kind, "message": failure.message or message}
@@ -132,9 +128,7 @@ class AnthropicSimulator(Vendor):
         return headers
 
     def _key(self, request: Request) -> str | None:
-        return request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix(
-            "Bearer "
-        )
+        return request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
 
 
 def _prompt(body: dict[str, Any]) -> tuple[Any, ...]:
@@ -213,9 +207,7 @@ def _blocks(filled: Filled) -> list[dict[str, Any]]:
     return blocks
 
 
-def _message(
-    filled: Filled, blocks: list[dict[str, Any]], stop: str | None, usage: dict[str, Any]
-) -> dict[str, Any]:
+def _message(filled: Filled, blocks: list[dict[str, Any]], stop: str | None, usage: dict[str, Any]) -> dict[str, Any]:
     return {
         "id": filled.id("msg_"),
         "type": "message",
@@ -262,9 +254,7 @@ def _pieces(filled: Filled) -> Iterable[Piece]:
         else:
             empty = {**block, "input": {}}
             arguments = json_bytes(block["input"]).decode()
-            deltas = [
-                {"type": "input_json_delta", "partial_json": t} for t in seeded.split_text(arguments, None)
-            ]
+            deltas = [{"type": "input_json_delta", "partial_json": t} for t in seeded.split_text(arguments, None)]
         yield Piece(data=_event("content_block_start", index=index, content_block=empty))
         if index == 0:
             yield Piece(data=_event("ping"))
@@ -293,10 +283,7 @@ def _count_tokens(filled: Filled) -> Rendered:
 
 def _models(filled: Filled) -> Rendered:
     names = ("claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5")
-    data = [
-        {"type": "model", "id": name, "display_name": name, "created_at": "2025-10-01T00:00:00Z"}
-        for name in names
-    ]
+    data = [{"type": "model", "id": name, "display_name": name, "created_at": "2025-10-01T00:00:00Z"} for name in names]
     body = {"data": data, "has_more": False, "first_id": names[0], "last_id": names[-1]}
     return Rendered(body=json_bytes(body), usage=None)
 

@@ -76,9 +76,7 @@ class GeminiSimulator(Vendor):
             return None
         model, verb = found[1], found[2]
         if verb in ("generateContent", "streamGenerateContent"):
-            return _generate_operation(
-                model, fields, is_stream=verb.startswith("stream"), is_vertex=is_vertex
-            )
+            return _generate_operation(model, fields, is_stream=verb.startswith("stream"), is_vertex=is_vertex)
         simple: dict[str, tuple[str, Callable[[Filled], Rendered]]] = {
             "batchEmbedContents": ("embeddings", _batch_embed),
             "embedContent": ("embeddings", _embed),
@@ -98,9 +96,7 @@ class GeminiSimulator(Vendor):
             )
         return None
 
-    def _failure(
-        self, failure: Failure, operation: Operation, request_id: str
-    ) -> tuple[int, dict[str, str], Any]:
+    def _failure(self, failure: Failure, operation: Operation, request_id: str) -> tuple[int, dict[str, str], Any]:
         name = type(failure).__name__
         code, status, message = _FAILURES[name]
         details: list[dict[str, Any]] = []
@@ -260,9 +256,7 @@ def _response(
         candidate["content"] = {"role": "model", "parts": parts}
     if is_last:
         is_safety = filled.finish in ("content_filter", "refusal")
-        candidate["finishReason"] = (
-            filled.answer.safety_reason if is_safety else _FINISH.get(filled.finish, "STOP")
-        )
+        candidate["finishReason"] = filled.answer.safety_reason if is_safety else _FINISH.get(filled.finish, "STOP")
         if is_safety:
             candidate["safetyRatings"] = [_rating(blocked=True)]
     response["candidates"] = [candidate]
@@ -286,9 +280,7 @@ def _pieces(filled: Filled, is_vertex: bool) -> Iterable[Piece]:
             visible = (usage.completion - usage.reasoning) * number // len(groups)
             running = replace(usage, completion=visible + usage.reasoning)
         response = _response(filled, parts, is_last, is_vertex, running)
-        yield Piece(
-            data=_sse(response), is_content=True, usage=running if filled.answer.report_usage else None
-        )
+        yield Piece(data=_sse(response), is_content=True, usage=running if filled.answer.report_usage else None)
     if not groups:
         response = _response(filled, [], True, is_vertex)
         yield Piece(data=_sse(response), usage=usage if filled.answer.report_usage else None)

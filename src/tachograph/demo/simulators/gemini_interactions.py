@@ -20,9 +20,7 @@ def route(method: str, path: str, body: dict[str, Any]) -> Operation | None:
         whole=_whole,
         stream=_pieces if body.get("stream") else None,
         prompt=(body.get("system_instruction"), body.get("input"), body.get("tools")),
-        tools={
-            t["name"]: t.get("parameters") or {} for t in body.get("tools", ()) if t.get("type") == "function"
-        },
+        tools={t["name"]: t.get("parameters") or {} for t in body.get("tools", ()) if t.get("type") == "function"},
     )
 
 
@@ -68,9 +66,7 @@ def _steps(filled: Filled) -> list[dict[str, Any]]:
     return steps
 
 
-def _interaction(
-    filled: Filled, status: str, steps: list[dict[str, Any]], with_usage: bool
-) -> dict[str, Any]:
+def _interaction(filled: Filled, status: str, steps: list[dict[str, Any]], with_usage: bool) -> dict[str, Any]:
     interaction: dict[str, Any] = {
         "id": filled.id("v1_", 40),
         "object": "interaction",
@@ -101,15 +97,12 @@ def error_event(code: str, message: str) -> bytes:
 
 
 def _pieces(filled: Filled) -> Iterable[Piece]:
-    yield Piece(
-        data=_event("interaction.created", interaction=_interaction(filled, "in_progress", [], False))
-    )
+    yield Piece(data=_event("interaction.created", interaction=_interaction(filled, "in_progress", [], False)))
     for index, step in enumerate(_steps(filled)):
         if step["type"] == "thought":
             start: dict[str, Any] = {"type": "thought"}
             deltas: list[dict[str, Any]] = [
-                {"type": "thought_summary", "content": {"type": "text", "text": t}}
-                for t in filled.reasoning_pieces()
+                {"type": "thought_summary", "content": {"type": "text", "text": t}} for t in filled.reasoning_pieces()
             ]
         elif step["type"] == "model_output":
             start = {"type": "model_output"}

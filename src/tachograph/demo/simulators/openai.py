@@ -81,13 +81,11 @@ class OpenAISimulator(Vendor):
         model = str(fields.get("model") or deployment or "")
         if rest == "/chat/completions" and request.method == "POST":
             return _chat_operation(model, fields)
-        return openai_responses.route(
-            request.method, rest, model, fields, self._stored
-        ) or openai_media.route(request.method, rest, model, body)
+        return openai_responses.route(request.method, rest, model, fields, self._stored) or openai_media.route(
+            request.method, rest, model, body
+        )
 
-    def _failure(
-        self, failure: Failure, operation: Operation, request_id: str
-    ) -> tuple[int, dict[str, str], Any]:
+    def _failure(self, failure: Failure, operation: Operation, request_id: str) -> tuple[int, dict[str, str], Any]:
         status, kind, code, message = _FAILURES[type(failure).__name__]
         error = {
             "message": failure.message or message,
@@ -155,9 +153,7 @@ def _chat_operation(model: str, body: dict[str, Any]) -> Operation:
         is_cached_by_itself=True,
         tools=tools,
         must_call_tool=choice["function"]["name"] if isinstance(choice, dict) else choice == "required",
-        output_schema=form.get("json_schema", {}).get("schema")
-        if form.get("type") == "json_schema"
-        else None,
+        output_schema=form.get("json_schema", {}).get("schema") if form.get("type") == "json_schema" else None,
         wants_reasoning=body.get("reasoning_effort") not in (None, "none"),
     )
 

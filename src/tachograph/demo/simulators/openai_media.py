@@ -56,9 +56,7 @@ def route(method: str, path: str, model: str, body: Any) -> Operation | None:
             stream=_transcript_pieces if is_stream else None,
         )
     if path == "/audio/speech":
-        return Operation(
-            name="speech", model=model, whole=_speech, prompt=(fields.get("input"),), produces_text=False
-        )
+        return Operation(name="speech", model=model, whole=_speech, prompt=(fields.get("input"),), produces_text=False)
     if path == "/moderations":
         return Operation(name="moderations", model=model, whole=_moderation, produces_text=False)
     return None
@@ -90,9 +88,7 @@ def _embeddings(filled: Filled) -> Rendered:
         encoded = [base64.b64encode(struct.pack(f"<{size}f", *vector)).decode() for vector in vectors]
     result = {
         "object": "list",
-        "data": [
-            {"object": "embedding", "index": i, "embedding": vector} for i, vector in enumerate(encoded)
-        ],
+        "data": [{"object": "embedding", "index": i, "embedding": vector} for i, vector in enumerate(encoded)],
         "model": filled.model,
         "usage": {"prompt_tokens": filled.usage.prompt, "total_tokens": filled.usage.prompt},
     }
@@ -179,9 +175,7 @@ def _image_pieces(filled: Filled) -> Iterable[Piece]:
 def _transcription_usage(filled: Filled) -> tuple[ServedUsage, dict[str, Any]]:
     usage = filled.usage
     if filled.answer.usage is None:
-        usage = ServedUsage(
-            prompt=120, completion=max(1, usage.completion), audio_input=110, audio_seconds=11.0
-        )
+        usage = ServedUsage(prompt=120, completion=max(1, usage.completion), audio_input=110, audio_seconds=11.0)
         if filled.model.startswith("whisper"):
             usage = ServedUsage(audio_seconds=11.0)
     if usage.total == 0:

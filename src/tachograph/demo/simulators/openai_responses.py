@@ -33,9 +33,7 @@ def route(method: str, path: str, model: str, body: dict[str, Any], stored: Stor
                 name="retrieve_response",
                 model=response["model"],
                 is_scripted=False,
-                whole=lambda filled: Rendered(
-                    body=json_bytes(response), usage=usage, response_id=response["id"]
-                ),
+                whole=lambda filled: Rendered(body=json_bytes(response), usage=usage, response_id=response["id"]),
             )
     return None
 
@@ -46,9 +44,7 @@ def _prompt(body: dict[str, Any]) -> tuple[Any, ...]:
 
 def _create_operation(model: str, body: dict[str, Any], stored: Stored) -> Operation:
     tools = {
-        tool["name"]: tool.get("parameters") or {}
-        for tool in body.get("tools", ())
-        if tool.get("type") == "function"
+        tool["name"]: tool.get("parameters") or {} for tool in body.get("tools", ()) if tool.get("type") == "function"
     }
     choice = body.get("tool_choice")
     form = (body.get("text") or {}).get("format") or {}
@@ -222,9 +218,7 @@ def _pieces(filled: Filled) -> Iterable[Piece]:
         if item["type"] == "reasoning":
             yield piece("response.output_item.added", output_index=index, item={**item, "summary": []})
             summary = {**where, "summary_index": 0}
-            yield piece(
-                "response.reasoning_summary_part.added", **summary, part={"type": "summary_text", "text": ""}
-            )
+            yield piece("response.reasoning_summary_part.added", **summary, part={"type": "summary_text", "text": ""})
             for text in filled.reasoning_pieces():
                 yield piece("response.reasoning_summary_text.delta", is_content=True, **summary, delta=text)
             yield piece("response.reasoning_summary_text.done", **summary, text=filled.reasoning)
@@ -265,6 +259,4 @@ def _pieces(filled: Filled) -> Iterable[Piece]:
         yield piece("response.output_item.done", output_index=index, item=item)
     status = _status(filled)
     reported = filled.usage if filled.answer.report_usage else None
-    yield piece(
-        f"response.{status}", usage=reported, response=_response(filled, status, items, with_usage=True)
-    )
+    yield piece(f"response.{status}", usage=reported, response=_response(filled, status, items, with_usage=True))

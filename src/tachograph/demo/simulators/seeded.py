@@ -22,8 +22,7 @@ shows holds is was will can should after before because while with without over 
 _WORDS = tuple(_TEXT.split())
 
 _SILENT_KEYS = frozenset(
-    {"type", "role", "id", "call_id", "tool_call_id", "tool_use_id"}
-    | {"media_type", "mimeType", "model", "taskType"}
+    {"type", "role", "id", "call_id", "tool_call_id", "tool_use_id"} | {"media_type", "mimeType", "model", "taskType"}
 )
 _BINARY_KEYS = frozenset({"data", "image_url", "url", "signature", "thoughtSignature", "encrypted_content"})
 
@@ -99,9 +98,7 @@ def example(schema: Mapping[str, Any], rng: random.Random, name: str = "") -> An
         wanted = schema.get("required") or list(properties)
         return {key: example(properties.get(key, {}), rng, key) for key in wanted}
     if kind == "array":
-        return [
-            example(schema.get("items", {}), rng, name) for _ in range(max(1, int(schema.get("minItems", 1))))
-        ]
+        return [example(schema.get("items", {}), rng, name) for _ in range(max(1, int(schema.get("minItems", 1))))]
     if kind in ("integer", "number"):
         low = int(schema.get("minimum", 1))
         return rng.randint(low, max(low, int(schema.get("maximum", low + 99))))

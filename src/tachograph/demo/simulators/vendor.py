@@ -203,9 +203,7 @@ class Vendor(ABC):
         """What a request asks for; None if there is no such thing."""
 
     @abstractmethod
-    def _failure(
-        self, failure: Failure, operation: Operation, request_id: str
-    ) -> tuple[int, dict[str, str], Any]:
+    def _failure(self, failure: Failure, operation: Operation, request_id: str) -> tuple[int, dict[str, str], Any]:
         """Status, headers and JSON body of a failure."""
 
     @abstractmethod
@@ -241,9 +239,7 @@ class Vendor(ABC):
         occurrence = self._served.begin(exchange)
         try:
             if operation is None:
-                self._send_whole(
-                    reply, exchange, 404, JSON_HEADERS, json_bytes({"error": {"message": "no such path"}})
-                )
+                self._send_whole(reply, exchange, 404, JSON_HEADERS, json_bytes({"error": {"message": "no such path"}}))
                 return
             asked = AskedRequest(
                 vendor=self.name,
@@ -280,9 +276,7 @@ class Vendor(ABC):
         if isinstance(item, Answer):
             await self._send_answer(self._fill(item, asked, operation), operation, reply, exchange)
         elif isinstance(item, Failure):
-            status, headers, failure_body = self._failure(
-                item, operation, seeded.identifier(asked.seed, "req_")
-            )
+            status, headers, failure_body = self._failure(item, operation, seeded.identifier(asked.seed, "req_"))
             headers = {
                 **self._headers(asked, self._limits(asked, item.rate_limits)),
                 **JSON_HEADERS,
@@ -323,9 +317,7 @@ class Vendor(ABC):
         self._served.end(exchange, time.monotonic())
         reply.whole(status, headers, body)
 
-    async def _send_answer(
-        self, filled: Filled, operation: Operation, reply: Reply, exchange: Exchange
-    ) -> None:
+    async def _send_answer(self, filled: Filled, operation: Operation, reply: Reply, exchange: Exchange) -> None:
         answer = filled.answer
         headers = {
             **self._headers(filled.asked, self._limits(filled.asked, answer.rate_limits)),
@@ -385,16 +377,12 @@ class Vendor(ABC):
         reply.send(waiting or b"")
         reply.finish()
 
-    async def _end_badly(
-        self, filled: Filled, operation: Operation, reply: Reply, exchange: Exchange
-    ) -> None:
+    async def _end_badly(self, filled: Filled, operation: Operation, reply: Reply, exchange: Exchange) -> None:
         ending = filled.answer.ending
         if ending == "hang":
             await asyncio.Event().wait()
         if ending == "reset":
-            await asyncio.sleep(
-                0.02
-            )  # let the client read what was sent: a reset discards what it has not read
+            await asyncio.sleep(0.02)  # let the client read what was sent: a reset discards what it has not read
         self._served.end(exchange, time.monotonic())
         if isinstance(ending, StreamError):
             reply.send(self._stream_error(ending, operation, filled))
