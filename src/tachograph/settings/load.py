@@ -37,6 +37,7 @@ def load(
     *,
     environ: Mapping[str, str] | None = None,
     directory: Path | None = None,
+    read_file: bool = True,
 ) -> Settings:
     """Read the settings.
 
@@ -45,12 +46,13 @@ def load(
         environ: Instead of the process's environment.
         directory: Where to look for tachograph.toml or pyproject.toml; the working directory unless given.
             `TACHOGRAPH_CONFIG` names a file directly.
+        read_file: False leaves files alone.
 
     Raises:
         SettingsError: A name or a value is not allowed; it says which, where it was found and what is allowed.
     """
     environ = os.environ if environ is None else environ
-    values, source = _from_file(environ, directory or Path.cwd())
+    values, source = _from_file(environ, directory or Path.cwd()) if read_file else ({}, "")
     if values:
         _check(values, source)
     for path, text, name in _from_environment(environ):

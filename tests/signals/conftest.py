@@ -1,0 +1,5 @@
+"""Parts of the signals' tests."""
+
+from support.recording import seen
+
+__all__ = ["seen"]
