@@ -6,8 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from support.promqltest_unsupported import UNSUPPORTED
+
 from support.promqltest import Outcome, run_script
+from support.promqltest_unsupported import UNSUPPORTED
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,9 @@ _OTHER_SUBJECTS = {script for scripts, _ in UNSUPPORTED.values() for script in s
 
 
 def test_every_unsupported_case_has_a_recorded_reason(outcomes: list[Outcome]) -> None:
-    unknown = {f"{o.case.name}: {o.reason}" for o in outcomes if o.status == "unsupported" and o.reason not in UNSUPPORTED}
+    unknown = {
+        f"{o.case.name}: {o.reason}" for o in outcomes if o.status == "unsupported" and o.reason not in UNSUPPORTED
+    }
     assert not unknown
 
 

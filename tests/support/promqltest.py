@@ -265,7 +265,7 @@ def _case(script: str, line: int, block: list[str]) -> Case:
     if flavour in ("warn", "info"):
         case.expects.append(f"expect {flavour}")
     for text in block[1:]:
-        if text.startswith("expect ") or text.startswith("expected_fail"):
+        if text.startswith(("expect ", "expected_fail")):
             case.expects.append(text)
             case.fails |= text.startswith(("expect fail", "expected_fail"))
             case.ordered |= text == "expect ordered"
@@ -370,7 +370,8 @@ def _expected(case: Case) -> list[tuple[Labels, list[float | None]]]:
 
 
 def _equal(a: float, b: float) -> bool:
-    return bool(almost_equal(np.asarray([a]), np.asarray([b]), EPSILON)[0])
+    with np.errstate(all="ignore"):
+        return bool(almost_equal(np.asarray([a]), np.asarray([b]), EPSILON)[0])
 
 
 def _check_instant(case: Case, kind: str, series: list) -> str:
@@ -422,7 +423,8 @@ def _check_matrix(case: Case, series: list) -> str:
         assert span is not None
         start, step = duration(span.group(1)), duration(span.group(3))
     expected = {
-        labels: {start + i * step: v for i, v in enumerate(values) if v is not None} for labels, values in _expected(case)
+        labels: {start + i * step: v for i, v in enumerate(values) if v is not None}
+        for labels, values in _expected(case)
     }
     expected = {labels: points for labels, points in expected.items() if points}
     got = {labels: dict(zip(times.tolist(), values.tolist(), strict=True)) for labels, times, values in series}

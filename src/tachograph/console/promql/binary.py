@@ -126,17 +126,15 @@ def vectors(node: Binary, left: Frame, right: Frame) -> Frame:
     fill_one, fill_many = node.fill_right, node.fill_left
     signatures = Signatures(node)
     many_of, one_of = signatures.of(many), signatures.of(one)
-    active = many.present.any(axis=0) & one.present.any(axis=0)
+    active: Bools = np.asarray(many.present.any(axis=0) & one.present.any(axis=0))
     if fill_one is not None or fill_many is not None:
-        active = many.present.any(axis=0) | one.present.any(axis=0)
+        active = np.asarray(many.present.any(axis=0) | one.present.any(axis=0))
     _check_one_side(node, one, one_of, active, signatures, "left" if swapped else "right")
 
     rows_many, rows_one = _pairs(many_of, one_of, len(signatures))
     present = many.present[rows_many] & one.present[rows_one]
     parts = [(rows_many, rows_one, many.values[rows_many], one.values[rows_one], present)]
-    labels = [
-        _result_labels(node, many.labels[m], one.labels[o]) for m, o in zip(rows_many, rows_one, strict=True)
-    ]
+    labels = [_result_labels(node, many.labels[m], one.labels[o]) for m, o in zip(rows_many, rows_one, strict=True)]
     owners = [int(many_of[m]) for m in rows_many]
     dropped = [bool(many.drop_name[m]) for m in rows_many]
 
@@ -205,9 +203,7 @@ def _result_labels(node: Binary, many: Labels, one: Labels) -> Labels:
     return labels
 
 
-def _check_one_side(
-    node: Binary, one: Frame, one_of: Ints, active: Bools, signatures: Signatures, side: str
-) -> None:
+def _check_one_side(node: Binary, one: Frame, one_of: Ints, active: Bools, signatures: Signatures, side: str) -> None:
     first: dict[int, int] = {}
     clashes: dict[int, list[int]] = {}
     for row, signature in enumerate(one_of):

@@ -114,8 +114,8 @@ class Engine:
             )
         if (end - start) // step >= self.limits.max_steps:
             raise PromQLSyntaxError(
-                f"exceeded maximum resolution of {self.limits.max_steps - 1000 if self.limits.max_steps > 11_000 else self.limits.max_steps:,}"
-                " points per timeseries. Try decreasing the query resolution (?step=XX)"
+                f"exceeded maximum resolution of {self.limits.max_steps:,} points per timeseries. "
+                "Try decreasing the query resolution (?step=XX)"
             )
         node = parse(query)
         kind = value_type(node)
@@ -139,7 +139,11 @@ class Engine:
                 here = frame.present[i]
                 whole = bool(here.all())
                 rows.append(
-                    (frame.labels[i], times if whole else times[here], frame.values[i] if whole else frame.values[i, here])
+                    (
+                        frame.labels[i],
+                        times if whole else times[here],
+                        frame.values[i] if whole else frame.values[i, here],
+                    )
                 )
             return run.finish(Result("matrix", rows))
 
@@ -148,9 +152,7 @@ class Engine:
         return _Run(self, times, start, end, step, time.monotonic() + allowed, allowed)
 
 
-_AT_UNSAFE = frozenset(
-    {"end", "predict_linear", "range", "start", "step", "time", "timestamp", *functions.DATES}
-)
+_AT_UNSAFE = frozenset({"end", "predict_linear", "range", "start", "step", "time", "timestamp", *functions.DATES})
 
 
 def step_invariant(node: Node) -> bool:
@@ -170,9 +172,7 @@ def step_invariant(node: Node) -> bool:
     return node.name not in _AT_UNSAFE and bool(node.args) and all(step_invariant(arg) for arg in node.args)
 
 
-_NATIVE_ONLY = frozenset(
-    {"histogram_count", "histogram_sum", "histogram_avg", "histogram_stddev", "histogram_stdvar"}
-)
+_NATIVE_ONLY = frozenset({"histogram_count", "histogram_sum", "histogram_avg", "histogram_stddev", "histogram_stdvar"})
 
 
 class _Run:
@@ -246,9 +246,9 @@ class _Run:
                 left, right = self.scalar(node.args[0]), self.scalar(node.args[1])
                 return functions.go_extreme(left, right, largest=node.name == "max_of")
             if node.name in ("start", "end", "range", "step"):
-                number = {
-                    "start": self.start, "end": self.end, "range": self.end - self.start, "step": self.step
-                }[node.name]
+                number = {"start": self.start, "end": self.end, "range": self.end - self.start, "step": self.step}[
+                    node.name
+                ]
                 return np.full(steps, number / 1000.0)
         raise PromQLUnsupported(f"unsupported PromQL: {_describe(node)} as a scalar")
 
@@ -260,7 +260,10 @@ class _Run:
             steps = len(self.times)
             self.check_samples(len(once.labels) * steps)
             return Frame(
-                once.labels, np.repeat(once.values, steps, axis=1), np.repeat(once.present, steps, axis=1), once.drop_name
+                once.labels,
+                np.repeat(once.values, steps, axis=1),
+                np.repeat(once.present, steps, axis=1),
+                once.drop_name,
             )
         frame = self._vector(node)
         self.check_samples(frame.values.size)
@@ -373,9 +376,7 @@ class _Run:
         ends = self.reference_times(node.offset, node.at)
         frame_series, dropped = self._subquery(node, ends)
         self.check_samples(len(frame_series) * len(ends))
-        cut = Windows.cut(
-            frame_series, ends, node.length, closed_left=closed, tick=self.tick, drop_name=dropped
-        )
+        cut = Windows.cut(frame_series, ends, node.length, closed_left=closed, tick=self.tick, drop_name=dropped)
         return cut, None
 
     def subquery(self, node: Subquery, times: Ints) -> list[RawSeries]:
@@ -384,9 +385,7 @@ class _Run:
         frame, inner = self._subquery_frame(node, ends)
         frame = frame.without_dropped_names()
         order = sorted(range(len(frame.labels)), key=lambda i: frame.labels[i])
-        return [
-            RawSeries(frame.labels[i], inner[frame.present[i]], frame.values[i][frame.present[i]]) for i in order
-        ]
+        return [RawSeries(frame.labels[i], inner[frame.present[i]], frame.values[i][frame.present[i]]) for i in order]
 
     def _subquery_frame(self, node: Subquery, ends: Ints) -> tuple[Frame, Ints]:
         step = self.engine.subquery_step if node.step is None else node.step
@@ -461,14 +460,11 @@ class _Run:
         """Tell when a rate is taken of something not named like a counter."""
         for name in dict.fromkeys(get(labels, NAME) for labels in frame.labels):
             if name and not name.endswith(("_total", "_sum", "_count", "_bucket")):
-                self.info(
-                    "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: "
-                    f'"{name}"'
-                )
+                self.info(f'metric might not be a counter, name does not end in _total/_sum/_count/_bucket: "{name}"')
 
     def absent(self, matchers: tuple[LabelMatcher, ...] | None, frame: Frame) -> Frame:
         steps = len(self.times)
-        here = frame.present.any(axis=0) if len(frame.labels) else np.zeros(steps, dtype=bool)
+        here: Bools = np.asarray(frame.present.any(axis=0)) if frame.labels else np.zeros(steps, dtype=bool)
         labels = functions.absent_labels(matchers) if matchers is not None else ()
         return Frame([labels], np.ones((1, steps)), ~here[None, :]).compact()
 
@@ -541,7 +537,10 @@ def _quantile_frame(run: _Run, q: Floats, frame: Frame) -> Frame:
     found = histogram.collect(frame, run.warn)
 
     def forced() -> None:
-        run.info("input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)")
+        run.info(
+            "input to histogram_quantile needed to be fixed for monotonicity "
+            "(see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)"
+        )
 
     def compute(bounds: Floats, counts: Floats, mask: Bools) -> Floats:
         run.tick()
@@ -612,4 +611,4 @@ SUPPORTED_FUNCTIONS = frozenset(
     | {"time", "pi", "scalar", "max_of", "min_of", "start", "end", "range", "step"}
 )
 
-__all__ = ["BUCKET", "Engine", "Limits", "Result", "SUPPORTED_FUNCTIONS", "SeriesSource"]
+__all__ = ["BUCKET", "SUPPORTED_FUNCTIONS", "Engine", "Limits", "Result", "SeriesSource"]

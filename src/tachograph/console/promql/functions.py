@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -94,6 +95,11 @@ DATE_PARTS: dict[str, Callable[[Ints], Ints]] = {
 
 
 def _calendar(name: str, seconds: Ints) -> Ints:
+    found: Ints = _calendar_part(name, seconds)
+    return found
+
+
+def _calendar_part(name: str, seconds: Ints) -> Any:
     days = _day(seconds).astype("datetime64[D]")
     months = days.astype("datetime64[M]")
     years = days.astype("datetime64[Y]")
@@ -205,6 +211,7 @@ def sorted_by_value(frame: Frame, *, descending: bool) -> Frame:
 
 def sorted_by_label(frame: Frame, names: list[str], *, descending: bool) -> Frame:
     """Order series by labels, with numbers inside the values counted as numbers."""
+
     def key(row: int) -> tuple[list[list[tuple[int, int, str]]], Labels]:
         labels = frame.labels[row]
         return [natural(get(labels, name)) for name in names], labels

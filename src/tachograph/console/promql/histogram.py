@@ -58,9 +58,7 @@ def parse_bound(text: str) -> float | None:
         return None
 
 
-def evaluate(
-    frame: Frame, histograms: list[Histogram], compute: Callable[[Floats, Floats, Bools], Floats]
-) -> Frame:
+def evaluate(frame: Frame, histograms: list[Histogram], compute: Callable[[Floats, Floats, Bools], Floats]) -> Frame:
     """Run a computation over each histogram, for each pattern of buckets present at a step.
 
     `compute` gets the bounds, the cumulative counts [bucket, step] and the mask of steps in question.
@@ -75,7 +73,7 @@ def evaluate(
             continue
         present[i] = anywhere
         counts = frame.values[histogram.rows]
-        complete = here.all(axis=0)
+        complete: Bools = np.asarray(here.all(axis=0))
         if complete.any():
             bounds, merged = _coalesce(histogram.bounds, counts[:, complete])
             values[i, complete] = compute(bounds, merged, complete)
@@ -101,9 +99,7 @@ def _coalesce(bounds: Floats, counts: Floats) -> tuple[Floats, Floats]:
     return unique, np.add.reduceat(counts, starts, axis=0)
 
 
-def bucket_quantile(
-    q: Floats, bounds: Floats, counts: Floats, forced: Callable[[], None], *, tolerant: bool
-) -> Floats:
+def bucket_quantile(q: Floats, bounds: Floats, counts: Floats, forced: Callable[[], None], *, tolerant: bool) -> Floats:
     """Interpolate a quantile at each step (column).
 
     `forced` is called when counts had to be repaired because they fell with a growing bound. Prometheus 2

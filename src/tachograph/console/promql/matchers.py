@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import re2
+import re2  # type: ignore[import-untyped]  # the wheel has no py.typed
 
 from tachograph.console.promql.errors import PromQLSyntaxError
 

@@ -132,9 +132,11 @@ def parse(query: str) -> Node:
         PromQLUnsupported: It uses syntax of a later Prometheus that this evaluator does not have.
     """
     if len(query) > MAX_QUERY_LENGTH:
-        raise PromQLSyntaxError(f"invalid parameter \"query\": longer than {MAX_QUERY_LENGTH} characters")
+        raise PromQLSyntaxError(f'invalid parameter "query": longer than {MAX_QUERY_LENGTH} characters')
     if not query.strip():
-        raise PromQLSyntaxError('invalid parameter "query": unknown position: parse error: no expression found in input')
+        raise PromQLSyntaxError(
+            'invalid parameter "query": unknown position: parse error: no expression found in input'
+        )
     prepared, bare = _prepare(query)
     try:
         tree = promql_parser.parse(prepared)
@@ -276,9 +278,13 @@ def _newer_syntax(bare: str) -> str:
     found = re.search(r"\b(anchored|smoothed)\b", bare)
     if found:
         return f"the modifier {found.group(1)}"
-    if re.search(r"(\boffset\s*[-+]?\s*\(|\[[^\]]*[-+*/%^(])", bare) or re.search(
-        r"(\[|:|\boffset\s*[-+]?)\s*[-+]?\s*(step|range|min_of|max_of|start|end|min|max)\s*\(", bare, re.IGNORECASE
-    ) or re.search(r"\boffset\s+[-+]?\s*[\w.]+\s*[-+*/%^]\s*\d", bare):
+    if (
+        re.search(r"(\boffset\s*[-+]?\s*\(|\[[^\]]*[-+*/%^(])", bare)
+        or re.search(
+            r"(\[|:|\boffset\s*[-+]?)\s*[-+]?\s*(step|range|min_of|max_of|start|end|min|max)\s*\(", bare, re.IGNORECASE
+        )
+        or re.search(r"\boffset\s+[-+]?\s*[\w.]+\s*[-+*/%^]\s*\d", bare)
+    ):
         return "duration expressions"
     if re.search(r"\binfo\s*\(", bare):
         return "function info()"
@@ -303,8 +309,8 @@ def _at(modifier: Any) -> int | str | None:
         return None
     kind = str(modifier.type).rpartition(".")[2]
     if kind in ("Start", "End"):
-        return kind.lower()
-    at = round((modifier.at - _EPOCH) / _MILLISECOND)
+        return "start" if kind == "Start" else "end"
+    at: int = round((modifier.at - _EPOCH) / _MILLISECOND)
     if at >= _NEGATIVE_AT * 1000:
         return -(at - _NEGATIVE_AT * 1000)
     return at
@@ -315,9 +321,7 @@ def _selector(tree: Any) -> Selector:
         raise PromQLSyntaxError(
             'invalid parameter "query": 1:1: parse error: unexpected "or" in label matching, expected "," or "}"'
         )
-    matchers = [
-        LabelMatcher(m.name, _OPS[str(m.op).rpartition(".")[2]], m.value) for m in tree.matchers.matchers
-    ]
+    matchers = [LabelMatcher(m.name, _OPS[str(m.op).rpartition(".")[2]], m.value) for m in tree.matchers.matchers]
     if tree.name is not None and not any(m.name == NAME and m.op == EQUAL for m in matchers):
         matchers.append(LabelMatcher(NAME, EQUAL, tree.name))
     for matcher in matchers:
@@ -371,6 +375,14 @@ def _binary(tree: Any) -> Binary:
         if modifier.fill_values is not None:
             fill_left, fill_right = modifier.fill_values.lhs, modifier.fill_values.rhs
     return Binary(
-        op, _convert(tree.lhs), _convert(tree.rhs),
-        card, on, matching, include, return_bool, fill_left, fill_right,
+        op,
+        _convert(tree.lhs),
+        _convert(tree.rhs),
+        card,
+        on,
+        matching,
+        include,
+        return_bool,
+        fill_left,
+        fill_right,
     )

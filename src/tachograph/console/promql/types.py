@@ -25,7 +25,8 @@ STALE_NAN: float = float(np.array([STALE_BITS], dtype=np.uint64).view(np.float64
 
 def is_stale(values: Floats) -> Bools:
     """Tell which values are staleness markers."""
-    return np.ascontiguousarray(values).view(np.uint64) == np.uint64(STALE_BITS)
+    marked: Bools = np.ascontiguousarray(values).view(np.uint64) == np.uint64(STALE_BITS)
+    return marked
 
 
 @dataclass(slots=True)
@@ -80,9 +81,7 @@ class Frame:
         """Take away the names that were marked, and merge what then has the same labels."""
         if not self.drop_name.any():
             return merge_same_labels(self)
-        labels = [
-            without_name(one) if drop else one for one, drop in zip(self.labels, self.drop_name, strict=True)
-        ]
+        labels = [without_name(one) if drop else one for one, drop in zip(self.labels, self.drop_name, strict=True)]
         return merge_same_labels(Frame(labels, self.values, self.present))
 
 
