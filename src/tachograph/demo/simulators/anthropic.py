@@ -156,6 +156,7 @@ def _messages_operation(model: str, body: dict[str, Any]) -> Operation:
         whole=_whole,
         stream=_pieces if body.get("stream") else None,
         prompt=_prompt(body),
+        messages=body.get("messages", ()),
         prefix=[body.get("system"), body.get("tools")],
         cache_lifetime=_cache_lifetime([body.get("system"), body.get("tools"), body.get("messages"), body]),
         tools={t["name"]: t.get("input_schema") or {} for t in body.get("tools", ()) if "name" in t},

@@ -181,6 +181,7 @@ def _generate_operation(model: str, body: dict[str, Any], is_stream: bool, is_ve
         whole=whole,
         stream=(lambda filled: _pieces(filled, is_vertex)) if is_stream else None,
         prompt=(body.get("systemInstruction"), body.get("contents"), body.get("tools")),
+        messages=body.get("contents") or (),
         prefix=[body.get("systemInstruction"), body.get("tools")] if body.get("systemInstruction") else None,
         is_cached_by_itself=True,
         tools=tools,

@@ -12,6 +12,7 @@ _STATUS = {"length": "incomplete", "tool_calls": "requires_action"}
 
 
 def route(method: str, path: str, body: dict[str, Any]) -> Operation | None:
+    said = body.get("input")
     if method != "POST" or path.rsplit("/", 1)[-1] != "interactions":
         return None
     return Operation(
@@ -19,6 +20,7 @@ def route(method: str, path: str, body: dict[str, Any]) -> Operation | None:
         model=str(body.get("model") or body.get("agent") or "").removeprefix("models/"),
         whole=_whole,
         stream=_pieces if body.get("stream") else None,
+        messages=said if isinstance(said, list) else [said],
         prompt=(body.get("system_instruction"), body.get("input"), body.get("tools")),
         tools={t["name"]: t.get("parameters") or {} for t in body.get("tools", ()) if t.get("type") == "function"},
     )

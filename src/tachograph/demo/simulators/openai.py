@@ -149,6 +149,7 @@ def _chat_operation(model: str, body: dict[str, Any]) -> Operation:
         whole=_chat_whole,
         stream=_chat_pieces if body.get("stream") else None,
         prompt=(messages, body.get("tools")),
+        messages=[m for m in messages if m not in system],
         prefix=[system, body.get("tools")] if system else None,
         is_cached_by_itself=True,
         tools=tools,

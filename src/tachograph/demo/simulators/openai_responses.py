@@ -47,6 +47,7 @@ def _create_operation(model: str, body: dict[str, Any], stored: Stored) -> Opera
         tool["name"]: tool.get("parameters") or {} for tool in body.get("tools", ()) if tool.get("type") == "function"
     }
     choice = body.get("tool_choice")
+    said = body.get("input")
     form = (body.get("text") or {}).get("format") or {}
     effort = (body.get("reasoning") or {}).get("effort")
     return Operation(
@@ -55,6 +56,7 @@ def _create_operation(model: str, body: dict[str, Any], stored: Stored) -> Opera
         whole=partial(_create_whole, stored),
         stream=_pieces if body.get("stream") else None,
         prompt=_prompt(body),
+        messages=said if isinstance(said, list) else [said],
         prefix=[body.get("instructions"), body.get("tools")] if body.get("instructions") else None,
         is_cached_by_itself=True,
         tools=tools,

@@ -298,6 +298,14 @@ class AskedRequest:
     is_stream: bool
     occurrence: int
     """How many requests with exactly this body came before, from 0."""
+    tools: Mapping[str, Mapping[str, Any]]
+    """JSON schemas of the offered tools' arguments, by name."""
+    conversation: int
+    """The same number for every request of a conversation: made from its first message."""
+    tool_results: int
+    """How many tool results the conversation holds already."""
+    prompt_tokens: int
+    """What an answer without usage of its own will report as its prompt."""
     seed: int
     """Made from the simulators' seed, the vendor, the body and the occurrence: same run, same number."""
 

@@ -72,6 +72,20 @@ def _strings(value: Any, key: str) -> Iterator[tuple[str, str]]:
             yield from _strings(inner, key)
 
 
+def count_tool_results(value: Any) -> int:
+    """Tool results in a conversation of any vendor."""
+    if isinstance(value, Mapping):
+        here = (
+            value.get("role") == "tool"
+            or value.get("type") in ("tool_result", "function_call_output", "function_result")
+            or "functionResponse" in value
+        )
+        return int(here) + (0 if here else sum(map(count_tool_results, value.values())))
+    if isinstance(value, (list, tuple)):
+        return sum(map(count_tool_results, value))
+    return 0
+
+
 def split_text(text: str, pieces: int | None) -> list[str]:
     """Cut a text into `pieces` (about one for every 20 characters unless given); their sum is the text."""
     if not text:

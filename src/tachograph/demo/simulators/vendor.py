@@ -116,6 +116,8 @@ class Operation:
     is_scripted: bool = True
     prompt: Sequence[Any] = ()
     """The parts of the body that are counted as prompt."""
+    messages: Sequence[Any] = ()
+    """The conversation, without what the system says."""
     prefix: Any = None
     """The part of the prompt that a cache may hold."""
     cache_lifetime: str | None = None
@@ -252,6 +254,10 @@ class Vendor(ABC):
                 model=operation.model,
                 is_stream=exchange.is_stream,
                 occurrence=occurrence,
+                tools=operation.tools,
+                conversation=seeded.number(json_bytes(operation.messages[:1]).decode()),
+                tool_results=seeded.count_tool_results(operation.messages),
+                prompt_tokens=seeded.prompt_tokens(*operation.prompt),
                 seed=seeded.number(self._seed, self.name, request.path, exchange.body_hash, occurrence),
             )
             await self._answer(request, asked, operation, reply, exchange)
@@ -418,7 +424,7 @@ class Vendor(ABC):
                 seeded.count_tokens(call.name + json_bytes(call.arguments).decode()) for call in tool_calls
             )
             usage = ServedUsage(
-                prompt=seeded.prompt_tokens(*operation.prompt),
+                prompt=asked.prompt_tokens,
                 completion=said + reasoning if operation.produces_text else 0,
                 reasoning=reasoning if operation.produces_text else 0,
             )
