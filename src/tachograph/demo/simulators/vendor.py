@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import email.utils
 import hashlib
 import random
@@ -142,6 +143,7 @@ class Vendor(ABC):
         self._script = Script()
         self._cached: set[int] = set()
         self._server = HTTPServer(self._handle)
+        self._in_a_hurry = asyncio.Event()
         self.accepted_keys: set[str] | None = None
         """API keys that are let in; None lets every key in."""
         self.rate_limits: Callable[[AskedRequest], RateLimits | None] | None = None
@@ -178,6 +180,7 @@ class Vendor(ABC):
         """Drop all scripted items and rules, and forget what is cached."""
         self._script.clear()
         self._cached.clear()
+        self._in_a_hurry.clear()
 
     @property
     def pending(self) -> int:
@@ -191,6 +194,18 @@ class Vendor(ABC):
     def come_back(self) -> None:
         """Listen again, on the same port."""
         self._run(self._server.start())
+
+    def hurry(self) -> None:
+        """Skip every delay, those under way included: what is asked is answered at once (for shutting down)."""
+        self._run(self._hurry())
+
+    async def _hurry(self) -> None:
+        self._in_a_hurry.set()
+
+    async def _pause(self, seconds: float) -> None:
+        if seconds > 0 and not self._in_a_hurry.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._in_a_hurry.wait(), seconds)
 
     async def start(self, port: int = 0) -> None:
         await self._server.start(port)
@@ -277,8 +292,8 @@ class Vendor(ABC):
             item = self._script.next_item(asked)
         else:
             item = Answer()
-        if isinstance(item, (Answer, Failure, Raw, Reset, Disconnect)) and item.delay_seconds > 0:
-            await asyncio.sleep(item.delay_seconds)
+        if isinstance(item, (Answer, Failure, Raw, Reset, Disconnect)):
+            await self._pause(item.delay_seconds)
         if isinstance(item, Answer):
             await self._send_answer(self._fill(item, asked, operation), operation, reply, exchange)
         elif isinstance(item, Failure):
@@ -338,8 +353,7 @@ class Vendor(ABC):
             return
         if answer.gate is not None:
             await answer.gate.pass_through()
-        if answer.first_token_seconds > 0:
-            await asyncio.sleep(answer.first_token_seconds)
+        await self._pause(answer.first_token_seconds)
         if answer.ending == "hang":
             await asyncio.Event().wait()
         if answer.ending in ("reset", "drop", "eof"):
@@ -364,9 +378,7 @@ class Vendor(ABC):
             if piece.is_content:
                 if answer.gate is not None and sent == answer.gate_after:
                     await answer.gate.pass_through()
-                pause = answer.first_token_seconds if sent == 0 else answer.piece_seconds
-                if pause > 0:
-                    await asyncio.sleep(pause)
+                await self._pause(answer.first_token_seconds if sent == 0 else answer.piece_seconds)
             if answer.ending != "complete" and sent == answer.cut_after and (piece.is_content or sent > 0):
                 await self._end_badly(filled, operation, reply, exchange)
                 return

@@ -1,0 +1,182 @@
+"""The live board, drawn with rich."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.columns import Columns
+from rich.console import Console, Group, RenderableType
+from rich.live import Live as RichLive
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from .board import Board
+from .view import Status
+
+_COLOURS = {"openai": "green", "anthropic": "dark_orange", "gemini": "dodger_blue1"}
+_SPARKS = " ▁▂▃▄▅▆▇█"
+
+
+class Live:
+    """Redraws the board in place."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console()
+        self._live = RichLive(console=self._console, auto_refresh=False, transient=False)
+        self._calls: list[float] = []
+
+    def open(self) -> None:
+        self._live.start()
+
+    def show(self, board: Board, status: Status) -> None:
+        self._calls = [*self._calls, board.calls_per_second][-30:]
+        self._live.update(self.draw(board, status), refresh=True)
+
+    def close(self) -> None:
+        self._live.stop()
+
+    def draw(self, board: Board, status: Status) -> RenderableType:
+        """The whole picture of one moment."""
+        width = self._console.width
+        side: RenderableType = Columns([_errors(board), _waits(board), _connections(board)], padding=(0, 1))
+        return Group(
+            _header(status),
+            self._numbers(board),
+            _models(board),
+            side,
+            _tools(board, columns=2 if width >= 100 else 1),
+            _footer(status),
+        )
+
+    def _numbers(self, board: Board) -> RenderableType:
+        top = max(self._calls, default=0.0) or 1.0
+        sparks = "".join(_SPARKS[round(value / top * (len(_SPARKS) - 1))] for value in self._calls)
+        cells = [
+            ("calls per second", f"{board.calls_per_second:.1f}", sparks[-16:]),
+            (
+                "tokens per second",
+                f"{board.prompt_tokens_per_second:,.0f}",
+                f"in, {board.completion_tokens_per_second:,.0f} out",
+            ),
+            ("cost per hour", f"${board.usd_per_hour:,.2f}", f"${board.usd_total:,.4f} so far"),
+            ("first token p95", _seconds(board.first_token_p95_seconds), f"{_share(board.cached_share)} cached"),
+            ("errors per minute", f"{board.errors_per_second * 60:.1f}", f"{sum(e[3] for e in board.errors)} so far"),
+        ]
+        table = Table.grid(expand=True, padding=(0, 1))
+        for _ in cells:
+            table.add_column(justify="center", ratio=1)
+        table.add_row(*(Text(title, style="dim") for title, _, _ in cells))
+        table.add_row(*(Text(value, style="bold") for _, value, _ in cells))
+        table.add_row(*(Text(more, style="dim cyan") for _, _, more in cells))
+        return Panel(table, box=box.ROUNDED, border_style="grey50", padding=(0, 1))
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0%}"
+
+
+def _header(status: Status) -> RenderableType:
+    minutes, seconds = divmod(int(status.elapsed_seconds), 60)
+    text = Text.assemble(
+        (" tachograph demo ", "bold reverse"),
+        f"  {minutes:02}:{seconds:02}  ",
+        (f"{status.rate:g} calls/s asked for, seed {status.seed}  ", "dim"),
+    )
+    if status.incident:
+        is_on = status.incident_phase.startswith("since")
+        text.append(f" {status.incident} {status.incident_phase} ", "bold white on red" if is_on else "bold yellow")
+    return text
+
+
+def _models(board: Board) -> RenderableType:
+    table = Table(box=box.SIMPLE_HEAD, expand=True, padding=(0, 1), pad_edge=False)
+    table.add_column("model", no_wrap=True)
+    for title in ("calls/s", "p50", "p95", "first token", "tokens/s", "$/hour", "errors/min"):
+        table.add_column(title, justify="right", no_wrap=True)
+    slowest = max((m.p95_seconds or 0.0 for m in board.models), default=0.0)
+    for row in board.models:
+        p95 = Text(
+            _seconds(row.p95_seconds), style="bold yellow" if row.p95_seconds and row.p95_seconds == slowest else ""
+        )
+        table.add_row(
+            Text(row.model, style=_COLOURS.get(row.provider, "")),
+            f"{row.calls:.2f}",
+            _seconds(row.p50_seconds),
+            p95,
+            _seconds(row.first_token_seconds),
+            f"{row.tokens:,.0f}",
+            f"{row.usd_per_hour:,.2f}",
+            Text(f"{row.errors * 60:.1f}", style="bold red" if row.errors * 60 >= 1 else "dim"),
+        )
+    return table
+
+
+def _small(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="dim", box=None, padding=(0, 1), pad_edge=False)
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i == 0 else "right", no_wrap=True, header_style="dim")
+    return table
+
+
+def _errors(board: Board) -> RenderableType:
+    table = _small("errors by type", "", "per min", "total")
+    for provider, kind, rate, total in board.errors[:5]:
+        name = Text.assemble((provider, _COLOURS.get(provider, "")), f" {kind}")
+        table.add_row(name, Text(f"{rate * 60:.1f}", style="bold red" if rate * 60 >= 1 else ""), str(total))
+    if not board.errors:
+        table.add_row(Text("none yet", style="dim"), "", "")
+    return table
+
+
+def _waits(board: Board) -> RenderableType:
+    table = _small("rate-limit waits", "", "s/s", "p95", "total")
+    for provider, per_second, p95, total in board.waits:
+        name = Text(provider, style=_COLOURS.get(provider, ""))
+        table.add_row(name, f"{per_second:.2f}", _seconds(p95) if p95 else "-", str(total))
+    if not board.waits:
+        table.add_row(Text("none yet", style="dim"), "", "", "")
+    for model, kind, share in board.headroom[:1]:
+        table.add_row(Text(f"least left: {share:.0%} {kind}, {model}", style="dim"), "", "", "")
+    return table
+
+
+def _connections(board: Board) -> RenderableType:
+    table = _small("mcp servers", "", "connections")
+    for server, count in board.connections:
+        table.add_row(server, Text(str(count), style="green" if count else "bold red"))
+    return table
+
+
+def _tools(board: Board, columns: int) -> RenderableType:
+    table = Table(box=box.SIMPLE_HEAD, expand=True, padding=(0, 1), pad_edge=False)
+    for _ in range(columns):
+        table.add_column("tool", no_wrap=True)
+        for title in ("calls/s", "p95", "errors/min"):
+            table.add_column(title, justify="right", no_wrap=True)
+    cells = []
+    for row in board.tools:
+        errors = Text(f"{row.errors * 60:.1f}", style="bold red" if row.errors * 60 >= 1 else "dim")
+        slow = row.p95_seconds is not None and row.p95_seconds > 5
+        p95 = Text(_seconds(row.p95_seconds), style="bold yellow" if slow else "")
+        cells.append((Text.assemble((f"{row.server} ", "dim"), row.tool), f"{row.calls:.2f}", p95, errors))
+    half = -(-len(cells) // columns)
+    for i in range(half):
+        line = [cell for c in range(columns) if i + c * half < len(cells) for cell in cells[i + c * half]]
+        table.add_row(*line)
+    return table
+
+
+def _footer(status: Status) -> RenderableType:
+    text = Text(" ")
+    for name, address in status.addresses:
+        text.append(f"{name} ", "dim")
+        text.append(address, f"underline link {address}" if address.startswith("http") else "")
+        text.append("   ")
+    text.append("Ctrl-C ends it", "dim")
+    return text
