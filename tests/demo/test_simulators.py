@@ -735,3 +735,17 @@ def test_a_retry_after_date_lies_ahead(simulators: Simulators) -> None:
     told = parsedate_to_datetime(raised.value.response.headers["retry-after"])
     ahead = (told - datetime.now(UTC)).total_seconds()
     assert 27 <= ahead <= 31
+
+
+def test_totals_outlive_the_exchanges_that_are_forgotten() -> None:
+    with Simulators(seed=1, keep=5) as sims:
+        client = openai_client(sims)
+        sims.openai.always(Answer(usage=FULL))
+        for _ in range(23):
+            client.chat.completions.create(model="gpt-5", messages=MESSAGES)
+        totals = sims.served.totals()["openai", "gpt-5"]
+        assert len(sims.served) <= 10
+        assert (totals.requests, totals.by_status) == (23, {200: 23})
+        assert (totals.usage.prompt, totals.usage.completion) == (23 * 3000, 23 * 500)
+        assert totals.nano_usd % 23 == 0
+        assert totals.nano_usd > 0

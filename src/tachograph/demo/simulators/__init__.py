@@ -1,5 +1,6 @@
 """Simulators of the vendors' APIs on loopback, for the demo and for tests, used through the vendors' SDKs."""
 
+from .billing import Bill, BillEntry
 from .fleet import Simulators
 from .script import (
     Answer,
@@ -40,6 +41,8 @@ __all__ = [
     "Answer",
     "AskedRequest",
     "BadRequest",
+    "Bill",
+    "BillEntry",
     "BillingProblem",
     "Conflict",
     "ContentPolicy",

@@ -6,11 +6,12 @@ Source: the anthropic 2.12 SDK's types and recorded exchanges, read on 2026-11-2
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from . import seeded
+from . import billing, seeded
 from .script import AskedRequest, Failure, RateLimits, StreamError
+from .served import Served
 from .server import Request
 from .usage import ServedUsage
 from .vendor import Filled, Operation, Piece, Rendered, Vendor, json_bytes, without_none
@@ -58,6 +59,11 @@ class AnthropicSimulator(Vendor):
 
     name = "anthropic"
 
+    def __init__(self, served: Served, seed: int, run: Callable[[Any], Any]) -> None:
+        super().__init__(served, seed, run)
+        self.bill = billing.Bill(self.name, served)
+        self.forget.append(self.bill.clear)
+
     @property
     def url(self) -> str:
         return self.root_url
@@ -83,7 +89,7 @@ class AnthropicSimulator(Vendor):
             if batch[2] is None:
                 return Operation(name="batch", model="", is_scripted=False, whole=self._batch)
             return Operation(name="batch_results", model="claude-haiku-4-5", whole=_batch_results, prompt=(path * 40,))
-        return None
+        return billing.route_anthropic(request.method, path, billing.query_pairs(request.raw_query), self.bill)
 
     def _batch(self, filled: Filled) -> Rendered:
         path = filled.asked.path

@@ -24,11 +24,15 @@ class Simulators:
             client = openai.OpenAI(base_url=sims.openai.url, api_key="any")
 
     They run beside sync and async code alike, and stop with the block.
+
+    Args:
+        seed: Same seed, same answers.
+        keep: How many exchanges `served` keeps; older ones live on in its totals only. None keeps all.
     """
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, keep: int | None = None) -> None:
         self.seed = seed
-        self.served = Served()
+        self.served = Served(keep)
         self.openai = OpenAISimulator(self.served, seed, self._run)
         self.anthropic = AnthropicSimulator(self.served, seed, self._run)
         self.gemini = GeminiSimulator(self.served, seed, self._run)

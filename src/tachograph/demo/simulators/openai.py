@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from . import openai_media, openai_responses, seeded
+from . import billing, openai_media, openai_responses, seeded
 from .script import AskedRequest, Failure, RateLimits, StreamError
 from .served import Served
 from .server import Request
@@ -62,6 +62,8 @@ class OpenAISimulator(Vendor):
     def __init__(self, served: Served, seed: int, run: Callable[[Any], Any]) -> None:
         super().__init__(served, seed, run)
         self._stored: openai_responses.Stored = {}
+        self.bill = billing.Bill(self.name, served)
+        self.forget.extend((self.bill.clear, self._stored.clear))
 
     @property
     def url(self) -> str:
@@ -81,6 +83,9 @@ class OpenAISimulator(Vendor):
         model = str(fields.get("model") or deployment or "")
         if rest == "/chat/completions" and request.method == "POST":
             return _chat_operation(model, fields)
+        report = billing.route_openai(request.method, rest, billing.query_pairs(request.raw_query), self.bill)
+        if report is not None:
+            return report
         return openai_responses.route(request.method, rest, model, fields, self._stored) or openai_media.route(
             request.method, rest, model, body
         )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from typing import Any
 
+from .prices import cost_nano_usd
 from .usage import ServedUsage
 
 
@@ -27,6 +29,8 @@ class Exchange:
     body_hash: str
     is_stream: bool
     started: float
+    started_unix: float = 0.0
+    """UTC, seconds since the epoch."""
     ended: float | None = None
     """When the last byte was handed to the socket, or the client was gone; None while it lasts."""
     status: int | None = None
@@ -50,20 +54,73 @@ class Exchange:
         return self.is_complete and self.status is not None and self.status < 400
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Totals:
-    """Sums for one vendor and requested model."""
+    """Sums over exchanges.
+
+    Attributes:
+        requests: Exchanges, the failed ones included.
+        by_status: Exchanges by HTTP status (None: nothing was answered).
+        usage: Usage on the wire.
+        billed_requests, billed_usage: Of answers that were sent whole, told or not.
+        nano_usd: What the usage on the wire costs, summed over exchanges rounded each to a billionth of a dollar.
+        unpriced: Exchanges with usage but without a price.
+    """
 
     requests: int = 0
-    by_status: Mapping[int | None, int] = field(default_factory=dict)
+    by_status: dict[int | None, int] = field(default_factory=dict)
     usage: ServedUsage = field(default_factory=ServedUsage)
-    """Usage on the wire, summed."""
+    billed_requests: int = 0
+    billed_usage: ServedUsage = field(default_factory=ServedUsage)
+    nano_usd: int = 0
+    unpriced: int = 0
+
+    def count(self, exchange: Exchange) -> None:
+        """Add one exchange."""
+        self.requests += 1
+        self.by_status[exchange.status] = self.by_status.get(exchange.status, 0) + 1
+        if exchange.usage is not None:
+            self.usage += exchange.usage
+            if exchange.usage.total:
+                model = exchange.served_model or exchange.model
+                nano_usd = cost_nano_usd(exchange.vendor, model, exchange.usage)
+                self.unpriced += nano_usd is None
+                self.nano_usd += nano_usd or 0
+        if exchange.is_success and exchange.full_usage is not None and exchange.full_usage.total:
+            self.billed_requests += 1
+            self.billed_usage += exchange.full_usage
+
+    def add(self, other: Totals) -> None:
+        """Add other sums to these."""
+        self.requests += other.requests
+        for status, count in other.by_status.items():
+            self.by_status[status] = self.by_status.get(status, 0) + count
+        self.usage += other.usage
+        self.billed_requests += other.billed_requests
+        self.billed_usage += other.billed_usage
+        self.nano_usd += other.nano_usd
+        self.unpriced += other.unpriced
+
+
+Line = tuple[str, str, str, date]
+"""Vendor, requested model, served model, day (UTC)."""
+
+
+def _line(exchange: Exchange) -> Line:
+    day = datetime.fromtimestamp(exchange.started_unix, UTC).date()
+    return (exchange.vendor, exchange.model, exchange.served_model, day)
 
 
 class Served:
-    """Exchanges in the order in which they began. Safe to read from any thread."""
+    """Exchanges in the order in which they began. Safe to read from any thread.
 
-    def __init__(self) -> None:
+    Args:
+        keep: How many exchanges to keep; older ones live on in the totals only. None keeps all.
+    """
+
+    def __init__(self, keep: int | None = None) -> None:
+        self._keep = keep
+        self._folded: dict[Line, Totals] = {}
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._exchanges: list[Exchange] = []
@@ -82,8 +139,23 @@ class Served:
             occurrence = self._seen.get(key, 0)
             self._seen[key] = occurrence + 1
             self._exchanges.append(exchange)
+            if self._keep is not None and len(self._exchanges) > 2 * self._keep:
+                self._fold(self._keep)
             self._changed.notify_all()
         return occurrence
+
+    def _fold(self, keep: int) -> None:
+        """Turn the oldest exchanges into sums; those that still last stay."""
+        old, kept = self._exchanges[:-keep], self._exchanges[-keep:]
+        lasting = [e for e in old if e.ended is None]
+        for exchange in old:
+            if exchange.ended is not None:
+                self._folded.setdefault(_line(exchange), Totals()).count(exchange)
+        self._exchanges = lasting + kept
+        self._last_of_body = {
+            key: e for key, e in self._last_of_body.items() if e.ended is None or e.started >= kept[0].started
+        }
+        self._seen = {key: count for key, count in self._seen.items() if key in self._last_of_body}
 
     def end(self, exchange: Exchange, ended: float) -> None:
         with self._changed:
@@ -95,6 +167,7 @@ class Served:
         """Forget everything, e.g. after a warm-up."""
         with self._lock:
             self._exchanges.clear()
+            self._folded.clear()
             self._last_of_body.clear()
             self._seen.clear()
 
@@ -131,16 +204,20 @@ class Served:
                 raise TimeoutError(f"{ended} of {count} exchanges had ended after {timeout_seconds} s")
             return list(self._exchanges)
 
+    def lines(self) -> dict[Line, Totals]:
+        """Sums by vendor, requested model, served model and day."""
+        found: dict[Line, Totals] = {}
+        with self._lock:
+            for line, totals in self._folded.items():
+                found.setdefault(line, Totals()).add(totals)
+            exchanges = list(self._exchanges)
+        for exchange in exchanges:
+            found.setdefault(_line(exchange), Totals()).count(exchange)
+        return found
+
     def totals(self) -> dict[tuple[str, str], Totals]:
         """Sums by vendor and requested model, over everything put on the wire."""
-        statuses: dict[tuple[str, str], dict[int | None, int]] = {}
-        usages: dict[tuple[str, str], ServedUsage] = {}
-        for exchange in self.snapshot():
-            key = (exchange.vendor, exchange.model)
-            by_status = statuses.setdefault(key, {})
-            by_status[exchange.status] = by_status.get(exchange.status, 0) + 1
-            usages[key] = usages.get(key, ServedUsage()) + (exchange.usage or ServedUsage())
-        return {
-            key: Totals(requests=sum(by_status.values()), by_status=by_status, usage=usages[key])
-            for key, by_status in statuses.items()
-        }
+        found: dict[tuple[str, str], Totals] = {}
+        for (vendor, model, _, _), totals in self.lines().items():
+            found.setdefault((vendor, model), Totals()).add(totals)
+        return found

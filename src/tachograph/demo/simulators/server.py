@@ -22,6 +22,7 @@ class Request:
     method: str
     path: str
     query: Mapping[str, str]
+    raw_query: str
     headers: Mapping[str, str]
     body: bytes
 
@@ -159,7 +160,7 @@ def _parse(buffer: bytearray) -> tuple[Request, int] | None:
             return None
         body = bytes(buffer[start:used])
     path, _, query = target.partition("?")
-    return Request(method, unquote(path), dict(parse_qsl(query)), headers, body), used
+    return Request(method, unquote(path), dict(parse_qsl(query)), query, headers, body), used
 
 
 def _parse_chunked(buffer: bytearray, position: int) -> tuple[bytes, int] | None:

@@ -138,6 +138,8 @@ class Vendor(ABC):
 
     def __init__(self, served: Served, seed: int, run: Callable[[Any], Any]) -> None:
         self._served = served
+        self.forget: list[Callable[[], None]] = []
+        """Called by `clear()`, too."""
         self._seed = seed
         self._run = run
         self._script = Script()
@@ -181,6 +183,8 @@ class Vendor(ABC):
         self._script.clear()
         self._cached.clear()
         self._in_a_hurry.clear()
+        for forget in self.forget:
+            forget()
 
     @property
     def pending(self) -> int:
@@ -252,6 +256,7 @@ class Vendor(ABC):
             body_hash=hashlib.blake2b(request.body, digest_size=8).hexdigest(),
             is_stream=bool(operation and operation.stream),
             started=started,
+            started_unix=time.time(),
         )
         occurrence = self._served.begin(exchange)
         try:
