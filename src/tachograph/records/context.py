@@ -23,7 +23,10 @@ Hooks at the HTTP layer report attempts to it.
 """
 
 ENGINE_CALL: ContextVar[LLMCall | None] = ContextVar("tachograph_engine_call", default=None)
-"""Set by our engine around its use of an SDK, so that a watched SDK adds to this call and opens no second one."""
+"""Set by our engine around its use of an SDK: the engine fills this record, attempts included, by itself.
+
+A watched SDK that finds it set passes straight through: it opens no second call and reports no attempt.
+"""
 
 
 @contextmanager

@@ -1,0 +1,117 @@
+"""OpenAI's categories, Azure's and compatible servers' included.
+
+Sources: openai 3.54 `_exceptions.py`, `types/responses/response_error.py`; platform.openai.com/docs/guides/error-codes;
+Azure content filter codes. Checked 2026-11-23.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from tachograph.llm.failures import STATUSES, Failure, Table, categorise
+from tachograph.llm.fields import dig, pick, text
+
+TABLE: Final = Table(
+    codes={
+        "invalid_api_key": "auth",
+        "account_deactivated": "auth",
+        "invalid_grant": "auth",
+        "invalid_subject_token": "auth",
+        "unsupported_country_region_territory": "auth",
+        "rate_limit_exceeded": "rate_limit",
+        "insufficient_quota": "quota",
+        "quota_exceeded": "quota",
+        "billing_hard_limit_reached": "quota",
+        "billing_not_active": "quota",
+        "access_terminated": "auth",
+        "content_filter": "content_filter",
+        "content_policy_violation": "content_filter",
+        "image_content_policy_violation": "content_filter",
+        "moderation_blocked": "content_filter",
+        "ResponsibleAIPolicyViolation": "content_filter",
+        "bio_policy": "content_filter",
+        "misalignment_policy_violation": "content_filter",
+        "context_length_exceeded": "invalid_request",
+        "model_not_found": "invalid_request",
+        "DeploymentNotFound": "invalid_request",
+        "invalid_prompt": "invalid_request",
+        "vector_store_timeout": "server_error",
+    },
+    phrases=(
+        ("request too large for", "quota"),  # one request above the minute's tokens: a 429 that no waiting cures
+        ("insufficient balance", "quota"),
+    ),
+    classes={
+        "OAuthError": "auth",
+        "SubjectTokenProviderError": "auth",
+        "LengthFinishReasonError": "invalid_request",
+        "ContentFilterFinishReasonError": "content_filter",
+    },
+    statuses=STATUSES,
+    kinds={
+        "server_error": "server_error",
+        "api_error": "server_error",
+        "overloaded_error": "server_error",
+        "service_unavailable": "server_error",
+        "invalid_request_error": "invalid_request",
+        "authentication_error": "auth",
+        "permission_error": "auth",
+        "tokens": "rate_limit",
+        "requests": "rate_limit",
+        "rate_limit_error": "rate_limit",
+        "timeout": "timeout",
+    },
+    request_id_header="x-request-id",
+)
+
+
+def openai_failure(
+    *,
+    status: int | None = None,
+    headers: Any = None,
+    body: Any = None,
+    error: BaseException | None = None,
+) -> Failure:
+    """Categorise an answer (status, headers, parsed body) or an exception of the openai SDK."""
+    inner = dig(body, "error", "innererror", "code")
+    if inner in TABLE.codes:  # Azure says it one level deeper
+        body = {"error": {**body["error"], "code": inner}}
+    return categorise(TABLE, status=status, headers=headers, body=body, error=error)
+
+
+def openai_response_failure(response: Any) -> Failure | None:
+    """The failure that a Responses API object tells of without raising: `failed`, or `incomplete` by the filter."""
+    status = text(response, "status")
+    if status == "failed":
+        failure = categorise(TABLE, body={"error": _plain(pick(response, "error"))})
+        return failure if failure.error_type != "unknown" else _server_error(failure)
+    if status == "incomplete" and dig(response, "incomplete_details", "reason") == "content_filter":
+        return Failure("content_filter", False, 200, "content_filter", "The answer was cut by the content filter")
+    return None
+
+
+def openai_event_failure(event: Any) -> Failure | None:
+    """The failure that a stream event tells of: `response.failed`, `response.incomplete`, `error`."""
+    kind = text(event, "type")
+    if kind in ("response.failed", "response.incomplete"):
+        return openai_response_failure(pick(event, "response"))
+    if kind == "error":
+        nested = pick(event, "error")
+        failure = categorise(TABLE, body={"error": _plain(event if nested is None else nested)})
+        return failure if failure.error_type != "unknown" else _server_error(failure)
+    return None
+
+
+def openai_finish_failure(finish_reason: str | None) -> Failure | None:
+    """The failure that a chat completion's finish reason tells of."""
+    if finish_reason == "content_filter":
+        return Failure("content_filter", False, 200, "content_filter", "The answer was cut by the content filter")
+    return None
+
+
+def _plain(error: Any) -> dict[str, Any]:
+    return {name: value for name in ("code", "type", "message") if (value := text(error, name)) and value != "error"}
+
+
+def _server_error(failure: Failure) -> Failure:
+    return Failure("server_error", True, None, failure.code, failure.message)

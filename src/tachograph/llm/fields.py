@@ -1,0 +1,53 @@
+"""Reading what vendors answer, whatever form it has: an SDK's model, a dictionary, or something odd.
+
+Compatible servers leave fields out, send null, or send text where a number belongs. Reading never raises; what cannot
+be read is not reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def pick(thing: Any, name: str) -> Any:
+    """The field of a model or the entry of a mapping; None when there is none."""
+    if thing is None:
+        return None
+    if isinstance(thing, Mapping):
+        return thing.get(name)
+    return getattr(thing, name, None)
+
+
+def dig(thing: Any, *names: str) -> Any:
+    """The field of a field of a field; None as soon as one is missing."""
+    for name in names:
+        thing = pick(thing, name)
+        if thing is None:
+            return None
+    return thing
+
+
+def count(thing: Any, name: str) -> int | None:
+    """A field that counts something: a whole number from 0, else None."""
+    value = pick(thing, name)
+    if type(value) is int:
+        return value if value >= 0 else None
+    if type(value) is float and value >= 0 and value.is_integer():  # JSON made by other languages; not NaN, not inf
+        return int(value)
+    return None
+
+
+def text(thing: Any, name: str) -> str | None:
+    """A field that is text and not empty, else None. Enumerations give their value."""
+    value = pick(thing, name)
+    if isinstance(value, str) and value:
+        return str(getattr(value, "value", value))
+    return None
+
+
+def items(thing: Any, name: str) -> Iterator[Any]:
+    """The entries of a field that is a list; nothing when it is not."""
+    value = pick(thing, name)
+    if isinstance(value, (list, tuple)):
+        yield from value
