@@ -1,0 +1,144 @@
+// Lines, stacked areas and stacked bars over time. Draws plain SVG with attributes only, so that it exports as it looks.
+
+import { s } from "../dom.js";
+import { theme } from "../colours.js";
+import { frame, svgRoot } from "./axes.js";
+
+/** Values of each series on one row of times; gaps are NaN. */
+export function align(result, { from, to, step }) {
+  const count = Math.floor((to - from) / step + 1e-6) + 1;
+  const times = Float64Array.from({ length: count }, (_, index) => from + index * step);
+  const rows = result.map(({ values }) => {
+    const row = new Float64Array(count).fill(NaN);
+    for (const [time, text] of values) {
+      const index = Math.round((time - from) / step);
+      if (index >= 0 && index < count) row[index] = Number(text);
+    }
+    return row;
+  });
+  return { times, rows };
+}
+
+function stack(rows, shownOnes) {
+  const count = rows[0]?.length || 0;
+  let below = new Float64Array(count);
+  return rows.map((row, index) => {
+    if (!shownOnes[index]) return null;
+    const above = new Float64Array(count);
+    for (let i = 0; i < count; i += 1) above[i] = below[i] + (Number.isFinite(row[i]) ? row[i] : 0);
+    const layer = { below, above };
+    below = above;
+    return layer;
+  });
+}
+
+function linePath(times, row, x, y) {
+  let path = "";
+  let open = false;
+  for (let i = 0; i < row.length; i += 1) {
+    const number = row[i];
+    if (!Number.isFinite(number)) { open = false; continue; }
+    path += `${open ? "L" : "M"}${x(times[i]).toFixed(1)} ${y(number).toFixed(1)}`;
+    open = true;
+  }
+  return path;
+}
+
+function areaPath(times, { below, above }, x, y) {
+  let up = "";
+  let down = "";
+  for (let i = 0; i < above.length; i += 1) {
+    const at = x(times[i]).toFixed(1);
+    up += `${i ? "L" : "M"}${at} ${y(above[i]).toFixed(1)}`;
+    down = `L${at} ${y(below[i]).toFixed(1)}${down}`;
+  }
+  return { area: up ? `${up}${down}Z` : "", edge: up };
+}
+
+/**
+ * Draw a time chart.
+ * @param {object} chart times, rows, colours, shown (booleans), mode "line"|"area"|"bars", stacked, unit, width, height,
+ *   from, to, thresholds [{value, colour}], label, events [times].
+ * @returns {{svg: SVGElement, frame: object, top: (index: number) => number[]}}
+ */
+export function timeseries(chart) {
+  const { times, rows, colours, shown, mode, stacked, unit, width, height, from, to, label } = chart;
+  const layers = stacked ? stack(rows, shown) : null;
+  let high = 0;
+  let low = 0;
+  rows.forEach((row, index) => {
+    if (!shown[index]) return;
+    const values = layers ? layers[index].above : row;
+    for (let i = 0; i < values.length; i += 1) {
+      const number = values[i];
+      if (number > high && number !== Infinity) high = number;
+      if (number < low && number !== -Infinity) low = number;
+    }
+  });
+  const limits = (chart.thresholds || []).filter(({ value }) => value <= high * 1.6 && value > 0);
+  for (const { value } of limits) high = Math.max(high, value);
+  const axes = frame({ width, height, from, to, low, high: high * 1.04, unit });
+  const { plot, x, y } = axes;
+  const svg = svgRoot(width, height, label);
+  svg.append(axes.grid);
+  const step = times.length > 1 ? times[1] - times[0] : 60;
+  rows.forEach((row, index) => {
+    if (!shown[index]) return;
+    const colour = colours[index];
+    if (mode === "bars") {
+      const { below, above } = layers ? layers[index] : { below: new Float64Array(row.length), above: row };
+      const wide = Math.max(1, ((plot.right - plot.left) / Math.max(1, (to - from) / step)) * 0.78);
+      let path = "";
+      for (let i = 0; i < above.length; i += 1) {
+        const tall = y(below[i]) - y(above[i]);
+        if (tall > 0.05) path += `M${(x(times[i]) - wide / 2).toFixed(1)} ${y(above[i]).toFixed(1)}h${wide.toFixed(1)}v${tall.toFixed(1)}h-${wide.toFixed(1)}z`;
+      }
+      if (path) svg.append(s("path", { d: path, fill: colour, "fill-opacity": 0.88 }));
+    } else if (layers) {
+      const { area, edge } = areaPath(times, layers[index], x, y);
+      if (area) {
+        svg.append(
+          s("path", { d: area, fill: colour, "fill-opacity": 0.52 }),
+          s("path", { d: edge, fill: "none", stroke: colour, "stroke-width": 1.2, "stroke-linejoin": "round" }),
+        );
+      }
+    } else {
+      const path = linePath(times, row, x, y);
+      if (path) svg.append(s("path", { d: path, fill: "none", stroke: colour, "stroke-width": 1.8, "stroke-linejoin": "round", "stroke-linecap": "round" }));
+    }
+  });
+  for (const { value, colour } of limits) {
+    svg.append(s("line", { x1: plot.left, x2: plot.right, y1: y(value), y2: y(value), stroke: colour || theme().bad, "stroke-dasharray": "5 4", "stroke-width": 1.2 }));
+  }
+  for (const event of chart.events || []) {
+    if (event < from || event > to) continue;
+    svg.append(s("path", { d: `M${x(event).toFixed(1)} ${plot.top}V${plot.bottom}`, stroke: theme().warn, "stroke-dasharray": "2 3", opacity: 0.7 }));
+  }
+  return { svg, axes, heightAt: (index, at) => (layers ? layers[index]?.above[at] : rows[index][at]) };
+}
+
+/** A small line with a filled foot, for the trend under a number. */
+export function sparkline({ times, row, width, height, colour }) {
+  const svg = s("svg", { width, height, viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" });
+  const finite = row.filter(Number.isFinite);
+  if (finite.length < 2) return svg;
+  const high = Math.max(...finite);
+  const low = Math.min(0, ...finite);
+  const span = times[times.length - 1] - times[0] || 1;
+  const x = (time) => ((time - times[0]) / span) * width;
+  const y = (number) => height - 2 - ((number - low) / (high - low || 1)) * (height - 5);
+  let path = "";
+  let first = null;
+  let last = null;
+  for (let i = 0; i < row.length; i += 1) {
+    if (!Number.isFinite(row[i])) continue;
+    path += `${path ? "L" : "M"}${x(times[i]).toFixed(1)} ${y(row[i]).toFixed(1)}`;
+    first ??= x(times[i]);
+    last = x(times[i]);
+  }
+  svg.append(
+    s("path", { d: `${path}L${last.toFixed(1)} ${height}L${first.toFixed(1)} ${height}Z`, fill: colour, "fill-opacity": 0.16 }),
+    s("path", { d: path, fill: "none", stroke: colour, "stroke-width": 1.6, "stroke-linejoin": "round" }),
+  );
+  return svg;
+}

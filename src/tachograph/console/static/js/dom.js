@@ -1,0 +1,102 @@
+// Small helpers for building elements. Text from outside becomes text nodes only, never markup.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function fill(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes || {})) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "class") element.setAttribute("class", value);
+    else if (name === "dataset") Object.assign(element.dataset, value);
+    else if (name in element && typeof value === "boolean") element[name] = value;
+    else element.setAttribute(name, value === true ? "" : String(value));
+  }
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+/** An HTML element: h("button", {class: "x", onclick}, "text"). */
+export function h(tag, attributes, ...children) {
+  return fill(document.createElement(tag), attributes, children);
+}
+
+/** An SVG element. */
+export function s(tag, attributes, ...children) {
+  const element = document.createElementNS(SVG, tag);
+  for (const name in attributes) {
+    const value = attributes[name];
+    if (value === null || value === undefined) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else element.setAttribute(name, value);
+  }
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+export const $ = (selector, root = document) => root.querySelector(selector);
+
+/** Say something to a screen reader. */
+export function announce(text) {
+  $("#announcer").textContent = text;
+}
+
+let toastTimer = 0;
+/** A short message at the foot of the page. */
+export function toast(text) {
+  let box = $("#toast");
+  if (!box) document.body.append((box = h("div", { id: "toast", class: "toast", role: "status" })));
+  box.textContent = text;
+  box.classList.add("shown");
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => box.classList.remove("shown"), 2600);
+}
+
+/** Copy text; says so. */
+export async function copy(text, what) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const area = h("textarea", { class: "sr-only" });
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+  toast(`${what} copied`);
+}
+
+/** Hand the browser a file. */
+export function download(name, blob) {
+  const link = h("a", { href: URL.createObjectURL(blob), download: name });
+  document.body.append(link);
+  link.click();
+  link.remove();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+const ICONS = {
+  live: "M4 12a8 8 0 1 1 2.3 5.6M4 18v-5h5",
+  pause: "M9 5v14M15 5v14",
+  play: "M7 5l11 7-11 7z",
+  theme: "M12 3a9 9 0 1 0 0 18zM12 3a9 9 0 0 1 0 18",
+  help: "M9.2 9a3 3 0 1 1 4.4 2.7c-1 .5-1.6 1.2-1.6 2.3M12 17.5v.01",
+  menu: "M5 12h.01M12 12h.01M19 12h.01",
+  close: "M6 6l12 12M18 6L6 18",
+  expand: "M14 4h6v6M10 20H4v-6M20 4l-7 7M4 20l7-7",
+  table: "M4 5h16v14H4zM4 10h16M4 15h16M10 5v14",
+  copy: "M9 9h11v11H9zM5 15H4V4h11v1",
+  down: "M12 4v11M7 11l5 5 5-5M5 20h14",
+  left: "M15 5l-7 7 7 7",
+  right: "M9 5l7 7-7 7",
+  out: "M4 12h16M8 8l-4 4 4 4M16 8l4 4-4 4",
+  book: "M5 4h11a3 3 0 0 1 3 3v13H8a3 3 0 0 1-3-3zM5 17a3 3 0 0 1 3-3h11",
+  filter: "M4 6h16M7 12h10M10 18h4",
+};
+
+/** A drawn icon of 16 px, hidden from screen readers. */
+export function icon(name) {
+  return s("svg", { viewBox: "0 0 24 24", width: 16, height: 16, "aria-hidden": "true", class: "icon" },
+    s("path", { d: ICONS[name], fill: "none", stroke: "currentColor", "stroke-width": name === "menu" ? 3 : 1.8,
+      "stroke-linecap": "round", "stroke-linejoin": "round" }));
+}

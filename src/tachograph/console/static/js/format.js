@@ -1,0 +1,131 @@
+// Numbers and times as people read them.
+
+const SMALL = [[1, "s", 1], [1e-3, "ms", 1e3], [1e-6, "µs", 1e6], [0, "ns", 1e9]];
+
+function digits(value) {
+  const size = Math.abs(value);
+  return size >= 100 ? 0 : size >= 10 ? 1 : 2;
+}
+
+export function duration(value) {
+  const size = Math.abs(value);
+  if (size === 0) return "0 s";
+  if (size >= 86400) return `${(value / 86400).toFixed(1)} d`;
+  if (size >= 3600) return `${(value / 3600).toFixed(1)} h`;
+  if (size >= 120) return `${(value / 60).toFixed(1)} min`;
+  for (const [from, unit, factor] of SMALL) {
+    if (size >= from * 0.9995) return `${(value * factor).toFixed(unit === "ms" || unit === "µs" ? (size * factor < 10 ? 1 : 0) : digits(value))} ${unit}`;
+  }
+  return `${value} s`;
+}
+
+export function short(value) {
+  const size = Math.abs(value);
+  if (size >= 1e9) return `${(value / 1e9).toFixed(2)}G`;
+  if (size >= 1e6) return `${(value / 1e6).toFixed(2)}M`;
+  if (size >= 1e4) return `${(value / 1e3).toFixed(1)}k`;
+  if (size >= 1e3) return `${(value / 1e3).toFixed(2)}k`;
+  if (size === 0) return "0";
+  if (size < 0.001) return value.toExponential(1);
+  if (size < 0.1) return value.toFixed(4).replace(/0+$/, "");
+  return Number.isInteger(value) ? String(value) : value.toFixed(size < 10 ? 2 : 1);
+}
+
+export function usd(value) {
+  const size = Math.abs(value);
+  const sign = value < 0 ? "-" : "";
+  if (size >= 1e6) return `${sign}$${(size / 1e6).toFixed(2)}M`;
+  if (size >= 1e4) return `${sign}$${(size / 1e3).toFixed(1)}k`;
+  if (size >= 1) return `${sign}$${size.toFixed(2)}`;
+  if (size === 0) return "$0";
+  if (size >= 0.01) return `${sign}$${size.toFixed(3)}`;
+  if (size >= 0.000001) return `${sign}$${size.toFixed(6).replace(/0+$/, "")}`;
+  return `${sign}$${size.toExponential(1)}`;
+}
+
+export function bytes(value) {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let index = 0;
+  while (Math.abs(value) >= 1024 && index < units.length - 1) { value /= 1024; index += 1; }
+  return `${value.toFixed(index && value < 100 ? 1 : 0)} ${units[index]}`;
+}
+
+const BY_UNIT = {
+  s: duration,
+  seconds: duration,
+  currencyUSD: usd,
+  usd,
+  percentunit: (value) => `${(value * 100).toFixed(Math.abs(value) < 0.1 ? 2 : 1)} %`,
+  cps: (value) => `${short(value)}/s`,
+  reqps: (value) => `${short(value)}/s`,
+  ops: (value) => `${short(value)}/s`,
+  bytes,
+  decbytes: bytes,
+};
+
+/** A value in a unit of the catalogue (Grafana's unit names). */
+export function value(number, unit) {
+  if (number === null || number === undefined || Number.isNaN(number)) return "–";
+  if (number === Infinity) return "+∞";
+  if (number === -Infinity) return "-∞";
+  return (BY_UNIT[unit] || short)(number);
+}
+
+const pad = (number) => String(number).padStart(2, "0");
+
+export function clock(unix, span = 0) {
+  const date = new Date(unix * 1000);
+  const time = `${pad(date.getHours())}:${pad(date.getMinutes())}`;
+  if (span > 86400 * 1.5) return `${date.getDate()} ${date.toLocaleString("en", { month: "short" })} ${time}`;
+  return span && span < 900 ? `${time}:${pad(date.getSeconds())}` : time;
+}
+
+export function moment(unix) {
+  const date = new Date(unix * 1000);
+  return `${date.getDate()} ${date.toLocaleString("en", { month: "short" })} ${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
+}
+
+export function timeOfDay(unix) {
+  const date = new Date(unix * 1000);
+  return `${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
+}
+
+export function ago(unix, now = Date.now() / 1000) {
+  const gone = Math.max(0, now - unix);
+  if (gone < 90) return `${Math.round(gone)} s`;
+  if (gone < 5400) return `${Math.round(gone / 60)} min`;
+  if (gone < 129600) return `${Math.round(gone / 3600)} h`;
+  return `${Math.round(gone / 86400)} d`;
+}
+
+/** A legend: `{{provider}}/{{model}}` filled from labels. */
+export function legend(template, labels) {
+  if (!template) {
+    const named = Object.entries(labels).filter(([name]) => name !== "__name__");
+    return named.length ? named.map(([name, text]) => `${name}=${text}`).join(" ") : "value";
+  }
+  return template.replace(/\{\{\s*([\w.]+)\s*\}\}/g, (_, name) => labels[name] ?? "");
+}
+
+/** Round tick values covering [low, high]. */
+export function ticks(low, high, count) {
+  const span = high - low;
+  if (!(span > 0)) return [low];
+  const rough = span / Math.max(1, count);
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough * 0.999);
+  const found = [];
+  for (let tick = Math.ceil(low / step - 1e-9) * step; tick <= high + step * 1e-6; tick += step) found.push(Math.abs(tick) < step * 1e-9 ? 0 : tick);
+  return found;
+}
+
+const TIME_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800];
+
+/** Round times covering a range, in local time. */
+export function timeTicks(from, to, count) {
+  const step = TIME_STEPS.find((candidate) => (to - from) / candidate <= count) || 604800;
+  const offset = new Date(from * 1000).getTimezoneOffset() * -60;
+  const found = [];
+  for (let tick = Math.ceil((from + offset) / step) * step - offset; tick <= to; tick += step) found.push(tick);
+  return found;
+}

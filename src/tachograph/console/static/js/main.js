@@ -1,0 +1,300 @@
+// The shell: bar, time range, live refresh, keyboard, and one view at a time.
+
+import { console_, labelValues } from "./api.js";
+import { $, announce, h, icon, s, toast } from "./dom.js";
+import { duration, moment } from "./format.js";
+import { isDark } from "./colours.js";
+import * as state from "./state.js";
+import { AlertsView, readAlerts, strip } from "./views/alerts.js";
+import { CallsView } from "./views/calls.js";
+import { CostView } from "./views/cost.js";
+import { DashboardView } from "./views/dashboard.js";
+
+const KEYS = [
+  ["?", "This list"], ["1 – 5", "LLM Provider, MCP Tools, Alerts, Calls, Cost"], ["space", "Pause or resume live refresh"],
+  ["r", "Refresh now"], ["[ ]", "Earlier, later by half a range"], ["- +", "Longer, shorter range"], ["n", "Back to now"],
+  ["d", "Dark or light"], ["f", "To the first filter"], ["j k", "Next, previous call or panel"], ["Enter", "Open the call or the panel"],
+  ["← →", "Move the crosshair in a panel"], ["v t c", "View large, table, copy PromQL of a panel"], ["Esc", "Close what is open"],
+];
+const RANGE_WORD = { "5m": "Last 5 min", "15m": "Last 15 min", "1h": "Last 1 h", "3h": "Last 3 h", "6h": "Last 6 h", "1d": "Last day", "7d": "Last 7 days" };
+
+const app = { dashboards: [], views: [], view: null, current: "", status: null, timer: 0, busy: false, began: 0, step: 5 };
+
+async function start() {
+  try {
+    [app.status, app.dashboards] = await Promise.all([console_("status"), console_("catalogue").then((answer) => answer.dashboards)]);
+  } catch (error) {
+    return showFatal(error);
+  }
+  app.step = app.status.step_seconds || 5;
+  const [llm, mcp] = app.dashboards;
+  app.views = [
+    { id: "llm", title: llm?.title || "LLM Provider", make: () => new DashboardView(llm, context) },
+    { id: "mcp", title: mcp?.title || "MCP Tools", make: () => new DashboardView(mcp, context) },
+    { id: "alerts", title: "Alerts", make: () => new AlertsView() },
+    { id: "calls", title: "Calls", make: () => new CallsView(context) },
+    { id: "cost", title: "Cost", make: () => new CostView() },
+  ];
+  buildBar();
+  state.subscribe(onState);
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); else clearTimeout(app.timer); });
+  addEventListener("keydown", onKey);
+  matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => app.view?.redraw?.());
+  show();
+  return undefined;
+}
+
+function showFatal(error) {
+  $("#view").replaceChildren(h("div", { class: "fatal", role: "alert" }, h("h1", {}, error.status === 401 ? "Log in" : "The console cannot start"), h("p", {}, error.message), error.todo ? h("p", { class: "muted" }, error.todo) : null,
+    h("button", { class: "button", onclick: () => location.reload() }, "Try again")));
+}
+
+const context = {
+  zoomOut,
+  dialog: openDialog,
+  emptyHint: () => (app.status.targets?.some((target) => !target.up) ? "A scrape target does not answer: see its state in the bar's tooltip." : "Calls show up here a few seconds after they end. `tachograph demo` makes some."),
+};
+
+function buildBar() {
+  const nav = h("nav", { "aria-label": "Views" }, app.views.map((view) => h("a", { class: "tab", dataset: { view: view.id }, href: state.hrefOf(view.id) }, view.title)));
+  app.filters = h("div", { class: "bar-filters" });
+  app.rangeButton = h("button", { class: "button", "aria-haspopup": "dialog", onclick: openRange });
+  app.liveButton = h("button", { class: "button live", onclick: toggleLive });
+  $("#bar").replaceChildren(
+    h("a", { class: "brand", href: state.hrefOf("llm"), "aria-label": "Tachograph" }, logo(), h("span", {}, "tachograph")), nav, h("span", { class: "spring" }), app.filters,
+    h("div", { class: "bar-tools" },
+      h("button", { class: "icon-button", "aria-label": "Earlier", title: "Earlier ( [ )", onclick: () => shift(-0.5) }, icon("left")), app.rangeButton,
+      h("button", { class: "icon-button", "aria-label": "Later", title: "Later ( ] )", onclick: () => shift(0.5) }, icon("right")),
+      h("button", { class: "icon-button", "aria-label": "Zoom out", title: "Zoom out ( - )", onclick: zoomOut }, icon("out")),
+      app.liveButton,
+      h("button", { class: "icon-button", "aria-label": "Dark or light", title: "Dark or light ( d )", onclick: toggleTheme }, icon("theme")),
+      h("button", { class: "icon-button", "aria-label": "Keyboard", title: "Keyboard ( ? )", onclick: openKeys }, icon("help"))));
+}
+
+function logo() {
+  return s("svg", { viewBox: "0 0 24 24", width: 22, height: 22, "aria-hidden": "true", class: "logo" },
+    s("circle", { cx: 12, cy: 12, r: 10.4, fill: "none", stroke: "currentColor", "stroke-width": 1.6 }),
+    s("path", { d: "M4.5 13.2h3.2l1.9-5 3 9.2 2.3-6.2 1.2 2h3.4", fill: "none", stroke: "currentColor", "stroke-width": 1.8, "stroke-linecap": "round", "stroke-linejoin": "round" }));
+}
+
+function onState() {
+  const asked = new URLSearchParams(location.hash.split("?")[1] || "").get("theme");
+  if (asked === "dark" || asked === "light") document.documentElement.dataset.theme = asked;
+  show();
+}
+
+function show() {
+  const { view: id } = state.read();
+  const entry = app.views.find((view) => view.id === id) || app.views[0];
+  if (entry.id !== app.current) {
+    app.view?.close();
+    app.current = entry.id;
+    app.view = entry.make();
+    $("#view").replaceChildren(app.view.element);
+    document.title = `${entry.title} · Tachograph`;
+    announce(entry.title);
+    scrollTo(0, 0);
+  } else {
+    app.view.changed?.();
+  }
+  for (const tab of document.querySelectorAll(".tab")) {
+    tab.href = state.hrefOf(tab.dataset.view);
+    if (tab.dataset.view === app.current) tab.setAttribute("aria-current", "page"); else tab.removeAttribute("aria-current");
+  }
+  drawRange();
+  drawFilters();
+  clearTimeout(app.soon);
+  app.soon = setTimeout(refresh, 10);
+}
+
+/** The window to ask for: aligned to its step, so that a refresh moves points and does not reshape them. */
+function windowNow() {
+  const { from, to } = state.range();
+  const points = Math.min(720, Math.max(120, Math.floor(innerWidth / 2.2)));
+  const step = Math.max(app.step, Math.ceil((to - from) / points / app.step) * app.step);
+  const end = Math.floor(to / step) * step;
+  return { from: Math.floor(from / step) * step, to: end, step, rateInterval: Math.max(app.step * 4, step) };
+}
+
+async function refresh() {
+  clearTimeout(app.timer);
+  if (document.hidden) return;
+  if (app.busy) { app.again = true; return; }
+  app.busy = true;
+  app.liveButton.classList.add("asking");
+  const began = performance.now();
+  const results = await Promise.allSettled([app.view.refresh(windowNow()), refreshAlerts()]);
+  app.busy = false;
+  app.liveButton.classList.remove("asking");
+  const failed = results.find((result) => result.status === "rejected")?.reason;
+  if (failed?.status === 401) return showFatal(failed);
+  showFailure(failed);
+  document.documentElement.dataset.refreshed = String(Math.round(performance.now() - began));
+  if (app.again) { app.again = false; return refresh(); }
+  const every = state.refreshSeconds();
+  if (every && (state.range().live || app.current === "alerts")) app.timer = setTimeout(refresh, every * 1000);
+  drawLive();
+  return undefined;
+}
+
+function showFailure(error) {
+  let box = $("#failure");
+  if (!error) { box?.remove(); return; }
+  if (!box) { box = h("div", { id: "failure", class: "failure", role: "alert" }); $("#view").before(box); }
+  box.replaceChildren(h("b", {}, error.message), error.todo ? h("span", {}, ` ${error.todo}`) : "", h("button", { class: "button", onclick: refresh }, "Try again"));
+}
+
+async function refreshAlerts() {
+  try {
+    const alerts = await readAlerts();
+    $("#alerts").replaceChildren(...strip(alerts));
+  } catch (error) {
+    if (error.status === 401) throw error;
+    $("#alerts").replaceChildren(h("span", { class: "chip" }, "The state of the alerts cannot be read: ", error.message));
+  }
+}
+
+function drawRange() {
+  const { from, to, live } = state.range();
+  app.rangeButton.textContent = live ? RANGE_WORD[state.get("range")] || `Last ${duration(to - from)}` : `${moment(from)} – ${moment(to)}`;
+  drawLive();
+}
+
+function drawLive() {
+  const every = state.refreshSeconds();
+  const live = state.range().live;
+  app.liveButton.replaceChildren(h("span", { class: "dot", "aria-hidden": "true" }), !live ? "To now" : every ? `Live ${every} s` : "Paused");
+  app.liveButton.classList.toggle("off", !live || !every);
+  app.liveButton.setAttribute("aria-label", !live ? "Back to now" : every ? `Live, every ${every} seconds. Pause.` : "Paused. Resume.");
+  const sources = (app.status.targets || []).map((target) => `${target.url}: ${target.up ? "up" : target.last_error || "down"}`).join("\n");
+  app.liveButton.title = [app.status.source === "prometheus" ? `Numbers from ${app.status.prometheus_url}` : "Numbers from this console's memory", sources].filter(Boolean).join("\n");
+}
+
+function toggleLive() {
+  if (!state.range().live) state.set({ from: null, to: null });
+  else state.set({ refresh: state.refreshSeconds() ? "off" : null });
+  refresh();
+}
+
+function shift(share) {
+  const { from, to } = state.range();
+  const by = (to - from) * share;
+  const end = Math.min(Date.now() / 1000, to + by);
+  state.set({ from: Math.round(end - (to - from)), to: Math.round(end), range: null });
+}
+
+function zoomOut() {
+  const { from, to, live } = state.range();
+  const length = Math.min(7 * 86400, (to - from) * 2);
+  if (live) {
+    const next = state.RANGES.find((text) => state.seconds(text) >= length * 0.99) || "7d";
+    state.set({ range: next });
+  } else {
+    const middle = (from + to) / 2;
+    const end = Math.min(Date.now() / 1000, middle + length / 2);
+    state.set({ from: Math.round(end - length), to: Math.round(end) });
+  }
+}
+
+function zoomIn() {
+  const { from, to, live } = state.range();
+  if (live) {
+    const next = state.RANGES.findLast((text) => state.seconds(text) <= (to - from) / 2 + 1) || "5m";
+    state.set({ range: next });
+  } else {
+    state.set({ from: Math.round(from + (to - from) / 4), to: Math.round(to - (to - from) / 4) });
+  }
+}
+
+function toggleTheme() {
+  const next = isDark() ? "light" : "dark";
+  document.documentElement.dataset.theme = next;
+  try { localStorage.setItem("tachograph.theme", next); } catch { toast("The choice of theme could not be kept in this browser"); }
+  if (state.get("theme")) state.set({ theme: next });
+  app.view.redraw?.();
+  refresh();
+}
+
+// Filters: the dashboard's variables.
+async function drawFilters() {
+  const dashboard = app.current === "llm" ? app.dashboards[0] : app.current === "mcp" ? app.dashboards[1] : null;
+  const wanted = (dashboard?.variables || []).filter((variable) => ["provider", "model", "server_id", "tool_name"].includes(variable.name));
+  if (app.filtersOf !== app.current) {
+    app.filtersOf = app.current;
+    app.filters.replaceChildren(...wanted.map((variable) => h("select", { name: variable.name, "aria-label": variable.label || variable.name, onchange: (event) => state.set({ [variable.name]: event.target.value || null }, { push: true }) }, h("option", { value: "" }, `All ${plural(variable.label || variable.name)}`))));
+  }
+  const { from, to } = state.range();
+  for (const variable of wanted) {
+    const select = app.filters.querySelector(`[name="${variable.name}"]`);
+    if (!select || document.activeElement === select) continue;
+    const metric = variable.metric || (app.current === "mcp" ? "mcp_tool_execute_seconds_count" : "llm_provider_request_seconds_count");
+    const provider = variable.name === "model" && state.get("provider") ? `{provider="${state.get("provider")}"}` : variable.name === "tool_name" && state.get("server_id") ? `{server_id="${state.get("server_id")}"}` : "";
+    let values = [];
+    try {
+      values = await labelValues(variable.name, metric + provider, { from, to });
+    } catch { continue; } // the panels will say what fails
+    const chosen = state.get(variable.name);
+    const all = [...new Set([...values, ...(chosen ? [chosen] : [])])].sort();
+    select.replaceChildren(h("option", { value: "" }, `All ${plural(variable.label || variable.name)}`), ...all.map((value) => h("option", { value }, value)));
+    select.value = chosen;
+  }
+}
+
+const plural = (text) => { const word = text.toLowerCase().replace("_", " ").replace(" id", "").replace(" name", ""); return `${word}s`; };
+
+// Dialogs.
+function openDialog(title, ...children) {
+  const before = document.activeElement;
+  const dialog = h("dialog", { class: "dialog", "aria-label": title }, h("header", { class: "card-head" }, h("h2", {}, title), h("span", { class: "spring" }), h("button", { class: "icon-button", "aria-label": "Close", onclick: () => dialog.close() }, icon("close"))), children);
+  dialog.addEventListener("close", () => { dialog.remove(); before?.focus?.(); });
+  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+  $("#dialog-root").append(dialog);
+  dialog.showModal();
+  return dialog;
+}
+
+function openKeys() {
+  openDialog("Keyboard", h("dl", { class: "keys" }, KEYS.map(([key, text]) => [h("dt", {}, key.split(" ").map((one) => (one === "–" ? " – " : h("kbd", {}, one)))), h("dd", {}, text)])));
+}
+
+function openRange() {
+  const { from, to } = state.range();
+  const local = (unix) => new Date((unix - new Date(unix * 1000).getTimezoneOffset() * 60) * 1000).toISOString().slice(0, 19);
+  const first = h("input", { type: "datetime-local", step: 1, value: local(from) });
+  const last = h("input", { type: "datetime-local", step: 1, value: local(to) });
+  const problem = h("p", { class: "bad", role: "alert" });
+  const dialog = openDialog("Time range",
+    h("div", { class: "range-grid" }, state.RANGES.map((text) => h("button", { class: `button${state.get("range") === text ? " chosen" : ""}`, onclick: () => { dialog.close(); state.set({ range: text, from: null, to: null }, { push: true }); } }, RANGE_WORD[text]))),
+    h("form", { class: "range-form", onsubmit: (event) => {
+      event.preventDefault();
+      const [a, b] = [first, last].map((input) => Date.parse(input.value) / 1000);
+      if (!(b > a)) { problem.textContent = "The end must come after the beginning."; return; }
+      dialog.close();
+      state.set({ from: Math.round(a), to: Math.round(b), range: null }, { push: true });
+    } }, h("label", { class: "field" }, h("span", {}, "From"), first), h("label", { class: "field" }, h("span", {}, "To"), last), h("button", { class: "button" }, "Show"), problem),
+    h("p", { class: "muted" }, `Kept here: the last ${duration(app.status.retention_seconds || 21600)}. Refresh every `, [2, 5, 15, 60].map((every) => h("button", { class: `button small${state.refreshSeconds() === every ? " chosen" : ""}`, onclick: () => { dialog.close(); state.set({ refresh: every === 5 ? null : every }); } }, `${every} s`))));
+}
+
+function onKey(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+  const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
+  if (typing) { if (event.key === "Escape") event.target.blur(); return; }
+  if (document.querySelector("dialog[open]")) return;
+  if (app.view.key_?.(event)) { event.preventDefault(); return; }
+  const acts = {
+    "?": openKeys, r: refresh, "[": () => shift(-0.5), "]": () => shift(0.5), "-": zoomOut, "+": zoomIn, "=": zoomIn,
+    n: () => state.set({ from: null, to: null }), d: toggleTheme, f: () => (app.filters.querySelector("select") || document.querySelector(".filters [name]"))?.focus(),
+    Escape: () => state.set({ panel: null }), j: () => nextPanel(1), k: () => nextPanel(-1),
+  };
+  if (/^[1-5]$/.test(event.key)) { location.hash = state.hrefOf(app.views[Number(event.key) - 1].id); event.preventDefault(); return; }
+  if (event.key === " " && event.target.tagName !== "BUTTON" && event.target.tagName !== "A") { toggleLive(); event.preventDefault(); return; }
+  if (acts[event.key]) { acts[event.key](); event.preventDefault(); }
+}
+
+function nextPanel(step) {
+  const panels = [...document.querySelectorAll(".panel")];
+  const at = panels.indexOf(document.activeElement.closest(".panel"));
+  panels[Math.min(panels.length - 1, Math.max(0, at + step))]?.focus();
+}
+
+start();

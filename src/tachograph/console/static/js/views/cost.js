@@ -1,0 +1,85 @@
+// The money: by provider, model, label and day; where the day and the month are heading; what has no price.
+
+import { console_ } from "../api.js";
+import { assign, theme } from "../colours.js";
+import { download, h, icon, s } from "../dom.js";
+import { usd, short } from "../format.js";
+import { timeseries } from "../charts/timeseries.js";
+import * as state from "../state.js";
+
+const WAYS = [["provider", "Provider"], ["model", "Model"], ["label", "Label"], ["day", "Day"]];
+
+export class CostView {
+  constructor() {
+    this.tiles = h("div", { class: "tiles" });
+    this.chart = h("div", { class: "panel-body" });
+    this.holder = h("div", { class: "table-scroll", tabindex: "0" });
+    this.tabs = h("div", { class: "segmented", role: "group", "aria-label": "Group by" });
+    this.key = h("input", { name: "label_key", placeholder: "label, e.g. team", value: state.get("label_key"), "aria-label": "Label to group by", onchange: (event) => { state.set({ label_key: event.target.value.trim() || null }); } });
+    this.element = h("div", { class: "cost-view" }, h("h1", { class: "sr-only" }, "Cost"), this.tiles,
+      h("section", { class: "card" }, h("header", { class: "card-head" }, h("h2", {}, "Spent over time"), h("span", { class: "spring" }), this.tabs, this.key), this.chart),
+      h("section", { class: "card" }, h("header", { class: "card-head" }, h("h2", {}, "Breakdown"), h("span", { class: "spring" }), h("button", { class: "icon-button", "aria-label": "Download as CSV", title: "Download as CSV", onclick: () => this.csv() }, icon("down"))), this.holder));
+  }
+
+  async refresh() {
+    const by = state.get("by", "model");
+    const label = state.get("label_key");
+    this.key.hidden = by !== "label";
+    this.tabs.replaceChildren(...WAYS.map(([id, name]) => h("button", { class: "segment", "aria-pressed": String(by === id), onclick: () => { state.set({ by: id }); } }, name)));
+    const { from, to } = state.range();
+    const way = by === "label" ? `label:${label || "team"}` : by;
+    const answer = await console_(`cost?${new URLSearchParams({ from: String(from), to: String(to), by: way })}`);
+    this.answer = answer;
+    this.drawTiles(answer);
+    this.drawChart(answer, from, to, by);
+    this.drawTable(answer, by);
+  }
+
+  drawTiles({ total_usd: total, unpriced_share: unpriced, forecast, groups }) {
+    const calls = groups.reduce((sum, group) => sum + group.calls, 0);
+    const tile = (name, value, note, tone = "") => h("div", { class: `card tile ${tone}` }, h("h3", {}, name), h("p", { class: "stat-value" }, value), h("p", { class: "muted" }, note));
+    this.tiles.replaceChildren(
+      tile("Spent in this range", usd(Number(total || 0)), `${short(calls)} calls${calls ? `, ${usd(Number(total || 0) / calls)} each` : ""}`),
+      tile("Today, at this pace", forecast?.day_usd == null ? "–" : usd(Number(forecast.day_usd)), "forecast to midnight UTC"),
+      tile("This month, at this pace", forecast?.month_usd == null ? "–" : usd(Number(forecast.month_usd)), "forecast to the month's end"),
+      tile("Calls without a price", `${((unpriced || 0) * 100).toFixed(1)} %`, unpriced ? "Their cost is unknown, not zero: add prices to your price file." : "Every call in this range has a price.", unpriced ? "warn" : ""));
+  }
+
+  drawChart(answer, from, to, by) {
+    const groups = answer.groups.filter((group) => group.series?.length).slice(0, 24);
+    if (!groups.length) {
+      this.chart.replaceChildren(h("div", { class: "panel-empty" }, h("p", {}, "No cost in this time range."), h("p", { class: "muted" }, "Choose a longer range, or wait for the first priced call.")));
+      return;
+    }
+    const stamps = [...new Set(groups.flatMap((group) => group.series.map(([time]) => time)))].sort((a, b) => a - b);
+    const series = groups.map((group) => ({ name: group.key, labels: by === "provider" ? { provider: group.key } : { key: group.key } }));
+    const rows = groups.map((group) => { const map = new Map(group.series); return Float64Array.from(stamps, (time) => Number(map.get(time) || 0)); });
+    const colours = assign(series);
+    const drawn = timeseries({ times: Float64Array.from(stamps), rows, colours, shown: rows.map(() => true), mode: "bars", stacked: true, unit: "currencyUSD", width: Math.max(260, this.chart.clientWidth), height: 240, from: Math.min(from, stamps[0]), to: Math.max(to, stamps.at(-1)), label: `Spent over time: ${groups.slice(0, 8).map((group) => `${group.key} ${usd(Number(group.cost_usd))}`).join(", ")}` });
+    this.chart.replaceChildren(drawn.svg, h("div", { class: "legend" }, series.map((one, index) => h("span", { class: "legend-item still" }, s("svg", { width: 14, height: 4, "aria-hidden": "true" }, s("rect", { width: 14, height: 3, rx: 1.5, fill: colours[index] })), h("span", { class: "legend-name" }, one.name || "none"), h("span", { class: "legend-value" }, usd(Number(groups[index].cost_usd)))))));
+  }
+
+  drawTable({ groups, total_usd: total }, by) {
+    const head = [WAYS.find(([id]) => id === by)[1], "Cost", "Share", "Calls", "Tokens in", "Tokens out", "Unpriced"];
+    const colours = theme();
+    this.holder.replaceChildren(h("table", { class: "grid" }, h("thead", {}, h("tr", {}, head.map((name, index) => h("th", { scope: "col", class: index ? "number" : "" }, name)))),
+      h("tbody", {}, groups.map((group) => {
+        const share = Number(total) ? Number(group.cost_usd) / Number(total) : 0;
+        return h("tr", {}, h("th", { scope: "row" }, by === "model" ? h("a", { href: state.hrefOf("calls", { model: group.key }) }, group.key) : group.key || h("span", { class: "muted" }, "none")),
+          h("td", { class: "number" }, usd(Number(group.cost_usd))),
+          h("td", { class: "number" }, s("svg", { width: 70, height: 8, "aria-hidden": "true" }, s("rect", { width: Math.max(1, share * 70).toFixed(1), height: 8, rx: 2, fill: colours.accent })), ` ${(share * 100).toFixed(1)} %`),
+          h("td", { class: "number" }, short(group.calls)), h("td", { class: "number" }, short(group.input_tokens)), h("td", { class: "number" }, short(group.output_tokens)),
+          h("td", { class: "number" }, group.unpriced_calls ? h("span", { class: "tag unpriced" }, short(group.unpriced_calls)) : ""));
+      }))));
+    if (!groups.length) this.holder.replaceChildren(h("p", { class: "empty" }, "No calls in this time range."));
+  }
+
+  csv() {
+    if (!this.answer) return;
+    const names = ["key", "cost_usd", "calls", "input_tokens", "output_tokens", "unpriced_calls"];
+    const quote = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+    download("cost.csv", new Blob([[names, ...this.answer.groups.map((group) => names.map((name) => quote(String(group[name] ?? ""))))].map((row) => row.join(",")).join("\n") + "\n"], { type: "text/csv" }));
+  }
+
+  close() {}
+}

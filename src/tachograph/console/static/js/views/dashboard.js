@@ -1,0 +1,112 @@
+// One dashboard of the catalogue: rows of panels, folded rows below, one panel large on demand.
+
+import { h } from "../dom.js";
+import { Panel, regexOf } from "../panel.js";
+import * as state from "../state.js";
+
+const slug = (text) => text.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "");
+
+/** The catalogue's panel in the page's words. */
+function definition(panel) {
+  const options = panel.options || {};
+  return {
+    ...panel, ...options,
+    id: panel.id || slug(panel.title),
+    queries: panel.queries.map((asked) => ({
+      expression: asked.expression ?? asked.expr,
+      legend: asked.legend || "",
+      instant: asked.instant ?? asked.format === "instant",
+      buckets: Boolean(asked.buckets ?? asked.format === "heatmap"),
+    })),
+  };
+}
+
+export class DashboardView {
+  constructor(dashboard, context) {
+    this.dashboard = dashboard;
+    this.context = context;
+    this.panels = [];
+    this.element = h("div", { class: "dashboard" });
+    this.open = new Set(state.get("open").split("~").filter(Boolean));
+    this.build();
+    this.onResize = () => { clearTimeout(this.resizing); this.resizing = setTimeout(() => this.panels.forEach((panel) => panel.draw()), 120); };
+    addEventListener("resize", this.onResize);
+  }
+
+  build() {
+    this.panels.forEach((panel) => panel.close());
+    this.panels = [];
+    const expanded = state.get("panel");
+    this.expanded = expanded;
+    const pieces = [];
+    for (const row of this.dashboard.rows) {
+      const folded = row.folded ?? row.collapsed ?? false;
+      const id = slug(row.title || "row");
+      const isOpen = !folded || this.open.has(id);
+      const definitions = row.panels.map(definition);
+      if (expanded) {
+        const one = definitions.find((panel) => panel.id === expanded);
+        if (one) pieces.push(h("div", { class: "panels single" }, this.make(one, true)));
+        continue;
+      }
+      if (folded) {
+        pieces.push(h("h2", { class: "row-title" }, h("button", { class: "row-toggle", "aria-expanded": String(isOpen), onclick: () => this.toggleRow(id) }, h("span", { class: "chevron", "aria-hidden": "true" }, "›"), row.title, h("span", { class: "muted" }, ` ${definitions.length} panels`))));
+      } else {
+        pieces.push(h("h2", { class: "sr-only" }, row.title));
+      }
+      if (isOpen) pieces.push(h("div", { class: "panels" }, definitions.map((one) => this.make(one, false))));
+    }
+    if (expanded) pieces.unshift(h("p", { class: "crumb" }, h("a", { href: state.hrefOf(state.read().view) }, `← ${this.dashboard.title}`)));
+    this.element.replaceChildren(h("h1", { class: "sr-only" }, this.dashboard.title), ...pieces);
+  }
+
+  make(one, large) {
+    const panel = new Panel(one, {
+      ...this.context,
+      choices: () => this.choices(),
+      window: () => this.window,
+      tall: (panel_) => (large ? Math.max(280, Math.min(innerHeight - 320, 720)) : Math.max(120, ((panel_.height || 8) * 30) - 20)),
+      expand: (id) => { state.set({ panel: state.get("panel") === id ? null : id }, { push: true }); },
+      isExpanded: () => Boolean(state.get("panel")),
+    });
+    const wide = large ? 24 : one.width || 12;
+    panel.element.classList.add(`span-${Math.min(24, Math.max(4, wide))}`);
+    this.panels.push(panel);
+    return panel.element;
+  }
+
+  toggleRow(id) {
+    if (this.open.has(id)) this.open.delete(id); else this.open.add(id);
+    state.set({ open: [...this.open].join("~") || null });
+    this.build();
+    this.element.querySelector(`[aria-expanded="true"]`);
+    this.refresh(this.window);
+  }
+
+  /** Values of the dashboard's variables as regular expressions. */
+  choices() {
+    const chosen = {};
+    for (const variable of this.dashboard.variables || []) {
+      const text = state.get(variable.name);
+      if (text) chosen[variable.name] = regexOf(text.split("~"));
+      else if (variable.default) chosen[variable.name] = regexOf([variable.default]);
+    }
+    return chosen;
+  }
+
+  changed() {
+    if (state.get("panel") !== this.expanded) this.build();
+  }
+
+  async refresh(window_) {
+    this.window = window_;
+    await Promise.all(this.panels.map((panel) => panel.refresh(window_)));
+  }
+
+  redraw() { this.panels.forEach((panel) => panel.draw()); }
+
+  close() {
+    removeEventListener("resize", this.onResize);
+    this.panels.forEach((panel) => panel.close());
+  }
+}
