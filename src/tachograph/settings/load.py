@@ -11,6 +11,7 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 
 from tachograph.errors import SettingsError
+from tachograph.settings.alerts import AlertsSettings
 from tachograph.settings.metrics import MetricsSettings
 from tachograph.settings.pricing import PricingSettings
 from tachograph.settings.spans import SpansSettings
@@ -27,6 +28,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     metrics: MetricsSettings = MetricsSettings()
     spans: SpansSettings = SpansSettings()
     pricing: PricingSettings = PricingSettings()
+    alerts: AlertsSettings = AlertsSettings()
 
 
 PREFIX = "TACHOGRAPH_"

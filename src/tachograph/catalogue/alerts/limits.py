@@ -1,0 +1,84 @@
+"""Rate limits: refused too often, or waiting too much."""
+
+from __future__ import annotations
+
+from tachograph.catalogue.drill import Counter, Drill, Histogram
+from tachograph.catalogue.durations import number
+from tachograph.catalogue.rules import Alert
+from tachograph.settings.alerts import AlertsSettings
+
+_COUNT = "llm_provider_request_seconds_count"
+_MODEL = {"provider": "anthropic", "model": "claude-sonnet-5"}
+
+
+def rules(s: AlertsSettings) -> tuple[Alert, ...]:
+    """Saturation by share of requests, blocking by time waited."""
+    limited = f'{_COUNT}{{outcome="rate_limited"}}[5m]'
+    often = min(0.9, s.rate_limited_share * 6)
+    return (
+        Alert(
+            name="LLMProviderRateLimitSaturation",
+            expression=(
+                "(\n"
+                f"  sum by (provider, model) (rate({limited}))\n"
+                "  /\n"
+                f'  (sum by (provider, model) (rate({_COUNT}{{outcome!="cancelled"}}[5m])) > 0)\n'
+                f") > {number(s.rate_limited_share)}\n"
+                "and\n"
+                f"sum by (provider, model) (increase({limited})) >= {s.error_floor}"
+            ),
+            hold="5m",
+            severity="warning",
+            component="llm_provider",
+            summary=(
+                "{{ $labels.provider }}/{{ $labels.model }}: {{ $value | humanizePercentage }} of requests rate-limited"
+            ),
+            description=(
+                "{{ $value | humanizePercentage }} of requests to {{ $labels.provider }}/{{ $labels.model }} met the "
+                "provider's limit over 5m: the quota is the bottleneck, not the code."
+            ),
+            drill=Drill(
+                series=(
+                    Histogram(
+                        "llm_provider_request_seconds",
+                        {**_MODEL, "outcome": "success"},
+                        ({1.5: 1.0}, {1.5: 1 - often}, {1.5: 1.0}),
+                    ),
+                    Histogram(
+                        "llm_provider_request_seconds",
+                        {**_MODEL, "outcome": "rate_limited"},
+                        ({0.1: 0.0}, {0.1: often}, {0.1: 0.0}),
+                    ),
+                ),
+                within="8m",
+                labels=_MODEL,
+            ),
+        ),
+        Alert(
+            name="LLMProviderRateLimitBlocking",
+            expression=(
+                "sum by (provider) (rate(llm_provider_rate_limit_delays_seconds_sum[5m])) > "
+                f"{number(s.blocked_callers)}"
+            ),
+            hold="10m",
+            severity="warning",
+            component="llm_provider",
+            summary="{{ $labels.provider }}: {{ $value | humanize }} callers permanently waiting on rate limits",
+            description=(
+                "Time slept on {{ $labels.provider }}'s rate limits grows by {{ $value | humanize }} s per second: "
+                "that many callers stand waiting at any moment."
+            ),
+            drill=Drill(
+                series=(
+                    Counter(
+                        "llm_provider_rate_limit_delays_seconds_sum",
+                        {"provider": "anthropic"},
+                        (s.blocked_callers / 20, s.blocked_callers * 4, s.blocked_callers / 20),
+                    ),
+                ),
+                within="13m",
+                labels={"provider": "anthropic"},
+                trouble="20m",
+            ),
+        ),
+    )

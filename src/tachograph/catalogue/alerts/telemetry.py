@@ -1,0 +1,263 @@
+"""The watchers themselves: scraped, complete, bounded, consistent, evaluated."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tachograph.catalogue.alerts.parts import counted, job, target
+from tachograph.catalogue.drill import Counter, Drill, Gauge, Histogram
+from tachograph.catalogue.rules import Alert
+from tachograph.settings.alerts import AlertsSettings
+
+_OURS: Final = "tachograph_build_info"
+
+
+def rules(s: AlertsSettings) -> tuple[Alert, ...]:
+    """Ordered from 'we see nothing' to 'what we see is wrong'; the watchdog last."""
+    return (
+        _down(s),
+        _absent(s),
+        _missing(s),
+        _sparse(s),
+        _cardinality(s),
+        _overflow(),
+        _telemetry_errors(),
+        _inconsistent(),
+        _rules_fail(),
+        _watchdog(),
+    )
+
+
+def _down(s: AlertsSettings) -> Alert:
+    return Alert(
+        name="LLMMonitorTargetDown",
+        expression=f"up{{{job(s)}}} == 0",
+        hold="2m",
+        severity="critical",
+        component="telemetry",
+        summary="{{ $labels.instance }} cannot be scraped",
+        description="Prometheus fails to scrape {{ $labels.instance }}: every other alert about it is blind.",
+        drill=Drill(series=(Gauge("up", {}, (1, 0, 1)),), within="3m", labels=target(s)),
+    )
+
+
+def _absent(s: AlertsSettings) -> Alert:
+    name = s.job.split("|")[0]
+    return Alert(
+        name="LLMMonitorAbsent",
+        expression=f"absent(up{{{job(s)}}})",
+        hold="5m",
+        severity="critical",
+        component="telemetry",
+        summary=f"Prometheus knows no target of the job {s.job}",
+        description="No target of our scrape job exists: service discovery or the job's name changed.",
+        drill=Drill(
+            series=(Gauge("up", {}, (1, None, 1)),),
+            within="6m",
+            labels={} if "|" in s.job else {"job": name},
+        ),
+    )
+
+
+def _missing(s: AlertsSettings) -> Alert:
+    return Alert(
+        name="LLMMonitorMetricsMissing",
+        expression=f"up{{{job(s)}}} == 1 unless on (job, instance) {_OURS}",
+        hold="10m",
+        severity="warning",
+        component="telemetry",
+        summary="{{ $labels.instance }} is up but exports none of our metrics",
+        description=(
+            f"{{{{ $labels.instance }}}} answers scrapes without {_OURS}: Tachograph is not configured there, its "
+            "metrics are off, or the job scrapes a wrong port or path."
+        ),
+        drill=Drill(
+            series=(Gauge("up", {}, (1, 1, 1)), Gauge(_OURS, {"version": "1"}, (1, None, 1))),
+            within="11m",
+            labels=target(s),
+        ),
+    )
+
+
+def _sparse(s: AlertsSettings) -> Alert:
+    return Alert(
+        name="LLMMonitorScrapeTooSparse",
+        expression=f"count_over_time(up{{{job(s)}}}[5m]) < 14 and up{{{job(s)}}} offset 5m",
+        hold="10m",
+        severity="warning",
+        component="telemetry",
+        summary="{{ $labels.instance }} is scraped too rarely for HighProviderCost",
+        description=(
+            "Only {{ $value | humanize }} scrapes in 5m. HighProviderCost looks at 1m and needs a scrape every 20s or "
+            "less (15s is advised); with 60s it can never fire."
+        ),
+        drill=Drill(
+            series=(Gauge("up", {}, (1, 1, 1), keep=4),), within="14m", labels=target(s), trouble="20m", after="20m"
+        ),
+    )
+
+
+def _cardinality(s: AlertsSettings) -> Alert:
+    return Alert(
+        name="LLMMonitorCardinalityHigh",
+        expression=f"scrape_samples_post_metric_relabeling{{{job(s)}}} > {s.series_per_target}",
+        hold="10m",
+        severity="warning",
+        component="telemetry",
+        summary="{{ $labels.instance }} exports {{ $value | humanize }} series",
+        description=(
+            "{{ $labels.instance }} exports {{ $value | humanize }} samples per scrape: a label from outside (model, "
+            "tool or server) grows without need, and Prometheus pays for it."
+        ),
+        drill=Drill(
+            series=(
+                Gauge(
+                    "scrape_samples_post_metric_relabeling",
+                    {},
+                    (s.series_per_target / 10, s.series_per_target * 2, s.series_per_target / 10),
+                ),
+            ),
+            within="11m",
+            labels=target(s),
+        ),
+    )
+
+
+def _overflow() -> Alert:
+    return Alert(
+        name="LLMMonitorMetricOverflow",
+        expression=counted("tachograph_label_overflow_total", "family, label", window="15m", at_least="> 0"),
+        hold="5m",
+        severity="warning",
+        component="telemetry",
+        summary="{{ $labels.family }}: values of the label {{ $labels.label }} run over",
+        description=(
+            "{{ $value | humanize }} samples of {{ $labels.family }} in 15m were counted as other because the label "
+            "{{ $labels.label }} has too many values: alerts and panels by that label no longer see them apart."
+        ),
+        drill=Drill(
+            series=(
+                Counter(
+                    "tachograph_label_overflow_total",
+                    {"family": "llm_provider_tokens_total", "label": "model"},
+                    (None, 0.2, 0),
+                ),
+            ),
+            within="6m30s",
+            labels={"family": "llm_provider_tokens_total", "label": "model"},
+            quiet="20m",
+            after="25m",
+        ),
+    )
+
+
+def _telemetry_errors() -> Alert:
+    return Alert(
+        name="LLMTelemetryErrors",
+        expression="sum by (component) (increase(tachograph_telemetry_errors_total[15m])) > 0",
+        hold="0s",
+        severity="warning",
+        component="telemetry",
+        summary="Tachograph itself failed {{ $value | humanize }} times",
+        description=(
+            "{{ $value | humanize }} failures of Tachograph's own in 15m were logged and dropped so that the "
+            "application's calls went on: some calls are missing from metrics, spans or the ledger."
+        ),
+        drill=Drill(
+            series=(Counter("tachograph_telemetry_errors_total", {"component": "pricing"}, (0, 0.05, 0)),),
+            within="1m30s",
+        ),
+    )
+
+
+def _inconsistent() -> Alert:
+    requests = "llm_provider_request_seconds_count"
+    model = {"provider": "openai", "model": "gpt-5"}
+    return Alert(
+        name="LLMTelemetryInconsistent",
+        expression=(
+            "abs(\n"
+            "  (sum by (provider) (rate(llm_provider_errors_total[15m])) or "
+            f"0 * sum by (provider) (rate({requests}[15m])))\n"
+            f'  - (sum by (provider) (rate({requests}{{outcome!~"success|cancelled"}}[15m])) or '
+            f"0 * sum by (provider) (rate({requests}[15m])))\n"
+            ")\n"
+            "/\n"
+            f"(sum by (provider) (rate({requests}[15m])) > 0)\n"
+            "> 0.05"
+        ),
+        hold="15m",
+        severity="info",
+        component="telemetry",
+        summary="{{ $labels.provider }}: error counter and outcomes disagree",
+        description=(
+            "llm_provider_errors_total and the failed outcomes of llm_provider_request_seconds differ by "
+            "{{ $value | humanizePercentage }} of requests: something counts one without the other, and ratios mislead."
+        ),
+        drill=Drill(
+            series=(
+                Histogram(
+                    "llm_provider_request_seconds",
+                    {**model, "outcome": "success"},
+                    ({1.0: 0.8}, {1.0: 0.6}, {1.0: 0.8}),
+                ),
+                Histogram(
+                    "llm_provider_request_seconds",
+                    {**model, "outcome": "error"},
+                    ({1.0: 0.0}, {1.0: 0.2}, {1.0: 0.0}),
+                ),
+                Histogram(
+                    "llm_provider_request_seconds",
+                    {**model, "outcome": "cancelled"},
+                    ({1.0: 0.2}, {1.0: 0.2}, {1.0: 0.2}),
+                ),
+            ),
+            within="22m",
+            labels={"provider": "openai"},
+            quiet="20m",
+            trouble="30m",
+            after="30m",
+        ),
+    )
+
+
+def _rules_fail() -> Alert:
+    return Alert(
+        name="LLMRuleEvaluationFailing",
+        expression=(
+            "sum by (rule_group) (increase("
+            'prometheus_rule_evaluation_failures_total{rule_group=~".*;(llm|mcp)_.*"}[10m])) > 0'
+        ),
+        hold="5m",
+        severity="critical",
+        component="telemetry",
+        summary="Rules of {{ $labels.rule_group }} fail to evaluate",
+        description=(
+            "{{ $value | humanize }} evaluations of rules failed in 10m: alerts of this group may be silent. "
+            "Prometheus must scrape itself for this alert."
+        ),
+        drill=Drill(
+            series=(
+                Counter(
+                    "prometheus_rule_evaluation_failures_total",
+                    {"rule_group": "/etc/prometheus/rules/tachograph.yaml;llm_cost"},
+                    (0, 0.03, 0),
+                ),
+            ),
+            within="6m30s",
+            labels={"rule_group": "/etc/prometheus/rules/tachograph.yaml;llm_cost"},
+        ),
+    )
+
+
+def _watchdog() -> Alert:
+    return Alert(
+        name="LLMMonitorWatchdog",
+        expression="vector(1)",
+        hold="0s",
+        severity="none",
+        component="telemetry",
+        summary="Always firing: proves the alert path end to end",
+        description="Route it to a dead man's switch that pages when this alert stops arriving.",
+        drill=Drill(series=(), within="0s", always=True),
+    )

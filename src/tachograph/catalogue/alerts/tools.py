@@ -1,0 +1,169 @@
+"""MCP tools: failing, slow, timing out."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tachograph.catalogue.alerts.parts import BURN_RATES, le, percent, share
+from tachograph.catalogue.drill import Counter, Drill, Histogram
+from tachograph.catalogue.durations import number
+from tachograph.catalogue.rules import Alert
+from tachograph.settings.alerts import AlertsSettings
+
+_FAMILY: Final = "mcp_tool_execute_seconds"
+_TOOL: Final = {"server_id": "search", "tool_name": "web_search"}
+_BY: Final = "sum by (server_id, tool_name)"
+_WHO: Final = "{{ $labels.tool_name }} on {{ $labels.server_id }}"
+
+
+def rules(s: AlertsSettings) -> tuple[Alert, ...]:
+    """Shares with a floor on volume, over all outcomes and instances."""
+    return (_errors(s), _slow(s), _timeouts(s))
+
+
+def _mixed(success: float, other: float, outcome: str, seconds: float = 0.3) -> tuple[Histogram, ...]:
+    """Mostly successes; in trouble, `other` a second end with this outcome after so long."""
+    return (
+        Histogram(_FAMILY, {**_TOOL, "outcome": "success"}, ({0.3: success}, {0.3: success}, {0.3: success})),
+        Histogram(_FAMILY, {**_TOOL, "outcome": outcome}, ({seconds: 0.0}, {seconds: other}, {seconds: 0.0})),
+    )
+
+
+def _errors(s: AlertsSettings) -> Alert:
+    return Alert(
+        name="MCPToolErrorRatioHigh",
+        expression=(
+            "(\n"
+            f"  {_BY} (rate(mcp_tool_errors_total[10m]))\n"
+            "  /\n"
+            f'  ({_BY} (rate({_FAMILY}_count{{outcome!="cancelled"}}[10m])) > 0)\n'
+            f") > {number(s.tool_error_share)}\n"
+            "and\n"
+            f"{_BY} (increase(mcp_tool_errors_total[10m])) >= {s.tool_error_floor}"
+        ),
+        hold="5m",
+        severity="warning",
+        component="mcp",
+        summary=("{{ $labels.server_id }}/{{ $labels.tool_name }}: {{ $value | humanizePercentage }} of calls fail"),
+        description=(
+            f"{{{{ $value | humanizePercentage }}}} of executions of {_WHO} failed over 10m, all kinds and "
+            f"instances, at least {s.tool_error_floor} of them."
+        ),
+        drill=Drill(
+            series=(
+                *_mixed(0.05, 0.05, "error"),
+                Counter("mcp_tool_errors_total", {**_TOOL, "error_kind": "execution"}, (0, 0.05, 0)),
+            ),
+            within="10m",
+            labels=_TOOL,
+        ),
+    )
+
+
+def _slow(s: AlertsSettings) -> Alert:
+    bound, seconds = le(s.tool_seconds), number(s.tool_seconds)
+    return Alert(
+        name="MCPToolSlowRatioHigh",
+        expression=(
+            "(\n"
+            f"  1 - {_BY} (rate({_FAMILY}_bucket{{{bound}}}[5m]))\n"
+            "  /\n"
+            f"  ({_BY} (rate({_FAMILY}_count[5m])) > 0)\n"
+            f") > {number(s.tool_slow_share)}\n"
+            "and\n"
+            f"{_BY} (increase({_FAMILY}_count[5m]))\n"
+            f"- {_BY} (increase({_FAMILY}_bucket{{{bound}}}[5m])) >= {s.tool_error_floor}"
+        ),
+        hold="5m",
+        severity="warning",
+        component="mcp",
+        summary=(
+            "{{ $labels.server_id }}/{{ $labels.tool_name }}: {{ $value | humanizePercentage }} of calls over "
+            f"{seconds}s"
+        ),
+        description=(
+            f"{{{{ $value | humanizePercentage }}}} of all calls to {_WHO} took over {seconds}s in the last 5m, "
+            f"timeouts included, at least {s.tool_error_floor} of them. Exact: it is a bucket bound."
+        ),
+        drill=Drill(
+            series=_mixed(0.2, min(0.9, s.tool_slow_share * 4), "success", s.tool_seconds * 2),
+            within="9m",
+            labels=_TOOL,
+        ),
+    )
+
+
+def _timeouts(s: AlertsSettings) -> Alert:
+    timeouts = f'{_FAMILY}_count{{outcome="timeout"}}[10m]'
+    return Alert(
+        name="MCPToolTimeouts",
+        expression=(
+            "(\n"
+            f"  {_BY} (rate({timeouts}))\n"
+            "  /\n"
+            f'  ({_BY} (rate({_FAMILY}_count{{outcome!="cancelled"}}[10m])) > 0)\n'
+            f") > {number(s.tool_timeout_share)}\n"
+            "and\n"
+            f"{_BY} (increase({timeouts})) >= {s.tool_error_floor}"
+        ),
+        hold="5m",
+        severity="warning",
+        component="mcp",
+        summary=(
+            "{{ $labels.server_id }}/{{ $labels.tool_name }}: {{ $value | humanizePercentage }} of calls time out"
+        ),
+        description=f"{{{{ $value | humanizePercentage }}}} of executions of {_WHO} timed out over 10m.",
+        drill=Drill(series=_mixed(0.05, 0.05, "timeout", 5.0), within="10m", labels=_TOOL),
+    )
+
+
+def burn_rules(s: AlertsSettings) -> tuple[Alert, ...]:
+    """The error budget of an MCP server burns: four windows of one objective."""
+    allowed = 1 - s.tool_availability_objective
+    ratio = "server_id:mcp_tool_errors:ratio_rate"
+    return tuple(
+        Alert(
+            name="MCPServerErrorBudgetBurn",
+            expression=(
+                f"{ratio}{long} > {share(factor, allowed)}\n"
+                "and on (server_id)\n"
+                f"{ratio}{short} > {share(factor, allowed)}\n"
+                "and on (server_id)\n"
+                f'sum by (server_id) (increase(mcp_tool_errors_total{{error_kind!="validation"}}[{long}]))'
+                f" >= {s.error_floor}"
+            ),
+            hold=hold,
+            severity="critical" if severity == "critical" else "warning",
+            component="mcp",
+            more_labels=(("slo", "mcp_availability"), ("long", long), ("short", short)),
+            summary=f"MCP server {{{{ $labels.server_id }}}} burns its error budget too fast ({long}/{short})",
+            description=(
+                f"{{{{ $value | humanizePercentage }}}} of tool calls on {{{{ $labels.server_id }}}} failed over "
+                f"{long}: more than {number(factor)} times what the objective of "
+                f"{percent(s.tool_availability_objective)} allows. Validation errors are not counted."
+            ),
+            drill=_burn_drill(long, min(0.99, factor * allowed * 5)),
+        )
+        for long, short, factor, hold, severity in BURN_RATES
+    )
+
+
+def _burn_drill(long: str, error: float) -> Drill:
+    quiet, trouble, after, within, step = {
+        "1h": ("1h30m", "25m", "30m", "18m", "15s"),
+        "6h": ("7h", "3h", "2h", "2h30m", "1m"),
+        "1d": ("26h", "12h", "5h", "9h", "5m"),
+        "3d": ("74h", "22h", "8h", "20h", "10m"),
+    }[long]
+    return Drill(
+        series=(
+            *_mixed(1 - error, error, "error"),
+            Counter("mcp_tool_errors_total", {**_TOOL, "error_kind": "execution"}, (0, error, 0)),
+        ),
+        within=within,
+        labels={"server_id": "search"},
+        quiet=quiet,
+        trouble=trouble,
+        after=after,
+        step=step,
+    )

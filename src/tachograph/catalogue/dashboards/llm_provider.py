@@ -1,0 +1,533 @@
+"""The dashboard LLM Provider: CONTRACT.md 1.3 above, further rows folded below."""
+
+from __future__ import annotations
+
+from tachograph.catalogue.dashboards.common import (
+    ERROR_COLORS,
+    LLM_UID,
+    MCP_UID,
+    MODEL,
+    OUTCOME_COLORS,
+    PROVIDER,
+    TARGET,
+    marks,
+    steps,
+    variables,
+)
+from tachograph.catalogue.durations import number
+from tachograph.catalogue.panels import Dashboard, Link, Panel, Query, Row, Variable
+from tachograph.settings.alerts import AlertsSettings
+
+_COUNT = "llm_provider_request_seconds_count"
+_ALL = "sum by (provider, model)"
+
+
+def dashboard(settings: AlertsSettings) -> Dashboard:
+    """Latency, tokens and cost, errors and rate limits; below: traffic, money, waits, usage ledger."""
+    return Dashboard(
+        uid=LLM_UID,
+        title="LLM Provider",
+        description="Requests to OpenAI, Anthropic and Gemini: latency, tokens, cost, errors and rate limits.",
+        tags=("tachograph", "llm"),
+        variables=variables(
+            Variable(name="provider", label="Provider", metric=_COUNT, matchers='job=~"$job",instance=~"$instance"'),
+            Variable(name="model", label="Model", metric=_COUNT, matchers=PROVIDER),
+            Variable(
+                name="outcome",
+                label="Outcome (latency)",
+                options=("success", "error", "timeout", "rate_limited", "cancelled"),
+                default="success",
+            ),
+        ),
+        rows=(
+            _latency(settings),
+            _usage(settings),
+            _errors(),
+            _traffic(),
+            _money(settings),
+            _waits(),
+            _ledger(settings),
+        ),
+        annotations=marks("llm_provider|usage|telemetry"),
+        links=(Link("MCP Tools", uid=MCP_UID), Link("Runbooks", url=settings.runbook_url)),
+    )
+
+
+def _latency(settings: AlertsSettings) -> Row:
+    return Row(
+        "Latency",
+        (
+            Panel(
+                title="Request latency p95 by model",
+                description=(
+                    "95 of 100 requests (attempts on the wire) were at least this fast. A flat line at 120 s means "
+                    "more: it is the highest bucket. The line is the objective. Dots are single requests: click one "
+                    "to see its trace."
+                ),
+                kind="timeseries",
+                unit="s",
+                queries=(
+                    Query(
+                        expression=(
+                            "histogram_quantile(0.95, sum by (le, provider, model) (rate("
+                            f'llm_provider_request_seconds_bucket{{{MODEL},outcome=~"$outcome"}}[$__rate_interval])))'
+                        ),
+                        legend="{{provider}}/{{model}}",
+                        exemplars=True,
+                    ),
+                ),
+                width=24,
+                height=9,
+                thresholds=steps((None, "transparent"), (settings.latency_seconds, "orange")),
+                required=True,
+            ),
+        ),
+    )
+
+
+def _usage(settings: AlertsSettings) -> Row:
+    return Row(
+        "Usage and cost",
+        (
+            Panel(
+                title="Token usage rate",
+                description=(
+                    "Tokens per second. Prompt includes cached tokens, completion includes reasoning, "
+                    "whatever the provider's own wire format counts where."
+                ),
+                kind="timeseries",
+                unit="short",
+                queries=(
+                    Query(
+                        expression=(
+                            "sum by (provider, model, type) "
+                            f"(rate(llm_provider_tokens_total{{{MODEL}}}[$__rate_interval]))"
+                        ),
+                        legend="{{provider}}/{{model}} {{type}}",
+                    ),
+                ),
+                stacked=True,
+                required=True,
+            ),
+            Panel(
+                title="Estimated cost per hour",
+                description=(
+                    "What an hour costs at the pace of the last 15 minutes, by the price table. Calls of models "
+                    "without a price are not in it: see 'Unpriced and missing usage' below."
+                ),
+                kind="stat",
+                unit="currencyUSD",
+                queries=(
+                    Query(
+                        expression=f"sum(rate(llm_provider_cost_usd_total{{{MODEL}}}[15m])) * 3600",
+                        legend="per hour",
+                    ),
+                ),
+                trend=True,
+                thresholds=steps(
+                    (None, "green"),
+                    (settings.cost_usd_per_hour / 2, "yellow"),
+                    (settings.cost_usd_per_hour, "red"),
+                ),
+                required=True,
+            ),
+        ),
+    )
+
+
+def _errors() -> Row:
+    return Row(
+        "Errors and rate limits",
+        (
+            Panel(
+                title="Error rate by type",
+                description=(
+                    "Failed requests (attempts) per second. auth and quota need a person, server_error, timeout and "
+                    "connection are the provider's or the network's, rate_limit is ours to slow down, "
+                    "invalid_request is the caller's."
+                ),
+                kind="timeseries",
+                unit="cps",
+                queries=(
+                    Query(
+                        expression=(
+                            f"sum by (error_type) (rate(llm_provider_errors_total{{{MODEL}}}[$__rate_interval]))"
+                        ),
+                        legend="{{error_type}}",
+                    ),
+                ),
+                stacked=True,
+                bars=True,
+                colors=ERROR_COLORS,
+                required=True,
+            ),
+            Panel(
+                title="Rate-limit events",
+                description="Requests refused with a rate limit, by model, along time: yellow a few, red many.",
+                kind="state-timeline",
+                unit="short",
+                queries=(
+                    Query(
+                        expression=(
+                            f"{_ALL} (increase(llm_provider_errors_total"
+                            f'{{{MODEL},error_type="rate_limit"}}[$__rate_interval]))'
+                        ),
+                        legend="{{provider}}/{{model}}",
+                    ),
+                ),
+                thresholds=steps((None, "green"), (0.5, "yellow"), (10, "red")),
+                required=True,
+            ),
+        ),
+    )
+
+
+def _traffic() -> Row:
+    return Row(
+        "Traffic",
+        (
+            Panel(
+                title="Request rate by outcome",
+                description="Requests (attempts) per second. cancelled is the caller's choice, never an error.",
+                kind="timeseries",
+                unit="reqps",
+                queries=(
+                    Query(
+                        expression=f"sum by (outcome) (rate({_COUNT}{{{MODEL}}}[$__rate_interval]))",
+                        legend="{{outcome}}",
+                    ),
+                ),
+                stacked=True,
+                colors=OUTCOME_COLORS,
+            ),
+            Panel(
+                title="Success ratio",
+                description="Share of requests that succeeded; those that the caller cancelled are left out.",
+                kind="stat",
+                unit="percentunit",
+                queries=(
+                    Query(
+                        expression=(
+                            f'sum(rate({_COUNT}{{{MODEL},outcome="success"}}[15m]))'
+                            f' / (sum(rate({_COUNT}{{{MODEL},outcome!="cancelled"}}[15m])) > 0)'
+                        ),
+                        legend="success",
+                    ),
+                ),
+                width=4,
+                trend=True,
+                thresholds=steps((None, "red"), (0.95, "yellow"), (0.99, "green")),
+            ),
+            Panel(
+                title="Time to first token p95",
+                description="Streamed calls: from asking to the first content, waits and retries included.",
+                kind="timeseries",
+                unit="s",
+                queries=(
+                    Query(
+                        expression=(
+                            "histogram_quantile(0.95, sum by (le, provider, model) (rate("
+                            f"llm_call_time_to_first_token_seconds_bucket{{{MODEL}}}[$__rate_interval])))"
+                        ),
+                        legend="{{provider}}/{{model}}",
+                        exemplars=True,
+                    ),
+                ),
+                width=8,
+            ),
+            Panel(
+                title="Call latency p95 by model",
+                description="What the application waited: a call with all its attempts and the sleeps between them.",
+                kind="timeseries",
+                unit="s",
+                queries=(
+                    Query(
+                        expression=(
+                            "histogram_quantile(0.95, sum by (le, provider, model) (rate("
+                            f'llm_call_seconds_bucket{{{MODEL},outcome=~"$outcome"}}[$__rate_interval])))'
+                        ),
+                        legend="{{provider}}/{{model}}",
+                        exemplars=True,
+                    ),
+                ),
+            ),
+            Panel(
+                title="Latency distribution",
+                description="How many requests fell into each bucket. Two bands are two kinds of work.",
+                kind="heatmap",
+                unit="s",
+                queries=(
+                    Query(
+                        expression=(
+                            f"sum by (le) (increase(llm_provider_request_seconds_bucket{{{MODEL}}}[$__rate_interval]))"
+                        ),
+                        legend="{{le}}",
+                        buckets=True,
+                    ),
+                ),
+            ),
+        ),
+        folded=True,
+    )
+
+
+def _money(settings: AlertsSettings) -> Row:
+    allowed = number(1 - settings.availability_objective)
+    refused = 'error_type!~"invalid_request|content_filter|rate_limit"'
+    requests = f'sum by (provider) (increase({_COUNT}{{{MODEL},outcome!="cancelled"}}[$__range]))'
+    return Row(
+        "Tokens and money",
+        (
+            Panel(
+                title="Cost per hour by model",
+                description="Where the money goes, stacked. The line is the budget of an hour.",
+                kind="timeseries",
+                unit="currencyUSD",
+                queries=(
+                    Query(
+                        expression=f"{_ALL} (rate(llm_provider_cost_usd_total{{{MODEL}}}[$__rate_interval])) * 3600",
+                        legend="{{provider}}/{{model}}",
+                    ),
+                ),
+                stacked=True,
+                thresholds=steps((None, "transparent"), (settings.cost_usd_per_hour, "red")),
+            ),
+            Panel(
+                title="Money spent in range",
+                description="Sum of the estimated cost over the time shown.",
+                kind="stat",
+                unit="currencyUSD",
+                queries=(
+                    Query(
+                        expression=f"sum(increase(llm_provider_cost_usd_total{{{MODEL}}}[$__range]))",
+                        legend="spent",
+                        instant=True,
+                    ),
+                ),
+                width=4,
+            ),
+            Panel(
+                title="Error budget left in range",
+                description=(
+                    f"Of the failures that an objective of {number(settings.availability_objective * 100)}% allows "
+                    "over the time shown, the share still unused. Below zero it is overspent. What the caller did "
+                    "wrong and rate limits do not count."
+                ),
+                kind="stat",
+                unit="percentunit",
+                queries=(
+                    Query(
+                        expression=(
+                            f"1 - (sum by (provider) (increase(llm_provider_errors_total{{{MODEL},{refused}}}"
+                            f"[$__range])) or 0 * {requests}) / ({allowed} * ({requests} > 0))"
+                        ),
+                        legend="{{provider}}",
+                        instant=True,
+                    ),
+                ),
+                width=8,
+                minimum=None,
+                thresholds=steps((None, "red"), (0.0, "orange"), (0.25, "green")),
+            ),
+            Panel(
+                title="Budget spent",
+                description="Budgets of the settings: the share spent of each in its present period.",
+                kind="stat",
+                unit="percentunit",
+                queries=(
+                    Query(
+                        expression=(
+                            f"max by (budget, period) (llm_budget_spent_usd{{{TARGET}}})"
+                            f" / max by (budget, period) (llm_budget_limit_usd{{{TARGET}}})"
+                        ),
+                        legend="{{budget}} ({{period}})",
+                        instant=True,
+                    ),
+                ),
+                width=8,
+                thresholds=steps((None, "green"), (0.8, "yellow"), (1.0, "red")),
+            ),
+            Panel(
+                title="Tokens per call",
+                description="Mean, by model and type. Growing prompts are growing histories.",
+                kind="timeseries",
+                unit="short",
+                queries=(
+                    Query(
+                        expression=(
+                            "sum by (provider, model, type) "
+                            f"(rate(llm_provider_tokens_total{{{MODEL}}}[$__rate_interval]))"
+                            " / on (provider, model) group_left () "
+                            f'({_ALL} (rate(llm_call_seconds_count{{{MODEL},outcome="success"}}'
+                            "[$__rate_interval])) > 0)"
+                        ),
+                        legend="{{provider}}/{{model}} {{type}}",
+                    ),
+                ),
+                width=8,
+            ),
+            Panel(
+                title="Cached share of prompt tokens",
+                description="Prompt tokens read from the provider's cache. When it falls, the cost rises.",
+                kind="timeseries",
+                unit="percentunit",
+                queries=(
+                    Query(
+                        expression=(
+                            f'{_ALL} (rate(llm_provider_token_details_total{{{MODEL},detail="cache_read"}}'
+                            f"[$__rate_interval])) / ({_ALL} (rate(llm_provider_tokens_total"
+                            f'{{{MODEL},type="prompt"}}[$__rate_interval])) > 0)'
+                        ),
+                        legend="{{provider}}/{{model}}",
+                    ),
+                ),
+                width=8,
+            ),
+            Panel(
+                title="Unpriced and missing usage",
+                description=(
+                    "Calls whose cost is not known: the model has no price, or the answer told no tokens. "
+                    "Anything above zero means that the cost shown is too low."
+                ),
+                kind="timeseries",
+                unit="cps",
+                queries=(
+                    Query(
+                        expression=f"{_ALL} (rate(llm_calls_unpriced_total{{{MODEL}}}[$__rate_interval]))",
+                        legend="{{provider}}/{{model}} unpriced",
+                    ),
+                    Query(
+                        expression=f"{_ALL} (rate(llm_calls_usage_missing_total{{{MODEL}}}[$__rate_interval]))",
+                        legend="{{provider}}/{{model}} usage missing",
+                    ),
+                ),
+                width=24,
+            ),
+        ),
+        folded=True,
+    )
+
+
+def _waits() -> Row:
+    return Row(
+        "Waits and retries",
+        (
+            Panel(
+                title="Callers waiting on rate limits",
+                description="Seconds slept per second: how many callers stand waiting at any moment, on average.",
+                kind="timeseries",
+                unit="short",
+                queries=(
+                    Query(
+                        expression=(
+                            "sum by (provider) "
+                            f"(rate(llm_provider_rate_limit_delays_seconds_sum{{{PROVIDER}}}[$__rate_interval]))"
+                        ),
+                        legend="{{provider}}",
+                    ),
+                ),
+                width=8,
+            ),
+            Panel(
+                title="Retries per call",
+                description="Requests beyond the first that a call needed, on average. 0 is a good day.",
+                kind="timeseries",
+                unit="short",
+                queries=(
+                    Query(
+                        expression=(
+                            f"clamp_min({_ALL} (rate({_COUNT}{{{MODEL}}}[$__rate_interval])) / "
+                            f"({_ALL} (rate(llm_call_seconds_count{{{MODEL}}}[$__rate_interval])) > 0) - 1, 0)"
+                        ),
+                        legend="{{provider}}/{{model}}",
+                    ),
+                ),
+                width=8,
+            ),
+            Panel(
+                title="Rate limit left",
+                description="Share of the provider's limit that its last answer said was left.",
+                kind="timeseries",
+                unit="percentunit",
+                queries=(
+                    Query(
+                        expression=(
+                            f"min by (provider, model, kind) (llm_provider_rate_limit_remaining{{{MODEL}}})"
+                            f" / max by (provider, model, kind) (llm_provider_rate_limit_limit{{{MODEL}}})"
+                        ),
+                        legend="{{provider}}/{{model}} {{kind}}",
+                    ),
+                ),
+                width=8,
+            ),
+        ),
+        folded=True,
+    )
+
+
+def _ledger(settings: AlertsSettings) -> Row:
+    return Row(
+        "Usage ledger",
+        (
+            Panel(
+                title="Ledger write latency p95",
+                description="Time to write usage records into the store. 1 s means 1 s or more.",
+                kind="timeseries",
+                unit="s",
+                queries=(
+                    Query(
+                        expression=(
+                            "histogram_quantile(0.95, sum by (le, outcome) "
+                            f"(rate(llm_usage_persist_seconds_bucket{{{TARGET}}}[$__rate_interval])))"
+                        ),
+                        legend="{{outcome}}",
+                    ),
+                ),
+                width=8,
+                thresholds=steps((None, "transparent"), (settings.persist_seconds, "orange")),
+            ),
+            Panel(
+                title="Ledger backlog",
+                description="Records accepted and not yet in the store; they are safe on disk meanwhile.",
+                kind="timeseries",
+                unit="short",
+                queries=(Query(expression=f"sum(llm_usage_persist_queue_size{{{TARGET}}})", legend="records waiting"),),
+                width=4,
+            ),
+            Panel(
+                title="Oldest record waiting",
+                description="Age of the oldest record that is not yet in the store: how late reports are.",
+                kind="timeseries",
+                unit="s",
+                queries=(Query(expression=f"max(llm_usage_persist_oldest_age_seconds{{{TARGET}}})", legend="oldest"),),
+                width=4,
+                thresholds=steps((None, "transparent"), (settings.persist_lag_seconds, "orange")),
+            ),
+            Panel(
+                title="Ledger loss in range",
+                description="Records refused, set aside or lost over the time shown. All three should be zero.",
+                kind="stat",
+                unit="short",
+                queries=(
+                    Query(
+                        expression=f"sum(increase(llm_usage_records_refused_total{{{TARGET}}}[$__range]))",
+                        legend="refused",
+                        instant=True,
+                    ),
+                    Query(
+                        expression=f"sum(increase(llm_usage_records_quarantined_total{{{TARGET}}}[$__range]))",
+                        legend="set aside",
+                        instant=True,
+                    ),
+                    Query(
+                        expression=f"sum(increase(llm_usage_records_lost_total{{{TARGET}}}[$__range]))",
+                        legend="lost",
+                        instant=True,
+                    ),
+                ),
+                width=8,
+                thresholds=steps((None, "green"), (0.5, "red")),
+            ),
+        ),
+        folded=True,
+    )

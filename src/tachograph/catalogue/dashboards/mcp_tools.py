@@ -1,0 +1,316 @@
+"""The dashboard MCP Tools: CONTRACT.md 1.3 above, further rows folded below."""
+
+from __future__ import annotations
+
+from tachograph.catalogue.dashboards.common import (
+    LLM_UID,
+    MCP_UID,
+    OUTCOME_COLORS,
+    TARGET,
+    TOOL,
+    marks,
+    steps,
+    variables,
+)
+from tachograph.catalogue.durations import number
+from tachograph.catalogue.panels import Dashboard, Link, Panel, Query, Row, Variable
+from tachograph.settings.alerts import AlertsSettings
+
+_COUNT = "mcp_tool_execute_seconds_count"
+_SERVER = f'{TARGET},server_id=~"$server_id"'
+
+
+def dashboard(settings: AlertsSettings) -> Dashboard:
+    """Tool latency, connections and registry, errors; below: calls, connections over time, factories."""
+    return Dashboard(
+        uid=MCP_UID,
+        title="MCP Tools",
+        description="MCP servers and their tools: how long they take, whether they are connected, how they fail.",
+        tags=("tachograph", "mcp"),
+        variables=variables(
+            Variable(name="server_id", label="Server", metric=_COUNT, matchers=TARGET),
+            Variable(name="tool_name", label="Tool", metric=_COUNT, matchers=_SERVER),
+        ),
+        rows=(_latency(settings), _connections(), _errors(), _calls(settings), _servers(), _registry(settings)),
+        annotations=marks("mcp|factory|telemetry"),
+        links=(Link("LLM Provider", uid=LLM_UID), Link("Runbooks", url=settings.runbook_url)),
+    )
+
+
+def _p95(window: str) -> str:
+    return (
+        "histogram_quantile(0.95, sum by (le, server_id, tool_name) "
+        f"(rate(mcp_tool_execute_seconds_bucket{{{TOOL}}}[{window}])))"
+    )
+
+
+def _latency(settings: AlertsSettings) -> Row:
+    seconds = settings.tool_seconds
+    return Row(
+        "Latency",
+        (
+            Panel(
+                title="Tool execution latency p95 by server",
+                description=(
+                    "One line of cells for each server and tool, time to the right, the colour is the p95 over all "
+                    "outcomes. 30 s means 30 s or more: it is the highest bucket."
+                ),
+                kind="heatmap",
+                unit="s",
+                queries=(Query(expression=_p95("$__rate_interval"), legend="{{server_id}} / {{tool_name}}"),),
+                width=24,
+                height=9,
+                thresholds=steps((None, "green"), (seconds / 2, "yellow"), (seconds, "red")),
+                required=True,
+            ),
+        ),
+    )
+
+
+def _connections() -> Row:
+    lookups = "mcp_tool_registry_lookup_seconds_bucket"
+    return Row(
+        "Connections and registry",
+        (
+            Panel(
+                title="Active connections",
+                description="Connections to each MCP server that are open now. Red is none.",
+                kind="gauge",
+                unit="short",
+                queries=(
+                    Query(
+                        expression=f"sum by (server_id) (mcp_server_connections_active{{{_SERVER}}})",
+                        legend="{{server_id}}",
+                        instant=True,
+                    ),
+                ),
+                thresholds=steps((None, "red"), (1, "green")),
+                required=True,
+            ),
+            Panel(
+                title="Registry lookup time, hit and miss",
+                description=(
+                    "Lookups over the time shown by how long they took: a hit comes from the index, a miss loads "
+                    "from the server. Misses far to the right are slow servers."
+                ),
+                kind="histogram",
+                unit="short",
+                queries=(
+                    Query(
+                        expression=f'sum by (le) (increase({lookups}{{{TARGET},outcome="hit"}}[$__range]))',
+                        legend="hit {{le}} s",
+                        instant=True,
+                        buckets=True,
+                    ),
+                    Query(
+                        expression=f'sum by (le) (increase({lookups}{{{TARGET},outcome="miss"}}[$__range]))',
+                        legend="miss {{le}} s",
+                        instant=True,
+                        buckets=True,
+                    ),
+                ),
+                required=True,
+            ),
+        ),
+    )
+
+
+def _errors() -> Row:
+    return Row(
+        "Errors",
+        (
+            Panel(
+                title="Error rate by tool and kind",
+                description=(
+                    "Failed executions per second. connection: the server was not reached; validation: the arguments "
+                    "did not fit; execution: the tool said so itself; timeout: nobody answered in time."
+                ),
+                kind="timeseries",
+                unit="cps",
+                queries=(
+                    Query(
+                        expression=(
+                            "sum by (server_id, tool_name, error_kind) "
+                            f"(rate(mcp_tool_errors_total{{{TOOL}}}[$__rate_interval]))"
+                        ),
+                        legend="{{server_id}}/{{tool_name}} {{error_kind}}",
+                    ),
+                ),
+                width=24,
+                stacked=True,
+                required=True,
+            ),
+        ),
+    )
+
+
+def _calls(settings: AlertsSettings) -> Row:
+    bound = number(settings.tool_seconds)
+    per_tool = "sum by (server_id, tool_name)"
+    return Row(
+        "Calls",
+        (
+            Panel(
+                title="Calls by outcome",
+                description="Tool executions per second. cancelled is the caller's choice, never an error.",
+                kind="timeseries",
+                unit="ops",
+                queries=(
+                    Query(
+                        expression=f"sum by (outcome) (rate({_COUNT}{{{TOOL}}}[$__rate_interval]))",
+                        legend="{{outcome}}",
+                    ),
+                ),
+                width=8,
+                stacked=True,
+                colors=OUTCOME_COLORS,
+            ),
+            Panel(
+                title=f"Share of calls over {bound} s",
+                description="Exact, because it is a bucket bound; a quantile only guesses between bounds.",
+                kind="timeseries",
+                unit="percentunit",
+                queries=(
+                    Query(
+                        expression=(
+                            f"1 - {per_tool} (rate(mcp_tool_execute_seconds_bucket"
+                            f'{{{TOOL},le=~"{bound}(\\\\.0)?"}}[$__rate_interval]))'
+                            f" / ({per_tool} (rate({_COUNT}{{{TOOL}}}[$__rate_interval])) > 0)"
+                        ),
+                        legend="{{server_id}}/{{tool_name}}",
+                    ),
+                ),
+                width=8,
+            ),
+            Panel(
+                title="Tool execution p95 in range (server by tool)",
+                description="The time shown as one number for each pair of server and tool.",
+                kind="table",
+                unit="s",
+                queries=(Query(expression=_p95("$__range"), instant=True, table=True),),
+                width=8,
+                thresholds=steps(
+                    (None, "green"), (settings.tool_seconds / 2, "yellow"), (settings.tool_seconds, "red")
+                ),
+                matrix=("tool_name", "server_id"),
+            ),
+        ),
+        folded=True,
+    )
+
+
+def _servers() -> Row:
+    return Row(
+        "Servers",
+        (
+            Panel(
+                title="Active connections over time",
+                description="A saw tooth is a server that comes and goes.",
+                kind="timeseries",
+                unit="short",
+                queries=(
+                    Query(
+                        expression=f"sum by (server_id) (mcp_server_connections_active{{{_SERVER}}})",
+                        legend="{{server_id}}",
+                    ),
+                ),
+                width=8,
+            ),
+            Panel(
+                title="Connection attempts",
+                description="Attempts to connect, by how they ended.",
+                kind="timeseries",
+                unit="cps",
+                queries=(
+                    Query(
+                        expression=(
+                            "sum by (server_id, outcome) "
+                            f"(rate(mcp_server_connections_total{{{_SERVER}}}[$__rate_interval]))"
+                        ),
+                        legend="{{server_id}} {{outcome}}",
+                    ),
+                ),
+                width=8,
+            ),
+            Panel(
+                title="Other requests p95",
+                description="Requests to the server that run no tool: tools/list, resources/read and so on.",
+                kind="timeseries",
+                unit="s",
+                queries=(
+                    Query(
+                        expression=(
+                            "histogram_quantile(0.95, sum by (le, server_id, method) "
+                            f"(rate(mcp_client_operation_seconds_bucket{{{_SERVER}}}[$__rate_interval])))"
+                        ),
+                        legend="{{server_id}} {{method}}",
+                    ),
+                ),
+                width=8,
+            ),
+        ),
+        folded=True,
+    )
+
+
+def _registry(settings: AlertsSettings) -> Row:
+    lookups = "mcp_tool_registry_lookup_seconds"
+    return Row(
+        "Registry and factories",
+        (
+            Panel(
+                title="Registry miss ratio",
+                description="Share of lookups that the index could not answer.",
+                kind="timeseries",
+                unit="percentunit",
+                queries=(
+                    Query(
+                        expression=(
+                            f'sum(rate({lookups}_count{{{TARGET},outcome="miss"}}[$__rate_interval]))'
+                            f" / (sum(rate({lookups}_count{{{TARGET}}}[$__rate_interval])) > 0)"
+                        ),
+                        legend="misses",
+                    ),
+                ),
+                width=8,
+                thresholds=steps((None, "transparent"), (settings.registry_miss_share, "orange")),
+            ),
+            Panel(
+                title="Registry lookups: hits over time",
+                description="Each column is a histogram of the lookups in that moment.",
+                kind="heatmap",
+                unit="s",
+                queries=(
+                    Query(
+                        expression=(
+                            f'sum by (le) (increase({lookups}_bucket{{{TARGET},outcome="hit"}}[$__rate_interval]))'
+                        ),
+                        legend="{{le}}",
+                        buckets=True,
+                    ),
+                ),
+                width=8,
+            ),
+            Panel(
+                title="Factory creation time, mean",
+                description=(
+                    "Time to create a provider or a tool. The mean, because the highest bucket is 10 ms and a "
+                    "quantile cannot show more."
+                ),
+                kind="timeseries",
+                unit="s",
+                queries=(
+                    Query(
+                        expression=(
+                            f"sum by (factory_type, name) (rate(factory_create_seconds_sum{{{TARGET}}}[30m]))"
+                            " / (sum by (factory_type, name) "
+                            f"(rate(factory_create_seconds_count{{{TARGET}}}[30m])) > 0)"
+                        ),
+                        legend="{{factory_type}}/{{name}}",
+                    ),
+                ),
+                width=8,
+            ),
+        ),
+        folded=True,
+    )

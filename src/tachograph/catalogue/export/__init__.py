@@ -1,0 +1,1 @@
+"""Writing the catalogue down for others: Grafana, Prometheus, Alertmanager, people."""

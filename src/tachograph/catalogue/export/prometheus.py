@@ -1,0 +1,66 @@
+"""Prometheus: rule files, a scrape configuration, and the test file that shows each alert at work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tachograph.catalogue.export import yaml
+from tachograph.catalogue.rules import Alert, Recording, RuleGroup
+from tachograph.settings.alerts import AlertsSettings
+
+_MADE = "Made by `tachograph export`. Change the settings (docs/alerts.md) and export again rather than this file."
+CONTRACT_GROUPS = ("llm_providers", "mcp_tools")
+
+
+def rule_files(groups: Iterable[RuleGroup]) -> dict[str, str]:
+    """File name to text: the contract's groups, the recordings, and everything else."""
+    contract, recording, ours = [], [], []
+    for group in groups:
+        if group.name in CONTRACT_GROUPS:
+            contract.append(group)
+        elif all(isinstance(rule, Recording) for rule in group.rules):
+            recording.append(group)
+        else:
+            ours.append(group)
+    return {
+        "tachograph-required.yaml": rules_text(contract),
+        "tachograph-recording.yaml": rules_text(recording),
+        "tachograph-alerts.yaml": rules_text(ours),
+    }
+
+
+def rules_text(groups: Iterable[RuleGroup]) -> str:
+    """One rule file."""
+    return yaml.dump({"groups": [_group(group) for group in groups]}, _MADE)
+
+
+def _group(group: RuleGroup) -> Mapping[str, Any]:
+    return {"name": group.name, "interval": group.interval, "rules": [_rule(rule) for rule in group.rules]}
+
+
+def _rule(rule: Alert | Recording) -> Mapping[str, Any]:
+    if isinstance(rule, Recording):
+        return {"record": rule.name, "expr": rule.expression, **({"labels": rule.labels} if rule.labels else {})}
+    found: dict[str, Any] = {"alert": rule.name, "expr": rule.expression}
+    if rule.hold_seconds:
+        found["for"] = rule.hold
+    return {**found, "labels": rule.labels, "annotations": rule.annotations}
+
+
+def scrape_text(settings: AlertsSettings, target: str = "127.0.0.1:9464") -> str:
+    """An example prometheus.yml: the application, Prometheus itself, the rules, Alertmanager."""
+    return yaml.dump(
+        {
+            "global": {"scrape_interval": f"{settings.scrape_interval}s", "evaluation_interval": "30s"},
+            "rule_files": ["rules/*.yaml"],
+            "alerting": {"alertmanagers": [{"static_configs": [{"targets": ["127.0.0.1:9093"]}]}]},
+            "storage": {"exemplars": {"max_exemplars": 100_000}},
+            "scrape_configs": [
+                *({"job_name": name, "static_configs": [{"targets": [target]}]} for name in settings.job.split("|")),
+                {"job_name": "prometheus", "static_configs": [{"targets": ["127.0.0.1:9090"]}]},
+            ],
+        },
+        _MADE + "\nThe application's address is in scrape_configs. Exemplars (the dots that lead to traces) need\n"
+        "Prometheus to be started with --enable-feature=exemplar-storage.",
+    )

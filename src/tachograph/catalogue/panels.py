@@ -1,0 +1,159 @@
+"""Panels, rows, dashboards: what to show, as data. Grafana's JSON, the console and the docs are made from it.
+
+Queries are PromQL with Grafana's variables (`$job`, `$provider`, `$__rate_interval`, `$__range`); `Query.fill` puts
+values in, for anyone who is not Grafana.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Kind = Literal["timeseries", "stat", "gauge", "heatmap", "histogram", "state-timeline", "table"]
+Unit = Literal["s", "short", "currencyUSD", "cps", "reqps", "ops", "percentunit", "bytes", "tokens/s"]
+
+_VARIABLE: Final = re.compile(r"\$\{?(\w+)\}?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """One query of a panel.
+
+    Attributes:
+        expression: PromQL with Grafana's variables.
+        legend: Name of each series: text with `{{label}}` in it.
+        instant: Ask for one moment (the end of the range) instead of the range.
+        buckets: The series are a histogram's cumulative buckets, one per `le`.
+        exemplars: Ask for exemplars too; they lead to traces.
+        table: Rows of a table instead of series.
+    """
+
+    expression: str
+    legend: str = ""
+    instant: bool = False
+    buckets: bool = False
+    exemplars: bool = False
+    table: bool = False
+
+    def fill(self, variables: Mapping[str, str] | None = None, *, rate_interval: str = "1m", range: str = "1h") -> str:
+        """The expression with its variables replaced; a variable without a value matches everything."""
+        values = {"__rate_interval": rate_interval, "__range": range, **(variables or {})}
+        return _VARIABLE.sub(lambda found: values.get(found.group(1), ".*"), self.expression)
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """From `value` on, the panel takes this colour; `None` is where it starts."""
+
+    value: float | None
+    color: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """One panel.
+
+    Attributes:
+        title: Shown above it.
+        description: What it tells and how to read it, for the (i) in its corner.
+        kind: How it is drawn.
+        unit: Of its values, by Grafana's names.
+        queries: One or more.
+        width: Of 24 columns.
+        height: In grid rows (about 38 pixels each).
+        stacked: Series are added on top of each other, filled.
+        bars: Drawn as bars instead of lines.
+        trend: A stat shows its history behind the number.
+        thresholds: Colours by value, ascending; as lines in a time series.
+        colors: Fixed colour of a series, by its legend.
+        minimum: Of the value axis.
+        matrix: A table's (row, column) labels: one cell for each pair.
+        required: Whether the contract names it.
+    """
+
+    title: str
+    description: str
+    kind: Kind
+    unit: Unit
+    queries: tuple[Query, ...]
+    width: int = 12
+    height: int = 8
+    stacked: bool = False
+    bars: bool = False
+    trend: bool = False
+    thresholds: tuple[Threshold, ...] = ()
+    colors: tuple[tuple[str, str], ...] = ()
+    minimum: float | None = 0.0
+    matrix: tuple[str, str] | None = None
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of panels under a heading; a folded one opens on a click."""
+
+    title: str
+    panels: tuple[Panel, ...]
+    folded: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    """A choice above the dashboard.
+
+    Attributes:
+        name: `$name` in queries.
+        label: Shown beside it.
+        metric: Family whose label values are offered.
+        matchers: Label matchers on it, with variables in them.
+        options: The choices, when they are fixed instead.
+        default: Chosen at first; None is everything.
+    """
+
+    name: str
+    label: str
+    metric: str = ""
+    matchers: str = ""
+    options: tuple[str, ...] = ()
+    default: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Annotation:
+    """Marks on every time axis, where its query gives series."""
+
+    name: str
+    expression: str
+    title: str
+    text: str
+    color: str
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """From the dashboard to somewhere else: `uid` of another dashboard, or a URL."""
+
+    title: str
+    uid: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dashboard:
+    """One dashboard, rows from the top down."""
+
+    uid: str
+    title: str
+    description: str
+    tags: tuple[str, ...]
+    variables: tuple[Variable, ...]
+    rows: tuple[Row, ...]
+    annotations: tuple[Annotation, ...]
+    links: tuple[Link, ...] = ()
+
+    @property
+    def panels(self) -> tuple[Panel, ...]:
+        """All panels, in order."""
+        return tuple(panel for row in self.rows for panel in row.panels)

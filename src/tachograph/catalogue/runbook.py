@@ -1,0 +1,52 @@
+"""Runbook pages: what a person wrote for one alert, under a head made from its rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.resources import files
+from typing import Final
+
+from tachograph.catalogue.rules import Alert, RuleGroup
+
+SECTIONS: Final = ("Meaning", "Impact", "Diagnosis", "Mitigation", "False alarm")
+"""Headings that every runbook has, in this order."""
+
+
+def page(name: str, groups: Iterable[RuleGroup]) -> str:
+    """The page of one alert, with the expression as the settings make it.
+
+    Raises:
+        KeyError: No alert has this name.
+    """
+    rules = [(group, alert) for group in groups for alert in group.alerts if alert.name == name]
+    if not rules:
+        raise KeyError(name)
+    return f"# {name}\n\n{_head(rules)}\n{body(name)}"
+
+
+def body(name: str) -> str:
+    """What a person wrote: the sections.
+
+    Raises:
+        KeyError: There is no such file.
+    """
+    found = files("tachograph.catalogue").joinpath("runbooks", f"{name}.md")
+    if not found.is_file():
+        raise KeyError(name)
+    return found.read_text("utf-8")
+
+
+def _head(rules: list[tuple[RuleGroup, Alert]]) -> str:
+    lines = []
+    for group, alert in rules:
+        more = "".join(f", {label} {value}" for label, value in alert.more_labels)
+        hold = "at once" if alert.hold_seconds == 0 else f"after {alert.hold}"
+        lines += [
+            f"Severity {alert.severity}, group `{group.name}`, fires {hold}{more}.",
+            "",
+            "```promql",
+            alert.expression,
+            "```",
+            "",
+        ]
+    return "\n".join(lines)

@@ -1,0 +1,102 @@
+"""Settings of the alert rules: thresholds, objectives, budgets, and where the rules find things."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
+Objective = Annotated[float, msgspec.Meta(ge=0.94, lt=1)]
+"""At least 0.94: below it, 14.4 times the budget is more than everything, and the fast burn rate could never fire."""
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class AlertsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the exported rules compare with. The defaults of the first five give the contract's rules word for word.
+
+    Attributes:
+        provider_errors_per_second: HighProviderErrorRate, per series.
+        tokens_per_second: ExcessiveTokenUsage per series, LLMTokenUsageTotalExcessive per provider.
+        cost_usd_per_hour: HighProviderCost per series, LLMCostTotalHigh over everything.
+        tool_errors_per_second: HighMCPToolErrorRate, per series.
+        tool_seconds: SlowToolExecution and MCPToolSlowRatioHigh; a bucket bound of mcp_tool_execute_seconds.
+        job: Name of the scrape job; several joined by `|`.
+        scrape_interval: How often Prometheus scrapes, in seconds.
+        runbook_url: What the annotation `runbook_url` begins with; the alert's name follows.
+        dashboard_url: Grafana's address for the annotation `dashboard_url`; empty leaves it out.
+        availability_objective: Objective of requests that must not fail, for the burn rates.
+        tool_availability_objective: The same for tool calls of one MCP server.
+        latency_objective: Objective of successful requests that must be done within `latency_seconds`.
+        latency_seconds: A bucket bound of llm_provider_request_seconds.
+        error_share: LLMProviderErrorRatioHigh.
+        error_floor: Fewest errors that a ratio or a burn rate may alert on.
+        down_errors: LLMProviderDown: fewest failures with no success beside them.
+        rate_limited_share: LLMProviderRateLimitSaturation.
+        blocked_callers: LLMProviderRateLimitBlocking: callers waiting on rate limits at any moment.
+        quiet_requests_per_second: LLMProviderTrafficStopped: a provider with less traffic is not missed.
+        daily_budget_usd: What a day may cost.
+        cost_anomaly_factor: LLMCostAnomaly: times the average of the day before.
+        cost_anomaly_floor_usd_per_hour: LLMCostAnomaly is quiet below it.
+        token_spike_factor: LLMTokenSpike: times the average of the day before.
+        token_spike_floor: LLMTokenSpike is quiet below it, in tokens per second.
+        usage_missing_share: LLMUsageNotReported: share of calls without token counts.
+        tool_error_share: MCPToolErrorRatioHigh.
+        tool_slow_share: MCPToolSlowRatioHigh: share of calls above `tool_seconds`.
+        tool_timeout_share: MCPToolTimeouts.
+        tool_error_floor: Fewest errors, slow calls or timeouts of a tool that may alert.
+        flaps: MCPServerFlapping: changes in 15 minutes.
+        registry_miss_share: MCPRegistryMissRatioHigh.
+        registry_seconds: MCPRegistryLookupSlow; a bucket bound of mcp_tool_registry_lookup_seconds.
+        factory_seconds: FactoryCreateSlow: mean time of a creation.
+        persist_error_share: LLMUsagePersistErrorRatioHigh.
+        persist_backlog: LLMUsagePersistBacklog: records not yet in the store.
+        persist_lag_seconds: LLMUsagePersistLag: age of the oldest record not yet in the store.
+        persist_seconds: LLMUsagePersistSlow; a bucket bound of llm_usage_persist_seconds.
+        series_per_target: LLMMonitorCardinalityHigh.
+    """
+
+    provider_errors_per_second: Positive = 0.1
+    tokens_per_second: Positive = 50_000
+    cost_usd_per_hour: Positive = 100
+    tool_errors_per_second: Positive = 0.05
+    tool_seconds: Positive = 10
+
+    job: Annotated[str, msgspec.Meta(pattern=r"^[^\s\"\\]+$")] = "tachograph"
+    scrape_interval: Annotated[int, msgspec.Meta(ge=1, le=15)] = 15
+    runbook_url: str = "http://127.0.0.1:9470/runbooks/"
+    dashboard_url: str = ""
+
+    availability_objective: Objective = 0.99
+    tool_availability_objective: Objective = 0.99
+    latency_objective: Objective = 0.95
+    latency_seconds: Positive = 30
+    error_share: Share = 0.05
+    error_floor: Count = 5
+    down_errors: Count = 5
+    rate_limited_share: Share = 0.05
+    blocked_callers: Positive = 1
+    quiet_requests_per_second: Positive = 0.05
+
+    daily_budget_usd: Positive = 1000
+    cost_anomaly_factor: Positive = 3
+    cost_anomaly_floor_usd_per_hour: Positive = 5
+    token_spike_factor: Positive = 5
+    token_spike_floor: Positive = 500
+    usage_missing_share: Share = 0.05
+
+    tool_error_share: Share = 0.1
+    tool_slow_share: Share = 0.05
+    tool_timeout_share: Share = 0.05
+    tool_error_floor: Count = 3
+    flaps: Count = 6
+    registry_miss_share: Share = 0.2
+    registry_seconds: Positive = 0.01
+    factory_seconds: Positive = 0.05
+
+    persist_error_share: Share = 0.05
+    persist_backlog: Count = 1000
+    persist_lag_seconds: Positive = 300
+    persist_seconds: Positive = 0.5
+    series_per_target: Count = 20_000
