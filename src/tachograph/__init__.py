@@ -3,7 +3,7 @@
 from tachograph.errors import MissingExtraError, SettingsError, TachographError
 from tachograph.recorder import Recorder
 from tachograph.records import Attempt, Cost, LLMCall, ToolCall, Usage, labels
-from tachograph.runtime import configure, get_recorder
+from tachograph.runtime import configure, get_recorder, metrics_asgi_app, metrics_wsgi_app
 from tachograph.settings import Settings
 from tachograph.version import __version__
 
@@ -22,4 +22,6 @@ __all__ = [
     "configure",
     "get_recorder",
     "labels",
+    "metrics_asgi_app",
+    "metrics_wsgi_app",
 ]

@@ -16,6 +16,7 @@ from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.records import LABELS, Cost, LLMCall, ToolCall
 from tachograph.signals.families import FACTORY_CREATE_SECONDS, FAMILIES, TELEMETRY_ERRORS
 from tachograph.signals.registry import Metrics
+from tachograph.usage.metrics.families import FAMILIES as USAGE_FAMILIES
 
 logger = logging.getLogger("tachograph")
 
@@ -66,11 +67,11 @@ class Recorder:
         ledger: Ledger | None = None,
         strict: bool = False,
     ) -> None:
-        for family in FAMILIES:
-            metrics.register(family)
         self.metrics = metrics
         self.llm = LLMMetrics(metrics)
         self.mcp = MCPMetrics(metrics)
+        for family in (*USAGE_FAMILIES, *FAMILIES):
+            metrics.register(family)
         self.pricer = pricer
         self.spans = spans
         self.ledger = ledger

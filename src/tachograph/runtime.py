@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
+from tachograph.errors import TachographError
 from tachograph.recorder import Recorder
 from tachograph.settings import Settings, load
+from tachograph.signals.families import BUILD_INFO, PROCESS_START
+from tachograph.signals.http import MetricsServer, asgi_app, wsgi_app
 from tachograph.signals.registry import Metrics
+from tachograph.version import __version__
 
-_lock = threading.Lock()
+logger = logging.getLogger("tachograph")
+
+_lock = threading.RLock()
 _recorder: Recorder | None = None
 _settings: Settings | None = None
+_server: MetricsServer | None = None
 
 
 def build(settings: Settings) -> Recorder:
-    """A recorder as the settings say; nothing global is touched."""
-    return Recorder(Metrics((), limit=settings.metrics.label_limit))
+    """A recorder as the settings say; nothing global is touched, and no port is opened."""
+    metrics = Metrics((), limit=settings.metrics.label_limit, user_labels=settings.metrics.labels)
+    recorder = Recorder(metrics)
+    _set_process_gauges(metrics)
+    metrics.when_rebound(lambda: _set_process_gauges(metrics))
+    return recorder
 
 
 def configure(overrides: Mapping[str, Any] | None = None, /, **sections: Any) -> Recorder:
@@ -28,19 +42,65 @@ def configure(overrides: Mapping[str, Any] | None = None, /, **sections: Any) ->
 
     Raises:
         SettingsError: A name or a value is not allowed.
+        TachographError: `metrics.port` cannot be listened on.
     """
-    global _recorder, _settings
     settings = load({**(overrides or {}), **sections})
-    recorder = build(settings)
+    return _install(build(settings), settings)
+
+
+def _install(recorder: Recorder, settings: Settings) -> Recorder:
+    global _recorder, _settings
     with _lock:
+        _serve(settings)
         _recorder, _settings = recorder, settings
     return recorder
 
 
+def _serve(settings: Settings) -> None:
+    """Open, keep or close the port that the settings ask for."""
+    global _server
+    wanted = settings.metrics.port if settings.enabled and settings.metrics.enabled else None
+    address, shared = settings.metrics.address, settings.metrics.multiprocess_dir is not None
+    server = _server
+    if server is not None and server.is_serving:
+        if wanted in (0, server.port) and (address, shared) == (server.address, server.shared):
+            return
+        if wanted != server.port:
+            opened = None if wanted is None else MetricsServer(_current_metrics, wanted, address, shared=shared)
+            server.close()
+            _server = opened
+            return
+        server.close()
+    _server = None if wanted is None else MetricsServer(_current_metrics, wanted, address, shared=shared)
+
+
 def get_recorder() -> Recorder:
-    """The process's recorder, made from environment and file when nobody has configured one."""
+    """The process's recorder, made from environment and file when nobody has configured one.
+
+    What is wrong with those is logged and left out here, since the application may be in the middle of a call;
+    `configure()` raises it.
+    """
     recorder = _recorder
-    return recorder if recorder is not None else configure()
+    return recorder if recorder is not None else _default()
+
+
+def _default() -> Recorder:
+    with _lock:
+        if _recorder is not None:
+            return _recorder
+        try:
+            return configure()
+        except TachographError as error:
+            logger.error("tachograph: %s. Going on without it.", error)
+        try:
+            settings = load()
+        except TachographError:
+            settings = Settings()
+        without_port = Settings(
+            **{name: getattr(settings, name) for name in settings.__struct_fields__ if name != "metrics"},
+            metrics=type(settings.metrics)(label_limit=settings.metrics.label_limit),
+        )
+        return _install(build(without_port), without_port)
 
 
 def get_settings() -> Settings:
@@ -58,3 +118,40 @@ def set_recorder(recorder: Recorder | None) -> Recorder | None:
         if _settings is None:
             _settings = Settings()
     return before
+
+
+def metrics_server() -> MetricsServer | None:
+    """The port that /metrics is served on by `metrics.port`, or None."""
+    server = _server
+    return server if server is not None and server.is_serving else None
+
+
+def metrics_wsgi_app() -> Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]:
+    """A WSGI application that answers with the metrics, to mount at /metrics in the application's own server."""
+    return wsgi_app(_current_metrics)
+
+
+def metrics_asgi_app() -> Callable[..., Awaitable[None]]:
+    """An ASGI application that answers with the metrics, to mount at /metrics in the application's own server."""
+    return asgi_app(_current_metrics)
+
+
+def _current_metrics() -> Metrics:
+    return get_recorder().metrics
+
+
+def _set_process_gauges(metrics: Metrics) -> None:
+    metrics.cell(BUILD_INFO, __version__).set(1)
+    metrics.cell(PROCESS_START).set(_process_started())
+
+
+def _process_started() -> float:
+    """When this process started, seconds since the epoch; now, where the system does not say."""
+    try:
+        with open("/proc/self/stat", "rb") as stat:
+            ticks = int(stat.read().rpartition(b")")[2].split()[19])
+        with open("/proc/uptime", "rb") as uptime:
+            up = float(uptime.read().split()[0])
+        return round(time.time() - up + ticks / os.sysconf("SC_CLK_TCK"), 2)
+    except (OSError, ValueError, IndexError):
+        return time.time()

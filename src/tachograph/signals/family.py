@@ -26,6 +26,8 @@ class Family:
             nothing is known beforehand.
         fixed: Whether the contract's part 1 fixes it.
         gauge_merge: How worker processes' gauges add up: sum, max or min.
+        takes_user_labels: Whether the keys of the setting `metrics.labels` become labels of it too.
+        scale: Kept as whole numbers of 1/scale units, so that sums are exact (nano-dollars); 1 keeps it as it is.
     """
 
     name: str
@@ -39,3 +41,8 @@ class Family:
     zero: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     fixed: bool = False
     gauge_merge: Literal["sum", "max", "min"] = "sum"
+    takes_user_labels: bool = False
+    scale: int = 1
+
+    def __hash__(self) -> int:
+        return hash(self.name)

@@ -1,93 +1,67 @@
 """The metrics of this process: cells that hold the numbers, found by family and label values.
 
-A child (one label set of one family) is bound once and then updated without a look-up. Histograms keep sum, count and
-buckets together. One lock guards all cells, so that all of a call's sums and buckets can be written in one step
-(`registry.lock`), and so that a scrape sees whole calls.
+A child (one label set of one family) is bound once and then updated without a look-up. One lock guards all cells, so
+that all of a call's sums and buckets are written in one step (`metrics.lock`), and so that a scrape sees whole calls.
+The lock is re-entrant: a call that is collected unfinished finishes wherever the collector happens to run.
 """
 
 from __future__ import annotations
 
+import logging
+import os
 import threading
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator, MutableSequence
+from dataclasses import replace
 from itertools import product
-from typing import Final
+from typing import Any, Final, Protocol
 
-from tachograph.signals.families import LABEL_OVERFLOW
+from tachograph.signals.cells import Cell, Exemplar, HistogramCell, LabelValues, Sample
+from tachograph.signals.families import LABEL_OVERFLOW, TELEMETRY_ERRORS
 from tachograph.signals.family import Family
+from tachograph.signals.labels import OTHER, check_user_labels, clean, render
 
-OTHER: Final = "other"
+__all__ = ["OTHER", "Cell", "Exemplar", "HistogramCell", "Metrics", "Sample", "Storage"]
 
-LabelValues = tuple[str, ...]
+logger = logging.getLogger("tachograph")
 
+COMBINATIONS_PER_VALUE: Final = 5
+"""Label sets of outside values that one group of families may have, times `metrics.label_limit`."""
 
-@dataclass(slots=True)
-class Exemplar:
-    """One observation that can be followed to its trace."""
-
-    trace_id: str
-    value: float
-    timestamp: float
+Collected = list[tuple[Family, list[Sample]]]
 
 
-@dataclass(slots=True)
-class Sample:
-    """One label set's numbers at the moment of collection.
+class Storage(Protocol):
+    """Where cells' numbers live."""
 
-    `value` for counters and gauges; for histograms `sum`, and `buckets` not yet cumulated, +Inf last.
-    """
+    def allocate(self, family: Family, labels: LabelValues, size: int) -> MutableSequence[Any]:
+        """Numbers for one new cell, all zero."""
 
-    labels: LabelValues
-    value: float = 0.0
-    sum: float = 0.0
-    buckets: tuple[float, ...] = ()
-    exemplars: tuple[Exemplar | None, ...] = ()
+    def merge(self, own: Collected) -> Collected:
+        """What this process holds, and what its siblings hold."""
 
+    def reopen(self) -> None:
+        """This is a forked child: begin storage of its own."""
 
-class Cell:
-    """A counter or a gauge with one label set."""
-
-    __slots__ = ("_lock", "value")
-
-    def __init__(self, lock: threading.Lock) -> None:
-        self._lock = lock
-        self.value = 0.0
-
-    def add(self, amount: float = 1.0) -> None:
-        """Add to it."""
-        with self._lock:
-            self.value += amount
-
-    def set(self, value: float) -> None:
-        """Set it (gauges only)."""
-        self.value = value
+    def close(self) -> None:
+        """Give the storage back; what it holds stays with the siblings."""
 
 
-class HistogramCell:
-    """A histogram with one label set."""
+class _Memory:
+    """Numbers in lists of this process."""
 
-    __slots__ = ("_lock", "bounds", "buckets", "exemplars", "sum")
+    def allocate(self, family: Family, labels: LabelValues, size: int) -> MutableSequence[Any]:
+        return [0.0] + [0] * (size - 1) if size > 1 else [0]
 
-    def __init__(self, lock: threading.Lock, bounds: tuple[float, ...]) -> None:
-        self._lock = lock
-        self.bounds = bounds
-        self.buckets = [0.0] * (len(bounds) + 1)
-        self.sum = 0.0
-        self.exemplars: list[Exemplar | None] = [None] * (len(bounds) + 1)
+    def merge(self, own: Collected) -> Collected:
+        return own
 
-    def observe(self, value: float, exemplar: Exemplar | None = None) -> None:
-        """Add one observation."""
-        with self._lock:
-            self.observe_locked(value, exemplar)
+    def reopen(self) -> None:
+        return
 
-    def observe_locked(self, value: float, exemplar: Exemplar | None = None) -> None:
-        """Add one observation while the registry's lock is held."""
-        index = bisect_left(self.bounds, value)
-        self.buckets[index] += 1.0
-        self.sum += value
-        if exemplar is not None:
-            self.exemplars[index] = exemplar
+    def close(self) -> None:
+        return
 
 
 class Metrics:
@@ -96,59 +70,113 @@ class Metrics:
     Args:
         families: What may be recorded; nothing else is exposed.
         limit: How many values a bounded label may have before further ones become `other`.
+        user_labels: Keys of the user's labels that become labels of the families that allow it.
+        storage: Where the numbers live; lists of this process unless given.
     """
 
-    def __init__(self, families: Iterable[Family], *, limit: int = 200) -> None:
-        self.lock = threading.Lock()
+    def __init__(
+        self,
+        families: Iterable[Family],
+        *,
+        limit: int = 200,
+        user_labels: Iterable[str] = (),
+        storage: Storage | None = None,
+    ) -> None:
+        self.lock: Any = threading.RLock()
         self.limit = limit
+        self.user_labels = tuple(user_labels)
+        self.storage: Storage = storage or _Memory()
         self.families: dict[str, Family] = {}
+        self.started_unix_ns = time.time_ns()
         self._cells: dict[str, dict[LabelValues, Cell | HistogramCell]] = {}
         self._values: dict[str, set[str]] = {}
+        self._combinations: dict[tuple[str, ...], set[LabelValues]] = {}
         self._collectors: list[Callable[[], None]] = []
+        self._rebound: list[Callable[[], None]] = []
+        self._failed: set[Callable[[], None]] = set()
         for family in families:
             self.register(family)
+        _all.add(self)
 
     def register(self, family: Family) -> None:
         """Declare a family; declaring the same one again changes nothing."""
-        if family.name in self.families:
-            return
-        self.families[family.name] = family
-        self._cells[family.name] = {}
-        if not family.labels:
-            self._make(family, ())
-        elif set(family.zero) == set(family.labels):
-            for values in product(*(family.zero[label] for label in family.labels)):
-                self._make(family, values)
+        with self.lock:
+            if family.name in self.families:
+                return
+            if family.takes_user_labels and self.user_labels:
+                extra = check_user_labels(self.user_labels, family.labels)
+                family = replace(family, labels=(*family.labels, *extra), bounded=(*family.bounded, *extra))
+            self._cells[family.name] = {}
+            self.families[family.name] = family
+            if not family.labels:
+                self._make(family, ())
+            elif set(family.zero) == set(family.labels):
+                for values in product(*(family.zero[label] for label in family.labels)):
+                    self._make(family, values)
 
     def _make(self, family: Family, values: LabelValues) -> Cell | HistogramCell:
-        cell = HistogramCell(self.lock, family.buckets) if family.kind == "histogram" else Cell(self.lock)
-        return self._cells[family.name].setdefault(values, cell)
+        with self.lock:
+            cells = self._cells[family.name]
+            found = cells.get(values)
+            if found is not None:
+                return found
+            text = render(family.labels, values)
+            if family.kind == "histogram":
+                numbers = self.storage.allocate(family, values, len(family.buckets) + 2)
+                cells[values] = made = HistogramCell(self.lock, values, text, numbers, family.buckets)
+                return made
+            cells[values] = cell = Cell(self.lock, values, text, self.storage.allocate(family, values, 1))
+            return cell
 
     def _find(self, family: Family, values: LabelValues) -> Cell | HistogramCell:
-        cells = self._cells[family.name]
-        found = cells.get(values)
+        try:
+            found = self._cells[family.name].get(values)
+        except TypeError:  # a label value that cannot be hashed; cleaned below
+            found = None
         if found is not None:
             return found
+        family = self.families[family.name]
+        if len(values) < len(family.labels):  # the user's labels, where the caller knows of none
+            values = (*values, *("",) * (len(family.labels) - len(values)))
         if len(values) != len(family.labels):
             raise ValueError(f"{family.name} takes the labels {family.labels}, got {values}")
-        return self._make(family, self._bound(family, values))
+        return self._make(family, self.admit(family, values))
 
-    def _bound(self, family: Family, values: LabelValues) -> LabelValues:
-        bounded = list(values)
-        for index, label in enumerate(family.labels):
-            if label not in family.bounded:
-                continue
-            known = self._values.setdefault(label, set())
-            value = values[index]
-            if value in known or value == OTHER:
-                continue
-            if len(known) < self.limit:
-                known.add(value)
-            else:
-                bounded[index] = OTHER
-                if LABEL_OVERFLOW.name in self.families:
-                    self.cell(LABEL_OVERFLOW, family.name, label).add()
-        return tuple(bounded)
+    def admit(self, family: Family, values: LabelValues) -> LabelValues:
+        """Clean label values, and turn those that are one too many into `other`, counting them."""
+        family = self.families[family.name]
+        admitted = [
+            "" if value == "" and label in self.user_labels else clean(value)
+            for label, value in zip(family.labels, values, strict=True)
+        ]
+        if not family.bounded:
+            return tuple(admitted)
+        with self.lock:
+            places = [index for index, label in enumerate(family.labels) if label in family.bounded]
+            for index in places:
+                label, value = family.labels[index], admitted[index]
+                known = self._values.setdefault(label, set())
+                if value in known or value in (OTHER, ""):
+                    continue
+                if len(known) < self.limit:
+                    known.add(value)
+                else:
+                    admitted[index] = OTHER
+                    self._overflowed(family, label)
+            combination = tuple(admitted[index] for index in places)
+            seen = self._combinations.setdefault(family.bounded, set())
+            if combination not in seen:
+                if len(seen) >= self.limit * COMBINATIONS_PER_VALUE and OTHER not in combination:
+                    self._overflowed(family, family.labels[places[-1]])
+                    for index in places[1:]:
+                        admitted[index] = OTHER
+                    combination = tuple(admitted[index] for index in places)
+                seen.add(combination)
+        return tuple(admitted)
+
+    def _overflowed(self, family: Family, label: str) -> None:
+        if LABEL_OVERFLOW.name in self.families:
+            self.cell(LABEL_OVERFLOW, family.name, label).add()
 
     def cell(self, family: Family, *values: str) -> Cell:
         """The counter or gauge of these label values, made at zero when new; bounded labels may become `other`."""
@@ -164,22 +192,73 @@ class Metrics:
 
     def remove(self, family: Family, *values: str) -> None:
         """Forget one label set (gauges of what exists no more)."""
-        self._cells[family.name].pop(values, None)
+        with self.lock:
+            removed = self._cells[family.name].pop(values, None)
+            if removed is not None:
+                removed.values[0] = 0  # siblings read the storage, which only grows
 
     def before_collect(self, callback: Callable[[], None]) -> None:
         """Call this before each collection, to set gauges that are cheaper asked than kept."""
         self._collectors.append(callback)
 
+    def when_rebound(self, callback: Callable[[], None]) -> None:
+        """Call this in a forked child, whose cells begin at zero and in storage of its own."""
+        self._rebound.append(callback)
+
     def collect(self) -> Iterator[tuple[Family, list[Sample]]]:
-        """Every family with its label sets; families without samples included."""
+        """Every family with its label sets, siblings' added; families without samples included."""
+        return iter(self.storage.merge(self.collect_own()))
+
+    def collect_own(self) -> Collected:
+        """Every family with the label sets of this process alone, all as of one moment."""
         for callback in self._collectors:
+            try:
+                callback()
+            except Exception as error:  # noqa: BLE001 - one gauge missing must not cost the scrape
+                self._collector_failed(callback, error)
+        with self.lock:
+            taken = [
+                (family, [(c.labels, c.text, list(c.values), c.exemplars) for c in self._cells[name].values()])
+                for name, family in self.families.items()
+            ]
+        collected: Collected = []
+        for family, cells in taken:
+            samples = [Sample(*numbers) for numbers in cells]
+            if family.scale != 1:
+                for sample in samples:
+                    sample.values[0] /= family.scale
+            collected.append((family, samples))
+        return collected
+
+    def _collector_failed(self, callback: Callable[[], None], error: Exception) -> None:
+        if TELEMETRY_ERRORS.name in self.families:
+            self.cell(TELEMETRY_ERRORS, "exposition").add()
+        if callback not in self._failed:
+            self._failed.add(callback)
+            logger.warning("tachograph: a gauge could not be read before collection.", exc_info=error)
+
+    def _after_fork(self) -> None:
+        """In a forked child: what the parent counted is the parent's to report."""
+        self.lock._at_fork_reinit()
+        self.started_unix_ns = time.time_ns()
+        self.storage.reopen()
+        for name, cells in self._cells.items():
+            family = self.families[name]
+            size = len(family.buckets) + 2 if family.kind == "histogram" else 1
+            for values, cell in cells.items():
+                cell.values = self.storage.allocate(family, values, size)
+                cell.exemplars = None
+        for callback in self._rebound:
             callback()
-        for name, family in list(self.families.items()):
-            with self.lock:
-                samples = [
-                    Sample(values, sum=cell.sum, buckets=tuple(cell.buckets), exemplars=tuple(cell.exemplars))
-                    if isinstance(cell, HistogramCell)
-                    else Sample(values, value=cell.value)
-                    for values, cell in list(self._cells[name].items())
-                ]
-            yield family, samples
+
+
+_all: weakref.WeakSet[Metrics] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for metrics in list(_all):
+        metrics._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tachograph.records.cost import NANO_PER_USD
 from tachograph.records.outcomes import ERROR_TYPES, OUTCOMES
 from tachograph.records.usage import DETAILS
 from tachograph.signals.family import Family
@@ -21,6 +22,7 @@ REQUEST_SECONDS: Final = Family(
     values={"outcome": OUTCOMES},
     bounded=_WHO,
     fixed=True,
+    takes_user_labels=True,
 )
 TOKENS: Final = Family(
     "llm_provider_tokens_total",
@@ -31,6 +33,7 @@ TOKENS: Final = Family(
     values={"type": ("prompt", "completion")},
     bounded=_WHO,
     fixed=True,
+    takes_user_labels=True,
 )
 COST_USD: Final = Family(
     "llm_provider_cost_usd_total",
@@ -40,6 +43,8 @@ COST_USD: Final = Family(
     "usd",
     bounded=_WHO,
     fixed=True,
+    takes_user_labels=True,
+    scale=NANO_PER_USD,
 )
 ERRORS: Final = Family(
     "llm_provider_errors_total",
@@ -49,6 +54,7 @@ ERRORS: Final = Family(
     values={"error_type": ERROR_TYPES},
     bounded=_WHO,
     fixed=True,
+    takes_user_labels=True,
 )
 RATE_LIMIT_DELAYS: Final = Family(
     "llm_provider_rate_limit_delays_seconds",
@@ -69,6 +75,7 @@ CALL_SECONDS: Final = Family(
     buckets=_REQUEST_BUCKETS,
     values={"outcome": OUTCOMES},
     bounded=_WHO,
+    takes_user_labels=True,
 )
 FIRST_TOKEN_SECONDS: Final = Family(
     "llm_call_time_to_first_token_seconds",
@@ -78,6 +85,7 @@ FIRST_TOKEN_SECONDS: Final = Family(
     "seconds",
     buckets=(0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0),
     bounded=_WHO,
+    takes_user_labels=True,
 )
 TOKEN_DETAILS: Final = Family(
     "llm_provider_token_details_total",
@@ -87,6 +95,8 @@ TOKEN_DETAILS: Final = Family(
     "tokens",
     values={"detail": DETAILS},
     bounded=_WHO,
+    zero={"detail": ("cache_read", "cache_write", "reasoning")},
+    takes_user_labels=True,
 )
 UNPRICED_CALLS: Final = Family(
     "llm_calls_unpriced_total",
@@ -94,6 +104,7 @@ UNPRICED_CALLS: Final = Family(
     _WHO,
     "Calls that used tokens of a model without a known price.",
     bounded=_WHO,
+    takes_user_labels=True,
 )
 USAGE_MISSING: Final = Family(
     "llm_calls_usage_missing_total",
@@ -101,6 +112,7 @@ USAGE_MISSING: Final = Family(
     _WHO,
     "Calls that succeeded or were closed early without any usage reported.",
     bounded=_WHO,
+    takes_user_labels=True,
 )
 RATE_LIMIT_LIMIT: Final = Family(
     "llm_provider_rate_limit_limit",

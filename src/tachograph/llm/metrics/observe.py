@@ -1,12 +1,60 @@
-"""What one finished LLM call adds to the metrics."""
+"""What one finished LLM call adds to the metrics.
+
+The hot path of the product. Everything that depends only on who was asked (provider, model, the user's metric labels)
+is bound once, in a `_Bound`; a call then costs one dictionary look-up and one hold of the lock.
+tests/signals/test_bytecodes.py counts what it costs.
+"""
 
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
+from typing import Any, Final
 
 from tachograph.llm.metrics import families as f
 from tachograph.records.llm_call import LLMCall
-from tachograph.signals.registry import Exemplar, Metrics
+from tachograph.signals.cells import Cell, Exemplar, HistogramCell, Known
+from tachograph.signals.registry import Metrics
+
+_REQUEST_BOUNDS: Final = f.REQUEST_SECONDS.buckets
+_CALL_BOUNDS: Final = f.CALL_SECONDS.buckets
+
+
+class _Bound:
+    """The cells of one provider and model. Making them puts the whole known label set at zero."""
+
+    __slots__ = (
+        "calls",
+        "completion",
+        "cost",
+        "delays",
+        "details",
+        "errors",
+        "first_token",
+        "prompt",
+        "requests",
+        "unpriced",
+        "usage_missing",
+    )
+
+    def __init__(self, metrics: Metrics, provider: str, model: str, extra: tuple[str, ...]) -> None:
+        def counters(family: Any, values: tuple[str, ...]) -> dict[str, Cell]:
+            return {value: metrics.cell(family, provider, model, value, *extra) for value in values}
+
+        def histograms(family: Any, values: tuple[str, ...]) -> dict[str, HistogramCell]:
+            return {value: metrics.histogram(family, provider, model, value, *extra) for value in values}
+
+        self.requests = Known(histograms(f.REQUEST_SECONDS, f.REQUEST_SECONDS.values["outcome"]), "error")
+        self.calls = Known(histograms(f.CALL_SECONDS, f.CALL_SECONDS.values["outcome"]), "error")
+        self.errors = Known(counters(f.ERRORS, f.ERRORS.values["error_type"]), "unknown")
+        self.details = counters(f.TOKEN_DETAILS, f.TOKEN_DETAILS.zero["detail"])
+        self.prompt = metrics.cell(f.TOKENS, provider, model, "prompt", *extra)
+        self.completion = metrics.cell(f.TOKENS, provider, model, "completion", *extra)
+        self.cost = metrics.cell(f.COST_USD, provider, model, *extra)
+        self.unpriced = metrics.cell(f.UNPRICED_CALLS, provider, model, *extra)
+        self.usage_missing = metrics.cell(f.USAGE_MISSING, provider, model, *extra)
+        self.first_token = metrics.histogram(f.FIRST_TOKEN_SECONDS, provider, model, *extra)
+        self.delays = metrics.histogram(f.RATE_LIMIT_DELAYS, provider)
 
 
 class LLMMetrics:
@@ -14,46 +62,98 @@ class LLMMetrics:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self._lock = metrics.lock
+        self._keys = metrics.user_labels
+        self._bound: dict[Any, _Bound] = {}
         for family in f.FAMILIES:
             metrics.register(family)
 
     def observe(self, call: LLMCall) -> None:
         """Add one finished call: its attempts, its waits, its tokens and its cost, each once."""
-        metrics, provider, model = self._metrics, call.provider, call.model
-        exemplar = None
-        if call.trace_id:
-            exemplar = Exemplar(f"{call.trace_id:032x}", call.duration_seconds, time.time())
-        for attempt in call.attempts:
-            outcome = attempt.outcome or "error"
-            metrics.histogram(f.REQUEST_SECONDS, provider, model, outcome).observe(attempt.duration_seconds, exemplar)
-            if attempt.error_type is not None:
-                metrics.cell(f.ERRORS, provider, model, attempt.error_type).add()
-            if attempt.waited_before_ns:
-                metrics.histogram(f.RATE_LIMIT_DELAYS, provider).observe(attempt.waited_before_ns / 1e9)
-            if attempt.waited_ns and outcome == "rate_limited":
-                metrics.histogram(f.RATE_LIMIT_DELAYS, provider).observe(attempt.waited_ns / 1e9)
-        metrics.histogram(f.CALL_SECONDS, provider, model, call.outcome or "error").observe(
-            call.duration_seconds, exemplar
-        )
-        if call.first_token_ns and call.stream:
-            metrics.histogram(f.FIRST_TOKEN_SECONDS, provider, model).observe(
-                (call.first_token_ns - call.started_ns) / 1e9, exemplar
-            )
-        self._observe_usage(call)
+        try:
+            if self._keys:
+                bound = self._bound[call.provider, call.model, self._user_labels(call)]
+            else:
+                bound = self._bound[call.provider, call.model]
+        except (KeyError, TypeError):
+            bound = self._bind(call)
+        trace_id = call.trace_id
+        now = time.time() if trace_id else 0.0
+        with self._lock:
+            for attempt in call.attempts:
+                seconds = (attempt.ended_ns - attempt.started_ns) / 1e9
+                cell = bound.requests[attempt.outcome]  # type: ignore[index]  # ended attempts have one
+                index = bisect_left(_REQUEST_BOUNDS, seconds)
+                values = cell.values
+                values[0] += seconds
+                values[index + 1] += 1
+                if trace_id:
+                    if cell.exemplars is None:
+                        cell.exemplars = {}
+                    cell.exemplars[index] = Exemplar(trace_id, seconds, now)
+                if attempt.error_type is not None:
+                    bound.errors[attempt.error_type].values[0] += 1
+                if attempt.waited_before_ns:
+                    bound.delays.observe(attempt.waited_before_ns / 1e9)
+                if attempt.waited_ns and attempt.outcome == "rate_limited":
+                    bound.delays.observe(attempt.waited_ns / 1e9)
+            seconds = (call.ended_ns - call.started_ns) / 1e9
+            cell = bound.calls[call.outcome]  # type: ignore[index]  # finished calls have one
+            index = bisect_left(_CALL_BOUNDS, seconds)
+            values = cell.values
+            values[0] += seconds
+            values[index + 1] += 1
+            if trace_id:
+                if cell.exemplars is None:
+                    cell.exemplars = {}
+                cell.exemplars[index] = Exemplar(trace_id, seconds, now)
+            if call.stream and call.first_token_ns:
+                seconds = (call.first_token_ns - call.started_ns) / 1e9
+                bound.first_token.observe(seconds, Exemplar(trace_id, seconds, now) if trace_id else None)
+            usage = call.usage
+            if usage is None or not call.counts_usage:
+                if call.counts_usage and call.outcome in ("success", "cancelled"):
+                    bound.usage_missing.values[0] += 1
+                return
+            prompt, completion = usage.input_tokens, usage.output_tokens
+            if prompt is None and completion is None and usage.audio_seconds is None:
+                if call.outcome in ("success", "cancelled"):
+                    bound.usage_missing.values[0] += 1
+                return
+            if prompt:
+                bound.prompt.values[0] += prompt
+            if completion:
+                bound.completion.values[0] += completion
+            if usage.details:
+                self._add_details(bound, call)
+            cost = call.cost
+            if cost is None or cost.nano_usd is None:
+                bound.unpriced.values[0] += 1
+            else:
+                bound.cost.values[0] += cost.nano_usd
 
-    def _observe_usage(self, call: LLMCall) -> None:
-        metrics, provider, model, usage = self._metrics, call.provider, call.model, call.usage
-        if not call.counts_usage:
-            return
-        if usage is None or not usage.is_reported:
-            if call.outcome in ("success", "cancelled"):
-                metrics.cell(f.USAGE_MISSING, provider, model).add()
-            return
-        metrics.cell(f.TOKENS, provider, model, "prompt").add(usage.input_tokens or 0)
-        metrics.cell(f.TOKENS, provider, model, "completion").add(usage.output_tokens or 0)
-        for detail, tokens in usage.details.items():
-            metrics.cell(f.TOKEN_DETAILS, provider, model, detail).add(tokens)
-        if call.cost is None or call.cost.nano_usd is None:
-            metrics.cell(f.UNPRICED_CALLS, provider, model).add()
-        else:
-            metrics.cell(f.COST_USD, provider, model).add(call.cost.nano_usd / 1e9)
+    def _add_details(self, bound: _Bound, call: LLMCall) -> None:
+        for detail, tokens in call.usage.details.items():  # type: ignore[union-attr]  # asked by the caller
+            cell = bound.details.get(detail)
+            if cell is None:
+                labels = bound.prompt.labels
+                cell = self._metrics.cell(f.TOKEN_DETAILS, *labels[:2], detail, *labels[3:])
+                bound.details[detail] = cell
+            cell.values[0] += tokens
+
+    def _user_labels(self, call: LLMCall) -> tuple[str, ...]:
+        labels = call.labels
+        return tuple([labels.get(key, "") for key in self._keys]) if labels else ("",) * len(self._keys)
+
+    def _bind(self, call: LLMCall) -> _Bound:
+        """Find or make the cells of this provider and model; only what was admitted as it came is kept by its key."""
+        extra = self._user_labels(call)
+        asked = (call.provider, call.model, "success", *extra)
+        provider, model, _, *rest = self._metrics.admit(f.REQUEST_SECONDS, asked)
+        extra = tuple(rest)
+        key: Any = (provider, model, extra) if self._keys else (provider, model)
+        bound = self._bound.get(key)
+        if bound is None:
+            with self._lock:
+                bound = self._bound.setdefault(key, _Bound(self._metrics, provider, model, extra))
+        return bound

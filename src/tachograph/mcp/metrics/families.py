@@ -20,6 +20,7 @@ EXECUTE_SECONDS: Final = Family(
     values={"outcome": TOOL_OUTCOMES},
     bounded=_WHICH,
     fixed=True,
+    takes_user_labels=True,
 )
 ERRORS: Final = Family(
     "mcp_tool_errors_total",
@@ -29,6 +30,7 @@ ERRORS: Final = Family(
     values={"error_kind": ERROR_KINDS},
     bounded=_WHICH,
     fixed=True,
+    takes_user_labels=True,
 )
 CONNECTIONS_ACTIVE: Final = Family(
     "mcp_server_connections_active",
@@ -76,6 +78,7 @@ SERVER_EXECUTE_SECONDS: Final = Family(
     buckets=_EXECUTE_BUCKETS,
     values={"outcome": TOOL_OUTCOMES},
     bounded=_WHICH,
+    takes_user_labels=True,
 )
 SERVER_ERRORS: Final = Family(
     "mcp_server_tool_errors_total",
@@ -84,6 +87,7 @@ SERVER_ERRORS: Final = Family(
     "Tool executions that failed, as seen from inside the MCP server.",
     values={"error_kind": ERROR_KINDS},
     bounded=_WHICH,
+    takes_user_labels=True,
 )
 
 FAMILIES: Final = (

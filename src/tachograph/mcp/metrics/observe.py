@@ -3,10 +3,33 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
+from typing import Any, Final
 
 from tachograph.mcp.metrics import families as f
 from tachograph.records.tool_call import ToolCall
-from tachograph.signals.registry import Exemplar, Metrics
+from tachograph.signals.cells import Cell, Exemplar, HistogramCell, Known
+from tachograph.signals.registry import Metrics
+
+_BOUNDS: Final = f.EXECUTE_SECONDS.buckets
+
+
+class _Bound:
+    """The cells of one tool on one server, seen from one side. Making them puts the known label set at zero."""
+
+    __slots__ = ("errors", "seconds")
+
+    def __init__(self, metrics: Metrics, side: str, which: tuple[str, str], extra: tuple[str, ...]) -> None:
+        seconds, errors = (
+            (f.SERVER_EXECUTE_SECONDS, f.SERVER_ERRORS) if side == "server" else (f.EXECUTE_SECONDS, f.ERRORS)
+        )
+        self.seconds: dict[str, HistogramCell] = Known(
+            {outcome: metrics.histogram(seconds, *which, outcome, *extra) for outcome in seconds.values["outcome"]},
+            "error",
+        )
+        self.errors: dict[str, Cell] = Known(
+            {kind: metrics.cell(errors, *which, kind, *extra) for kind in errors.values["error_kind"]}, "execution"
+        )
 
 
 class MCPMetrics:
@@ -14,35 +37,67 @@ class MCPMetrics:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self._lock = metrics.lock
+        self._keys = metrics.user_labels
+        self._bound: dict[Any, _Bound] = {}
         for family in f.FAMILIES:
             metrics.register(family)
 
     def observe(self, call: ToolCall) -> None:
         """Add one finished tool call."""
-        seconds_family, errors_family = (
-            (f.SERVER_EXECUTE_SECONDS, f.SERVER_ERRORS) if call.side == "server" else (f.EXECUTE_SECONDS, f.ERRORS)
-        )
-        exemplar = None
-        if call.trace_id:
-            exemplar = Exemplar(f"{call.trace_id:032x}", call.duration_seconds, time.time())
-        outcome = call.outcome or "error"
-        self._metrics.histogram(seconds_family, call.server_id, call.tool_name, outcome).observe(
-            call.duration_seconds, exemplar
-        )
-        if call.error_kind is not None:
-            self._metrics.cell(errors_family, call.server_id, call.tool_name, call.error_kind).add()
+        try:
+            bound = self._bound[call.side, call.server_id, call.tool_name, self._user_labels(call)]
+        except (KeyError, TypeError):
+            bound = self._bind(call)
+        seconds = (call.ended_ns - call.started_ns) / 1e9
+        index = bisect_left(_BOUNDS, seconds)
+        cell = bound.seconds[call.outcome]  # type: ignore[index]  # finished calls have one
+        with self._lock:
+            values = cell.values
+            values[0] += seconds
+            values[index + 1] += 1
+            if call.error_kind is not None:
+                bound.errors[call.error_kind].values[0] += 1
+            if call.trace_id:
+                if cell.exemplars is None:
+                    cell.exemplars = {}
+                cell.exemplars[index] = Exemplar(call.trace_id, seconds, time.time())
+
+    def _user_labels(self, call: ToolCall) -> tuple[str, ...]:
+        if not self._keys:
+            return ()
+        labels = call.labels
+        return tuple([labels.get(key, "") for key in self._keys]) if labels else ("",) * len(self._keys)
+
+    def _bind(self, call: ToolCall) -> _Bound:
+        """Find or make the cells of this tool; only what was admitted as it came is kept by its key."""
+        asked = (call.server_id, call.tool_name, "success", *self._user_labels(call))
+        server_id, tool_name, _, *rest = self._metrics.admit(f.EXECUTE_SECONDS, asked)
+        extra = tuple(rest)
+        key = (call.side, server_id, tool_name, extra)
+        bound = self._bound.get(key)
+        if bound is None:
+            with self._lock:
+                bound = self._bound.setdefault(key, _Bound(self._metrics, call.side, (server_id, tool_name), extra))
+        return bound
 
     def connection_opened(self, server_id: str) -> None:
         """One more connection to this server is open."""
         self._metrics.cell(f.CONNECTIONS_ACTIVE, server_id).add(1)
 
     def connection_closed(self, server_id: str) -> None:
-        """One connection fewer; pairs with `connection_opened`, so that the gauge is never below zero."""
-        self._metrics.cell(f.CONNECTIONS_ACTIVE, server_id).add(-1)
+        """One connection fewer; pairs with `connection_opened`. The gauge is never below zero."""
+        cell = self._metrics.cell(f.CONNECTIONS_ACTIVE, server_id)
+        with self._lock:
+            if cell.values[0] > 0:
+                cell.values[0] -= 1
 
     def connect_ended(self, server_id: str, outcome: str) -> None:
         """An attempt to connect ended: success, error or timeout."""
-        self._metrics.cell(f.CONNECTIONS, server_id, outcome).add()
+        for known in f.CONNECTIONS.values["outcome"]:
+            cell = self._metrics.cell(f.CONNECTIONS, server_id, known)
+            if known == outcome:
+                cell.add()
 
     def registry_lookup(self, outcome: str, seconds: float) -> None:
         """One registry lookup: hit or miss."""
