@@ -1,1 +1,85 @@
-"""The MCP side: client, registry, tool factory, executor, errors, and their metrics."""
+"""The MCP side: client, registry, tool factory, executor, agent, errors, and their metrics.
+
+The names below are imported when first used: `import tachograph` loads this package for its metrics, and must not load
+the MCP SDK.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tachograph.mcp.client import MCPClient
+    from tachograph.mcp.config import HTTPServer, StdioServer, load_config
+    from tachograph.mcp.connection import ConnectionOptions, ServerStatus
+    from tachograph.mcp.errors import (
+        AmbiguousToolError,
+        ConfigError,
+        ServerUnavailableError,
+        ToolConnectionError,
+        ToolError,
+        ToolExecutionError,
+        ToolTimeoutError,
+        ToolValidationError,
+        UnknownToolError,
+    )
+    from tachograph.mcp.executor import ToolExecutor
+    from tachograph.mcp.factory import Tool, ToolFactory
+    from tachograph.mcp.registry import ToolEntry, ToolRegistry
+    from tachograph.mcp.result import ToolResult
+
+_HOMES = {
+    "client": ("MCPClient",),
+    "config": ("HTTPServer", "StdioServer", "load_config"),
+    "connection": ("ConnectionOptions", "ServerStatus"),
+    "errors": (
+        "AmbiguousToolError",
+        "ConfigError",
+        "ServerUnavailableError",
+        "ToolConnectionError",
+        "ToolError",
+        "ToolExecutionError",
+        "ToolTimeoutError",
+        "ToolValidationError",
+        "UnknownToolError",
+    ),
+    "executor": ("ToolExecutor",),
+    "factory": ("Tool", "ToolFactory"),
+    "registry": ("ToolEntry", "ToolRegistry"),
+    "result": ("ToolResult",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "AmbiguousToolError",
+    "ConfigError",
+    "ConnectionOptions",
+    "HTTPServer",
+    "MCPClient",
+    "ServerStatus",
+    "ServerUnavailableError",
+    "StdioServer",
+    "Tool",
+    "ToolConnectionError",
+    "ToolEntry",
+    "ToolError",
+    "ToolExecutionError",
+    "ToolExecutor",
+    "ToolFactory",
+    "ToolRegistry",
+    "ToolResult",
+    "ToolTimeoutError",
+    "ToolValidationError",
+    "UnknownToolError",
+    "load_config",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,238 @@
+"""What can go wrong with a tool call: one table that sorts every failure into a kind, and our exceptions.
+
+The kinds (`connection`, `validation`, `execution`, `timeout`) answer who has to act: whoever runs the server, whoever
+wrote the arguments, whoever wrote the tool, or whoever set the time limit. Nothing here imports the MCP SDK: exceptions
+are known by class name and code, so that a watched client of any origin is sorted by the same table.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from tachograph.errors import TachographError
+from tachograph.records.outcomes import ErrorKind, ToolOutcome
+
+if TYPE_CHECKING:
+    from tachograph.mcp.result import ToolResult
+
+CODE_KINDS: Final[dict[int, ErrorKind]] = {
+    -32700: "validation",  # parse error
+    -32600: "validation",  # invalid request
+    -32601: "validation",  # method not found
+    -32602: "validation",  # invalid params, unknown tool
+    -32603: "execution",  # internal error
+    -32000: "connection",  # connection closed (SDK-local)
+    -32001: "timeout",  # request timed out (SDK-local)
+    -32020: "validation",  # header mismatch
+    -32021: "validation",  # missing required client capability
+    -32022: "connection",  # no protocol version in common
+}
+"""JSON-RPC error codes; every other code is the server's own, and an `execution` error.
+
+Source: JSON-RPC 2.0 section 5.1 and mcp_types 2.3 `jsonrpc.py`, read 2026-11-23.
+"""
+
+STATUS_KINDS: Final[dict[int, ErrorKind]] = {
+    401: "connection",
+    403: "connection",
+    404: "connection",  # wrong address, or the session is gone
+    407: "connection",
+    408: "timeout",
+    429: "connection",
+    502: "connection",
+    503: "connection",
+    504: "timeout",
+}
+"""HTTP statuses. Other 4xx refuse the request itself (`validation`); other 5xx are the server failing (`execution`)."""
+
+_STATUS_LOST: Final = {
+    (-32603, "Server returned an error response"),
+    (-32601, "Not Found"),
+    (-32600, "Session terminated"),
+}
+"""What the SDK says for an HTTP error whose body was no JSON-RPC error: here the status knows more than the code."""
+
+_STATUS_ADVICE: Final[dict[int, str]] = {
+    401: 'Give the server\'s credentials in "headers" of its mcpServers entry',
+    403: "The credentials are known but not allowed; ask whoever runs the server",
+    404: 'Check the server\'s "url"; an old server may need "type": "sse"',
+    429: "The server limits how often it may be called; call it less often",
+}
+
+_BAD_ARGUMENTS: Final = re.compile(r"Unknown tool\b|\d+ validation errors? for \w+Arguments\b|Input validation error:")
+"""Texts with which servers built on the Python SDKs (mcp 1 and 2, fastmcp) refuse a call they never ran."""
+
+
+def kind_of_status(status: int) -> ErrorKind:
+    """The kind of an HTTP error status."""
+    return STATUS_KINDS.get(status) or ("validation" if status < 500 else "execution")
+
+
+def kind_of_error_result(text: str) -> ErrorKind:
+    """The kind of a result with `isError`: `execution`, unless the server says that it refused the call."""
+    return "validation" if _BAD_ARGUMENTS.search(text[:2000]) else "execution"
+
+
+def outcome_of_kind(kind: ErrorKind) -> ToolOutcome:
+    """The outcome that goes with a kind."""
+    return "timeout" if kind == "timeout" else "error"
+
+
+def unwrap(error: BaseException) -> BaseException:
+    """The one exception inside nested exception groups, or the error itself."""
+    while isinstance(error, BaseExceptionGroup) and error.exceptions:
+        error = error.exceptions[0]
+    return error
+
+
+def classify(
+    error: BaseException, status: int | None = None, transport_error: BaseException | None = None
+) -> ErrorKind:
+    """Sort a failure of a tool call into its kind.
+
+    Args:
+        error: What the MCP client raised.
+        status: HTTP status of the call's own request, where one was seen.
+        transport_error: What happened below the MCP client (httpx2), where it was seen.
+    """
+    error = unwrap(error)
+    code = getattr(error, "code", None)
+    names = {base.__name__ for base in type(error).__mro__}
+    if "MCPError" in names and isinstance(code, int):
+        if status is not None and status >= 400 and (code, getattr(error, "message", "")) in _STATUS_LOST:
+            return kind_of_status(status)
+        if code == -32000 and transport_error is not None:
+            return classify(transport_error)
+        return CODE_KINDS.get(code, "execution")
+    if isinstance(error, ToolError):
+        return error.kind
+    if names & {"ServerUnavailableError", "ClientClosedError"}:
+        return "connection"
+    if "ConnectTimeout" in names or "PoolTimeout" in names:
+        return "connection"
+    if "TimeoutException" in names or isinstance(error, TimeoutError):
+        return "timeout"
+    if "TransportError" in names or isinstance(error, (OSError, EOFError)) or "CancelledError" in names:
+        return "connection"
+    if "BrokenResourceError" in names or "ClosedResourceError" in names or "EndOfStream" in names:
+        return "connection"
+    if "HTTPStatusError" in names:
+        return kind_of_status(error.response.status_code)  # type: ignore[attr-defined]
+    # What the SDK raises when a result does not fit the protocol or the tool's output schema.
+    if "ValidationError" in names or (isinstance(error, RuntimeError) and "structured content" in str(error)):
+        return "validation"
+    return "execution"
+
+
+class ConfigError(TachographError):
+    """The `mcpServers` configuration says something that cannot be."""
+
+
+class ServerUnavailableError(TachographError):
+    """A server is not connected, and could not be within the time allowed."""
+
+    def __init__(self, server_id: str, what: str, *, do: str | None = None) -> None:
+        super().__init__(what, where=f"MCP server {server_id!r}", do=do)
+        self.server_id = server_id
+
+
+class ToolError(TachographError):
+    """A tool call failed.
+
+    Attributes:
+        kind: connection, validation, execution or timeout.
+        server_id, tool_name: Which tool.
+        result: What the server answered, when it answered with an error result; else None.
+        status: HTTP status, where one was seen. code: JSON-RPC error code, where there was one.
+    """
+
+    kind: ClassVar[ErrorKind] = "execution"
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        server_id: str = "",
+        tool_name: str = "",
+        do: str | None = None,
+        result: ToolResult | None = None,
+        status: int | None = None,
+        code: int | None = None,
+    ) -> None:
+        super().__init__(what, where=f"tool {tool_name!r} of MCP server {server_id!r}" if server_id else None, do=do)
+        self.server_id = server_id
+        self.tool_name = tool_name
+        self.result = result
+        self.status = status
+        self.code = code
+
+
+class ToolConnectionError(ToolError, ConnectionError):
+    """The server could not be reached, refused us, or went away."""
+
+    kind = "connection"
+
+
+class ToolValidationError(ToolError):
+    """The call was refused before it ran, or its answer broke the tool's own schema."""
+
+    kind = "validation"
+
+
+class UnknownToolError(ToolValidationError, LookupError):
+    """No server, or not this one, has a tool of this name."""
+
+
+class AmbiguousToolError(ToolValidationError, LookupError):
+    """Several servers have a tool of this name, and none was chosen."""
+
+
+class ToolExecutionError(ToolError):
+    """The tool ran and failed; `result` holds what it said."""
+
+    kind = "execution"
+
+
+class ToolTimeoutError(ToolError, TimeoutError):
+    """The tool did not answer in time."""
+
+    kind = "timeout"
+
+
+_ERRORS: Final[dict[ErrorKind, type[ToolError]]] = {
+    "connection": ToolConnectionError,
+    "validation": ToolValidationError,
+    "execution": ToolExecutionError,
+    "timeout": ToolTimeoutError,
+}
+
+
+def tool_error(
+    error: BaseException,
+    server_id: str,
+    tool_name: str,
+    *,
+    status: int | None = None,
+    transport_error: BaseException | None = None,
+) -> ToolError:
+    """Our exception for what the MCP client raised; the caller raises it `from` the original."""
+    error = unwrap(error)
+    if isinstance(error, ToolError):
+        return error
+    kind = classify(error, status, transport_error)
+    code: Any = getattr(error, "code", None)
+    what = str(getattr(error, "what", "") or getattr(error, "message", "") or error or type(error).__name__)
+    do: str | None = getattr(error, "do", None)
+    if status is not None and status >= 400:
+        what, do = f"the server answered HTTP {status}: {what}", _STATUS_ADVICE.get(status)
+    elif transport_error is not None and kind == "connection":
+        what = f"the server cannot be reached: {transport_error or type(transport_error).__name__}"
+    return _ERRORS[kind](
+        what,
+        server_id=server_id,
+        tool_name=tool_name,
+        do=do,
+        status=status,
+        code=code if isinstance(code, int) else None,
+    )

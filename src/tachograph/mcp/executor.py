@@ -1,0 +1,181 @@
+"""Runs one tool: found, checked, sent, measured, traced, and its failure sorted.
+
+The record is begun before the lookup and finished exactly once, in the caller's own task and context, so its span has
+the caller's span as parent, and its duration is what the caller waited.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry import propagate
+
+from tachograph.mcp.config import HTTPServer
+from tachograph.mcp.errors import (
+    ToolConnectionError,
+    ToolError,
+    ToolExecutionError,
+    ToolTimeoutError,
+    ToolValidationError,
+    kind_of_error_result,
+    outcome_of_kind,
+    tool_error,
+)
+from tachograph.mcp.native_spans import OURS
+from tachograph.mcp.registry import ToolEntry, ToolRegistry
+from tachograph.mcp.result import ToolResult
+from tachograph.mcp.transports import Exchange
+from tachograph.records import ToolCall
+
+if TYPE_CHECKING:
+    from mcp_types import CallToolResult
+
+    from mcp import Client
+
+DEFAULT_TIMEOUT_SECONDS: Final = 30.0
+
+
+class ToolExecutor:
+    """Executes tools of a registry's servers.
+
+    Args:
+        registry: Where tools are found.
+        timeout: Seconds for a call that gives none of its own: the lookup, a reconnection and the tool together.
+    """
+
+    def __init__(self, registry: ToolRegistry, *, timeout: float = DEFAULT_TIMEOUT_SECONDS) -> None:
+        self.registry = registry
+        self.timeout = timeout
+        self._client = registry.client
+        self._recorder = registry.client.recorder
+
+    async def execute(
+        self,
+        server_id: str,
+        tool_name: str,
+        arguments: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        *,
+        call_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> ToolResult:
+        """Run one tool and return its answer.
+
+        Args:
+            timeout: Seconds, for everything.
+            call_id: The model's id for this call, when a model asked for it.
+            labels: Labels for this call, beside those of the surrounding code.
+
+        Raises:
+            ToolConnectionError: The server cannot be reached, refuses us, or went away during the call.
+            ToolValidationError: No such tool (`UnknownToolError`), or the arguments do not fit its schema; or the
+                server says so; or the answer does not fit its output schema.
+            ToolExecutionError: The tool ran and failed; what it said is `error.result`.
+            ToolTimeoutError: No answer in time.
+        """
+        sent = dict(arguments or {})
+        seconds = self.timeout if timeout is None else timeout
+        call = self._recorder.start_tool_call(server_id, tool_name, argument_count=len(sent), labels=labels)
+        call.call_id = call_id
+        call.attributes = self._attributes(server_id)
+        exchange = Exchange()
+        try:
+            async with asyncio.timeout(seconds):
+                entry = await self.registry.find(server_id, tool_name)
+                _check(entry, sent)
+                result = await self._send(entry, sent, seconds, exchange)
+        except asyncio.CancelledError as error:
+            call.finish("cancelled", error=error)
+            raise
+        except ToolError as error:
+            self._fail(call, error)
+            raise
+        except TimeoutError as error:
+            failure = self._too_late(server_id, tool_name, seconds, exchange)
+            self._fail(call, failure)
+            raise failure from error
+        except Exception as error:
+            failure = tool_error(error, server_id, tool_name, status=exchange.status, transport_error=exchange.error)
+            self._fail(call, failure)
+            raise failure from error
+        if result.is_error:
+            failure = _error_result(entry, result)
+            self._fail(call, failure, span_type="tool_error")
+            raise failure
+        call.finish("success")
+        return result
+
+    async def _send(
+        self, entry: ToolEntry, arguments: dict[str, Any], seconds: float, exchange: Exchange
+    ) -> ToolResult:
+        carrier: dict[str, Any] = {}
+        propagate.inject(carrier)  # in the caller's context, where the call's span is current
+
+        async def operation(client: Client) -> CallToolResult:
+            exchange.begun = True
+            OURS.set(True)  # the request runs in a task of its own: this ends with it
+            return await client.call_tool(
+                entry.name,
+                arguments,
+                read_timeout_seconds=seconds,
+                meta=carrier or None,  # type: ignore[arg-type]
+            )
+
+        return _result(await self._client.request(entry.server_id, operation, seconds, exchange))
+
+    def _too_late(self, server_id: str, tool_name: str, seconds: float, exchange: Exchange) -> ToolError:
+        """A tool that was never reached in time is a matter of its connection."""
+        if exchange.begun or self._client.is_up(server_id):
+            what = f"no answer within {seconds:g} s"
+            return ToolTimeoutError(what, server_id=server_id, tool_name=tool_name)
+        what = f"the server was not connected within {seconds:g} s"
+        return ToolConnectionError(what, server_id=server_id, tool_name=tool_name)
+
+    def _attributes(self, server_id: str) -> dict[str, Any]:
+        if server_id not in self._client.server_ids:
+            return {}
+        config = self._client.config(server_id)
+        if isinstance(config, HTTPServer):
+            return {"network.transport": "tcp", "network.protocol.name": "http", **config.address}
+        return {"network.transport": "pipe"}
+
+    def _fail(self, call: ToolCall, error: ToolError, span_type: str | None = None) -> None:
+        attributes = call.attributes = call.attributes or {}
+        if error.code is not None:
+            attributes["rpc.response.status_code"] = str(error.code)
+        if error.status is not None and error.status >= 400:
+            attributes["http.response.status_code"] = error.status
+        attributes["error.type"] = span_type or (str(error.code) if error.code is not None else error.kind)
+        call.finish(outcome_of_kind(error.kind), error.kind, error=error)
+
+
+def _check(entry: ToolEntry, arguments: dict[str, Any]) -> None:
+    problems = entry.check.problems(arguments)
+    if problems:
+        raise ToolValidationError(
+            "the arguments do not fit the tool's schema: " + "; ".join(problems),
+            server_id=entry.server_id,
+            tool_name=entry.name,
+        )
+
+
+def _result(answer: CallToolResult) -> ToolResult:
+    return ToolResult(
+        tuple(block.model_dump(mode="json", by_alias=True, exclude_none=True) for block in answer.content),
+        answer.structured_content,
+        bool(answer.is_error),
+        dict(answer.meta) if answer.meta else None,
+    )
+
+
+def _error_result(entry: ToolEntry, result: ToolResult) -> ToolError:
+    text = result.text
+    exception = ToolValidationError if kind_of_error_result(text) == "validation" else ToolExecutionError
+    return exception(
+        text[:500] or "the tool failed and said nothing",
+        server_id=entry.server_id,
+        tool_name=entry.name,
+        result=result,
+    )

@@ -1,0 +1,186 @@
+"""Transports to MCP servers, made from their configuration, with what the SDK does not tell watched on the way.
+
+The SDK (mcp 2.3) loses the HTTP status of a refused request, tears the whole connection down when one request meets a
+connection error, and does not say when a connection has ended. So requests go through an HTTP client of ours that notes
+what happened to the call under way (`EXCHANGE`), and the stream of incoming messages is watched for its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import ContextVar
+from typing import Any, TextIO
+
+import anyio
+import httpx2
+from mcp.client.sse import sse_client
+from mcp.client.stdio import StdioServerParameters, stdio_client
+from mcp.client.streamable_http import streamable_http_client
+
+from tachograph.mcp.config import HTTPServer, ServerConfig, StdioServer
+
+_CONNECT_SECONDS = 10.0
+_STREAM_READ_SECONDS = 300.0
+_GOODBYE_SECONDS = 1.0
+
+
+class Exchange:
+    """What was seen of one call below the MCP client: its HTTP status, or the error that kept an answer away."""
+
+    __slots__ = ("begun", "error", "status")
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.status: int | None = None
+        self.error: BaseException | None = None
+
+
+EXCHANGE: ContextVar[Exchange | None] = ContextVar("tachograph_mcp_exchange", default=None)
+"""The call under way; the SDK sends each request in the context of the task that asked for it."""
+
+
+class Watch:
+    """What the transports tell the connection.
+
+    Args:
+        ended: The connection has ended, and why.
+        suspect: A request met a connection error; is the server still there?
+    """
+
+    def __init__(self, ended: Callable[[str], None], suspect: Callable[[str], None]) -> None:
+        self.ended = ended
+        self.suspect = suspect
+        self.process: Any = None
+        self.session_id: str | None = None
+        self.answered_at = 0.0
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of a stdio server."""
+        return getattr(self.process, "pid", None)
+
+
+class _WatchedStream:
+    """The stream of incoming messages; says when it has ended."""
+
+    def __init__(self, inner: Any, ended: Callable[[str], None]) -> None:
+        self._inner = inner
+        self._ended = ended
+
+    @property
+    def last_context(self) -> Any:
+        return getattr(self._inner, "last_context", None)
+
+    async def receive(self) -> Any:
+        try:
+            return await self._inner.receive()
+        except (anyio.EndOfStream, anyio.ClosedResourceError):
+            self._ended("the server closed the connection")
+            raise
+
+    async def __anext__(self) -> Any:
+        try:
+            return await self._inner.__anext__()
+        except (StopAsyncIteration, anyio.ClosedResourceError):
+            self._ended("the server closed the connection")
+            raise
+
+    def __aiter__(self) -> _WatchedStream:
+        return self
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def __aenter__(self) -> _WatchedStream:
+        return self
+
+    async def __aexit__(self, *exc_info: Any) -> None:
+        await self.aclose()
+
+
+class _WatchedClient(httpx2.AsyncClient):
+    """An HTTP client that notes each exchange, and turns a failed request into an answer that fails only its call."""
+
+    def __init__(self, watch: Watch, *, is_sse: bool, **options: Any) -> None:
+        super().__init__(**options)
+        self._watch = watch
+        self._is_sse = is_sse
+
+    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        exchange = EXCHANGE.get()
+        if request.method == "DELETE":  # the goodbye to a session: a server that hangs must not hold up closing
+            request.extensions["timeout"] = httpx2.Timeout(_GOODBYE_SECONDS).as_dict()
+        try:
+            response = await super().send(request, **options)
+            if response.headers.get("content-type", "").lower().startswith("application/json"):
+                await response.aread()  # here, where a connection that breaks halfway can be told
+        except httpx2.TransportError as error:
+            if exchange is not None:
+                exchange.error = error
+            self._failed(request, f"{type(error).__name__}: {error}")
+            if request.method != "POST" or self._is_sse:
+                raise
+            message = f"no answer from the server ({type(error).__name__}: {error})"
+            body = {"jsonrpc": "2.0", "id": None, "error": {"code": -32000, "message": message}}
+            return httpx2.Response(502, json=body, request=request)
+        if exchange is not None:
+            exchange.status = response.status_code
+        if response.status_code < 400:
+            self._watch.answered_at = anyio.current_time()
+            self._watch.session_id = response.headers.get("mcp-session-id") or self._watch.session_id
+        elif request.method == "POST":
+            if response.status_code == 404 and self._watch.session_id is not None:
+                self._watch.ended("the server has forgotten the session")
+            else:
+                self._failed(request, f"HTTP {response.status_code}")
+        return response
+
+    def _failed(self, request: httpx2.Request, why: str) -> None:
+        if request.method == "POST" and self._is_sse:
+            # The SDK's SSE transport stops sending after one failed POST and lets callers wait: end it here.
+            self._watch.ended(why)
+        else:
+            self._watch.suspect(why)
+
+
+def open_transport(config: ServerConfig, watch: Watch, errlog: TextIO | int | None) -> AbstractAsyncContextManager[Any]:
+    """The transport to a server; nothing is started before it is entered.
+
+    Args:
+        errlog: Where a stdio server's standard error goes; None: to ours.
+    """
+    return _open_stdio(config, watch, errlog) if isinstance(config, StdioServer) else _open_http(config, watch)
+
+
+@asynccontextmanager
+async def _open_stdio(config: StdioServer, watch: Watch, errlog: TextIO | int | None) -> AsyncIterator[Any]:
+    parameters = StdioServerParameters(
+        command=config.command, args=list(config.args), env=dict(config.env), cwd=config.cwd
+    )
+    context: Any = stdio_client(parameters) if errlog is None else stdio_client(parameters, errlog)  # type: ignore[arg-type]
+    async with context as (read, write):
+        # The SDK keeps the process to itself. It is wanted for its pid, and to notice a death that a grandchild hides
+        # by holding the pipe open. Where a later SDK names it otherwise, the end of the pipe still tells.
+        frame = getattr(getattr(context, "gen", None), "ag_frame", None)
+        watch.process = frame.f_locals.get("process") if frame is not None else None
+        yield _WatchedStream(read, watch.ended), write
+
+
+@asynccontextmanager
+async def _open_http(config: HTTPServer, watch: Watch) -> AsyncIterator[Any]:
+    def make_client(headers: Any = None, timeout: Any = None, auth: Any = None) -> httpx2.AsyncClient:
+        return _WatchedClient(
+            watch,
+            is_sse=config.transport == "sse",
+            headers={**config.headers, **(headers or {})},
+            timeout=httpx2.Timeout(_CONNECT_SECONDS, read=_STREAM_READ_SECONDS),
+            auth=auth,
+        )
+
+    if config.transport == "sse":
+        async with sse_client(config.url, httpx_client_factory=make_client) as (read, write):
+            yield _WatchedStream(read, watch.ended), write
+        return
+    async with make_client() as client, streamable_http_client(config.url, http_client=client) as (read, write):
+        yield _WatchedStream(read, watch.ended), write
