@@ -79,8 +79,8 @@ _GEMINI_FORMATS: Final = {
 class _GeminiSchema:
     """Rewrites a JSON Schema into Gemini's `Schema`, an OpenAPI 3.0 subset: references are put in place (a recursive
     one ends as a plain object), `const` becomes `enum`, `null` becomes `nullable`, `oneOf` becomes `anyOf`, `allOf` is
-    merged, enums are strings, and what `Schema` does not know is left out. Arguments are still checked against the whole
-    schema, by us and by the server.
+    merged, enums are strings, and what `Schema` does not know is left out. Arguments are still checked against the
+    whole schema, by us and by the server.
     """
 
     def __init__(self, root: dict[str, Any]) -> None:
