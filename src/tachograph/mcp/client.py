@@ -34,9 +34,9 @@ except ImportError as error:
     raise MissingExtraError("the MCP client", "mcp", error.name or "mcp") from error
 
 if TYPE_CHECKING:
+    from mcp import Client
     from mcp_types import Tool
 
-    from mcp import Client
     from tachograph.mcp.transports import Exchange
 
 logger = logging.getLogger("tachograph.mcp")

@@ -24,10 +24,10 @@ from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import Any, Final, Literal, TextIO, TypeVar
 
+from mcp import Client, MCPError
 from mcp_types import ToolListChangedNotification
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from mcp import Client, MCPError
 from tachograph.mcp.config import HTTPServer, ServerConfig, StdioServer
 from tachograph.mcp.errors import ServerUnavailableError, classify, unwrap
 from tachograph.mcp.liveness import watch_port, watch_process

@@ -30,9 +30,8 @@ from tachograph.mcp.transports import Exchange
 from tachograph.records import ToolCall
 
 if TYPE_CHECKING:
-    from mcp_types import CallToolResult
-
     from mcp import Client
+    from mcp_types import CallToolResult
 
 DEFAULT_TIMEOUT_SECONDS: Final = 30.0
 
