@@ -61,8 +61,7 @@ class Bill:
 
         for (vendor, _, model, day), totals in self._served.lines().items():
             if vendor == self._vendor and totals.billed_requests:
-                nano_usd = cost_nano_usd(vendor, model, totals.billed_usage) or 0
-                count(day, model, totals.billed_requests, totals.billed_usage, nano_usd)
+                count(day, model, totals.billed_requests, totals.billed_usage, totals.billed_nano_usd)
         for entry in self._added:
             nano_usd = entry.nano_usd
             if nano_usd is None:

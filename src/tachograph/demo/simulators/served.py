@@ -62,7 +62,7 @@ class Totals:
         requests: Exchanges, the failed ones included.
         by_status: Exchanges by HTTP status (None: nothing was answered).
         usage: Usage on the wire.
-        billed_requests, billed_usage: Of answers that were sent whole, told or not.
+        billed_requests, billed_usage, billed_nano_usd: Of answers that were sent whole, told or not.
         nano_usd: What the usage on the wire costs, summed over exchanges rounded each to a billionth of a dollar.
         unpriced: Exchanges with usage but without a price.
     """
@@ -72,6 +72,7 @@ class Totals:
     usage: ServedUsage = field(default_factory=ServedUsage)
     billed_requests: int = 0
     billed_usage: ServedUsage = field(default_factory=ServedUsage)
+    billed_nano_usd: int = 0
     nano_usd: int = 0
     unpriced: int = 0
 
@@ -89,6 +90,8 @@ class Totals:
         if exchange.is_success and exchange.full_usage is not None and exchange.full_usage.total:
             self.billed_requests += 1
             self.billed_usage += exchange.full_usage
+            model = exchange.served_model or exchange.model
+            self.billed_nano_usd += cost_nano_usd(exchange.vendor, model, exchange.full_usage) or 0
 
     def add(self, other: Totals) -> None:
         """Add other sums to these."""
@@ -98,6 +101,7 @@ class Totals:
         self.usage += other.usage
         self.billed_requests += other.billed_requests
         self.billed_usage += other.billed_usage
+        self.billed_nano_usd += other.billed_nano_usd
         self.nano_usd += other.nano_usd
         self.unpriced += other.unpriced
 
