@@ -55,6 +55,10 @@ _ARGUMENTS: dict[str, Callable[[random.Random, str], dict[str, Any]]] = {
 }
 
 
+_WEIGHTS = {"search_orders": 3.0, "quote_refund": 2.0, "weather": 2.0}
+"""How much likelier than the others a tool is wanted."""
+
+
 class Brain:
     """Plays every model of the line-up, and tells the rate limits that they would have.
 
@@ -95,7 +99,8 @@ class Brain:
         calls: tuple[ToolCall, ...] = ()
         text = ""
         if request.tools and request.tool_results < steps:
-            name = rng.choice(sorted(request.tools))
+            names = sorted(request.tools)
+            name = rng.choices(names, [_weight(name) for name in names])[0]
             calls = (ToolCall(name, self._arguments(name, request, rng), id=f"call_{rng.getrandbits(64):016x}"),)
             size = 25
         else:
@@ -132,6 +137,10 @@ class Brain:
         for model in BY_NAME.values():
             if model.provider == provider:
                 self._budgets.setdefault(model.name, _Budget(model)).empty()
+
+
+def _weight(name: str) -> float:
+    return next((weight for tool, weight in _WEIGHTS.items() if name.endswith(tool)), 1.0)
 
 
 class _Budget:

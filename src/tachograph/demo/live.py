@@ -15,6 +15,8 @@ from .view import Status
 
 _COLOURS = {"openai": "green", "anthropic": "dark_orange", "gemini": "dodger_blue1"}
 _SPARKS = " ▁▂▃▄▅▆▇█"
+_TALL = 36
+"""Lines from which there is room for frames and blank lines."""
 
 
 class Live:
@@ -22,7 +24,7 @@ class Live:
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console()
-        self._live = RichLive(console=self._console, auto_refresh=False, transient=False)
+        self._live = RichLive(console=self._console, auto_refresh=False, transient=False, vertical_overflow="crop")
         self._calls: list[float] = []
 
     def open(self) -> None:
@@ -37,15 +39,17 @@ class Live:
 
     def draw(self, board: Board, status: Status) -> RenderableType:
         """The whole picture of one moment."""
-        width = self._console.width
+        width, height = self._console.size
+        is_low = height < _TALL
         side: RenderableType = Columns([_errors(board), _waits(board), _connections(board)], padding=(0, 1))
+        numbers = self._numbers(board)
         return Group(
             _header(status),
-            self._numbers(board),
-            _models(board),
+            _addresses(status),
+            numbers if is_low else Panel(numbers, box=box.ROUNDED, border_style="grey50", padding=(0, 1)),
             side,
-            _tools(board, columns=2 if width >= 100 else 1),
-            _footer(status),
+            _models(board, is_low, is_narrow=width < 90),
+            _tools(board, is_low, columns=2 if width >= 100 else 1),
         )
 
     def _numbers(self, board: Board) -> RenderableType:
@@ -68,7 +72,7 @@ class Live:
         table.add_row(*(Text(title, style="dim") for title, _, _ in cells))
         table.add_row(*(Text(value, style="bold") for _, value, _ in cells))
         table.add_row(*(Text(more, style="dim cyan") for _, _, more in cells))
-        return Panel(table, box=box.ROUNDED, border_style="grey50", padding=(0, 1))
+        return table
 
 
 def _seconds(value: float | None) -> str:
@@ -94,25 +98,29 @@ def _header(status: Status) -> RenderableType:
     return text
 
 
-def _models(board: Board) -> RenderableType:
-    table = Table(box=box.SIMPLE_HEAD, expand=True, padding=(0, 1), pad_edge=False)
-    table.add_column("model", no_wrap=True)
-    for title in ("calls/s", "p50", "p95", "first token", "tokens/s", "$/hour", "errors/min"):
+def _wide_table(is_low: bool) -> Table:
+    if is_low:
+        return Table(box=None, expand=True, padding=(0, 1), pad_edge=False, header_style="dim")
+    return Table(box=box.SIMPLE_HEAD, expand=True, padding=(0, 1), pad_edge=False)
+
+
+def _models(board: Board, is_low: bool, is_narrow: bool) -> RenderableType:
+    table = _wide_table(is_low)
+    table.add_column("model", no_wrap=True, min_width=14)
+    extra = () if is_narrow else ("p50", "first token", "tokens/s")
+    for title in ("calls/s", "p95", "$/hour", "errors/min", *extra):
         table.add_column(title, justify="right", no_wrap=True)
     slowest = max((m.p95_seconds or 0.0 for m in board.models), default=0.0)
     for row in board.models:
-        p95 = Text(
-            _seconds(row.p95_seconds), style="bold yellow" if row.p95_seconds and row.p95_seconds == slowest else ""
-        )
+        is_slowest = row.p95_seconds is not None and row.p95_seconds == slowest
+        more = (_seconds(row.p50_seconds), _seconds(row.first_token_seconds), f"{row.tokens:,.0f}")
         table.add_row(
             Text(row.model, style=_COLOURS.get(row.provider, "")),
             f"{row.calls:.2f}",
-            _seconds(row.p50_seconds),
-            p95,
-            _seconds(row.first_token_seconds),
-            f"{row.tokens:,.0f}",
+            Text(_seconds(row.p95_seconds), style="bold yellow" if is_slowest else ""),
             f"{row.usd_per_hour:,.2f}",
             Text(f"{row.errors * 60:.1f}", style="bold red" if row.errors * 60 >= 1 else "dim"),
+            *(more[: len(extra)]),
         )
     return table
 
@@ -153,8 +161,8 @@ def _connections(board: Board) -> RenderableType:
     return table
 
 
-def _tools(board: Board, columns: int) -> RenderableType:
-    table = Table(box=box.SIMPLE_HEAD, expand=True, padding=(0, 1), pad_edge=False)
+def _tools(board: Board, is_low: bool, columns: int) -> RenderableType:
+    table = _wide_table(is_low)
     for _ in range(columns):
         table.add_column("tool", no_wrap=True)
         for title in ("calls/s", "p95", "errors/min"):
@@ -172,7 +180,7 @@ def _tools(board: Board, columns: int) -> RenderableType:
     return table
 
 
-def _footer(status: Status) -> RenderableType:
+def _addresses(status: Status) -> RenderableType:
     text = Text(" ")
     for name, address in status.addresses:
         text.append(f"{name} ", "dim")

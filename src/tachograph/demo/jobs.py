@@ -1,0 +1,86 @@
+"""What the demo's application does: chats, streamed chats, summaries under a long cached prompt, agents with tools.
+
+A job is a few LLM calls that belong together. Job number n is always the same for the same seed.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, Literal
+
+from .lineup import EXPENSIVE, LINEUP, Model
+from .simulators.seeded import sentence
+
+Kind = Literal["chat", "stream", "summary", "agent", "archive"]
+
+_SHARES: Final[tuple[tuple[Kind, float], ...]] = (("chat", 0.3), ("stream", 0.3), ("summary", 0.2), ("agent", 0.2))
+_TURNS: Final = (1, 1, 2, 2)
+CALLS_PER_JOB: Final = 0.3 * 1.5 + 0.3 * 1.5 + 0.2 * 1 + 0.2 * 3
+"""LLM calls of a job on average: agents take one to three steps with tools and then answer."""
+
+TEAMS: Final = ("support", "sales", "logistics")
+_MANUAL_WORDS: Final = 1800
+_ARCHIVE_WORDS: Final = 34_000
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job.
+
+    Attributes:
+        turns: What the user says, one after the other; agents have one.
+        system: The system prompt.
+        is_cached: Whether the system prompt is long and to be cached by the provider.
+    """
+
+    number: int
+    kind: Kind
+    model: Model
+    team: str
+    turns: tuple[str, ...]
+    system: str
+    is_cached: bool = False
+
+
+def make_job(seed: int, number: int) -> Job:
+    """Ordinary job number `number`."""
+    rng = random.Random(f"{seed}/job/{number}")
+    kind = rng.choices([k for k, _ in _SHARES], [share for _, share in _SHARES])[0]
+    model = rng.choices(LINEUP, [m.share for m in LINEUP])[0]
+    team = rng.choice(TEAMS)
+    if kind == "summary":
+        ticket = sentence(rng, rng.randint(60, 240))
+        return Job(number, kind, model, team, (f"Ticket {number}: {ticket}",), manual(seed, team), is_cached=True)
+    if kind == "agent":
+        return Job(
+            number,
+            kind,
+            model,
+            team,
+            (f"Request {number}: {sentence(rng, 12)} Find out with the tools and answer.",),
+            "You work in the back office of a small shop. Use the tools.",
+        )
+    turns = tuple(f"Note {number}.{i}: {sentence(rng, rng.randint(10, 160))}" for i in range(rng.choice(_TURNS)))
+    return Job(number, kind, model, team, turns, "You are the assistant of a small shop. Be brief.")
+
+
+def make_archive_job(seed: int, number: int) -> Job:
+    """A whole archive, for the most expensive model."""
+    return Job(
+        number, "archive", EXPENSIVE, "sales", (f"Archive {number}: {_archive(seed)}",), "Summarise the archive."
+    )
+
+
+@lru_cache(maxsize=16)
+def manual(seed: int, team: str) -> str:
+    """A team's manual: long enough for every vendor's cache, and the same each time."""
+    rng = random.Random(f"{seed}/manual/{team}")
+    return f"Manual of the team {team}. " + " ".join(sentence(rng, 18) for _ in range(_MANUAL_WORDS // 18))
+
+
+@lru_cache(maxsize=2)
+def _archive(seed: int) -> str:
+    rng = random.Random(f"{seed}/archive")
+    return " ".join(sentence(rng, 40) for _ in range(_ARCHIVE_WORDS // 40))
