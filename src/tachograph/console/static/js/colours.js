@@ -42,8 +42,8 @@ export function assign(series) {
   let next = 0;
   return series.map(({ labels }) => {
     const single = labels.error_type || labels.error_kind || labels.outcome;
-    if (single && !labels.model && MEANING[single]) return now[MEANING[single]];
-    if (single && WHEEL_OF[single] !== undefined) return now.wheel[WHEEL_OF[single]];
+    if (single && !labels.model && !labels.tool_name && MEANING[single]) return now[MEANING[single]];
+    if (single && !labels.tool_name && WHEEL_OF[single] !== undefined) return now.wheel[WHEEL_OF[single]];
     const family = now.families[labels.provider];
     if (family) {
       const index = used[labels.provider] || 0;

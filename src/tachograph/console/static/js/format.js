@@ -12,7 +12,7 @@ export function duration(value) {
   if (size === 0) return "0 s";
   if (size >= 86400) return `${(value / 86400).toFixed(1)} d`;
   if (size >= 3600) return `${(value / 3600).toFixed(1)} h`;
-  if (size >= 120) return `${(value / 60).toFixed(1)} min`;
+  if (size >= 120 || size === 60) return `${(value / 60).toFixed(size % 60 ? 1 : 0)} min`;
   for (const [from, unit, factor] of SMALL) {
     if (size >= from * 0.9995) return `${(value * factor).toFixed(unit === "ms" || unit === "µs" ? (size * factor < 10 ? 1 : 0) : digits(value))} ${unit}`;
   }

@@ -156,7 +156,7 @@ async function refreshAlerts() {
 
 function drawRange() {
   const { from, to, live } = state.range();
-  app.rangeButton.textContent = live ? RANGE_WORD[state.get("range")] || `Last ${duration(to - from)}` : `${moment(from)} – ${moment(to)}`;
+  app.rangeButton.textContent = live ? RANGE_WORD[state.get("range", "15m")] || `Last ${duration(to - from)}` : `${moment(from)} – ${moment(to)}`;
   drawLive();
 }
 

@@ -226,8 +226,8 @@ export class Panel {
     const trend = Number.isFinite(change) && Math.abs(change) >= 0.005
       ? h("span", { class: "stat-trend", title: "Against the mean of the first half of this range" }, `${change > 0 ? "▲" : "▼"} ${Math.abs(change * 100).toFixed(change > 9.99 ? 0 : 1)} %`) : null;
     const number = h("div", { class: `stat ${tone}` }, h("span", { class: "stat-value" }, own.length ? shown(value, this.def.unit) : "–"), trend);
-    const line = this.def.trend === false || finite.length < 3 ? null : sparkline({ times, row, width, height: Math.max(44, this.context.tall(this.def) - 66), colour: theme().accent });
-    this.body.replaceChildren(...[number, line].filter(Boolean));
+    const line = this.def.trend === false || finite.length < 3 ? null : sparkline({ times, row, width, height: 100, colour: theme().accent });
+    this.body.replaceChildren(number, line ? h("div", { class: "spark-holder" }, line) : "");
     this.legend.replaceChildren();
     this.tableHolder.replaceChildren(this.summaryTable(own, rows));
   }
@@ -263,7 +263,7 @@ export class Panel {
     const colours = theme();
     const sets = this.def.queries.map((asked, index) => {
       const own = deCumulate(this.answers[index].map((one) => ({ ...one, values: [one.value || one.values.at(-1)] })));
-      return { name: (asked.legend || "").replace(/\s*(<=|≤)?\s*\{\{le\}\}/, "").trim() || `query ${index + 1}`, own };
+      return { name: (asked.legend || "").split(/[\s≤<{]/)[0] || `query ${index + 1}`, own };
     });
     const les = [...new Set(sets.flatMap((set) => set.own.map((one) => one.metric.le)))].sort((a, b) => bound(a) - bound(b));
     const groups = les.map((le) => (le === "+Inf" ? "more" : `≤ ${shown(Number(le), this.def.bucketUnit || "s")}`));
@@ -279,12 +279,28 @@ export class Panel {
     const { from, to } = this.window;
     const series = this.series();
     const colours = this.colour(series);
-    const lines = series.map(({ name, values }) => ({ name, points: values.map(([time, text]) => ({ time, value: Number(text) })).filter((point) => point.value > 0.01) }));
+    const lines = series.map(({ name, values }) => ({ name, points: this.happenings(values) }));
     const drawn = events({ lines, colours, width, from, to, label: `${this.def.title}: ${lines.map((line) => `${line.name} ${line.points.length ? "had events" : "had none"}`).join(", ")}`, unit: this.def.unit });
     this.body.replaceChildren(drawn.svg);
     this.chart = { series, ...drawn, times: [], rows: [], visible: [], colours };
     this.hover(drawn.svg, false);
-    this.afterShapes(lines.map((line) => [line.name, `${short(line.points.reduce((sum, point) => sum + point.value, 0))} in ${line.points.length} intervals`]));
+    this.afterShapes(lines.map((line) => [line.name, `${short(line.points.reduce((sum, point) => sum + point.value, 0))} in ${line.points.length} spells`]));
+  }
+
+  /** Runs of a sliding increase become single events: where, and how many. */
+  happenings(values) {
+    const { from, to, step, rateInterval } = this.window;
+    const longest = Math.max(rateInterval * 1.5, (to - from) / 48);
+    const found = [];
+    let run = null;
+    for (const [time, text] of values) {
+      const value = Number(text);
+      if (!(value > 0.01)) { run = null; continue; }
+      if (!run || time - run.began > longest) { run = { began: time, weight: 0, moment: 0 }; found.push(run); }
+      run.weight += value;
+      run.moment += value * time;
+    }
+    return found.map((one) => ({ time: Math.max(from, one.moment / one.weight - rateInterval / 2), value: Math.max(1, Math.round((one.weight * step) / rateInterval)) }));
   }
 
   afterShapes(pairs) {

@@ -47,18 +47,18 @@ function arc(cx, cy, radius, from, to) {
 export function gauges({ items, unit, width, label }) {
   const per = Math.max(1, Math.min(items.length, Math.floor(width / 132)));
   const wide = width / per;
-  const tall = 104;
+  const radius = Math.max(40, Math.min(items.length > per ? 52 : 78, wide / 2 - 16));
+  const tall = radius + 54;
   const top = Math.max(1, ...items.map((item) => item.value)) * 1.25;
   const svg = svgRoot(width, Math.ceil(items.length / per) * tall + 4, label);
   items.forEach((item, index) => {
     const cx = (index % per) * wide + wide / 2;
-    const cy = Math.floor(index / per) * tall + 66;
-    const radius = Math.min(52, wide / 2 - 14);
+    const cy = Math.floor(index / per) * tall + radius + 14;
     const colour = item.value > 0 ? theme().good : theme().bad;
     svg.append(
       s("path", { d: arc(cx, cy, radius, 0, 1), fill: "none", stroke: theme().track, "stroke-width": 11, "stroke-linecap": "round" }),
       s("path", { d: arc(cx, cy, radius, 0, item.value > 0 ? Math.max(0.02, Math.min(1, item.value / top)) : 0.001), fill: "none", stroke: colour, "stroke-width": 11, "stroke-linecap": "round" }),
-      s("text", { x: cx, y: cy - 2, "text-anchor": "middle", "font-size": 25, "font-weight": 650, fill: item.value > 0 ? theme().text : theme().bad, "font-family": FONT }, shown(item.value, unit)),
+      s("text", { x: cx, y: cy - 2, "text-anchor": "middle", "font-size": Math.round(radius * 0.5), "font-weight": 650, fill: item.value > 0 ? theme().text : theme().bad, "font-family": FONT }, shown(item.value, unit)),
       s("text", { x: cx, y: cy + 22, "text-anchor": "middle", "font-size": 12, fill: theme().muted, "font-family": FONT }, clip(item.name, wide - 8)),
     );
   });

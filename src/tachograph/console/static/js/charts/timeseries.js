@@ -91,7 +91,9 @@ export function timeseries(chart) {
       let path = "";
       for (let i = 0; i < above.length; i += 1) {
         const tall = y(below[i]) - y(above[i]);
-        if (tall > 0.05) path += `M${(x(times[i]) - wide / 2).toFixed(1)} ${y(above[i]).toFixed(1)}h${wide.toFixed(1)}v${tall.toFixed(1)}h-${wide.toFixed(1)}z`;
+        const left = Math.max(plot.left, x(times[i]) - wide / 2);
+        const own = Math.min(plot.right, x(times[i]) + wide / 2) - left;
+        if (tall > 0.05 && own > 0) path += `M${left.toFixed(1)} ${y(above[i]).toFixed(1)}h${own.toFixed(1)}v${tall.toFixed(1)}h-${own.toFixed(1)}z`;
       }
       if (path) svg.append(s("path", { d: path, fill: colour, "fill-opacity": 0.88 }));
     } else if (layers) {
@@ -117,9 +119,9 @@ export function timeseries(chart) {
   return { svg, axes, heightAt: (index, at) => (layers ? layers[index]?.above[at] : rows[index][at]) };
 }
 
-/** A small line with a filled foot, for the trend under a number. */
+/** A small line with a filled foot, for the trend under a number; it stretches to the room there is. */
 export function sparkline({ times, row, width, height, colour }) {
-  const svg = s("svg", { width, height, viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" });
+  const svg = s("svg", { width: "100%", height: "100%", viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", class: "sparkline", "aria-hidden": "true" });
   const finite = row.filter(Number.isFinite);
   if (finite.length < 2) return svg;
   const high = Math.max(...finite);
@@ -138,7 +140,7 @@ export function sparkline({ times, row, width, height, colour }) {
   }
   svg.append(
     s("path", { d: `${path}L${last.toFixed(1)} ${height}L${first.toFixed(1)} ${height}Z`, fill: colour, "fill-opacity": 0.16 }),
-    s("path", { d: path, fill: "none", stroke: colour, "stroke-width": 1.6, "stroke-linejoin": "round" }),
+    s("path", { d: path, fill: "none", stroke: colour, "stroke-width": 1.6, "stroke-linejoin": "round", "vector-effect": "non-scaling-stroke" }),
   );
   return svg;
 }
