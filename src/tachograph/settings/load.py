@@ -12,6 +12,7 @@ import msgspec
 
 from tachograph.errors import SettingsError
 from tachograph.settings.alerts import AlertsSettings
+from tachograph.settings.instrument import InstrumentSettings
 from tachograph.settings.metrics import MetricsSettings
 from tachograph.settings.pricing import PricingSettings
 from tachograph.settings.spans import SpansSettings
@@ -25,6 +26,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """
 
     enabled: bool = True
+    instrument: InstrumentSettings = InstrumentSettings()
     metrics: MetricsSettings = MetricsSettings()
     spans: SpansSettings = SpansSettings()
     pricing: PricingSettings = PricingSettings()

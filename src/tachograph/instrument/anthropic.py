@@ -1,0 +1,67 @@
+"""Watching the anthropic client (1.x and 2.x): which requests are watched, and what they ask for.
+
+How they are seen is in `stainless.py`, how answers are read in `anthropic_apis.py`. The client's own OpenTelemetry
+span, which is on by default, stays as it is; see `others.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from tachograph.instrument import hosts, settled, stainless
+from tachograph.instrument.anthropic_apis import route
+from tachograph.instrument.content import keep_input
+from tachograph.instrument.watch import WATCH, Watch
+from tachograph.records import ENGINE_CALL
+
+_BY_CLASS: Final = (
+    ("Bedrock", "bedrock"),
+    ("AWS", "bedrock"),
+    ("Vertex", "vertex"),
+    ("GoogleCloud", "vertex"),
+    ("Foundry", "azure"),
+)
+"""Provider labels by what the name of the client's class holds."""
+
+_REQUEST_FACTS: Final = ("max_tokens", "temperature", "top_p", "top_k", "service_tier")
+
+
+def install() -> None:
+    """Hook the client, now or once it is imported."""
+    stainless.install("anthropic", _begin)
+
+
+def _begin(client: Any, options: Any) -> Watch | None:
+    """The watch of one request, or None when it is not to be watched. Never raises."""
+    try:
+        api, stored_id = route(options.method, options.url)
+        if api is None or ENGINE_CALL.get() is not None:
+            return None
+        outer = WATCH.get()
+        if outer is not None and outer.subject is options:
+            return None
+        data = options.json_data
+        body: Any = data if isinstance(data, dict) else {}
+        url = client.base_url
+        name = type(client).__name__
+        fallback = next((label for part, label in _BY_CLASS if part in name), "anthropic")
+        messages = body.get("messages")
+        call = settled.recorder().start_llm_call(
+            hosts.provider_of(url.host, fallback, settled.settings.providers),
+            str(body.get("model") or "unknown"),
+            api.operation,
+            message_count=len(messages) if isinstance(messages, (list, tuple)) else 0,
+            stream=bool(body.get("stream")),
+        )
+        call.api = api.name
+        call.counts_usage = api.counts_usage
+        call.response_id = stored_id
+        call.server_address, call.server_port = url.host, url.port
+        call.request = {name: body[name] for name in _REQUEST_FACTS if body.get(name) is not None} or None
+        watch = Watch(call, api, options, None if stored_id else url.host)
+        watch.is_raw = stainless.is_raw(options)
+        keep_input(call, lambda: messages)
+    except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
+        settled.recorder().failed("instrument", error)
+        return None
+    return watch

@@ -1,0 +1,108 @@
+"""Attempts: each request that a watched call sends, seen where every client library sends them.
+
+One wrapper around `send` of httpx2's (and httpx's) clients sees the retries that the libraries make without telling
+anyone, for sync and async, whatever the library. Nothing happens when no watched call is under way here (23 ns).
+google-genai's async client over aiohttp does not pass there; `google_genai.py` has a hook of its own for it.
+"""
+
+from __future__ import annotations
+
+import json
+from types import ModuleType
+from typing import Any
+
+from tachograph.instrument import bodies
+from tachograph.instrument.imports import after_import
+from tachograph.instrument.patches import patch
+from tachograph.instrument.streams import StreamState
+from tachograph.instrument.watch import WATCH, Watch
+
+READABLE_ERROR_BYTES = 64 * 1024
+"""An unread error body of at most this stated length is read to tell a spent quota from a rate limit."""
+
+
+def install() -> None:
+    """Hook httpx2 and httpx, now or once they are imported."""
+    after_import("httpx2", _hook)
+    after_import("httpx", _hook)  # the same module when `httpx2.alias_httpx()` was called: patched once
+
+
+def _hook(library: ModuleType) -> None:
+    patch(library.Client, "send", lambda original: _send(original, library))
+    patch(library.AsyncClient, "send", lambda original: _send_async(original, library))
+
+
+def _send(original: Any, library: Any) -> Any:
+    def send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+        watch = WATCH.get()
+        if watch is None:
+            return original(self, request, *args, **kwargs)
+        attempt = watch.begin_attempt(request.url.host, request.url.port)
+        if attempt is None:
+            return original(self, request, *args, **kwargs)
+        try:
+            response = original(self, request, *args, **kwargs)
+        except BaseException as error:
+            watch.attempt_failed(attempt, error)
+            raise
+        if _should_read(response):
+            try:
+                response.read()
+            except Exception:  # noqa: BLE001, S110 - the library meets the same failure, if it reads the body
+                pass
+        _answered(watch, attempt, response, library, is_async=False)
+        return response
+
+    return send
+
+
+def _send_async(original: Any, library: Any) -> Any:
+    async def send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+        watch = WATCH.get()
+        if watch is None:
+            return await original(self, request, *args, **kwargs)
+        attempt = watch.begin_attempt(request.url.host, request.url.port)
+        if attempt is None:
+            return await original(self, request, *args, **kwargs)
+        try:
+            response = await original(self, request, *args, **kwargs)
+        except BaseException as error:
+            watch.attempt_failed(attempt, error)
+            raise
+        if _should_read(response):
+            try:
+                await response.aread()
+            except Exception:  # noqa: BLE001, S110
+                pass
+        _answered(watch, attempt, response, library, is_async=True)
+        return response
+
+    return send
+
+
+def _should_read(response: Any) -> bool:
+    """Whether an unread 429 says in its body what it is, and is short enough to ask."""
+    if response.status_code != 429 or response.is_closed:
+        return False
+    length = response.headers.get("content-length", "")
+    return length.isdigit() and int(length) <= READABLE_ERROR_BYTES
+
+
+def _answered(watch: Watch, attempt: Any, response: Any, library: Any, *, is_async: bool) -> None:
+    watch.answered(attempt, response.status_code, response.headers, lambda: error_body(response))
+    if response.status_code >= 400:
+        return
+    if response.is_closed:
+        watch.body = response if watch.is_raw else None
+        attempt.end("success")
+        return
+    watch.state = state = StreamState(watch, watch.reader())
+    bodies.watch_body(response, state, library, is_async=is_async)
+
+
+def error_body(response: Any) -> Any:
+    """The body of an error as JSON, where it has been read; else None."""
+    try:
+        return json.loads(response.content) if response.is_closed else None
+    except Exception:  # noqa: BLE001 - an error body can be anything
+        return None

@@ -1,0 +1,87 @@
+"""Which provider stands behind a base URL.
+
+The OpenAI client is used against many vendors' servers, so the provider label follows the host. Hosts that nobody
+knows (a proxy, a local server) keep the label of the client library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final
+
+LABELS: Final[Mapping[str, str]] = {
+    "api.openai.com": "openai",
+    ".openai.azure.com": "azure",
+    ".cognitiveservices.azure.com": "azure",
+    ".services.ai.azure.com": "azure",
+    ".models.ai.azure.com": "azure",
+    "api.anthropic.com": "anthropic",
+    "generativelanguage.googleapis.com": "gemini",
+    "aiplatform.googleapis.com": "vertex",
+    ".aiplatform.googleapis.com": "vertex",
+    "-aiplatform.googleapis.com": "vertex",
+    ".amazonaws.com": "bedrock",
+    ".api.aws": "bedrock",
+    "openrouter.ai": "openrouter",
+    "api.groq.com": "groq",
+    "api.mistral.ai": "mistral",
+    "api.deepseek.com": "deepseek",
+    "api.x.ai": "x-ai",
+    "api.together.xyz": "together",
+    "api.together.ai": "together",
+    "api.fireworks.ai": "fireworks",
+    "api.perplexity.ai": "perplexity",
+    "api.cerebras.ai": "cerebras",
+    "api.cohere.ai": "cohere",
+    "api.cohere.com": "cohere",
+    "api.moonshot.ai": "moonshotai",
+    "router.huggingface.co": "huggingface",
+}
+"""Label by host; a leading dot or hyphen stands for every host that ends so. Labels are those of genai-prices where it
+has the provider, so that prices are found."""
+
+UNDERSTANDS_INCLUDE_USAGE: Final = (
+    "api.openai.com",
+    ".openai.azure.com",
+    ".cognitiveservices.azure.com",
+    ".services.ai.azure.com",
+    "openrouter.ai",
+    "api.groq.com",
+    "api.deepseek.com",
+    "api.x.ai",
+    "api.together.xyz",
+    "api.together.ai",
+    "api.fireworks.ai",
+    "api.cerebras.ai",
+    "api.mistral.ai",
+)
+"""Hosts that accept `stream_options: {"include_usage": true}` on chat completions. Source: their API references, as of
+2026; a server that does not know it may answer 400, so nobody else is asked."""
+
+
+def matches(host: str, pattern: str) -> bool:
+    """Whether a host is the one named, or ends as a pattern with a leading dot or hyphen says."""
+    return host.endswith(pattern) if pattern[:1] in (".", "-") else host == pattern
+
+
+@lru_cache(maxsize=256)
+def _known(host: str) -> str | None:
+    return next((label for pattern, label in LABELS.items() if matches(host, pattern)), None)
+
+
+def provider_of(host: str | None, fallback: str, overrides: Mapping[str, str]) -> str:
+    """The provider label of a host: the user's, ours, or that of the client library."""
+    if not host:
+        return fallback
+    if overrides:
+        for pattern, label in overrides.items():
+            if matches(host, pattern):
+                return label
+    return _known(host) or fallback
+
+
+@lru_cache(maxsize=256)
+def understands_include_usage(host: str, extra: tuple[str, ...]) -> bool:
+    """Whether a host may be asked for usage in a chat stream."""
+    return any(matches(host, pattern) for pattern in (*UNDERSTANDS_INCLUDE_USAGE, *extra))

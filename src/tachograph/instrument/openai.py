@@ -1,0 +1,92 @@
+"""Watching the openai client (2.20 and later): which requests are watched, and what they ask for.
+
+How they are seen is in `stainless.py`, how answers are read in `openai_apis.py`, Realtime in `openai_realtime.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tachograph.instrument import hosts, settled, stainless
+from tachograph.instrument.content import keep_input
+from tachograph.instrument.openai_apis import route
+from tachograph.instrument.watch import WATCH, Watch
+from tachograph.records import ENGINE_CALL
+
+_REQUEST_FACTS = (
+    ("max_tokens", "max_tokens"),
+    ("max_completion_tokens", "max_tokens"),
+    ("max_output_tokens", "max_tokens"),
+    ("temperature", "temperature"),
+    ("top_p", "top_p"),
+    ("frequency_penalty", "frequency_penalty"),
+    ("presence_penalty", "presence_penalty"),
+    ("seed", "seed"),
+    ("service_tier", "service_tier"),
+)
+
+
+def install() -> None:
+    """Hook the client, now or once it is imported."""
+    stainless.install("openai", _begin)
+
+
+def _begin(client: Any, options: Any) -> Watch | None:
+    """The watch of one request, or None when it is not to be watched. Never raises."""
+    try:
+        api = route(options.method, options.url)
+        if api is None or ENGINE_CALL.get() is not None:
+            return None
+        outer = WATCH.get()
+        if outer is not None and outer.subject is options:
+            return None  # a second wrapper around the same request
+        data = options.json_data
+        body: Any = data if isinstance(data, dict) else {}
+        url = client.base_url
+        host = url.host
+        recorder = settled.recorder()
+        call = recorder.start_llm_call(
+            hosts.provider_of(host, "azure" if "Azure" in type(client).__name__ else "openai", settled.settings.providers),
+            str(body.get("model") or "unknown"),
+            api.operation,
+            message_count=_message_count(body),
+            stream=bool(body.get("stream")),
+        )
+        call.api = api.name
+        call.counts_usage = api.counts_usage
+        call.server_address, call.server_port = host, url.port
+        call.request = {ours: body[theirs] for theirs, ours in _REQUEST_FACTS if body.get(theirs) is not None} or None
+        watch = Watch(call, api, options, host)
+        watch.is_raw = stainless.is_raw(options)
+        if call.stream and api.name == "chat_completions" and not watch.is_raw:
+            _ask_for_usage(watch, body, host)
+        keep_input(call, lambda: body.get("messages") or body.get("input") or body.get("prompt"))
+    except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
+        settled.recorder().failed("instrument", error)
+        return None
+    return watch
+
+
+def _message_count(body: dict[str, Any]) -> int:
+    asked = body.get("messages")
+    if asked is None:
+        asked = body.get("input")
+    if asked is None:
+        asked = body.get("prompt")
+    if isinstance(asked, (list, tuple)):
+        return len(asked)
+    return 0 if asked is None else 1
+
+
+def _ask_for_usage(watch: Watch, body: dict[str, Any], host: str) -> None:
+    """Ask for the usage that the vendor sends only when asked, on a copy, and hide its chunk from the application."""
+    mode = settled.settings.include_usage
+    if mode == "never" or "stream_options" in body:
+        return
+    if mode == "known" and not hosts.understands_include_usage(host, settled.settings.include_usage_hosts):
+        return
+    options: Any = watch.subject
+    copy = options.model_copy() if hasattr(options, "model_copy") else options.copy()
+    copy.json_data = {**body, "stream_options": {"include_usage": True}}
+    watch.subject = copy
+    watch.hides_usage = True

@@ -1,0 +1,96 @@
+"""What is hooked, and what is not and why: for the start-up log and `tachograph doctor`."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+
+logger = logging.getLogger("tachograph")
+
+DISTRIBUTIONS = {
+    "openai": "openai",
+    "anthropic": "anthropic",
+    "google_genai": "google-genai",
+    "mcp": "mcp",
+    "fastmcp": "fastmcp",
+}
+SUPPORTED = {
+    "openai": ((2, 20), (4,)),
+    "anthropic": ((1,), (3,)),
+    "google_genai": ((2,), (4,)),
+    "mcp": ((1,), (3,)),
+    "fastmcp": ((2,), (5,)),
+}
+"""From the first version, and below the second, we have seen our hooks work."""
+
+
+@dataclass(slots=True)
+class Client:
+    """One client library, as we found it."""
+
+    name: str
+    hooked: list[str] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+_clients: dict[str, Client] = {}
+_warned: set[str] = set()
+
+
+def client(name: str) -> Client:
+    """The library's entry."""
+    return _clients.setdefault(name, Client(name))
+
+
+def hooked(name: str, place: str) -> None:
+    """A place is ours now."""
+    _warn_of_unknown_version(name)
+    entry = client(name)
+    if place not in entry.hooked:
+        entry.hooked.append(place)
+
+
+def missing(name: str, place: str, consequence: str) -> None:
+    """A place that we know is not there in this version: said once, the rest stays on."""
+    _warn_of_unknown_version(name)
+    entry = client(name)
+    if place not in entry.missing:
+        entry.missing[place] = consequence
+        logger.warning(
+            "tachograph: %s %s has no %s: %s", DISTRIBUTIONS.get(name, name), version_of(name), place, consequence
+        )
+
+
+def forget() -> None:
+    """Start over."""
+    _clients.clear()
+
+
+def version_of(name: str) -> str | None:
+    """The installed version, or None."""
+    try:
+        return version(DISTRIBUTIONS.get(name, name))
+    except PackageNotFoundError:
+        return None
+
+
+def is_known_version(name: str) -> bool:
+    """Whether the installed version is one we have seen our hooks work on (or none is installed)."""
+    installed = version_of(name)
+    if installed is None or name not in SUPPORTED:
+        return True
+    numbers = tuple(int(part) for part in installed.split(".")[:2] if part.isdigit())
+    first, below = SUPPORTED[name]
+    return first <= numbers < below
+
+
+def _warn_of_unknown_version(name: str) -> None:
+    if name in _warned or is_known_version(name):
+        return
+    _warned.add(name)
+    logger.warning(
+        "tachograph: %s %s is a version we do not know; what still works stays on. `tachograph doctor` shows what does.",
+        DISTRIBUTIONS.get(name, name),
+        version_of(name),
+    )

@@ -1,0 +1,25 @@
+"""What was settled when `instrument()` was called: which recorder gets the records, and by which settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tachograph.runtime import get_recorder
+from tachograph.settings.instrument import InstrumentSettings
+
+if TYPE_CHECKING:
+    from tachograph.recorder import Recorder
+
+_recorder: Recorder | None = None
+settings: InstrumentSettings = InstrumentSettings()
+
+
+def settle(chosen: Recorder | None, new: InstrumentSettings) -> None:
+    """Keep what `instrument()` was given; None follows whatever recorder the process has."""
+    global _recorder, settings
+    _recorder, settings = chosen, new
+
+
+def recorder() -> Recorder:
+    """Where records go now."""
+    return _recorder if _recorder is not None else get_recorder()

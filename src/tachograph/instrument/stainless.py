@@ -1,0 +1,127 @@
+"""What the openai and anthropic clients have in common: both are made by the same generator.
+
+`SyncAPIClient.request` and its async twin carry every request: `create`, `parse`, `stream`, raw and streaming
+responses, tool runners and the subclasses for clouds, also of clients made before we came. `Stream.__stream__` makes
+every streamed chunk. The sync and the async wrapper differ only in what they await.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from tachograph.instrument.bodies import loads, state_of
+from tachograph.instrument.imports import after_import
+from tachograph.instrument.patches import SWITCH, patch
+from tachograph.instrument.report import hooked, missing
+from tachograph.instrument.streams import read, read_async
+from tachograph.instrument.watch import WATCH, Watch
+
+RAW_HEADER = "X-Stainless-Raw-Response"
+
+Begin = Callable[[Any, Any], Watch | None]
+"""Makes the watch of one request of a client, or None when it is not to be watched. Never raises."""
+
+
+def install(package: str, begin: Begin) -> None:
+    """Hook a client library of this make, now or once it is imported."""
+
+    def hook_client(module: ModuleType) -> None:
+        for name, make in (("SyncAPIClient", request_hook), ("AsyncAPIClient", async_request_hook)):
+            owner = getattr(module, name, None)
+            if owner is not None and patch(owner, "request", lambda original, make=make: make(original, begin)):
+                hooked(package, f"{name}.request")
+            else:
+                missing(package, f"{name}.request", "no calls of this kind of client are seen")
+
+    def hook_streams(module: ModuleType) -> None:
+        for name, make in (("Stream", stream_hook), ("AsyncStream", async_stream_hook)):
+            owner = getattr(module, name, None)
+            if owner is not None and patch(owner, "__stream__", make):
+                hooked(package, f"{name}.__stream__")
+            else:
+                missing(package, f"{name}.__stream__", "streamed answers are followed as bytes")
+
+    after_import(f"{package}._base_client", hook_client)
+    after_import(f"{package}._streaming", hook_streams)
+
+
+def is_raw(options: Any) -> bool:
+    """Whether the application asked for the response itself."""
+    headers = options.headers
+    return bool(headers) and isinstance(headers, dict) and RAW_HEADER in headers
+
+
+def stream_hook(original: Any) -> Any:
+    """Put our generator around the library's, where the stream is a watched one."""
+
+    def __stream__(self: Any) -> Any:
+        state = state_of(self.response)
+        return original(self) if state is None else read(state, original(self))
+
+    return __stream__
+
+
+def async_stream_hook(original: Any) -> Any:
+    """The same for async streams."""
+
+    def __stream__(self: Any) -> Any:
+        state = state_of(self.response)
+        return original(self) if state is None else read_async(state, original(self))
+
+    return __stream__
+
+
+def request_hook(original: Any, begin: Begin) -> Any:
+    """Watch every request that `begin` wants watched."""
+
+    def request(self: Any, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
+        watch = begin(self, options) if SWITCH.on else None
+        if watch is None:
+            return original(self, cast_to, options, *args, **kwargs)
+        token = WATCH.set(watch)
+        try:
+            answer = original(self, cast_to, watch.subject, *args, **kwargs)
+        except BaseException as error:
+            watch.failed(error)
+            raise
+        finally:
+            WATCH.reset(token)
+        if watch.state is None:
+            _answered(watch, answer)
+        return answer
+
+    return request
+
+
+def async_request_hook(original: Any, begin: Begin) -> Any:
+    """The same for async clients."""
+
+    async def request(self: Any, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
+        watch = begin(self, options) if SWITCH.on else None
+        if watch is None:
+            return await original(self, cast_to, options, *args, **kwargs)
+        token = WATCH.set(watch)
+        try:
+            answer = await original(self, cast_to, watch.subject, *args, **kwargs)
+        except BaseException as error:
+            watch.failed(error)
+            raise
+        finally:
+            WATCH.reset(token)
+        if watch.state is None:
+            _answered(watch, answer)
+        return answer
+
+    return request
+
+
+def _answered(watch: Watch, answer: Any) -> None:
+    """A whole answer: the SDK's model, or the body, where the application asked for the response itself."""
+    if watch.is_raw and watch.body is not None:
+        try:
+            answer = loads(watch.body.content)
+        except Exception:  # noqa: BLE001 - sound, text, or nothing at all: no usage in it
+            answer = None
+    watch.answer(answer)

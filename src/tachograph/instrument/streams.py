@@ -1,0 +1,159 @@
+"""One record per stream, whatever happens to it.
+
+A stream's answer is under way when the client library returns. From then on two things tell us how it goes:
+
+- the library's own generator of chunks, which we put a generator around (`read`, `read_async`): chunks, the end, an
+  exception. Any reader of the library uses it: iteration, helpers, context managers;
+- the HTTP response's body, which we put an object around (`bodies.py`): closing, being collected, and, when the
+  application reads the bytes itself, the bytes.
+
+Both hold one `StreamState`, which finishes the record once. Endings that can come from the garbage collector go
+through the reaper. A stream ends at its last chunk, not when somebody gets round to closing it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any
+
+from tachograph.instrument import endings, reaper
+from tachograph.instrument.settled import recorder
+
+if TYPE_CHECKING:
+    from tachograph.instrument.watch import ChunkReader, Watch
+    from tachograph.records.outcomes import Outcome
+
+
+class StreamState:
+    """How far one streamed answer has come.
+
+    Attributes:
+        last_ns: When the last chunk came (the headers, before the first); monotonic.
+        generator: The library's generator while it is being read; None when nobody has begun, or bytes are read.
+        reads_bytes: Whether the application reads the body itself.
+    """
+
+    __slots__ = ("generator", "last_ns", "reader", "reads_bytes", "watch")
+
+    def __init__(self, watch: Watch, reader: ChunkReader) -> None:
+        self.watch = watch
+        self.reader = reader
+        self.last_ns = perf_counter_ns()
+        self.generator: Any = None
+        self.reads_bytes = False
+        reaper.ensure()
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        """Pickling a response leaves us out."""
+        return type(None), ()
+
+    def chunk(self, chunk: Any) -> bool:
+        """One piece of the answer; True when the application must not see it."""
+        self.last_ns = perf_counter_ns()
+        try:
+            return self.reader.feed(chunk, self.watch.call) and self.watch.hides_usage
+        except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
+            recorder().failed("instrument", error)
+            return False
+
+    def ended(self) -> None:
+        """The server's bytes are all read. Without the vendor's word that the answer is whole, it was cut."""
+        self._finish("success", cut=True)
+
+    def failed(self, error: BaseException) -> None:
+        """Reading ended with an exception that the application sees."""
+        try:
+            outcome, _ = endings.ending_of(self.watch.api.vendor, error)
+        except Exception as own:  # noqa: BLE001
+            recorder().failed("instrument", own)
+            outcome = "error"
+        if outcome == "cancelled":
+            self._finish("cancelled")
+        else:
+            self._fill()
+            self.watch.failed(error)
+
+    def closed(self) -> None:
+        """The application closed the stream before its end."""
+        self._finish("cancelled")
+
+    def dropped(self) -> None:
+        """As `closed`, told by something that the garbage collector may have called."""
+        if not self.watch.call.is_finished:
+            reaper.later(self.closed)
+
+    def _finish(self, otherwise: Outcome, *, cut: bool = False) -> None:
+        call, reader = self.watch.call, self.reader
+        if call.is_finished:
+            return
+        self._fill()
+        try:
+            error_type = reader.error_type
+            if error_type is None and cut and not reader.is_complete:
+                error_type = "connection"  # the libraries raise nothing here
+            if error_type is not None:
+                call.finish(endings.outcome_of(error_type), error_type, ended_ns=self.last_ns)
+            else:
+                call.finish("success" if reader.is_complete else otherwise, ended_ns=self.last_ns)
+        except Exception as error:  # noqa: BLE001
+            recorder().failed("instrument", error)
+
+    def _fill(self) -> None:
+        try:
+            self.reader.fill(self.watch.call)
+        except Exception as error:  # noqa: BLE001
+            recorder().failed("instrument", error)
+
+
+def read(state: StreamState, chunks: Generator[Any, None, None] | Iterator[Any]) -> Iterator[Any]:
+    """The library's chunks, watched."""
+    state.generator = chunks
+    hide = state.chunk
+    try:
+        for chunk in chunks:
+            if hide(chunk):
+                continue
+            yield chunk
+    except GeneratorExit:
+        state.dropped()
+        raise
+    except BaseException as error:
+        state.failed(error)
+        raise
+    else:
+        state.ended()
+    finally:
+        close = getattr(chunks, "close", None)
+        if close is not None:
+            close()
+        state.generator = None  # no cycle from the response to itself
+
+
+async def read_async(state: StreamState, chunks: AsyncGenerator[Any, None] | AsyncIterator[Any]) -> AsyncIterator[Any]:
+    """The library's chunks, watched."""
+    state.generator = chunks
+    hide = state.chunk
+    try:
+        async for chunk in chunks:
+            if hide(chunk):
+                continue
+            yield chunk
+    except GeneratorExit:
+        state.dropped()
+        raise
+    except BaseException as error:
+        state.failed(error)
+        raise
+    else:
+        state.ended()
+    finally:
+        close = getattr(chunks, "aclose", None)
+        if close is not None:
+            await close()
+        state.generator = None
+
+
+def is_running(generator: Any) -> bool:
+    """Whether a generator is in the midst of making its next chunk."""
+    return bool(getattr(generator, "gi_running", False) or getattr(generator, "ag_running", False))

@@ -1,0 +1,188 @@
+"""One watched call under way: its record, and how its answer is read.
+
+Every hook of every client reports to a `Watch`. Its methods never raise into the application: a failure of ours is
+handed to the recorder, which counts it and drops it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tachograph.instrument import endings
+from tachograph.instrument.settled import recorder
+
+if TYPE_CHECKING:
+    from tachograph.instrument.streams import StreamState
+    from tachograph.records import Attempt, LLMCall
+    from tachograph.records.outcomes import ErrorType
+
+WATCH: ContextVar[Watch | None] = ContextVar("tachograph_watch", default=None)
+"""The watched call whose requests are being sent here: set only around a client library's own call."""
+
+
+class ChunkReader(Protocol):
+    """Reads the pieces of one streamed answer.
+
+    Attributes:
+        is_complete: Whether the vendor said that the answer is whole.
+        error_type: Set when the answer itself says that it failed.
+        takes_lines: Whether the pieces are lines of JSON rather than events.
+    """
+
+    takes_lines: bool
+    is_complete: bool
+    error_type: ErrorType | None
+
+    def feed(self, chunk: Any, call: LLMCall) -> bool:
+        """Note one piece; says whether it is to be hidden from the application (only what we asked for is)."""
+
+    def fill(self, call: LLMCall) -> None:
+        """Put what the pieces said into the record."""
+
+
+class WholeAnswer:
+    """Reads an answer that is no stream of events; `bodies.Follower` reads it as a whole. Also what readers build on.
+
+    Attributes:
+        started: Whether the first content has come.
+    """
+
+    takes_lines = False
+
+    def __init__(self) -> None:
+        self.is_complete = False
+        self.error_type: ErrorType | None = None
+        self.started = False
+
+    def feed(self, chunk: Any, call: LLMCall) -> bool:
+        """Pieces say nothing here."""
+        return False
+
+    def fill(self, call: LLMCall) -> None:
+        """Nothing to add."""
+
+    def start(self, call: LLMCall) -> None:
+        """The first content is here."""
+        self.started = True
+        call.first_token()
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """One API of a vendor, as we watch it.
+
+    Attributes:
+        vendor: Whose wire language it speaks: `openai`, `anthropic` or `gemini`.
+        name: `chat_completions`, `messages`, ...: goes into the record.
+        operation: OpenTelemetry's word for it.
+        read: Reads a whole answer into the record; returns an error type when the answer says that it failed.
+        chunks: Makes a reader of streamed answers; None when the API does not stream.
+        counts_usage: False where there is never any usage to count (a free or a stored answer).
+    """
+
+    vendor: str
+    name: str
+    operation: str
+    read: Callable[[LLMCall, Any], ErrorType | None]
+    chunks: Callable[[], ChunkReader] | None = None
+    counts_usage: bool = True
+
+
+class Watch:
+    """One call being watched.
+
+    Attributes:
+        call: The record.
+        api: What is being called.
+        subject: The request object of the client library, to know a second wrapper around the same call.
+        host: Only requests to this host are attempts of the call; None: all are.
+        state: Set when an answer's body is still to be read when the client library returns.
+        hides_usage: Whether we asked for usage on the application's behalf and hide the chunk that carries it.
+        is_raw: Whether the application asked for the response itself.
+        body: The response, when the application asked for it and it is read.
+    """
+
+    __slots__ = ("api", "body", "call", "hides_usage", "host", "is_raw", "state", "subject")
+
+    def __init__(self, call: LLMCall, api: Api, subject: object, host: str | None = None) -> None:
+        self.call = call
+        self.api = api
+        self.subject = subject
+        self.host = host
+        self.state: StreamState | None = None
+        self.hides_usage = False
+        self.is_raw = False
+        self.body: Any = None
+
+    def reader(self) -> ChunkReader:
+        """A reader for this call's streamed answer."""
+        return self.api.chunks() if self.api.chunks is not None else WholeAnswer()
+
+    # Attempts, told by the HTTP layer
+
+    def begin_attempt(self, host: str | None, port: int | None) -> Attempt | None:
+        """A request goes out; None when it is none of this call's (a token being fetched elsewhere)."""
+        if self.host is not None and host != self.host:
+            return None
+        call = self.call
+        if call.server_address is None:
+            call.server_address, call.server_port = host, port
+        return call.begin_attempt()
+
+    def answered(self, attempt: Attempt, status: int, headers: Any, body: Callable[[], Any]) -> None:
+        """An answer came.
+
+        Args:
+            attempt: The request's.
+            status: HTTP status.
+            headers: Of the answer, with `get`.
+            body: Reads the error body if it is there already, else returns None.
+        """
+        try:
+            attempt.status = status
+            endings.note_headers(self.call, attempt, headers)
+            if status >= 400:
+                error_type = endings.of_status(self.api.vendor, status, headers, body())
+                attempt.end(endings.outcome_of(error_type), error_type, status=status)
+        except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
+            recorder().failed("instrument", error)
+
+    def attempt_failed(self, attempt: Attempt, error: BaseException) -> None:
+        """No answer came."""
+        try:
+            outcome, error_type = endings.ending_of(self.api.vendor, error)
+            attempt.end(outcome, error_type)
+        except Exception as own:  # noqa: BLE001
+            recorder().failed("instrument", own)
+
+    # Endings, told by the client library's hook
+
+    def failed(self, error: BaseException) -> None:
+        """The call ended with an exception that the application sees."""
+        try:
+            call = self.call
+            outcome, error_type = endings.ending_of(self.api.vendor, error)
+            endings.correct_last_attempt(call, outcome, error_type)
+            call.finish(outcome, error_type, error=None if outcome == "cancelled" else error)
+        except Exception as own:  # noqa: BLE001
+            recorder().failed("instrument", own)
+
+    def answer(self, answer: Any) -> None:
+        """The call ended with a whole answer."""
+        call = self.call
+        error_type: ErrorType | None = None
+        try:
+            error_type = self.api.read(call, answer)
+        except Exception as own:  # noqa: BLE001
+            recorder().failed("instrument", own)
+        try:
+            if error_type is None:
+                call.finish("success")
+            else:
+                endings.correct_last_attempt(call, endings.outcome_of(error_type), error_type)
+                call.finish(endings.outcome_of(error_type), error_type)
+        except Exception as own:  # noqa: BLE001
+            recorder().failed("instrument", own)

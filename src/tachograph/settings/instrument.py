@@ -1,0 +1,40 @@
+"""Settings of watching other people's clients."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+
+class InstrumentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is watched, and how.
+
+    Attributes:
+        clients: Which client libraries to watch.
+        include_usage: Ask OpenAI chat streams for usage when the application did not, and hide the extra chunk:
+            `known` for hosts known to understand it, `always`, or `never` (such streams then count as calls without
+            usage).
+        include_usage_hosts: Further hosts that understand it (`llm.example.com`, or `.example.com` for all below).
+        providers: Provider labels by host: `{"llm.example.com": "acme"}`; they win over the ones we know.
+        mcp_server: Watch tool executions inside MCP servers of this process too.
+        content: Keep prompts, answers, tool arguments and results in the records. Off unless asked for.
+        content_limit: Longest text kept, in characters; the rest is cut and marked.
+        redact: `package.module:function` that gets each text, and where it stands (`input`, `output`,
+            `tool.arguments`, `tool.result`), and returns what may be kept.
+    """
+
+    clients: tuple[Literal["openai", "anthropic", "google_genai", "mcp", "fastmcp"], ...] = (
+        "openai",
+        "anthropic",
+        "google_genai",
+        "mcp",
+        "fastmcp",
+    )
+    include_usage: Literal["known", "always", "never"] = "known"
+    include_usage_hosts: tuple[str, ...] = ()
+    providers: dict[str, str] = {}
+    mcp_server: bool = True
+    content: bool = False
+    content_limit: Annotated[int, msgspec.Meta(ge=16, le=1_000_000)] = 8192
+    redact: str | None = None
