@@ -1,6 +1,7 @@
 """Production monitoring for Python applications that call LLM providers and MCP tools."""
 
 from tachograph.errors import MissingExtraError, SettingsError, TachographError
+from tachograph.instrument import instrument, uninstrument
 from tachograph.recorder import Recorder
 from tachograph.records import Attempt, Cost, LLMCall, ToolCall, Usage, labels
 from tachograph.runtime import configure, get_recorder, metrics_asgi_app, metrics_wsgi_app
@@ -21,7 +22,9 @@ __all__ = [
     "__version__",
     "configure",
     "get_recorder",
+    "instrument",
     "labels",
     "metrics_asgi_app",
     "metrics_wsgi_app",
+    "uninstrument",
 ]

@@ -118,9 +118,7 @@ ROUTES: Final[dict[tuple[str, str], Api]] = {
     ("post", "/v1/messages/count_tokens"): Api(
         "anthropic", "token_count", "count_tokens", read_nothing, counts_usage=False
     ),
-    ("post", "/v1/messages/batches"): Api(
-        "anthropic", "batches", "create_batch", read_nothing, counts_usage=False
-    ),
+    ("post", "/v1/messages/batches"): Api("anthropic", "batches", "create_batch", read_nothing, counts_usage=False),
     ("post", "/v1/complete"): Api("anthropic", "completions", "text_completion", read_nothing),
 }
 """What is watched, by method and path."""

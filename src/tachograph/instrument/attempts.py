@@ -8,6 +8,7 @@ google-genai's async client over aiohttp does not pass there; `google_genai.py` 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
@@ -46,10 +47,8 @@ def _send(original: Any, library: Any) -> Any:
             watch.attempt_failed(attempt, error)
             raise
         if _should_read(response):
-            try:
+            with suppress(Exception):  # the library meets the same failure, if it reads the body
                 response.read()
-            except Exception:  # noqa: BLE001, S110 - the library meets the same failure, if it reads the body
-                pass
         _answered(watch, attempt, response, library, is_async=False)
         return response
 
@@ -70,10 +69,8 @@ def _send_async(original: Any, library: Any) -> Any:
             watch.attempt_failed(attempt, error)
             raise
         if _should_read(response):
-            try:
+            with suppress(Exception):
                 await response.aread()
-            except Exception:  # noqa: BLE001, S110
-                pass
         _answered(watch, attempt, response, library, is_async=True)
         return response
 

@@ -70,7 +70,7 @@ def _classes(library: Any) -> tuple[type[Any], type[Any]]:
             if state is not None:
                 state.dropped()
 
-    class ObservedBody(_Body, library.SyncByteStream):  # type: ignore[misc,name-defined]
+    class ObservedBody(_Body, library.SyncByteStream):  # type: ignore[misc]
         def __iter__(self) -> Iterator[bytes]:
             if self._state.generator is not None:
                 return iter(self._inner)
@@ -95,7 +95,7 @@ def _classes(library: Any) -> tuple[type[Any], type[Any]]:
             self._closing()
             self._inner.close()
 
-    class ObservedAsyncBody(_Body, library.AsyncByteStream):  # type: ignore[misc,name-defined]
+    class ObservedAsyncBody(_Body, library.AsyncByteStream):  # type: ignore[misc]
         def __aiter__(self) -> AsyncIterator[bytes]:
             if self._state.generator is not None:
                 return self._inner.__aiter__()  # type: ignore[no-any-return]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -53,10 +54,8 @@ class _Finder:
             return
 
         def exec_module(module: ModuleType) -> None:
-            try:
+            with suppress(AttributeError):  # another thread has unmarked it already
                 del loader.exec_module  # the class's own again
-            except AttributeError:
-                pass  # noqa: S110 - an import that another thread has already unmarked
             execute(module)
             for hook in self.hooks.get(name, ()):
                 hook(module)
@@ -73,7 +72,7 @@ _finder = _Finder()
 def after_import(name: str, hook: Hook) -> None:
     """Run `hook(module)` once the module is imported; now, if it already is."""
     if _finder not in sys.meta_path:
-        sys.meta_path.insert(0, _finder)  # type: ignore[arg-type]  # duck-typed finder, as importlib allows
+        sys.meta_path.insert(0, _finder)
     _finder.hooks.setdefault(name, []).append(hook)
     module = sys.modules.get(name)
     if module is not None and not getattr(getattr(module, "__spec__", None), "_initializing", False):
@@ -84,4 +83,4 @@ def forget_all() -> None:
     """Wait for no module any more."""
     _finder.hooks.clear()
     if _finder in sys.meta_path:
-        sys.meta_path.remove(_finder)  # type: ignore[arg-type]
+        sys.meta_path.remove(_finder)

@@ -44,9 +44,10 @@ def _begin(client: Any, options: Any) -> Watch | None:
         body: Any = data if isinstance(data, dict) else {}
         url = client.base_url
         host = url.host
+        fallback = "azure" if "Azure" in type(client).__name__ else "openai"
         recorder = settled.recorder()
         call = recorder.start_llm_call(
-            hosts.provider_of(host, "azure" if "Azure" in type(client).__name__ else "openai", settled.settings.providers),
+            hosts.provider_of(host, fallback, settled.settings.providers),
             str(body.get("model") or "unknown"),
             api.operation,
             message_count=_message_count(body),

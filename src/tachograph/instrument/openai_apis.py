@@ -20,6 +20,7 @@ from tachograph.llm.usage import openai_response_usage, openai_usage
 from tachograph.records import LLMCall
 from tachograph.records.outcomes import ErrorType
 
+
 def _identify(call: LLMCall, answer: Any) -> None:
     call.response_model = text(answer, "model") or call.response_model
     call.response_id = text(answer, "id") or call.response_id
@@ -51,9 +52,8 @@ def read_response(call: LLMCall, answer: Any) -> ErrorType | None:
     status = text(answer, "status")
     call.finish_reason = dig(answer, "incomplete_details", "reason") or status
     call.usage = openai_response_usage(answer)
-    if call.usage is None and status in ("queued", "in_progress"):
-        call.counts_usage = False
-    elif pick(answer, "background") and call.response_id and not COUNTED.first_time(call.response_id):
+    is_under_way = call.usage is None and status in ("queued", "in_progress")
+    if is_under_way or (pick(answer, "background") and not COUNTED.first_time(call.response_id or "")):
         call.counts_usage = False
     keep_output(call, lambda: [pick(answer, "output_text")])
     return _type_of(openai_response_failure(answer))
@@ -275,7 +275,11 @@ ROUTES: Final[dict[tuple[str, str], Api]] = {
 """What is watched, by method and path; other endpoints cost one look-up."""
 
 _PATTERNS: Final = (
-    ("get", re.compile(r"/chat/completions/[^/]+"), Api("openai", "chat_completions", "fetch_response", read_stored_chat)),
+    (
+        "get",
+        re.compile(r"/chat/completions/[^/]+"),
+        Api("openai", "chat_completions", "fetch_response", read_stored_chat),
+    ),
     ("get", re.compile(r"/responses/[^/]+"), _STORED_RESPONSE),
     ("post", re.compile(r"/responses/[^/]+/cancel"), _STORED_RESPONSE),
     ("get", re.compile(r"/batches/[^/]+"), Api("openai", "batches", "fetch_response", read_batch)),

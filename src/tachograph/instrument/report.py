@@ -90,7 +90,7 @@ def _warn_of_unknown_version(name: str) -> None:
         return
     _warned.add(name)
     logger.warning(
-        "tachograph: %s %s is a version we do not know; what still works stays on. `tachograph doctor` shows what does.",
+        "tachograph: %s %s is a version we do not know; what still works stays on (`tachograph doctor`).",
         DISTRIBUTIONS.get(name, name),
         version_of(name),
     )

@@ -8,6 +8,7 @@ every streamed chunk. The sync and the async wrapper differ only in what they aw
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -30,7 +31,7 @@ def install(package: str, begin: Begin) -> None:
     def hook_client(module: ModuleType) -> None:
         for name, make in (("SyncAPIClient", request_hook), ("AsyncAPIClient", async_request_hook)):
             owner = getattr(module, name, None)
-            if owner is not None and patch(owner, "request", lambda original, make=make: make(original, begin)):
+            if owner is not None and patch(owner, "request", partial(make, begin=begin)):
                 hooked(package, f"{name}.request")
             else:
                 missing(package, f"{name}.request", "no calls of this kind of client are seen")
@@ -73,7 +74,7 @@ def async_stream_hook(original: Any) -> Any:
     return __stream__
 
 
-def request_hook(original: Any, begin: Begin) -> Any:
+def request_hook(original: Any, *, begin: Begin) -> Any:
     """Watch every request that `begin` wants watched."""
 
     def request(self: Any, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
@@ -95,7 +96,7 @@ def request_hook(original: Any, begin: Begin) -> Any:
     return request
 
 
-def async_request_hook(original: Any, begin: Begin) -> Any:
+def async_request_hook(original: Any, *, begin: Begin) -> Any:
     """The same for async clients."""
 
     async def request(self: Any, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
