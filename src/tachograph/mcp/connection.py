@@ -1,7 +1,7 @@
 """One server's connection, owned by one task from its opening to its end, for as long as the client is open.
 
-    connecting --ok--> up --ended--> waiting --backoff over--> connecting ...
-         \--failed----------------> waiting
+    connecting -> up       -> waiting -> connecting ...
+    connecting -> (failed) -> waiting -> connecting ...
 
 The owner task alone enters and leaves the SDK's client, whose cancel scopes must not be seen by anybody else. Callers
 run their requests in tasks of their own and wait for them with a time limit, so a connection that breaks down under
@@ -57,6 +57,7 @@ class ConnectionOptions:
         read_timeout: Longest wait for an answer that has no limit of its own (listings).
         backoff_first, backoff_longest: Wait before the first and the later reconnections, doubling, with jitter.
         protocol: `auto`, `legacy` (the initialize handshake) or a protocol revision of the SDK.
+        probe_interval: How often an idle HTTP server's port is looked at.
         errlog: Where stdio servers' standard error goes; None: to ours.
     """
 
@@ -65,6 +66,7 @@ class ConnectionOptions:
     backoff_first: float = 0.2
     backoff_longest: float = 30.0
     protocol: str = "auto"
+    probe_interval: float = 0.5
     errlog: TextIO | int | None = None
 
 
@@ -225,6 +227,8 @@ class Connection:
                             cache=None,
                         )
                     )
+                    if self._options.protocol in MODERN_PROTOCOL_VERSIONS:
+                        await client.session.send_discover(self._options.protocol)  # nothing has been sent until here
                 self._handshake = None
                 was_up = self._went_up(client)
                 monitors = self._monitors(client, watch)
@@ -332,7 +336,7 @@ class Connection:
         if watch.process is not None:
             tasks.append(watch_process(watch.process, self._end))
         if isinstance(self.config, HTTPServer):
-            tasks.append(watch_port(self.config.url, watch, self._poke, self._end))
+            tasks.append(watch_port(self.config.url, self._options.probe_interval, watch, self._poke, self._end))
         tools = client.server_capabilities.tools
         if tools is not None and client.protocol_version in MODERN_PROTOCOL_VERSIONS:
             tasks.append(self._listen(client))

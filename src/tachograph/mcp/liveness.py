@@ -2,7 +2,7 @@
 
 A stdio server's pipe ends with the process, unless a grandchild holds it open; so the process itself is watched too.
 An HTTP server has no connection that could end (protocol 2026-07-28 is stateless, and pooled connections are not read
-between requests); so its port is tried once a second while no answer has come from it. That is a bare TCP connection:
+between requests); so its port is tried twice a second while no answer has come from it. That is a bare TCP connection:
 it costs the server no request and no log line, and a server that is merely busy still counts as there. It also means
 that behind a proxy or a load balancer only that one is seen.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tachograph.mcp.transports import Watch
 
 PROCESS_INTERVAL_SECONDS: Final = 0.2
-PORT_INTERVAL_SECONDS: Final = 1.0
+PORT_PATIENCE_SECONDS: Final = 1.0
 PORT_SILENCES: Final = 3
 """A port that refuses is gone at once; one that says nothing at all, after this many tries in a row."""
 
@@ -42,24 +42,26 @@ def port_of(url: str) -> tuple[str, int]:
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
-async def watch_port(url: str, watch: Watch, poke: asyncio.Event, ended: Callable[[str], None]) -> None:
-    """Say when an HTTP server's port is gone. `poke` asks for a look now."""
+async def watch_port(
+    url: str, interval: float, watch: Watch, poke: asyncio.Event, ended: Callable[[str], None]
+) -> None:
+    """Say when an HTTP server's port is gone. Looks every `interval` seconds, and at once when `poke` is set."""
     host, port = port_of(url)
     silences = 0
     while True:
         poked = False
         try:
-            async with asyncio.timeout(PORT_INTERVAL_SECONDS):
+            async with asyncio.timeout(interval):
                 await poke.wait()
                 poked = True
         except TimeoutError:
             pass
         poke.clear()
-        if not poked and asyncio.get_running_loop().time() - watch.answered_at < PORT_INTERVAL_SECONDS:
+        if not poked and asyncio.get_running_loop().time() - watch.answered_at < interval:
             silences = 0
             continue
         try:
-            async with asyncio.timeout(PORT_INTERVAL_SECONDS):
+            async with asyncio.timeout(PORT_PATIENCE_SECONDS):
                 _, writer = await asyncio.open_connection(host, port)
             writer.close()
             silences = 0

@@ -1,0 +1,104 @@
+"""An MCP server of our tests: tools that work, fail, hang, crash and change. `python mcp_trouble.py stdio|http|sse`.
+
+Over HTTP it prints its port as the first line of standard output.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from typing import Any
+
+import uvicorn
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+
+
+def make_server(name: str = "trouble") -> MCPServer:
+    server = MCPServer(name, log_level="CRITICAL")
+
+    @server.tool()
+    def echo(text: str, times: int = 1) -> str:
+        """Say it again."""
+        return " ".join([text] * times)
+
+    @server.tool()
+    def add(left: int, right: int) -> int:
+        """Add two numbers."""
+        return left + right
+
+    @server.tool()
+    def refuse(why: str = "no stock") -> str:
+        """Fail in words."""
+        raise ToolError(f"refused: {why}")
+
+    @server.tool()
+    def blow_up() -> str:
+        """Fail by a bug."""
+        raise ZeroDivisionError("a secret of the server")
+
+    @server.tool()
+    async def hang() -> str:
+        """Never answer."""
+        await asyncio.Event().wait()
+        return "never"
+
+    @server.tool()
+    def crash() -> str:
+        """End the process."""
+        os._exit(3)
+
+    @server.tool()
+    def process() -> int:
+        """Which process this is."""
+        return os.getpid()
+
+    @server.tool()
+    def leave_a_child() -> int:
+        """Start a child that holds our pipes open."""
+        for descriptor in map(int, os.listdir("/proc/self/fd")):
+            with contextlib.suppress(OSError):
+                os.set_inheritable(descriptor, True)
+        return subprocess.Popen(["sleep", "60"], close_fds=False).pid
+
+    @server.tool()
+    def trace(context: Context) -> str:
+        """What came in `_meta`."""
+        meta: Any = context.request_context.meta
+        return json.dumps(dict(meta) if meta else {}, default=str)
+
+    @server.tool()
+    async def learn(tool: str, context: Context) -> str:
+        """Offer one more tool, and say so."""
+
+        def learned() -> str:
+            return f"I am {tool}"
+
+        server.add_tool(learned, name=tool)
+        await context.notify_tools_changed()
+        await context.session.send_tool_list_changed()
+        return f"learned {tool}"
+
+    return server
+
+
+async def serve(transport: str) -> None:
+    server = make_server()
+    if transport == "stdio":
+        await server.run_stdio_async()
+        return
+    app = server.sse_app() if transport == "sse" else server.streamable_http_app()
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", int(sys.argv[2]) if len(sys.argv) > 2 else 0))
+        listener.listen(64)
+        sys.stdout.write(f"{listener.getsockname()[1]}\n")
+        sys.stdout.flush()
+        await uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1)).serve([listener])
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(sys.argv[1]))
