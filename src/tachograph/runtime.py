@@ -15,6 +15,7 @@ from tachograph.settings import Settings, load
 from tachograph.signals.families import BUILD_INFO, PROCESS_START
 from tachograph.signals.http import MetricsServer, asgi_app, wsgi_app
 from tachograph.signals.registry import Metrics
+from tachograph.signals.spans import SpanSignal
 from tachograph.version import __version__
 
 logger = logging.getLogger("tachograph")
@@ -28,7 +29,9 @@ _server: MetricsServer | None = None
 def build(settings: Settings) -> Recorder:
     """A recorder as the settings say; nothing global is touched, and no port is opened."""
     metrics = Metrics((), limit=settings.metrics.label_limit, user_labels=settings.metrics.labels)
-    recorder = Recorder(metrics)
+    recorder = Recorder(metrics, keeps_metrics=settings.enabled and settings.metrics.enabled)
+    if settings.enabled and settings.spans.enabled:
+        recorder.spans = SpanSignal(settings.spans)
     _set_process_gauges(metrics)
     metrics.when_rebound(lambda: _set_process_gauges(metrics))
     return recorder
