@@ -33,6 +33,7 @@ from tachograph.mcp.errors import ServerUnavailableError, classify, unwrap
 from tachograph.mcp.liveness import watch_port, watch_process
 from tachograph.mcp.transports import EXCHANGE, Exchange, Watch, open_transport
 from tachograph.recorder import Recorder
+from tachograph.records import ENGINE_MCP
 
 logger = logging.getLogger("tachograph.mcp")
 
@@ -115,7 +116,9 @@ class Connection:
         self._poke = asyncio.Event()  # look at the server now
         self._handshake: asyncio.Timeout | None = None
         self._next_attempt_at = 0.0
-        self._owner = asyncio.create_task(self._own(), name=f"mcp:{config.id}")
+        context = copy_context()
+        context.run(ENGINE_MCP.set, True)
+        self._owner = asyncio.create_task(self._own(), name=f"mcp:{config.id}", context=context)
 
     # What callers see.
 
@@ -162,6 +165,7 @@ class Connection:
         client = await self._wait_until_up(deadline)
         context = copy_context()
         context.run(EXCHANGE.set, exchange)
+        context.run(ENGINE_MCP.set, True)
         # In a task of its own: what the SDK cancels is that task, and giving up on it takes no longer than asked.
         task: asyncio.Task[T] = asyncio.create_task(_await(operation, client), context=context)
         try:

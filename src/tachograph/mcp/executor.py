@@ -23,7 +23,6 @@ from tachograph.mcp.errors import (
     outcome_of_kind,
     tool_error,
 )
-from tachograph.mcp.native_spans import OURS
 from tachograph.mcp.registry import ToolEntry, ToolRegistry
 from tachograph.mcp.result import ToolResult
 from tachograph.mcp.transports import Exchange
@@ -101,7 +100,7 @@ class ToolExecutor:
             raise failure from error
         if result.is_error:
             failure = _error_result(entry, result)
-            self._fail(call, failure, span_type="tool_error")
+            self._fail(call, failure, result.text)
             raise failure
         call.finish("success")
         return result
@@ -114,7 +113,6 @@ class ToolExecutor:
 
         async def operation(client: Client) -> CallToolResult:
             exchange.begun = True
-            OURS.set(True)  # the request runs in a task of its own: this ends with it
             return await client.call_tool(
                 entry.name,
                 arguments,
@@ -140,14 +138,18 @@ class ToolExecutor:
             return {"network.transport": "tcp", "network.protocol.name": "http", **config.address}
         return {"network.transport": "pipe"}
 
-    def _fail(self, call: ToolCall, error: ToolError, span_type: str | None = None) -> None:
+    def _fail(self, call: ToolCall, error: ToolError, said: str | None = None) -> None:
+        """Finish the record. What the tool `said` is content: it is kept as text, which is recorded only when asked."""
         attributes = call.attributes = call.attributes or {}
         if error.code is not None:
             attributes["rpc.response.status_code"] = str(error.code)
         if error.status is not None and error.status >= 400:
             attributes["http.response.status_code"] = error.status
-        attributes["error.type"] = span_type or (str(error.code) if error.code is not None else error.kind)
-        call.finish(outcome_of_kind(error.kind), error.kind, error=error)
+        if said is not None:
+            attributes["error.type"] = "tool_error"
+        else:
+            attributes["error.type"] = str(error.code) if error.code is not None else error.kind
+        call.finish(outcome_of_kind(error.kind), error.kind, error=error if said is None else said)
 
 
 def _check(entry: ToolEntry, arguments: dict[str, Any]) -> None:

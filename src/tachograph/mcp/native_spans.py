@@ -11,13 +11,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 from opentelemetry.trace import INVALID_SPAN, Span
 
-OURS: ContextVar[bool] = ContextVar("tachograph_mcp_ours", default=False)
-"""Set around a tool call of our engine."""
+from tachograph.records import ENGINE_MCP
+
+_TOOL_CALL = "MCP send tools/call"
 
 
 @contextmanager
@@ -34,8 +34,10 @@ def silence_for_our_calls() -> None:
         return
 
     @functools.wraps(inner)
-    def otel_span(*args: Any, **options: Any) -> AbstractContextManager[Span]:
-        return _no_span() if OURS.get() else inner(*args, **options)
+    def otel_span(name: str, *args: Any, **options: Any) -> AbstractContextManager[Span]:
+        if ENGINE_MCP.get() and name.startswith(_TOOL_CALL):
+            return _no_span()
+        return inner(name, *args, **options)
 
     otel_span.__tachograph_wrapped__ = inner  # type: ignore[attr-defined]
     vars(jsonrpc_dispatcher)["otel_span"] = otel_span

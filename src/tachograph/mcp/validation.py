@@ -45,14 +45,37 @@ class ArgumentCheck:
             logger.warning("a tool's input schema cannot be used to check arguments: %s", error)
             self._validator = False
             return []
-        problems = [f"{_path(error.path)}: {error.message}" for error in errors[:_SHOWN]]
-        if len(errors) > _SHOWN:
-            problems.append(f"and {len(errors) - _SHOWN} more")
+        problems = list(dict.fromkeys(f"{_path(error.path)}: {_words(error)}" for error in errors))
+        if len(problems) > _SHOWN:
+            problems[_SHOWN:] = [f"and {len(problems) - _SHOWN} more"]
         return problems
 
 
 def _path(path: Any) -> str:
     return ".".join(map(str, path)) or "arguments"
+
+
+_JSON_TYPES = {
+    dict: "object", list: "array", str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null",
+}  # fmt: skip
+
+
+def _words(error: Any) -> str:
+    """What is wrong, without the value that is wrong: it may be content, and ends up in logs and on spans."""
+    keyword, wanted = error.validator, error.validator_value
+    if keyword == "required":
+        missing = [name for name in wanted if isinstance(error.instance, dict) and name not in error.instance]
+        return "missing " + ", ".join(map(repr, missing))
+    if keyword == "type":
+        names = " or ".join(wanted) if isinstance(wanted, list) else wanted
+        return f"must be {names}, not {_JSON_TYPES.get(type(error.instance), 'something else')}"
+    if keyword == "additionalProperties" and wanted is False:
+        known = error.schema.get("properties", {})
+        return "unknown " + ", ".join(repr(name) for name in error.instance if name not in known)
+    if keyword == "enum":
+        return "must be one of " + ", ".join(map(repr, wanted[:10])) + (", ..." if len(wanted) > 10 else "")
+    shown = f" {wanted!r}" if isinstance(wanted, (str, int, float)) else ""
+    return f"does not satisfy {keyword}{shown}"
 
 
 def _compile(schema: dict[str, Any]) -> Any:

@@ -28,6 +28,10 @@ ENGINE_CALL: ContextVar[LLMCall | None] = ContextVar("tachograph_engine_call", d
 A watched SDK that finds it set passes straight through: it opens no second call and reports no attempt.
 """
 
+ENGINE_MCP: ContextVar[bool] = ContextVar("tachograph_engine_mcp", default=False)
+"""Set by our engine around all its use of the MCP SDK (connections, listings, tool calls), so that a watched SDK counts
+none of it a second time."""
+
 
 @contextmanager
 def labels(**values: str) -> Iterator[None]:
