@@ -1,5 +1,8 @@
 """Production monitoring for Python applications that call LLM providers and MCP tools."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from tachograph.errors import MissingExtraError, SettingsError, TachographError
 from tachograph.instrument import instrument, uninstrument
 from tachograph.recorder import Recorder
@@ -8,16 +11,38 @@ from tachograph.runtime import configure, get_recorder, metrics_asgi_app, metric
 from tachograph.settings import Settings
 from tachograph.version import __version__
 
+if TYPE_CHECKING:
+    from tachograph.llm import (
+        Limiter,
+        Message,
+        ProviderError,
+        ProviderFactory,
+        Request,
+        Response,
+        RetryPolicy,
+        Tool,
+        ToolResult,
+    )
+
 __all__ = [
     "Attempt",
     "Cost",
     "LLMCall",
+    "Limiter",
+    "Message",
     "MissingExtraError",
+    "ProviderError",
+    "ProviderFactory",
     "Recorder",
+    "Request",
+    "Response",
+    "RetryPolicy",
     "Settings",
     "SettingsError",
     "TachographError",
+    "Tool",
     "ToolCall",
+    "ToolResult",
     "Usage",
     "__version__",
     "configure",
@@ -28,3 +53,14 @@ __all__ = [
     "metrics_wsgi_app",
     "uninstrument",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The engine is loaded when it is first used: most applications only watch the clients they have."""
+    if name in __all__:
+        return getattr(import_module("tachograph.llm"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter_ns
 from typing import Final, Protocol
 
+from tachograph.llm.headroom import Headroom
 from tachograph.llm.metrics.observe import LLMMetrics
 from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.records import LABELS, Cost, LLMCall, ToolCall
@@ -75,6 +76,7 @@ class Recorder:
         self.metrics = metrics
         self.llm = LLMMetrics(metrics)
         self.mcp = MCPMetrics(metrics)
+        self.headroom = Headroom(metrics)
         for family in (*USAGE_FAMILIES, *FAMILIES):
             metrics.register(family)
         self.strict = strict
@@ -220,6 +222,13 @@ class Recorder:
     def _price(self, call: LLMCall) -> None:
         if call.cost is None and call.usage is not None and self._pricer is not None:
             call.cost = self._pricer(call)
+
+    def rate_limit_headers(self, provider: str, model: str, headers: Mapping[str, str] | None) -> None:
+        """Take what an answer's headers say about the provider's rate limits."""
+        try:
+            self.headroom.observe(provider, model, headers)
+        except Exception as error:  # noqa: BLE001
+            self.failed("headroom", error)
 
     def factory_created(self, factory_type: str, name: str, started_ns: int) -> None:
         """One provider or tool was created; `started_ns` is from `time.perf_counter_ns`."""

@@ -52,6 +52,8 @@ TABLE: Final = Table(
         "server_error": "server_error",
         "api_error": "server_error",
         "overloaded_error": "server_error",
+        "overloaded": "server_error",
+        "rate_limit": "rate_limit",
         "service_unavailable": "server_error",
         "invalid_request_error": "invalid_request",
         "authentication_error": "auth",
@@ -76,7 +78,10 @@ def openai_failure(
     inner = dig(body, "error", "innererror", "code")
     if inner in TABLE.codes:  # Azure says it one level deeper
         body = {"error": {**body["error"], "code": inner}}
-    return categorise(TABLE, status=status, headers=headers, body=body, error=error)
+    failure = categorise(TABLE, status=status, headers=headers, body=body, error=error)
+    if failure.error_type == "unknown" and failure.status is None and type(error).__name__ == "APIError":
+        return _server_error(failure)  # an error event inside a stream, of a kind not known yet
+    return failure
 
 
 def openai_response_failure(response: Any) -> Failure | None:

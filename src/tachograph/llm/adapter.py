@@ -1,0 +1,125 @@
+"""What the engine asks of a vendor: to build requests and to read answers, without input or output of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from tachograph.llm.failures import Failure
+from tachograph.llm.types import Delta, FinishReason, Request, ToolRequest
+from tachograph.records.usage import Usage
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a vendor answered, in our words; unfinished while a stream runs.
+
+    Attributes:
+        is_complete: The vendor has said that this is all.
+        failure: A failure that raised nothing.
+        native: The answer in the vendor's own form, to be sent back.
+    """
+
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: list[ToolRequest] = field(default_factory=list)
+    refusal: str | None = None
+    finish_reason: FinishReason = "other"
+    vendor_finish_reason: str | None = None
+    usage: Usage | None = None
+    model: str | None = None
+    id: str | None = None
+    service_tier: str | None = None
+    native: Any = None
+    raw: Any = None
+    failure: Failure | None = None
+    is_complete: bool = False
+
+
+class Fold(Protocol):
+    """Gathers a stream's chunks into an answer."""
+
+    def feed(self, chunk: Any) -> Iterable[Delta]:
+        """Take one chunk; gives what is new to see."""
+
+    def answer(self) -> Answer:
+        """The answer so far."""
+
+
+class Adapter(Protocol):
+    """One vendor's API. `send` and `parse` return a value from a blocking client and an awaitable from an async one.
+
+    Attributes:
+        vendor: Whose tables of categories hold.
+        operation, api: For the record.
+    """
+
+    vendor: str
+    operation: str
+    api: str
+
+    def build(self, request: Request, stream: bool) -> dict[str, Any]:
+        """The SDK's arguments for this request."""
+
+    def send(self, client: Any, payload: dict[str, Any], timeout_seconds: float, stream: bool) -> Any:
+        """Call the SDK."""
+
+    def parse(self, sent: Any) -> Any:
+        """From what `send` gave, the answer's object, or the stream to iterate."""
+
+    def headers(self, sent: Any) -> Mapping[str, str] | None:
+        """The answer's headers, as far as the SDK shows them."""
+
+    def read(self, answer: Any) -> Answer:
+        """Read an answer's object."""
+
+    def fold(self) -> Fold:
+        """Begin to read a stream."""
+
+    def failure(self, error: BaseException) -> Failure:
+        """Categorise what the SDK raised."""
+
+
+def unreadable(answer: Any) -> Answer:
+    """An answer that is not what the vendor promises: an HTML page with status 200, JSON without what belongs in it."""
+    kind = type(answer).__name__
+    failure = Failure("server_error", True, 200, "unreadable_answer", f"The answer is no answer of this API ({kind})")
+    return Answer(raw=answer, failure=failure)
+
+
+def tool_request(id: str, name: str, arguments: str) -> ToolRequest:
+    """A tool request whose arguments came as JSON text, which a model may get wrong."""
+    try:
+        parsed = json.loads(arguments) if arguments.strip() else {}
+    except ValueError:
+        parsed = None
+    return ToolRequest(id, name, parsed if isinstance(parsed, dict) else {}, arguments)
+
+
+class CallParts:
+    """The parts of streamed tool calls, by whatever key the vendor numbers them."""
+
+    def __init__(self) -> None:
+        self._calls: dict[Any, tuple[str, str, list[str]]] = {}
+
+    def begin(self, key: Any, id: str, name: str) -> int:
+        """A call begins; returns its place among the answer's calls."""
+        self._calls.setdefault(key, (id, name, []))
+        return list(self._calls).index(key)
+
+    def __contains__(self, key: Any) -> bool:
+        return key in self._calls
+
+    def add(self, key: Any, arguments: str) -> int:
+        """More of a call's arguments; returns its place."""
+        self._calls[key][2].append(arguments)
+        return list(self._calls).index(key)
+
+    def requests(self) -> list[ToolRequest]:
+        """All calls as they stand."""
+        return [tool_request(id, name, "".join(parts)) for id, name, parts in self._calls.values()]
+
+
+Categorise = Callable[..., Failure]

@@ -1,0 +1,333 @@
+"""The engine: one call from the first request to the end, retries, waits and streams included, written once.
+
+A program is a generator (see `faces`). It begins the record, waits for the limiter, sends, reads, retries what can be
+cured, and finishes the record exactly once, whichever way it ends:
+
+    answered                 success
+    failed for good          error, timeout or rate_limited, and a ProviderError
+    closed early             cancelled (success when the answer was complete by then)
+    cancelled, interrupted   cancelled, and the exception goes on
+    dropped half read        cancelled, as of its last chunk
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import random as draw
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any
+
+from tachograph.llm.adapter import Adapter, Answer
+from tachograph.llm.errors import ERROR_CLASSES, ProviderError
+from tachograph.llm.faces import END, Closing, Emit, Program
+from tachograph.llm.failures import Failure
+from tachograph.llm.limiter import Limiter, estimate_tokens
+from tachograph.llm.retry import RetryPolicy
+from tachograph.llm.scrub import scrub, scrub_error
+from tachograph.llm.types import Completed, Message, Part, Reasoning, Request, Response, Text
+from tachograph.records.outcomes import outcome_of
+
+if TYPE_CHECKING:
+    from tachograph.llm.faces import Awaiting, Blocking
+    from tachograph.recorder import Recorder
+    from tachograph.records.llm_call import Attempt, LLMCall
+    from tachograph.records.usage import Usage
+
+CUT_SHORT = Failure("connection", True, 200, "stream_cut_short", "The stream ended before the answer was complete")
+
+
+@dataclass(slots=True)
+class Engine:
+    """What the calls of one provider have in common.
+
+    Attributes:
+        provider: The label.
+        secrets: Never to be shown: removed from messages of errors.
+        recorder: Asked at each call.
+    """
+
+    provider: str
+    adapter: Adapter
+    recorder: Callable[[], Recorder]
+    retry: RetryPolicy
+    limiter: Limiter | None
+    timeout_seconds: float
+    server: tuple[str | None, int | None]
+    secrets: tuple[str, ...]
+    random: Callable[[], float] = draw
+
+    def run(self, face: Blocking | Awaiting, client: Any, request: Request, stream: bool) -> Program:
+        """The program of one call; its result is the Response, and for a stream its events come first."""
+        return _Run(self, face, client, request, stream).program()
+
+
+@dataclass(slots=True)
+class _Run:
+    """One call under way."""
+
+    engine: Engine
+    face: Blocking | Awaiting
+    client: Any
+    request: Request
+    stream: bool
+    answer: Answer = field(default_factory=Answer)
+    usage_before: Usage | None = None
+    deadline_ns: int = 0
+    last_chunk_ns: int = 0
+    has_shown: bool = False
+    open_stream: Any = None
+
+    def program(self) -> Program:
+        engine, request = self.engine, self.request
+        call = self._begin()
+        try:
+            payload = engine.adapter.build(request, self.stream)
+            while True:
+                before_ns = yield from self._limit(call)
+                attempt = call.begin_attempt()
+                attempt.waited_before_ns = before_ns
+                failure, cause = None, None
+                try:
+                    yield from self._attempt(call, attempt, payload)
+                    failure = self.answer.failure
+                except Exception as error:  # noqa: BLE001 - categorised below, and raised as ours
+                    failure, cause = self._categorise(error), error
+                self._count_usage(call)
+                if failure is None:
+                    attempt.end("success")
+                    response = self._response(call)
+                    self._finish(call)
+                    if self.stream:
+                        yield Emit(Completed(response))
+                    return response
+                attempt.retry_after_seconds = failure.retry_after_seconds
+                attempt.request_id = failure.request_id or attempt.request_id
+                attempt.end(outcome_of(failure.error_type), failure.error_type, status=failure.status)
+                if not (yield from self._wait(attempt, failure)):
+                    raise self._give_up(call, failure, cause) from cause
+        except Closing:
+            yield self.face.close(self.open_stream)
+            self._leave(call)
+            return None
+        except GeneratorExit:
+            self._leave(call)
+            raise
+        except ProviderError as error:
+            self._finish(call, error)
+            raise
+        except Exception as error:  # the request cannot be built: nothing was sent
+            failure = Failure("invalid_request", False, message=str(error))
+            refused = self._give_up(call, failure, error)
+            self._finish(call, refused)
+            raise refused from error
+        except BaseException as error:
+            self._record(call)
+            call.finish("cancelled", error=error)
+            raise
+
+    def _begin(self) -> LLMCall:
+        engine, request = self.engine, self.request
+        call = engine.recorder().start_llm_call(
+            engine.provider,
+            request.model,
+            engine.adapter.operation,
+            message_count=len(request.conversation),
+            stream=self.stream,
+            labels=request.labels,
+        )
+        call.api = engine.adapter.api
+        call.server_address, call.server_port = engine.server
+        call.request = {
+            name: value
+            for name, value in (
+                ("max_tokens", request.max_tokens),
+                ("temperature", request.temperature),
+                ("top_p", request.top_p),
+                ("stop_sequences", list(request.stop) or None),
+                ("reasoning.level", request.reasoning_effort),
+            )
+            if value is not None
+        }
+        if request.deadline is not None:
+            self.deadline_ns = call.started_ns + int(request.deadline * 1e9)
+        return call
+
+    def _attempt(self, call: LLMCall, attempt: Attempt, payload: dict[str, Any]) -> Program:
+        engine, face, adapter = self.engine, self.face, self.engine.adapter
+        self.answer, self.open_stream = Answer(), None
+        left = self._left_seconds()
+        timeout = self.request.timeout or engine.timeout_seconds
+        sent = yield face.do(
+            call,
+            left,
+            adapter.send,
+            self.client,
+            payload,
+            timeout if left is None else min(timeout, left),
+            self.stream,
+        )
+        self._read_headers(call, attempt, adapter.headers(sent))
+        parsed = yield face.do(call, self._left_seconds(), adapter.parse, sent)
+        if not self.stream:
+            attempt.status = 200
+            self.answer = adapter.read(parsed)
+            return
+        self.open_stream = parsed
+        fold = adapter.fold()
+        iterator = face.iterate(parsed)
+        try:
+            while True:
+                chunk = yield face.next(call, self._left_seconds(), iterator)
+                if chunk is END:
+                    break
+                attempt.status = 200
+                self.last_chunk_ns = perf_counter_ns()
+                for delta in fold.feed(chunk):
+                    call.first_token()
+                    self.has_shown = True
+                    yield Emit(delta)
+        finally:
+            self.answer = fold.answer()
+        self.open_stream = None
+        if not self.answer.is_complete and self.answer.failure is None:
+            self.answer.failure = CUT_SHORT
+
+    def _read_headers(self, call: LLMCall, attempt: Attempt, headers: Any) -> None:
+        if headers is None:
+            return
+        attempt.status = 200
+        call.request_id = attempt.request_id = headers.get("x-request-id") or headers.get("request-id")
+        self.engine.recorder().rate_limit_headers(self.engine.provider, self.request.model, headers)
+
+    def _limit(self, call: LLMCall) -> Program:
+        """Wait for a place in the limiter; returns the nanoseconds that took."""
+        limiter = self.engine.limiter
+        if limiter is None:
+            return 0
+        who = (self.engine.provider, self.request.model)
+        estimated = estimate_tokens(self.request)
+        wait = limiter.reserve(*who, estimated)
+        if wait <= 0.0:
+            return 0
+        left = self._left_seconds()
+        if left is not None and wait >= left:
+            limiter.cancel(*who, estimated)
+            raise self._give_up(
+                call,
+                Failure("timeout", True, message=f"The limiter asks for {wait:.1f} s, the deadline is in {left:.1f} s"),
+                None,
+            )
+        started = perf_counter_ns()
+        try:
+            yield self.face.pause(wait)
+        except BaseException:
+            limiter.cancel(*who, estimated)
+            raise
+        return perf_counter_ns() - started
+
+    def _wait(self, attempt: Attempt, failure: Failure) -> Program:
+        """Wait before the next attempt; returns whether there will be one."""
+        wait = self.engine.retry.wait_seconds(failure, attempt.number, self.engine.random)
+        left = self._left_seconds()
+        if wait is None or self.has_shown or (left is not None and wait >= left):
+            return False
+        started = perf_counter_ns()
+        try:
+            yield self.face.pause(wait)
+        finally:
+            attempt.waited_ns = perf_counter_ns() - started
+        return True
+
+    def _left_seconds(self) -> float | None:
+        """Seconds until the deadline, or None without one.
+
+        Raises:
+            TimeoutError: None is left.
+        """
+        if not self.deadline_ns:
+            return None
+        left = (self.deadline_ns - perf_counter_ns()) / 1e9
+        if left <= 0.0:
+            raise TimeoutError(f"The deadline of {self.request.deadline:g} s for the whole call has passed")
+        return left
+
+    def _categorise(self, error: Exception) -> Failure:
+        if self.deadline_ns and perf_counter_ns() + 2_000_000 >= self.deadline_ns:  # clocks may differ by that
+            text = f"The deadline of {self.request.deadline:g} s for the whole call has passed"
+            return Failure("timeout", False, code="deadline", message=text)
+        response = getattr(error, "response", None)
+        headers = getattr(response, "headers", None)
+        if headers is not None:
+            self.engine.recorder().rate_limit_headers(self.engine.provider, self.request.model, headers)
+        return self.engine.adapter.failure(error)
+
+    def _count_usage(self, call: LLMCall) -> None:
+        """Add this attempt's usage to the call's: a failed attempt with usage was paid for, too."""
+        usage = self.answer.usage
+        if usage is not None:
+            call.usage = usage if self.usage_before is None else self.usage_before + usage
+            self.usage_before = call.usage
+            limiter = self.engine.limiter
+            if limiter is not None:
+                used = (usage.input_tokens or 0) + (usage.output_tokens or 0)
+                limiter.correct(self.engine.provider, self.request.model, estimate_tokens(self.request), used)
+
+    def _record(self, call: LLMCall) -> None:
+        answer = self.answer
+        if call.usage is None:
+            call.usage = answer.usage
+        call.response_model = answer.model
+        call.response_id = answer.id
+        call.service_tier = answer.service_tier
+        call.finish_reason = answer.vendor_finish_reason
+
+    def _finish(self, call: LLMCall, error: ProviderError | None = None) -> None:
+        self._record(call)
+        if error is None:
+            call.finish("success")
+        else:
+            call.finish(outcome_of(error.category), error.category, error=error)
+
+    def _leave(self, call: LLMCall) -> None:
+        """Finish a call whose consumer wants no more, as of the last chunk it saw."""
+        self._record(call)
+        ended_ns = self.last_chunk_ns or 0
+        call.finish("success" if self.answer.is_complete else "cancelled", ended_ns=ended_ns)
+
+    def _give_up(self, call: LLMCall, failure: Failure, cause: Exception | None) -> ProviderError:
+        secrets = self.engine.secrets
+        if cause is not None:
+            scrub_error(cause, secrets)
+        return ERROR_CLASSES[failure.error_type](
+            failure,
+            provider=self.engine.provider,
+            model=self.request.model,
+            call=call,
+            response=self._response(call) if self.answer.raw is not None else None,
+            message=scrub(failure.message, secrets),
+        )
+
+    def _response(self, call: LLMCall) -> Response:
+        answer = self.answer
+        parts: list[Part] = []
+        if answer.reasoning:
+            parts.append(Reasoning(answer.reasoning))
+        if answer.text:
+            parts.append(Text(answer.text))
+        parts += answer.tool_calls
+        native = None if answer.native is None else (self.engine.adapter.api, answer.native)
+        return Response(
+            text=answer.text,
+            reasoning=answer.reasoning,
+            tool_calls=tuple(answer.tool_calls),
+            refusal=answer.refusal,
+            finish_reason=answer.finish_reason,
+            usage=call.usage,
+            model=answer.model,
+            id=answer.id,
+            request_id=call.request_id,
+            message=Message("assistant", parts, native),
+            raw=answer.raw,
+            call=call,
+        )

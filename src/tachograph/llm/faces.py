@@ -1,0 +1,164 @@
+"""The two faces of one program: blocking for threads, awaiting for tasks.
+
+The engine is written once, as a generator. Whatever takes time it asks of a face and yields what it gets:
+
+    chunk = yield face.next(call, seconds_left, iterator)
+
+`Blocking` has done it by then and hands the result over; `Awaiting` hands over a coroutine, which the driver awaits,
+sending the result back in. While an SDK works, both set ENGINE_CALL, so that a watched SDK leaves the call to us, and
+make the call's span current, so that what is sent belongs to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from tachograph.records.context import CURRENT_CALL, ENGINE_CALL
+from tachograph.signals.spans import current as current_span
+
+if TYPE_CHECKING:
+    from tachograph.records.llm_call import LLMCall
+
+END: Final = object()
+"""What `next` gives after the last chunk."""
+
+
+class Emit:
+    """What a program yields for its consumer, all else being for its driver."""
+
+    __slots__ = ("event",)
+
+    def __init__(self, event: Any) -> None:
+        self.event = event
+
+
+Program = Generator[Any, Any, Any]
+
+
+class Face(Protocol):
+    """How a program gets things done."""
+
+    is_async: bool
+
+    def do(self, call: LLMCall, seconds: float | None, function: Callable[..., Any], *args: Any) -> Any:
+        """Call a function of an SDK; `seconds` are left for it (None: no limit)."""
+
+    def next(self, call: LLMCall, seconds: float | None, iterator: Any) -> Any:
+        """The next chunk of a stream, or END."""
+
+    def pause(self, seconds: float) -> Any:
+        """Wait."""
+
+    def close(self, stream: Any) -> Any:
+        """Close a stream that was not read to its end."""
+
+
+class Blocking:
+    """Does it here and now. It cannot interrupt an SDK: time limits are the SDK's own, between two reads."""
+
+    is_async = False
+
+    def __init__(self, sleep: Callable[[float], None] | None = None) -> None:
+        self._sleep = sleep
+
+    def do(self, call: LLMCall, seconds: float | None, function: Callable[..., Any], *args: Any) -> Any:
+        engine, current = ENGINE_CALL.set(call), CURRENT_CALL.set(None)
+        try:
+            with current_span(call):
+                return function(*args)
+        finally:
+            CURRENT_CALL.reset(current)
+            ENGINE_CALL.reset(engine)
+
+    def next(self, call: LLMCall, seconds: float | None, iterator: Any) -> Any:
+        return self.do(call, seconds, next, iterator, END)
+
+    def pause(self, seconds: float) -> None:
+        (self._sleep or time.sleep)(seconds)
+
+    def close(self, stream: Any) -> None:
+        close = getattr(stream, "close", None)
+        if close is not None:
+            close()
+
+    @staticmethod
+    def iterate(stream: Any) -> Any:
+        return iter(stream)
+
+
+class Awaiting:
+    """Does it when awaited."""
+
+    is_async = True
+
+    def __init__(self, sleep: Callable[[float], Any] | None = None) -> None:
+        self._sleep = sleep
+
+    async def do(self, call: LLMCall, seconds: float | None, function: Callable[..., Any], *args: Any) -> Any:
+        engine, current = ENGINE_CALL.set(call), CURRENT_CALL.set(None)
+        try:
+            with current_span(call):
+                result = function(*args)
+                if inspect.isawaitable(result):
+                    if seconds is None:
+                        return await result
+                    async with asyncio.timeout(seconds):
+                        return await result
+                return result
+        finally:
+            CURRENT_CALL.reset(current)
+            ENGINE_CALL.reset(engine)
+
+    def next(self, call: LLMCall, seconds: float | None, iterator: Any) -> Any:
+        return self.do(call, seconds, anext, iterator, END)
+
+    async def pause(self, seconds: float) -> None:
+        await (self._sleep or asyncio.sleep)(seconds)
+
+    async def close(self, stream: Any) -> None:
+        close = getattr(stream, "aclose", None) or getattr(stream, "close", None)
+        if close is not None:
+            result = close()
+            if inspect.isawaitable(result):
+                await result
+
+    @staticmethod
+    def iterate(stream: Any) -> Any:
+        return aiter(stream)
+
+
+class Closing(BaseException):
+    """Thrown into a program whose consumer wants no more; not an error."""
+
+
+def advance(program: Program, throw: BaseException | None = None) -> Any:
+    """Run a blocking program to its next event.
+
+    Raises:
+        StopIteration: It has ended; `value` is its result.
+    """
+    step = program.send(None) if throw is None else program.throw(throw)
+    while not isinstance(step, Emit):
+        step = program.send(step)
+    return step.event
+
+
+async def aadvance(program: Program, throw: BaseException | None = None) -> tuple[bool, Any]:
+    """Run an awaiting program to its next event; returns (True, event), or (False, result) when it has ended."""
+    value: Any = None
+    while True:
+        try:
+            step = program.send(value) if throw is None else program.throw(throw)
+        except StopIteration as stop:
+            return False, stop.value
+        throw = None
+        if isinstance(step, Emit):
+            return True, step.event
+        try:
+            value = await step
+        except BaseException as error:  # noqa: BLE001 - the program decides, cancellation included
+            throw = error

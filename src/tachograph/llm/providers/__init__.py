@@ -1,0 +1,1 @@
+"""Our providers, one file per vendor, on the vendors' own SDKs."""
