@@ -1,0 +1,105 @@
+"""Reads the Prometheus text format and OpenMetrics, fast enough to scrape many lines every few seconds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from tachograph.console.promql.labels import NAME, Labels
+from tachograph.console.tsdb import Metadata
+
+_LINE = re.compile(
+    r"([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(\{(?:[^\"}]|\"(?:\\.|[^\"\\])*\")*\})?[ \t]+(\S+)(?:[ \t]+(-?[0-9.eE+]+))?"
+)
+_PAIR = re.compile(r"\s*,?\s*([a-zA-Z_][a-zA-Z0-9_]*|\"(?:\\.|[^\"\\])*\")\s*=\s*\"((?:\\.|[^\"\\])*)\"")
+_QUOTED_NAME = re.compile(r"\{\s*\"((?:\\.|[^\"\\])*)\"\s*(?=[,}])")
+_ESCAPE = re.compile(r"\\(.)")
+_CACHE_LIMIT = 100_000
+
+
+class Reader:
+    """Parses expositions of one target; label sets that came before are found in a cache.
+
+    Args:
+        labels: Labels of the target (job, instance). A sample's own label of that name is kept as `exported_...`.
+        limit: How many samples one exposition may have.
+    """
+
+    def __init__(self, labels: dict[str, str] | None = None, *, limit: int = 50_000) -> None:
+        self._target = labels or {}
+        self._limit = limit
+        self._cache: dict[str, Labels] = {}
+
+    def read(self, text: str, metadata: dict[str, Metadata] | None = None) -> Iterator[tuple[Labels, float]]:
+        """Yield the samples of an exposition.
+
+        Raises:
+            ValueError: A line is not in the format, or there are too many.
+        """
+        cache = self._cache
+        if len(cache) > _CACHE_LIMIT:
+            cache.clear()
+        count = 0
+        for line in text.split("\n"):
+            if not line or line.isspace():
+                continue
+            if line[0] == "#":
+                if metadata is not None:
+                    _describe(line, metadata)
+                continue
+            found = _LINE.match(line)
+            if found is None:
+                found_quoted = _QUOTED_NAME.match(line)
+                if found_quoted is None:
+                    raise ValueError(f"not a sample: {line[:120]!r}")
+                line = _unescape(found_quoted.group(1)) + "{" + line[found_quoted.end() :].lstrip(", ")
+                found = _LINE.match(line)
+                if found is None:
+                    continue
+            name, pairs, value, _ = found.groups()
+            count += 1
+            if count > self._limit:
+                raise ValueError(f"more than {self._limit} samples")
+            key = f"{name}{pairs or ''}"
+            labels = cache.get(key)
+            if labels is None:
+                labels = cache[key] = self._labels(name, pairs or "")
+            yield labels, _number(value)
+
+    def _labels(self, name: str, pairs: str) -> Labels:
+        labels: dict[str, str] = {}
+        for key, value in _PAIR.findall(pairs[1:]):
+            labels[_unescape(key[1:-1]) if key[0] == '"' else key] = _unescape(value)
+        for key, value in self._target.items():
+            if key in labels:
+                labels[f"exported_{key}"] = labels[key]
+            labels[key] = value
+        labels[NAME] = name
+        return tuple(sorted((k, v) for k, v in labels.items() if v))
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"not a number: {text[:40]!r}") from None
+
+
+def _unescape(text: str) -> str:
+    if "\\" not in text:
+        return text
+    return _ESCAPE.sub(lambda found: "\n" if found.group(1) == "n" else found.group(1), text)
+
+
+def _describe(line: str, metadata: dict[str, Metadata]) -> None:
+    parts = line.split(None, 3)
+    if len(parts) < 3 or parts[1] not in ("HELP", "TYPE", "UNIT"):
+        return
+    known = metadata.setdefault(parts[2], Metadata("unknown", ""))
+    text = parts[3].strip() if len(parts) > 3 else ""
+    if parts[1] == "TYPE":
+        known.type = "unknown" if text == "untyped" else text
+    elif parts[1] == "HELP":
+        known.help = text.replace("\\n", "\n").replace("\\\\", "\\")
+    else:
+        known.unit = text

@@ -1,0 +1,121 @@
+"""What the console asks: its own store, or a real Prometheus."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import Any, Protocol
+
+import numpy as np
+
+from tachograph.console.promql import Engine, PromQLError, PromQLSyntaxError, PromQLTimeout, Result
+from tachograph.console.promql.labels import labels_of
+from tachograph.errors import TachographError
+
+MAX_ANSWER = 64 * 1024 * 1024
+
+
+class Querier(Protocol):
+    """Evaluates queries; times in milliseconds."""
+
+    def instant(self, query: str, at: int, *, timeout: float | None = None) -> Result:
+        """Evaluate at one time."""
+
+    def range(self, query: str, start: int, end: int, step: int, *, timeout: float | None = None) -> Result:
+        """Evaluate at every step."""
+
+
+class Prometheus:
+    """A real Prometheus, asked over HTTP.
+
+    Raises:
+        TachographError: The URL is not http or https.
+    """
+
+    def __init__(self, url: str, *, timeout: float = 30.0) -> None:
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise TachographError(
+                f"{url!r} is not the address of a Prometheus",
+                where="--prometheus",
+                do="Give an address such as http://127.0.0.1:9090.",
+            )
+        self.url = url.rstrip("/")
+        self.timeout = timeout
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects())
+
+    def forward(self, path: str, pairs: list[tuple[str, str]], *, post: bool = False) -> tuple[int, str, bytes]:
+        """Send a request on; returns status, content type and body.
+
+        Raises:
+            PromQLError: The Prometheus does not answer.
+        """
+        encoded = urllib.parse.urlencode(pairs)
+        url = f"{self.url}{path}" + ("" if post or not encoded else f"?{encoded}")
+        request = urllib.request.Request(url, data=encoded.encode() if post else None)  # noqa: S310 - scheme checked
+        try:
+            with self._opener.open(request, timeout=self.timeout) as response:
+                body = response.read(MAX_ANSWER + 1)
+                if len(body) > MAX_ANSWER:
+                    raise PromQLError(f"the answer of {self.url} is larger than {MAX_ANSWER} bytes")
+                return response.status, response.headers.get("Content-Type", "application/json"), body
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers.get("Content-Type", "application/json"), error.read(MAX_ANSWER)
+        except TimeoutError:
+            raise PromQLTimeout(f"{self.url} did not answer within {self.timeout:g}s") from None
+        except OSError as error:
+            raise PromQLError(f"cannot reach the Prometheus at {self.url}: {getattr(error, 'reason', error)}") from None
+
+    def instant(self, query: str, at: int, *, timeout: float | None = None) -> Result:
+        """Evaluate at one time."""
+        return self._ask("/api/v1/query", [("query", query), ("time", f"{at / 1000:.3f}")])
+
+    def range(self, query: str, start: int, end: int, step: int, *, timeout: float | None = None) -> Result:
+        """Evaluate at every step."""
+        span = [("start", f"{start / 1000:.3f}"), ("end", f"{end / 1000:.3f}"), ("step", f"{step / 1000:.3f}")]
+        return self._ask("/api/v1/query_range", [("query", query), *span])
+
+    def _ask(self, path: str, pairs: list[tuple[str, str]]) -> Result:
+        status, _, body = self.forward(path, pairs, post=True)
+        try:
+            answer = json.loads(body)
+            data = answer["data"] if answer.get("status") == "success" else None
+        except (ValueError, KeyError, AttributeError):
+            raise PromQLError(f"{self.url} gave no Prometheus answer (HTTP {status})") from None
+        if data is None:
+            message = str(answer.get("error", f"HTTP {status}"))
+            raise (PromQLSyntaxError if answer.get("errorType") == "bad_data" else PromQLError)(message)
+        return _result(data)
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+        """Follow nothing: the address was given, and no other is meant."""
+
+
+def _result(data: dict[str, Any]) -> Result:
+    kind = str(data["resultType"])
+    value = data["result"]
+    if kind == "string":
+        return Result("string", text=value[1], time=round(value[0] * 1000))
+    if kind == "scalar":
+        return Result("scalar", [((), _times([value]), _values([value]))], time=round(value[0] * 1000))
+    rows = []
+    for one in value:
+        points = one["values"] if "values" in one else [one["value"]]
+        rows.append((labels_of(one["metric"]), _times(points), _values(points)))
+    at = int(rows[0][1][0]) if kind == "vector" and rows else 0
+    return Result(kind, rows, time=at)
+
+
+def _times(points: list[list[Any]]) -> Any:
+    return np.asarray([round(p[0] * 1000) for p in points], dtype=np.int64)
+
+
+def _values(points: list[list[Any]]) -> Any:
+    return np.asarray([float(p[1]) for p in points], dtype=np.float64)
+
+
+__all__ = ["Engine", "Prometheus", "Querier"]

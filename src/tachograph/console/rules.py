@@ -1,0 +1,315 @@
+"""Evaluates alerting and recording rules, with inactive, pending and firing as Prometheus has them.
+
+An alert's life: its series comes out of the expression -> pending (since `activeAt`) -> after `for` firing ->
+the series is gone -> resolved, or, with `keep_firing_for`, firing a while longer. A pending alert whose series goes
+away is forgotten. Source: https://github.com/prometheus/prometheus/blob/main/rules/alerting.go (2026-11-23).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from tachograph.console.promql import Labels, PromQLError
+from tachograph.console.promql.labels import NAME, labels_of, without_name
+from tachograph.console.promql.numerics import plain_decimal
+from tachograph.console.query import Querier
+from tachograph.console.templates import expand
+from tachograph.console.tsdb import Store
+
+logger = logging.getLogger("tachograph.console")
+
+RESOLVED_RETENTION = 15 * 60_000
+MAX_ALERTS_PER_RULE = 1000
+
+
+@dataclass(slots=True)
+class Rule:
+    """One rule as data; lengths in milliseconds."""
+
+    name: str
+    expr: str
+    alerting: bool
+    hold: int = 0
+    keep_firing: int = 0
+    labels: dict[str, str] = field(default_factory=dict)
+    annotations: dict[str, str] = field(default_factory=dict)
+    # What the last evaluation left behind.
+    active: dict[Labels, ActiveAlert] = field(default_factory=dict)
+    health: str = "unknown"
+    error: str = ""
+    evaluated: int = 0
+    seconds: float = 0.0
+
+    @property
+    def state(self) -> str:
+        """The highest state of its alerts: inactive, pending or firing."""
+        states = {alert.state for alert in self.active.values()}
+        return "firing" if "firing" in states else "pending" if "pending" in states else "inactive"
+
+
+@dataclass(slots=True)
+class ActiveAlert:
+    """One alert of a rule; times in milliseconds, 0 when not yet."""
+
+    labels: Labels
+    annotations: dict[str, str]
+    value: float
+    state: str
+    active_at: int
+    fired_at: int = 0
+    resolved_at: int = 0
+    keep_firing_since: int = 0
+
+
+@dataclass(slots=True)
+class Group:
+    """Rules that are evaluated one after the other, every `interval` milliseconds."""
+
+    name: str
+    interval: int
+    rules: list[Rule]
+    evaluated: int = 0
+    seconds: float = 0.0
+
+
+class Rules:
+    """All rule groups with their state.
+
+    Args:
+        querier: Evaluates the expressions.
+        store: Takes recorded series and ALERTS, or None when a real Prometheus holds the data.
+    """
+
+    def __init__(self, groups: Iterable[Group], querier: Querier, store: Store | None) -> None:
+        self.groups = list(groups)
+        self._querier = querier
+        self._store = store
+        self._lock = threading.RLock()
+        self.resolved: deque[dict[str, Any]] = deque(maxlen=200)
+        self.generation = 0
+
+    def due(self, now: int) -> list[Group]:
+        """Return the groups whose interval has passed."""
+        return [group for group in self.groups if now - group.evaluated >= group.interval]
+
+    def evaluate_due(self, now: int) -> None:
+        """Evaluate the groups that are due."""
+        for group in self.due(now):
+            self.evaluate(group, now)
+
+    def evaluate(self, group: Group, now: int) -> None:
+        """Evaluate every rule of a group at one time."""
+        began = time.perf_counter()
+        for position, rule in enumerate(group.rules):
+            rule_began = time.perf_counter()
+            try:
+                result = self._querier.instant(rule.expr, now)
+                if result.kind == "scalar":
+                    rows = [((), float(result.series[0][2][0]))]
+                else:
+                    rows = [(labels, float(values[0])) for labels, _, values in result.series]
+                with self._lock:
+                    samples = self._alert(rule, rows, now) if rule.alerting else self._record(rule, rows)
+                rule.health, rule.error = "ok", ""
+                if self._store is not None:
+                    self._store.ingest(f"rule:{group.name}/{position}", now, samples)
+            except PromQLError as error:
+                rule.health, rule.error = "err", str(error)
+                logger.debug("rule %s of group %s failed: %s", rule.name, group.name, error)
+            rule.evaluated, rule.seconds = now, time.perf_counter() - rule_began
+        group.evaluated, group.seconds = now, time.perf_counter() - began
+        self.generation += 1
+
+    def _record(self, rule: Rule, rows: list[tuple[Labels, float]]) -> list[tuple[Labels, float]]:
+        samples = [
+            (labels_of({**dict(without_name(labels)), **rule.labels, NAME: rule.name}), value) for labels, value in rows
+        ]
+        if len({labels for labels, _ in samples}) != len(samples):
+            raise PromQLError("vector contains metrics with the same labelset after applying rule labels")
+        return samples
+
+    def _alert(self, rule: Rule, rows: list[tuple[Labels, float]], now: int) -> list[tuple[Labels, float]]:
+        if len(rows) > MAX_ALERTS_PER_RULE:
+            raise PromQLError(f"the expression gives {len(rows)} alerts, the limit is {MAX_ALERTS_PER_RULE}")
+        seen: dict[Labels, ActiveAlert] = {}
+        for source, value in rows:
+            known = dict(source)
+            pairs = dict(without_name(source))
+            for name, template in rule.labels.items():
+                pairs[name] = expand(template, known, value)
+            pairs["alertname"] = rule.name
+            labels = labels_of(pairs)
+            if labels in seen:
+                raise PromQLError("vector contains metrics with the same labelset after applying alert labels")
+            annotations = {name: expand(text, known, value) for name, text in rule.annotations.items()}
+            seen[labels] = ActiveAlert(labels, annotations, value, "pending", now)
+        for labels, fresh in seen.items():
+            alert = rule.active.get(labels)
+            if alert is not None and alert.state != "inactive":
+                alert.value, alert.annotations = fresh.value, fresh.annotations
+            else:
+                rule.active[labels] = fresh
+        samples: list[tuple[Labels, float]] = []
+        for labels, alert in list(rule.active.items()):
+            if labels in seen:
+                alert.keep_firing_since = 0
+            elif not self._keeps_firing(rule, alert, now):
+                if alert.state == "pending" or (alert.resolved_at and now - alert.resolved_at > RESOLVED_RETENTION):
+                    del rule.active[labels]
+                if alert.state == "firing":
+                    alert.state, alert.resolved_at = "inactive", now
+                    self.resolved.appendleft(self._resolved(rule, alert))
+                continue
+            if alert.state == "pending" and now - alert.active_at >= rule.hold:
+                alert.state, alert.fired_at = "firing", now
+            shown = {**dict(labels), "alertstate": alert.state, NAME: "ALERTS"}
+            samples.append((labels_of(shown), 1.0))
+            samples.append((labels_of({**dict(labels), NAME: "ALERTS_FOR_STATE"}), alert.active_at // 1000))
+        return samples
+
+    @staticmethod
+    def _keeps_firing(rule: Rule, alert: ActiveAlert, now: int) -> bool:
+        if alert.state != "firing" or rule.keep_firing <= 0:
+            return False
+        if not alert.keep_firing_since:
+            alert.keep_firing_since = now
+        return now - alert.keep_firing_since < rule.keep_firing
+
+    @staticmethod
+    def _resolved(rule: Rule, alert: ActiveAlert) -> dict[str, Any]:
+        return {
+            "name": rule.name,
+            "labels": dict(alert.labels),
+            "annotations": alert.annotations,
+            "activeAt": stamp(alert.active_at),
+            "resolvedAt": stamp(alert.resolved_at),
+            "value": exponent_text(alert.value),
+        }
+
+    # -- shown ------------------------------------------------------------------------------------------------
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """Return pending and firing alerts in the shape of Prometheus' API."""
+        with self._lock:
+            return [described for group in self.groups for rule in group.rules for described in _active(rule)]
+
+    def described(self, kind: str = "", names: Iterable[str] = (), groups: Iterable[str] = ()) -> list[dict[str, Any]]:
+        """Return the groups in the shape of Prometheus' API."""
+        wanted_names, wanted_groups = set(names), set(groups)
+        found = []
+        with self._lock:
+            for group in self.groups:
+                if wanted_groups and group.name not in wanted_groups:
+                    continue
+                rules = [
+                    _describe(rule)
+                    for rule in group.rules
+                    if (not wanted_names or rule.name in wanted_names)
+                    and (not kind or rule.alerting == (kind == "alert"))
+                ]
+                if not rules and (wanted_names or kind):
+                    continue
+                found.append(
+                    {
+                        "name": group.name,
+                        "file": "tachograph",
+                        "rules": rules,
+                        "interval": group.interval / 1000,
+                        "limit": 0,
+                        "evaluationTime": group.seconds,
+                        "lastEvaluation": stamp(group.evaluated),
+                    }
+                )
+        return found
+
+
+def _active(rule: Rule) -> list[dict[str, Any]]:
+    shown = []
+    for alert in rule.active.values():
+        if alert.state == "inactive":
+            continue
+        described = {
+            "labels": dict(alert.labels),
+            "annotations": alert.annotations,
+            "state": alert.state,
+            "activeAt": stamp(alert.active_at),
+            "value": exponent_text(alert.value),
+        }
+        if alert.keep_firing_since:
+            described["keepFiringSince"] = stamp(alert.keep_firing_since)
+        shown.append(described)
+    return shown
+
+
+def _describe(rule: Rule) -> dict[str, Any]:
+    common: dict[str, Any] = {"health": rule.health}
+    if rule.error:
+        common["lastError"] = rule.error
+    common |= {"evaluationTime": rule.seconds, "lastEvaluation": stamp(rule.evaluated)}
+    if not rule.alerting:
+        return {"name": rule.name, "query": rule.expr, "labels": rule.labels, **common, "type": "recording"}
+    return {
+        "state": rule.state,
+        "name": rule.name,
+        "query": rule.expr,
+        "duration": rule.hold / 1000,
+        "keepFiringFor": rule.keep_firing / 1000,
+        "labels": rule.labels,
+        "annotations": rule.annotations,
+        "alerts": _active(rule),
+        **common,
+        "type": "alerting",
+    }
+
+
+def stamp(milliseconds: int) -> str:
+    """Write a time as Go does: RFC 3339, and year 1 for a time that has not come."""
+    if not milliseconds:
+        return "0001-01-01T00:00:00Z"
+    text = datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def exponent_text(value: float) -> str:
+    """Write an alert's value as Go's FormatFloat(v, 'e', -1, 64): 1 is 1e+00."""
+    if value != value or value in (float("inf"), float("-inf")):
+        return plain_decimal(value)
+    mantissa, _, exponent = f"{Decimal(repr(value)):e}".partition("e")
+    if "." in mantissa:
+        mantissa = mantissa.rstrip("0").rstrip(".")
+    return f"{mantissa}e{exponent[0]}{exponent[1:].zfill(2)}"
+
+
+def groups_from(data: Iterable[Mapping[str, Any]]) -> list[Group]:
+    """Make groups from dicts with the keys of a Prometheus rule, and `group` and `interval` beside them.
+
+    Raises:
+        ValueError: A length cannot be read.
+    """
+    from tachograph.console.api.parameters import parse_duration
+
+    groups: dict[str, Group] = {}
+    for one in data:
+        name = str(one.get("group", "tachograph"))
+        interval = parse_duration(str(one.get("interval") or "30s"))
+        group = groups.setdefault(name, Group(name, interval, []))
+        group.rules.append(
+            Rule(
+                name=str(one.get("alert") or one["record"]),
+                expr=str(one["expr"]),
+                alerting="alert" in one,
+                hold=parse_duration(str(one.get("for") or "0")),
+                keep_firing=parse_duration(str(one.get("keep_firing_for") or "0")),
+                labels=dict(one.get("labels") or {}),
+                annotations=dict(one.get("annotations") or {}),
+            )
+        )
+    return list(groups.values())

@@ -1,0 +1,365 @@
+"""Calls and traces on disk (SQLite), bounded by number, age and bytes; written in batches off the caller's path.
+
+`add` puts a call into a bounded queue and returns; one thread writes. `add_all(wait=True)` returns when the calls are
+committed, which is what the OTLP receiver does before it says yes. Spending is summed per five minutes beside the
+calls, so that it stays exact when old calls are let go.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tachograph.console.calls import Attempt, Call, CallDetail, Span
+from tachograph.console.columns import Columns, Filter, label_text
+
+BUCKET_SECONDS = 300
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS calls(
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, id BLOB NOT NULL UNIQUE, time REAL NOT NULL, trace_id BLOB, body BLOB NOT NULL,
+  detail BLOB);
+CREATE INDEX IF NOT EXISTS calls_trace ON calls(trace_id);
+CREATE TABLE IF NOT EXISTS spans(
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, trace_id BLOB NOT NULL, span_id BLOB NOT NULL, start REAL NOT NULL,
+  body BLOB NOT NULL, UNIQUE(trace_id, span_id));
+CREATE TABLE IF NOT EXISTS spending(
+  bucket INTEGER NOT NULL, provider TEXT NOT NULL, model TEXT NOT NULL, labels TEXT NOT NULL, calls INTEGER NOT NULL,
+  input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, cost_nano INTEGER NOT NULL, unpriced INTEGER NOT NULL,
+  PRIMARY KEY(bucket, provider, model, labels)) WITHOUT ROWID;
+"""
+_SPENDING = """
+INSERT INTO spending VALUES(?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET calls=calls+excluded.calls,
+  input_tokens=input_tokens+excluded.input_tokens, output_tokens=output_tokens+excluded.output_tokens,
+  cost_nano=cost_nano+excluded.cost_nano, unpriced=unpriced+excluded.unpriced
+"""
+
+
+class _Detail(msgspec.Struct):
+    attempts: list[Attempt]
+    error: str | None = None
+
+
+_call_encoder = msgspec.msgpack.Encoder()
+_call_decoder = msgspec.msgpack.Decoder(Call)
+_detail_decoder = msgspec.msgpack.Decoder(_Detail)
+_span_decoder = msgspec.msgpack.Decoder(Span)
+
+
+class CallStore:
+    """Keeps calls and spans.
+
+    Args:
+        path: The database file, or None for memory only.
+        max_calls, max_spans: How many are kept; the oldest go first.
+        max_age_seconds: How long they are kept.
+        max_bytes: How large the file may become.
+        queue: How many may wait for the writer; past it new ones are dropped and counted in `dropped`.
+    """
+
+    def __init__(
+        self,
+        path: Path | None = None,
+        *,
+        max_calls: int = 500_000,
+        max_spans: int = 500_000,
+        max_age_seconds: float = 30 * 86400,
+        max_bytes: int = 2 * 1024**3,
+        queue: int = 50_000,
+        label_sets: int = 500,
+    ) -> None:
+        self.max_calls, self.max_spans = max_calls, max_spans
+        self.max_age_seconds, self.max_bytes = max_age_seconds, max_bytes
+        self.dropped = 0
+        self.generation = 0
+        self._path = path
+        self._label_sets = label_sets
+        self._labels_now: tuple[int, set[str]] = (0, set())
+        self._limit = queue
+        self._pending: deque[tuple[CallDetail | None, Span | None]] = deque()
+        self._wake = threading.Condition()
+        self._accepted = self._written = 0
+        self._closing = False
+        self._lock = threading.RLock()
+        self._loaded = threading.Event()
+        self._db = self._open()
+        self._columns = Columns(max_calls)
+        newest = self._db.execute("SELECT coalesce(max(seq), 0) FROM calls").fetchone()[0]
+        self._calls_kept = self._db.execute("SELECT count(*) FROM calls").fetchone()[0] if newest else 0
+        self._spans_kept = self._db.execute("SELECT count(*) FROM spans").fetchone()[0]
+        self._last_seq = int(newest)
+        self._writer = threading.Thread(target=self._write_loop, name="tachograph-console-store", daemon=True)
+        self._writer.start()
+        if newest:
+            threading.Thread(target=self._load, args=(newest,), name="tachograph-console-load", daemon=True).start()
+        else:
+            self._loaded.set()
+
+    def _open(self) -> sqlite3.Connection:
+        target = ":memory:" if self._path is None else str(self._path)
+        if self._path is not None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        db = sqlite3.connect(target, check_same_thread=False, isolation_level=None, timeout=10)
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=NORMAL")
+        db.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        db.execute("PRAGMA cache_size=-16000")
+        db.execute("PRAGMA journal_size_limit=67108864")
+        db.executescript(_SCHEMA)
+        return db
+
+    # -- writing ------------------------------------------------------------------------------------------
+
+    def add(self, detail: CallDetail | None, span: Span | None = None) -> bool:
+        """Queue one call and its span; False when the queue is full."""
+        return self.add_all([(detail, span)]) == 1
+
+    def add_all(
+        self, items: Iterable[tuple[CallDetail | None, Span | None]], *, wait: bool = False, timeout: float = 10.0
+    ) -> int:
+        """Queue calls and spans; with `wait` return only when they are committed.
+
+        Returns:
+            How many were taken (with `wait`: and committed in time).
+        """
+        taken = 0
+        with self._wake:
+            for item in items:
+                if len(self._pending) >= self._limit or self._closing:
+                    self.dropped += 1
+                    continue
+                self._pending.append(item)
+                taken += 1
+            self._accepted += taken
+            mark = self._accepted
+            self._wake.notify_all()
+            if wait and not self._wake.wait_for(lambda: self._written >= mark, timeout):
+                return 0
+        return taken
+
+    def flush(self, timeout: float = 10.0) -> bool:
+        """Wait until everything queued so far is committed."""
+        with self._wake:
+            mark = self._accepted
+            self._wake.notify_all()
+            return self._wake.wait_for(lambda: self._written >= mark, timeout)
+
+    def close(self) -> None:
+        """Write what is queued, and close."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify_all()
+        self._writer.join(30)
+        self._loaded.wait(30)
+        with self._lock:
+            self._db.close()
+
+    def _write_loop(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._pending or self._closing)
+                if not self._pending and self._closing:
+                    return
+                batch = [self._pending.popleft() for _ in range(min(len(self._pending), 5000))]
+            try:
+                self._write(batch)
+            except sqlite3.Error:
+                self.dropped += len(batch)
+            with self._wake:
+                self._written += len(batch)
+                self._wake.notify_all()
+            self.generation += 1
+
+    def _write(self, batch: list[tuple[CallDetail | None, Span | None]]) -> None:
+        spending: dict[tuple[int, str, str, str], list[int]] = {}
+        added: list[tuple[int, Call]] = []
+        with self._lock:
+            db = self._db
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                for detail, span in batch:
+                    if detail is not None:
+                        call = detail.call
+                        cursor = db.execute(
+                            "INSERT OR IGNORE INTO calls(id, time, trace_id, body, detail) VALUES(?,?,?,?,?)",
+                            (
+                                bytes.fromhex(call.id),
+                                call.time,
+                                bytes.fromhex(call.trace_id) if call.trace_id else None,
+                                _call_encoder.encode(call),
+                                _call_encoder.encode(_Detail(detail.attempts, detail.error))
+                                if detail.attempts or detail.error
+                                else None,
+                            ),
+                        )
+                        if cursor.rowcount == 1:
+                            added.append((int(cursor.lastrowid or 0), call))
+                            if call.kind == "llm":
+                                self._spend(call, spending)
+                    if span is not None:
+                        cursor = db.execute(
+                            "INSERT OR REPLACE INTO spans(trace_id, span_id, start, body) VALUES(?,?,?,?)",
+                            (
+                                bytes.fromhex(span.trace_id),
+                                bytes.fromhex(span.span_id),
+                                span.start_unix,
+                                _call_encoder.encode(span),
+                            ),
+                        )
+                        self._spans_kept += 1
+                if spending:
+                    db.executemany(_SPENDING, [(*key, *sums) for key, sums in spending.items()])
+                db.execute("COMMIT")
+            except BaseException:
+                db.execute("ROLLBACK")
+                raise
+            for seq, call in added:
+                self._columns.add(seq, call)
+                self._last_seq = seq
+            self._calls_kept += len(added)
+            self._trim()
+
+    def _spend(self, call: Call, spending: dict[tuple[int, str, str, str], list[int]]) -> None:
+        bucket = int(call.time) // BUCKET_SECONDS * BUCKET_SECONDS
+        labels = label_text(call.labels) if call.labels else ""
+        current, known = self._labels_now
+        if bucket > current:
+            known = set()
+            self._labels_now = (bucket, known)
+        if labels and labels not in known:
+            # Past the bound the money still counts, only without its labels.
+            if len(known) < self._label_sets:
+                known.add(labels)
+            else:
+                labels = ""
+        sums = spending.setdefault((bucket, call.provider, call.model, labels), [0] * 5)
+        nano = int(Decimal(call.cost_usd).scaleb(9)) if call.cost_usd is not None else 0
+        for i, value in enumerate((1, call.input_tokens or 0, call.output_tokens or 0, nano, call.cost_usd is None)):
+            sums[i] += int(value)
+
+    def _trim(self) -> None:
+        """Let the oldest go, a slice at a time, so that no write takes long."""
+        oldest = time.time() - self.max_age_seconds
+        db = self._db
+        over = self._calls_kept - self.max_calls
+        if over > self.max_calls // 50 + 1000 or self._too_large():
+            cut = max(min(over, 20_000), 5000) if over > 0 else 5000
+            edge = db.execute("SELECT seq FROM calls ORDER BY seq LIMIT 1 OFFSET ?", (cut,)).fetchone()
+            if edge is not None:
+                self._calls_kept -= db.execute("DELETE FROM calls WHERE seq < ?", (edge[0],)).rowcount
+        over = self._spans_kept - self.max_spans
+        if over > self.max_spans // 50 + 1000 or self._too_large():
+            cut = max(min(over, 20_000), 5000) if over > 0 else 5000
+            edge = db.execute("SELECT seq FROM spans ORDER BY seq LIMIT 1 OFFSET ?", (cut,)).fetchone()
+            if edge is not None:
+                db.execute("DELETE FROM spans WHERE seq < ?", (edge[0],))
+                self._spans_kept = db.execute("SELECT count(*) FROM spans").fetchone()[0]
+        first = db.execute("SELECT time FROM calls ORDER BY seq LIMIT 1").fetchone()
+        if first is not None and first[0] < oldest:
+            edge = db.execute("SELECT seq FROM calls ORDER BY seq LIMIT 1 OFFSET 5000").fetchone()
+            limit = edge[0] if edge else self._last_seq + 1
+            gone = db.execute("DELETE FROM calls WHERE seq < ? AND time < ?", (limit, oldest)).rowcount
+            self._calls_kept -= gone
+            db.execute("DELETE FROM spans WHERE start < ?", (oldest,))
+            db.execute("DELETE FROM spending WHERE bucket < ?", (int(oldest) - 10 * 86400,))
+
+    def _too_large(self) -> bool:
+        pages = self._db.execute("PRAGMA page_count").fetchone()[0] - self._db.execute("PRAGMA freelist_count").fetchone()[0]
+        return bool(pages * self._db.execute("PRAGMA page_size").fetchone()[0] > self.max_bytes)
+
+    def _load(self, newest: int) -> None:
+        """Read the columns of calls that an earlier run left, oldest first, and put them in front."""
+        older = Columns(self.max_calls)
+        last = 0
+        while True:
+            with self._lock:
+                rows = self._db.execute(
+                    "SELECT seq, body FROM calls WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT 20000", (last, newest)
+                ).fetchall()
+            if not rows:
+                break
+            for seq, body in rows:
+                older.add(seq, _call_decoder.decode(body))
+            last = rows[-1][0]
+        with self._lock:
+            self._columns.prepend(older)
+        self.generation += 1
+        self._loaded.set()
+
+    # -- reading ------------------------------------------------------------------------------------------
+
+    def find(self, wanted: Filter, limit: int, *, newest_first: bool = True) -> tuple[list[tuple[int, Call]], int, bool]:
+        """Return matching calls with their seq, how many match, and whether there are more."""
+        self._loaded.wait(5)
+        with self._lock:
+            seqs, count, more = self._columns.find(wanted, limit, newest_first=newest_first)
+            found = []
+            for seq in seqs:
+                row = self._db.execute("SELECT body FROM calls WHERE seq = ?", (seq,)).fetchone()
+                if row is not None:
+                    found.append((seq, _call_decoder.decode(row[0])))
+        return found, count, more
+
+    def get(self, identity: bytes) -> CallDetail | None:
+        """Return one call, or None."""
+        with self._lock:
+            row = self._db.execute("SELECT body, detail FROM calls WHERE id = ?", (identity,)).fetchone()
+        if row is None:
+            return None
+        detail = _detail_decoder.decode(row[1]) if row[1] else _Detail([])
+        return CallDetail(_call_decoder.decode(row[0]), detail.attempts, detail.error)
+
+    def trace(self, trace_id: bytes, limit: int = 5000) -> tuple[list[Span], list[Call]]:
+        """Return the spans and calls of one trace, by start."""
+        with self._lock:
+            spans = self._db.execute(
+                "SELECT body FROM spans WHERE trace_id = ? ORDER BY start LIMIT ?", (trace_id, limit)
+            ).fetchall()
+            calls = self._db.execute(
+                "SELECT body FROM calls WHERE trace_id = ? ORDER BY time LIMIT ?", (trace_id, limit)
+            ).fetchall()
+        return [_span_decoder.decode(r[0]) for r in spans], [_call_decoder.decode(r[0]) for r in calls]
+
+    def spending(self, start: float, end: float) -> list[tuple[int, str, str, str, int, int, int, int, int]]:
+        """Return the five-minute sums in [start, end): bucket, provider, model, labels, calls, tokens in and out,
+        nano-dollars, calls without a price."""
+        with self._lock:
+            return self._db.execute(
+                "SELECT * FROM spending WHERE bucket >= ? AND bucket < ? ORDER BY bucket",
+                (int(start) // BUCKET_SECONDS * BUCKET_SECONDS, int(end) + 1),
+            ).fetchall()
+
+    @property
+    def last_seq(self) -> int:
+        """The seq of the newest call."""
+        return self._last_seq
+
+    @property
+    def count(self) -> int:
+        """Number of calls kept."""
+        return self._calls_kept
+
+    def distinct(self, name: str) -> list[str]:
+        """Return the distinct values of a column, for the filters' choices."""
+        with self._lock:
+            return self._columns.values(name)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes on disk that are in use."""
+        with self._lock:
+            pages = self._db.execute("PRAGMA page_count").fetchone()[0]
+            return int(pages * self._db.execute("PRAGMA page_size").fetchone()[0])
+
+
+def to_json(value: Any) -> str:
+    """Write a struct, or things that hold structs, as JSON."""
+    return json.dumps(msgspec.to_builtins(value), ensure_ascii=False, separators=(",", ":"))
