@@ -13,6 +13,7 @@ from tachograph.version import __version__
 
 COMMANDS: Final[dict[str, str]] = {
     # name: one line of help; the module is tachograph.cli.<name with _ for ->
+    "console": "serve the local web console: dashboards, alerts, calls, traces and cost in a browser",
 }
 """Every subcommand. Its module has `add_arguments(parser)` and `run(args) -> int`."""
 

@@ -215,10 +215,11 @@ def _tool(record: ToolCall, service: str) -> tuple[CallDetail, Span]:
     if record.error_kind is not None:
         attributes["error_kind"] = record.error_kind
     error = None
-    if record.error is not None:
-        error = clip(
-            record.error if isinstance(record.error, str) else f"{type(record.error).__name__}: {record.error}"
-        )
+    if isinstance(record.error, BaseException):
+        error = clip(f"{type(record.error).__name__}: {record.error}")
+    elif record.error is not None:
+        # What a tool answers is content; it is kept only where the user has turned content on.
+        error = clip(record.error) if record.content else "the tool answered with an error; its text is not recorded"
     return CallDetail(call, [], error), _span(call, "mcp.tool.execute", "client", attributes, [])
 
 
@@ -231,7 +232,11 @@ def _span(call: Call, name: str, kind: str, attributes: dict[str, Any], events: 
         kind=kind,
         start_unix=call.time,
         duration_seconds=call.duration_seconds,
-        status="ok" if call.outcome == "success" else "error" if call.outcome in ("error", "timeout", "rate_limited") else "unset",
+        status="ok"
+        if call.outcome == "success"
+        else "error"
+        if call.outcome in ("error", "timeout", "rate_limited")
+        else "unset",
         attributes=attributes,
         events=events,
         service=call.service,

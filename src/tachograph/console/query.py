@@ -54,7 +54,7 @@ class Prometheus:
         """
         encoded = urllib.parse.urlencode(pairs)
         url = f"{self.url}{path}" + ("" if post or not encoded else f"?{encoded}")
-        request = urllib.request.Request(url, data=encoded.encode() if post else None)  # noqa: S310 - scheme checked
+        request = urllib.request.Request(url, data=encoded.encode() if post else None)
         try:
             with self._opener.open(request, timeout=self.timeout) as response:
                 body = response.read(MAX_ANSWER + 1)

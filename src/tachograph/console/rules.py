@@ -112,6 +112,7 @@ class Rules:
             rule_began = time.perf_counter()
             try:
                 result = self._querier.instant(rule.expr, now)
+                rows: list[tuple[Labels, float]]
                 if result.kind == "scalar":
                     rows = [((), float(result.series[0][2][0]))]
                 else:

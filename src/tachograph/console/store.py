@@ -272,7 +272,10 @@ class CallStore:
             db.execute("DELETE FROM spending WHERE bucket < ?", (int(oldest) - 10 * 86400,))
 
     def _too_large(self) -> bool:
-        pages = self._db.execute("PRAGMA page_count").fetchone()[0] - self._db.execute("PRAGMA freelist_count").fetchone()[0]
+        pages = (
+            self._db.execute("PRAGMA page_count").fetchone()[0]
+            - self._db.execute("PRAGMA freelist_count").fetchone()[0]
+        )
         return bool(pages * self._db.execute("PRAGMA page_size").fetchone()[0] > self.max_bytes)
 
     def _load(self, newest: int) -> None:
@@ -296,7 +299,9 @@ class CallStore:
 
     # -- reading ------------------------------------------------------------------------------------------
 
-    def find(self, wanted: Filter, limit: int, *, newest_first: bool = True) -> tuple[list[tuple[int, Call]], int, bool]:
+    def find(
+        self, wanted: Filter, limit: int, *, newest_first: bool = True
+    ) -> tuple[list[tuple[int, Call]], int, bool]:
         """Return matching calls with their seq, how many match, and whether there are more."""
         self._loaded.wait(5)
         with self._lock:

@@ -105,7 +105,7 @@ def evaluate(text: str, scope: Mapping[str, Any]) -> Any:
     while position < len(text):
         found = _TOKEN.match(text, position)
         if found is None:
-            raise TemplateError(f"unexpected {text[position:position + 10]!r}")
+            raise TemplateError(f"unexpected {text[position : position + 10]!r}")
         tokens.append((str(found.lastgroup), found.group(str(found.lastgroup))))
         position = found.end()
     value, rest = _pipeline(tokens, scope)
@@ -166,7 +166,9 @@ def _field(text: str, scope: Mapping[str, Any]) -> Any:
             text = name + text[len(written) :]
     head, _, rest = text.partition(".")
     if head not in scope:
-        raise TemplateError(f"function {text!r} not defined" if not text.startswith("$") else f"undefined variable {head!r}")
+        raise TemplateError(
+            f"function {text!r} not defined" if not text.startswith("$") else f"undefined variable {head!r}"
+        )
     value = scope[head]
     if rest:
         if not isinstance(value, Mapping):

@@ -174,9 +174,7 @@ class Store:
         """Return the label sets that match and have a sample in [start, end]."""
         with self._lock:
             return [
-                s.labels
-                for s in self._matching(matchers)
-                if bisect_left(s.times, start) < bisect_right(s.times, end)
+                s.labels for s in self._matching(matchers) if bisect_left(s.times, start) < bisect_right(s.times, end)
             ]
 
     def label_names(self) -> list[str]:

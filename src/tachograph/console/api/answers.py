@@ -40,16 +40,24 @@ def result_text(result: Result) -> str:
     elif result.kind == "scalar":
         body = f'[{time_text(result.time)},"{sample_text(float(result.series[0][2][0]))}"]'
     elif result.kind == "vector":
-        body = "[" + ",".join(
-            f'{{"metric":{metric_text(labels)},"value":[{time_text(result.time)},"{sample_text(float(values[0]))}"]}}'
-            for labels, _, values in result.series
-        ) + "]"
+        body = (
+            "["
+            + ",".join(
+                f'{{"metric":{metric_text(labels)},"value":[{time_text(result.time)},"{sample_text(float(values[0]))}"]}}'
+                for labels, _, values in result.series
+            )
+            + "]"
+        )
     else:
         stamps = _Stamps()
-        body = "[" + ",".join(
-            f'{{"metric":{metric_text(labels)},"values":[{stamps.points(times, values)}]}}'
-            for labels, times, values in result.series
-        ) + "]"
+        body = (
+            "["
+            + ",".join(
+                f'{{"metric":{metric_text(labels)},"values":[{stamps.points(times, values)}]}}'
+                for labels, times, values in result.series
+            )
+            + "]"
+        )
     return f'{{"resultType":"{result.kind}","result":{body}}}'
 
 
@@ -61,7 +69,7 @@ class _Stamps:
         self._texts: list[str] = []
 
     def points(self, times: Ints, values: Floats) -> str:
-        if self._times is None or times is not self._times and not np.array_equal(times, self._times):
+        if self._times is None or (times is not self._times and not np.array_equal(times, self._times)):
             self._times = times
             self._texts = [f'[{time_text(t)},"' for t in times.tolist()]
         return ",".join(f'{t}{sample_text(v)}"]' for t, v in zip(self._texts, values.tolist(), strict=True))

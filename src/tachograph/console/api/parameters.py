@@ -16,9 +16,7 @@ MAX_FORM = 1024 * 1024
 MIN_TIME = "-292273086-05-16T16:47:06Z"
 MAX_TIME = "292277025-08-18T07:12:54.999999999Z"
 _FAR_PAST, _FAR_FUTURE = -(1 << 53), 1 << 53
-_RFC3339 = re.compile(
-    r"(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}:\d{2})(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
-)
+_RFC3339 = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}:\d{2})(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000, "y": 31_536_000_000}
 _DURATION = re.compile(r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?", re.ASCII)
 
@@ -42,7 +40,9 @@ class Parameters:
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > MAX_FORM:
-                    raise PromQLSyntaxError(f"error parsing form values: http: request body larger than {MAX_FORM} bytes")
+                    raise PromQLSyntaxError(
+                        f"error parsing form values: http: request body larger than {MAX_FORM} bytes"
+                    )
             pairs += parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=10_000)
         pairs += request.query_params.multi_items()
         return cls(pairs)

@@ -227,7 +227,9 @@ def _alerts(console: Console, parameters: Parameters, request: Request) -> Respo
 
 
 def _targets(console: Console, parameters: Parameters, request: Request) -> Response:
-    return success(dumps({"activeTargets": console.described_targets(), "droppedTargets": [], "droppedTargetCounts": {}}))
+    return success(
+        dumps({"activeTargets": console.described_targets(), "droppedTargets": [], "droppedTargetCounts": {}})
+    )
 
 
 def _build_info(console: Console, parameters: Parameters, request: Request) -> Response:

@@ -15,7 +15,9 @@ from tachograph.signals.registry import Metrics, Sample
 class RegistryFeed:
     """Takes a snapshot of a registry at each `feed()`, as a scrape of it would have shown it."""
 
-    def __init__(self, store: Store, metrics: Metrics, *, job: str = "tachograph", instance: str = "in-process") -> None:
+    def __init__(
+        self, store: Store, metrics: Metrics, *, job: str = "tachograph", instance: str = "in-process"
+    ) -> None:
         self.store = store
         self.metrics = metrics
         self.job, self.instance = job, instance

@@ -78,9 +78,13 @@ class Target:
         return not error
 
     def _fetch(self) -> str:
-        request = urllib.request.Request(  # noqa: S310 - the scheme was checked
+        request = urllib.request.Request(
             self.url,
-            headers={"Accept": "text/plain;version=0.0.4;q=1,*/*;q=0.1", "Accept-Encoding": "gzip", "User-Agent": "tachograph"},
+            headers={
+                "Accept": "text/plain;version=0.0.4;q=1,*/*;q=0.1",
+                "Accept-Encoding": "gzip",
+                "User-Agent": "tachograph",
+            },
         )
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(request, timeout=self.timeout) as response:

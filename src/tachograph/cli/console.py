@@ -1,0 +1,100 @@
+"""`tachograph console`: serve the local web console."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+HELP = "serve the local web console: dashboards, alerts, calls, traces and cost in a browser"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("--port", type=int, default=9465, help="port to listen on; 0 takes a free one (default 9465)")
+    parser.add_argument(
+        "--listen",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="address to listen on; anything but loopback needs --token",
+    )
+    parser.add_argument(
+        "--token",
+        metavar="TOKEN",
+        help="secret for logging in and for tools (default: a random one; or TACHOGRAPH_CONSOLE_TOKEN)",
+    )
+    parser.add_argument("--no-auth", action="store_true", help="let anyone on this machine read without logging in")
+    parser.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME", help="a further name it may be asked by"
+    )
+    parser.add_argument(
+        "--scrape", action="append", nargs="+", default=[], metavar="URL", help="/metrics to scrape, one or more"
+    )
+    parser.add_argument("--prometheus", metavar="URL", help="ask this Prometheus instead of keeping metrics here")
+    parser.add_argument(
+        "--data-dir", type=Path, metavar="DIR", help="where calls are kept (default: the user's data directory)"
+    )
+    parser.add_argument("--memory", action="store_true", help="keep calls in memory only")
+    parser.add_argument("--step", type=float, default=5.0, metavar="SECONDS", help="how often to scrape (default 5)")
+    parser.add_argument(
+        "--max-calls", type=int, default=500_000, metavar="N", help="how many calls to keep (default 500000)"
+    )
+    parser.add_argument("--open", action="store_true", help="open the page in a browser")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until Ctrl-C."""
+    from tachograph.console import start
+    from tachograph.console.server import is_loopback
+    from tachograph.errors import TachographError
+
+    token = args.token or os.environ.get("TACHOGRAPH_CONSOLE_TOKEN")
+    if not is_loopback(args.listen) and not token:
+        raise TachographError(
+            "a console that others can reach needs a token",
+            where=f"--listen {args.listen}",
+            do="Give --token, or set TACHOGRAPH_CONSOLE_TOKEN, to a long random text.",
+        )
+    if not 0.2 <= args.step <= 300:
+        raise TachographError("the step is not between 0.2 and 300 seconds", where="--step")
+    data_dir = None if args.memory else args.data_dir or _default_data_dir()
+    running = start(
+        host=args.listen,
+        port=args.port,
+        scrape=[url for urls in args.scrape for url in urls],
+        prometheus=args.prometheus,
+        data_dir=data_dir,
+        token=token,
+        auth=not args.no_auth,
+        allow_hosts=args.allow_host,
+        step_seconds=args.step,
+        max_calls=args.max_calls,
+        settings=_settings(),
+    )
+    with running:
+        shown = running.url if args.token or args.no_auth else running.login_url
+        print(f"Tachograph console: {shown}")
+        print(f"Send OTLP to it:    OTEL_EXPORTER_OTLP_ENDPOINT={running.url.rstrip('/')}")
+        print("Stop it with Ctrl-C.", flush=True)
+        if args.open:
+            import webbrowser
+
+            webbrowser.open(running.login_url)
+        try:
+            running.wait()
+        except KeyboardInterrupt:
+            print("", file=sys.stderr)
+    return 0
+
+
+def _settings() -> object:
+    from tachograph.settings import load
+
+    return load()
+
+
+def _default_data_dir() -> Path:
+    from platformdirs import user_data_path
+
+    return user_data_path("tachograph") / "console"

@@ -1,0 +1,164 @@
+"""POST /v1/traces and /v1/metrics: bounded bodies in either encoding, and answers as OTLP/HTTP has them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import zlib
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tachograph.console.ingest.otlp import traces, wire
+from tachograph.console.ingest.otlp.metrics import Receiver
+
+if TYPE_CHECKING:
+    from tachograph.console.console import Console
+
+MAX_BODY = 8 * 1024 * 1024
+MAX_UNPACKED = 32 * 1024 * 1024
+MAX_AT_ONCE = 4
+MAX_SERVICES = 200
+PROTOBUF, JSON = "application/x-protobuf", "application/json"
+
+Taker = Callable[[dict[str, Any]], int]
+
+
+class Refused(Exception):
+    """A request that is not taken."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def routes(console: Console, price: traces.Pricer | None = None) -> list[Route]:
+    """Return the routes of the receiver."""
+    receiver = Receiver(console.store)
+    gate = asyncio.Semaphore(MAX_AT_ONCE)
+
+    def seen(service: str) -> None:
+        if service in console.otlp_sources or len(console.otlp_sources) < MAX_SERVICES:
+            console.otlp_sources[service[:200]] = time.time()
+
+    def take_traces(request: dict[str, Any]) -> int:
+        items, refused = traces.read(request, price)
+        for service in {span.service for _, span in items}:
+            seen(service)
+        # The sender hears yes when the calls are on disk, so it sends again what a crash would lose.
+        if items and console.calls.add_all(items, wait=True) < len(items):
+            raise Refused(503, "the console cannot write as fast as it is sent to; try again")
+        return refused
+
+    def take_metrics(request: dict[str, Any]) -> int:
+        _, refused, services = receiver.take(request)
+        for service in services:
+            seen(service)
+        return refused
+
+    async def refuse_logs(request: Request) -> Response:
+        await _body(request)
+        return _answer(request, 0, "")
+
+    return [
+        Route("/v1/traces", _endpoint(gate, wire.read_traces, take_traces, "rejectedSpans"), methods=["POST"]),
+        Route("/v1/metrics", _endpoint(gate, wire.read_metrics, take_metrics, "rejectedDataPoints"), methods=["POST"]),
+        # Senders that export logs too should not fail; the console has no use for them.
+        Route("/v1/logs", refuse_logs, methods=["POST"]),
+    ]
+
+
+def _endpoint(
+    gate: asyncio.Semaphore, decode: Callable[[bytes], dict[str, Any]], take: Taker, counted: str
+) -> Callable[[Request], Awaitable[Response]]:
+    def work(kind: str, body: bytes) -> int:
+        try:
+            parsed = decode(body) if kind == PROTOBUF else json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise Refused(400, f"the body is not OTLP: {error}") from None
+        if not isinstance(parsed, dict):
+            raise Refused(400, "the body is not OTLP: an object was expected")
+        return take(parsed)
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if kind not in (PROTOBUF, JSON):
+                raise Refused(415, f"send {PROTOBUF} or {JSON}")
+            if gate.locked():
+                raise Refused(503, "too many requests at once; try again")
+            async with gate:
+                body = await _body(request)
+                refused = await run_in_threadpool(work, kind, body)
+            return _answer(request, refused, counted)
+        except Refused as error:
+            return _failure(request, error)
+
+    return endpoint
+
+
+async def _body(request: Request) -> bytes:
+    """Read a body, unpacked, within its bounds."""
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", "gzip", "deflate", ""):
+        raise Refused(415, f"content-encoding {encoding[:50]} is not known; send gzip or nothing")
+    unpacker = zlib.decompressobj(31 if encoding == "gzip" else 15) if encoding in ("gzip", "deflate") else None
+    out = bytearray()
+    received = 0
+    async for chunk in request.stream():
+        received += len(chunk)
+        if received > MAX_BODY:
+            raise Refused(413, f"the body is larger than {MAX_BODY} bytes")
+        if unpacker is None:
+            out += chunk
+            continue
+        try:
+            out += unpacker.decompress(chunk, MAX_UNPACKED + 1 - len(out))
+        except zlib.error as error:
+            raise Refused(400, f"the body is not {encoding}: {error}") from None
+        if len(out) > MAX_UNPACKED or unpacker.unconsumed_tail:
+            raise Refused(413, f"the body unpacks to more than {MAX_UNPACKED} bytes")
+    if unpacker is not None and not unpacker.eof:
+        raise Refused(400, f"the body is not whole {encoding}")
+    return bytes(out)
+
+
+def _is_json(request: Request) -> bool:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == JSON
+
+
+def _answer(request: Request, refused: int, counted: str) -> Response:
+    message = f"{refused} were not usable" if refused else ""
+    if _is_json(request):
+        body = {"partialSuccess": {counted: str(refused), "errorMessage": message}} if refused else {}
+        return Response(json.dumps(body), media_type=JSON)
+    text = b""
+    if refused:
+        partial = b"\x08" + _varint(refused) + b"\x12" + _varint(len(message)) + message.encode()
+        text = b"\x0a" + _varint(len(partial)) + partial
+    return Response(text, media_type=PROTOBUF)
+
+
+def _failure(request: Request, error: Refused) -> Response:
+    headers = {"Retry-After": "1"} if error.status == 503 else {}
+    if _is_json(request):
+        return Response(
+            json.dumps({"code": 3, "message": str(error)}), status_code=error.status, media_type=JSON, headers=headers
+        )
+    message = str(error).encode()
+    status = b"\x08\x03\x12" + _varint(len(message)) + message
+    return Response(status, status_code=error.status, media_type=PROTOBUF, headers=headers)
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)

@@ -1,0 +1,111 @@
+"""What was spent: sums by provider, model, label or day, over time, and where the day and the month are heading."""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from tachograph.console.store import BUCKET_SECONDS, CallStore
+
+NANO = Decimal(1_000_000_000)
+MAX_GROUPS = 200
+MAX_POINTS = 150
+
+Row = tuple[int, str, str, str, int, int, int, int, int]
+
+
+def usd(nano: int) -> str:
+    """Write nano-dollars as exact dollars."""
+    text = format(Decimal(nano) / NANO, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def key_of(by: str) -> Callable[[Row], str]:
+    """Return what a row is grouped by.
+
+    Raises:
+        ValueError: `by` is not one of provider, model, day, label:KEY.
+    """
+    if by == "provider":
+        return lambda row: row[1]
+    if by == "model":
+        return lambda row: row[2]
+    if by == "day":
+        return lambda row: datetime.fromtimestamp(row[0], UTC).strftime("%Y-%m-%d")
+    if by.startswith("label:") and len(by) > 6:
+        prefix = by[6:] + ":"
+        return lambda row: next((p[len(prefix) :] for p in row[3].split("\n") if p.startswith(prefix)), "")
+    raise ValueError(by)
+
+
+def summarize(store: CallStore, start: float, end: float, by: str, now: float) -> dict[str, Any]:
+    """Sum the spending in [start, end).
+
+    Raises:
+        ValueError: `by` is not known.
+    """
+    key = key_of(by)
+    rows = store.spending(start, end)
+    width = BUCKET_SECONDS
+    while (end - start) / width > MAX_POINTS:
+        width *= 2 if width < 3600 else 3 if width == 3600 * 2 else 2
+    sums: dict[str, list[int]] = defaultdict(lambda: [0] * 5)
+    series: dict[str, dict[int, int]] = defaultdict(lambda: defaultdict(int))
+    for row in rows:
+        group = key(row)
+        for i in range(5):
+            sums[group][i] += int(row[4 + i])
+        series[group][row[0] // width * width] += row[7]
+    ordered = sorted(sums, key=(lambda g: g) if by == "day" else (lambda g: (-sums[g][3], g)))
+    groups = [
+        {
+            "key": group,
+            "cost_usd": usd(sums[group][3]),
+            "calls": sums[group][0],
+            "input_tokens": sums[group][1],
+            "output_tokens": sums[group][2],
+            "unpriced_calls": sums[group][4],
+            "series": [[bucket, nano / 1e9] for bucket, nano in sorted(series[group].items())],
+        }
+        for group in ordered[:MAX_GROUPS]
+    ]
+    calls = sum(s[0] for s in sums.values())
+    unpriced = sum(s[4] for s in sums.values())
+    return {
+        "groups": groups,
+        "total_usd": usd(sum(s[3] for s in sums.values())),
+        "calls": calls,
+        "unpriced_share": unpriced / calls if calls else 0.0,
+        "step_seconds": width,
+        "more_groups": max(len(ordered) - MAX_GROUPS, 0),
+        "forecast": forecast(store, now),
+    }
+
+
+def forecast(store: CallStore, now: float) -> dict[str, str | None]:
+    """Say where the day and the month (UTC) end at the pace of the last six hours, and of the last seven days."""
+    moment = datetime.fromtimestamp(now, UTC)
+    midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+    first = midnight.replace(day=1)
+    last = first + timedelta(days=monthrange(first.year, first.month)[1])
+    rows = store.spending(min(first.timestamp(), now - 7 * 86400), now + BUCKET_SECONDS)
+    if not rows:
+        return {"day_usd": None, "month_usd": None}
+
+    def spent(since: float) -> int:
+        return sum(row[7] for row in rows if row[0] >= since)
+
+    def pace(window: float) -> float:
+        """Nano-dollars per second over the window, or since the first call when that is later."""
+        begin = max(now - window, float(rows[0][0]))
+        return spent(begin // BUCKET_SECONDS * BUCKET_SECONDS) / max(now - begin, BUCKET_SECONDS)
+
+    day_left = (midnight + timedelta(days=1)).timestamp() - now
+    day = spent(midnight.timestamp()) + pace(6 * 3600) * day_left
+    month_left = max((last - midnight - timedelta(days=1)).total_seconds(), 0)
+    month = spent(first.timestamp()) + pace(6 * 3600) * day_left + pace(7 * 86400) * month_left
+    return {"day_usd": usd(round(day / 1e6) * 10**6), "month_usd": usd(round(month / 1e6) * 10**6)}

@@ -1,0 +1,97 @@
+"""The console's HTTP application: page, APIs and receiver behind one guard."""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Scope
+
+from tachograph.console.api import console as console_api
+from tachograph.console.api import otlp, prometheus
+from tachograph.console.console import Console
+from tachograph.console.security import Guard, problem
+
+STATIC = Path(__file__).parent / "static"
+
+# What a machine's own table says about .js is not always what browsers want.
+mimetypes.add_type("text/javascript", ".js")
+mimetypes.add_type("image/svg+xml", ".svg")
+
+
+class _Files(StaticFiles):
+    """The page's files: always asked for again, and answered 304 when they have not changed."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        answer = super().file_response(*args, **kwargs)
+        answer.headers["Cache-Control"] = "no-cache"
+        return answer
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        if path.startswith("."):
+            raise HTTPException(404)
+        return await super().get_response(path, scope)
+
+
+def build(
+    console: Console,
+    *,
+    token: str,
+    auth: str = "token",
+    open_otlp: bool = True,
+    hosts: Iterable[str] = (),
+    cookie: str = "tachograph_session",
+    settings: Any = None,
+    price: Any = None,
+) -> ASGIApp:
+    """Put the application together.
+
+    Args:
+        auth: `token` (log in to read) or `none`.
+        open_otlp: OTLP senders need no token.
+    """
+    files = _Files(directory=STATIC, check_dir=False)
+
+    async def index(request: Request) -> Response:
+        return await files.get_response("index.html", request.scope)
+
+    async def healthy(request: Request) -> Response:
+        return PlainTextResponse("Tachograph console is Healthy.\n")
+
+    routes: list[BaseRoute] = [
+        Route("/", index, methods=["GET"]),
+        Mount("/static", files),
+        Route("/-/healthy", healthy, methods=["GET"]),
+        Route("/-/ready", healthy, methods=["GET"]),
+        *console_api.routes(console, auth=auth, settings=settings),
+        *prometheus.routes(console),
+        *otlp.routes(console, price),
+    ]
+    app = Starlette(routes=routes, exception_handlers={404: _not_found, 405: _not_allowed, 500: _failed})
+    return Guard(app, token=token, open_reading=auth == "none", open_otlp=open_otlp, hosts=hosts, cookie=cookie)
+
+
+async def _not_found(request: Request, error: Exception) -> Response:
+    if request.url.path.startswith("/api/"):
+        return problem("there is nothing here", where=request.url.path[:200], status=404)
+    return PlainTextResponse("There is nothing here.\n", status_code=404)
+
+
+async def _not_allowed(request: Request, error: Exception) -> Response:
+    headers = getattr(error, "headers", None)
+    answer = problem(f"{request.method} is not possible here", where=request.url.path[:200], status=405)
+    if headers:
+        answer.headers.update(headers)
+    return answer
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    return problem("the console failed at this", where=request.url.path[:200], do="Its log says why.", status=500)

@@ -1,0 +1,153 @@
+"""One console: its stores, its evaluator, its rules, and the clock that feeds them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from tachograph.console.calls import from_record
+from tachograph.console.ingest.registry import RegistryFeed
+from tachograph.console.ingest.scrape import Target
+from tachograph.console.promql import Engine, Limits
+from tachograph.console.query import Prometheus, Querier
+from tachograph.console.rules import Group, Rules, stamp
+from tachograph.console.store import CallStore
+from tachograph.console.tsdb import Store
+from tachograph.records import LLMCall, ToolCall
+from tachograph.signals.registry import Metrics
+
+logger = logging.getLogger("tachograph.console")
+
+MAX_INSTANT_STEPS = 11_000
+
+
+class Console:
+    """Everything behind the page, without HTTP.
+
+    Args:
+        scrape: URLs of /metrics to scrape every `step_seconds`.
+        prometheus_url: Ask this Prometheus instead of the own store.
+        data_dir: Where calls and traces are kept; None keeps them in memory.
+        rule_groups: Alerting and recording rules to evaluate.
+        retention_seconds, max_series: Bounds of the metrics in memory.
+        max_calls: Bound of the calls on disk.
+        service: Name of this process in calls that it hands over itself.
+    """
+
+    def __init__(
+        self,
+        *,
+        scrape: Iterable[str] = (),
+        prometheus_url: str | None = None,
+        data_dir: Path | None = None,
+        rule_groups: Iterable[Group] = (),
+        step_seconds: float = 5.0,
+        retention_seconds: float = 6 * 3600,
+        max_series: int = 20_000,
+        max_calls: int = 500_000,
+        job: str = "tachograph",
+        service: str = "",
+    ) -> None:
+        self.started = time.time()
+        self.step_seconds = step_seconds
+        self.service = service
+        self.job = job
+        self.targets = [Target(url, job=job) for url in scrape]
+        self.prometheus = Prometheus(prometheus_url) if prometheus_url else None
+        self.store = Store(retention_seconds=retention_seconds, max_series=max_series)
+        self.engine = Engine(self.store, Limits(max_samples=20_000_000, max_series=max_series))
+        self.calls = CallStore(None if data_dir is None else data_dir / "console.db", max_calls=max_calls)
+        querier: Querier = self.prometheus or self.engine
+        self.rules = Rules(rule_groups, querier, None if self.prometheus else self.store)
+        self.ledger: Any = None
+        self.otlp_sources: dict[str, float] = {}
+        self._feeds: list[RegistryFeed] = []
+        self._removers: list[Callable[[], None]] = []
+        self._stop = threading.Event()
+        self._workers = ThreadPoolExecutor(max_workers=8, thread_name_prefix="tachograph-console-scrape")
+        self._clock: threading.Thread | None = None
+
+    # -- in the same process ----------------------------------------------------------------------------------
+
+    def watch(self, metrics: Metrics, *, instance: str = "in-process") -> None:
+        """Take a snapshot of a registry at every step."""
+        self._feeds.append(RegistryFeed(self.store, metrics, job=self.job, instance=instance))
+
+    def accept(self, record: LLMCall | ToolCall) -> None:
+        """Take a finished record; a listener of the recorder, returns within microseconds."""
+        self.calls.add(*from_record(record, self.service))
+
+    def listen(self, recorder: Any) -> None:
+        """Watch a recorder: its metrics and its finished records."""
+        self.watch(recorder.metrics)
+        self._removers.append(recorder.add_listener(self.accept))
+
+    # -- the clock --------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start feeding and evaluating, every step."""
+        if self._clock is None:
+            self._clock = threading.Thread(target=self._run, name="tachograph-console-clock", daemon=True)
+            self._clock.start()
+
+    def _run(self) -> None:
+        step = self.step_seconds
+        while not self._stop.is_set():
+            began = time.time()
+            try:
+                self.tick(int(began * 1000))
+            except Exception:
+                logger.exception("tachograph console: a step failed and was skipped")
+            self._stop.wait(max(0.05, step - (time.time() - began)))
+
+    def tick(self, now: int | None = None) -> None:
+        """Do what one step does: take snapshots, scrape, evaluate the rules that are due."""
+        at = int(time.time() * 1000) if now is None else now
+        for feed in self._feeds:
+            feed.feed(at)
+        if self.targets:
+            list(self._workers.map(lambda target: target.scrape(self.store, at), self.targets))
+        self.rules.evaluate_due(at)
+
+    def close(self) -> None:
+        """Stop, and write what is queued. A second close does nothing."""
+        if self._stop.is_set():
+            return
+        self._stop.set()
+        for remove in self._removers:
+            remove()
+        if self._clock is not None:
+            self._clock.join(10)
+        self._workers.shutdown(wait=False, cancel_futures=True)
+        self.calls.close()
+
+    @property
+    def closing(self) -> bool:
+        """Whether the console is being closed."""
+        return self._stop.is_set()
+
+    # -- shown ------------------------------------------------------------------------------------------------
+
+    def described_targets(self) -> list[dict[str, Any]]:
+        """Return the scrape targets in the shape of Prometheus' API."""
+        return [
+            {
+                "discoveredLabels": {"__address__": t.instance, "job": t.job},
+                "labels": {"instance": t.instance, "job": t.job},
+                "scrapePool": t.job,
+                "scrapeUrl": t.url,
+                "globalUrl": t.url,
+                "lastError": t.state.last_error,
+                "lastScrape": stamp(int(t.state.last_scrape * 1000)),
+                "lastScrapeDuration": t.state.last_duration,
+                "health": "up" if t.state.up else ("down" if t.state.last_scrape else "unknown"),
+                "scrapeInterval": f"{self.step_seconds:g}s",
+                "scrapeTimeout": f"{t.timeout:g}s",
+            }
+            for t in self.targets
+        ]

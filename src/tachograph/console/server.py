@@ -1,0 +1,209 @@
+"""Starting the console: in this process on a thread (the demo), or as a command of its own."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from tachograph.errors import MissingExtraError, TachographError
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from tachograph.console.console import Console
+
+DEFAULT_PORT = 9465
+logger = logging.getLogger("tachograph.console")
+
+
+@dataclass(slots=True)
+class RunningConsole:
+    """A console that is being served.
+
+    Attributes:
+        url: Address of the page.
+        login_url: The address that logs a browser in; holds the token.
+        token: For tools: `Authorization: Bearer ...`.
+    """
+
+    url: str
+    login_url: str
+    token: str
+    port: int
+    console: Console
+    _server: uvicorn.Server
+    _thread: threading.Thread
+
+    def close(self) -> None:
+        """Stop serving, and write what is queued."""
+        self.console.close()
+        self._server.should_exit = True
+        self._thread.join(10)
+
+    def wait(self) -> None:
+        """Wait until it is stopped."""
+        while self._thread.is_alive():
+            self._thread.join(0.5)
+
+    def __enter__(self) -> RunningConsole:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def start(
+    *,
+    host: str = "127.0.0.1",
+    port: int = DEFAULT_PORT,
+    recorder: Any = None,
+    scrape: Iterable[str] = (),
+    prometheus: str | None = None,
+    data_dir: Path | None = None,
+    token: str | None = None,
+    auth: bool = True,
+    allow_hosts: Iterable[str] = (),
+    settings: Any = None,
+    step_seconds: float = 5.0,
+    retention_seconds: float = 6 * 3600,
+    max_series: int = 20_000,
+    max_calls: int = 500_000,
+    rules: bool = True,
+    service: str = "",
+) -> RunningConsole:
+    """Serve the console from a thread of this process.
+
+    Args:
+        host: Where to listen. Anything but loopback needs a token, for reading and for OTLP.
+        port: 0 takes a free one.
+        recorder: Show this recorder's metrics and calls.
+        scrape: URLs of /metrics to scrape.
+        prometheus: Ask this Prometheus for metrics instead.
+        data_dir: Where calls are kept; None keeps them in memory.
+        token: The secret; a random one unless given.
+        auth: False lets anyone on this machine read (loopback only).
+        allow_hosts: Names, beside addresses and localhost, under which it may be asked.
+        rules: Evaluate the catalogue's rules.
+
+    Raises:
+        MissingExtraError: The extra `console` is not installed.
+        TachographError: The port is taken, or a setting is not safe.
+    """
+    try:
+        import numpy  # noqa: F401
+        import promql_parser  # noqa: F401
+        import re2  # type: ignore[import-untyped]  # noqa: F401
+        import starlette  # noqa: F401
+        import uvicorn
+    except ImportError as error:
+        raise MissingExtraError("the console", "console", str(error.name)) from None
+    from tachograph.console.api import catalogue
+    from tachograph.console.app import build
+    from tachograph.console.console import Console
+
+    loopback = is_loopback(host)
+    if not loopback and not auth:
+        raise TachographError(
+            "a console that others can reach needs a token",
+            where=f"listening on {host}",
+            do="Leave --no-auth away, or listen on 127.0.0.1.",
+        )
+    if token is not None and len(token) < 16:
+        raise TachographError("the token is shorter than 16 characters", where="--token", do="Use a long random one.")
+    listener = _bind(host, port)
+    bound = listener.getsockname()[1]
+    secret = token or secrets.token_urlsafe(32)
+    console = Console(
+        scrape=scrape,
+        prometheus_url=prometheus,
+        data_dir=data_dir,
+        rule_groups=catalogue.rule_groups(settings) if rules else (),
+        step_seconds=step_seconds,
+        retention_seconds=retention_seconds,
+        max_series=max_series,
+        max_calls=max_calls,
+        job=_job(settings),
+        service=service,
+    )
+    if recorder is not None:
+        console.listen(recorder)
+    app = build(
+        console,
+        token=secret,
+        auth="token" if auth else "none",
+        open_otlp=loopback,
+        hosts=[*allow_hosts, host],
+        cookie=f"tachograph_session_{bound}",
+        settings=settings,
+        price=_pricer(),
+    )
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=1,
+        limit_concurrency=256,
+        timeout_keep_alive=15,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="tachograph-console", daemon=True)
+    thread.start()
+    console.start()
+    deadline = time.monotonic() + 10
+    while not server.started and thread.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
+    url = f"http://{f'[{shown}]' if ':' in shown else shown}:{bound}/"
+    return RunningConsole(url, f"{url}login?token={secret}" if auth else url, secret, bound, console, server, thread)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise TachographError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}",
+            do="Stop what uses the port, or choose another with --port (0 takes a free one).",
+        ) from None
+    listener.listen(256)
+    return listener
+
+
+def _job(settings: Any) -> str:
+    from tachograph.settings import Settings
+
+    job: str = (settings or Settings()).alerts.job
+    return job.split("|")[0]
+
+
+def _pricer() -> Any:
+    """Prices calls of other senders, where prices can be had."""
+    return None
