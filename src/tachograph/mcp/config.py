@@ -141,9 +141,13 @@ def _transport(entry: Mapping[str, Any], where: str) -> Literal["stdio", "http",
     transport = _TYPES[given] if given is not None else ("stdio" if "command" in entry else "http")
     needed = "command" if transport == "stdio" else "url"
     if needed not in entry:
-        near = next((key for key in entry if key not in _KEYS and difflib.get_close_matches(str(key), [needed])), None)
         what = f'has no "{needed}"' if given is not None else 'has neither "command" nor "url"'
-        raise ConfigError(what, where=where, do=f'Did you mean "{needed}" by {near!r}?' if near else None)
+        do = None
+        for key in entry:
+            near = difflib.get_close_matches(str(key), [needed] if given is not None else ["command", "url"], 1)
+            if near and key not in _KEYS:
+                do = f'Did you mean "{near[0]}" by {key!r}?'
+        raise ConfigError(what, where=where, do=do)
     return transport
 
 

@@ -25,7 +25,7 @@ from time import perf_counter_ns
 from typing import Any, Final, Literal, TextIO, TypeVar
 
 from mcp import Client, MCPError
-from mcp_types import ToolListChangedNotification
+from mcp_types import DiscoverResult, ToolListChangedNotification
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from tachograph.mcp.config import HTTPServer, ServerConfig, StdioServer
@@ -45,6 +45,8 @@ _STEADY_SECONDS: Final = 5.0
 """A connection that lived this long has proved itself: the backoff begins anew."""
 _PATIENCE_SECONDS: Final = 1.0
 """A caller waits for a reconnection that begins within this time, and is told at once otherwise."""
+_LISTEN_SECONDS: Final = 1.0
+"""Going up waits this long for the subscription to changes, so that none falls between it and the first listing."""
 _CLOSE_SECONDS: Final = 7.0
 """The SDK gives a stdio server 2 s to leave, 2 s after SIGTERM, and 2 s after SIGKILL."""
 
@@ -114,6 +116,7 @@ class Connection:
         self._changed = asyncio.Event()  # replaced at every change of state
         self._closing = asyncio.Event()
         self._poke = asyncio.Event()  # look at the server now
+        self._listening = asyncio.Event()  # changes of the tools will be heard of, as far as they ever will
         self._handshake: asyncio.Timeout | None = None
         self._next_attempt_at = 0.0
         context = copy_context()
@@ -232,11 +235,14 @@ class Connection:
                         )
                     )
                     if self._options.protocol in MODERN_PROTOCOL_VERSIONS:
-                        await client.session.send_discover(self._options.protocol)  # nothing has been sent until here
+                        # Nothing has been sent until here: ask the server, so that "up" is true.
+                        answer = await client.session.send_discover(self._options.protocol)
+                        client.session.adopt(DiscoverResult.model_validate(answer))
                 self._handshake = None
-                was_up = self._went_up(client)
                 monitors = self._monitors(client, watch)
                 try:
+                    await _wait(self._listening, _LISTEN_SECONDS)
+                    was_up = self._went_up(client)
                     await self._ended.wait()
                 finally:
                     self._went_down("the connection broke down")
@@ -342,8 +348,11 @@ class Connection:
         if isinstance(self.config, HTTPServer):
             tasks.append(watch_port(self.config.url, self._options.probe_interval, watch, self._poke, self._end))
         tools = client.server_capabilities.tools
-        if tools is not None and client.protocol_version in MODERN_PROTOCOL_VERSIONS:
+        if tools is not None and tools.list_changed and client.protocol_version in MODERN_PROTOCOL_VERSIONS:
+            self._listening.clear()
             tasks.append(self._listen(client))
+        else:
+            self._listening.set()
         return [asyncio.create_task(task) for task in tasks]
 
     async def _listen(self, client: Client) -> None:
@@ -353,7 +362,9 @@ class Connection:
             try:
                 async with client.listen(tools_list_changed=True) as subscription:
                     wait = self._options.backoff_first
-                    self._notify(self.config.id, "tools_changed")  # what changed before we listened
+                    if self._listening.is_set():
+                        self._notify(self.config.id, "tools_changed")  # perhaps, while nobody listened
+                    self._listening.set()
                     async for _ in subscription:
                         self._notify(self.config.id, "tools_changed")
             except MCPError as error:
@@ -361,6 +372,8 @@ class Connection:
                     return  # the server offers no subscriptions
             except Exception as error:  # noqa: BLE001 - the subscription is tried again as long as the connection lives
                 logger.debug("MCP server %r: subscription lost: %s", self.config.id, error)
+            finally:
+                self._listening.set()
             self._poke.set()
             await asyncio.sleep(wait)
             wait = min(wait * 2, self._options.backoff_longest)
