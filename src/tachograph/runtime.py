@@ -15,7 +15,7 @@ from tachograph.settings import Settings, load
 from tachograph.signals.families import BUILD_INFO, PROCESS_START
 from tachograph.signals.http import MetricsServer, asgi_app, wsgi_app
 from tachograph.signals.registry import Metrics
-from tachograph.signals.spans import SpanSignal
+from tachograph.usage.metrics.families import FAMILIES as USAGE_FAMILIES
 from tachograph.version import __version__
 
 logger = logging.getLogger("tachograph")
@@ -29,12 +29,20 @@ _server: MetricsServer | None = None
 def build(settings: Settings) -> Recorder:
     """A recorder as the settings say; nothing global is touched, and no port is opened."""
     metrics = Metrics((), limit=settings.metrics.label_limit, user_labels=settings.metrics.labels)
-    recorder = Recorder(metrics, keeps_metrics=settings.enabled and settings.metrics.enabled)
-    if settings.enabled and settings.spans.enabled:
-        recorder.spans = SpanSignal(settings.spans)
+    recorder = Recorder(metrics)
     _set_process_gauges(metrics)
     metrics.when_rebound(lambda: _set_process_gauges(metrics))
+    _join_ledger(recorder, settings)
     return recorder
+
+
+def _join_ledger(recorder: Recorder, settings: Settings) -> None:
+    for family in USAGE_FAMILIES:
+        recorder.metrics.register(family)
+    if settings.enabled and settings.ledger.enabled:
+        from tachograph.usage.ledger import Ledger
+
+        recorder.ledger = Ledger(settings.ledger, recorder.metrics)
 
 
 def configure(overrides: Mapping[str, Any] | None = None, /, **sections: Any) -> Recorder:
@@ -55,7 +63,9 @@ def _install(recorder: Recorder, settings: Settings) -> Recorder:
     global _recorder, _settings
     with _lock:
         _serve(settings)
-        _recorder, _settings = recorder, settings
+        before, _recorder, _settings = _recorder, recorder, settings
+    if before is not None and before.ledger is not None:
+        before.ledger.retire()
     return recorder
 
 
@@ -103,7 +113,15 @@ def _default() -> Recorder:
             **{name: getattr(settings, name) for name in settings.__struct_fields__ if name != "metrics"},
             metrics=type(settings.metrics)(label_limit=settings.metrics.label_limit),
         )
-        return _install(build(without_port), without_port)
+        try:
+            return _install(build(without_port), without_port)
+        except TachographError as error:
+            logger.error("tachograph: %s. Going on without the ledger.", error)
+        bare = Settings(
+            **{name: getattr(without_port, name) for name in without_port.__struct_fields__ if name != "ledger"},
+            ledger=type(without_port.ledger)(enabled=False),
+        )
+        return _install(build(bare), bare)
 
 
 def get_settings() -> Settings:

@@ -13,6 +13,7 @@ import msgspec
 from tachograph.errors import SettingsError
 from tachograph.settings.alerts import AlertsSettings
 from tachograph.settings.instrument import InstrumentSettings
+from tachograph.settings.ledger import LedgerSettings
 from tachograph.settings.metrics import MetricsSettings
 from tachograph.settings.pricing import PricingSettings
 from tachograph.settings.spans import SpansSettings
@@ -31,6 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     spans: SpansSettings = SpansSettings()
     pricing: PricingSettings = PricingSettings()
     alerts: AlertsSettings = AlertsSettings()
+    ledger: LedgerSettings = LedgerSettings()
 
 
 PREFIX = "TACHOGRAPH_"

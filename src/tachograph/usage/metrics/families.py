@@ -55,9 +55,9 @@ QUARANTINED: Final = Family(
     "llm_usage_records_quarantined_total",
     "counter",
     ("reason",),
-    "Usage records set aside because the store will never take them, by reason.",
-    values={"reason": ("invalid", "rejected", "damaged")},
-    zero={"reason": ("invalid", "rejected", "damaged")},
+    "Usage records set aside because they can never be stored, by reason; torn: unfinished when the process died.",
+    values={"reason": ("invalid", "rejected", "damaged", "torn")},
+    zero={"reason": ("invalid", "rejected", "damaged", "torn")},
 )
 LOST: Final = Family(
     "llm_usage_records_lost_total",

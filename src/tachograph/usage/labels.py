@@ -1,0 +1,55 @@
+"""Labels as the ledger keeps them: text, and hashed with the user's key where the settings say so."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable, Mapping
+
+from tachograph.errors import SettingsError
+from tachograph.settings.ledger import LedgerSettings
+
+_CACHED = 10_000
+
+
+def hashed(value: str, key: str) -> str:
+    """The keyed hash (HMAC-SHA256, half of it) of a label's value; the same value gives the same hash."""
+    return "hmac:" + hmac.new(key.encode(), value.encode("utf-8", "replace"), hashlib.sha256).hexdigest()[:32]
+
+
+def labels_of(settings: LedgerSettings) -> Callable[[Mapping[str, str]], dict[str, str]]:
+    """A function from a call's labels to those that are kept.
+
+    Raises:
+        SettingsError: Labels are to be hashed and there is no key.
+    """
+    names, key = frozenset(settings.hash_labels), settings.hash_key
+    if not names:
+        return _as_text
+    if not key:
+        raise SettingsError(
+            "ledger.hash_labels is set and ledger.hash_key is not",
+            where="setting ledger.hash_key",
+            do="Set TACHOGRAPH_LEDGER_HASH_KEY to a secret of at least 16 characters and keep it.",
+        )
+    secret = key
+    cache: dict[str, str] = {}
+
+    def kept(labels: Mapping[str, str]) -> dict[str, str]:
+        found = _as_text(labels)
+        for name in names:
+            value = found.get(name)
+            if value is not None:
+                known = cache.get(value)
+                if known is None:
+                    if len(cache) >= _CACHED:
+                        cache.clear()
+                    known = cache[value] = hashed(value, secret)
+                found[name] = known
+        return found
+
+    return kept
+
+
+def _as_text(labels: Mapping[str, str]) -> dict[str, str]:
+    return {str(name): value if type(value) is str else str(value) for name, value in labels.items()}

@@ -1,0 +1,302 @@
+"""The ledger as the application has it: takes finished records, and in one process of the host drains them.
+
+`accept` runs on the call's own path: it encodes the record and appends it to this process's journal, about 4 us. All
+else is done by one thread, begun with the first record. It tries to become the host's writer until it is, and
+meanwhile keeps the gauges.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+from tachograph.records.llm_call import LLMCall
+from tachograph.records.tool_call import ToolCall
+from tachograph.settings.ledger import LedgerSettings
+from tachograph.signals.registry import Metrics
+from tachograph.usage.frames import LARGEST_PAYLOAD
+from tachograph.usage.journal import Journal, directory_bytes
+from tachograph.usage.labels import labels_of
+from tachograph.usage.memory import MemoryQueue, MemorySource
+from tachograph.usage.metrics.observe import UsageMetrics
+from tachograph.usage.place import Place, WriterLock
+from tachograph.usage.row import encode_values, llm_values, tool_values
+from tachograph.usage.source import JournalSource, Position, backlog
+from tachograph.usage.stores.base import Store
+from tachograph.usage.stores.open import open_store
+from tachograph.usage.writer import Source, Writer
+
+logger = logging.getLogger("tachograph")
+
+_CANDIDATE_SECONDS = 0.25
+_GAUGE_SECONDS = 1.0
+
+
+class Ledger:
+    """Keeps every record it has accepted. Safe from any thread, task and forked process.
+
+    Args:
+        settings: The section `ledger`.
+        metrics: Where its families are counted.
+
+    Raises:
+        SettingsError: A setting that would silently keep nothing.
+    """
+
+    def __init__(self, settings: LedgerSettings, metrics: Metrics) -> None:
+        self.settings = settings
+        self.place = Place(settings)
+        if settings.data_dir is not None:
+            self._check_place()
+        self._labels = labels_of(settings)
+        self._metrics = UsageMetrics(metrics, self._beat)
+        self._queue: Journal | MemoryQueue
+        if settings.mode == "memory":
+            self._queue = MemoryQueue(settings.queue_limit)
+        else:
+            self._queue = Journal(
+                self.place.journals,
+                segment_bytes=int(settings.segment_mb * 1e6),
+                limit_bytes=int(settings.spool_limit_mb * 1e6),
+            )
+        self._append = self._queue.append
+        self._begin()
+        metrics.before_collect(self.refresh)
+        _all.add(self)
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._writer: Writer | None = None
+        self._writer_lock: WriterLock | None = None
+        self._stop_at: float | None = None
+        self._retired = False
+        self._wake = threading.Event()
+        self._gauges_at = 0.0
+
+    def _check_place(self) -> None:
+        from tachograph.errors import SettingsError
+
+        try:
+            self.place.make()
+        except OSError as error:
+            raise SettingsError(
+                f"the ledger's directory cannot be made: {error}",
+                where="setting ledger.data_dir",
+                do="Name a directory that this process may write, or set ledger.enabled = false.",
+            ) from error
+
+    def accept(self, record: LLMCall | ToolCall) -> None:
+        """Accept or refuse (and count) one finished record."""
+        labels: Any = record.labels
+        if labels is not None:
+            labels = self._labels(labels) or None
+        try:
+            payload = encode_values(
+                llm_values(record, labels) if type(record) is LLMCall else tool_values(record, labels)  # type: ignore[arg-type]
+            )
+        except (TypeError, ValueError, OverflowError, AttributeError):
+            self._queue.refuse("invalid")
+            return
+        if len(payload) > LARGEST_PAYLOAD:
+            self._queue.refuse("invalid")
+            return
+        if self._append(payload) is None and self._thread is None:
+            self._start()
+
+    def flush(self, timeout: float = 10.0) -> bool:
+        """Wait until all that this process has accepted so far is in the store; whether it is."""
+        queue = self._queue
+        target, deadline = queue.sequence, time.monotonic() + timeout
+        queue.check()
+        pause = threading.Event()
+        while queue.committed < target:
+            if time.monotonic() >= deadline:
+                return False
+            if self._thread is None:
+                self._start()
+            writer = self._writer
+            if writer is not None:
+                writer.wake()
+            pause.wait(0.002)
+        return True
+
+    def close(self, timeout: float | None = None) -> bool:
+        """Take no more, store what was accepted, and end; whether all of it is stored.
+
+        What is not stored in time stays in the journal for the next writer.
+        """
+        timeout = self.settings.exit_seconds if timeout is None else timeout
+        deadline = time.monotonic() + timeout
+        self._queue.close()
+        if self._writer is not None:
+            self._writer.idle = False  # there is the journal's end to read
+        done = self.flush(timeout) if self._queue.sequence else True
+        thread = self._thread
+        if thread is not None:
+            self._stop_at = max(deadline, time.monotonic() + 0.2)
+            self._wake_thread()
+            thread.join(max(0.5, deadline + 0.5 - time.monotonic()))
+        self.refresh()
+        return done
+
+    def retire(self) -> None:
+        """Another ledger takes over: drain what is there, then rest. Late records are still taken and drained."""
+        self._retired = True
+        self._wake_thread()
+
+    def _wake_thread(self) -> None:
+        self._wake.set()
+        writer = self._writer
+        if writer is not None:
+            writer.wake()
+
+    def open_store(self, *, read_only: bool = False) -> Store:
+        """The store of these settings."""
+        return open_store(
+            self.place.url,
+            rollup_labels=self.settings.rollup_labels,
+            timeout_seconds=self.settings.timeout_seconds,
+            read_only=read_only,
+        )
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is not None:
+                return
+            self._stop_at = None
+            thread = threading.Thread(target=self._run, name="tachograph-ledger", daemon=True)
+            self._thread = thread
+            try:
+                thread.start()
+            except RuntimeError:  # the interpreter is ending: the journal keeps the record for the next writer
+                self._thread = None
+                logger.debug("tachograph: the ledger's thread can no longer be started")
+
+    def _run(self) -> None:
+        try:
+            while not self._is_over():
+                try:
+                    self._try_to_write()
+                except Exception as error:  # noqa: BLE001 - an unwritable directory may become writable
+                    logger.debug("tachograph: the ledger cannot write now: %s", error)
+                if not self._is_over():
+                    self._refresh_now_and_then()
+                    self._wake.wait(_CANDIDATE_SECONDS)
+                    self._wake.clear()
+        finally:
+            self._thread = None
+
+    def _is_over(self) -> bool:
+        if self._stop_at is not None:
+            writer = self._writer
+            return writer is None or writer.idle or time.monotonic() >= self._stop_at
+        return self._retired and self._queue.committed >= self._queue.sequence
+
+    def _try_to_write(self) -> None:
+        """Become the writer and be it to the end, unless there is one."""
+        if self.settings.mode == "memory":
+            self._write()
+            return
+        if self.settings.writer == "external":
+            return
+        self._writer_lock = self.place.try_lock()
+        if self._writer_lock is None:
+            return
+        try:
+            self._write()
+        finally:
+            self._writer_lock.release()
+            self._writer_lock = None
+
+    def _write(self) -> None:
+        self._writer = self.make_writer(self._metrics)
+        try:
+            self._writer.run(self._is_over)
+        finally:
+            self._writer = None
+
+    def make_writer(self, observer: UsageMetrics) -> Writer:
+        """A writer as these settings say; the caller holds the lock."""
+        settings = self.settings
+        memory = settings.mode == "memory"
+        retain = {"rows": settings.keep_rows_days, "hour": settings.keep_hours_days, "day": settings.keep_days_days}
+        return Writer(
+            self.open_store,
+            self._open_source,
+            observer,
+            host="" if memory else self.place.host(),
+            batch_limit=settings.batch_limit,
+            interval_seconds=settings.interval_seconds,
+            timeout_seconds=settings.timeout_seconds,
+            retain={level: days for level, days in retain.items() if days is not None},
+        )
+
+    def _open_source(self, positions: Mapping[str, Position]) -> Source:
+        if isinstance(self._queue, MemoryQueue):
+            return MemorySource(self._queue)
+        return JournalSource(self.place.journals, positions)
+
+    def _beat(self) -> None:
+        if self._writer_lock is not None:
+            self._writer_lock.beat()
+        self._refresh_now_and_then()
+
+    def _refresh_now_and_then(self) -> None:
+        now = time.monotonic()
+        if now - self._gauges_at >= _GAUGE_SECONDS:
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Set the gauges and counters of this process to what is true now."""
+        self._gauges_at = time.monotonic()
+        queue = self._queue
+        queue.check()
+        waiting = max(0, queue.sequence - queue.committed)
+        oldest = queue.oldest_accepted_us() if waiting else None
+        spool, alive = 0, self._writer is not None
+        if isinstance(queue, Journal):
+            alive = self.place.is_writer_alive()
+            spool = directory_bytes(self.place.journals)
+            if self._writer_lock is not None:  # the journals of processes that are gone are the writer's to count
+                orphans, since = backlog(self.place.journals, (queue.name,), dead_only=True)
+                waiting += orphans
+                oldest = min(oldest, since) if oldest is not None and since is not None else oldest or since
+        self._metrics.handed_over(queue.sequence, queue.refused)
+        self._metrics.standing(waiting=waiting, oldest_us=oldest, spool_bytes=spool, writer_alive=alive)
+
+    def _after_fork_in_child(self) -> None:
+        """What the parent has open is the parent's: leave it without closing it, and begin anew."""
+        if self._writer_lock is not None:
+            self._writer_lock.release()  # the parent's opening, and its lock, stay
+        if self._writer is not None:
+            _leaked.append(self._writer)
+        self._begin()
+        self._queue.after_fork_in_child()
+        self._metrics.forget_reported()
+
+
+_all: weakref.WeakSet[Ledger] = weakref.WeakSet()
+_leaked: list[object] = []
+"""Stores that a parent process uses: closing them in a child would end the parent's connections."""
+
+
+def _after_fork_in_child() -> None:
+    for ledger in list(_all):
+        ledger._after_fork_in_child()
+
+
+def _at_exit() -> None:
+    for ledger in list(_all):
+        ledger.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+atexit.register(_at_exit)

@@ -1,0 +1,99 @@
+"""Where a ledger's files are on this host, who writes, and how that is known."""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from tachograph.settings.ledger import LedgerSettings
+from tachograph.usage.locks import is_locked, lock
+
+HEARTBEAT_SECONDS: Final = 1.0
+STALE_SECONDS: Final = 20.0
+
+
+class Place:
+    """The data directory: `journals/`, `writer.lock`, `host`, and with SQLite `ledger.db`."""
+
+    def __init__(self, settings: LedgerSettings) -> None:
+        if settings.data_dir is not None:
+            self.directory = Path(settings.data_dir).expanduser()
+        else:
+            import platformdirs
+
+            self.directory = Path(platformdirs.user_data_dir("tachograph", appauthor=False))
+        self.journals = self.directory / "journals"
+        self.lock_file = self.directory / "writer.lock"
+        self.url = settings.url or f"sqlite:///{self.directory / 'ledger.db'}"
+
+    def make(self) -> None:
+        """Make the directories, for nobody else to read."""
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.journals.mkdir(exist_ok=True, mode=0o700)
+
+    def host(self) -> str:
+        """A name of this directory on this host that stays the same, for positions in a store that hosts share."""
+        path = self.directory / "host"
+        with suppress(FileNotFoundError):
+            name = path.read_text("utf-8").strip()
+            if name:
+                return name
+        name = f"{platform.node() or 'host'}-{secrets.token_hex(4)}"
+        temporary = path.with_name(f"host.{secrets.token_hex(4)}")
+        temporary.write_text(name + "\n", "utf-8")
+        try:
+            os.link(temporary, path)  # the first of several processes wins
+        except OSError:
+            if not path.exists():
+                os.replace(temporary, path)
+        temporary.unlink(missing_ok=True)
+        return path.read_text("utf-8").strip()
+
+    def try_lock(self) -> WriterLock | None:
+        """Become the writer of this host, unless there is one."""
+        self.make()
+        fd = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        if lock(fd):
+            return WriterLock(fd)
+        os.close(fd)
+        return None
+
+    def is_writer_alive(self) -> bool:
+        """Whether a writer holds the lock and has been at work in the last seconds."""
+        beat = self.heartbeat()
+        return beat is not None and time.time() - beat[1] < STALE_SECONDS and is_locked(self.lock_file)
+
+    def heartbeat(self) -> tuple[int, float] | None:
+        """Process id of the last writer, and when it last said that it is at work."""
+        try:
+            pid, at = self.lock_file.read_text("ascii").split()[:2]
+            return int(pid), float(at)
+        except (OSError, ValueError):
+            return None
+
+
+class WriterLock:
+    """The right to write, and the heartbeat that goes with it."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._beat_at = 0.0
+
+    def beat(self) -> None:
+        """Say that the writer is at work; costs nothing more often than once a second."""
+        now = time.time()
+        if abs(now - self._beat_at) >= HEARTBEAT_SECONDS:
+            self._beat_at = now
+            with suppress(OSError):  # a full disk: the writer then seems dead, and works
+                os.pwrite(self.fd, f"{os.getpid()} {now:.3f}\n".ljust(40).encode(), 0)
+
+    def release(self) -> None:
+        """Let another process write."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1

@@ -1,0 +1,342 @@
+"""The writer's side of the journals: what is new in them, in order, with the position after it.
+
+Segments of live processes are followed as they grow, those of dead ones read to their end; a drained segment that
+nobody can append to any more is removed. Positions are kept by the store, in the transaction that stores the rows.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from tachograph.usage import frames
+from tachograph.usage.journal import SUFFIX, parse_segment_name, segment_name
+from tachograph.usage.locks import is_locked, lock
+
+_READ_BYTES: Final = 1 << 20
+_STUCK_SECONDS: Final = 2.0
+_ABANDONED_SECONDS: Final = 60.0
+_CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0)
+
+
+class Position(NamedTuple):
+    """How far a journal is committed: everything before `offset` of `segment`; `sequence` is the next record's."""
+
+    journal: str
+    segment: int
+    offset: int
+    sequence: int
+
+
+class Quarantined(NamedTuple):
+    """What the store never gets as a row: why, and its bytes. `records` may be more than one, or 0 for a torn write."""
+
+    reason: str
+    detail: str
+    payload: bytes
+    records: int
+
+
+@dataclass(slots=True)
+class Batch:
+    """What the writer hands to the store at once.
+
+    Attributes:
+        payloads: Rows as they stand in the journal, with the time (microseconds) at which each was accepted.
+        lost: Records that were accepted and are nowhere any more.
+        finished: Journals that have ended and are drained with this batch; their positions can go afterwards.
+    """
+
+    payloads: list[tuple[bytes, int]] = field(default_factory=list)
+    quarantined: list[Quarantined] = field(default_factory=list)
+    positions: list[Position] = field(default_factory=list)
+    forget: list[str] = field(default_factory=list)
+    lost: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.payloads or self.quarantined or self.positions or self.forget or self.lost)
+
+
+class _Reader:
+    """Follows one journal."""
+
+    def __init__(self, directory: Path, name: str, position: Position | None) -> None:
+        self.directory = directory
+        self.name = name
+        self.segment = position.segment if position else 0
+        self.offset = position.offset if position else frames.HEADER_SIZE
+        self.sequence = position.sequence if position else -1
+        self.fd = -1
+        self.drained: list[int] = []
+        self.pending: list[Quarantined] = []  # damage that waits for a later sequence to tell how many records it held
+        self.stuck: tuple[int, float] = (-1, 0.0)
+        self.committed = Position(name, self.segment, self.offset, self.sequence)
+        self.synced_to = 0
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def open(self, segment: int) -> bool:
+        self.close()
+        try:
+            self.fd = os.open(self.directory / segment_name(self.name, segment), os.O_RDWR | _CLOEXEC)
+        except FileNotFoundError:
+            return False
+        if segment != self.segment:
+            self.segment, self.offset = segment, frames.HEADER_SIZE
+        if self.sequence < 0:
+            head = os.pread(self.fd, frames.SEGMENT_HEAD.size, 0)
+            magic, version, _, number, journal, first, _, _ = (
+                frames.SEGMENT_HEAD.unpack(head) if len(head) == frames.SEGMENT_HEAD.size else (b"",) * 8
+            )
+            if magic == frames.SEGMENT_MAGIC and version == frames.SEGMENT_VERSION and journal.hex() == self.name:
+                self.sequence = first if number == segment and first < 1 << 48 else -1
+        return True
+
+    def read(self, batch: Batch, segments: list[int], limit: int) -> None:
+        """Add what is new to the batch. `segments` are this journal's files, listed before now."""
+        start = (self.segment, self.offset)
+        self.drained += [number for number in segments if number < self.segment and number not in self.drained]
+        while len(batch.payloads) < limit:
+            if self.fd < 0:
+                following = [number for number in segments if number >= self.segment and number not in self.drained]
+                if not following or not self.open(following[0]):
+                    break
+            later = any(number > self.segment for number in segments)
+            if not self._read_segment(batch, later, limit):
+                break
+        if (self.segment, self.offset) != start or self.drained:
+            batch.positions.append(Position(self.name, self.segment, self.offset, self.sequence))
+
+    def _read_segment(self, batch: Batch, later: bool, limit: int) -> bool:
+        """Read on in the open segment; whether there may be more to read now, here or in the next."""
+        data = os.pread(self.fd, _READ_BYTES, self.offset)
+        sealed = stuck = False
+        if len(data) < _READ_BYTES:
+            sealed = later or lock(self.fd)
+            if sealed:  # nobody appends to it any more: what is there now is all
+                data = os.pread(self.fd, _READ_BYTES, self.offset)
+            else:
+                stuck = bool(data) and self._is_stuck(data)
+        whole = len(data) < _READ_BYTES
+        used = self._take(batch, data, final=whole and (sealed or stuck), limit=limit)
+        if not used and not whole:  # more than any frame holds, and no frame in it
+            used = self._take(batch, data, final=True, limit=limit)
+        self.offset += used
+        if len(batch.payloads) >= limit:
+            return False
+        if not whole:
+            return True
+        if not sealed or used < len(data):
+            return False
+        if self.pending and not later:
+            self._settle(batch, None)
+        self.drained.append(self.segment)
+        self.close()
+        return True
+
+    def _is_stuck(self, data: bytes) -> bool:
+        """Whether the unfinished bytes at the end of a live segment have not changed for long: then they are damage."""
+        end = self.offset + len(data)
+        if self.stuck[0] != end:
+            self.stuck = (end, time.monotonic())
+            return False
+        return time.monotonic() - self.stuck[1] > _STUCK_SECONDS
+
+    def _take(self, batch: Batch, data: bytes, *, final: bool, limit: int) -> int:
+        found, used = frames.scan(data, final=final, limit=limit - len(batch.payloads))
+        for item in found:
+            if isinstance(item, frames.Damage):
+                self.pending.append(self._describe(item, last=final and item.end == len(data)))
+                continue
+            self._settle(batch, item.sequence)
+            if item.kind == frames.RECORD:
+                batch.payloads.append((item.payload, item.accepted_us))
+                self.sequence = item.sequence + 1
+            elif item.kind == frames.END:
+                self.sequence = item.sequence
+        return used
+
+    def _describe(self, item: frames.Damage, *, last: bool) -> Quarantined:
+        where = f"{self.name} segment {self.segment} offset {self.offset}"
+        if item.unknown_version is not None:
+            return Quarantined("invalid", f"frame of unknown version {item.unknown_version} in {where}", item.data, 1)
+        if last and _is_torn(item.data):
+            return Quarantined("torn", f"unfinished last write in {where}", item.data, 0)
+        return Quarantined("damaged", f"{len(item.data)} damaged bytes in {where}", item.data, 1)
+
+    def _settle(self, batch: Batch, sequence: int | None) -> None:
+        """A sequence tells how many records the stretch before it held: what no damage explains is lost."""
+        missing = 0 if sequence is None or self.sequence < 0 else max(0, sequence - self.sequence)
+        for number, item in enumerate(self.pending):
+            if sequence is not None and self.sequence >= 0 and number == len(self.pending) - 1:
+                others = sum(other.records for other in self.pending[:-1])
+                item = item._replace(records=max(0, missing - others))
+            batch.quarantined.append(item)
+        if not self.pending:
+            batch.lost += missing
+        self.pending.clear()
+
+
+def _is_torn(data: bytes) -> bool:
+    """Whether these are the first bytes of a frame whose rest was never written."""
+    if len(data) < frames.HEAD.size:
+        return frames.MAGIC.startswith(data[:2])
+    magic, version, _, length, _ = frames.HEAD.unpack_from(data)
+    return bool(magic == frames.MAGIC and version == frames.VERSION and length + frames.HEAD.size > len(data))
+
+
+class JournalSource:
+    """All journals in a directory."""
+
+    def __init__(self, directory: Path, positions: Mapping[str, Position]) -> None:
+        self.directory = directory
+        self._known = dict(positions)
+        self._readers: dict[str, _Reader] = {}
+        self._listed: dict[str, list[int]] = {}
+        self._forget = [name for name in positions if name not in self._list()]
+        self._turn = 0
+
+    def _list(self) -> dict[str, list[int]]:
+        listed: dict[str, list[int]] = {}
+        try:
+            names = sorted(os.listdir(self.directory))
+        except FileNotFoundError:
+            names = []
+        for name in names:
+            parsed = parse_segment_name(name)
+            if parsed is not None:
+                listed.setdefault(parsed[0], []).append(parsed[1])
+            elif name.endswith(".new"):
+                self._remove_abandoned(self.directory / name)
+        self._listed = listed
+        return listed
+
+    def _remove_abandoned(self, path: Path) -> None:
+        """A segment that never got its name, because its process died while it made it, holds no record."""
+        try:
+            if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+                path.unlink()
+        except FileNotFoundError:
+            return
+
+    def read(self, limit: int) -> Batch:
+        """What is new, at most `limit` records; journals take turns."""
+        batch = Batch(forget=self._forget)
+        self._forget = []
+        listed = self._list()
+        names = list(listed)
+        self._turn += 1
+        cut = self._turn % len(names) if names else 0
+        for name in names[cut:] + names[:cut]:
+            reader = self._readers.get(name)
+            if reader is None:
+                reader = self._readers[name] = _Reader(self.directory, name, self._known.get(name))
+            reader.read(batch, listed[name], limit)
+            if len(batch.payloads) >= limit:
+                break
+        return batch
+
+    def committed(self, batch: Batch) -> None:
+        """The store has the batch: note it in the segments, remove those that are drained."""
+        for position in batch.positions:
+            reader = self._readers[position.journal]
+            reader.committed = position
+            for number in reader.drained:
+                (self.directory / segment_name(reader.name, number)).unlink(missing_ok=True)
+            if reader.drained:
+                left = [n for n in self._listed.get(reader.name, ()) if n not in reader.drained]
+                reader.drained.clear()
+                if not left:
+                    self._drop(reader)
+                    continue
+            if reader.fd >= 0 and reader.segment == position.segment:
+                note = frames.pack_committed(position.offset, max(0, position.sequence))
+                with suppress(OSError):  # it is for gauges; the position is in the store
+                    os.pwrite(reader.fd, note, frames.COMMITTED_AT)
+
+    def _drop(self, reader: _Reader) -> None:
+        """All files of the journal are gone; its position goes with the next batch, unless a new file turned up."""
+        if any(name.startswith(reader.name) and name.endswith(SUFFIX) for name in os.listdir(self.directory)):
+            return
+        reader.close()
+        del self._readers[reader.name]
+        self._known.pop(reader.name, None)
+        self._forget.append(reader.name)
+
+    def sync(self) -> None:
+        """Make what is not yet committed durable against a crash of the host."""
+        for reader in self._readers.values():
+            if reader.fd >= 0:
+                size = os.fstat(reader.fd).st_size
+                if size > max(reader.committed.offset, reader.synced_to):
+                    os.fdatasync(reader.fd)
+                    reader.synced_to = size
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for reader in self._readers.values():
+            reader.close()
+
+
+def backlog(directory: Path, skip: Iterable[str] = (), *, dead_only: bool = False) -> tuple[int, int | None]:
+    """Records in journals that are not committed, and when the oldest was accepted (microseconds since the epoch).
+
+    Args:
+        skip: Journals to leave out.
+        dead_only: Count only journals of processes that are gone.
+    """
+    records, oldest = 0, None
+    left_out = set(skip)
+    journals: dict[str, list[int]] = {}
+    for name in sorted(os.listdir(directory)) if directory.is_dir() else ():
+        parsed = parse_segment_name(name)
+        if parsed is not None and parsed[0] not in left_out:
+            journals.setdefault(parsed[0], []).append(parsed[1])
+    for journal, segments in journals.items():
+        paths = [directory / segment_name(journal, number) for number in segments]
+        if dead_only and is_locked(paths[-1]):
+            continue
+        try:
+            count, since = _backlog_of(paths)
+        except FileNotFoundError:
+            continue  # drained meanwhile
+        records += count
+        if count and since is not None:
+            oldest = since if oldest is None else min(oldest, since)
+    return records, oldest
+
+
+def _backlog_of(paths: list[Path]) -> tuple[int, int | None]:
+    """One journal: from what its first segment notes as committed to the last frame of its last segment."""
+    done, end, since = 0, 0, None
+    for index, path in enumerate(paths):
+        if index not in (0, len(paths) - 1):
+            continue
+        with path.open("rb") as file:
+            head = file.read(frames.HEADER_SIZE)
+            if len(head) < frames.HEADER_SIZE:
+                return 0, None
+            first = frames.SEGMENT_HEAD.unpack_from(head)[5]
+            offset, noted = frames.unpack_committed(head[frames.COMMITTED_AT :])
+            if index == 0:
+                done = max(first, noted)
+            end = max(first, noted, done)
+            file.seek(offset)
+            while len(start := file.read(frames.OVERHEAD)) == frames.OVERHEAD:
+                magic, _, kind, length, _ = frames.HEAD.unpack_from(start)
+                if magic != frames.MAGIC or length < frames.BODY.size:
+                    break
+                sequence, accepted_us = frames.BODY.unpack_from(start, frames.HEAD.size)
+                if kind == frames.RECORD:
+                    end = max(end, sequence + 1)
+                    since = accepted_us if since is None else since
+                file.seek(length - frames.BODY.size, os.SEEK_CUR)
+    return max(0, end - done), since

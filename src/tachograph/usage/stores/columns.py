@@ -1,0 +1,157 @@
+"""The columns of the table `usage`, the same in every store, and how a row becomes their values and comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from tachograph.usage.row import Row, latency_bucket
+
+COLUMNS: Final[tuple[str, ...]] = (
+    "id",
+    "ts_us",
+    "kind",
+    "provider",
+    "model",
+    "operation",
+    "outcome",
+    "error_type",
+    "latency_us",
+    "latency_bucket",
+    "ttft_us",
+    "attempts",
+    "wait_us",
+    "stream",
+    "counted",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "details",
+    "tool_uses",
+    "audio_seconds",
+    "cost_nusd",
+    "cost_quality",
+    "price_source",
+    "unpriced",
+    "usage_missing",
+    "response_model",
+    "api",
+    "service_tier",
+    "finish_reason",
+    "response_id",
+    "request_id",
+    "trace_id",
+    "span_id",
+    "parent_id",
+    "labels",
+    "rollup_labels",
+    "ingested_us",
+)
+"""Beside the row's own: three parts of the tokens as columns, the latency's bucket, two flags that rollups sum up,
+the labels that rollups are kept by as JSON with sorted keys, and when the row was stored."""
+
+_json: Final = msgspec.json.Encoder(order="deterministic").encode
+
+
+def json_text(value: dict[str, Any] | None) -> str | None:
+    """JSON with sorted keys, or None."""
+    return _json(value).decode() if value else None
+
+
+def _clean(text: str | None) -> str | None:
+    """Text without NUL, which PostgreSQL cannot hold: every store gets the same."""
+    return text.replace("\0", "\ufffd") if text is not None and "\0" in text else text
+
+
+def values_of(rollup_labels: Sequence[str]) -> Callable[[Row, int], tuple[Any, ...]]:
+    """A function from a row, and the time it is stored, to the values of `COLUMNS`."""
+    wanted = tuple(rollup_labels)
+    texts: dict[tuple[str | None, ...], str] = {}
+
+    def rollup_text(labels: dict[str, str] | None) -> str:
+        if not labels:
+            return "{}"
+        key = tuple(labels.get(name) for name in wanted)
+        text = texts.get(key)
+        if text is None:
+            if len(texts) > 10_000:
+                texts.clear()
+            found = {name: value for name, value in zip(wanted, key, strict=True) if value is not None}
+            text = texts[key] = json_text(found) or "{}"
+        return text
+
+    def values(row: Row, ingested_us: int) -> tuple[Any, ...]:
+        labels, details = row.labels, row.details or {}
+        if labels and any("\0" in key or "\0" in value for key, value in labels.items()):
+            labels = {str(_clean(key)): str(_clean(value)) for key, value in labels.items()}
+        return (
+            row.id,
+            row.ts_us,
+            row.kind,
+            _clean(row.provider),
+            _clean(row.model),
+            _clean(row.operation),
+            row.outcome,
+            row.error_type,
+            row.latency_us,
+            latency_bucket(row.latency_us),
+            row.ttft_us,
+            row.attempts,
+            row.wait_us,
+            int(row.stream),
+            int(row.counted),
+            row.input_tokens,
+            row.output_tokens,
+            details.get("cache_read"),
+            details.get("cache_write"),
+            details.get("reasoning"),
+            json_text(details),
+            json_text(row.tool_uses),
+            row.audio_seconds,
+            row.cost_nusd,
+            row.cost_quality,
+            row.price_source,
+            int(row.is_unpriced),
+            int(row.is_usage_missing),
+            _clean(row.response_model),
+            row.api,
+            _clean(row.service_tier),
+            _clean(row.finish_reason),
+            _clean(row.response_id),
+            _clean(row.request_id),
+            row.trace_id,
+            row.span_id,
+            row.parent_id,
+            json_text(labels),
+            rollup_text(labels),
+            ingested_us,
+        )
+
+    return values
+
+
+ROW_COLUMNS: Final[tuple[str, ...]] = tuple(name for name in Row.__struct_fields__)
+"""What `row_from` wants to be given, in order; every one is a column."""
+
+_JSON_FIELDS: Final = tuple(ROW_COLUMNS.index(name) for name in ("details", "tool_uses", "labels"))
+_BOOL_FIELDS: Final = tuple(ROW_COLUMNS.index(name) for name in ("stream", "counted"))
+_BYTES_FIELDS: Final = tuple(ROW_COLUMNS.index(name) for name in ("id", "trace_id", "span_id", "parent_id"))
+
+
+def row_from(values: Sequence[Any]) -> Row:
+    """The row of what a store gave back for `ROW_COLUMNS`."""
+    fields = list(values)
+    for index in _JSON_FIELDS:
+        value = fields[index]
+        if isinstance(value, str | bytes):
+            fields[index] = msgspec.json.decode(value) if value else None
+    for index in _BOOL_FIELDS:
+        fields[index] = bool(fields[index])
+    for index in _BYTES_FIELDS:
+        if fields[index] is not None:
+            fields[index] = bytes(fields[index])
+    return Row(*fields)

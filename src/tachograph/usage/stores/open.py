@@ -1,0 +1,71 @@
+"""From a URL to a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from tachograph.errors import SettingsError
+
+if TYPE_CHECKING:
+    from tachograph.usage.stores.base import Store
+
+DEFAULT_ROLLUP_LABELS = ("team", "feature")
+
+
+def sqlite_path(url: str) -> Path:
+    """The file of a `sqlite:///relative/or//absolute.db` URL."""
+    return Path(url.removeprefix("sqlite:///"))
+
+
+def open_store(
+    url: str,
+    *,
+    rollup_labels: tuple[str, ...] = DEFAULT_ROLLUP_LABELS,
+    timeout_seconds: float = 10.0,
+    read_only: bool = False,
+    create: bool = True,
+) -> Store:
+    """Open a store; a fresh one is created at the newest version.
+
+    Args:
+        url: `sqlite:///path`, `postgresql://user@host/database`, `clickhouse://host:8123/database`.
+        rollup_labels: Labels that rollups are kept by; only the writer's matter.
+        timeout_seconds: Connecting, and waiting for one answer.
+        read_only: For reports, beside a writer.
+        create: Make the tables where there are none.
+
+    Raises:
+        SettingsError: The URL names no store that we know.
+        MissingExtraError: Its package is not installed.
+        StoreUnavailable, UnknownVersion: It cannot be used as it is.
+    """
+    scheme = urlsplit(url).scheme.partition("+")[0]
+    if scheme == "sqlite":
+        from tachograph.usage.stores.sqlite import SQLiteStore
+
+        return SQLiteStore(
+            sqlite_path(url),
+            rollup_labels=rollup_labels,
+            timeout_seconds=timeout_seconds,
+            read_only=read_only,
+            create=create,
+        )
+    if scheme in ("postgresql", "postgres"):
+        from tachograph.usage.stores.postgres import PostgresStore
+
+        return PostgresStore(
+            url, rollup_labels=rollup_labels, timeout_seconds=timeout_seconds, read_only=read_only, create=create
+        )
+    if scheme in ("clickhouse", "clickhouses"):
+        from tachograph.usage.stores.clickhouse import ClickHouseStore
+
+        return ClickHouseStore(
+            url, rollup_labels=rollup_labels, timeout_seconds=timeout_seconds, read_only=read_only, create=create
+        )
+    raise SettingsError(
+        f"the ledger's URL begins with {scheme or url!r}, which is no store",
+        where="setting ledger.url",
+        do="Use sqlite:///path/to/ledger.db, postgresql://user@host/database or clickhouse://host:8123/database.",
+    )

@@ -1,0 +1,215 @@
+"""Questions to a store, as data, and the SQL they become; the dialects differ in a few words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from tachograph.errors import TachographError
+
+HOUR_US: Final = 3_600_000_000
+DAY_US: Final = 24 * HOUR_US
+LEVELS: Final = {"hour": 3600, "day": 86400}
+"""Rollup levels and their seconds, as they stand in the column `level`; days are UTC."""
+
+MEASURES: Final[tuple[str, ...]] = (
+    "n",
+    "attempts",
+    "wait_us",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "cost_nusd",
+    "estimated_nusd",
+    "unpriced",
+    "usage_missing",
+    "latency_us",
+)
+"""What is summed. `estimated_nusd` is the part of the cost whose quality is `estimated`."""
+
+KEYS: Final[tuple[str, ...]] = ("kind", "provider", "model", "operation", "outcome", "error_type")
+"""The rollups' dimensions beside time and labels."""
+RAW_KEYS: Final[tuple[str, ...]] = ("response_model", "api", "service_tier", "finish_reason", "price_source",
+                                    "cost_quality")  # fmt: skip
+"""Dimensions that only rows have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to sum up.
+
+    Attributes:
+        since_us, until_us: UTC, microseconds since the epoch, half open. From rollups they are widened to whole hours.
+        by: Dimensions: `hour`, `day` (the start, in microseconds), `KEYS`, `RAW_KEYS`, `label:NAME`.
+        where: Dimension to the values that count.
+        raw: Ask the rows even where rollups could answer.
+    """
+
+    since_us: int = 0
+    until_us: int = 253_402_300_800_000_000
+    by: tuple[str, ...] = ()
+    where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    raw: bool = False
+
+
+class QueryError(TachographError):
+    """A query asks by something that the ledger does not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What differs between the stores' SQL.
+
+    Attributes:
+        placeholder: A parameter; `{}` is its number from 1.
+        label: A label's value out of a JSON column: `{column}`, `{name}` (quoted as a string inside).
+        usage, rollup, latency: What stands after FROM.
+        null_safe_sum: How sums of nothing become 0.
+    """
+
+    placeholder: str
+    label: str
+    usage: str = "usage"
+    adjustment: str = "usage_adjustment"
+    rollup: str = "usage_rollup"
+    latency: str = "latency_rollup"
+    floor: str = "({column} - {column} % {size})"
+
+
+def usage_sql(query: Query, dialect: Dialect, rollup_labels: tuple[str, ...]) -> tuple[str, list[Any]]:
+    """SQL and parameters for `Store.usage`."""
+    if needs_rows(query, rollup_labels):
+        return _raw_sql(query, dialect)
+    build = _Builder(dialect, "labels")
+    group = [build.dimension(name, "start_us") for name in query.by]
+    conditions = [build.levels(query), *build.filters(query)]
+    sums = ", ".join(f"sum({name}) AS {name}" for name in MEASURES)
+    return build.select(group, query.by, sums, dialect.rollup, conditions), build.parameters
+
+
+def latency_sql(query: Query, dialect: Dialect) -> tuple[str, list[Any]]:
+    """SQL and parameters for `Store.latency`."""
+    allowed = {"hour", "day", "kind", "provider", "model", "outcome"}
+    raw = query.raw or not {*query.by, *query.where} <= allowed
+    build = _Builder(dialect, "labels")
+    if raw:
+        conditions = [build.time("ts_us", query.since_us, query.until_us), *build.filters(query)]
+        group = [build.dimension(name, "ts_us") for name in query.by]
+        columns, table = "latency_bucket AS bucket, count(*) AS n", dialect.usage
+        return build.select(group, query.by, columns, table, conditions, ("latency_bucket",)), build.parameters
+    group = [build.dimension(name, "start_us") for name in query.by]
+    conditions = [build.levels(query), *build.filters(query)]
+    return (
+        build.select(group, query.by, "bucket, sum(n) AS n", dialect.latency, conditions, ("bucket",)),
+        build.parameters,
+    )
+
+
+def needs_rows(query: Query, rollup_labels: tuple[str, ...]) -> bool:
+    """Whether rollups cannot answer this."""
+    if query.raw:
+        return True
+    for name in (*query.by, *query.where):
+        if name in RAW_KEYS or (name.startswith("label:") and name[6:] not in rollup_labels):
+            return True
+    return False
+
+
+def rows_where(query: Query, dialect: Dialect) -> tuple[str, list[Any]]:
+    """The condition on rows, and its parameters."""
+    build = _Builder(dialect, "labels", prefix="u.")
+    conditions = [build.time("u.ts_us", query.since_us, query.until_us), *build.filters(query)]
+    return " AND ".join(conditions), build.parameters
+
+
+def _raw_sql(query: Query, dialect: Dialect) -> tuple[str, list[Any]]:
+    build = _Builder(dialect, "labels", prefix="u.")
+    group = [build.dimension(name, "u.ts_us") for name in query.by]
+    plain = [name for name in MEASURES if name not in ("n", "cost_nusd", "estimated_nusd", "unpriced")]
+    sums = ", ".join(
+        [
+            "count(*) AS n",
+            *(f"coalesce(sum(u.{name}), 0) AS {name}" for name in plain),
+            "coalesce(sum(coalesce(u.cost_nusd, 0) + coalesce(a.delta, 0)), 0) AS cost_nusd",
+            "coalesce(sum(CASE WHEN u.cost_quality = 'estimated' THEN coalesce(u.cost_nusd, 0) + coalesce(a.delta, 0)"
+            " ELSE 0 END), 0) AS estimated_nusd",
+            "coalesce(sum(u.unpriced - coalesce(a.priced, 0)), 0) AS unpriced",
+        ]
+    )
+    since = build.time("ts_us", query.since_us, query.until_us)
+    table = (
+        f"{dialect.usage} AS u LEFT JOIN (SELECT record_id, sum(cost_delta_nusd) AS delta, sum(prices_it) AS priced "
+        f"FROM {dialect.adjustment} WHERE {since} GROUP BY record_id) AS a ON a.record_id = u.id"
+    )
+    conditions = [build.time("u.ts_us", query.since_us, query.until_us), *build.filters(query)]
+    return build.select(group, query.by, sums, table, conditions), build.parameters
+
+
+class _Builder:
+    def __init__(self, dialect: Dialect, labels: str, prefix: str = "") -> None:
+        self.dialect = dialect
+        self.labels = labels
+        self.prefix = prefix
+        self.parameters: list[Any] = []
+
+    def add(self, value: Any) -> str:
+        self.parameters.append(value)
+        return self.dialect.placeholder.format(len(self.parameters))
+
+    def dimension(self, name: str, time: str) -> str:
+        if name in LEVELS:
+            return self.dialect.floor.format(column=time, size=LEVELS[name] * 1_000_000)
+        if name in KEYS or name in RAW_KEYS:
+            return f"coalesce({self.prefix}{name}, '')" if name not in ("kind", "provider") else self.prefix + name
+        if name.startswith("label:") and name[6:]:
+            key = name[6:].replace("\\", "\\\\").replace("'", "''").replace('"', '\\"')
+            text = self.dialect.label.format(column=self.prefix + self.labels, name=key)
+            return f"coalesce({text}, '')"
+        raise QueryError(
+            f"the ledger has no dimension {name!r}",
+            do=f"It has hour, day, {', '.join((*KEYS, *RAW_KEYS))}, and label:NAME for labels of your own.",
+        )
+
+    def time(self, column: str, since: int, until: int) -> str:
+        return f"{column} >= {int(since)} AND {column} < {int(until)}"
+
+    def levels(self, query: Query) -> str:
+        """Whole days from the day level, the hours at both ends from the hour level: exact, and few rows."""
+        since = query.since_us - query.since_us % HOUR_US
+        until = query.until_us + -query.until_us % HOUR_US
+        first, last = since + -since % DAY_US, until - until % DAY_US
+        hours = LEVELS["hour"]
+        if "hour" in query.by or first >= last:
+            return f"level = {hours} AND {self.time('start_us', since, until)}"
+        parts = [f"(level = {LEVELS['day']} AND {self.time('start_us', first, last)})"]
+        if since < first:
+            parts.append(f"(level = {hours} AND {self.time('start_us', since, first)})")
+        if last < until:
+            parts.append(f"(level = {hours} AND {self.time('start_us', last, until)})")
+        return f"({' OR '.join(parts)})"
+
+    def filters(self, query: Query) -> list[str]:
+        conditions = []
+        for name, values in query.where.items():
+            column = self.dimension(name, "ts_us")
+            conditions.append(f"{column} IN ({', '.join(self.add(value) for value in values)})")
+        return conditions
+
+    def select(
+        self,
+        group: list[str],
+        names: tuple[str, ...],
+        columns: str,
+        table: str,
+        conditions: list[str],
+        also: tuple[str, ...] = (),
+    ) -> str:
+        dimensions = [f'{text} AS "{name}"' for text, name in zip(group, names, strict=True)]
+        text = f"SELECT {', '.join([*dimensions, columns])} FROM {table} WHERE {' AND '.join(conditions)}"
+        keys = [*group, *also]
+        if keys:
+            text += f" GROUP BY {', '.join(keys)} ORDER BY {', '.join(keys)}"
+        return text

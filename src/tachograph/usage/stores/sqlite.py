@@ -1,0 +1,398 @@
+"""The ledger in SQLite: a file, WAL, synchronous=FULL, one writer.
+
+A statement lets go of the interpreter lock, and beside a busy Python thread getting it back takes 5 ms, so
+`executemany` would manage 200 rows a second there. Rows go in as statements of many rows instead.
+
+SQLite up to 3.51.2 can corrupt a WAL file when two connections write and checkpoint at the same moment
+(https://sqlite.org/wal.html#the_wal_reset_bug, checked 2026-11-23). apsw brings its own, newer SQLite; where only an
+older one is there, the ledger keeps a rollback journal instead, which is slower and sound, and says so.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from tachograph.usage.row import Row
+from tachograph.usage.source import Position, Quarantined
+from tachograph.usage.stores import schema
+from tachograph.usage.stores.base import Adjustment, StoredQuarantine
+from tachograph.usage.stores.columns import COLUMNS, ROW_COLUMNS, row_from, values_of
+from tachograph.usage.stores.errors import RowsRejected, StoreError, StoreUnavailable
+from tachograph.usage.stores.query import LEVELS, MEASURES, Dialect, Query, latency_sql, rows_where, usage_sql
+from tachograph.usage.stores.sqlite_driver import FIXED_VERSION, connect
+from tachograph.usage.stores.sqlite_schema import REVISIONS
+
+logger = logging.getLogger("tachograph")
+
+DIALECT: Final = Dialect("?{}", "json_extract({column}, '$.\"{name}\"')")
+_CHUNKS: Final = (64, 8, 1)
+_RETAIN_CHUNK: Final = 5000
+BALLAST_BYTES: Final = 8 << 20
+"""Kept beside the store and given up when its disk is full, so that there is room to drain the journals."""
+
+_KEYS = "kind, provider, model, operation, outcome"
+
+
+def _insert(count: int) -> str:
+    one = f"({', '.join('?' * len(COLUMNS))})"
+    return f"INSERT INTO usage({', '.join(COLUMNS)}) VALUES {', '.join([one] * count)} ON CONFLICT(id) DO NOTHING"
+
+
+def _rollup(level: int) -> tuple[str, str]:
+    size = level * 1_000_000
+    sums = {
+        "n": "count(*)",
+        "estimated_nusd": "sum(CASE WHEN cost_quality = 'estimated' THEN coalesce(cost_nusd, 0) ELSE 0 END)",
+    }
+    columns = ", ".join(sums.get(name, f"sum(coalesce({name}, 0))") for name in MEASURES)
+    added = ", ".join(f"{name} = {name} + excluded.{name}" for name in MEASURES)
+    start = f"ts_us - ts_us % {size}"
+    return (
+        f"INSERT INTO usage_rollup SELECT {level}, {start} AS start_us, {_KEYS}, coalesce(error_type, ''),"
+        f" rollup_labels, {columns} FROM usage WHERE seq > ?1 GROUP BY start_us, {_KEYS}, 8, rollup_labels"
+        f" ON CONFLICT DO UPDATE SET {added}",
+        f"INSERT INTO latency_rollup SELECT {level}, {start} AS start_us, kind, provider, model, outcome,"
+        f" latency_bucket, count(*) FROM usage WHERE seq > ?1"
+        f" GROUP BY start_us, kind, provider, model, outcome, latency_bucket"
+        f" ON CONFLICT DO UPDATE SET n = n + excluded.n",
+    )
+
+
+_INSERTS: Final = {count: _insert(count) for count in _CHUNKS}
+_ROLLUPS: Final = tuple(text for level in LEVELS.values() for text in _rollup(level))
+
+
+class SQLiteStore:
+    """See `base.Store`.
+
+    Args:
+        path: The file; made with its directory when missing.
+        rollup_labels: Labels that rollups are kept by.
+        timeout_seconds: How long to wait for another connection's lock.
+        read_only: For reports, beside a writer.
+        create: Make the tables where there are none.
+        ballast: Keep `BALLAST_BYTES` in reserve for a full disk.
+    """
+
+    kind = "sqlite"
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        rollup_labels: tuple[str, ...] = (),
+        timeout_seconds: float = 10.0,
+        read_only: bool = False,
+        create: bool = True,
+        ballast: bool = True,
+    ) -> None:
+        self.path = path
+        self.where = str(path)
+        self._rollup_labels = rollup_labels
+        self._values = values_of(rollup_labels)
+        self._read_only = read_only
+        self._ballast = path.with_name(path.name + ".reserve") if ballast and not read_only else None
+        try:
+            if not read_only:
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._db = connect(path, timeout_seconds=timeout_seconds, read_only=read_only)
+        except OSError as error:
+            raise StoreUnavailable(f"the ledger's directory cannot be made: {error}", where=str(path)) from error
+        try:
+            if not read_only:
+                self._prepare(create)
+            if create or not read_only:
+                schema.check_version(self.version(), self.where)
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self, create: bool) -> None:
+        with suppress(OSError):
+            os.chmod(self.path, 0o600)
+        self._db.run(f"PRAGMA journal_mode={'WAL' if self._db.is_wal_safe else 'TRUNCATE'}")
+        self._db.run("PRAGMA synchronous=FULL")
+        if not self._db.is_wal_safe:
+            logger.warning(
+                "tachograph: the ledger uses SQLite %s, older than %s, without a WAL file because of a bug in it; "
+                "that is slower. Install apsw for a newer one: pip install 'tachograph[sqlite]'",
+                self._db.library_version,
+                ".".join(map(str, FIXED_VERSION)),
+            )
+        if create and self.version() is None:
+            with self._transaction():
+                if self.version() is None:
+                    for revision in REVISIONS:
+                        for statement in revision.up:
+                            self._db.run(statement)
+                    self._db.run(schema.CREATE_VERSION_TABLE)
+                    self._db.run(f"INSERT INTO {schema.VERSION_TABLE} VALUES (?)", (schema.HEAD,))
+        self._fill_ballast()
+
+    def _fill_ballast(self) -> None:
+        if self._ballast is None:
+            return
+        try:
+            if self._ballast.exists():
+                return
+            free = os.statvfs(self.path.parent)
+            if free.f_bavail * free.f_frsize < 8 * BALLAST_BYTES:
+                return
+            with self._ballast.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, BALLAST_BYTES)
+        except (OSError, AttributeError):
+            with suppress(OSError):
+                self._ballast.unlink(missing_ok=True)
+
+    def _give_up_ballast(self) -> bool:
+        if self._ballast is None or not self._ballast.exists():
+            return False
+        with suppress(OSError):
+            self._ballast.unlink()
+            return True
+        return False
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.run("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.run("COMMIT")
+        except BaseException:
+            with suppress(StoreError):
+                self._db.run("ROLLBACK")
+            raise
+
+    def version(self) -> str | None:
+        """The version of its tables, or None when there are none."""
+        found = self._db.run(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name = ?", (schema.VERSION_TABLE,)
+        )
+        if not found:
+            return None
+        versions = self._db.run(f"SELECT version_num FROM {schema.VERSION_TABLE}")
+        return str(versions[0][0]) if versions else None
+
+    def write(
+        self,
+        rows: Sequence[Row],
+        *,
+        ingested_us: int,
+        host: str = "",
+        positions: Sequence[Position] = (),
+        quarantined: Sequence[Quarantined] = (),
+        forget: Sequence[str] = (),
+    ) -> int:
+        """Store all of this in one transaction."""
+        values = [self._values(row, ingested_us) for row in rows]
+        try:
+            return self._write(values, ingested_us, host, positions, quarantined, forget)
+        except StoreUnavailable as error:
+            if not _is_full(error) or not self._give_up_ballast():
+                raise
+            return self._write(values, ingested_us, host, positions, quarantined, forget)
+
+    def _write(
+        self,
+        values: Sequence[tuple[Any, ...]],
+        now_us: int,
+        host: str,
+        positions: Sequence[Position],
+        quarantined: Sequence[Quarantined],
+        forget: Sequence[str],
+    ) -> int:
+        run = self._db.run
+        inserted = 0
+        with self._transaction():
+            if values:
+                before = run("SELECT coalesce(max(seq), 0) FROM usage")[0][0]
+                self._insert_rows(values)
+                inserted = self._db.changes_since(before)
+                if inserted:
+                    for statement in _ROLLUPS:
+                        run(statement, (before,))
+            for item in quarantined:
+                run(
+                    "INSERT INTO quarantine(at_us, host, reason, detail, records, payload) VALUES (?, ?, ?, ?, ?, ?)",
+                    (now_us, host, item.reason, item.detail, item.records, item.payload),
+                )
+            for journal in forget:
+                run("DELETE FROM journal_position WHERE journal = ?", (journal,))
+            for position in positions:
+                run(
+                    'INSERT INTO journal_position(journal, host, segment, "offset", sequence, at_us) VALUES '
+                    "(?, ?, ?, ?, ?, ?) ON CONFLICT(journal) DO UPDATE SET segment = excluded.segment, "
+                    '"offset" = excluded."offset", sequence = excluded.sequence, at_us = excluded.at_us',
+                    (position.journal, host, position.segment, position.offset, position.sequence, now_us),
+                )
+        return inserted
+
+    def _insert_rows(self, values: Sequence[tuple[Any, ...]]) -> None:
+        start, total = 0, len(values)
+        for count in _CHUNKS:
+            statement = _INSERTS[count]
+            while total - start >= count:
+                chunk = values[start : start + count]
+                self._db.run(statement, [value for row in chunk for value in row])
+                start += count
+
+    def positions(self, host: str) -> dict[str, Position]:
+        """How far the journals of this host are stored."""
+        found = self._db.run(
+            'SELECT journal, segment, "offset", sequence FROM journal_position WHERE host = ?', (host,)
+        )
+        return {row[0]: Position(*row) for row in found}
+
+    def cut(self) -> None:
+        """Interrupt the statement that runs."""
+        self._db.interrupt()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def usage(self, query: Query) -> list[dict[str, Any]]:
+        """Sums by the query's dimensions."""
+        sql, parameters = usage_sql(query, DIALECT, self._rollup_labels)
+        names = (*query.by, *MEASURES) if " AS u LEFT JOIN" not in sql else None
+        return _records(self._db.run(sql, parameters), names or _raw_names(query))
+
+    def latency(self, query: Query) -> list[dict[str, Any]]:
+        """Latency buckets by the query's dimensions."""
+        sql, parameters = latency_sql(query, DIALECT)
+        return _records(self._db.run(sql, parameters), (*query.by, "bucket", "n"))
+
+    def rows(self, query: Query, *, adjusted: bool = True, chunk: int = 5000) -> Iterator[Row]:
+        """Rows, oldest first."""
+        where, parameters = rows_where(query, DIALECT)
+        cost = "u.cost_nusd"
+        if adjusted:
+            delta = "(SELECT sum(a.cost_delta_nusd) FROM usage_adjustment AS a WHERE a.record_id = u.id)"
+            cost = f"CASE WHEN {delta} IS NULL THEN u.cost_nusd ELSE coalesce(u.cost_nusd, 0) + {delta} END"
+        columns = ", ".join(cost if name == "cost_nusd" else f"u.{name}" for name in ROW_COLUMNS)
+        last_ts, last_seq = -1, -1
+        while True:
+            found = self._db.run(
+                f"SELECT u.seq, {columns} FROM usage AS u WHERE {where} AND (u.ts_us, u.seq) > ({last_ts}, {last_seq})"
+                f" ORDER BY u.ts_us, u.seq LIMIT {chunk}",
+                parameters,
+            )
+            for row in found:
+                yield row_from(row[1:])
+            if len(found) < chunk:
+                return
+            last_seq, last_ts = found[-1][0], found[-1][1 + ROW_COLUMNS.index("ts_us")]
+
+    def count(self) -> int:
+        """Number of rows."""
+        return int(self._db.run("SELECT count(*) FROM usage")[0][0])
+
+    def quarantine(self, limit: int = 1000) -> list[StoredQuarantine]:
+        """What was set aside, newest first."""
+        found = self._db.run(
+            "SELECT at_us, host, reason, detail, records, payload FROM quarantine ORDER BY seq DESC LIMIT ?", (limit,)
+        )
+        return [StoredQuarantine(*row) for row in found]
+
+    def adjust(self, adjustments: Sequence[Adjustment]) -> int:
+        """Append corrections, and carry them into the rollups."""
+        run = self._db.run
+        new = 0
+        with self._transaction():
+            for item in adjustments:
+                row = run(
+                    "INSERT INTO usage_adjustment VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+                    "ON CONFLICT(id) DO NOTHING RETURNING 1",
+                    (*item[:5], int(item.prices_it), *item[6:]),
+                )
+                if not row:
+                    continue
+                new += 1
+                for level in LEVELS.values():
+                    run(
+                        "UPDATE usage_rollup SET cost_nusd = cost_nusd + ?1, unpriced = unpriced - ?2,"
+                        " estimated_nusd = estimated_nusd + CASE u.cost_quality WHEN 'estimated' THEN ?1 ELSE 0 END"
+                        " FROM usage AS u WHERE u.id = ?3 AND level = ?4 AND start_us = u.ts_us - u.ts_us % ?5"
+                        " AND usage_rollup.kind = u.kind AND usage_rollup.provider = u.provider"
+                        " AND usage_rollup.model = u.model AND usage_rollup.operation = u.operation"
+                        " AND usage_rollup.outcome = u.outcome AND usage_rollup.error_type = coalesce(u.error_type, '')"
+                        " AND usage_rollup.labels = u.rollup_labels",
+                        (item.cost_delta_nusd, int(item.prices_it), item.record_id, level, level * 1_000_000),
+                    )
+        return new
+
+    def adjustments(self, query: Query) -> list[Adjustment]:
+        """Corrections of rows whose calls began in the query's time."""
+        found = self._db.run(
+            "SELECT id, record_id, ts_us, at_us, cost_delta_nusd, prices_it, price_source, reason FROM usage_adjustment"
+            " WHERE ts_us >= ? AND ts_us < ? ORDER BY at_us, id",
+            (query.since_us, query.until_us),
+        )
+        return [Adjustment(*row[:5], bool(row[5]), row[6], row[7]) for row in found]
+
+    def retain(self, before_us: Mapping[str, int]) -> int:
+        """Remove what is too old, in transactions of at most 5,000 rows."""
+        removed = 0
+        if "rows" in before_us:
+            while True:
+                with self._transaction():
+                    gone = self._db.run(
+                        "DELETE FROM usage WHERE seq IN (SELECT seq FROM usage WHERE ts_us < ? LIMIT ?) RETURNING 1",
+                        (before_us["rows"], _RETAIN_CHUNK),
+                    )
+                    self._db.run("DELETE FROM usage_adjustment WHERE ts_us < ?", (before_us["rows"],))
+                removed += len(gone)
+                if len(gone) < _RETAIN_CHUNK:
+                    break
+                time.sleep(0)  # let a reader or a record's hand-over come in between
+        with self._transaction():
+            for name, level in LEVELS.items():
+                if name in before_us:
+                    for table in ("usage_rollup", "latency_rollup"):
+                        self._db.run(f"DELETE FROM {table} WHERE level = ? AND start_us < ?", (level, before_us[name]))
+        return removed
+
+    def erase(self, label: str, value: str, at_us: int) -> int:
+        """Make the rows of one subject nobody's."""
+        key = '$."' + label.replace('"', '\\"') + '"'
+        run = self._db.run
+        added = ", ".join(f"{name} = {name} + excluded.{name}" for name in MEASURES)
+        with self._transaction():
+            gone = run(
+                "UPDATE usage SET labels = NULL, rollup_labels = json_remove(rollup_labels, ?1), response_id = NULL,"
+                " request_id = NULL, trace_id = NULL, span_id = NULL, parent_id = NULL"
+                " WHERE json_extract(labels, ?1) = ?2 RETURNING 1",
+                (key, value),
+            )
+            moved = "level, start_us, kind, provider, model, operation, outcome, error_type"
+            run(
+                f"INSERT INTO usage_rollup SELECT {moved}, json_remove(labels, ?1) AS l, "
+                f"{', '.join(f'sum({name})' for name in MEASURES)} FROM usage_rollup"
+                f" WHERE json_extract(labels, ?1) = ?2"
+                f" GROUP BY {moved}, l ON CONFLICT DO UPDATE SET {added}",
+                (key, value),
+            )
+            run("DELETE FROM usage_rollup WHERE json_extract(labels, ?1) = ?2", (key, value))
+        return len(gone)
+
+
+def _raw_names(query: Query) -> tuple[str, ...]:
+    plain = [name for name in MEASURES if name not in ("n", "cost_nusd", "estimated_nusd", "unpriced")]
+    return (*query.by, "n", *plain, "cost_nusd", "estimated_nusd", "unpriced")
+
+
+def _records(rows: Sequence[Sequence[Any]], names: Sequence[str]) -> list[dict[str, Any]]:
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _is_full(error: StoreUnavailable) -> bool:
+    return "full" in str(error).lower() or "no space" in str(error).lower()
+
+
+__all__ = ["RowsRejected", "SQLiteStore"]

@@ -1,0 +1,117 @@
+"""One way to speak to SQLite, through apsw where it is installed and through the standard library where not."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from tachograph.usage.stores.errors import RowsRejected, StoreError, StoreUnavailable
+
+try:
+    import apsw
+except ImportError:  # the extra `sqlite` is not installed
+    apsw = None  # type: ignore[assignment]
+
+FIXED_VERSION: Final = (3, 51, 3)
+OLDEST_VERSION: Final = (3, 38, 0)
+"""STRICT tables, RETURNING and UPDATE FROM, JSON built in."""
+
+_BAD_VALUES: Final = (TypeError, OverflowError, UnicodeEncodeError, ValueError)
+
+
+class Driver:
+    """One connection. Errors come out as the ledger's own."""
+
+    def __init__(self, connection: Any, version: str, where: str) -> None:
+        self._connection = connection
+        self.library_version = version
+        self.is_wal_safe = _numbers(version) >= FIXED_VERSION
+        self._where = where
+
+    def run(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement and fetch what it gives."""
+        try:
+            found: list[tuple[Any, ...]] = self._connection.execute(sql, parameters).fetchall()
+            return found
+        except _BAD_VALUES as error:
+            raise RowsRejected(f"SQLite cannot hold a value: {error}", where=self._where) from error
+        except sqlite3.Error as error:
+            raise self._translate(error, isinstance(error, sqlite3.IntegrityError | sqlite3.DataError)) from error
+        except Exception as error:
+            if apsw is None or not isinstance(error, apsw.Error):
+                raise
+            rejected = apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError
+            raise self._translate(error, isinstance(error, rejected)) from error
+
+    def _translate(self, error: Exception, rejected: bool) -> StoreError:
+        if rejected:
+            return RowsRejected(f"SQLite rejects a row: {error}", where=self._where)
+        text = str(error).removeprefix(type(error).__name__ + ": ")
+        do = None
+        if "not a database" in text or "malformed" in text:
+            do = "Move the file away: a new one is begun. `tachograph ledger copy` can save what it still holds."
+        elif "full" in text:
+            do = "Free some space on its disk: what waits in the journals is stored by itself."
+        elif "locked" in text:
+            do = "Another program holds it; the ledger tries again."
+        return StoreUnavailable(f"SQLite says: {text}", where=self._where, do=do)
+
+    def changes_since(self, seq: int) -> int:
+        """Rows of `usage` that are newer than this sequence."""
+        return int(self.run("SELECT count(*) FROM usage WHERE seq > ?", (seq,))[0][0])
+
+    def interrupt(self) -> None:
+        """Break off what runs, from another thread."""
+        self._connection.interrupt()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+def connect(path: Path, *, timeout_seconds: float, read_only: bool) -> Driver:
+    """Open the file.
+
+    Raises:
+        StoreUnavailable: It cannot be opened, or this SQLite is too old.
+    """
+    where = str(path)
+    try:
+        if apsw is not None:
+            flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+            connection = apsw.Connection(where, flags=flags)
+            connection.set_busy_timeout(int(timeout_seconds * 1000))
+            return Driver(connection, apsw.sqlite_lib_version(), where)
+        if _numbers(sqlite3.sqlite_version) < OLDEST_VERSION:
+            raise StoreUnavailable(
+                f"this Python has SQLite {sqlite3.sqlite_version}, too old for the ledger",
+                where=where,
+                do="Install a newer one: pip install 'tachograph[sqlite]'",
+            )
+        mode = "ro" if read_only else "rwc"
+        plain = sqlite3.connect(
+            f"file:{_quoted(where)}?mode={mode}",
+            uri=True,
+            timeout=timeout_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        return Driver(plain, sqlite3.sqlite_version, where)
+    except Exception as error:
+        if isinstance(error, sqlite3.Error) or (apsw is not None and isinstance(error, apsw.Error)):
+            raise StoreUnavailable(
+                f"the ledger cannot be opened: {error}",
+                where=where,
+                do="Check that the file exists and may be read and written, or set ledger.data_dir.",
+            ) from error
+        raise
+
+
+def _quoted(path: str) -> str:
+    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))

@@ -1,0 +1,302 @@
+"""The writer: drains what processes have accepted into the store, in batches, and keeps going whatever fails.
+
+One batch after another: read what is new, store it together with the positions reached, then let go of it. A store
+that is down, slow or full is tried again with the same batch, at longer and longer intervals. A batch that the store
+rejects is split until the rows that it will never take are found; they are set aside with the reason, in the store
+itself, so that this needs no free disk here.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from typing import TYPE_CHECKING, Final, Protocol
+
+import msgspec
+
+from tachograph.usage.row import Row, decode
+from tachograph.usage.source import Batch, Position, Quarantined
+from tachograph.usage.stores.errors import RowsRejected, StoreError, StoreTimeout, StoreUnavailable
+from tachograph.usage.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from tachograph.usage.stores.base import Store
+
+logger = logging.getLogger("tachograph")
+
+_FIRST_WAIT: Final = 0.05
+_LONGEST_WAIT: Final = 2.0
+_SYNC_SECONDS: Final = 1.0
+_MAINTENANCE_SECONDS: Final = 3600.0
+_PAYLOAD_KEPT: Final = 64 * 1024
+
+
+class Source(Protocol):
+    """Where records come from: the journals of the host, or a queue in this process."""
+
+    def read(self, limit: int) -> Batch:
+        """What is new."""
+
+    def committed(self, batch: Batch) -> None:
+        """The store has it."""
+
+    def sync(self) -> None:
+        """Make durable what is not committed yet."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class Observer(Protocol):
+    """Hears of what the writer does; `usage.metrics` counts it."""
+
+    def persisted(self, outcome: str, seconds: float, records: int) -> None:
+        """One write of so many records ended: `success` or `error`."""
+
+    def failed(self, error_type: str, records: int) -> None:
+        """It failed: `db_error`, `timeout` or `validation`."""
+
+    def quarantined(self, reason: str, records: int) -> None:
+        """Records were set aside."""
+
+    def lost(self, records: int) -> None:
+        """Accepted records are nowhere any more."""
+
+    def alive(self) -> None:
+        """The writer is at work; told at least once in a few seconds."""
+
+
+class Writer:
+    """Drains a source into a store.
+
+    Args:
+        open_store: Opens the store; called again after a failure.
+        open_source: Opens the source at the positions that the store has.
+        observer: Hears of it.
+        host: Whose positions these are.
+        batch_limit: Most records in one transaction.
+        interval_seconds: Pause between batches, so that they are worth their fsync.
+        timeout_seconds: What takes longer in the store is cut off.
+        retain: Levels (`rows`, `hour`, `day`) and for how many days they are kept.
+    """
+
+    def __init__(
+        self,
+        open_store: Callable[[], Store],
+        open_source: Callable[[Mapping[str, Position]], Source],
+        observer: Observer,
+        *,
+        host: str,
+        batch_limit: int = 2000,
+        interval_seconds: float = 0.025,
+        timeout_seconds: float = 10.0,
+        retain: Mapping[str, int] | None = None,
+    ) -> None:
+        self._open_store = open_store
+        self._open_source = open_source
+        self._observer = observer
+        self._host = host
+        self._batch_limit = batch_limit
+        self._interval = interval_seconds
+        self._watchdog = Watchdog(timeout_seconds)
+        self._retain = dict(retain or {})
+        self._store: Store | None = None
+        self._source: Source | None = None
+        self._batch: Batch | None = None
+        self._wait = 0.0
+        self._retry_at = 0.0
+        self._synced_at = self._maintained_at = time.monotonic()
+        self._logged: set[str] = set()
+        self._waker = threading.Event()
+        self.idle = False
+        """Whether the last look found nothing to do."""
+        self.last_error: BaseException | None = None
+
+    def run(self, stopped: Callable[[], bool]) -> None:
+        """Work until `stopped()`, then close everything."""
+        try:
+            while not stopped():
+                self._observer.alive()
+                self._waker.wait(self.step())
+                self._waker.clear()
+        finally:
+            self.close()
+
+    def wake(self) -> None:
+        """Look again now."""
+        self._waker.set()
+
+    def step(self) -> float:
+        """Do one thing; returns how many seconds to wait before the next."""
+        now = time.monotonic()
+        if now - self._synced_at > _SYNC_SECONDS and self._source is not None:
+            self._synced_at = now
+            self._attempt("syncing the journals", self._source.sync)
+        if now < self._retry_at:
+            return min(self._interval, self._retry_at - now)
+        try:
+            return self._step(now)
+        except StoreTimeout as error:
+            self._failed("timeout", error)
+        except (StoreError, OSError) as error:
+            self._failed("db_error", error)
+        except Exception as error:  # noqa: BLE001 - the writer keeps going; the batch is tried again
+            self._failed("db_error", error)
+        return self._interval
+
+    def _step(self, now: float) -> float:
+        store, source = self._connected()
+        if self._batch is None:
+            self.idle = False
+            batch = source.read(self._batch_limit)
+            if not batch:
+                self.idle = True
+                if now - self._maintained_at > _MAINTENANCE_SECONDS and self._retain:
+                    self._maintained_at = now
+                    self.maintain()
+                return 2 * self._interval
+            self._batch = batch
+        batch = self._batch
+        full = len(batch.payloads) >= self._batch_limit
+        self._store_batch(store, batch)
+        self._batch = None
+        self._wait = 0.0
+        if self._logged:
+            self._logged.clear()
+            logger.info("tachograph: the ledger's store is back; what has waited is being stored")
+        source.committed(batch)
+        return 0.0 if full else self._interval
+
+    def _connected(self) -> tuple[Store, Source]:
+        if self._store is None:
+            self._store = self._open_store()
+        if self._source is None:
+            with self._guard(self._store):
+                positions = self._store.positions(self._host)
+            self._source = self._open_source(positions)
+        return self._store, self._source
+
+    def _guard(self, store: Store) -> AbstractContextManager[None]:
+        return self._watchdog.guard(store.cut)
+
+    def _failed(self, error_type: str, error: BaseException) -> None:
+        self.last_error = error
+        records = max(1, len(self._batch.payloads)) if self._batch else 1
+        self._observer.failed(error_type, records)
+        self._wait = min(_LONGEST_WAIT, self._wait * 2 or _FIRST_WAIT)
+        self._retry_at = time.monotonic() + self._wait
+        if self._store is not None:
+            store, self._store = self._store, None
+            self._attempt("closing the store", store.close)
+        kind = f"{error_type} {type(error).__name__}"
+        if kind not in self._logged:
+            self._logged.add(kind)
+            known = isinstance(error, StoreError | OSError)
+            logger.warning(
+                "tachograph: the ledger's store fails, records wait in the journals meanwhile: %s",
+                error,
+                exc_info=None if known else error,
+            )
+
+    def _attempt(self, what: str, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001 - not worth stopping for
+            logger.debug("tachograph: %s failed: %s", what, error)
+
+    def _store_batch(self, store: Store, batch: Batch) -> None:
+        rows: list[Row] = []
+        payloads: list[bytes] = []
+        quarantined = list(batch.quarantined)
+        for payload, _ in batch.payloads:
+            try:
+                rows.append(decode(payload))
+                payloads.append(payload)
+            except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
+                quarantined.append(Quarantined("invalid", str(error), payload, 1))
+        started = time.perf_counter()
+        try:
+            try:
+                self._write(store, rows, batch, quarantined)
+            except RowsRejected as error:
+                self._observer.failed("validation", 1)
+                quarantined += self._store_good_ones(store, rows, payloads, error)
+                self._write(store, (), batch, quarantined)
+        except Exception:
+            self._observer.persisted("error", time.perf_counter() - started, len(rows))
+            raise
+        self._observer.persisted("success", time.perf_counter() - started, len(rows))
+        for item in quarantined:
+            self._observer.quarantined(item.reason, item.records)
+            logger.warning("tachograph: the ledger set %d record(s) aside: %s", item.records, item.detail)
+        if batch.lost:
+            self._observer.lost(batch.lost)
+            logger.error("tachograph: %d accepted usage record(s) are gone from the journals", batch.lost)
+
+    def _write(
+        self, store: Store, rows: Sequence[Row], batch: Batch | None, quarantined: Sequence[Quarantined]
+    ) -> None:
+        kept = [item._replace(payload=item.payload[:_PAYLOAD_KEPT]) for item in quarantined]
+        try:
+            with self._guard(store):
+                store.write(
+                    rows,
+                    ingested_us=time.time_ns() // 1000,
+                    host=self._host,
+                    positions=batch.positions if batch else (),
+                    quarantined=kept,
+                    forget=batch.forget if batch else (),
+                )
+        except RowsRejected:
+            raise
+        except StoreUnavailable as error:
+            if self._watchdog.fired:
+                raise StoreTimeout(
+                    f"the store did not answer in {self._watchdog.seconds:g} s and was cut off", where=store.where
+                ) from error
+            raise
+        except StoreError:
+            raise
+        except Exception as error:
+            if self._watchdog.fired or not rows:
+                raise
+            store.version()  # is it there at all? Then it is these rows that it cannot take
+            raise RowsRejected(f"{type(error).__name__}: {error}", where=store.where) from error
+
+    def _store_good_ones(
+        self, store: Store, rows: Sequence[Row], payloads: Sequence[bytes], error: RowsRejected
+    ) -> list[Quarantined]:
+        """Store the rows that can be stored, by halves; returns the others. Ids make it safe to be cut short."""
+        if not rows:
+            raise error  # it was not the rows
+        if len(rows) == 1:
+            return [Quarantined("rejected", error.what, payloads[0], 1)]
+        found: list[Quarantined] = []
+        middle = len(rows) // 2
+        for part, data in ((rows[:middle], payloads[:middle]), (rows[middle:], payloads[middle:])):
+            try:
+                self._write(store, part, None, ())
+            except RowsRejected as smaller:
+                found += self._store_good_ones(store, part, data, smaller)
+        return found
+
+    def maintain(self) -> int:
+        """Remove what is older than it is kept; returns the number of rows that went."""
+        store, _ = self._connected()
+        now_us = time.time_ns() // 1000
+        return store.retain({level: now_us - days * 86_400_000_000 for level, days in self._retain.items()})
+
+    def close(self) -> None:
+        """Let go of source and store. What is not committed stays in the journals."""
+        self._watchdog.stop()
+        source, self._source = self._source, None
+        store, self._store = self._store, None
+        with suppress(Exception):
+            if source is not None:
+                source.close()
+        with suppress(Exception):
+            if store is not None:
+                store.close()
