@@ -173,8 +173,9 @@ def recording(*, strict: bool = True, **sections: Any) -> Iterator[Recording]:
     """Catch what Tachograph records inside; the process's recorder is replaced meanwhile.
 
     Nothing is read from the environment or from files: settings are the defaults and `sections`
-    (`recording(metrics={"labels": ["team"]})`). There is no ledger unless they ask for one. Spans are caught when the OpenTelemetry SDK is installed: through the
-    TracerProvider that is set, or through one of ours, set for the process when there is none.
+    (`recording(metrics={"labels": ["team"]})`). There is no ledger unless they ask for one. Spans are caught when the
+    OpenTelemetry SDK is installed: through the TracerProvider that is set, or through one of ours, set for the
+    process when there is none.
 
     Args:
         strict: Raise failures of our own instead of counting them.

@@ -41,9 +41,7 @@ def test_what_is_accepted_is_in_the_store_with_its_sums(tmp_path: Path) -> None:
 
 def test_a_row_comes_back_as_the_call_was(tmp_path: Path) -> None:
     recorder = make_recorder(tmp_path)
-    call = recorder.start_llm_call(
-        "anthropic", "claude-opus", "chat", stream=True, labels={"team": "a", "x": "ü"}
-    )
+    call = recorder.start_llm_call("anthropic", "claude-opus", "chat", stream=True, labels={"team": "a", "x": "ü"})
     call.begin_attempt().end("rate_limited", "rate_limit", status=429)
     call.begin_attempt()
     call.first_token()

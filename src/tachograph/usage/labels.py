@@ -17,15 +17,15 @@ def hashed(value: str, key: str) -> str:
     return "hmac:" + hmac.new(key.encode(), value.encode("utf-8", "replace"), hashlib.sha256).hexdigest()[:32]
 
 
-def labels_of(settings: LedgerSettings) -> Callable[[Mapping[str, str]], dict[str, str]]:
-    """A function from a call's labels to those that are kept.
+def labels_of(settings: LedgerSettings) -> Callable[[Mapping[str, str]], dict[str, str]] | None:
+    """A function from a call's labels to those that are kept; None where they are kept as they are.
 
     Raises:
         SettingsError: Labels are to be hashed and there is no key.
     """
     names, key = frozenset(settings.hash_labels), settings.hash_key
     if not names:
-        return _as_text
+        return None
     if not key:
         raise SettingsError(
             "ledger.hash_labels is set and ledger.hash_key is not",

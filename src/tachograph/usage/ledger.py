@@ -95,12 +95,11 @@ class Ledger:
     def accept(self, record: LLMCall | ToolCall) -> None:
         """Accept or refuse (and count) one finished record."""
         labels: Any = record.labels
-        if labels is not None:
-            labels = self._labels(labels) or None
+        if labels is not None and (self._labels is not None or type(labels) is not dict):
+            labels = dict(labels) if self._labels is None else self._labels(labels)
         try:
-            payload = encode_values(
-                llm_values(record, labels) if type(record) is LLMCall else tool_values(record, labels)  # type: ignore[arg-type]
-            )
+            values = llm_values(record, labels) if isinstance(record, LLMCall) else tool_values(record, labels)
+            payload = encode_values(values)
         except (TypeError, ValueError, OverflowError, AttributeError):
             self._queue.refuse("invalid")
             return

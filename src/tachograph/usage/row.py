@@ -87,7 +87,8 @@ class Row(msgspec.Struct, array_like=True, frozen=True, gc=False):
         return self.kind == "llm" and self.counted and not self.is_reported and self.outcome in ("success", "cancelled")
 
 
-decode: Final = msgspec.msgpack.Decoder(Row).decode
+_decode: Final = msgspec.msgpack.Decoder(Row).decode
+_decode_any: Final = msgspec.msgpack.Decoder().decode
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
@@ -179,6 +180,28 @@ def encode_values(values: tuple[Any, ...]) -> bytes:
         return _encode(values)
     except (TypeError, ValueError, OverflowError):
         return _encode(tuple(_plain(value) for value in values))
+
+
+def decode(payload: bytes) -> Row:
+    """The row of these bytes.
+
+    Raises:
+        msgspec.ValidationError, msgspec.DecodeError: They are none.
+    """
+    try:
+        return _decode(payload)
+    except msgspec.ValidationError:
+        values = _decode_any(payload)
+        if not isinstance(values, list):
+            raise
+        return msgspec.convert([_convertible(value) for value in values], Row, strict=False)
+
+
+def _convertible(value: Any) -> Any:
+    """Labels that are not text become text."""
+    if isinstance(value, dict) and not all(isinstance(item, int) for item in value.values()):
+        return {str(key): item if isinstance(item, str) else str(item) for key, item in value.items()}
+    return value
 
 
 def encode(row: Row) -> bytes:
