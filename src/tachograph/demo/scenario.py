@@ -1,0 +1,278 @@
+"""The whole demo as an object: simulators, MCP servers, the application, its traffic and its troubles.
+
+async with Demo(rate=4, seed=7, incident="slow-tool", incident_at=30) as demo:
+    await demo.run(60)
+    print(demo.metrics_url, demo.board())
+print(demo.truth)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tachograph import runtime
+from tachograph.errors import TachographError
+from tachograph.recorder import Recorder
+from tachograph.settings import Settings
+from tachograph.settings.metrics import MetricsSettings
+from tachograph.signals.http import MetricsServer
+
+from .board import Board, read_board
+from .brain import Brain
+from .incidents import INCIDENTS, Incident, Stage
+from .servers import make_repository, server_configuration
+from .simulators import Simulators
+from .traffic import Traffic
+from .traffic_dial import TrafficDial
+from .truth import Truth, compare
+from .window import Window
+from .workshop import Workshop
+
+DEFAULT_RATE = 4.0
+_KEPT_EXCHANGES = 2000
+_PATIENCE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Something that happened during the demo."""
+
+    unix: float
+    elapsed_seconds: float
+    what: str
+
+
+class Demo:
+    """Runs inside `async with`; ends with every child process gone.
+
+    Args:
+        rate: LLM calls per second, on average.
+        seed: Same seed, same jobs, same answers.
+        incident: Name of a trouble (see `incidents.INCIDENTS`).
+        incident_at, incident_for: Seconds after the start, and how long; None: to the end.
+        metrics_port: Port of /metrics; 0 takes a free one, None opens none.
+        speed: Factor on the models' latencies.
+        directory: Where files go; a temporary directory unless given.
+
+    After the block `truth` holds the comparison of all sources.
+    """
+
+    def __init__(
+        self,
+        *,
+        rate: float = DEFAULT_RATE,
+        seed: int = 0,
+        incident: str | None = None,
+        incident_at: float = 20.0,
+        incident_for: float | None = None,
+        metrics_port: int | None = 0,
+        speed: float = 1.0,
+        directory: Path | None = None,
+    ) -> None:
+        if incident is not None and incident not in INCIDENTS:
+            raise TachographError(
+                f"there is no incident {incident!r}", where="--incident", do=f"Choose one of {', '.join(INCIDENTS)}"
+            )
+        if rate <= 0:
+            raise TachographError(f"a rate of {rate:g} makes no calls", where="--rate", do="Give a number above 0")
+        self.seed = seed
+        self.dial = TrafficDial(rate)
+        self.timeline: list[Moment] = []
+        self.truth: Truth | None = None
+        self._incident_name = incident
+        self._incident_at = incident_at
+        self._incident_for = incident_for
+        self._metrics_port = metrics_port
+        self._speed = speed
+        self._given_directory = directory
+        self._incident: Incident | None = None
+        self._ended_incidents = 0
+        self._started = 0.0
+        self._setting_up: asyncio.Task[None] | None = None
+        self._closing = contextlib.AsyncExitStack()
+
+    # -- what can be asked while it runs
+
+    @property
+    def elapsed_seconds(self) -> float:
+        return time.monotonic() - self._started
+
+    @property
+    def metrics_url(self) -> str | None:
+        """Address of /metrics."""
+        return self._metrics_server.url if self._metrics_server is not None else None
+
+    def board(self) -> Board:
+        """The numbers of this moment; looks at the metrics first."""
+        self.window.look(time.monotonic())
+        return read_board(self.window)
+
+    @property
+    def incident_phase(self) -> str:
+        """How the incident stands: `in 5 s`, `since 3 s`, `over`, or nothing."""
+        if self._incident is not None:
+            return f"since {self.elapsed_seconds - self._incident_began:.0f} s"
+        if self._incident_name is None:
+            return ""
+        if self._ended_incidents:
+            return "over"
+        return f"in {max(0.0, self._incident_at - self.elapsed_seconds):.0f} s"
+
+    async def begin_incident(self, name: str) -> None:
+        """Let a trouble begin now."""
+        await self.end_incident()
+        await self.tools_ready()
+        stage = Stage(self.simulators, self.brain, self.workshop, self.dial)
+        incident = INCIDENTS[name](stage)
+        self._incident, self._incident_began = incident, self.elapsed_seconds
+        self._note(f"{name} begins: {incident.summary}")
+        await incident.begin()
+
+    async def end_incident(self) -> None:
+        """Put right whatever trouble there is."""
+        incident, self._incident = self._incident, None
+        if incident is not None:
+            await incident.end()
+            self._ended_incidents += 1
+            self._note(f"{incident.name} is over")
+
+    async def tools_ready(self) -> None:
+        """Wait until providers and MCP servers are connected; raises what went wrong with that."""
+        if self._setting_up is not None:
+            await asyncio.shield(self._setting_up)
+
+    async def run(self, seconds: float | None = None, until: asyncio.Event | None = None) -> None:
+        """Go on for some seconds, or until an event is set, or for ever."""
+        until = until or asyncio.Event()
+        end = None if seconds is None else time.monotonic() + seconds
+        while not until.is_set() and (end is None or time.monotonic() < end):
+            self._check()
+            left = 0.25 if end is None else min(0.25, max(0.0, end - time.monotonic()))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(until.wait(), left)
+
+    def _check(self) -> None:
+        for task in (self._setting_up, self._clock):
+            if task is not None and task.done() and not task.cancelled():
+                task.result()
+        if self._traffic is not None:
+            self._traffic.check()
+
+    def _note(self, what: str) -> None:
+        self.timeline.append(Moment(time.time(), self.elapsed_seconds, what))
+
+    # -- beginning and ending
+
+    async def __aenter__(self) -> Demo:
+        self._started = time.monotonic()
+        try:
+            await self._start()
+        except BaseException:
+            await self._closing.aclose()
+            raise
+        return self
+
+    async def _start(self) -> None:
+        closing = self._closing
+        self.recorder = self._make_recorder()
+        before = runtime.set_recorder(self.recorder)
+        closing.callback(runtime.set_recorder, before)
+        self._metrics_server: MetricsServer | None = None
+        if self._metrics_port is not None:
+            self._metrics_server = _open_port(self.recorder, self._metrics_port)
+            closing.callback(self._metrics_server.close)
+        self.window = Window(self.recorder.metrics)
+        self.window.look(time.monotonic())
+        self.directory = self._given_directory or Path(tempfile.mkdtemp(prefix="tachograph-demo-"))
+        if self._given_directory is None:
+            closing.callback(shutil.rmtree, self.directory, ignore_errors=True)
+        self.simulators = Simulators(self.seed, keep=_KEPT_EXCHANGES)
+        self.simulators.start()
+        closing.callback(self.simulators.stop)
+        self.workshop = Workshop(self.seed)
+        self.workshop.launch()
+        closing.callback(self.workshop.stop)
+        self._traffic: Traffic | None = None
+        self._setting_up = asyncio.create_task(self._set_up())
+        self._clock = asyncio.create_task(self._watch_the_clock())
+
+    def _make_recorder(self) -> Recorder:
+        # From settings of our own, not the user's: a demo must never write to a real ledger or exporter.
+        return runtime.build(Settings(metrics=MetricsSettings(port=None)))
+
+    async def _set_up(self) -> None:
+        """Connect the application: providers first, so that the first calls need not wait for the tools."""
+        from .application import Application
+
+        repository = await asyncio.to_thread(make_repository, self.directory)
+        self.brain = Brain(self.seed, str(repository), self._speed)
+        self.brain.attach(self.simulators)
+        self.application = Application(self.recorder, self.simulators.urls)
+        self._closing.push_async_callback(self.application.close)
+        await asyncio.to_thread(self.application.connect_providers)
+        self._traffic = Traffic(self.seed, self.dial, self.application.do)
+        self._traffic.start()
+        self._note("providers connected, traffic begins")
+        await asyncio.to_thread(self.workshop.wait_ready)
+        servers = server_configuration(self.workshop.url, repository)
+        await self.application.connect_tools(servers)
+        self._note(f"MCP servers connected: {', '.join(servers['mcpServers'])}")
+
+    async def _watch_the_clock(self) -> None:
+        """Begin and end the incident that was asked for at its time."""
+        if self._incident_name is None:
+            return
+        await asyncio.sleep(max(0.0, self._incident_at - self.elapsed_seconds))
+        await self.begin_incident(self._incident_name)
+        if self._incident_for is not None:
+            await asyncio.sleep(self._incident_for)
+            await self.end_incident()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await self._wind_down()
+        finally:
+            await self._closing.aclose()
+
+    async def _wind_down(self) -> None:
+        """Stop arrivals, let what is under way end at once, and compare the books."""
+        for task in (self._clock, self._setting_up):
+            if task is not None and not task.done():
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        for vendor in self.simulators.vendors:
+            vendor.hurry()
+        if self._traffic is not None:
+            await self._traffic.stop(_PATIENCE_SECONDS)
+        self.window.look(time.monotonic())
+        self.truth = compare(self.simulators.served, self.recorder.metrics, None)
+
+    def summary(self) -> dict[str, Any]:
+        """Totals of the run, after it has ended."""
+        totals = self.simulators.served.totals()
+        return {
+            "requests": sum(t.requests for t in totals.values()),
+            "tokens": sum(t.usage.total for t in totals.values()),
+            "usd": sum(t.nano_usd for t in totals.values()) / 1e9,
+        }
+
+
+def _open_port(recorder: Recorder, port: int) -> MetricsServer:
+    try:
+        return MetricsServer(lambda: recorder.metrics, port)
+    except TachographError as error:
+        raise TachographError(
+            error.what,
+            where=f"--metrics-port {port}",
+            do="Choose another port with --metrics-port, or --metrics-port 0 for any free one",
+        ) from error

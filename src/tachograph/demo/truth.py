@@ -1,0 +1,98 @@
+"""Compares what the simulators served with what the metrics and the ledger say, to the token and the nano-dollar."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tachograph.llm.metrics import families as llm
+from tachograph.signals.registry import Metrics
+
+from .simulators import Served
+
+Who = tuple[str, str]
+"""Provider and model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What one source says about one model."""
+
+    prompt: int = 0
+    completion: int = 0
+    nano_usd: int = 0
+
+    def __add__(self, other: Sums) -> Sums:
+        return Sums(self.prompt + other.prompt, self.completion + other.completion, self.nano_usd + other.nano_usd)
+
+    def __str__(self) -> str:
+        return f"{self.prompt:,} prompt + {self.completion:,} completion tokens, ${self.nano_usd / 1e9:,.9f}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truth:
+    """The sums of each source, and where they differ.
+
+    Attributes:
+        served, metrics, ledger: Sums by provider and model; `ledger` is None when there is none.
+        unread: Answers that were sent while their reader was already gone; they may be missing elsewhere.
+        differences: One sentence for each model that does not agree.
+    """
+
+    served: Mapping[Who, Sums]
+    metrics: Mapping[Who, Sums]
+    ledger: Mapping[Who, Sums] | None
+    unread: int = 0
+    differences: tuple[str, ...] = field(default=())
+
+    @property
+    def is_true(self) -> bool:
+        return not self.differences
+
+    def __str__(self) -> str:
+        """One line: what was served, and whether the others agree."""
+        total = sum(self.served.values(), Sums())
+        others = "metrics" if self.ledger is None else "metrics = ledger"
+        if self.is_true:
+            return f"truth: served = {others}: {total}"
+        return "truth: " + "; ".join(self.differences)
+
+
+def served_sums(served: Served) -> dict[Who, Sums]:
+    """What stood on the wire."""
+    return {
+        who: Sums(totals.usage.prompt, totals.usage.completion, totals.nano_usd)
+        for who, totals in served.totals().items()
+        if totals.usage.total
+    }
+
+
+def metric_sums(metrics: Metrics) -> dict[Who, Sums]:
+    """What /metrics says: dollars as a float there, so they are rounded to the nano-dollars they were added from."""
+    found: dict[Who, Sums] = {}
+    for family, samples in metrics.collect():
+        for sample in samples:
+            who = sample.labels[:2]
+            if family is llm.TOKENS:
+                kind = sample.labels[2]
+                added = Sums(prompt=round(sample.value)) if kind == "prompt" else Sums(completion=round(sample.value))
+            elif family is llm.COST_USD:
+                added = Sums(nano_usd=round(sample.value * 1e9))
+            else:
+                continue
+            found[who[0], who[1]] = found.get((who[0], who[1]), Sums()) + added
+    return {who: sums for who, sums in found.items() if sums != Sums()}
+
+
+def compare(served: Served, metrics: Metrics, ledger: Mapping[Who, Sums] | None) -> Truth:
+    """Read all sources and compare them model by model."""
+    from_served, from_metrics = served_sums(served), metric_sums(metrics)
+    sources = {"metrics": from_metrics} | ({} if ledger is None else {"ledger": ledger})
+    differences = []
+    for name, source in sources.items():
+        for who in sorted({*from_served, *source}):
+            expected, found = from_served.get(who, Sums()), source.get(who, Sums())
+            if expected != found:
+                differences.append(f"{'/'.join(who)}: served {expected}, {name} {found}")
+    unread = sum(exchange.client_gone for exchange in served)
+    return Truth(served=from_served, metrics=from_metrics, ledger=ledger, unread=unread, differences=tuple(differences))
