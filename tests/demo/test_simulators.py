@@ -75,7 +75,7 @@ def anthropic_client(sims: Simulators, **more: Any) -> anthropic.Anthropic:
 
 
 def gemini_client(sims: Simulators, **more: Any) -> genai.Client:
-    return genai.Client(api_key="key", http_options={"base_url": sims.gemini.url, **more})
+    return genai.Client(api_key="key", http_options={"base_url": sims.gemini.url, **more})  # type: ignore[arg-type]
 
 
 @dataclass
@@ -749,3 +749,59 @@ def test_totals_outlive_the_exchanges_that_are_forgotten() -> None:
         assert (totals.usage.prompt, totals.usage.completion) == (23 * 3000, 23 * 500)
         assert totals.nano_usd % 23 == 0
         assert totals.nano_usd > 0
+
+
+async def test_realtime_sessions_tell_usage_when_a_response_is_done(simulators: Simulators) -> None:
+    simulators.openai.script(Answer(text="Hello there.", usage=FULL), ServerError(), Answer(ending="eof"))
+    client = openai.AsyncOpenAI(base_url=simulators.openai.url, api_key="k", max_retries=0)
+    async with client.realtime.connect(model="gpt-realtime") as session:
+        assert (await session.recv()).type == "session.created"
+        await session.response.create()
+        events = []
+        async for event in session:
+            events.append(event)
+            if event.type == "response.done":
+                break
+        usage: Any = events[-1].response.usage  # type: ignore[union-attr]
+        assert (usage.input_tokens, usage.output_tokens) == (3000, 500)
+        assert "".join(e.delta for e in events if e.type == "response.output_text.delta") == "Hello there."
+        await session.response.create()
+        assert (await session.recv()).type == "error"
+        await session.response.create()
+        kinds = [event.type async for event in session]
+        assert "response.done" not in kinds
+    done, failed, cut = simulators.served.wait(3)
+    assert (done.operation, done.model, done.usage, done.is_success) == ("realtime", "gpt-realtime", FULL, True)
+    assert (failed.status, failed.is_success) == (500, False)
+    assert cut.usage is None
+    await client.close()
+
+
+async def test_responses_and_live_sessions_answer_each_turn(
+    simulators: Simulators, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulators.openai.always(Answer(text="Hello there.", usage=FULL))
+    simulators.gemini.always(Answer(text="Hello there.", usage=FULL))
+    client = openai.AsyncOpenAI(base_url=simulators.openai.url, api_key="k", max_retries=0)
+    async with client.responses.connect() as responses:
+        await responses.response.create(model="gpt-5", input="x")
+        async for event in responses:
+            if event.type == "response.completed":
+                assert event.response.usage
+                assert event.response.usage.total_tokens == 3500
+                break
+    gemini = gemini_client(simulators)
+    # The SDK insists on wss for Live; the simulators speak no TLS.
+    monkeypatch.setattr(gemini._api_client, "_websocket_base_url", lambda *_: simulators.gemini.live_url)
+    monkeypatch.setattr(gemini._api_client, "_websocket_ssl_ctx", {})
+    async with gemini.aio.live.connect(model="gemini-live-2.5-flash", config={"response_modalities": ["TEXT"]}) as live:
+        for _ in range(2):
+            await live.send_client_content(turns={"role": "user", "parts": [{"text": "x"}]}, turn_complete=True)
+            messages = [message async for message in live.receive()]
+            assert "".join(m.text or "" for m in messages) == "Hello there."
+            assert messages[-1].usage_metadata
+            assert messages[-1].usage_metadata.total_token_count == 3500
+    totals = simulators.served.totals()
+    assert totals["openai", "gpt-5"].usage.prompt == 3000
+    assert totals["gemini", "gemini-live-2.5-flash"].usage.prompt == 6000
+    await client.close()

@@ -107,7 +107,7 @@ class AnthropicSimulator(Vendor):
         }
         return Rendered(body=json_bytes(body), usage=None)
 
-    def _failure(self, failure: Failure, operation: Operation, request_id: str) -> tuple[int, dict[str, str], Any]:
+    def failure(self, failure: Failure, operation: Operation, request_id: str) -> tuple[int, dict[str, str], Any]:
         name = type(failure).__name__
         status, kind, message = _FAILURES[name]
         error: dict[str, Any] = {"type": kind, "message": failure.message or message}

@@ -62,6 +62,12 @@ class GeminiSimulator(Vendor):
     def url(self) -> str:
         return self.root_url
 
+    @property
+    def live_url(self) -> str:
+        """Base URL of Live sessions. The SDK insists on TLS: patch its client's `_websocket_base_url` and
+        `_websocket_ssl_ctx` to use this."""
+        return self.root_url.replace("http://", "ws://")
+
     def _route(self, request: Request, body: Any) -> Operation | None:
         fields = body if isinstance(body, dict) else {}
         path = re.sub(r"^/(v1beta1|v1beta|v1alpha|v1)(?=/)", "", request.path)
@@ -96,7 +102,7 @@ class GeminiSimulator(Vendor):
             )
         return None
 
-    def _failure(self, failure: Failure, operation: Operation, request_id: str) -> tuple[int, dict[str, str], Any]:
+    def failure(self, failure: Failure, operation: Operation, request_id: str) -> tuple[int, dict[str, str], Any]:
         name = type(failure).__name__
         code, status, message = _FAILURES[name]
         details: list[dict[str, Any]] = []

@@ -90,7 +90,7 @@ class OpenAISimulator(Vendor):
             request.method, rest, model, body
         )
 
-    def _failure(self, failure: Failure, operation: Operation, request_id: str) -> tuple[int, dict[str, str], Any]:
+    def failure(self, failure: Failure, operation: Operation, request_id: str) -> tuple[int, dict[str, str], Any]:
         status, kind, code, message = _FAILURES[type(failure).__name__]
         error = {
             "message": failure.message or message,

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import parse_qsl, unquote
 
+from .websocket import WebSocket, accept_headers
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -30,11 +32,18 @@ class Request:
 class Reply:
     """Writes one response. `whole()`, or `start()`, `send()`... and one of the endings."""
 
-    def __init__(self, transport: asyncio.Transport, is_head: bool) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, is_head: bool, take_over: Callable[[WebSocket], WebSocket]
+    ) -> None:
         self._transport = transport
         self._is_head = is_head
+        self._take_over = take_over
         self.is_started = False
         self.is_broken = False
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        return self._transport
 
     def whole(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         self.is_started = True
@@ -51,6 +60,15 @@ class Reply:
 
     def finish(self) -> None:
         self._transport.write(b"0\r\n\r\n")
+
+    def end_early(self) -> None:
+        """Close the body properly although something is missing."""
+        self.finish()
+
+    def upgrade(self, request: Request) -> WebSocket:
+        """Turn the connection into a WebSocket."""
+        self._transport.write(_head(101, accept_headers(request.headers)))
+        return self._take_over(WebSocket(self._transport))
 
     def drop(self) -> None:
         """Close the connection in an orderly way, wherever the response stands."""
@@ -87,6 +105,7 @@ class _Connection(asyncio.Protocol):
         self._buffer = bytearray()
         self._task: asyncio.Task[None] | None = None
         self._transport: asyncio.Transport | None = None
+        self._websocket: WebSocket | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -99,8 +118,17 @@ class _Connection(asyncio.Protocol):
             self._task.cancel()
 
     def data_received(self, data: bytes) -> None:
+        if self._websocket is not None:
+            self._websocket.feed(data)
+            return
         self._buffer += data
         self._next_request()
+
+    def _take_over(self, websocket: WebSocket) -> WebSocket:
+        self._websocket = websocket
+        websocket.feed(bytes(self._buffer))
+        self._buffer.clear()
+        return websocket
 
     def abort(self) -> None:
         if self._transport is not None:
@@ -121,7 +149,7 @@ class _Connection(asyncio.Protocol):
         self._task = asyncio.get_running_loop().create_task(self._answer(request, self._transport))
 
     async def _answer(self, request: Request, transport: asyncio.Transport) -> None:
-        reply = Reply(transport, is_head=request.method == "HEAD")
+        reply = Reply(transport, request.method == "HEAD", self._take_over)
         try:
             await self._handler(request, reply)
         except asyncio.CancelledError:
@@ -133,7 +161,8 @@ class _Connection(asyncio.Protocol):
             self._task = None
         if request.headers.get("connection", "").lower() == "close":
             transport.close()
-        self._next_request()
+        if self._websocket is None:
+            self._next_request()
 
 
 def _parse(buffer: bytearray) -> tuple[Request, int] | None:

@@ -206,7 +206,7 @@ class Vendor(ABC):
     async def _hurry(self) -> None:
         self._in_a_hurry.set()
 
-    async def _pause(self, seconds: float) -> None:
+    async def pause(self, seconds: float) -> None:
         if seconds > 0 and not self._in_a_hurry.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._in_a_hurry.wait(), seconds)
@@ -224,7 +224,7 @@ class Vendor(ABC):
         """What a request asks for; None if there is no such thing."""
 
     @abstractmethod
-    def _failure(self, failure: Failure, operation: Operation, request_id: str) -> tuple[int, dict[str, str], Any]:
+    def failure(self, failure: Failure, operation: Operation, request_id: str) -> tuple[int, dict[str, str], Any]:
         """Status, headers and JSON body of a failure."""
 
     @abstractmethod
@@ -242,44 +242,18 @@ class Vendor(ABC):
     # -- one exchange
 
     async def _handle(self, request: Request, reply: Reply) -> None:
-        started = time.monotonic()
+        if request.headers.get("upgrade", "").lower() == "websocket":
+            from .sockets import serve
+
+            await serve(self, request, reply)
+            return
         body = _decode(request)
         operation = self._route(request, body)
-        exchange = Exchange(
-            vendor=self.name,
-            operation=operation.name if operation else "unknown",
-            model=operation.model if operation else "",
-            method=request.method,
-            path=request.path,
-            headers=request.headers,
-            body=body,
-            body_hash=hashlib.blake2b(request.body, digest_size=8).hexdigest(),
-            is_stream=bool(operation and operation.stream),
-            started=started,
-            started_unix=time.time(),
-        )
-        occurrence = self._served.begin(exchange)
+        exchange, asked = self.begin_exchange(request, operation, body, request.body)
         try:
             if operation is None:
                 self._send_whole(reply, exchange, 404, JSON_HEADERS, json_bytes({"error": {"message": "no such path"}}))
                 return
-            asked = AskedRequest(
-                vendor=self.name,
-                operation=operation.name,
-                method=request.method,
-                path=request.path,
-                query=request.query,
-                headers=request.headers,
-                body=body,
-                model=operation.model,
-                is_stream=exchange.is_stream,
-                occurrence=occurrence,
-                tools=operation.tools,
-                conversation=seeded.number(json_bytes(operation.messages[:1]).decode()),
-                tool_results=seeded.count_tool_results(operation.messages),
-                prompt_tokens=seeded.prompt_tokens(*operation.prompt),
-                seed=seeded.number(self._seed, self.name, request.path, exchange.body_hash, occurrence),
-            )
             await self._answer(request, asked, operation, reply, exchange)
         except asyncio.CancelledError:
             exchange.client_gone = True
@@ -287,22 +261,64 @@ class Vendor(ABC):
         finally:
             self._served.end(exchange, time.monotonic())
 
+    def end_exchange(self, exchange: Exchange) -> None:
+        """Close the books on an exchange, unless they are closed already."""
+        self._served.end(exchange, time.monotonic())
+
+    def begin_exchange(
+        self, request: Request, operation: Operation | None, body: Any, raw: bytes
+    ) -> tuple[Exchange, AskedRequest]:
+        """Open the books on one request (or one event of a session), and describe it for scripts and rules."""
+        operation = operation or Operation(name="unknown", model="", whole=_nothing)
+        exchange = Exchange(
+            vendor=self.name,
+            operation=operation.name,
+            model=operation.model,
+            method=request.method,
+            path=request.path,
+            headers=request.headers,
+            body=body,
+            body_hash=hashlib.blake2b(raw, digest_size=8).hexdigest(),
+            is_stream=operation.stream is not None,
+            started=time.monotonic(),
+            started_unix=time.time(),
+        )
+        occurrence = self._served.begin(exchange)
+        asked = AskedRequest(
+            vendor=self.name,
+            operation=operation.name,
+            method=request.method,
+            path=request.path,
+            query=request.query,
+            headers=request.headers,
+            body=body,
+            model=operation.model,
+            is_stream=exchange.is_stream,
+            occurrence=occurrence,
+            tools=operation.tools,
+            conversation=seeded.number(json_bytes(operation.messages[:1]).decode()),
+            tool_results=seeded.count_tool_results(operation.messages),
+            prompt_tokens=seeded.prompt_tokens(*operation.prompt),
+            seed=seeded.number(self._seed, self.name, request.path, exchange.body_hash, occurrence),
+        )
+        return exchange, asked
+
+    def next_item(self, request: Request, asked: AskedRequest, operation: Operation) -> Item:
+        """What to answer."""
+        if self.accepted_keys is not None and self._key(request) not in self.accepted_keys:
+            return InvalidKey()
+        return self._script.next_item(asked) if operation.is_scripted else Answer()
+
     async def _answer(
         self, request: Request, asked: AskedRequest, operation: Operation, reply: Reply, exchange: Exchange
     ) -> None:
-        item: Item
-        if self.accepted_keys is not None and self._key(request) not in self.accepted_keys:
-            item = InvalidKey()
-        elif operation.is_scripted:
-            item = self._script.next_item(asked)
-        else:
-            item = Answer()
+        item = self.next_item(request, asked, operation)
         if isinstance(item, (Answer, Failure, Raw, Reset, Disconnect)):
-            await self._pause(item.delay_seconds)
+            await self.pause(item.delay_seconds)
         if isinstance(item, Answer):
-            await self._send_answer(self._fill(item, asked, operation), operation, reply, exchange)
+            await self._send_answer(self.fill(item, asked, operation), operation, reply, exchange)
         elif isinstance(item, Failure):
-            status, headers, failure_body = self._failure(item, operation, seeded.identifier(asked.seed, "req_"))
+            status, headers, failure_body = self.failure(item, operation, seeded.identifier(asked.seed, "req_"))
             headers = {
                 **self._headers(asked, self._limits(asked, item.rate_limits)),
                 **JSON_HEADERS,
@@ -354,11 +370,11 @@ class Vendor(ABC):
         if operation.stream is not None:
             exchange.status = 200
             reply.start(200, {**SSE_HEADERS, **headers})
-            await self._send_pieces(operation.stream(filled), filled, operation, reply, exchange)
+            await self.send_pieces(operation.stream(filled), filled, operation, reply, exchange)
             return
         if answer.gate is not None:
             await answer.gate.pass_through()
-        await self._pause(answer.first_token_seconds)
+        await self.pause(answer.first_token_seconds)
         if answer.ending == "hang":
             await asyncio.Event().wait()
         if answer.ending in ("reset", "drop", "eof"):
@@ -370,7 +386,7 @@ class Vendor(ABC):
         exchange.response_id = rendered.response_id
         self._send_whole(reply, exchange, rendered.status, {**rendered.headers, **headers}, rendered.body)
 
-    async def _send_pieces(
+    async def send_pieces(
         self, pieces: Iterable[Piece], filled: Filled, operation: Operation, reply: Reply, exchange: Exchange
     ) -> None:
         answer = filled.answer
@@ -383,7 +399,7 @@ class Vendor(ABC):
             if piece.is_content:
                 if answer.gate is not None and sent == answer.gate_after:
                     await answer.gate.pass_through()
-                await self._pause(answer.first_token_seconds if sent == 0 else answer.piece_seconds)
+                await self.pause(answer.first_token_seconds if sent == 0 else answer.piece_seconds)
             if answer.ending != "complete" and sent == answer.cut_after and (piece.is_content or sent > 0):
                 await self._end_badly(filled, operation, reply, exchange)
                 return
@@ -411,13 +427,13 @@ class Vendor(ABC):
             reply.send(self._stream_error(ending, operation, filled))
             reply.finish()
         elif ending == "eof":
-            reply.finish()
+            reply.end_early()
         elif ending == "drop":
             reply.drop()
         elif ending == "reset":
             reply.reset()
 
-    def _fill(self, answer: Answer, asked: AskedRequest, operation: Operation) -> Filled:
+    def fill(self, answer: Answer, asked: AskedRequest, operation: Operation) -> Filled:
         rng = random.Random(asked.seed)
         tool_calls = list(answer.tool_calls)
         if not tool_calls and answer.text is None and operation.must_call_tool and operation.tools:
@@ -475,6 +491,10 @@ class Vendor(ABC):
         if operation.cache_lifetime == "1h":
             return replace(usage, cache_write_1h=size)
         return replace(usage, cache_write_5m=size)
+
+
+def _nothing(filled: Filled) -> Rendered:
+    return Rendered(body=b"", usage=None)
 
 
 def _decode(request: Request) -> Any:
