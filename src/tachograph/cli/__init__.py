@@ -14,6 +14,7 @@ from tachograph.version import __version__
 COMMANDS: Final[dict[str, str]] = {
     # name: one line of help; the module is tachograph.cli.<name with _ for ->
     "console": "serve the local web console: dashboards, alerts, calls, traces and cost in a browser",
+    "demo": "run the product live against local simulators and real MCP servers; needs no API key",
 }
 """Every subcommand. Its module has `add_arguments(parser)` and `run(args) -> int`."""
 

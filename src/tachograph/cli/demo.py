@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=9464,
         metavar="PORT",
-        help="port of /metrics; 0: any free one (default: 9464)",
+        help="port of /metrics; 0: any free (default: 9464)",
     )
     parser.add_argument("--plain", action="store_true", help="lines instead of the live board, as in a pipe")
 

@@ -9,15 +9,19 @@ import asyncio
 import logging
 import subprocess
 from collections.abc import Mapping
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from tachograph.llm import Completed, Message, Provider, ProviderError, ProviderFactory, ToolResult
 from tachograph.llm import Tool as ToolDefinition
-from tachograph.mcp import ConnectionOptions, MCPClient, Tool, ToolError, ToolExecutor, ToolFactory, ToolRegistry
+from tachograph.mcp.errors import ToolError
 from tachograph.recorder import Recorder
 from tachograph.records import labels
 
 from .jobs import Job
+
+if TYPE_CHECKING:
+    from tachograph.mcp import MCPClient, Tool
 
 logger = logging.getLogger("tachograph.demo")
 
@@ -37,6 +41,8 @@ TOOLS = (
 TOOL_TIMEOUT_SECONDS = 25.0
 DEADLINE_SECONDS = 45.0
 _STEPS_AT_MOST = 6
+_IMPORT_ORDER = ("gemini", "openai", "anthropic")
+"""The SDKs that load fastest first, so that the first calls come soon."""
 
 
 class Application:
@@ -51,17 +57,27 @@ class Application:
         self._recorder = recorder
         self._addresses = addresses
         self._providers: dict[str, Provider] = {}
+        self._provider_ready = {name: asyncio.Event() for name in addresses}
         self._client: MCPClient | None = None
         self._tools: dict[str, Tool] = {}
         self._definitions: list[ToolDefinition] = []
         self._tools_ready = asyncio.Event()
 
-    def connect_providers(self) -> None:
-        """Make a provider for each address; slow the first time, when the SDKs are imported."""
-        for name, address in self._addresses.items():
-            self._providers[name] = ProviderFactory.create(
-                name, base_url=address, api_key="demo-key", recorder=self._recorder
+    async def connect_providers(self) -> None:
+        """Make a provider for each address. Each may be used as soon as it is there: importing an SDK takes a while."""
+        for name in sorted(self._addresses, key=_IMPORT_ORDER.index):
+            self._providers[name] = await asyncio.to_thread(
+                ProviderFactory.create,
+                name,
+                base_url=self._addresses[name],
+                api_key="demo-key",
+                recorder=self._recorder,
             )
+            self._provider_ready[name].set()
+
+    async def _provider(self, name: str) -> Provider:
+        await self._provider_ready[name].wait()
+        return self._providers[name]
 
     async def connect_tools(self, servers: Mapping[str, Any]) -> None:
         """Connect to the MCP servers and load their tools; agents wait for this.
@@ -69,6 +85,9 @@ class Application:
         Args:
             servers: An `mcpServers` configuration.
         """
+        await asyncio.to_thread(import_module, "tachograph.mcp.client")  # with the MCP SDK, which takes its time
+        from tachograph.mcp import ConnectionOptions, MCPClient, ToolExecutor, ToolFactory, ToolRegistry
+
         options = ConnectionOptions(errlog=subprocess.DEVNULL, backoff_longest=2.0)
         client = self._client = MCPClient(servers, recorder=self._recorder, options=options)
         await client.open()
@@ -98,7 +117,7 @@ class Application:
                 logger.debug("job %d failed: %s", job.number, error)
 
     async def _converse(self, job: Job) -> None:
-        provider = self._providers[job.model.provider]
+        provider = await self._provider(job.model.provider)
         options: dict[str, Any] = {}
         if job.is_cached and job.model.provider == "anthropic":
             options["cache_control"] = {"type": "ephemeral"}
@@ -113,16 +132,17 @@ class Application:
                 "options": options,
             }
             if job.kind == "stream":
-                async for event in provider.astream(**request):
-                    if isinstance(event, Completed):
-                        conversation.append(event.response.message)
+                async with provider.astream(**request) as stream:
+                    async for event in stream:
+                        if isinstance(event, Completed):
+                            conversation.append(event.response.message)
             else:
                 conversation.append((await provider.acomplete(**request)).message)
 
     async def _agent(self, job: Job) -> None:
         """Let the model use tools until it answers."""
         await self._tools_ready.wait()
-        provider = self._providers[job.model.provider]
+        provider = await self._provider(job.model.provider)
         conversation = [Message("user", job.turns[0])]
         for _ in range(_STEPS_AT_MOST):
             answer = await provider.acomplete(

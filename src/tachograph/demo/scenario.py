@@ -217,10 +217,11 @@ class Demo:
         self.brain.attach(self.simulators)
         self.application = Application(self.recorder, self.simulators.urls)
         self._closing.push_async_callback(self.application.close)
-        await asyncio.to_thread(self.application.connect_providers)
         self._traffic = Traffic(self.seed, self.dial, self.application.do)
         self._traffic.start()
-        self._note("providers connected, traffic begins")
+        self._note("traffic begins")
+        await self.application.connect_providers()
+        self._note("providers connected")
         await asyncio.to_thread(self.workshop.wait_ready)
         servers = server_configuration(self.workshop.url, repository)
         await self.application.connect_tools(servers)
@@ -255,7 +256,9 @@ class Demo:
         if self._traffic is not None:
             await self._traffic.stop(_PATIENCE_SECONDS)
         self.window.look(time.monotonic())
-        self.truth = compare(self.simulators.served, self.recorder.metrics, None)
+        self.truth = compare(
+            self.simulators.served, self.recorder.metrics, None, has_prices=self.recorder.pricer is not None
+        )
 
     def summary(self) -> dict[str, Any]:
         """Totals of the run, after it has ended."""

@@ -58,10 +58,10 @@ class Truth:
         return "truth: " + "; ".join(self.differences)
 
 
-def served_sums(served: Served) -> dict[Who, Sums]:
+def served_sums(served: Served, has_prices: bool) -> dict[Who, Sums]:
     """What stood on the wire."""
     return {
-        who: Sums(totals.usage.prompt, totals.usage.completion, totals.nano_usd)
+        who: Sums(totals.usage.prompt, totals.usage.completion, totals.nano_usd if has_prices else 0)
         for who, totals in served.totals().items()
         if totals.usage.total
     }
@@ -84,9 +84,9 @@ def metric_sums(metrics: Metrics) -> dict[Who, Sums]:
     return {who: sums for who, sums in found.items() if sums != Sums()}
 
 
-def compare(served: Served, metrics: Metrics, ledger: Mapping[Who, Sums] | None) -> Truth:
-    """Read all sources and compare them model by model."""
-    from_served, from_metrics = served_sums(served), metric_sums(metrics)
+def compare(served: Served, metrics: Metrics, ledger: Mapping[Who, Sums] | None, *, has_prices: bool = True) -> Truth:
+    """Read all sources and compare them model by model; without prices, only tokens."""
+    from_served, from_metrics = served_sums(served, has_prices), metric_sums(metrics)
     sources = {"metrics": from_metrics} | ({} if ledger is None else {"ledger": ledger})
     differences = []
     for name, source in sources.items():
