@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter_ns
-from typing import Protocol
+from typing import Final, Protocol
 
 from tachograph.llm.headroom import Headroom
 from tachograph.llm.metrics.observe import LLMMetrics
@@ -54,12 +55,15 @@ class Ledger(Protocol):
 class Recorder:
     """Begins records and delivers finished ones.
 
+    What a finished record goes through is decided when something is set or added here, not at each call.
+
     Args:
         metrics: Where the numbers are kept.
         pricer: Prices an LLM call that has usage, or None.
         spans: The span signal, or None.
         ledger: The usage ledger, or None.
         strict: Raise our own failures instead of dropping them (tests).
+        keeps_metrics: Whether calls are added to the metrics.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class Recorder:
         spans: Spans | None = None,
         ledger: Ledger | None = None,
         strict: bool = False,
+        keeps_metrics: bool = True,
     ) -> None:
         self.metrics = metrics
         self.llm = LLMMetrics(metrics)
@@ -77,12 +82,66 @@ class Recorder:
         self.headroom = Headroom(metrics)
         for family in (*USAGE_FAMILIES, *FAMILIES):
             metrics.register(family)
-        self.pricer = pricer
-        self.spans = spans
-        self.ledger = ledger
         self.strict = strict
+        self.keeps_metrics = keeps_metrics
+        self._pricer = pricer
+        self._spans = spans
+        self._ledger = ledger
         self._listeners: tuple[Listener, ...] = ()
         self._logged: set[tuple[str, type[BaseException]]] = set()
+        self._llm_steps: tuple[tuple[str, Callable[[LLMCall], object]], ...] = ()
+        self._tool_steps: tuple[tuple[str, Callable[[ToolCall], object]], ...] = ()
+        self._arrange()
+
+    @property
+    def pricer(self) -> Pricer | None:
+        """Prices an LLM call that has usage."""
+        return self._pricer
+
+    @pricer.setter
+    def pricer(self, pricer: Pricer | None) -> None:
+        self._pricer = pricer
+        self._arrange()
+
+    @property
+    def spans(self) -> Spans | None:
+        """The span signal."""
+        return self._spans
+
+    @spans.setter
+    def spans(self, spans: Spans | None) -> None:
+        self._spans = spans
+        self._arrange()
+
+    @property
+    def ledger(self) -> Ledger | None:
+        """The usage ledger."""
+        return self._ledger
+
+    @ledger.setter
+    def ledger(self, ledger: Ledger | None) -> None:
+        self._ledger = ledger
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Line up what a finished record goes through; what is not there costs nothing."""
+        llm: list[tuple[str, Callable[[LLMCall], object]]] = []
+        tool: list[tuple[str, Callable[[ToolCall], object]]] = []
+        if self._pricer is not None:
+            llm.append(("pricing", self._price))
+        if self.keeps_metrics:
+            llm.append(("metrics", self.llm.observe))
+            tool.append(("metrics", self.mcp.observe))
+        if self._spans is not None:
+            llm.append(("spans", self._spans.close_llm_call))
+            tool.append(("spans", self._spans.close_tool_call))
+        if self._ledger is not None:
+            llm.append(("ledger", self._ledger.accept))
+            tool.append(("ledger", self._ledger.accept))
+        for listener in self._listeners:
+            llm.append(("listener", listener))
+            tool.append(("listener", listener))
+        self._llm_steps, self._tool_steps = tuple(llm), tuple(tool)
 
     def start_llm_call(
         self,
@@ -94,14 +153,18 @@ class Recorder:
         stream: bool = False,
         labels: Mapping[str, str] | None = None,
     ) -> LLMCall:
-        """Begin one LLM call, under the labels of the surrounding code and these."""
+        """Begin one LLM call, under the labels of the surrounding code and these.
+
+        Its span is current here from now on until it finishes here. A streamed call's is not, since it outlives the
+        function that begins it: send its request inside `with recorder.current(call)`.
+        """
         around = LABELS.get()
         if around:
             labels = {**around, **labels} if labels else around
         call = LLMCall(self, provider, model, operation, message_count=message_count, stream=stream, labels=labels)
-        if self.spans is not None:
+        if self._spans is not None:
             try:
-                self.spans.open_llm_call(call)
+                self._spans.open_llm_call(call)
             except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
                 self.failed("spans", error)
         return call
@@ -115,7 +178,7 @@ class Recorder:
         labels: Mapping[str, str] | None = None,
         server_side: bool = False,
     ) -> ToolCall:
-        """Begin one tool execution."""
+        """Begin one tool execution; its span is current here from now on until it finishes here."""
         around = LABELS.get()
         if around:
             labels = {**around, **labels} if labels else around
@@ -127,55 +190,41 @@ class Recorder:
             labels=labels,
             side="server" if server_side else "client",
         )
-        if self.spans is not None:
+        if self._spans is not None:
             try:
-                self.spans.open_tool_call(call)
+                self._spans.open_tool_call(call)
             except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
                 self.failed("spans", error)
         return call
 
+    def current(self, call: LLMCall | ToolCall) -> AbstractContextManager[None]:
+        """Make the call's span current inside a `with` block: around sending the request of a streamed call."""
+        return _NOTHING if call.span is None else _current(call)
+
+    def leave(self, call: LLMCall | ToolCall) -> None:
+        """The call goes on, but not here: its span is current here no longer. For calls that outlive a function."""
+        if call.span is not None:
+            call.span.detach()
+
     def finish_llm_call(self, call: LLMCall) -> None:
         """Deliver a finished call; `LLMCall.finish` calls this once."""
-        if self.pricer is not None and call.cost is None and call.usage is not None:
+        for component, step in self._llm_steps:
             try:
-                call.cost = self.pricer(call)
-            except Exception as error:  # noqa: BLE001
-                self.failed("pricing", error)
-        try:
-            self.llm.observe(call)
-        except Exception as error:  # noqa: BLE001
-            self.failed("metrics", error)
-        if self.spans is not None:
-            try:
-                self.spans.close_llm_call(call)
-            except Exception as error:  # noqa: BLE001
-                self.failed("spans", error)
-        self._deliver(call)
+                step(call)
+            except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
+                self.failed(component, error)
 
     def finish_tool_call(self, call: ToolCall) -> None:
         """Deliver a finished tool call; `ToolCall.finish` calls this once."""
-        try:
-            self.mcp.observe(call)
-        except Exception as error:  # noqa: BLE001
-            self.failed("metrics", error)
-        if self.spans is not None:
+        for component, step in self._tool_steps:
             try:
-                self.spans.close_tool_call(call)
-            except Exception as error:  # noqa: BLE001
-                self.failed("spans", error)
-        self._deliver(call)
+                step(call)
+            except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
+                self.failed(component, error)
 
-    def _deliver(self, record: LLMCall | ToolCall) -> None:
-        if self.ledger is not None:
-            try:
-                self.ledger.accept(record)
-            except Exception as error:  # noqa: BLE001
-                self.failed("ledger", error)
-        for listener in self._listeners:
-            try:
-                listener(record)
-            except Exception as error:  # noqa: BLE001
-                self.failed("listener", error)
+    def _price(self, call: LLMCall) -> None:
+        if call.cost is None and call.usage is not None and self._pricer is not None:
+            call.cost = self._pricer(call)
 
     def rate_limit_headers(self, provider: str, model: str, headers: Mapping[str, str] | None) -> None:
         """Take what an answer's headers say about the provider's rate limits."""
@@ -192,9 +241,11 @@ class Recorder:
     def add_listener(self, listener: Listener) -> Callable[[], None]:
         """Hear of every finished record, in the thread that finished it. Returns what removes the listener."""
         self._listeners = (*self._listeners, listener)
+        self._arrange()
 
         def remove() -> None:
             self._listeners = tuple(other for other in self._listeners if other is not listener)
+            self._arrange()
 
         return remove
 
@@ -213,3 +264,12 @@ class Recorder:
                 TELEMETRY_ERRORS.name,
                 exc_info=error,
             )
+
+
+_NOTHING: Final = nullcontext()
+
+
+def _current(call: LLMCall | ToolCall) -> AbstractContextManager[None]:
+    from tachograph.signals.spans import current
+
+    return current(call)

@@ -7,15 +7,17 @@ import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from tachograph.errors import TachographError
 from tachograph.recorder import Recorder
 from tachograph.settings import Settings, load
-from tachograph.signals.families import BUILD_INFO, PROCESS_START
+from tachograph.signals.families import BUILD_INFO, PROCESS_START, TELEMETRY_ERRORS
 from tachograph.signals.http import MetricsServer, asgi_app, wsgi_app
-from tachograph.signals.registry import Metrics
-from tachograph.usage.metrics.families import FAMILIES as USAGE_FAMILIES
+from tachograph.signals.multiprocess import MappedStorage
+from tachograph.signals.registry import Metrics, Storage
+from tachograph.signals.spans import SpanSignal
 from tachograph.version import __version__
 
 logger = logging.getLogger("tachograph")
@@ -28,8 +30,10 @@ _server: MetricsServer | None = None
 
 def build(settings: Settings) -> Recorder:
     """A recorder as the settings say; nothing global is touched, and no port is opened."""
-    metrics = Metrics((), limit=settings.metrics.label_limit, user_labels=settings.metrics.labels)
-    recorder = Recorder(metrics)
+    metrics = _metrics(settings)
+    recorder = Recorder(metrics, keeps_metrics=settings.enabled and settings.metrics.enabled)
+    if settings.enabled and settings.spans.enabled:
+        recorder.spans = SpanSignal(settings.spans)
     _set_process_gauges(metrics)
     metrics.when_rebound(lambda: _set_process_gauges(metrics))
     _join_ledger(recorder, settings)
@@ -37,12 +41,43 @@ def build(settings: Settings) -> Recorder:
 
 
 def _join_ledger(recorder: Recorder, settings: Settings) -> None:
-    for family in USAGE_FAMILIES:
-        recorder.metrics.register(family)
     if settings.enabled and settings.ledger.enabled:
         from tachograph.usage.ledger import Ledger
 
         recorder.ledger = Ledger(settings.ledger, recorder.metrics)
+
+
+def _metrics(settings: Settings) -> Metrics:
+    """Cells in this process's memory, or in the directory that sibling processes share."""
+    wanted = settings.metrics
+    if wanted.multiprocess_dir is None or not (settings.enabled and wanted.enabled):
+        return Metrics((), limit=wanted.label_limit, user_labels=wanted.labels)
+    made: list[Metrics] = []
+    logged: set[type[BaseException]] = set()
+
+    def failed(error: BaseException) -> None:
+        if made:
+            made[0].cell(TELEMETRY_ERRORS, "multiprocess").add()
+        if type(error) not in logged:
+            logged.add(type(error))
+            logger.warning(
+                "tachograph: the metrics directory %s cannot be used (%s); this process keeps its numbers to itself "
+                "and they are missing from its siblings' /metrics. Give it space and write permission.",
+                wanted.multiprocess_dir,
+                error,
+            )
+
+    try:
+        storage: Storage | None = MappedStorage(Path(wanted.multiprocess_dir), failed, limit=wanted.label_limit)
+        broken: Exception | None = None
+    except (OSError, ImportError) as error:
+        storage, broken = None, error
+    metrics = Metrics((), limit=wanted.label_limit, user_labels=wanted.labels, storage=storage)
+    made.append(metrics)
+    metrics.register(TELEMETRY_ERRORS)
+    if broken is not None:
+        failed(broken)
+    return metrics
 
 
 def configure(overrides: Mapping[str, Any] | None = None, /, **sections: Any) -> Recorder:

@@ -160,10 +160,10 @@ def test_the_metrics_stand_in_an_application_s_prometheus_client_registry(seen: 
     ProcessCollector(registry=registry)
     registry.register(Collector())
     llm_call(seen.recorder)
+    tool_call(seen.recorder)
     traced = seen.recorder.start_tool_call("time", "get_time")
     traced.trace_id = 0xABC
     traced.finish("success", ended_ns=traced.started_ns + 20_000_000)
-    tool_call(seen.recorder)
     text = generate_latest(registry).decode()
     assert 'llm_provider_tokens_total{model="gpt-5",provider="openai",type="prompt"} 100.0\n' in text
     assert (

@@ -23,13 +23,24 @@ LABEL_OVERFLOW: Final = Family(
     ("family", "label"),
     "Samples whose label value became 'other' because the label had too many values already.",
 )
+_COMPONENTS: Final = (
+    "pricing",
+    "metrics",
+    "spans",
+    "ledger",
+    "listener",
+    "instrument",
+    "exposition",
+    "multiprocess",
+    "otlp",
+)
 TELEMETRY_ERRORS: Final = Family(
     "tachograph_telemetry_errors_total",
     "counter",
     ("component",),
     "Failures of our own that were logged once and dropped, so that the application's call was not touched.",
-    values={"component": ("pricing", "metrics", "spans", "ledger", "listener", "instrument", "exposition")},
-    zero={"component": ("pricing", "metrics", "spans", "ledger", "listener", "instrument", "exposition")},
+    values={"component": _COMPONENTS},
+    zero={"component": _COMPONENTS},
 )
 BUILD_INFO: Final = Family(
     "tachograph_build_info", "gauge", ("version",), "Always 1; carries the version.", gauge_merge="max"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import logging
 import os
@@ -56,6 +55,8 @@ def asgi_app(source: Source) -> Callable[[Scope, Receive, Send], Awaitable[None]
             await send({"type": "http.response.body", "body": b""})
             return
         asked = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope.get("headers", ())}
+        import asyncio  # an ASGI server has it already; nobody else pays for it
+
         # In a thread: with many workers, collecting reads their files.
         answer = await asyncio.get_running_loop().run_in_executor(None, _respond, source, asked)
         headers = [(name.lower().encode(), value.encode()) for name, value in answer.headers]

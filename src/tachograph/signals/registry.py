@@ -207,10 +207,13 @@ class Metrics:
 
     def collect(self) -> Iterator[tuple[Family, list[Sample]]]:
         """Every family with its label sets, siblings' added; families without samples included."""
-        return iter(self.storage.merge(self.collect_own()))
+        return iter(_in_units(self.storage.merge(self._collect())))
 
     def collect_own(self) -> Collected:
         """Every family with the label sets of this process alone, all as of one moment."""
+        return _in_units(self._collect())
+
+    def _collect(self) -> Collected:
         for callback in self._collectors:
             try:
                 callback()
@@ -221,14 +224,7 @@ class Metrics:
                 (family, [(c.labels, c.text, list(c.values), c.exemplars) for c in self._cells[name].values()])
                 for name, family in self.families.items()
             ]
-        collected: Collected = []
-        for family, cells in taken:
-            samples = [Sample(*numbers) for numbers in cells]
-            if family.scale != 1:
-                for sample in samples:
-                    sample.values[0] /= family.scale
-            collected.append((family, samples))
-        return collected
+        return [(family, [Sample(*numbers) for numbers in cells]) for family, cells in taken]
 
     def _collector_failed(self, callback: Callable[[], None], error: Exception) -> None:
         if TELEMETRY_ERRORS.name in self.families:
@@ -250,6 +246,15 @@ class Metrics:
                 cell.exemplars = None
         for callback in self._rebound:
             callback()
+
+
+def _in_units(collected: Collected) -> Collected:
+    """From whole parts, in which sums are exact, to the family's unit."""
+    for family, samples in collected:
+        if family.scale != 1:
+            for sample in samples:
+                sample.values = [sample.values[0] / family.scale]
+    return collected
 
 
 _all: weakref.WeakSet[Metrics] = weakref.WeakSet()

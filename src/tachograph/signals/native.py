@@ -1,0 +1,83 @@
+"""One span per call where a client library makes spans of its own: the library's is left out while ours stands for it.
+
+The file that speaks to a library hands its class or module in here; libraries are not imported by this one.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from opentelemetry import trace
+
+from tachograph.signals.spans import LLM_SCOPE, MCP_SCOPE, LightSpan
+
+_MARK = "__tachograph_silenced__"
+
+
+def our_span_is_current() -> bool:
+    """Whether the current span is that of a call of ours, which a library's own span would double."""
+    span = trace.get_current_span()
+    if isinstance(span, LightSpan):
+        return True
+    scope = getattr(span, "instrumentation_scope", None)
+    return scope is not None and scope.name in (LLM_SCOPE, MCP_SCOPE)
+
+
+def silence_tracer(owner: type) -> bool:
+    """Make a client class's `_tracer` (anthropic's base clients) None while a span of ours is current.
+
+    Its requests then carry no `traceparent`, which anthropic adds only beside a span of its own. Doing it again
+    changes nothing.
+
+    Returns:
+        Whether the class has such a tracer; if not, its spans stand as children of ours.
+    """
+    found = owner.__dict__.get("_tracer")
+    if not isinstance(found, property) or found.fget is None:
+        return False
+    original: Callable[[Any], Any] = found.fget
+    if hasattr(original, _MARK):
+        return True
+
+    @functools.wraps(original)
+    def _tracer(self: Any) -> Any:
+        return None if our_span_is_current() else original(self)
+
+    setattr(_tracer, _MARK, original)
+    setattr(owner, "_tracer", property(_tracer))  # noqa: B010 - a class of somebody else's
+    return True
+
+
+def silence_span_function(module: Any, name: str) -> bool:
+    """Make a module's span function (mcp's `jsonrpc_dispatcher.otel_span`) open none while a span of ours is current.
+
+    Returns:
+        Whether the module has it; if not, its spans stand as children of ours.
+    """
+    original: Callable[..., AbstractContextManager[Any]] | None = getattr(module, name, None)
+    if original is None:
+        return False
+    if hasattr(original, _MARK):
+        return True
+
+    @functools.wraps(original)
+    def span(*args: Any, **options: Any) -> AbstractContextManager[Any]:
+        if our_span_is_current():
+            return nullcontext(trace.INVALID_SPAN)
+        return original(*args, **options)
+
+    setattr(span, _MARK, original)
+    setattr(module, name, span)
+    return True
+
+
+def restore(owner: Any, name: str) -> None:
+    """Undo either."""
+    found = owner.__dict__.get(name)
+    if isinstance(found, property) and hasattr(found.fget, _MARK):
+        setattr(owner, name, property(getattr(found.fget, _MARK)))
+    elif hasattr(found, _MARK):
+        setattr(owner, name, getattr(found, _MARK))

@@ -1,0 +1,212 @@
+"""What a finished record says on its span: attributes, events, status. Data only; `spans.py` puts it on a span."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from tachograph.signals import semconv as s
+
+if TYPE_CHECKING:
+    from tachograph.records import LLMCall, ToolCall
+    from tachograph.settings.spans import SpansSettings
+
+Attributes = dict[str, Any]
+EventFacts = tuple[str, int, Attributes]
+"""Name, UTC nanoseconds, attributes."""
+
+LLM_SPAN: Final = "llm.complete"
+TOOL_SPAN: Final = "mcp.tool.execute"
+ATTEMPT_EVENT: Final = "llm.attempt"
+RATE_LIMIT_WAIT_EVENT: Final = "llm.rate_limit_wait"
+RETRY_WAIT_EVENT: Final = "llm.retry_wait"
+LIMITER_WAIT_EVENT: Final = "llm.limiter_wait"
+
+
+def llm_attributes(call: LLMCall, settings: SpansSettings) -> Attributes:
+    """Everything known about a finished LLM call, by the contract's names and by OpenTelemetry's."""
+    provider, model = call.provider, call.model
+    facts: Attributes = {
+        "provider": provider,
+        "model": model,
+        "prompt_length": call.message_count,
+        s.OPERATION_NAME: call.operation,
+        s.PROVIDER_NAME: s.provider_name(provider, call.server_address),
+        s.REQUEST_MODEL: model,
+        "tachograph.call_id": call.id.hex(),
+        "tachograph.attempts": len(call.attempts),
+    }
+    if call.stream:
+        facts[s.REQUEST_STREAM] = True
+        if call.first_token_ns:
+            facts[s.RESPONSE_TIME_TO_FIRST_CHUNK] = (call.first_token_ns - call.started_ns) / 1e9
+    if call.response_model:
+        facts[s.RESPONSE_MODEL] = call.response_model
+    if call.response_id:
+        facts[s.RESPONSE_ID] = call.response_id
+    if call.finish_reason:
+        facts[s.RESPONSE_FINISH_REASONS] = (call.finish_reason,)
+    if call.server_address:
+        facts[s.SERVER_ADDRESS] = call.server_address
+        if call.server_port:
+            facts[s.SERVER_PORT] = call.server_port
+    usage = call.usage
+    if usage is not None:
+        if usage.input_tokens is not None:
+            facts[s.USAGE_INPUT_TOKENS] = usage.input_tokens
+        if usage.output_tokens is not None:
+            facts[s.USAGE_OUTPUT_TOKENS] = usage.output_tokens
+        for detail, tokens in usage.details.items():
+            name = s.USAGE_DETAILS.get(detail)
+            if name is not None:
+                facts[name] = tokens
+    cost = call.cost
+    if cost is not None:
+        facts["tachograph.cost.quality"] = cost.quality
+        if cost.nano_usd is not None:
+            facts["tachograph.cost.usd"] = cost.nano_usd / 1e9
+    if call.outcome == "success":
+        if usage is not None:
+            facts["prompt_tokens"] = usage.input_tokens or 0
+            facts["completion_tokens"] = usage.output_tokens or 0
+    elif call.error_type is not None:
+        facts["error_type"] = call.error_type
+        facts[s.ERROR_TYPE] = call.error_type
+    if call.outcome is not None and call.outcome != "success":
+        facts["tachograph.outcome"] = call.outcome
+    if provider in ("openai", "azure"):
+        if call.api:
+            facts[s.OPENAI_API_TYPE] = call.api
+        if call.service_tier:
+            facts[s.OPENAI_RESPONSE_SERVICE_TIER] = call.service_tier
+    elif call.service_tier:
+        facts["tachograph.service_tier"] = call.service_tier
+    if call.request:
+        for name, value in call.request.items():
+            if value is not None:
+                facts[s.REQUEST_PREFIX + name] = _plain(value)
+    if call.labels:
+        _add_labels(facts, call.labels)
+    if settings.content and call.content:
+        _add_content(facts, call.content, settings.content_limit, input=s.INPUT_MESSAGES, output=s.OUTPUT_MESSAGES)
+    return facts
+
+
+def tool_attributes(call: ToolCall, settings: SpansSettings) -> Attributes:
+    """Everything known about a finished tool call, by the contract's names and by OpenTelemetry's."""
+    facts: Attributes = {
+        "server_id": call.server_id,
+        "tool_name": call.tool_name,
+        "arg_count": call.argument_count,
+        s.MCP_METHOD_NAME: "tools/call",
+        s.OPERATION_NAME: "execute_tool",
+        s.TOOL_NAME: call.tool_name,
+        "tachograph.call_id": call.id.hex(),
+    }
+    if call.call_id:
+        facts[s.TOOL_CALL_ID] = call.call_id
+    if call.error_kind is not None:
+        facts["error_kind"] = call.error_kind
+        facts[s.ERROR_TYPE] = call.error_kind
+    if call.outcome is not None and call.outcome != "success":
+        facts["tachograph.outcome"] = call.outcome
+    if call.attributes:
+        for name, value in call.attributes.items():
+            if value is not None:
+                facts[name] = _plain(value)
+    if call.labels:
+        _add_labels(facts, call.labels)
+    if settings.content and call.content:
+        limit = settings.content_limit
+        _add_content(facts, call.content, limit, arguments=s.TOOL_CALL_ARGUMENTS, result=s.TOOL_CALL_RESULT)
+    return facts
+
+
+def llm_events(call: LLMCall) -> list[EventFacts]:
+    """Each attempt at its end, each wait at its end, and the exception, in the order in which they happened."""
+    offset = call.started_unix_ns - call.started_ns
+    events: list[EventFacts] = []
+    for attempt in call.attempts:
+        if attempt.waited_before_ns:
+            waited = {"seconds": attempt.waited_before_ns / 1e9, "limiter": "client"}
+            events.append((LIMITER_WAIT_EVENT, offset + attempt.started_ns, waited))
+        facts: Attributes = {
+            "number": attempt.number,
+            "outcome": attempt.outcome or "error",
+            "seconds": (attempt.ended_ns - attempt.started_ns) / 1e9,
+        }
+        if attempt.status is not None:
+            facts[s.HTTP_STATUS] = attempt.status
+        if attempt.error_type is not None:
+            facts["error_type"] = attempt.error_type
+        if attempt.retry_after_seconds is not None:
+            facts["retry_after_seconds"] = attempt.retry_after_seconds
+        if attempt.request_id:
+            facts["request_id"] = attempt.request_id
+        events.append((ATTEMPT_EVENT, offset + attempt.ended_ns, facts))
+        if attempt.waited_ns:
+            name = RATE_LIMIT_WAIT_EVENT if attempt.outcome == "rate_limited" else RETRY_WAIT_EVENT
+            ended = offset + attempt.ended_ns + attempt.waited_ns
+            events.append((name, ended, {"seconds": attempt.waited_ns / 1e9, "after_attempt": attempt.number}))
+    if call.error is not None and call.outcome != "cancelled":
+        events.append(exception_event(call.error, offset + call.ended_ns))
+    return events
+
+
+def tool_events(call: ToolCall, settings: SpansSettings) -> list[EventFacts]:
+    """The exception, or the error result, whose text is kept only where content is."""
+    error = call.error
+    if error is None or call.outcome == "cancelled":
+        return []
+    ended = call.started_unix_ns + call.ended_ns - call.started_ns
+    if isinstance(error, BaseException):
+        return [exception_event(error, ended)]
+    message = error if settings.content else "the tool answered with an error; its text is not recorded"
+    return [("exception", ended, {s.EXCEPTION_TYPE: "ToolError", s.EXCEPTION_MESSAGE: message})]
+
+
+def exception_event(error: BaseException, at_unix_ns: int) -> EventFacts:
+    """An exception as the OpenTelemetry SDK records it."""
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    facts: Attributes = {
+        s.EXCEPTION_TYPE: name,
+        s.EXCEPTION_MESSAGE: str(error),
+        s.EXCEPTION_STACKTRACE: "".join(traceback.format_exception(kind, error, error.__traceback__, limit=-30)),
+        s.EXCEPTION_ESCAPED: "True",
+    }
+    return "exception", at_unix_ns, facts
+
+
+def failure(record: LLMCall | ToolCall) -> str | None:
+    """The status description of a record that failed; None for one that did not (cancelled ones have not)."""
+    if record.outcome in ("success", "cancelled", None):
+        return None
+    if isinstance(record.error, BaseException):
+        return f"{type(record.error).__name__}: {record.error}"[:500]
+    word = getattr(record, "error_type", None) or getattr(record, "error_kind", None)
+    return str(word or record.outcome)
+
+
+def _add_labels(facts: Attributes, labels: Mapping[str, str]) -> None:
+    for key, value in labels.items():
+        facts[f"tachograph.label.{key}"] = value
+
+
+def _add_content(facts: Attributes, content: Any, limit: int, **names: str) -> None:
+    if not isinstance(content, Mapping):
+        return
+    for key, name in names.items():
+        value = content.get(key)
+        if value is not None:
+            facts[name] = str(value)[:limit]
+
+
+def _plain(value: Any) -> Any:
+    """A value that OpenTelemetry takes: plain ones as they are, lists of plain ones as tuples, the rest as text."""
+    if isinstance(value, (str, bool, int, float)):
+        return value
+    if isinstance(value, (list, tuple)) and all(isinstance(part, (str, bool, int, float)) for part in value):
+        return tuple(value) if len({type(part) for part in value}) <= 1 else tuple(str(part) for part in value)
+    return str(value)

@@ -1,0 +1,311 @@
+"""Several worker processes sum to one truth on any worker's /metrics, and nothing recorded is lost with a worker."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+import tachograph
+from support.metrics_worker import record_and_wait
+from support.traffic import llm_call, tool_call
+from tachograph import runtime
+from tachograph.recorder import Recorder
+from tachograph.settings import load
+from tachograph.signals import exposition, multiprocess
+from tachograph.signals.family import Family
+
+TESTS = Path(__file__).parent.parent
+
+
+class Worker:
+    """One worker process and what is said to it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(TESTS / "support" / "metrics_worker.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={
+                **os.environ,
+                "TACHOGRAPH_METRICS_MULTIPROCESS_DIR": str(directory),
+                "PYTHONPATH": os.pathsep.join([str(TESTS.parent / "src"), str(TESTS)]),
+            },
+        )
+        assert self._answer() == "ready"
+
+    def _answer(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def say(self, command: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+
+    def do(self, command: str) -> str:
+        self.say(command)
+        return self._answer()
+
+    def scrape(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+        return numbers(json.loads(self.do("scrape")))
+
+    def kill(self) -> int:
+        """SIGKILL it in the midst of `forever`; says how many calls it had reported."""
+        assert self.process.stdout is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(10)
+        return self.process.stdout.read().count("1\n")
+
+    def close(self) -> None:
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            pipe.close()
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(10)
+
+
+def numbers(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def total(found: dict[tuple[str, frozenset[tuple[str, str]]], float], name: str, **labels: str) -> float:
+    return sum(value for (n, own), value in found.items() if n == name and labels.items() <= dict(own).items())
+
+
+@pytest.fixture
+def workers(tmp_path: Path) -> Iterator[list[Worker]]:
+    started = [Worker(tmp_path) for _ in range(4)]
+    yield started
+    for worker in started:
+        worker.close()
+
+
+def shared(directory: Path, **metrics: Any) -> Recorder:
+    """A recorder in this process on the shared directory."""
+    recorder = runtime.build(
+        load({"metrics": {"multiprocess_dir": str(directory), **metrics}}, environ={}, read_file=False)
+    )
+    recorder.strict = True
+    return recorder
+
+
+def read(recorder: Recorder) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    return numbers(exposition.write(recorder.metrics.collect()))
+
+
+def test_four_workers_one_killed_lose_nothing_recorded(workers: list[Worker], tmp_path: Path) -> None:
+    a, b, c, d = workers
+    for worker, calls in ((a, 10), (b, 20), (c, 30)):
+        assert worker.do(f"calls {calls}") == "done"
+        worker.do("connect")
+    d.do("connect")
+    d.say("forever")
+    reported = 0
+    while reported < 200:
+        d._answer()
+        reported += 1
+    living = a.scrape()
+    assert total(living, "mcp_server_connections_active") == 4
+    reported += d.kill()
+
+    first = a.scrape()
+    calls = total(first, "llm_call_seconds_count", outcome="success")
+    assert 60 + reported <= calls <= 60 + reported + 1  # the last may have been recorded and not yet reported
+    assert total(first, "llm_provider_request_seconds_count") == calls
+    assert total(first, "llm_provider_tokens_total", type="prompt") == 3 * calls
+    assert total(first, "llm_provider_cost_usd_total") == int(calls) * 1_000_000_001 / 1_000_000_000
+    assert total(first, "mcp_tool_execute_seconds_count") == 5 + 10 + 15
+    assert total(first, "mcp_server_connections_active") == 3  # the dead have none open
+
+    assert len(list(tmp_path.glob("*.index"))) == 3  # the dead one's files are merged into the archive
+    for worker in (a, b, c):
+        again = worker.scrape()
+        for key, value in again.items():
+            if not key[0].startswith(("process_", "tachograph_")):
+                assert value == pytest.approx(first[key], abs=1e-12), key
+    late = Worker(tmp_path)
+    try:
+        late.do("calls 5")
+        assert total(a.scrape(), "llm_call_seconds_count") == calls + 5
+        assert total(late.scrape(), "llm_call_seconds_count") == calls + 5
+    finally:
+        late.close()
+
+
+def test_everybody_gone_and_started_again_counts_on(tmp_path: Path) -> None:
+    for _ in range(2):
+        worker = Worker(tmp_path)
+        worker.do("calls 4")
+        worker.say("quit")
+        worker.process.wait(10)
+        worker.close()
+    recorder = shared(tmp_path)
+    assert total(read(recorder), "llm_call_seconds_count") == 8
+    assert [path.name for path in tmp_path.glob("*.values")] == [f"{recorder.metrics.storage.id}.values"]  # type: ignore[attr-defined]
+    assert total(read(recorder), "llm_call_seconds_count") == 8
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_of_multiprocessing_add_up(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TACHOGRAPH_METRICS_MULTIPROCESS_DIR", str(tmp_path))
+    monkeypatch.setattr(runtime, "_recorder", None)
+    parent = tachograph.get_recorder()
+    llm_call(parent)
+    parent.mcp.connection_opened("time")
+    context: Any = multiprocessing.get_context(method)
+    done = context.Event()
+    children = [context.Process(target=record_and_wait, args=(calls, done)) for calls in (2, 3)]
+    for child in children:
+        child.start()
+    done.set()
+    for child in children:
+        child.join(60)
+        assert child.exitcode == 0
+    found = read(parent)
+    assert total(found, "llm_call_seconds_count") == 1 + 2 + 3
+    assert total(found, "mcp_server_connections_active") == 1  # a child has none of its parent's connections
+
+
+def test_a_forked_child_without_a_shared_directory_starts_at_zero() -> None:
+    recorder = runtime.build(load(environ={}, read_file=False))
+    llm_call(recorder)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        llm_call(recorder)
+        tool_call(recorder)
+        os.write(writer, exposition.write(recorder.metrics.collect()).encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        found = numbers(pipe.read())
+    os.waitpid(child, 0)
+    assert total(found, "llm_call_seconds_count") == 1
+    assert total(found, "tachograph_build_info") == 1
+    assert total(read(recorder), "llm_call_seconds_count") == 1
+
+
+def test_more_label_sets_than_the_first_file_holds(tmp_path: Path) -> None:
+    recorder, other = shared(tmp_path), shared(tmp_path)
+    for number in range(120):
+        llm_call(recorder, model=f"model-{number}")
+    assert (tmp_path / f"{recorder.metrics.storage.id}.values").stat().st_size > multiprocess.FIRST_BYTES  # type: ignore[attr-defined]
+    assert total(read(other), "llm_call_seconds_count") == 120
+    assert {value for (name, _), value in read(other).items() if name == "llm_call_seconds_count"} == {0, 1}
+
+
+def test_damaged_files_of_a_dead_worker_cost_only_what_is_damaged(tmp_path: Path) -> None:
+    worker = Worker(tmp_path)
+    worker.do("calls 4")
+    worker.close()
+    (index,) = tmp_path.glob("*.index")
+    with index.open("ab") as file:
+        file.write(b'\x00\xff not json\n[1,2]\n[99999999,1,"d","llm_provider_tokens_total",["x"]]\n[5,1,"d","llm_pro')
+    recorder = shared(tmp_path)
+    assert total(read(recorder), "llm_call_seconds_count") == 4
+    assert total(read(recorder), "llm_call_seconds_count") == 4
+
+
+def test_a_crash_between_archiving_and_removing_counts_nothing_twice(tmp_path: Path) -> None:
+    worker = Worker(tmp_path)
+    worker.do("calls 4")
+    worker.close()
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    for path in [*tmp_path.glob("*.index"), *tmp_path.glob("*.values")]:
+        shutil.copy(path, kept)
+    recorder = shared(tmp_path)
+    assert total(read(recorder), "llm_call_seconds_count") == 4
+    assert (tmp_path / multiprocess.ARCHIVE).exists()
+    for path in kept.iterdir():
+        shutil.copy(path, tmp_path)  # as if the process had died before removing them
+    assert total(read(recorder), "llm_call_seconds_count") == 4
+    another = Worker(tmp_path)
+    another.do("calls 1")
+    another.close()
+    assert total(read(recorder), "llm_call_seconds_count") == 5
+    assert total(read(recorder), "llm_call_seconds_count") == 5
+
+
+def test_generations_of_workers_with_ever_new_models_stay_bounded(tmp_path: Path) -> None:
+    recorder = shared(tmp_path, label_limit=10)
+    for generation in range(4):
+        worker = shared(tmp_path, label_limit=10)
+        for number in range(10):
+            llm_call(worker, model=f"model-{generation}-{number}")
+        worker.metrics.storage.close()
+        read(recorder)
+    found = read(recorder)
+    models = {dict(labels)["model"] for name, labels in found if name == "llm_call_seconds_count"}
+    assert total(found, "llm_call_seconds_count") == 40
+    assert len(models) <= 11
+    assert total(found, "llm_call_seconds_count", model="other") == 30
+
+
+def test_a_directory_that_cannot_be_used_is_counted_logged_and_done_without(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    recorder = shared(tmp_path / "file" / "metrics")
+    llm_call(recorder)
+    assert "cannot be used" in caplog.text
+    found = read(recorder)
+    assert total(found, "tachograph_telemetry_errors_total", component="multiprocess") == 1
+    assert total(found, "llm_call_seconds_count") == 1
+
+
+def _fill(directory: str, result: Any) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (multiprocess.FIRST_BYTES + 1000, multiprocess.FIRST_BYTES + 1000))
+    recorder = shared(Path(directory))
+    for number in range(150):
+        llm_call(recorder, model=f"model-{number}")
+    found = read(recorder)
+    result.send(
+        (
+            total(found, "llm_call_seconds_count"),
+            total(found, "tachograph_telemetry_errors_total", component="multiprocess"),
+        )
+    )
+
+
+def test_a_directory_that_is_full_keeps_the_rest_in_the_process(tmp_path: Path) -> None:
+    """A limit on file sizes stands for a full disk: allocation is refused in the same way."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe()
+    child = context.Process(target=_fill, args=(str(tmp_path), sender))
+    child.start()
+    assert receiver.recv() == (150, 1)
+    child.join(30)
+    assert child.exitcode == 0
+
+
+@pytest.mark.parametrize(("merge", "value"), [("sum", 7), ("max", 5), ("min", 2)])
+def test_gauges_merge_as_their_family_says(tmp_path: Path, merge: Any, value: float) -> None:
+    family = Family("room_left", "gauge", ("who",), "Room.", gauge_merge=merge)
+    one, other = shared(tmp_path), shared(tmp_path)
+    for recorder, level in ((one, 5), (other, 2)):
+        recorder.metrics.register(family)
+        recorder.metrics.cell(family, "x").set(level)
+    assert total(read(one), "room_left") == value
+    other.metrics.remove(family, "x")
+    other.metrics.cell(family, "x").set(2)
+    assert total(read(one), "room_left") == value
