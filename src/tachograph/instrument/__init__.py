@@ -15,7 +15,7 @@ __all__ = ["CLIENTS", "instrument", "uninstrument"]
 
 logger = logging.getLogger("tachograph")
 
-CLIENTS: Final = ("openai", "anthropic")
+CLIENTS: Final = ("openai", "anthropic", "google_genai")
 """The client libraries we know; each has a file here with `install()`."""
 
 

@@ -2,7 +2,7 @@
 
 One wrapper around `send` of httpx2's (and httpx's) clients sees the retries that the libraries make without telling
 anyone, for sync and async, whatever the library. Nothing happens when no watched call is under way here (23 ns).
-google-genai's async client over aiohttp does not pass there; `google_genai.py` has a hook of its own for it.
+google-genai's async client over aiohttp does not pass there, so aiohttp's own one place is hooked for it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 from contextlib import suppress
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
 from tachograph.instrument import bodies
 from tachograph.instrument.imports import after_import
@@ -26,11 +27,16 @@ def install() -> None:
     """Hook httpx2 and httpx, now or once they are imported."""
     after_import("httpx2", _hook)
     after_import("httpx", _hook)  # the same module when `httpx2.alias_httpx()` was called: patched once
+    after_import("aiohttp.client", _hook_aiohttp)
 
 
 def _hook(library: ModuleType) -> None:
     patch(library.Client, "send", lambda original: _send(original, library))
     patch(library.AsyncClient, "send", lambda original: _send_async(original, library))
+
+
+def _hook_aiohttp(module: ModuleType) -> None:
+    patch(module.ClientSession, "_request", _request_aiohttp)
 
 
 def _send(original: Any, library: Any) -> Any:
@@ -77,6 +83,26 @@ def _send_async(original: Any, library: Any) -> Any:
     return send
 
 
+def _request_aiohttp(original: Any) -> Any:
+    async def _request(self: Any, method: str, url: Any, **kwargs: Any) -> Any:
+        watch = WATCH.get()
+        if watch is None or not watch.uses_aiohttp:
+            return await original(self, method, url, **kwargs)
+        place = urlsplit(str(url))
+        attempt = watch.begin_attempt(place.hostname, place.port)
+        if attempt is None:
+            return await original(self, method, url, **kwargs)
+        try:
+            response = await original(self, method, url, **kwargs)
+        except BaseException as error:
+            watch.attempt_failed(attempt, error)
+            raise
+        watch.answered(attempt, response.status, response.headers, lambda: None)
+        return response
+
+    return _request
+
+
 def _should_read(response: Any) -> bool:
     """Whether an unread 429 says in its body what it is, and is short enough to ask."""
     if response.status_code != 429 or response.is_closed:
@@ -92,6 +118,8 @@ def _answered(watch: Watch, attempt: Any, response: Any, library: Any, *, is_asy
     if response.is_closed:
         watch.body = response if watch.is_raw else None
         attempt.end("success")
+        return
+    if not watch.follows_body:
         return
     watch.state = state = StreamState(watch, watch.reader())
     bodies.watch_body(response, state, library, is_async=is_async)

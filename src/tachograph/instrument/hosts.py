@@ -74,11 +74,15 @@ def provider_of(host: str | None, fallback: str, overrides: Mapping[str, str]) -
     """The provider label of a host: the user's, ours, or that of the client library."""
     if not host:
         return fallback
-    if overrides:
-        for pattern, label in overrides.items():
-            if matches(host, pattern):
-                return label
-    return _known(host) or fallback
+    return chosen(host, overrides) or _known(host) or fallback
+
+
+def chosen(host: str, overrides: Mapping[str, str]) -> str | None:
+    """The label that the user gave a host, if any."""
+    for pattern, label in overrides.items():
+        if matches(host, pattern):
+            return label
+    return None
 
 
 @lru_cache(maxsize=256)

@@ -103,9 +103,22 @@ class Watch:
         hides_usage: Whether we asked for usage on the application's behalf and hide the chunk that carries it.
         is_raw: Whether the application asked for the response itself.
         body: The response, when the application asked for it and it is read.
+        follows_body: Whether the HTTP layer follows the body of a streamed answer; else the client's hook does.
+        uses_aiohttp: Whether the requests go through aiohttp itself.
     """
 
-    __slots__ = ("api", "body", "call", "hides_usage", "host", "is_raw", "state", "subject")
+    __slots__ = (
+        "api",
+        "body",
+        "call",
+        "follows_body",
+        "hides_usage",
+        "host",
+        "is_raw",
+        "state",
+        "subject",
+        "uses_aiohttp",
+    )
 
     def __init__(self, call: LLMCall, api: Api, subject: object, host: str | None = None) -> None:
         self.call = call
@@ -116,6 +129,8 @@ class Watch:
         self.hides_usage = False
         self.is_raw = False
         self.body: Any = None
+        self.follows_body = True
+        self.uses_aiohttp = False
 
     def reader(self) -> ChunkReader:
         """A reader for this call's streamed answer."""

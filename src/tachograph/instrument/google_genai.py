@@ -1,0 +1,405 @@
+"""Watching the google-genai client (2.x and 3.x).
+
+One `generate_content` may send several requests: automatic function calling and continuation do, and return the usage
+of the last one only. So the public method is the call, and the private one under it (`_generate_content`), which sends
+one request, is a hop whose tokens are added. Tools run between hops, outside of the watch. Streams are lazy: nothing
+is sent, and no call begins, before the first `next`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextvars import ContextVar
+from functools import partial
+from types import ModuleType
+from typing import Any
+from urllib.parse import urlsplit
+
+from tachograph.instrument import endings, hosts, settled
+from tachograph.instrument.bodies import loads, state_of
+from tachograph.instrument.content import keep_input
+from tachograph.instrument.google_genai_apis import FETCH_INTERACTION, GENERATE, INTERACT, PLAIN, Generation
+from tachograph.instrument.imports import after_import
+from tachograph.instrument.lazily import within, within_async
+from tachograph.instrument.patches import SWITCH, patch
+from tachograph.instrument.report import hooked, missing
+from tachograph.instrument.streams import StreamState, read, read_async
+from tachograph.instrument.watch import WATCH, Api, Watch
+from tachograph.instrument.wrap import watched, watched_async
+from tachograph.llm.fields import pick
+from tachograph.records import ENGINE_CALL, LLMCall
+
+GENERATING: ContextVar[GenerationWatch | None] = ContextVar("tachograph_generation", default=None)
+"""The `generate_content` that is under way here, tools of its included."""
+
+_FACTS = (
+    ("max_output_tokens", "max_tokens"),
+    ("temperature", "temperature"),
+    ("top_p", "top_p"),
+    ("top_k", "top_k"),
+    ("seed", "seed"),
+    ("service_tier", "service_tier"),
+)
+
+
+def install() -> None:
+    """Hook the client, now or once it is imported."""
+    after_import("google.genai.models", _hook_models)
+    after_import("google.genai._api_client", _hook_requests)
+    after_import("google.genai._gaos.interactions", _hook_interactions)
+    after_import("google.genai._gaos.utils.eventstreaming", _hook_events)
+
+
+class GenerationWatch(Watch):
+    """One `generate_content`; its record begins with its first request, or when `call` is first asked for."""
+
+    __slots__ = ("_begin", "_call", "reader_of_hops")
+
+    def __init__(self, begin: Callable[[], LLMCall]) -> None:
+        self._begin = begin
+        self._call: LLMCall | None = None
+        self.api = GENERATE
+        self.subject = None
+        self.host = None
+        self.state = None
+        self.hides_usage = self.is_raw = self.follows_body = self.uses_aiohttp = False
+        self.body = None
+        self.reader_of_hops = Generation()
+
+    @property
+    def call(self) -> LLMCall:  # type: ignore[override]
+        """The record."""
+        if self._call is None:
+            self._call = self._begin()
+        return self._call
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is a record yet."""
+        return self._call is not None
+
+    def hop_answered(self, answer: Any) -> None:
+        """A request that does not stream is done."""
+        try:
+            self.reader_of_hops.hop().feed(answer)
+        except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
+            settled.recorder().failed("instrument", error)
+        self.hop_ended()
+
+    def hop_ended(self) -> None:
+        """A request's answer is read: its attempt ends, if it has not yet."""
+        attempts = self.call.attempts
+        if attempts:
+            attempts[-1].end("success")
+
+    def failed(self, error: BaseException) -> None:
+        """As for any call, with the tokens of the hops that went well."""
+        try:
+            self.reader_of_hops.fill(self.call)
+        except Exception as own:  # noqa: BLE001
+            settled.recorder().failed("instrument", own)
+        super().failed(error)
+
+
+# Beginning
+
+
+def _start(models: Any, api: Api, keywords: dict[str, Any], *, stream: bool = False) -> LLMCall:
+    config = keywords.get("config")
+    asked = keywords.get("contents")
+    host, port = _address(models)
+    call = settled.recorder().start_llm_call(
+        hosts.chosen(host, settled.settings.providers) or "gemini",
+        short_model(keywords.get("model")),
+        api.operation,
+        message_count=len(asked) if isinstance(asked, list) else int(asked is not None),
+        stream=stream,
+    )
+    call.api = api.name
+    call.counts_usage = api.counts_usage
+    call.server_address, call.server_port = host, port
+    call.request = {ours: value for theirs, ours in _FACTS if (value := pick(config, theirs)) is not None} or None
+    keep_input(call, lambda: asked)
+    return call
+
+
+def _address(models: Any) -> tuple[str, int | None]:
+    options = getattr(getattr(models, "_api_client", None), "_http_options", None)
+    place = urlsplit(str(pick(options, "base_url") or ""))
+    return place.hostname or "", place.port
+
+
+def short_model(model: Any) -> str:
+    """`models/gemini-2.5-flash` and `publishers/google/models/gemini-2.5-flash` are `gemini-2.5-flash`."""
+    return str(model or "unknown").rpartition("/")[2] or "unknown"
+
+
+def _uses_aiohttp(models: Any) -> bool:
+    use = getattr(getattr(models, "_api_client", None), "_use_aiohttp", None)
+    return bool(use()) if use is not None else False
+
+
+def _generation(models: Any, keywords: dict[str, Any], *, stream: bool = False, is_async: bool) -> GenerationWatch:
+    watch = GenerationWatch(partial(_start, models, GENERATE, keywords, stream=stream))
+    watch.uses_aiohttp = is_async and _uses_aiohttp(models)
+    if not stream:
+        _ = watch.call  # it begins now
+    return watch
+
+
+def _plain(models: Any, keywords: dict[str, Any], *, api: Api, is_async: bool) -> Watch:
+    watch = Watch(_start(models, api, keywords), api, None)
+    watch.follows_body = False
+    watch.uses_aiohttp = is_async and _uses_aiohttp(models)
+    return watch
+
+
+def _interaction(interactions: Any, keywords: dict[str, Any], *, api: Api) -> Watch:
+    asked = keywords.get("request") or keywords
+    body = pick(asked, "body") or asked
+    model = pick(body, "model") or pick(body, "agent")
+    call = settled.recorder().start_llm_call(
+        "gemini", short_model(model), api.operation, stream=bool(pick(body, "stream"))
+    )
+    given = pick(body, "input")
+    call.message_count = len(given) if isinstance(given, list) else int(given is not None)
+    call.api = api.name
+    keep_input(call, lambda: given)
+    watch = Watch(call, api, None)
+    watch.is_raw = True  # read from the body: the answer may be a model, or the response itself
+    return watch
+
+
+# What is done with whole answers
+
+
+def _generated(watch: Any, answer: Any) -> None:
+    watch.answer(watch.reader_of_hops)
+
+
+def _answered(watch: Watch, answer: Any) -> None:
+    if watch.call.attempts:
+        watch.call.attempts[-1].end("success")
+    watch.answer(answer)
+
+
+def _interacted(watch: Watch, answer: Any) -> None:
+    watch.answer(loads(watch.body.content) if watch.body is not None else answer)
+
+
+# The public methods: calls
+
+
+def _hook_models(module: ModuleType) -> None:
+    makers: dict[str, tuple[Any, Any]] = {
+        "generate_content": (
+            partial(watched, begin=partial(_generation, is_async=False), done=_generated, variable=GENERATING),
+            partial(watched_async, begin=partial(_generation, is_async=True), done=_generated, variable=GENERATING),
+        ),
+        "generate_content_stream": (_generate_stream, _generate_stream_async),
+        "_generate_content": (_hop, _hop_async),
+        "_generate_content_stream": (_hop_stream, _hop_stream_async),
+    }
+    for name, api in PLAIN.items():
+        makers[name] = (
+            partial(watched, begin=partial(_plain, api=api, is_async=False), done=_answered),
+            partial(watched_async, begin=partial(_plain, api=api, is_async=True), done=_answered),
+        )
+    for name, pair in makers.items():
+        for owner_name, make in zip(("Models", "AsyncModels"), pair, strict=True):
+            _patch(module, owner_name, name, make, "calls of it are not seen")
+
+
+def _hook_interactions(module: ModuleType) -> None:
+    for name, api in (("create", INTERACT), ("get", FETCH_INTERACTION)):
+        begin = partial(_interaction, api=api)
+        _patch(module, "Interactions", name, partial(watched, begin=begin, done=_interacted), "they are not seen")
+        make = partial(watched_async, begin=begin, done=_interacted)
+        _patch(module, "AsyncInteractions", name, make, "they are not seen")
+
+
+def _patch(module: ModuleType, owner_name: str, name: str, make: Any, consequence: str) -> None:
+    owner = getattr(module, owner_name, None)
+    if owner is not None and patch(owner, name, make):
+        hooked("google_genai", f"{owner_name}.{name}")
+    else:
+        missing("google_genai", f"{owner_name}.{name}", consequence)
+
+
+def _generate_stream(original: Any) -> Any:
+    def generate_content_stream(self: Any, **keywords: Any) -> Any:
+        chunks = original(self, **keywords)
+        if not SWITCH.on or ENGINE_CALL.get() is not None:
+            return chunks
+        watch = _generation(self, keywords, stream=True, is_async=False)
+        return read(StreamState(watch, watch.reader_of_hops), within(GENERATING, watch, chunks))
+
+    return generate_content_stream
+
+
+def _generate_stream_async(original: Any) -> Any:
+    async def generate_content_stream(self: Any, **keywords: Any) -> Any:
+        if not SWITCH.on or ENGINE_CALL.get() is not None:
+            return await original(self, **keywords)
+        watch = _generation(self, keywords, stream=True, is_async=True)
+        token = GENERATING.set(watch)
+        try:
+            chunks = await original(self, **keywords)
+        except BaseException as error:
+            if watch.is_begun:
+                watch.failed(error)
+            raise
+        finally:
+            GENERATING.reset(token)
+        return read_async(StreamState(watch, watch.reader_of_hops), within_async(GENERATING, watch, chunks))
+
+    return generate_content_stream
+
+
+# The private methods: hops
+
+
+def _hop(original: Any) -> Any:
+    def _generate_content(self: Any, **keywords: Any) -> Any:
+        watch = GENERATING.get()
+        if watch is None:
+            return original(self, **keywords)
+        token = WATCH.set(watch)
+        try:
+            answer = original(self, **keywords)
+        finally:
+            WATCH.reset(token)
+        watch.hop_answered(answer)
+        return answer
+
+    return _generate_content
+
+
+def _hop_async(original: Any) -> Any:
+    async def _generate_content(self: Any, **keywords: Any) -> Any:
+        watch = GENERATING.get()
+        if watch is None:
+            return await original(self, **keywords)
+        token = WATCH.set(watch)
+        try:
+            answer = await original(self, **keywords)
+        finally:
+            WATCH.reset(token)
+        watch.hop_answered(answer)
+        return answer
+
+    return _generate_content
+
+
+def _hop_stream(original: Any) -> Any:
+    def _generate_content_stream(self: Any, **keywords: Any) -> Any:
+        watch = GENERATING.get()
+        chunks = original(self, **keywords)
+        return chunks if watch is None else _read_hop(watch, within(WATCH, watch, chunks))
+
+    return _generate_content_stream
+
+
+def _hop_stream_async(original: Any) -> Any:
+    async def _generate_content_stream(self: Any, **keywords: Any) -> Any:
+        watch = GENERATING.get()
+        if watch is None:
+            return await original(self, **keywords)
+        token = WATCH.set(watch)
+        try:
+            chunks = await original(self, **keywords)
+        finally:
+            WATCH.reset(token)
+        return _read_hop_async(watch, within_async(WATCH, watch, chunks))
+
+    return _generate_content_stream
+
+
+def _read_hop(watch: GenerationWatch, chunks: Any) -> Iterator[Any]:
+    hop = watch.reader_of_hops.hop()
+    try:
+        for chunk in chunks:
+            _note(watch, hop, chunk)
+            yield chunk
+        watch.hop_ended()
+    finally:
+        chunks.close()
+
+
+async def _read_hop_async(watch: GenerationWatch, chunks: Any) -> AsyncIterator[Any]:
+    hop = watch.reader_of_hops.hop()
+    try:
+        async for chunk in chunks:
+            _note(watch, hop, chunk)
+            yield chunk
+        watch.hop_ended()
+    finally:
+        await chunks.aclose()
+
+
+def _note(watch: GenerationWatch, hop: Any, chunk: Any) -> None:
+    try:
+        if hop.feed(chunk) and not watch.reader_of_hops.started:
+            watch.reader_of_hops.start(watch.call)
+    except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
+        settled.recorder().failed("instrument", error)
+
+
+# The HTTP layer: what an error body says
+
+
+def _hook_requests(module: ModuleType) -> None:
+    owner = module.BaseApiClient
+    patch(owner, "_request_once", _request_once)
+    patch(owner, "_async_request_once", _request_once_async)
+
+
+def _request_once(original: Any) -> Any:
+    def _request_once(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return original(self, *args, **kwargs)
+        except BaseException as error:
+            _correct(error)
+            raise
+
+    return _request_once
+
+
+def _request_once_async(original: Any) -> Any:
+    async def _async_request_once(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await original(self, *args, **kwargs)
+        except BaseException as error:
+            _correct(error)
+            raise
+
+    return _async_request_once
+
+
+def _correct(error: BaseException) -> None:
+    watch = WATCH.get()
+    if watch is None or not SWITCH.on:
+        return
+    try:
+        outcome, error_type = endings.ending_of("gemini", error)
+        endings.correct_last_attempt(watch.call, outcome, error_type)
+    except Exception as own:  # noqa: BLE001
+        settled.recorder().failed("instrument", own)
+
+
+# Streams of interactions: a stack of its own, over httpx2
+
+
+def _hook_events(module: ModuleType) -> None:
+    patch(module.Stream, "__init__", partial(_event_stream, reader=read))
+    patch(module.AsyncStream, "__init__", partial(_event_stream, reader=read_async))
+
+
+def _event_stream(original: Any, *, reader: Any) -> Any:
+    def __init__(self: Any, response: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, response, *args, **kwargs)
+        state = state_of(response)
+        if state is not None:
+            self.generator = reader(state, self.generator)
+
+    return __init__
