@@ -26,6 +26,11 @@ class Once:
                 del self._seen[next(iter(self._seen))]
             return True
 
+    def forget(self) -> None:
+        """Remember none (tests)."""
+        with self._lock:
+            self._seen.clear()
+
 
 COUNTED = Once()
 """Ids of responses, batches and runs whose usage this process has counted."""
