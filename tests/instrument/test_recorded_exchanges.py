@@ -491,12 +491,14 @@ def test_every_recorded_exchange_is_recorded_as_its_body_says(
             with pytest.raises(StopIteration):
                 step.send(None)
     with capsys.disabled():
-        print(
+        print(  # noqa: T201
             f"\nrecorded exchanges ({way}): {checked} checked, every one of a covered API "
             f"({with_usage} with usage in the body); {sum(others.values())} belong to no covered API"
         )
         for endpoint, number in others.most_common():
-            print(f"    not covered: {number} x {endpoint}")
+            print(  # noqa: T201
+                f"    not covered: {number} x {endpoint}"
+            )
     assert checked == sum(belonging.values())
     assert checked + sum(others.values()) == len(recorded)
 
