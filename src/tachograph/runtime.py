@@ -36,8 +36,18 @@ def build(settings: Settings) -> Recorder:
         recorder.spans = SpanSignal(settings.spans)
     _set_process_gauges(metrics)
     metrics.when_rebound(lambda: _set_process_gauges(metrics))
+    _join_pricer(recorder, settings)
     _join_ledger(recorder, settings)
     return recorder
+
+
+def _join_pricer(recorder: Recorder, settings: Settings) -> None:
+    if settings.enabled and settings.pricing.enabled:
+        from tachograph.llm.pricing import Pricer, bundled
+
+        recorder.pricer = Pricer(settings.pricing.file)
+        if settings.pricing.warm_up:
+            bundled.load_in_background()
 
 
 def _join_ledger(recorder: Recorder, settings: Settings) -> None:

@@ -10,7 +10,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tachograph.mcp.agent import Agent, AgentResult, Step, StepLimitError, ToolUse
     from tachograph.mcp.client import MCPClient
     from tachograph.mcp.config import HTTPServer, StdioServer, load_config
     from tachograph.mcp.connection import ConnectionOptions, ServerStatus
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from tachograph.mcp.result import ToolResult
 
 _HOMES = {
-    "agent": ("Agent", "AgentResult", "Step", "StepLimitError", "ToolUse"),
     "client": ("MCPClient",),
     "config": ("HTTPServer", "StdioServer", "load_config"),
     "connection": ("ConnectionOptions", "ServerStatus"),
@@ -54,8 +52,6 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Agent",
-    "AgentResult",
     "AmbiguousToolError",
     "ConfigError",
     "ConnectionOptions",
@@ -64,8 +60,6 @@ __all__ = [
     "ServerStatus",
     "ServerUnavailableError",
     "StdioServer",
-    "Step",
-    "StepLimitError",
     "Tool",
     "ToolConnectionError",
     "ToolEntry",
@@ -76,7 +70,6 @@ __all__ = [
     "ToolRegistry",
     "ToolResult",
     "ToolTimeoutError",
-    "ToolUse",
     "ToolValidationError",
     "UnknownToolError",
     "load_config",

@@ -9,7 +9,11 @@ class PricingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Where prices come from.
 
     Attributes:
+        enabled: Price calls at all.
         file: A TOML price file of the user's; its prices win over the bundled ones.
+        warm_up: Load the bundled prices in a thread at the start (0.4 s), and not when the first call ends.
     """
 
+    enabled: bool = True
     file: str | None = None
+    warm_up: bool = True

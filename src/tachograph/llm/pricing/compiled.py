@@ -1,0 +1,179 @@
+"""A price made ready for multiplying: whole numbers, ordered parts, no searching and no rounding until the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+from math import lcm
+
+from tachograph.llm.pricing.words import FREE_TOOLS, OWN_PRICE_EXPECTED, TOKENS
+from tachograph.records.cost import NANO_PER_USD
+from tachograph.records.usage import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What one unit costs, in nano-dollars, exactly.
+
+    Attributes:
+        nano: Of one token, use, request or second.
+        above: Other rates for the whole call when its prompt has more tokens than this, by that number, ascending.
+    """
+
+    nano: Fraction
+    above: tuple[tuple[int, Fraction], ...] = ()
+
+    @classmethod
+    def of(cls, usd: Decimal, per: int, above: tuple[tuple[int, Decimal], ...] = ()) -> Rate:
+        """From US dollars for `per` units."""
+        return cls(
+            Fraction(usd) * NANO_PER_USD / per,
+            tuple((start, Fraction(price) * NANO_PER_USD / per) for start, price in above),
+        )
+
+    def at(self, input_tokens: int) -> Fraction:
+        """The rate for a prompt of so many tokens."""
+        rate = self.nano
+        for start, higher in self.above:
+            if input_tokens > start:
+                rate = higher
+        return rate
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a model costs, part by part.
+
+    Attributes:
+        tokens: By the words of `words.TOKENS`.
+        tools: By kind of server-side tool.
+        request: Of each call, whatever it used.
+        audio_second: Of audio billed by time.
+    """
+
+    tokens: Mapping[str, Rate] = field(default_factory=dict)
+    tools: Mapping[str, Rate] = field(default_factory=dict)
+    request: Rate | None = None
+    audio_second: Rate | None = None
+
+
+class CompiledPrice:
+    """Prices usages; built once per model, provider and tier."""
+
+    __slots__ = (
+        "_audio_second",
+        "_denominator",
+        "_has_audio_cache",
+        "_lacking",
+        "_parts",
+        "_request",
+        "_starts",
+        "_tables",
+        "_tools",
+        "_totals",
+    )
+
+    def __init__(self, price: Price) -> None:
+        # most specific first, so that what lies inside a part is known before the part
+        words = sorted(price.tokens, key=lambda word: (-len(TOKENS[word]), word))
+        self._parts = tuple(
+            (word, tuple(i for i, inner in enumerate(words[:at]) if TOKENS[word] < TOKENS[inner]))
+            for at, word in enumerate(words)
+        )
+        rates = [*price.tokens.values(), *price.tools.values()]
+        rates += [rate for rate in (price.request, price.audio_second) if rate is not None]
+        fractions = [f for rate in rates for f in (rate.nano, *(higher for _, higher in rate.above))]
+        self._denominator = lcm(*(fraction.denominator for fraction in fractions)) if fractions else 1
+        self._starts = tuple(sorted({start for rate in price.tokens.values() for start, _ in rate.above}, reverse=True))
+        self._tables = {
+            start: tuple(self._whole(price.tokens[word].at(start + 1)) for word in words)
+            for start in (*self._starts, -1)
+        }
+        self._totals = tuple(word for word in ("input", "output") if word in price.tokens)
+        self._tools = {kind: self._whole(rate.nano) for kind, rate in price.tools.items()}
+        self._request = 0 if price.request is None else self._whole(price.request.nano)
+        self._audio_second = None if price.audio_second is None else self._whole(price.audio_second.nano)
+        self._lacking = OWN_PRICE_EXPECTED - set(price.tokens)
+        self._has_audio_cache = "audio_input" in price.tokens and "cache_read" in price.tokens
+
+    def _whole(self, nano: Fraction) -> int:
+        whole = nano * self._denominator
+        assert whole.denominator == 1
+        return whole.numerator
+
+    def nano_usd(self, usage: Usage) -> tuple[int | None, bool]:
+        """The cost in whole nano-dollars, rounded half-even once, and whether it is only an estimate.
+
+        None: nothing of what was used has a price.
+        """
+        input_tokens, output_tokens = usage.input_tokens or 0, usage.output_tokens or 0
+        table = self._tables[-1]
+        for start in self._starts:
+            if input_tokens > start:
+                table = self._tables[start]
+                break
+        details = usage.details
+        is_estimate = False
+        total, denominator = self._request, self._denominator
+        leaves: list[int] = []
+        for (word, inside), rate in zip(self._parts, table, strict=True):
+            if word == "input":
+                tokens = input_tokens
+            elif word == "output":
+                tokens = output_tokens
+            else:
+                tokens = details.get(word, 0)
+            if details:
+                for at in inside:
+                    tokens -= leaves[at]
+                if tokens < 0:  # a report that contradicts itself
+                    tokens, is_estimate = 0, True
+            leaves.append(tokens)
+            total += tokens * rate
+        if details and not is_estimate:
+            is_estimate = self._is_estimate(usage)
+        is_priced = self._request != 0
+        if (input_tokens and "input" in self._totals) or (output_tokens and "output" in self._totals):
+            is_priced = True
+        if (input_tokens and "input" not in self._totals) or (output_tokens and "output" not in self._totals):
+            is_estimate = True
+        for kind, uses in usage.tool_uses.items():
+            if kind in self._tools:
+                total += uses * self._tools[kind]
+                is_priced = True
+            elif kind not in FREE_TOOLS:
+                is_estimate = True
+        if usage.audio_seconds:
+            if self._audio_second is None:
+                is_estimate = True
+            else:
+                total = total * _MICRO + round(usage.audio_seconds * _MICRO) * self._audio_second
+                denominator *= _MICRO
+                is_priced = True
+        if not is_priced and (input_tokens or output_tokens or usage.audio_seconds):
+            return None, True
+        return _round(total, denominator), is_estimate
+
+    def _is_estimate(self, usage: Usage) -> bool:
+        details = usage.details
+        for word in details:
+            if word in self._lacking:
+                return True
+        if not self._has_audio_cache:
+            return False
+        # how much of the audio was cached is not told
+        return "audio_input" in details and "cache_read" in details and "audio_cache_read" not in details
+
+
+_MICRO = 1_000_000
+"""Seconds of audio are counted in millionths, so that they are whole numbers, too."""
+
+
+def _round(numerator: int, denominator: int) -> int:
+    whole, part = divmod(numerator, denominator)
+    twice = part * 2
+    if twice > denominator or (twice == denominator and whole & 1):
+        whole += 1
+    return whole
