@@ -37,6 +37,9 @@ RAW_KEYS: Final[tuple[str, ...]] = ("response_model", "api", "service_tier", "fi
 """Dimensions that only rows have."""
 
 
+_PLAIN: Final = tuple(name for name in MEASURES if name not in ("n", "cost_nusd", "estimated_nusd", "unpriced"))
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """What to sum up.
@@ -67,7 +70,8 @@ class Dialect:
         placeholder: A parameter; `{}` is its number from 1.
         label: A label's value out of a JSON column: `{column}`, `{name}` (quoted as a string inside).
         usage, rollup, latency: What stands after FROM.
-        null_safe_sum: How sums of nothing become 0.
+        floor: A time's beginning of the hour or day: `{column}`, `{size}` in microseconds.
+        odd_label: The same for names with a double quote or a backslash, where that needs another way.
     """
 
     placeholder: str
@@ -77,6 +81,7 @@ class Dialect:
     rollup: str = "usage_rollup"
     latency: str = "latency_rollup"
     floor: str = "({column} - {column} % {size})"
+    odd_label: str = ""
 
 
 def usage_sql(query: Query, dialect: Dialect, rollup_labels: tuple[str, ...]) -> tuple[str, list[Any]]:
@@ -87,7 +92,14 @@ def usage_sql(query: Query, dialect: Dialect, rollup_labels: tuple[str, ...]) ->
     group = [build.dimension(name, "start_us") for name in query.by]
     conditions = [build.levels(query), *build.filters(query)]
     sums = ", ".join(f"sum({name}) AS {name}" for name in MEASURES)
-    return build.select(group, query.by, sums, dialect.rollup, conditions), build.parameters
+    return build.select(group, sums, dialect.rollup, conditions), build.parameters
+
+
+def usage_names(query: Query, rollup_labels: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns that `usage_sql` selects, in order."""
+    if not needs_rows(query, rollup_labels):
+        return (*query.by, *MEASURES)
+    return (*query.by, "n", *_PLAIN, "cost_nusd", "estimated_nusd", "unpriced")
 
 
 def latency_sql(query: Query, dialect: Dialect) -> tuple[str, list[Any]]:
@@ -99,11 +111,11 @@ def latency_sql(query: Query, dialect: Dialect) -> tuple[str, list[Any]]:
         conditions = [build.time("ts_us", query.since_us, query.until_us), *build.filters(query)]
         group = [build.dimension(name, "ts_us") for name in query.by]
         columns, table = "latency_bucket AS bucket, count(*) AS n", dialect.usage
-        return build.select(group, query.by, columns, table, conditions, ("latency_bucket",)), build.parameters
+        return build.select(group, columns, table, conditions, ("latency_bucket",)), build.parameters
     group = [build.dimension(name, "start_us") for name in query.by]
     conditions = [build.levels(query), *build.filters(query)]
     return (
-        build.select(group, query.by, "bucket, sum(n) AS n", dialect.latency, conditions, ("bucket",)),
+        build.select(group, "bucket, sum(n) AS n", dialect.latency, conditions, ("bucket",)),
         build.parameters,
     )
 
@@ -128,11 +140,10 @@ def rows_where(query: Query, dialect: Dialect) -> tuple[str, list[Any]]:
 def _raw_sql(query: Query, dialect: Dialect) -> tuple[str, list[Any]]:
     build = _Builder(dialect, "labels", prefix="u.")
     group = [build.dimension(name, "u.ts_us") for name in query.by]
-    plain = [name for name in MEASURES if name not in ("n", "cost_nusd", "estimated_nusd", "unpriced")]
     sums = ", ".join(
         [
             "count(*) AS n",
-            *(f"coalesce(sum(u.{name}), 0) AS {name}" for name in plain),
+            *(f"coalesce(sum(u.{name}), 0) AS {name}" for name in _PLAIN),
             "coalesce(sum(coalesce(u.cost_nusd, 0) + coalesce(a.delta, 0)), 0) AS cost_nusd",
             "coalesce(sum(CASE WHEN u.cost_quality = 'estimated' THEN coalesce(u.cost_nusd, 0) + coalesce(a.delta, 0)"
             " ELSE 0 END), 0) AS estimated_nusd",
@@ -145,7 +156,7 @@ def _raw_sql(query: Query, dialect: Dialect) -> tuple[str, list[Any]]:
         f"FROM {dialect.adjustment} WHERE {since} GROUP BY record_id) AS a ON a.record_id = u.id"
     )
     conditions = [build.time("u.ts_us", query.since_us, query.until_us), *build.filters(query)]
-    return build.select(group, query.by, sums, table, conditions), build.parameters
+    return build.select(group, sums, table, conditions), build.parameters
 
 
 class _Builder:
@@ -165,8 +176,9 @@ class _Builder:
         if name in KEYS or name in RAW_KEYS:
             return f"coalesce({self.prefix}{name}, '')" if name not in ("kind", "provider") else self.prefix + name
         if name.startswith("label:") and name[6:]:
-            key = name[6:].replace("\\", "\\\\").replace("'", "''").replace('"', '\\"')
-            text = self.dialect.label.format(column=self.prefix + self.labels, name=key)
+            odd = '"' in name or "\\" in name
+            form = self.dialect.odd_label if odd and self.dialect.odd_label else self.dialect.label
+            text = form.format(column=self.prefix + self.labels, name=name[6:].replace("'", "''"))
             return f"coalesce({text}, '')"
         raise QueryError(
             f"the ledger has no dimension {name!r}",
@@ -201,13 +213,12 @@ class _Builder:
     def select(
         self,
         group: list[str],
-        names: tuple[str, ...],
         columns: str,
         table: str,
         conditions: list[str],
         also: tuple[str, ...] = (),
     ) -> str:
-        dimensions = [f'{text} AS "{name}"' for text, name in zip(group, names, strict=True)]
+        dimensions = [f"{text} AS d{number}" for number, text in enumerate(group)]
         text = f"SELECT {', '.join([*dimensions, columns])} FROM {table} WHERE {' AND '.join(conditions)}"
         keys = [*group, *also]
         if keys:

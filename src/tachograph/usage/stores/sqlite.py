@@ -24,13 +24,26 @@ from tachograph.usage.stores import schema
 from tachograph.usage.stores.base import Adjustment, StoredQuarantine
 from tachograph.usage.stores.columns import COLUMNS, ROW_COLUMNS, row_from, values_of
 from tachograph.usage.stores.errors import RowsRejected, StoreError, StoreUnavailable
-from tachograph.usage.stores.query import LEVELS, MEASURES, Dialect, Query, latency_sql, rows_where, usage_sql
+from tachograph.usage.stores.query import (
+    LEVELS,
+    MEASURES,
+    Dialect,
+    Query,
+    latency_sql,
+    rows_where,
+    usage_names,
+    usage_sql,
+)
 from tachograph.usage.stores.sqlite_driver import FIXED_VERSION, connect
 from tachograph.usage.stores.sqlite_schema import REVISIONS
 
 logger = logging.getLogger("tachograph")
 
-DIALECT: Final = Dialect("?{}", "json_extract({column}, '$.\"{name}\"')")
+DIALECT: Final = Dialect(
+    "?{}",
+    "json_extract({column}, '$.\"{name}\"')",
+    odd_label="(SELECT value FROM json_each({column}) WHERE key = '{name}')",
+)
 _CHUNKS: Final = (64, 8, 1)
 _RETAIN_CHUNK: Final = 5000
 BALLAST_BYTES: Final = 8 << 20
@@ -260,13 +273,12 @@ class SQLiteStore:
     def usage(self, query: Query) -> list[dict[str, Any]]:
         """Sums by the query's dimensions."""
         sql, parameters = usage_sql(query, DIALECT, self._rollup_labels)
-        names = (*query.by, *MEASURES) if " AS u LEFT JOIN" not in sql else None
-        return _records(self._db.run(sql, parameters), names or _raw_names(query))
+        return _records(self._db.run(sql, parameters), usage_names(query, self._rollup_labels), len(query.by))
 
     def latency(self, query: Query) -> list[dict[str, Any]]:
         """Latency buckets by the query's dimensions."""
         sql, parameters = latency_sql(query, DIALECT)
-        return _records(self._db.run(sql, parameters), (*query.by, "bucket", "n"))
+        return _records(self._db.run(sql, parameters), (*query.by, "bucket", "n"), len(query.by))
 
     def rows(self, query: Query, *, adjusted: bool = True, chunk: int = 5000) -> Iterator[Row]:
         """Rows, oldest first."""
@@ -318,7 +330,9 @@ class SQLiteStore:
                     run(
                         "UPDATE usage_rollup SET cost_nusd = cost_nusd + ?1, unpriced = unpriced - ?2,"
                         " estimated_nusd = estimated_nusd + CASE u.cost_quality WHEN 'estimated' THEN ?1 ELSE 0 END"
-                        " FROM usage AS u WHERE u.id = ?3 AND level = ?4 AND start_us = u.ts_us - u.ts_us % ?5"
+                        " FROM (SELECT ts_us, kind, provider, model, operation, outcome, error_type, rollup_labels,"
+                        " cost_quality FROM usage WHERE id = ?3) AS u"
+                        " WHERE level = ?4 AND start_us = u.ts_us - u.ts_us % ?5"
                         " AND usage_rollup.kind = u.kind AND usage_rollup.provider = u.provider"
                         " AND usage_rollup.model = u.model AND usage_rollup.operation = u.operation"
                         " AND usage_rollup.outcome = u.outcome AND usage_rollup.error_type = coalesce(u.error_type, '')"
@@ -334,7 +348,7 @@ class SQLiteStore:
             " WHERE ts_us >= ? AND ts_us < ? ORDER BY at_us, id",
             (query.since_us, query.until_us),
         )
-        return [Adjustment(*row[:5], bool(row[5]), row[6], row[7]) for row in found]
+        return [Adjustment._make((*row[:5], bool(row[5]), *row[6:])) for row in found]
 
     def retain(self, before_us: Mapping[str, int]) -> int:
         """Remove what is too old, in transactions of at most 5,000 rows."""
@@ -360,35 +374,30 @@ class SQLiteStore:
 
     def erase(self, label: str, value: str, at_us: int) -> int:
         """Make the rows of one subject nobody's."""
-        key = '$."' + label.replace('"', '\\"') + '"'
+        has = "(SELECT value FROM json_each({}) WHERE key = ?1) = ?2".format
+        without = "(SELECT json_group_object(key, value) FROM json_each({}) WHERE key <> ?1)".format
         run = self._db.run
         added = ", ".join(f"{name} = {name} + excluded.{name}" for name in MEASURES)
         with self._transaction():
             gone = run(
-                "UPDATE usage SET labels = NULL, rollup_labels = json_remove(rollup_labels, ?1), response_id = NULL,"
+                f"UPDATE usage SET labels = NULL, rollup_labels = {without('rollup_labels')}, response_id = NULL,"
                 " request_id = NULL, trace_id = NULL, span_id = NULL, parent_id = NULL"
-                " WHERE json_extract(labels, ?1) = ?2 RETURNING 1",
-                (key, value),
+                f" WHERE labels IS NOT NULL AND {has('labels')} RETURNING 1",
+                (label, value),
             )
             moved = "level, start_us, kind, provider, model, operation, outcome, error_type"
             run(
-                f"INSERT INTO usage_rollup SELECT {moved}, json_remove(labels, ?1) AS l, "
-                f"{', '.join(f'sum({name})' for name in MEASURES)} FROM usage_rollup"
-                f" WHERE json_extract(labels, ?1) = ?2"
+                f"INSERT INTO usage_rollup SELECT {moved}, {without('labels')} AS l, "
+                f"{', '.join(f'sum({name})' for name in MEASURES)} FROM usage_rollup WHERE {has('labels')}"
                 f" GROUP BY {moved}, l ON CONFLICT DO UPDATE SET {added}",
-                (key, value),
+                (label, value),
             )
-            run("DELETE FROM usage_rollup WHERE json_extract(labels, ?1) = ?2", (key, value))
+            run(f"DELETE FROM usage_rollup WHERE {has('labels')}", (label, value))
         return len(gone)
 
 
-def _raw_names(query: Query) -> tuple[str, ...]:
-    plain = [name for name in MEASURES if name not in ("n", "cost_nusd", "estimated_nusd", "unpriced")]
-    return (*query.by, "n", *plain, "cost_nusd", "estimated_nusd", "unpriced")
-
-
-def _records(rows: Sequence[Sequence[Any]], names: Sequence[str]) -> list[dict[str, Any]]:
-    return [dict(zip(names, row, strict=True)) for row in rows]
+def _records(rows: Sequence[Sequence[Any]], names: Sequence[str], keys: int) -> list[dict[str, Any]]:
+    return [dict(zip(names, (*row[:keys], *(value or 0 for value in row[keys:])), strict=True)) for row in rows]
 
 
 def _is_full(error: StoreUnavailable) -> bool:
