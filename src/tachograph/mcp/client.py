@@ -23,6 +23,7 @@ from tachograph.mcp.config import HTTPServer, ServerConfig, StdioServer, load_co
 from tachograph.mcp.errors import ConfigError, ServerUnavailableError, classify, outcome_of_kind
 from tachograph.mcp.loop import LoopThread
 from tachograph.recorder import Recorder
+from tachograph.records import ENGINE_MCP
 from tachograph.runtime import get_recorder
 
 try:
@@ -45,6 +46,15 @@ T = TypeVar("T")
 Listener = Callable[[str, "Event"], None]
 
 _PAGES_AT_MOST = 1000
+
+
+def _is_not_ours(record: logging.LogRecord) -> bool:
+    return not ENGINE_MCP.get() or logger.isEnabledFor(logging.DEBUG)
+
+
+for _name in ("sse", "stdio", "streamable_http"):
+    # The SDK logs a traceback for every server that goes away; of our connections we tell it ourselves, in one line.
+    logging.getLogger(f"mcp.client.{_name}").addFilter(_is_not_ours)
 
 
 class MCPClient:

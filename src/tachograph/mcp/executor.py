@@ -27,6 +27,7 @@ from tachograph.mcp.registry import ToolEntry, ToolRegistry
 from tachograph.mcp.result import ToolResult
 from tachograph.mcp.transports import Exchange
 from tachograph.records import ToolCall
+from tachograph.runtime import get_settings
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -78,6 +79,9 @@ class ToolExecutor:
         call = self._recorder.start_tool_call(server_id, tool_name, argument_count=len(sent), labels=labels)
         call.call_id = call_id
         call.attributes = self._attributes(server_id)
+        keeps_content = get_settings().spans.content
+        if keeps_content:
+            call.content = {"arguments": sent}
         exchange = Exchange()
         try:
             async with asyncio.timeout(seconds):
@@ -98,6 +102,8 @@ class ToolExecutor:
             failure = tool_error(error, server_id, tool_name, status=exchange.status, transport_error=exchange.error)
             self._fail(call, failure)
             raise failure from error
+        if keeps_content:
+            call.content = {"arguments": sent, "result": list(result.content)}
         if result.is_error:
             failure = _error_result(entry, result)
             self._fail(call, failure, result.text)
