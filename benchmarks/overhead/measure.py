@@ -162,7 +162,11 @@ def measure(names: list[str], *, quick: bool, say: Any = print) -> dict[str, Any
 def _bytecodes(bare: Worker, watched: Worker) -> dict[str, Any]:
     found: dict[str, Any] = {}
     try:
-        for key, subject in (("call", "sync:openai"), ("few", f"stream:openai:{FEW}"), ("many", f"stream:openai:{MANY}")):
+        for key, subject in (
+            ("call", "sync:openai"),
+            ("few", f"stream:openai:{FEW}"),
+            ("many", f"stream:openai:{MANY}"),
+        ):
             found[key] = watched.ask("bytecodes", subject=subject) - bare.ask("bytecodes", subject=subject)
     except WorkerError as error:
         return {"problem": str(error)}

@@ -22,7 +22,12 @@ def _openai_body() -> bytes:
             "model": "gpt-5-mini",
             "service_tier": "default",
             "choices": [
-                {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": TEXT}, "logprobs": None}
+                {
+                    "index": 0,
+                    "finish_reason": "stop",
+                    "message": {"role": "assistant", "content": TEXT},
+                    "logprobs": None,
+                }
             ],
             "usage": {
                 "prompt_tokens": 120,
@@ -105,7 +110,9 @@ def _anthropic_stream(chunks: int) -> bytes:
 def _gemini_body() -> bytes:
     return json.dumps(
         {
-            "candidates": [{"content": {"parts": [{"text": TEXT}], "role": "model"}, "finishReason": "STOP", "index": 0}],
+            "candidates": [
+                {"content": {"parts": [{"text": TEXT}], "role": "model"}, "finishReason": "STOP", "index": 0}
+            ],
             "usageMetadata": {
                 "promptTokenCount": 120,
                 "candidatesTokenCount": 20,
@@ -151,12 +158,16 @@ class Subjects:
         messages: Any = [{"role": "user", "content": PROMPT}]
         if name == "openai":
             client = self._openai.OpenAI(
-                api_key="k", base_url="http://bench/v1", http_client=httpx2.Client(transport=_transport(_openai_body(), JSON))
+                api_key="k",
+                base_url="http://bench/v1",
+                http_client=httpx2.Client(transport=_transport(_openai_body(), JSON)),
             )
             return lambda: client.chat.completions.create(model="gpt-5-mini", messages=messages)
         if name == "anthropic":
             client = self._anthropic.Anthropic(
-                api_key="k", base_url="http://bench", http_client=httpx2.Client(transport=_transport(_anthropic_body(), JSON))
+                api_key="k",
+                base_url="http://bench",
+                http_client=httpx2.Client(transport=_transport(_anthropic_body(), JSON)),
             )
             return lambda: client.messages.create(model="claude-sonnet-4-5", max_tokens=100, messages=messages)
         client = self._genai.Client(

@@ -49,7 +49,9 @@ class Emitted:
         self.kept = kept
         self.spans = InMemorySpanExporter() if kept else None
         self.reader: Any = (
-            InMemoryMetricReader() if kept else PeriodicExportingMetricReader(_DropMetrics(), export_interval_millis=5000)
+            InMemoryMetricReader()
+            if kept
+            else PeriodicExportingMetricReader(_DropMetrics(), export_interval_millis=5000)
         )
         self.tracer_provider = TracerProvider(sampler=ALWAYS_ON if sampled else ALWAYS_OFF)
         self.tracer_provider.add_span_processor(self.span_processor())

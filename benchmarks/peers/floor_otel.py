@@ -20,7 +20,11 @@ def start(emitted: Any) -> None:
     def begin(provider: str, model: str) -> Any:
         span = tracer.start_span(
             f"chat {model}",
-            attributes={"gen_ai.operation.name": "chat", "gen_ai.provider.name": provider, "gen_ai.request.model": model},
+            attributes={
+                "gen_ai.operation.name": "chat",
+                "gen_ai.provider.name": provider,
+                "gen_ai.request.model": model,
+            },
         )
         return (span, provider, model, time.perf_counter())
 
