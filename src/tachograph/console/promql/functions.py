@@ -118,14 +118,26 @@ def _calendar_part(name: str, seconds: Ints) -> Any:
 DATES = frozenset({*DATE_PARTS, "month", "year", "day_of_month", "day_of_year", "days_in_month"})
 
 
+# What Go makes of a time that is no number or does not fit: the date of the smallest int64, wrapped around.
+_BEYOND = {
+    "minute": 30.0,
+    "hour": 15.0,
+    "day_of_week": 0.0,
+    "month": 12.0,
+    "year": 292277026596.0,
+    "day_of_month": 4.0,
+    "day_of_year": 339.0,
+    "days_in_month": 31.0,
+}
+
+
 def date_part(name: str, values: Floats) -> Floats:
     """Read a part of the date (UTC) from seconds since 1970."""
-    # Go converts what does not fit an int64 to the smallest one; years beyond the calendar are not useful anyway.
-    safe = np.where(np.isfinite(values) & (np.abs(values) < 1e14), values, -62135596800.0)
-    seconds = np.trunc(safe).astype(np.int64)
+    fits = np.isfinite(values) & (np.abs(values) < 9.2e18)
+    seconds = np.trunc(np.where(fits, values, 0.0)).astype(np.int64)
     part = DATE_PARTS.get(name)
     result = part(seconds) if part else _calendar(name, seconds)
-    return result.astype(np.float64)
+    return np.where(fits, result.astype(np.float64), _BEYOND[name])
 
 
 def absent_labels(matchers: tuple[LabelMatcher, ...]) -> Labels:

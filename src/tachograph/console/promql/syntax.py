@@ -228,7 +228,10 @@ def _prepare(query: str) -> tuple[str, str]:
             out.append(_plain_string(text) if "\\" in text and text[0] != "`" else text)
             bare.append('""')
             continue
-        if token.group("at"):
+        if kind == "word" and text == "holt_winters" and query[token.end() :].lstrip().startswith("("):
+            # Prometheus 3 renamed it.
+            text = "double_exponential_smoothing"
+        elif token.group("at"):
             seconds = float(token.group("atnum").replace("_", ""))
             text = f"@ {_NEGATIVE_AT + seconds!r}"
         elif kind == "number":

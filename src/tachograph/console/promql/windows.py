@@ -254,13 +254,16 @@ def linear_regression(w: Windows, intercept_times: Ints) -> tuple[Floats, Floats
     return slope, np.where(flat, first, np.where(broken, np.nan, intercept))
 
 
-def counter_corrections(w: Windows) -> Floats:
-    """Sum of the values lost at counter resets inside each window, added in order of time."""
+def add_counter_resets(w: Windows, result: Floats) -> Floats:
+    """Add the values lost at counter resets inside each window to a result, one by one in order of time.
+
+    The order matters: adding them up first would lose small ones beside a huge one.
+    """
     values = w.values
     drops = np.zeros(len(values), dtype=bool)
     drops[1:] = values[1:] < values[:-1]
     at = np.flatnonzero(drops)
-    out = np.zeros(w.start.shape)
+    out = result.copy()
     if not len(at):
         return out
     first = np.searchsorted(at, w.start, side="right")
@@ -283,7 +286,7 @@ def extrapolated(w: Windows, *, counter: bool, per_second: bool, prometheus2: bo
     first = w.first()
     result = w.last() - first
     if counter:
-        result = result + counter_corrections(w)
+        result = add_counter_resets(w, result)
     begins = w.ends - w.length
     to_start = (w.first_time() - begins) / 1000.0
     to_end = (w.ends - w.last_time()) / 1000.0
