@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-
-def promqltest_folder() -> Path | None:
-    """Return the folder of Prometheus' test scripts: beside the repository, or where the environment says."""
-    named = os.environ.get("TACHOGRAPH_PROMQLTEST_DIR")
-    folder = Path(named) if named else Path(__file__).parents[2].parent / "shared" / "promqltest"
-    return folder if folder.is_dir() else None
+from support.console_client import Client
+from support.parts import shared_folder
+from tachograph.console import RunningConsole, start
+from tachograph.recorder import Recorder
+from tachograph.signals.registry import Metrics
 
 
 @pytest.fixture(scope="session")
 def promqltest_dir() -> Path:
-    folder = promqltest_folder()
-    if folder is None:
-        pytest.skip("no promqltest scripts: set TACHOGRAPH_PROMQLTEST_DIR to promql/promqltest/testdata of Prometheus")
-    return folder
+    """The folder of Prometheus' test scripts."""
+    return shared_folder("promqltest", "TACHOGRAPH_PROMQLTEST_DIR")
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    """A recorder of its own, which raises its own failures."""
+    return Recorder(Metrics(()), strict=True)
+
+
+@pytest.fixture
+def running(recorder: Recorder) -> Iterator[RunningConsole]:
+    """A served console that watches the recorder; its clock is slow, tests call `console.tick` themselves."""
+    with start(port=0, recorder=recorder, step_seconds=300) as served:
+        yield served
+
+
+@pytest.fixture
+def client(running: RunningConsole) -> Client:
+    """Asks the served console with its token."""
+    return Client(running.url, running.token)

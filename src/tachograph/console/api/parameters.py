@@ -59,8 +59,8 @@ class Parameters:
         """Return all values of a parameter."""
         return [v for k, v in self._pairs if k == name]
 
-    def time(self, name: str, default: int) -> int:
-        """Return a time in milliseconds.
+    def optional_time(self, name: str, default: int) -> int:
+        """Return a time in milliseconds, or the default when it is not given.
 
         Raises:
             PromQLSyntaxError: It is neither seconds nor RFC 3339.
@@ -70,6 +70,17 @@ class Parameters:
             return default
         try:
             return parse_time(text)
+        except ValueError as error:
+            raise PromQLSyntaxError(f"invalid parameter \"{name}\": Invalid time value for '{name}': {error}") from None
+
+    def time(self, name: str) -> int:
+        """Return a time in milliseconds that has to be given.
+
+        Raises:
+            PromQLSyntaxError: It is neither seconds nor RFC 3339.
+        """
+        try:
+            return parse_time(self.get(name))
         except ValueError as error:
             raise PromQLSyntaxError(f'invalid parameter "{name}": {error}') from None
 

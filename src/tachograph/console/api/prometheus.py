@@ -97,17 +97,14 @@ def _now() -> int:
 
 def _query(console: Console, parameters: Parameters, request: Request) -> Response:
     limit = parameters.limit()
-    at = parameters.time("time", _now())
+    at = parameters.optional_time("time", _now())
     result = console.engine.instant(parameters.get("query"), at, timeout=_timeout(parameters))
     return _limited(result, limit)
 
 
 def _query_range(console: Console, parameters: Parameters, request: Request) -> Response:
     limit = parameters.limit()
-    for name in ("start", "end"):
-        if not parameters.get(name):
-            raise PromQLSyntaxError(f'invalid parameter "{name}": cannot parse "" to a valid timestamp')
-    start, end = parameters.time("start", 0), parameters.time("end", 0)
+    start, end = parameters.time("start"), parameters.time("end")
     if end < start:
         raise PromQLSyntaxError('invalid parameter "end": end timestamp must not be before start time')
     step = parameters.duration("step")
@@ -144,7 +141,7 @@ def _matcher_sets(parameters: Parameters) -> list[tuple[LabelMatcher, ...]]:
 
 def _span(parameters: Parameters) -> tuple[int, int]:
     far = 1 << 53
-    start, end = parameters.time("start", -far), parameters.time("end", far)
+    start, end = parameters.optional_time("start", -far), parameters.optional_time("end", far)
     if end < start:
         raise PromQLSyntaxError('invalid parameter "end": end timestamp must not be before start time')
     return start, end
@@ -153,9 +150,13 @@ def _span(parameters: Parameters) -> tuple[int, int]:
 def _selected(console: Console, parameters: Parameters) -> list[Labels]:
     start, end = _span(parameters)
     found: set[Labels] = set()
-    for matchers in _matcher_sets(parameters):
+    for matchers in _matcher_sets(parameters) or [()]:
         found.update(console.store.series(matchers, start, end))
     return sorted(found)
+
+
+def _narrowed(parameters: Parameters) -> bool:
+    return any(parameters.get(name) for name in ("match[]", "start", "end"))
 
 
 def _cut(values: list[Any], limit: int) -> tuple[list[Any], list[str]]:
@@ -172,8 +173,7 @@ def _series(console: Console, parameters: Parameters, request: Request) -> Respo
 
 
 def _labels(console: Console, parameters: Parameters, request: Request) -> Response:
-    _span(parameters)
-    if parameters.all("match[]"):
+    if _narrowed(parameters):
         names = sorted({name for labels in _selected(console, parameters) for name, _ in labels})
     else:
         names = console.store.label_names()
@@ -187,8 +187,7 @@ def _label_values(console: Console, parameters: Parameters, request: Request) ->
         name = _unescape_name(name)
     if not name:
         raise PromQLSyntaxError(f'invalid label name: "{name}"')
-    _span(parameters)
-    if parameters.all("match[]"):
+    if _narrowed(parameters):
         values = sorted({v for labels in _selected(console, parameters) for k, v in labels if k == name})
     else:
         values = console.store.label_values(name)
