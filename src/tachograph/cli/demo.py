@@ -8,6 +8,11 @@ import logging
 import signal
 import sys
 import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tachograph.demo.scenario import Demo
 
 HELP = "run the product live against local simulators and real MCP servers; needs no API key"
 
@@ -37,6 +42,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PORT",
         help="port of /metrics; 0: any free (default: 9464)",
     )
+    parser.add_argument(
+        "--console-port",
+        type=int,
+        default=9465,
+        metavar="PORT",
+        help="port of the console; 0: any (default: 9465)",
+    )
+    parser.add_argument("--no-console", action="store_true", help="do not serve the console")
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="keep the ledger here (default: a temporary directory)",
+    )
     parser.add_argument("--plain", action="store_true", help="lines instead of the live board, as in a pipe")
 
 
@@ -65,6 +84,8 @@ async def _show(args: argparse.Namespace) -> int:
         incident_at=args.incident_at,
         incident_for=args.incident_for,
         metrics_port=args.metrics_port,
+        console_port=None if args.no_console else args.console_port,
+        directory=args.data_dir,
     )
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -72,8 +93,6 @@ async def _show(args: argparse.Namespace) -> int:
         loop.add_signal_handler(number, ended.set)
     view = make_view(is_plain=True if args.plain else None)
     async with demo:
-        print(f"metrics on {demo.metrics_url}; seed {args.seed}; Ctrl-C ends it", flush=True)
-        addresses = [("metrics", demo.metrics_url or "none")]
         showing = asyncio.create_task(demo.run(args.duration, ended))
         view.open()
         try:
@@ -82,7 +101,7 @@ async def _show(args: argparse.Namespace) -> int:
                     elapsed_seconds=demo.elapsed_seconds,
                     rate=args.rate,
                     seed=args.seed,
-                    addresses=addresses,
+                    addresses=_addresses(demo),
                     incident=args.incident,
                     incident_phase=demo.incident_phase,
                 )
@@ -94,3 +113,9 @@ async def _show(args: argparse.Namespace) -> int:
     assert demo.truth is not None
     print(demo.truth, flush=True, file=sys.stdout if demo.truth.is_true else sys.stderr)
     return 0 if demo.truth.is_true else 1
+
+
+def _addresses(demo: Demo) -> list[tuple[str, str]]:
+    """What can be opened or read by now."""
+    known = (("metrics", demo.metrics_url), ("console", demo.console_url), ("ledger", str(demo.directory / "ledger")))
+    return [(name, address) for name, address in known if address]

@@ -11,19 +11,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import socket
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tachograph import runtime
 from tachograph.errors import TachographError
 from tachograph.recorder import Recorder
 from tachograph.settings import Settings
-from tachograph.settings.metrics import MetricsSettings
+from tachograph.settings.ledger import LedgerSettings
 from tachograph.signals.http import MetricsServer
+from tachograph.usage.ledger import Ledger
 
 from .board import Board, read_board
 from .brain import Brain
@@ -32,9 +34,12 @@ from .servers import make_repository, server_configuration
 from .simulators import Simulators
 from .traffic import Traffic
 from .traffic_dial import TrafficDial
-from .truth import Truth, compare
+from .truth import Sums, Truth, Who, compare, ledger_sums
 from .window import Window
 from .workshop import Workshop
+
+if TYPE_CHECKING:
+    from tachograph.console import RunningConsole
 
 DEFAULT_RATE = 4.0
 _KEPT_EXCHANGES = 2000
@@ -59,8 +64,9 @@ class Demo:
         incident: Name of a trouble (see `incidents.INCIDENTS`).
         incident_at, incident_for: Seconds after the start, and how long; None: to the end.
         metrics_port: Port of /metrics; 0 takes a free one, None opens none.
+        console_port: Port of the console; 0 takes a free one, None opens none.
         speed: Factor on the models' latencies.
-        directory: Where files go; a temporary directory unless given.
+        directory: Where the ledger is kept; unless given, a temporary directory that ends with the demo.
 
     After the block `truth` holds the comparison of all sources.
     """
@@ -74,6 +80,7 @@ class Demo:
         incident_at: float = 20.0,
         incident_for: float | None = None,
         metrics_port: int | None = 0,
+        console_port: int | None = None,
         speed: float = 1.0,
         directory: Path | None = None,
     ) -> None:
@@ -91,6 +98,8 @@ class Demo:
         self._incident_at = incident_at
         self._incident_for = incident_for
         self._metrics_port = metrics_port
+        self._console_port = console_port
+        self._console: RunningConsole | None = None
         self._speed = speed
         self._given_directory = directory
         self._incident: Incident | None = None
@@ -109,6 +118,11 @@ class Demo:
     def metrics_url(self) -> str | None:
         """Address of /metrics."""
         return self._metrics_server.url if self._metrics_server is not None else None
+
+    @property
+    def console_url(self) -> str | None:
+        """Address of the console, once it is up."""
+        return self._console.url if self._console is not None else None
 
     def board(self) -> Board:
         """The numbers of this moment; looks at the metrics first."""
@@ -182,7 +196,15 @@ class Demo:
 
     async def _start(self) -> None:
         closing = self._closing
-        self.recorder = self._make_recorder()
+        if self._console_port:
+            _probe(self._console_port, "--console-port")
+        self.directory = self._given_directory or Path(tempfile.mkdtemp(prefix="tachograph-demo-"))
+        if self._given_directory is None:
+            closing.callback(shutil.rmtree, self.directory, ignore_errors=True)
+        # Settings of our own, not the user's: a demo must never write to a real ledger or exporter.
+        self._settings = Settings(ledger=LedgerSettings(data_dir=str(self.directory / "ledger")))
+        self.recorder = runtime.build(self._settings)
+        closing.callback(self._close_ledger)
         before = runtime.set_recorder(self.recorder)
         closing.callback(runtime.set_recorder, before)
         self._metrics_server: MetricsServer | None = None
@@ -191,9 +213,6 @@ class Demo:
             closing.callback(self._metrics_server.close)
         self.window = Window(self.recorder.metrics)
         self.window.look(time.monotonic())
-        self.directory = self._given_directory or Path(tempfile.mkdtemp(prefix="tachograph-demo-"))
-        if self._given_directory is None:
-            closing.callback(shutil.rmtree, self.directory, ignore_errors=True)
         self.simulators = Simulators(self.seed, keep=_KEPT_EXCHANGES)
         self.simulators.start()
         closing.callback(self.simulators.stop)
@@ -204,15 +223,18 @@ class Demo:
         self._setting_up = asyncio.create_task(self._set_up())
         self._clock = asyncio.create_task(self._watch_the_clock())
 
-    def _make_recorder(self) -> Recorder:
-        # From settings of our own, not the user's: a demo must never write to a real ledger or exporter.
-        return runtime.build(Settings(metrics=MetricsSettings(port=None)))
+    def _close_ledger(self) -> None:
+        ledger = self.recorder.ledger
+        if isinstance(ledger, Ledger):
+            ledger.close(_PATIENCE_SECONDS)
 
     async def _set_up(self) -> None:
         """Connect the application: providers first, so that the first calls need not wait for the tools."""
         from .application import Application
 
-        repository = await asyncio.to_thread(make_repository, self.directory)
+        workplace = Path(tempfile.mkdtemp(prefix="tachograph-demo-git-"))
+        self._closing.callback(shutil.rmtree, workplace, ignore_errors=True)
+        repository = await asyncio.to_thread(make_repository, workplace)
         self.brain = Brain(self.seed, str(repository), self._speed)
         self.brain.attach(self.simulators)
         self.application = Application(self.recorder, self.simulators.urls)
@@ -226,6 +248,16 @@ class Demo:
         servers = server_configuration(self.workshop.url, repository)
         await self.application.connect_tools(servers)
         self._note(f"MCP servers connected: {', '.join(servers['mcpServers'])}")
+        if self._console_port is not None:
+            await asyncio.to_thread(self._start_console, self._console_port)
+
+    def _start_console(self, port: int) -> None:
+        from tachograph.console import start
+
+        # Without a log-in: it listens on loopback only, and shows nothing but the demo's own calls.
+        console = start(port=port, recorder=self.recorder, settings=self._settings, auth=False, step_seconds=2.0)
+        self._console = console
+        self._closing.callback(console.close)
 
     async def _watch_the_clock(self) -> None:
         """Begin and end the incident that was asked for at its time."""
@@ -257,8 +289,18 @@ class Demo:
             await self._traffic.stop(_PATIENCE_SECONDS)
         self.window.look(time.monotonic())
         self.truth = compare(
-            self.simulators.served, self.recorder.metrics, None, has_prices=self.recorder.pricer is not None
+            self.simulators.served,
+            self.recorder.metrics,
+            await asyncio.to_thread(self._ledger_sums),
+            has_prices=self.recorder.pricer is not None,
         )
+
+    def _ledger_sums(self) -> dict[Who, Sums] | None:
+        ledger = self.recorder.ledger
+        if not isinstance(ledger, Ledger):
+            return None
+        ledger.flush(_PATIENCE_SECONDS)
+        return ledger_sums(ledger)
 
     def summary(self) -> dict[str, Any]:
         """Totals of the run, after it has ended."""
@@ -268,6 +310,20 @@ class Demo:
             "tokens": sum(t.usage.total for t in totals.values()),
             "usd": sum(t.nano_usd for t in totals.values()) / 1e9,
         }
+
+
+def _probe(port: int, option: str) -> None:
+    """Raise at once if a port that is opened later is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise TachographError(
+                f"port {port} on 127.0.0.1 cannot be listened on: {error.strerror}",
+                where=f"{option} {port}",
+                do=f"Choose another port with {option}, or {option} 0 for any free one",
+            ) from error
 
 
 def _open_port(recorder: Recorder, port: int) -> MetricsServer:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from tachograph.llm.metrics import families as llm
 from tachograph.signals.registry import Metrics
+from tachograph.usage.ledger import Ledger
+from tachograph.usage.stores.query import Query
 
 from .simulators import Served
 
@@ -81,6 +83,20 @@ def metric_sums(metrics: Metrics) -> dict[Who, Sums]:
             else:
                 continue
             found[who[0], who[1]] = found.get((who[0], who[1]), Sums()) + added
+    return {who: sums for who, sums in found.items() if sums != Sums()}
+
+
+def ledger_sums(ledger: Ledger) -> dict[Who, Sums]:
+    """What the ledger's store says; everything accepted must have been flushed."""
+    store = ledger.open_store(read_only=True)
+    try:
+        rows = store.usage(Query(by=("provider", "model"), where={"kind": ("llm",)}))
+    finally:
+        store.close()
+    found = {
+        (row["provider"], row["model"]): Sums(row["input_tokens"], row["output_tokens"], row["cost_nusd"] or 0)
+        for row in rows
+    }
     return {who: sums for who, sums in found.items() if sums != Sums()}
 
 

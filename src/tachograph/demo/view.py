@@ -43,11 +43,16 @@ class Plain:
     def __init__(self, every_seconds: float = 2.0) -> None:
         self._every = every_seconds
         self._next = 0.0
+        self._told: set[tuple[str, str]] = set()
 
     def open(self) -> None:
         """Nothing to prepare."""
 
     def show(self, board: Board, status: Status) -> None:
+        for name, address in status.addresses:
+            if (name, address) not in self._told:
+                self._told.add((name, address))
+                print(f"{name} {address}", flush=True)
         if status.elapsed_seconds < self._next or not board.calls_total:
             return
         self._next = status.elapsed_seconds + self._every

@@ -25,6 +25,7 @@ class Workshop:
         self.seed = seed
         self._port = 0
         self._process: subprocess.Popen[str] | None = None
+        self._is_ready = False
 
     @property
     def url(self) -> str:
@@ -38,6 +39,7 @@ class Workshop:
 
     def launch(self) -> None:
         """Start the process without waiting for it; `wait_ready()` must follow."""
+        self._is_ready = False
         command = [sys.executable, "-m", "tachograph.demo.workshop_server"]
         self._process = subprocess.Popen(
             [*command, "--port", str(self._port), "--seed", str(self.seed)],
@@ -63,6 +65,7 @@ class Workshop:
                 where="python -m tachograph.demo.workshop_server",
                 do="Run that command to see why; it needs pip install 'tachograph[demo]'.",
             )
+        self._is_ready = True
         self._port = int(json.loads(line)["url"].rsplit(":", 1)[1].split("/")[0])
 
     def start(self) -> None:
@@ -78,6 +81,8 @@ class Workshop:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.close()
+        if not self._is_ready:
+            process.kill()  # still loading; there is nothing to end in an orderly way
         try:
             process.wait(4)
         except subprocess.TimeoutExpired:
