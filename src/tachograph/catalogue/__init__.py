@@ -45,6 +45,6 @@ def runbook(name: str, settings: Settings | None = None) -> str:
     Raises:
         KeyError: No alert has this name.
     """
-    from tachograph.catalogue.runbook import page
+    from tachograph.catalogue.runbook_pages import page
 
     return page(name, rule_groups(settings))

@@ -50,3 +50,22 @@ def _head(rules: list[tuple[RuleGroup, Alert]]) -> str:
             "",
         ]
     return "\n".join(lines)
+
+
+def index(groups: Iterable[RuleGroup]) -> str:
+    """All alerts with their severity and what they say, linked to their pages."""
+    lines = ["# Runbooks", "", "| alert | severity | it fires when |", "|---|---|---|"]
+    seen: set[str] = set()
+    for group in groups:
+        for alert in group.alerts:
+            if alert.name not in seen:
+                seen.add(alert.name)
+                lines.append(f"| [{alert.name}]({alert.name}.md) | {alert.severity} | {first_sentence(alert.name)} |")
+    return "\n".join(lines) + "\n"
+
+
+def first_sentence(name: str) -> str:
+    """How the page begins: what the alert means, in one sentence."""
+    text = body(name).split("## Meaning", 1)[1].strip().split("\n\n", 1)[0].replace("\n", " ")
+    end = text.find(". ")
+    return text if end < 0 else text[: end + 1]

@@ -1,0 +1,146 @@
+"""Alertmanager: who hears of what, and which alerts keep silent because another one says it already.
+
+One trouble pages once. Alerts about the same provider or the same MCP server make one notification (`group_by`), and
+an alert that is only a consequence of another one that fires is inhibited. Inhibition acts when a notification is due,
+so `group_wait` leaves the cause 30s to show up beside its consequence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tachograph.catalogue.export import yaml
+
+
+@dataclass(frozen=True, slots=True)
+class Inhibition:
+    """While `source` fires, `targets` with the same values of `equal` keep silent."""
+
+    source: str
+    targets: tuple[str, ...]
+    equal: tuple[str, ...] = ()
+    target_matchers: tuple[str, ...] = ()
+
+
+_PROVIDER_FAILS: Final = (
+    "HighProviderErrorRate",
+    "LLMProviderErrorRatioHigh",
+    "LLMProviderErrorBudgetBurn",
+    "LLMProviderTrafficStopped",
+)
+_SERVER_FAILS: Final = (
+    "HighMCPToolErrorRate",
+    "MCPToolErrorRatioHigh",
+    "MCPServerErrorBudgetBurn",
+    "MCPToolTimeouts",
+    "MCPRegistryMissRatioHigh",
+)
+_BLIND: Final = (
+    "LLMMonitorMetricsMissing",
+    "LLMProviderTrafficStopped",
+    "LLMMonitorScrapeTooSparse",
+    "MCPServerDisconnected",
+    "MCPServerFlapping",
+)
+
+INHIBITIONS: Final = (
+    Inhibition("LLMProviderAuthFailure", ("LLMProviderDown", *_PROVIDER_FAILS), ("provider",)),
+    Inhibition("LLMProviderQuotaExhausted", ("LLMProviderDown", *_PROVIDER_FAILS), ("provider",)),
+    Inhibition("LLMProviderDown", (*_PROVIDER_FAILS, "LLMProviderRateLimitSaturation"), ("provider",)),
+    Inhibition(
+        "LLMProviderRateLimitSaturation",
+        ("HighProviderErrorRate",),
+        ("provider", "model"),
+        ('error_type="rate_limit"',),
+    ),
+    Inhibition("LLMProviderRateLimitSaturation", ("LLMProviderRateLimitBlocking",), ("provider",)),
+    Inhibition("LLMProviderErrorBudgetBurn", ("LLMProviderErrorRatioHigh", "HighProviderErrorRate"), ("provider",)),
+    Inhibition("LLMProviderErrorRatioHigh", ("HighProviderErrorRate",), ("provider", "model")),
+    Inhibition("LLMCostTotalHigh", ("HighProviderCost", "LLMCostAnomaly", "LLMCostBudgetForecast", "LLMTokenSpike")),
+    Inhibition("LLMCostDailyBudgetSpent", ("LLMCostBudgetForecast",)),
+    Inhibition("LLMTokenUsageTotalExcessive", ("ExcessiveTokenUsage", "LLMTokenSpike"), ("provider",)),
+    Inhibition("MCPServerDisconnected", ("MCPConnectionErrors", "MCPServerFlapping", *_SERVER_FAILS), ("server_id",)),
+    Inhibition("MCPConnectionErrors", ("HighMCPToolErrorRate", "MCPToolErrorRatioHigh"), ("server_id",)),
+    Inhibition("MCPServerErrorBudgetBurn", ("HighMCPToolErrorRate", "MCPToolErrorRatioHigh"), ("server_id",)),
+    Inhibition("MCPToolErrorRatioHigh", ("HighMCPToolErrorRate", "MCPToolTimeouts"), ("server_id", "tool_name")),
+    Inhibition("MCPToolTimeouts", ("SlowToolExecution", "MCPToolSlowRatioHigh"), ("server_id", "tool_name")),
+    Inhibition("MCPToolSlowRatioHigh", ("SlowToolExecution",), ("server_id", "tool_name")),
+    Inhibition(
+        "LLMUsagePersistStalled",
+        ("LLMUsagePersistLag", "LLMUsagePersistBacklog", "LLMUsagePersistErrors", "LLMUsagePersistErrorRatioHigh"),
+    ),
+    Inhibition(
+        "LLMUsagePersistErrorRatioHigh", ("LLMUsagePersistErrors", "LLMUsagePersistLag", "LLMUsagePersistBacklog")
+    ),
+    Inhibition("LLMUsagePersistLag", ("LLMUsagePersistBacklog",)),
+    Inhibition("LLMUsageRecordsLost", ("LLMUsageLossSuspected",)),
+    Inhibition("LLMMonitorTargetDown", _BLIND, ("instance",)),
+    Inhibition("LLMMonitorAbsent", _BLIND),
+)
+
+_RECEIVERS: Final = ("tachograph-page", "tachograph-ticket", "tachograph-note", "tachograph-watchdog")
+
+
+def config_text(page_url: str, ticket_url: str, note_url: str, watchdog_url: str) -> str:
+    """A whole alertmanager.yml with webhook receivers, to be replaced by your own receivers."""
+    return yaml.dump(
+        config(page_url, ticket_url, note_url, watchdog_url),
+        "Made by `tachograph export`. The receivers are placeholders: put your pager, your tracker and your chat in\n"
+        "their place, and keep the names, the routes and the inhibitions.",
+    )
+
+
+def config(
+    page_url: str,
+    ticket_url: str,
+    note_url: str,
+    watchdog_url: str,
+    *,
+    group_wait: str = "30s",
+    group_interval: str = "5m",
+) -> dict[str, Any]:
+    """Routes by severity, one notification per trouble, inhibitions."""
+    routes = [
+        {
+            "matchers": ['alertname="LLMMonitorWatchdog"'],
+            "receiver": "tachograph-watchdog",
+            "group_wait": "0s",
+            "group_interval": "1m",
+            "repeat_interval": "5m",
+        },
+        {"matchers": ['severity="critical"'], "receiver": "tachograph-page", "repeat_interval": "4h"},
+        {"matchers": ['severity="warning"'], "receiver": "tachograph-ticket", "repeat_interval": "24h"},
+        {"matchers": ['severity=~"info|none"'], "receiver": "tachograph-note", "repeat_interval": "24h"},
+    ]
+    return {
+        "route": {
+            "receiver": "tachograph-ticket",
+            "group_by": ["component", "provider", "server_id"],
+            "group_wait": group_wait,
+            "group_interval": group_interval,
+            "repeat_interval": "24h",
+            "routes": [
+                {
+                    "matchers": ['component=~"llm_provider|mcp|factory|usage|telemetry"'],
+                    "receiver": "tachograph-ticket",
+                    "routes": routes,
+                }
+            ],
+        },
+        "inhibit_rules": [_inhibition(one) for one in INHIBITIONS],
+        "receivers": [
+            {"name": name, "webhook_configs": [{"url": url, "send_resolved": name != "tachograph-watchdog"}]}
+            for name, url in zip(_RECEIVERS, (page_url, ticket_url, note_url, watchdog_url), strict=True)
+        ],
+    }
+
+
+def _inhibition(one: Inhibition) -> dict[str, Any]:
+    targets = one.targets
+    match = f'alertname="{targets[0]}"' if len(targets) == 1 else f'alertname=~"{"|".join(targets)}"'
+    return {
+        "source_matchers": [f'alertname="{one.source}"'],
+        "target_matchers": [match, *one.target_matchers],
+        **({"equal": list(one.equal)} if one.equal else {}),
+    }

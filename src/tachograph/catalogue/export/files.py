@@ -1,0 +1,78 @@
+"""Every file of an export, by its path."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from tachograph import catalogue
+from tachograph.catalogue import runbook_pages
+from tachograph.catalogue.export import alertmanager, grafana, grafana_v2, prometheus
+from tachograph.errors import TachographError
+from tachograph.settings import Settings
+
+PARTS: Final = ("grafana", "prometheus", "alertmanager", "runbooks")
+_WEBHOOK: Final = "http://127.0.0.1:9099/"
+
+
+class ExportError(TachographError):
+    """The export cannot be written."""
+
+
+def files(settings: Settings, *, only: tuple[str, ...] = (), grafana_v2_too: bool = False) -> dict[str, str]:
+    """What to write: relative path to text, in order. The same settings always give the same text.
+
+    Args:
+        settings: Thresholds, job, URLs.
+        only: Some of `PARTS`; empty: all.
+        grafana_v2_too: Write the v2 form of the dashboards as well.
+    """
+    wanted = only or PARTS
+    groups = catalogue.rule_groups(settings)
+    found: dict[str, str] = {}
+    if "grafana" in wanted:
+        for dashboard in catalogue.dashboards(settings):
+            name = dashboard.uid.removeprefix("tachograph-")
+            found[f"grafana/dashboards/{name}.json"] = grafana.dashboard_text(dashboard)
+            if grafana_v2_too:
+                found[f"grafana/dashboards-v2/{name}.json"] = grafana_v2.dashboard_text(dashboard)
+        for path, text in grafana.provisioning().items():
+            found[f"grafana/provisioning/{path}"] = text
+    if "prometheus" in wanted:
+        found["prometheus/prometheus.yml"] = prometheus.scrape_text(settings.alerts)
+        for name, text in prometheus.rule_files(groups).items():
+            found[f"prometheus/rules/{name}"] = text
+    if "alertmanager" in wanted:
+        found["alertmanager/alertmanager.yml"] = alertmanager.config_text(
+            _WEBHOOK + "page", _WEBHOOK + "ticket", _WEBHOOK + "note", _WEBHOOK + "watchdog"
+        )
+    if "runbooks" in wanted:
+        for alert in catalogue.alert_names(settings):
+            found[f"runbooks/{alert}.md"] = runbook_pages.page(alert, groups)
+        found["runbooks/README.md"] = runbook_pages.index(groups)
+    return found
+
+
+def write(directory: Path, texts: dict[str, str]) -> tuple[int, int]:
+    """Write the files that changed.
+
+    Returns:
+        How many were written, and how many stood there already as they should.
+
+    Raises:
+        ExportError: The directory cannot be written.
+    """
+    written = 0
+    for name, text in texts.items():
+        path = directory / PurePosixPath(name)
+        try:
+            if path.is_file() and path.read_text("utf-8") == text:
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, "utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ExportError(
+                f"the file cannot be written: {error}", where=str(path), do="Name another directory, or make room."
+            ) from error
+        written += 1
+    return written, len(texts) - written
