@@ -34,15 +34,15 @@ def query_format(query: Query) -> str:
 
 def options(panel: Panel) -> dict[str, Any]:
     """The plugin's options."""
-    return {**_OPTIONS[panel.kind], **({"yAxis": {"unit": panel.unit}} if panel.kind == "heatmap" else {})} | _special(
-        panel
-    )
+    return _OPTIONS[panel.kind] | _special(panel)
 
 
 def _special(panel: Panel) -> dict[str, Any]:
     if panel.kind == "stat":
         return {"graphMode": "area" if panel.trend else "none"}
-    if panel.kind == "heatmap" and not panel.queries[0].buckets:  # one row of cells per series; colour is the value
+    if panel.kind == "heatmap" and panel.queries[0].buckets:
+        return {"yAxis": {"axisPlacement": "left", "unit": panel.unit}}
+    if panel.kind == "heatmap":  # one row of cells per series; colour is the value
         top = max((step.value or 0.0 for step in panel.thresholds), default=0.0)
         return {
             "color": {**_COLOR, "scheme": "RdYlGn", "reverse": True, "min": 0, **({"max": top} if top else {})},
