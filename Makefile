@@ -58,5 +58,8 @@ tests: $(VENV)/.dev ## the tests alone (PYTEST_ARGS="-k name")
 format: $(VENV)/.dev ## format the code
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
+goldens: $(VENV)/.dev ## write the exported dashboards, rules and routes that the tests compare with; review the diff
+	@$(BIN)/tachograph export tests/goldens --only grafana --only prometheus --only alertmanager
+
 clean: ## remove what make made
 	rm -rf $(VENV) .parts artifacts build dist

@@ -9,7 +9,6 @@ runbook(name)           one runbook page, as Markdown
 from __future__ import annotations
 
 # Imported early: a first import later would put the subpackage in place of the function of its name.
-from tachograph.catalogue.dashboards import llm_provider, mcp_tools
 from tachograph.catalogue.panels import Dashboard
 from tachograph.catalogue.rules import RuleGroup
 from tachograph.settings import Settings
@@ -19,6 +18,8 @@ __all__ = ["alert_names", "dashboards", "rule_groups", "runbook"]
 
 def dashboards(settings: Settings | None = None) -> list[Dashboard]:
     """LLM Provider and MCP Tools."""
+    from tachograph.catalogue.boards import llm_provider, mcp_tools
+
     alerts = (settings or Settings()).alerts
     return [llm_provider.dashboard(alerts), mcp_tools.dashboard(alerts)]
 

@@ -54,7 +54,7 @@ def _head(rules: list[tuple[RuleGroup, Alert]]) -> str:
 
 def index(groups: Iterable[RuleGroup]) -> str:
     """All alerts with their severity and what they say, linked to their pages."""
-    lines = ["# Runbooks", "", "| alert | severity | it fires when |", "|---|---|---|"]
+    lines = ["# Runbooks", "", "| alert | severity | what it means |", "|---|---|---|"]
     seen: set[str] = set()
     for group in groups:
         for alert in group.alerts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tachograph.catalogue.dashboards.common import (
+from tachograph.catalogue.boards.common import (
     LLM_UID,
     MCP_UID,
     OUTCOME_COLORS,
