@@ -18,6 +18,8 @@ from tachograph.instrument.patches import SWITCH, patch
 from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.streams import read, read_async
 from tachograph.instrument.watch import WATCH, Watch
+from tachograph.signals.native import silence_tracer
+from tachograph.signals.spans import enter, leave
 
 RAW_HEADER = "X-Stainless-Raw-Response"
 
@@ -35,6 +37,9 @@ def install(package: str, begin: Begin) -> None:
                 hooked(package, f"{name}.request")
             else:
                 missing(package, f"{name}.request", "no calls of this kind of client are seen")
+
+        if hasattr(module, "BaseClient"):
+            silence_tracer(module.BaseClient)  # anthropic's own span would double ours
 
     def hook_streams(module: ModuleType) -> None:
         for name, make in (("Stream", stream_hook), ("AsyncStream", async_stream_hook)):
@@ -82,12 +87,14 @@ def request_hook(original: Any, *, begin: Begin) -> Any:
         if watch is None:
             return original(self, cast_to, options, *args, **kwargs)
         token = WATCH.set(watch)
+        enter(watch.call)  # a stream's span is current only here
         try:
             answer = original(self, cast_to, watch.subject, *args, **kwargs)
         except BaseException as error:
             watch.failed(error)
             raise
         finally:
+            leave(watch.call)
             WATCH.reset(token)
         if watch.state is None:
             _answered(watch, answer)
@@ -104,12 +111,14 @@ def async_request_hook(original: Any, *, begin: Begin) -> Any:
         if watch is None:
             return await original(self, cast_to, options, *args, **kwargs)
         token = WATCH.set(watch)
+        enter(watch.call)  # a stream's span is current only here
         try:
             answer = await original(self, cast_to, watch.subject, *args, **kwargs)
         except BaseException as error:
             watch.failed(error)
             raise
         finally:
+            leave(watch.call)
             WATCH.reset(token)
         if watch.state is None:
             _answered(watch, answer)

@@ -76,6 +76,20 @@ def _detach(token: Any) -> None:
         return  # finished in another task: the context that began it has gone, or is left as its owner left it
 
 
+def enter(call: LLMCall | ToolCall) -> None:
+    """Make a call's span current here, where it is not yet; `leave` undoes it. For hooks that have no `with` block."""
+    opened: Opened | None = call.span
+    if opened is not None and opened.token is None:
+        opened.attach()
+
+
+def leave(call: LLMCall | ToolCall) -> None:
+    """The call goes on, but not here: its span is current here no longer."""
+    opened: Opened | None = call.span
+    if opened is not None and opened.token is not None:
+        opened.detach()
+
+
 class current:
     """Make a call's span current here: `with current(call): send()`. Nothing where it is already, or has none."""
 

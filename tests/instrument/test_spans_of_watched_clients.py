@@ -1,0 +1,50 @@
+"""Spans of watched clients: one per call, parent and children true, nothing left current."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+from opentelemetry import trace
+
+from tachograph.demo.simulators import Answer, RateLimited, ServedUsage, Simulators
+from tachograph.testing import Recording
+
+ASKED: Any = [{"role": "user", "content": "hello"}]
+USAGE = ServedUsage(prompt=120, completion=30)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("vendor", ["openai", "anthropic"])
+def test_one_span_per_call_under_the_application_s_own(
+    simulators: Simulators, seen: Recording, vendor: str, streamed: bool
+) -> None:
+    getattr(simulators, vendor).script(RateLimited(retry_after=0), Answer(usage=USAGE))
+    tracer = trace.get_tracer("application")
+    with tracer.start_as_current_span("agent") as agent:
+        if vendor == "openai":
+            client: Any = openai.OpenAI(base_url=simulators.openai.url, api_key="any")
+            answer: Any = client.chat.completions.create(model="gpt-5", messages=ASKED, stream=streamed)
+        else:
+            client = anthropic.Anthropic(base_url=simulators.anthropic.url, api_key="any")
+            answer = client.messages.create(model="claude-opus-5", max_tokens=9, messages=ASKED, stream=streamed)
+        assert trace.get_current_span() is agent
+        if streamed:
+            for _ in answer:
+                assert trace.get_current_span() is agent
+    assert [span.name for span in seen.spans] == ["llm.complete", "agent"]
+    span = seen.spans[0]
+    assert span.parent == agent.get_span_context()
+    assert (span.attributes or {})["prompt_tokens"] == 120
+    assert [event.name for event in span.events] == ["llm.attempt", "llm.rate_limit_wait", "llm.attempt"]
+
+
+def test_a_raw_answer_left_unread_leaves_nothing_current(simulators: Simulators, seen: Recording) -> None:
+    simulators.openai.script(Answer(usage=USAGE))
+    client = openai.OpenAI(base_url=simulators.openai.url, api_key="any")
+    with client.chat.completions.with_streaming_response.create(model="gpt-5", messages=ASKED) as response:
+        assert not trace.get_current_span().get_span_context().is_valid
+        response.read()
+    assert [span.name for span in seen.spans] == ["llm.complete"]
