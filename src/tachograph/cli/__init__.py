@@ -16,6 +16,7 @@ COMMANDS: Final[dict[str, str]] = {
     "console": "serve the local web console: dashboards, alerts, calls, traces and cost in a browser",
     "demo": "run the product live against local simulators and real MCP servers; needs no API key",
     "export": "write Grafana dashboards, Prometheus rules, Alertmanager routes and runbooks",
+    "ledger": "run, inspect, move and migrate the usage ledger",
 }
 """Every subcommand. Its module has `add_arguments(parser)` and `run(args) -> int`."""
 

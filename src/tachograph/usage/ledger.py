@@ -13,7 +13,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tachograph.records.llm_call import LLMCall
@@ -55,6 +55,7 @@ class Ledger:
         if settings.data_dir is not None:
             self._check_place()
         self._labels = labels_of(settings)
+        self.registry = metrics
         self._metrics = UsageMetrics(metrics, self._beat)
         self._queue: Journal | MemoryQueue
         if settings.mode == "memory":
@@ -199,25 +200,27 @@ class Ledger:
         return self._retired and self._queue.committed >= self._queue.sequence
 
     def _try_to_write(self) -> None:
-        """Become the writer and be it to the end, unless there is one."""
         if self.settings.mode == "memory":
-            self._write()
-            return
-        if self.settings.writer == "external":
-            return
+            self._write(self._is_over)
+        elif self.settings.writer == "in_process":
+            self.write_if_free(self._is_over)
+
+    def write_if_free(self, stopped: Callable[[], bool]) -> bool:
+        """Be the host's writer until `stopped()`, unless there is one already; whether we were."""
         self._writer_lock = self.place.try_lock()
         if self._writer_lock is None:
-            return
+            return False
         try:
-            self._write()
+            self._write(stopped)
         finally:
             self._writer_lock.release()
             self._writer_lock = None
+        return True
 
-    def _write(self) -> None:
+    def _write(self, stopped: Callable[[], bool]) -> None:
         self._writer = self.make_writer(self._metrics)
         try:
-            self._writer.run(self._is_over)
+            self._writer.run(stopped)
         finally:
             self._writer = None
 
