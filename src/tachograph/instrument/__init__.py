@@ -15,7 +15,7 @@ __all__ = ["CLIENTS", "instrument", "uninstrument"]
 
 logger = logging.getLogger("tachograph")
 
-CLIENTS: Final = ("openai", "anthropic", "google_genai")
+CLIENTS: Final = ("openai", "anthropic", "google_genai", "mcp")
 """The client libraries we know; each has a file here with `install()`."""
 
 
@@ -26,7 +26,7 @@ def instrument(*clients: str, recorder: Recorder | None = None) -> None:
     import.
 
     Args:
-        clients: `openai`, `anthropic`, `google_genai`, `mcp`, `fastmcp`; all unless given (setting
+        clients: `openai`, `anthropic`, `google_genai`, `mcp` (fastmcp's too); all unless given (setting
             `instrument.clients`).
         recorder: Where records go; the process's own unless given.
 

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from tachograph.records import Attempt, LLMCall
     from tachograph.records.outcomes import ErrorType
 
-WATCH: ContextVar[Watch | None] = ContextVar("tachograph_watch", default=None)
-"""The watched call whose requests are being sent here: set only around a client library's own call."""
+WATCH: ContextVar[Any] = ContextVar("tachograph_watch", default=None)
+"""The watch whose requests are being sent here, or None: set only around a client library's own call.
+
+A `Watch`, or what has its methods for the HTTP layer.
+"""
 
 
 class ChunkReader(Protocol):

@@ -17,6 +17,7 @@ class InstrumentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
             usage).
         include_usage_hosts: Further hosts that understand it (`llm.example.com`, or `.example.com` for all below).
         providers: Provider labels by host: `{"llm.example.com": "acme"}`; they win over the ones we know.
+        mcp_servers: Names for MCP servers, by the names they give themselves: `{"My Weather Server": "weather"}`.
         mcp_server: Watch tool executions inside MCP servers of this process too.
         content: Keep prompts, answers, tool arguments and results in the records. Off unless asked for.
         content_limit: Longest text kept, in characters; the rest is cut and marked.
@@ -24,16 +25,16 @@ class InstrumentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
             `tool.arguments`, `tool.result`), and returns what may be kept.
     """
 
-    clients: tuple[Literal["openai", "anthropic", "google_genai", "mcp", "fastmcp"], ...] = (
+    clients: tuple[Literal["openai", "anthropic", "google_genai", "mcp"], ...] = (
         "openai",
         "anthropic",
         "google_genai",
         "mcp",
-        "fastmcp",
     )
     include_usage: Literal["known", "always", "never"] = "known"
     include_usage_hosts: tuple[str, ...] = ()
     providers: dict[str, str] = {}
+    mcp_servers: dict[str, str] = {}
     mcp_server: bool = True
     content: bool = False
     content_limit: Annotated[int, msgspec.Meta(ge=16, le=1_000_000)] = 8192

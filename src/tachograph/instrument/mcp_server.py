@@ -1,0 +1,121 @@
+"""Watching MCP servers of this process: each tool execution as the server sees it, under families of its own."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from tachograph.instrument import settled
+from tachograph.instrument.content import keep_arguments, keep_result
+from tachograph.instrument.imports import after_import
+from tachograph.instrument.mcp import NAMELESS, Exchange, ending_of, is_error, text_of
+from tachograph.instrument.patches import MARK, SWITCH, patch
+from tachograph.instrument.report import hooked, missing
+from tachograph.instrument.watch import WATCH
+from tachograph.llm.fields import pick
+from tachograph.mcp.errors import kind_of_error_result
+from tachograph.records import ENGINE_CALL, ENGINE_MCP, ToolCall
+
+
+def install() -> None:
+    """Hook the servers of mcp 2 and of mcp 1; fastmcp's are built on them."""
+    after_import("mcp.server.runner", _hook_runner)
+    after_import("mcp.server.lowlevel.server", _hook_lowlevel)
+
+
+def _hook_runner(module: ModuleType) -> None:
+    """mcp 2: every request to every server passes the runner of its connection."""
+    if patch(module.ServerRunner, "_on_request", _on_request):
+        hooked("mcp", "ServerRunner._on_request")
+    else:
+        missing("mcp", "ServerRunner._on_request", "tool executions inside servers are not seen")
+
+
+def _hook_lowlevel(module: ModuleType) -> None:
+    """mcp 1: the low-level server looks its handler up for each request; the tools' one is wrapped on first use."""
+    if hasattr(module.Server, "_handle_request") and patch(module.Server, "_handle_request", _handle_request):
+        hooked("mcp", "Server._handle_request")
+
+
+def _on_request(original: Any) -> Any:
+    async def _on_request(self: Any, dctx: Any, method: str, params: Any, *args: Any, **kwargs: Any) -> Any:
+        if method != "tools/call" or not SWITCH.on:
+            return await original(self, dctx, method, params, *args, **kwargs)
+        call = _begin(pick(self.server, "name"), pick(params, "name"), pick(params, "arguments"))
+        return await _execute(call, lambda: original(self, dctx, method, params, *args, **kwargs))
+
+    return _on_request
+
+
+def _handle_request(original: Any) -> Any:
+    async def _handle_request(self: Any, message: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+        kind = type(request)
+        handler = self.request_handlers.get(kind)
+        if SWITCH.on and kind.__name__ == "CallToolRequest" and handler is not None and not hasattr(handler, MARK):
+            self.request_handlers[kind] = _watched_handler(self, handler)
+        return await original(self, message, request, *args, **kwargs)
+
+    return _handle_request
+
+
+def _watched_handler(server: Any, handler: Any) -> Any:
+    async def handle(request: Any) -> Any:
+        if not SWITCH.on:
+            return await handler(request)
+        call = _begin(server.name, request.params.name, request.params.arguments)
+        return await _execute(call, lambda: handler(request))
+
+    setattr(handle, MARK, handler)
+    return handle
+
+
+def _begin(server_name: Any, tool_name: Any, arguments: Any) -> ToolCall | None:
+    try:
+        name = str(server_name or NAMELESS)
+        call = settled.recorder().start_tool_call(
+            settled.settings.mcp_servers.get(name, name),
+            str(tool_name or "unknown"),
+            argument_count=len(arguments or ()),
+            server_side=True,
+        )
+        keep_arguments(call, arguments)
+    except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
+        settled.recorder().failed("instrument", error)
+        return None
+    return call
+
+
+async def _execute(call: ToolCall | None, run: Any) -> Any:
+    """Run a tool for whoever asked, apart from the caller's own watch, which an in-process client shares with us."""
+    if call is None:
+        return await run()
+    tokens = [(variable, variable.set(None)) for variable in (WATCH, ENGINE_CALL)]
+    in_engine = ENGINE_MCP.set(False)
+    try:
+        result = await run()
+    except BaseException as error:
+        _finish(call, error=error)
+        raise
+    finally:
+        ENGINE_MCP.reset(in_engine)
+        for variable, token in tokens:
+            variable.reset(token)
+    _finish(call, result=result)
+    return result
+
+
+def _finish(call: ToolCall, *, result: Any = None, error: BaseException | None = None) -> None:
+    try:
+        if error is not None:
+            outcome, kind = ending_of(error, Exchange())
+            call.finish(outcome, kind, error=None if kind is None else error)
+            return
+        answer = getattr(result, "root", result)
+        keep_result(call, lambda: answer)
+        if is_error(answer):
+            said = text_of(answer)
+            call.finish("error", kind_of_error_result(said), error=said)
+        else:
+            call.finish("success")
+    except Exception as own:  # noqa: BLE001
+        settled.recorder().failed("instrument", own)

@@ -1,0 +1,126 @@
+"""MCP clients and servers, watched: in process, over streamable HTTP, and through the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from mcp import Client, MCPError
+from mcp.server import MCPServer
+
+from tachograph import labels
+from tachograph.demo.workshop import Workshop
+from tachograph.mcp import MCPClient, ToolExecutor, ToolRegistry
+from tachograph.testing import Recording
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[Workshop]:
+    with Workshop(seed=7) as running:
+        yield running
+
+
+@pytest.fixture
+def workshop(process: Workshop) -> Workshop:
+    if process.pid is None:
+        process.restart()
+    for tool in ("*", "stock_level"):
+        process.behave(tool)
+    return process
+
+
+@pytest.fixture
+def weather() -> MCPServer:
+    logging.getLogger("mcp").setLevel(logging.CRITICAL)  # a crash is logged with a slow, rich traceback
+    server = MCPServer("weather")
+
+    @server.tool()
+    def forecast(city: str) -> str:
+        return f"sun in {city}"
+
+    @server.tool()
+    def broken(city: str) -> str:
+        raise ValueError("no weather today")
+
+    return server
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_tool_calls_are_recorded_by_client_and_server_apart(
+    weather: MCPServer, seen: Recording, mode: Any
+) -> None:
+    async with Client(weather, mode=mode) as client:
+        with labels(team="travel"):
+            assert not (await client.call_tool("forecast", {"city": "Ulm"})).is_error
+        assert (await client.call_tool("broken", {"city": "Ulm"})).is_error
+        assert (await client.call_tool("forecast", {"town": "Ulm"})).is_error
+        assert (await client.call_tool("nothing", {})).is_error
+    for side in ("client", "server"):
+        ended = [(call.tool_name, call.outcome, call.error_kind) for call in seen.tool_calls if call.side == side]
+        assert ended == [
+            ("forecast", "success", None),
+            ("broken", "error", "execution"),
+            ("forecast", "error", "validation"),
+            ("nothing", "error", "validation"),
+        ]
+    assert {call.server_id for call in seen.tool_calls} == {"weather"}
+    assert seen.tool_calls[0].labels == {"team": "travel"}
+    assert seen.value("mcp_tool_execute_seconds_count") == 4
+    assert seen.value("mcp_server_tool_execute_seconds_count") == 4
+    assert all(call.content is None for call in seen.tool_calls)
+
+
+async def test_connections_and_other_requests_are_counted(weather: MCPServer, seen: Recording) -> None:
+    async with Client(weather, mode="legacy") as client:
+        assert seen.value("mcp_server_connections_active", server_id="weather") == 1
+        await client.list_tools()
+        await client.list_prompts()
+    assert seen.value("mcp_server_connections_active", server_id="weather") == 0
+    assert seen.value("mcp_server_connections_total", outcome="success") == 1
+    assert seen.value("mcp_client_operation_seconds_count", method="tools/list") == 1
+    assert seen.value("mcp_client_operation_seconds_count", method="prompts/list") == 1
+
+
+async def test_calls_over_http_that_are_refused_or_late_are_told_apart(workshop: Workshop, seen: Recording) -> None:
+    async with Client(workshop.url) as client:
+        tool, asked = "stock_level", {"article": "A-1"}
+        await client.list_tools()
+        workshop.behave(tool, refuse_status=503, times=1)
+        with pytest.raises(MCPError):
+            await client.call_tool(tool, asked)
+        workshop.behave(tool, hang=True)
+        with pytest.raises(MCPError):
+            await client.call_tool(tool, asked, read_timeout_seconds=0.2)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await client.call_tool(tool, asked)
+    ended = [(call.outcome, call.error_kind) for call in seen.tool_calls]
+    assert ended == [("error", "connection"), ("timeout", "timeout"), ("cancelled", None)]
+
+
+async def test_a_server_that_dies_amid_a_call_is_a_connection_error(workshop: Workshop, seen: Recording) -> None:
+    with pytest.raises(BaseException) as caught:  # noqa: PT011 - whatever the SDK makes of it
+        async with Client(workshop.url) as client:
+            tool, asked = "stock_level", {"article": "A-1"}
+            await client.list_tools()
+            workshop.behave(tool, crash=True)
+            await client.call_tool(tool, asked)
+    assert caught.value is not None
+    workshop.restart()
+    assert [(call.outcome, call.error_kind) for call in seen.tool_calls] == [("error", "connection")]
+    assert seen.value("mcp_server_connections_active") == 0
+
+
+async def test_the_engines_own_calls_are_counted_once(workshop: Workshop, seen: Recording) -> None:
+    async with MCPClient({"mcpServers": {"shop": {"type": "http", "url": workshop.url}}}) as client:
+        registry = ToolRegistry(client)
+        executor = ToolExecutor(registry, timeout=5.0)
+        await executor.execute("shop", "stock_level", {"article": "A-1"})
+    assert [call.server_id for call in seen.tool_calls] == ["shop"]
+    assert seen.value("mcp_tool_execute_seconds_count") == 1
+    assert {key for key, value in seen.series("mcp_server_connections_total").items() if value} == {
+        (("server_id", "shop"), ("outcome", "success"))
+    }
