@@ -10,7 +10,7 @@ import pytest
 
 from support.mcp_servers import Gate, eventually, serving, stdio_trouble
 from support.mcp_trouble import make_server
-from tachograph.mcp import MCPClient, ToolConnectionError
+from tachograph.mcp import ConfigError, MCPClient, ToolConnectionError
 
 GAUGE = "mcp_server_connections_active"
 LONG = {"backoff_first": 30.0}  # no reconnection meanwhile, so that a fall can be seen
@@ -105,12 +105,25 @@ async def test_an_http_server_that_comes_back_is_used_again(on, http_process, se
 async def test_a_server_that_forgets_the_session_is_connected_anew(on, gate, seen):
     async with on({"web": gate.entry}, protocol="legacy") as bench:
         await bench.execute("web", "echo", {"text": "x"})
+        gate.status, gate.times = 404, 1
+        assert (await bench.execute("web", "echo", {"text": "new session"})).text == "new session"
+    assert gate.seen.count("initialize") == 2
+    assert [call.outcome for call in seen.tool_calls] == ["success", "success"]
+
+
+async def test_a_server_that_forgets_every_session_is_asked_twice_and_no_more(on, gate, seen):
+    async with on({"web": gate.entry}, protocol="legacy") as bench:
+        await bench.registry.find("web", "echo")
         gate.status = 404
         with pytest.raises(ToolConnectionError, match="HTTP 404"):
             await bench.execute("web", "echo", {"text": "x"})
-        gate.status = None
-        assert (await bench.execute("web", "echo", {"text": "new session"})).text == "new session"
-    assert gate.seen.count("initialize") == 2
+    assert gate.seen.count("tools/call") == 2
+
+
+async def test_a_client_is_opened_once(on, seen):
+    async with on({}) as bench:
+        with pytest.raises(ConfigError, match="open already"):
+            await bench.client.open()
 
 
 async def test_a_busy_http_server_is_not_taken_for_a_dead_one(on, seen):

@@ -121,7 +121,7 @@ async def test_a_server_that_does_not_exist_is_a_connection_error_that_says_so(o
 
 async def test_a_server_that_exits_at_once_is_a_connection_error(on, seen):
     async with on({"gone": {"command": "false"}}) as bench:
-        with pytest.raises(ToolConnectionError):
+        with pytest.raises(ToolConnectionError, match=r"the server process exited \(1\)"):
             await bench.execute("gone", "echo", {"text": "x"}, timeout=2.0)
     assert ending(seen) == ("error", "connection")
 

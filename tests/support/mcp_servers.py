@@ -81,7 +81,7 @@ class Gate:
     """An ASGI app in front of another that can answer requests itself: `gate.status = 429`.
 
     Attributes:
-        status: Answered to every POST whose JSON-RPC method is one of `methods`, when not None.
+        status: Answered to every POST whose JSON-RPC method is one of `methods`, when not None; `times` often.
         seen: The JSON-RPC methods that came, in order.
     """
 
@@ -89,6 +89,7 @@ class Gate:
         self.app = app
         self.status: int | None = None
         self.methods = ("tools/call",)
+        self.times: int | None = None
         self.body = b"no"
         self.seen: list[str] = []
         self.headers: list[dict[str, str]] = []
@@ -109,6 +110,10 @@ class Gate:
         self.headers.append({key.decode(): value.decode() for key, value in scope["headers"]})
         if self.status is not None and method in self.methods:
             await send({"type": "http.response.start", "status": self.status, "headers": []})
+            if self.times is not None:
+                self.times -= 1
+                if self.times == 0:
+                    self.status = self.times = None
             await send({"type": "http.response.body", "body": self.body})
             return
         sent = False

@@ -142,6 +142,8 @@ class MCPClient:
         self._close_at_exit()
 
     def _start(self) -> None:
+        if self._loop.is_running:
+            raise ConfigError("the MCP client is open already", do="Open it once and share it: it may be used anywhere")
         self._loop.start()
         atexit.register(self._close_at_exit)
 

@@ -256,7 +256,7 @@ class Connection:
             if was_up:
                 logger.debug("closing the connection to MCP server %r raised", self.config.id, exc_info=raised)
             else:
-                self._failed_to_connect(unwrap(raised), exchange, started_ns)
+                self._failed_to_connect(unwrap(raised), exchange, watch, started_ns)
         return was_up
 
     def _went_up(self, client: Client) -> bool:
@@ -293,7 +293,7 @@ class Connection:
     def _suspect(self, why: str) -> None:
         self._poke.set()
 
-    def _failed_to_connect(self, error: BaseException, exchange: Exchange, started_ns: int) -> None:
+    def _failed_to_connect(self, error: BaseException, exchange: Exchange, watch: Watch, started_ns: int) -> None:
         timed_out = not self._ended.is_set() and classify(error) == "timeout"
         self._recorder.mcp.connect_ended(self.config.id, "timeout" if timed_out else "error")
         self._failures += 1
@@ -304,7 +304,8 @@ class Connection:
         elif exchange.status is not None and exchange.status >= 400:
             self._reason = f"cannot connect: the server answered HTTP {exchange.status}"
         elif self._ended.is_set():
-            self._reason = f"cannot connect: {self._reason}"
+            code = getattr(watch.process, "returncode", None)
+            self._reason = f"cannot connect: {self._reason if code is None else f'the server process exited ({code})'}"
         elif timed_out:
             self._reason = f"no handshake within {(perf_counter_ns() - started_ns) / 1e9:.1f} s"
         else:

@@ -126,7 +126,15 @@ class ToolExecutor:
                 meta=carrier or None,  # type: ignore[arg-type]
             )
 
-        return _result(await self._client.request(entry.server_id, operation, seconds, exchange))
+        try:
+            answer = await self._client.request(entry.server_id, operation, seconds, exchange)
+        except Exception:
+            if not exchange.is_session_lost:
+                raise
+            # The server restarted or let the session lapse, and refused the call unseen: once more, in a new session.
+            exchange.is_session_lost, exchange.status = False, None
+            answer = await self._client.request(entry.server_id, operation, seconds, exchange)
+        return _result(answer)
 
     def _too_late(self, server_id: str, tool_name: str, seconds: float, exchange: Exchange) -> ToolError:
         """A tool that was never reached in time is a matter of its connection."""

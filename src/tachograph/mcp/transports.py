@@ -26,12 +26,20 @@ _GOODBYE_SECONDS = 1.0
 
 
 class Exchange:
-    """What was seen of one call below the MCP client: its HTTP status, or the error that kept an answer away."""
+    """What was seen of one call below the MCP client.
 
-    __slots__ = ("begun", "error", "status")
+    Attributes:
+        begun: The call was handed to the MCP client.
+        status: HTTP status of its request.
+        error: What kept an answer away.
+        is_session_lost: The server knows our session no more, so it has not looked at the call.
+    """
+
+    __slots__ = ("begun", "error", "is_session_lost", "status")
 
     def __init__(self) -> None:
         self.begun = False
+        self.is_session_lost = False
         self.status: int | None = None
         self.error: BaseException | None = None
 
@@ -131,6 +139,8 @@ class _WatchedClient(httpx2.AsyncClient):
             self._watch.session_id = response.headers.get("mcp-session-id") or self._watch.session_id
         elif request.method == "POST":
             if response.status_code == 404 and self._watch.session_id is not None:
+                if exchange is not None:
+                    exchange.is_session_lost = True
                 self._watch.ended("the server has forgotten the session")
             else:
                 self._failed(request, f"HTTP {response.status_code}")
