@@ -120,6 +120,11 @@ async def test_a_server_that_forgets_every_session_is_asked_twice_and_no_more(on
     assert gate.seen.count("tools/call") == 2
 
 
+async def test_a_server_that_was_never_up_stands_at_zero(on, seen):
+    async with on({"gone": {"command": "no-such-program"}}, **LONG):
+        assert seen.series(GAUGE) == {(("server_id", "gone"),): 0}
+
+
 async def test_a_client_is_opened_once(on, seen):
     async with on({}) as bench:
         with pytest.raises(ConfigError, match="open already"):

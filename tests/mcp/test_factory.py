@@ -8,10 +8,14 @@ from support.mcp_servers import stdio_trouble
 from tachograph.errors import TachographError
 from tachograph.mcp import ToolFactory, ToolValidationError
 from tachograph.mcp.formats import FORMATS, gemini, safe_name
+from tachograph.records import ERROR_KINDS
 
 
 async def test_a_made_tool_is_called_like_a_function(stdio, seen):
     add = await ToolFactory(stdio.executor).create("add")
+    assert seen.series("mcp_tool_errors_total") == {
+        (("server_id", "trouble"), ("tool_name", "add"), ("error_kind", kind)): 0 for kind in ERROR_KINDS
+    }
     assert (add.name, add.description) == ("add", "Add two numbers.")
     assert (await add(left=1, right=2)).text == "3"
     assert (await add.call({"left": 3, "right": 4}, call_id="call_1")).text == "7"

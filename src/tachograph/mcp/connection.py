@@ -107,6 +107,7 @@ class Connection:
         self._options = options
         self._recorder = recorder
         self._notify = notify
+        recorder.mcp.server_known(config.id)
         self._client: Client | None = None
         self._watch: Watch | None = None
         self._state: State = "connecting"

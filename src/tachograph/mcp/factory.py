@@ -104,4 +104,5 @@ class ToolFactory:
         started_ns = perf_counter_ns()
         tool = Tool(name or safe_name(entry.name), entry, self.executor)
         self._recorder.factory_created("tool", entry.name, started_ns)
+        self._recorder.mcp.tool_known(entry.server_id, entry.name)
         return tool

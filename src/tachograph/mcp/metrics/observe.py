@@ -48,7 +48,7 @@ class MCPMetrics:
         try:
             bound = self._bound[call.side, call.server_id, call.tool_name, self._user_labels(call)]
         except (KeyError, TypeError):
-            bound = self._bind(call)
+            bound = self._bind(call.side, call.server_id, call.tool_name, self._user_labels(call))
         seconds = (call.ended_ns - call.started_ns) / 1e9
         index = bisect_left(_BOUNDS, seconds)
         cell = bound.seconds[call.outcome]  # type: ignore[index]  # finished calls have one
@@ -69,17 +69,29 @@ class MCPMetrics:
         labels = call.labels
         return tuple([labels.get(key, "") for key in self._keys]) if labels else ("",) * len(self._keys)
 
-    def _bind(self, call: ToolCall) -> _Bound:
+    def _bind(self, side: str, server_id: str, tool_name: str, labels: tuple[str, ...]) -> _Bound:
         """Find or make the cells of this tool; only what was admitted as it came is kept by its key."""
-        asked = (call.server_id, call.tool_name, "success", *self._user_labels(call))
-        server_id, tool_name, _, *rest = self._metrics.admit(f.EXECUTE_SECONDS, asked)
+        server_id, tool_name, _, *rest = self._metrics.admit(
+            f.EXECUTE_SECONDS, (server_id, tool_name, "success", *labels)
+        )
         extra = tuple(rest)
-        key = (call.side, server_id, tool_name, extra)
+        key = (side, server_id, tool_name, extra)
         bound = self._bound.get(key)
         if bound is None:
             with self._lock:
-                bound = self._bound.setdefault(key, _Bound(self._metrics, call.side, (server_id, tool_name), extra))
+                bound = self._bound.setdefault(key, _Bound(self._metrics, side, (server_id, tool_name), extra))
         return bound
+
+    def tool_known(self, server_id: str, tool_name: str) -> None:
+        """A tool is about to be used: its label set stands at zero, unless the user's labels make it unforeseeable."""
+        if not self._keys:
+            self._bind("client", server_id, tool_name, ())
+
+    def server_known(self, server_id: str) -> None:
+        """A server is configured: it has no connection yet, which is a zero and not an absence."""
+        self._metrics.cell(f.CONNECTIONS_ACTIVE, server_id).add(0)
+        for outcome in f.CONNECTIONS.values["outcome"]:
+            self._metrics.cell(f.CONNECTIONS, server_id, outcome)
 
     def connection_opened(self, server_id: str) -> None:
         """One more connection to this server is open."""
