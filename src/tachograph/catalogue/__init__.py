@@ -8,7 +8,6 @@ runbook(name)           one runbook page, as Markdown
 
 from __future__ import annotations
 
-# Imported early: a first import later would put the subpackage in place of the function of its name.
 from tachograph.catalogue.panels import Dashboard
 from tachograph.catalogue.rules import RuleGroup
 from tachograph.settings import Settings

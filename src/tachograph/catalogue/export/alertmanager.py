@@ -34,16 +34,7 @@ _SERVER_FAILS: Final = (
     "MCPToolErrorRatioHigh",
     "MCPServerErrorBudgetBurn",
     "MCPToolTimeouts",
-    "MCPRegistryMissRatioHigh",
 )
-_BLIND: Final = (
-    "LLMMonitorMetricsMissing",
-    "LLMProviderTrafficStopped",
-    "LLMMonitorScrapeTooSparse",
-    "MCPServerDisconnected",
-    "MCPServerFlapping",
-)
-
 INHIBITIONS: Final = (
     Inhibition("LLMProviderAuthFailure", ("LLMProviderDown", *_PROVIDER_FAILS), ("provider",)),
     Inhibition("LLMProviderQuotaExhausted", ("LLMProviderDown", *_PROVIDER_FAILS), ("provider",)),
@@ -75,8 +66,8 @@ INHIBITIONS: Final = (
     ),
     Inhibition("LLMUsagePersistLag", ("LLMUsagePersistBacklog",)),
     Inhibition("LLMUsageRecordsLost", ("LLMUsageLossSuspected",)),
-    Inhibition("LLMMonitorTargetDown", _BLIND, ("instance",)),
-    Inhibition("LLMMonitorAbsent", _BLIND),
+    Inhibition("LLMMonitorTargetDown", ("LLMMonitorScrapeTooSparse",), ("instance",)),
+    Inhibition("LLMMonitorAbsent", ("LLMProviderTrafficStopped",)),
 )
 
 _RECEIVERS: Final = ("tachograph-page", "tachograph-ticket", "tachograph-note", "tachograph-watchdog")
