@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from dataclasses import dataclass, field
 from typing import Any
+
+import httpx2
 
 from tachograph.demo.simulators import Simulators
 from tachograph.llm.factory import ProviderFactory
@@ -12,6 +15,8 @@ from tachograph.llm.providers.base import Provider
 from tachograph.llm.types import Response, StreamEvent
 
 MODELS = {"openai": "gpt-5", "anthropic": "claude-haiku-4-5", "gemini": "gemini-2.5-flash"}
+TRUST = ssl.create_default_context()
+"""One for all clients: loading the certificates takes longer than most of what is tested here."""
 KEY = "sk-secret-key-1234567890"
 
 
@@ -39,7 +44,8 @@ class Way:
     def provider(self, simulators: Simulators, **options: Any) -> Provider:
         """A provider that talks to the simulators."""
         url = getattr(simulators, self.vendor).url
-        options = {"base_url": url, "api_key": KEY, **self.options, **options}
+        clients = {"http_client": httpx2.Client(verify=TRUST), "async_http_client": httpx2.AsyncClient(verify=TRUST)}
+        options = {"base_url": url, "api_key": KEY, **clients, **self.options, **options}
         return ProviderFactory.create(self.vendor, **options)
 
     def ask(self, provider: Provider, **fields: Any) -> Response:

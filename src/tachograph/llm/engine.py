@@ -210,7 +210,7 @@ class _Run:
         wait = limiter.reserve(*who, estimated)
         if wait <= 0.0:
             return 0
-        left = self._left_seconds()
+        left = self._until_deadline()
         if left is not None and wait >= left:
             limiter.cancel(*who, estimated)
             raise self._give_up(
@@ -229,7 +229,7 @@ class _Run:
     def _wait(self, attempt: Attempt, failure: Failure) -> Program:
         """Wait before the next attempt; returns whether there will be one."""
         wait = self.engine.retry.wait_seconds(failure, attempt.number, self.engine.random)
-        left = self._left_seconds()
+        left = self._until_deadline()
         if wait is None or self.has_shown or (left is not None and wait >= left):
             return False
         started = perf_counter_ns()
@@ -245,12 +245,14 @@ class _Run:
         Raises:
             TimeoutError: None is left.
         """
-        if not self.deadline_ns:
-            return None
-        left = (self.deadline_ns - perf_counter_ns()) / 1e9
-        if left <= 0.0:
-            raise TimeoutError(f"The deadline of {self.request.deadline:g} s for the whole call has passed")
+        left = self._until_deadline()
+        if left is not None and left <= 0.0:
+            raise TimeoutError("the deadline has passed")
         return left
+
+    def _until_deadline(self) -> float | None:
+        """Seconds until the deadline, below zero when it has passed, or None without one."""
+        return (self.deadline_ns - perf_counter_ns()) / 1e9 if self.deadline_ns else None
 
     def _categorise(self, error: Exception) -> Failure:
         if self.deadline_ns and perf_counter_ns() + 2_000_000 >= self.deadline_ns:  # clocks may differ by that

@@ -56,6 +56,7 @@ TABLE: Final = Table(
         "rate_limit": "rate_limit",
         "service_unavailable": "server_error",
         "invalid_request_error": "invalid_request",
+        "invalid_request": "invalid_request",
         "authentication_error": "auth",
         "permission_error": "auth",
         "tokens": "rate_limit",

@@ -18,9 +18,9 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from tachograph.records.context import CURRENT_CALL, ENGINE_CALL
-from tachograph.signals.spans import current as current_span
 
 if TYPE_CHECKING:
+    from tachograph.recorder import Recorder
     from tachograph.records.llm_call import LLMCall
 
 END: Final = object()
@@ -62,13 +62,14 @@ class Blocking:
 
     is_async = False
 
-    def __init__(self, sleep: Callable[[float], None] | None = None) -> None:
+    def __init__(self, recorder: Callable[[], Recorder], sleep: Callable[[float], None] = time.sleep) -> None:
+        self._recorder = recorder
         self._sleep = sleep
 
     def do(self, call: LLMCall, seconds: float | None, function: Callable[..., Any], *args: Any) -> Any:
         engine, current = ENGINE_CALL.set(call), CURRENT_CALL.set(None)
         try:
-            with current_span(call):
+            with self._recorder().current(call):
                 return function(*args)
         finally:
             CURRENT_CALL.reset(current)
@@ -78,7 +79,7 @@ class Blocking:
         return self.do(call, seconds, next, iterator, END)
 
     def pause(self, seconds: float) -> None:
-        (self._sleep or time.sleep)(seconds)
+        self._sleep(seconds)
 
     def close(self, stream: Any) -> None:
         close = getattr(stream, "close", None)
@@ -95,13 +96,14 @@ class Awaiting:
 
     is_async = True
 
-    def __init__(self, sleep: Callable[[float], Any] | None = None) -> None:
+    def __init__(self, recorder: Callable[[], Recorder], sleep: Callable[[float], Any] = asyncio.sleep) -> None:
+        self._recorder = recorder
         self._sleep = sleep
 
     async def do(self, call: LLMCall, seconds: float | None, function: Callable[..., Any], *args: Any) -> Any:
         engine, current = ENGINE_CALL.set(call), CURRENT_CALL.set(None)
         try:
-            with current_span(call):
+            with self._recorder().current(call):
                 result = function(*args)
                 if inspect.isawaitable(result):
                     if seconds is None:
@@ -117,7 +119,7 @@ class Awaiting:
         return self.do(call, seconds, anext, iterator, END)
 
     async def pause(self, seconds: float) -> None:
-        await (self._sleep or asyncio.sleep)(seconds)
+        await self._sleep(seconds)
 
     async def close(self, stream: Any) -> None:
         close = getattr(stream, "aclose", None) or getattr(stream, "close", None)

@@ -66,19 +66,20 @@ class Provider:
         self._lock = threading.Lock()
         self._client: Any = None
         self._async_clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = weakref.WeakKeyDictionary()
+        find_recorder = get_recorder if recorder is None else lambda: recorder
         url = urlsplit(address)
         self._engine = Engine(
             provider=name,
             adapter=adapter,
-            recorder=get_recorder if recorder is None else lambda: recorder,
+            recorder=find_recorder,
             retry=self.retry,
             limiter=limiter,
             timeout_seconds=timeout_seconds,
             server=(url.hostname, url.port or (443 if url.scheme == "https" else 80)),
             secrets=secrets,
         )
-        self._blocking = Blocking()
-        self._awaiting = Awaiting()
+        self._blocking = Blocking(find_recorder)
+        self._awaiting = Awaiting(find_recorder)
 
     def complete(self, request: Request | None = None, /, **fields: Unpack[RequestFields]) -> Response:
         """Ask and wait for the whole answer.

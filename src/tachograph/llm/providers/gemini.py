@@ -28,21 +28,24 @@ def load_sdk() -> Any:
 
 
 class _Clients:
-    """One google-genai client, used as a blocking or as an async one."""
+    """One google-genai client, used as a blocking or as an async one, with the HTTP clients that are ours to close."""
 
-    def __init__(self, client: Any, is_async: bool, own_http_client: Any) -> None:
+    def __init__(self, client: Any, is_async: bool, own: Any, own_async: Any) -> None:
         self.client = client
         self.models = client.aio.models if is_async else client.models
-        self.own_http_client = own_http_client
+        self._own = own
+        self._own_async = own_async
 
     def close(self) -> None:
         self.client.close()
+        if self._own is not None:
+            self._own.close()
 
     async def aclose(self) -> None:
         await self.client.aio.aclose()
-        if self.own_http_client is not None:
-            await self.own_http_client.aclose()
-        self.client.close()
+        if self._own_async is not None:
+            await self._own_async.aclose()
+        self.close()
 
 
 class GeminiProvider(Provider):
@@ -83,21 +86,22 @@ class GeminiProvider(Provider):
         address = base_url or os.environ.get("GOOGLE_GEMINI_BASE_URL")
         if address:
             http_options["base_url"] = address
-        if http_client is not None:
-            http_options["httpx_client"] = http_client
 
         def make_client(is_async: bool) -> Any:
-            own = None
-            chosen = dict(http_options)
-            if is_async:
-                if async_http_client is not None:
-                    chosen["httpx_async_client"] = async_http_client
-                else:
-                    # over aiohttp the SDK hides a retry of its own, with up to 10 seconds of sleep
-                    import httpx2
+            # Always HTTP clients of ours, both sharing one set of certificates: the SDK would load them three times,
+            # and its aiohttp client hides a retry of its own, with up to 10 seconds of sleep.
+            import httpx2
 
-                    own = chosen["httpx_async_client"] = httpx2.AsyncClient(follow_redirects=True)
-            return _Clients(sdk.Client(**options, http_options=chosen), is_async, own)
+            needs_own = http_client is None or async_http_client is None
+            trust = httpx2.create_ssl_context() if needs_own else True
+            own = httpx2.Client(verify=trust, follow_redirects=True) if http_client is None else None
+            own_async = httpx2.AsyncClient(verify=trust, follow_redirects=True) if async_http_client is None else None
+            chosen = {
+                **http_options,
+                "httpx_client": http_client if own is None else own,
+                "httpx_async_client": async_http_client if own_async is None else own_async,
+            }
+            return _Clients(sdk.Client(**options, http_options=chosen), is_async, own, own_async)
 
         default = "https://aiplatform.googleapis.com" if is_vertex else "https://generativelanguage.googleapis.com"
         super().__init__(
