@@ -63,6 +63,13 @@ def gate() -> Iterator[Gate]:
 
 
 @pytest.fixture
+async def web(gate: Gate, seen: Recording) -> AsyncIterator[Bench]:
+    """A client on the gated server: quicker to start than a child process."""
+    async with bench_on({"trouble": gate.entry}) as bench:  # type: ignore[attr-defined]
+        yield bench
+
+
+@pytest.fixture
 def http_process() -> Iterator[TroubleProcess]:
     process = TroubleProcess("http")
     yield process

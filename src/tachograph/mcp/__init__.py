@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tachograph.mcp.agent import Agent, AgentResult, Step, StepLimitError, ToolUse
     from tachograph.mcp.client import MCPClient
     from tachograph.mcp.config import HTTPServer, StdioServer, load_config
     from tachograph.mcp.connection import ConnectionOptions, ServerStatus
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from tachograph.mcp.result import ToolResult
 
 _HOMES = {
+    "agent": ("Agent", "AgentResult", "Step", "StepLimitError", "ToolUse"),
     "client": ("MCPClient",),
     "config": ("HTTPServer", "StdioServer", "load_config"),
     "connection": ("ConnectionOptions", "ServerStatus"),
@@ -52,6 +54,8 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Agent",
+    "AgentResult",
     "AmbiguousToolError",
     "ConfigError",
     "ConnectionOptions",
@@ -60,6 +64,8 @@ __all__ = [
     "ServerStatus",
     "ServerUnavailableError",
     "StdioServer",
+    "Step",
+    "StepLimitError",
     "Tool",
     "ToolConnectionError",
     "ToolEntry",
@@ -70,6 +76,7 @@ __all__ = [
     "ToolRegistry",
     "ToolResult",
     "ToolTimeoutError",
+    "ToolUse",
     "ToolValidationError",
     "UnknownToolError",
     "load_config",

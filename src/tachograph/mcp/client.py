@@ -25,10 +25,12 @@ from tachograph.mcp.loop import LoopThread
 from tachograph.recorder import Recorder
 from tachograph.records import ENGINE_MCP
 from tachograph.runtime import get_recorder
+from tachograph.signals.native import silence_span_function
 
 try:
+    from mcp.shared import jsonrpc_dispatcher
+
     from tachograph.mcp.connection import Connection, ConnectionOptions, Event, ServerStatus
-    from tachograph.mcp.native_spans import silence_for_our_calls
 except ImportError as error:
     if (error.name or "").split(".")[0] not in ("mcp", "mcp_types", "anyio", "httpx2"):
         raise
@@ -89,7 +91,7 @@ class MCPClient:
         self._loop = LoopThread("tachograph-mcp")
         self._connections: dict[str, Connection] = {}
         self._listeners: tuple[Listener, ...] = ()
-        silence_for_our_calls()
+        silence_span_function(jsonrpc_dispatcher, "otel_span")
 
     @property
     def server_ids(self) -> tuple[str, ...]:

@@ -111,6 +111,14 @@ class ToolExecutor:
         call.finish("success")
         return result
 
+    def refuse(self, server_id: str, tool_name: str, why: str, *, call_id: str | None = None) -> ToolValidationError:
+        """Record a call that cannot even be tried (a model's arguments that are no JSON); returns its error."""
+        call = self._recorder.start_tool_call(server_id, tool_name)
+        call.call_id = call_id
+        error = ToolValidationError(why, server_id=server_id, tool_name=tool_name)
+        self._fail(call, error)
+        return error
+
     async def _send(
         self, entry: ToolEntry, arguments: dict[str, Any], seconds: float, exchange: Exchange
     ) -> ToolResult:
