@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the demo."""
     parser.add_argument("--duration", type=_positive, metavar="SECONDS", help="end after this time (default: Ctrl-C)")
     parser.add_argument(
-        "--rate", type=_positive, default=4.0, metavar="CALLS_PER_SECOND", help="LLM calls per second (default: 4)"
+        "--rate", type=_positive, default=3.0, metavar="CALLS_PER_SECOND", help="LLM calls per second (default: 3)"
     )
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="same seed, same calls and answers (default: 0)"

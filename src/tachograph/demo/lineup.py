@@ -29,14 +29,14 @@ class Model:
 
 LINEUP: Final = (
     Model("openai", "gpt-5", 0.10, 0.75, 110),
-    Model("openai", "gpt-5-mini", 0.16, 0.35, 190),
-    Model("openai", "gpt-4.1-mini", 0.10, 0.25, 170),
+    Model("openai", "gpt-5-mini", 0.13, 0.35, 190),
+    Model("openai", "gpt-4.1-mini", 0.11, 0.25, 170),
     Model("anthropic", "claude-opus-4-7", 0.05, 0.95, 90),
-    Model("anthropic", "claude-sonnet-5", 0.13, 0.60, 120),
+    Model("anthropic", "claude-sonnet-5", 0.12, 0.60, 120),
     Model("anthropic", "claude-haiku-4-5", 0.12, 0.30, 200),
     Model("gemini", "gemini-2.5-pro", 0.10, 0.80, 130),
-    Model("gemini", "gemini-2.5-flash", 0.14, 0.30, 230),
-    Model("gemini", "gemini-2.5-flash-lite", 0.10, 0.18, 300),
+    Model("gemini", "gemini-2.5-flash", 0.13, 0.30, 230),
+    Model("gemini", "gemini-2.5-flash-lite", 0.14, 0.18, 300),
 )
 BY_NAME: Final = {model.name: model for model in LINEUP}
 EXPENSIVE: Final = BY_NAME["claude-opus-4-7"]

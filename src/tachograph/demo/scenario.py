@@ -41,7 +41,9 @@ from .workshop import Workshop
 if TYPE_CHECKING:
     from tachograph.console import RunningConsole
 
-DEFAULT_RATE = 4.0
+DEFAULT_RATE = 3.0
+ORDINARY_TOOL_FAILURES = 0.004
+"""Share of the workshop's tool calls that fail without an incident: below every alert's threshold."""
 _KEPT_EXCHANGES = 2000
 _PATIENCE_SECONDS = 5.0
 
@@ -216,7 +218,7 @@ class Demo:
         self.simulators = Simulators(self.seed, keep=_KEPT_EXCHANGES)
         self.simulators.start()
         closing.callback(self.simulators.stop)
-        self.workshop = Workshop(self.seed)
+        self.workshop = Workshop(self.seed, ORDINARY_TOOL_FAILURES)
         self.workshop.launch()
         closing.callback(self.workshop.stop)
         self._traffic: Traffic | None = None

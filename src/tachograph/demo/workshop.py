@@ -19,10 +19,16 @@ from tachograph.errors import TachographError
 
 
 class Workshop:
-    """Runs the server process; starts, stops and troubles it. All methods block shortly; none is async."""
+    """Runs the server process; starts, stops and troubles it. All methods block shortly; none is async.
 
-    def __init__(self, seed: int = 0) -> None:
+    Args:
+        seed: Same seed, same answers.
+        ordinary_failures: Share of calls that end in an error result although nothing is the matter.
+    """
+
+    def __init__(self, seed: int = 0, ordinary_failures: float = 0.0) -> None:
         self.seed = seed
+        self.ordinary_failures = ordinary_failures
         self._port = 0
         self._process: subprocess.Popen[str] | None = None
         self._is_ready = False
@@ -42,7 +48,12 @@ class Workshop:
         self._is_ready = False
         command = [sys.executable, "-m", "tachograph.demo.workshop_server"]
         self._process = subprocess.Popen(
-            [*command, "--port", str(self._port), "--seed", str(self.seed)],
+            [
+                *command,
+                f"--port={self._port}",
+                f"--seed={self.seed}",
+                f"--ordinary-failures={self.ordinary_failures}",
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -77,7 +77,7 @@ _CITIES = ("Ulm", "Porto", "Aarhus", "Lviv", "Turku", "Gent")
 _STATES = ("packed", "sent", "delivered", "returned")
 
 
-def make_server(behaviours: Behaviours, seed: int) -> MCPServer:
+def make_server(behaviours: Behaviours, seed: int, ordinary_failures: float = 0.0) -> MCPServer:
     """The MCP server with its tools; every answer comes out of the seed and the arguments."""
     server = MCPServer(
         "workshop", instructions="A small shop's back office: orders, refunds, tickets.", log_level="CRITICAL"
@@ -96,6 +96,8 @@ def make_server(behaviours: Behaviours, seed: int) -> MCPServer:
             if random.random() < behaviour.fail:
                 raise ToolError(f"{tool}: the back office does not answer")
         await asyncio.sleep(rng.uniform(0.004, 0.06))
+        if random.random() < ordinary_failures:
+            raise ToolError(f"{tool}: the back office is busy, try again")
         return rng
 
     @server.tool()
@@ -145,9 +147,9 @@ def make_server(behaviours: Behaviours, seed: int) -> MCPServer:
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 
 
-def make_app(behaviours: Behaviours, seed: int) -> ASGIApp:
+def make_app(behaviours: Behaviours, seed: int, ordinary_failures: float = 0.0) -> ASGIApp:
     """The MCP endpoint at /mcp, behind the refusals, and /control beside it."""
-    server = make_server(behaviours, seed)
+    server = make_server(behaviours, seed, ordinary_failures)
 
     async def control(request: Request) -> Response:
         if request.method == "POST":
@@ -207,13 +209,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tachograph.demo.workshop_server", description=__doc__)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--ordinary-failures", type=float, default=0.0, help="share of calls that fail anyway")
     options = parser.parse_args()
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind(("127.0.0.1", options.port))
     server = uvicorn.Server(
         uvicorn.Config(
-            make_app(Behaviours(), options.seed),
+            make_app(Behaviours(), options.seed, options.ordinary_failures),
             log_level="critical",
             timeout_graceful_shutdown=1,
             lifespan="on",
