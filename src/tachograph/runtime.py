@@ -176,13 +176,13 @@ def get_settings() -> Settings:
     return _settings
 
 
-def set_recorder(recorder: Recorder | None) -> Recorder | None:
-    """Put another recorder in place (tests); returns the one before."""
+def set_recorder(recorder: Recorder | None, settings: Settings | None = None) -> Recorder | None:
+    """Put another recorder in place (tests), and the settings it was made from; returns the one before."""
     global _recorder, _settings
     with _lock:
         before, _recorder = _recorder, recorder
-        if _settings is None:
-            _settings = Settings()
+        if settings is not None or _settings is None:
+            _settings = settings or Settings()
     return before
 
 

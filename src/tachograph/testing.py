@@ -187,11 +187,12 @@ def recording(*, strict: bool = True, **sections: Any) -> Iterator[Recording]:
     seen = Recording(recorder)
     recorder.add_listener(seen._take)
     stop = _catch_spans(seen._take_span) if settings.spans.enabled else None
-    before = runtime.set_recorder(recorder)
+    settings_before = runtime._settings
+    before = runtime.set_recorder(recorder, settings)
     try:
         yield seen
     finally:
-        runtime.set_recorder(before)
+        runtime.set_recorder(before, settings_before)
         if stop is not None:
             stop()
 

@@ -13,11 +13,10 @@ from tachograph.testing import Recording, recording
 
 
 @pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recording]:
+def seen() -> Iterator[Recording]:
     """What is recorded while every client is watched; the simulators are asked for usage in streams."""
-    monkeypatch.setenv("TACHOGRAPH_INSTRUMENT_INCLUDE_USAGE_HOSTS", "127.0.0.1")
     with recording() as caught:
-        instrument()
+        instrument(include_usage_hosts=["127.0.0.1"])
         try:
             yield caught
         finally:

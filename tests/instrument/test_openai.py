@@ -83,11 +83,8 @@ def test_an_application_that_asked_for_usage_sees_it(
     assert seen.value("llm_provider_tokens_total") == 150
 
 
-def test_a_stream_whose_usage_nobody_asked_for_counts_as_missing(
-    client: openai.OpenAI, seen: Recording, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TACHOGRAPH_INSTRUMENT_INCLUDE_USAGE", "never")
-    instrument()
+def test_a_stream_whose_usage_nobody_asked_for_counts_as_missing(client: openai.OpenAI, seen: Recording) -> None:
+    instrument(include_usage="never")
     list(client.chat.completions.create(model="gpt-5", messages=ASKED, stream=True))
     assert seen.value("llm_calls_usage_missing_total") == 1
     assert seen.value("llm_provider_tokens_total") == 0

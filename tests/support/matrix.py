@@ -230,8 +230,8 @@ def page() -> str:
         "",
         "Every cell is one run of the real SDK against our simulators, and a test"
         " (`tests/instrument/test_matrix.py`); this page is made from the same data by"
-        " `python -m support.matrix`. **S**: sync client, **A**: async client. A dash stands where a case cannot happen:"
-        " only streams close early, and only tasks are cancelled.",
+        " `python -m support.matrix`. **S**: sync client, **A**: async client. A dash stands where a case cannot"
+        " happen: only streams close early, and only tasks are cancelled.",
         "",
         "Each run leaves exactly one record. *Success*: tokens are those on the wire. *Hidden retry*: both attempts and"
         " the wait between them are there. *Error*: the category is right and the exception is the SDK's own. *Early"
@@ -249,8 +249,8 @@ def page() -> str:
             lines.append(f"| {row.sdk} | {row.api} | {mode} | " + " | ".join(marks) + " |")
     lines += [
         "",
-        "Modes: *whole* `create()` and its like; *stream* `stream=True`; *helper* the SDK's `.stream()` context manager;"
-        " *parse* `.parse()`; *raw* `.with_raw_response`; *raw stream* `.with_streaming_response`, read as bytes.",
+        "Modes: *whole* `create()` and its like; *stream* `stream=True`; *helper* the SDK's `.stream()` context"
+        " manager; *parse* `.parse()`; *raw* `.with_raw_response`; *raw stream* `.with_streaming_response`, read as bytes.",
         "",
         f"{sum(1 for _ in cells())} cells. MCP is in `tests/instrument/test_mcp.py`: in process, over JSON-RPC and over"
         " streamable HTTP; success, error results, refused requests, time-outs, cancellation, and a server that dies.",

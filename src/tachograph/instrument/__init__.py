@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from tachograph import runtime
 from tachograph.settings import load
 
 if TYPE_CHECKING:
@@ -19,39 +20,50 @@ CLIENTS: Final = ("openai", "anthropic", "google_genai", "mcp")
 """The client libraries we know; each has a file here with `install()`."""
 
 
-def instrument(*clients: str, recorder: Recorder | None = None) -> None:
+def instrument(*clients: str, recorder: Recorder | None = None, **settings: Any) -> None:
     """Watch the client libraries of this process, those imported already and those to come.
 
-    Calling it again changes nothing, or widens what is watched. Nothing is imported that the application does not
-    import.
+    Calling it again changes nothing, or what is watched. Nothing is imported that the application does not import.
 
     Args:
-        clients: `openai`, `anthropic`, `google_genai`, `mcp` (fastmcp's too); all unless given (setting
-            `instrument.clients`).
+        clients: `openai`, `anthropic`, `google_genai`, `mcp` (fastmcp's too); all unless given.
         recorder: Where records go; the process's own unless given.
+        settings: Fields of the section `instrument` that win over the settings of the process:
+            `instrument(include_usage="always")`.
 
     Raises:
         SettingsError: A setting or a client's name is not allowed.
     """
-    from tachograph.instrument import attempts, patches, settled
+    from tachograph.instrument import attempts, content, others, patches, settled
 
-    settings = load({"instrument": {"clients": list(clients)}} if clients else None)
-    settled.settle(recorder, settings.instrument)
-    if not settings.enabled:
+    own = runtime.get_settings()
+    if clients:
+        settings["clients"] = clients
+    chosen = own.instrument
+    if settings:
+        base = {name: getattr(chosen, name) for name in chosen.__struct_fields__}
+        chosen = load({"instrument": {**base, **settings}}, environ={}, read_file=False).instrument
+    if chosen.redact is not None:
+        content.redactor(chosen.redact)
+    settled.settle(recorder, chosen, own.spans)
+    if not own.enabled:
         return
+    settled.recorder()  # its families are there from now on
     patches.SWITCH.on = True
     attempts.install()
     for name in CLIENTS:
-        if name in settings.instrument.clients:
+        if name in chosen.clients:
             import_module(f"tachograph.instrument.{name}").install()
+    others.log_once()
 
 
 def uninstrument() -> None:
     """Put everything back as it was; calls under way finish their records."""
-    from tachograph.instrument import imports, patches, report
+    from tachograph.instrument import imports, patches, report, vendor_spans
 
     patches.SWITCH.on = False
     imports.forget_all()
+    vendor_spans.restore()
     for place in patches.unpatch_all():
         logger.warning("tachograph: %s was wrapped by somebody after us; our part of it now does nothing", place)
     report.forget()

@@ -1,14 +1,14 @@
 """Watching the anthropic client (1.x and 2.x): which requests are watched, and what they ask for.
 
 How they are seen is in `stainless.py`, how answers are read in `anthropic_apis.py`. The client's own OpenTelemetry
-span, which is on by default, stays as it is; see `others.py`.
+span, which is on by default, is left out; see `vendor_spans.py`.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from tachograph.instrument import hosts, settled, stainless
+from tachograph.instrument import hosts, settled, stainless, vendor_spans
 from tachograph.instrument.anthropic_apis import route
 from tachograph.instrument.content import keep_input
 from tachograph.instrument.watch import WATCH, Watch
@@ -29,6 +29,7 @@ _REQUEST_FACTS: Final = ("max_tokens", "temperature", "top_p", "top_k", "service
 def install() -> None:
     """Hook the client, now or once it is imported."""
     stainless.install("anthropic", _begin)
+    vendor_spans.install_anthropic()
 
 
 def _begin(client: Any, options: Any) -> Watch | None:

@@ -19,25 +19,25 @@ _redactors: dict[str, Redactor] = {}
 
 def keep_input(call: LLMCall, make: Callable[[], Any]) -> None:
     """Keep the prompt, if prompts are kept."""
-    if settled.settings.content:
+    if settled.content:
         _keep(call, "input", make())
 
 
 def keep_output(call: LLMCall, make: Callable[[], Any]) -> None:
     """Keep the answer, if answers are kept."""
-    if settled.settings.content:
+    if settled.content:
         _keep(call, "output", make())
 
 
 def keep_arguments(call: ToolCall, arguments: Any) -> None:
     """Keep a tool's arguments, if they are kept."""
-    if settled.settings.content:
+    if settled.content:
         _keep(call, "tool.arguments", arguments)
 
 
 def keep_result(call: ToolCall, make: Callable[[], Any]) -> None:
     """Keep a tool's result, if results are kept."""
-    if settled.settings.content:
+    if settled.content:
         _keep(call, "tool.result", make())
 
 
@@ -58,7 +58,7 @@ def prepared(value: Any, where: str) -> str | None:
         if redacted is None:
             return None
         text = str(redacted)
-    limit = settled.settings.content_limit
+    limit = settled.content_limit
     return text if len(text) <= limit else text[:limit] + f"... [{len(text) - limit} more characters]"
 
 

@@ -28,6 +28,7 @@ from tachograph.instrument.watch import WATCH, Api, Watch
 from tachograph.instrument.wrap import watched, watched_async
 from tachograph.llm.fields import pick
 from tachograph.records import ENGINE_CALL, LLMCall
+from tachograph.signals.spans import enter, leave
 
 GENERATING: ContextVar[GenerationWatch | None] = ContextVar("tachograph_generation", default=None)
 """The `generate_content` that is under way here, tools of its included."""
@@ -72,6 +73,11 @@ class GenerationWatch(Watch):
         if self._call is None:
             self._call = self._begin()
         return self._call
+
+    def scope(self, entering: bool) -> None:
+        """Make the call's span current while the next chunk is made, and only then."""
+        if self._call is not None:
+            (enter if entering else leave)(self._call)
 
     @property
     def is_begun(self) -> bool:
@@ -232,7 +238,7 @@ def _generate_stream(original: Any) -> Any:
         if not SWITCH.on or ENGINE_CALL.get() is not None:
             return chunks
         watch = _generation(self, keywords, stream=True, is_async=False)
-        return read(StreamState(watch, watch.reader_of_hops), within(GENERATING, watch, chunks))
+        return read(StreamState(watch, watch.reader_of_hops), within(GENERATING, watch, chunks, watch.scope))
 
     return generate_content_stream
 
@@ -251,7 +257,9 @@ def _generate_stream_async(original: Any) -> Any:
             raise
         finally:
             GENERATING.reset(token)
-        return read_async(StreamState(watch, watch.reader_of_hops), within_async(GENERATING, watch, chunks))
+        return read_async(
+            StreamState(watch, watch.reader_of_hops), within_async(GENERATING, watch, chunks, watch.scope)
+        )
 
     return generate_content_stream
 

@@ -34,8 +34,9 @@ NAMELESS = "unknown"
 
 def install() -> None:
     """Hook clients and servers, now or once they are imported."""
-    from tachograph.instrument import mcp_server
+    from tachograph.instrument import mcp_server, vendor_spans
 
+    vendor_spans.install_mcp()
     after_import("mcp.client.session", _hook_session)
     if settled.settings.mcp_server:
         mcp_server.install()

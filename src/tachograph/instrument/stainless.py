@@ -98,6 +98,8 @@ def request_hook(original: Any, *, begin: Begin) -> Any:
             WATCH.reset(token)
         if watch.state is None:
             _answered(watch, answer)
+        else:
+            leave(watch.call)
         return answer
 
     return request
@@ -122,6 +124,8 @@ def async_request_hook(original: Any, *, begin: Begin) -> Any:
             WATCH.reset(token)
         if watch.state is None:
             _answered(watch, answer)
+        else:
+            leave(watch.call)
         return answer
 
     return request

@@ -162,6 +162,7 @@ class Watch:
         try:
             attempt.status = status
             endings.note_headers(self.call, attempt, headers)
+            recorder().rate_limit_headers(self.call.provider, self.call.model, headers)
             if status >= 400:
                 error_type = endings.of_status(self.api.vendor, status, headers, body())
                 attempt.end(endings.outcome_of(error_type), error_type, status=status)

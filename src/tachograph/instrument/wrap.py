@@ -10,6 +10,7 @@ from tachograph.instrument.patches import SWITCH
 from tachograph.instrument.settled import recorder
 from tachograph.instrument.watch import WATCH, Watch
 from tachograph.records import ENGINE_CALL
+from tachograph.signals.spans import leave
 
 Begin = Callable[[Any, dict[str, Any]], Watch | None]
 """Makes the watch of one call from `self` and the keyword arguments; None when it is not to be watched."""
@@ -35,6 +36,8 @@ def watched(original: Any, *, begin: Begin, done: Done, variable: ContextVar[Any
             variable.reset(token)
         if watch.state is None:
             done(watch, answer)
+        else:
+            leave(watch.call)
         return answer
 
     return method
@@ -57,6 +60,8 @@ def watched_async(original: Any, *, begin: Begin, done: Done, variable: ContextV
             variable.reset(token)
         if watch.state is None:
             done(watch, answer)
+        else:
+            leave(watch.call)
         return answer
 
     return method

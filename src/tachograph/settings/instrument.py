@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 
@@ -19,10 +19,8 @@ class InstrumentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         providers: Provider labels by host: `{"llm.example.com": "acme"}`; they win over the ones we know.
         mcp_servers: Names for MCP servers, by the names they give themselves: `{"My Weather Server": "weather"}`.
         mcp_server: Watch tool executions inside MCP servers of this process too.
-        content: Keep prompts, answers, tool arguments and results in the records. Off unless asked for.
-        content_limit: Longest text kept, in characters; the rest is cut and marked.
-        redact: `package.module:function` that gets each text, and where it stands (`input`, `output`,
-            `tool.arguments`, `tool.result`), and returns what may be kept.
+        redact: `package.module:function` that gets each text that `spans.content` keeps, and where it stands
+            (`input`, `output`, `tool.arguments`, `tool.result`), and returns what may be kept, or None.
     """
 
     clients: tuple[Literal["openai", "anthropic", "google_genai", "mcp"], ...] = (
@@ -36,6 +34,4 @@ class InstrumentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     providers: dict[str, str] = {}
     mcp_servers: dict[str, str] = {}
     mcp_server: bool = True
-    content: bool = False
-    content_limit: Annotated[int, msgspec.Meta(ge=16, le=1_000_000)] = 8192
     redact: str | None = None
