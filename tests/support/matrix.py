@@ -250,7 +250,8 @@ def page() -> str:
     lines += [
         "",
         "Modes: *whole* `create()` and its like; *stream* `stream=True`; *helper* the SDK's `.stream()` context"
-        " manager; *parse* `.parse()`; *raw* `.with_raw_response`; *raw stream* `.with_streaming_response`, read as bytes.",
+        " manager; *parse* `.parse()`; *raw* `.with_raw_response`;"
+        " *raw stream* `.with_streaming_response`, read as bytes.",
         "",
         f"{sum(1 for _ in cells())} cells. MCP is in `tests/instrument/test_mcp.py`: in process, over JSON-RPC and over"
         " streamable HTTP; success, error results, refused requests, time-outs, cancellation, and a server that dies.",

@@ -18,7 +18,6 @@ from tachograph.instrument.patches import SWITCH, patch
 from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.streams import read, read_async
 from tachograph.instrument.watch import WATCH, Watch
-from tachograph.signals.native import silence_tracer
 from tachograph.signals.spans import enter, leave
 
 RAW_HEADER = "X-Stainless-Raw-Response"
@@ -37,9 +36,6 @@ def install(package: str, begin: Begin) -> None:
                 hooked(package, f"{name}.request")
             else:
                 missing(package, f"{name}.request", "no calls of this kind of client are seen")
-
-        if hasattr(module, "BaseClient"):
-            silence_tracer(module.BaseClient)  # anthropic's own span would double ours
 
     def hook_streams(module: ModuleType) -> None:
         for name, make in (("Stream", stream_hook), ("AsyncStream", async_stream_hook)):
@@ -98,8 +94,6 @@ def request_hook(original: Any, *, begin: Begin) -> Any:
             WATCH.reset(token)
         if watch.state is None:
             _answered(watch, answer)
-        else:
-            leave(watch.call)
         return answer
 
     return request
@@ -124,8 +118,6 @@ def async_request_hook(original: Any, *, begin: Begin) -> Any:
             WATCH.reset(token)
         if watch.state is None:
             _answered(watch, answer)
-        else:
-            leave(watch.call)
         return answer
 
     return request

@@ -10,7 +10,7 @@ from tachograph.instrument.patches import SWITCH
 from tachograph.instrument.settled import recorder
 from tachograph.instrument.watch import WATCH, Watch
 from tachograph.records import ENGINE_CALL
-from tachograph.signals.spans import leave
+from tachograph.signals.spans import enter, leave
 
 Begin = Callable[[Any, dict[str, Any]], Watch | None]
 """Makes the watch of one call from `self` and the keyword arguments; None when it is not to be watched."""
@@ -27,17 +27,17 @@ def watched(original: Any, *, begin: Begin, done: Done, variable: ContextVar[Any
         if watch is None:
             return original(self, *args, **keywords)
         token = variable.set(watch)
+        enter(watch.call)
         try:
             answer = original(self, *args, **keywords)
         except BaseException as error:
             watch.failed(error)
             raise
         finally:
+            leave(watch.call)  # a stream's span is current only here
             variable.reset(token)
         if watch.state is None:
             done(watch, answer)
-        else:
-            leave(watch.call)
         return answer
 
     return method
@@ -51,17 +51,17 @@ def watched_async(original: Any, *, begin: Begin, done: Done, variable: ContextV
         if watch is None:
             return await original(self, *args, **keywords)
         token = variable.set(watch)
+        enter(watch.call)
         try:
             answer = await original(self, *args, **keywords)
         except BaseException as error:
             watch.failed(error)
             raise
         finally:
+            leave(watch.call)  # a stream's span is current only here
             variable.reset(token)
         if watch.state is None:
             done(watch, answer)
-        else:
-            leave(watch.call)
         return answer
 
     return method
