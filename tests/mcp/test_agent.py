@@ -18,13 +18,13 @@ def provider_of(vendor, simulators, **options):
 
 
 @pytest.mark.parametrize("vendor", ["openai", "anthropic", "gemini"])
-async def test_the_model_uses_tools_until_it_answers_and_one_trace_holds_it_all(vendor, simulators, stdio, seen):
+async def test_the_model_uses_tools_until_it_answers_and_one_trace_holds_it_all(vendor, simulators, web, seen):
     getattr(simulators, vendor).script(
         Answer(tool_calls=[ToolCall("add", {"left": 2, "right": 40}), ToolCall("refuse", {"why": "sold out"})]),
         Answer(tool_calls=[ToolCall("echo", {"text": "42"})]),
         Answer(text="It is 42."),
     )
-    tools = await ToolFactory(stdio.executor).create_all()
+    tools = await ToolFactory(web.executor).create_all()
     async with provider_of(vendor, simulators) as provider:
         result = await Agent(provider, tools, model=MODELS[vendor], name="clerk").run("How much is it?")
 
@@ -62,9 +62,9 @@ async def test_the_model_uses_tools_until_it_answers_and_one_trace_holds_it_all(
     assert run.attributes["tachograph.agent.steps"] == 3
 
 
-async def test_a_model_that_never_ends_is_stopped(simulators, stdio, seen):
+async def test_a_model_that_never_ends_is_stopped(simulators, web, seen):
     simulators.openai.always(Answer(tool_calls=[ToolCall("echo", {"text": "again"})]))
-    tools = await ToolFactory(stdio.executor).create_all()
+    tools = await ToolFactory(web.executor).create_all()
     async with provider_of("openai", simulators) as provider:
         with pytest.raises(StepLimitError, match="after 3 steps") as caught:
             await Agent(provider, tools, model="gpt-5", max_steps=3).run("Go on")
@@ -74,11 +74,11 @@ async def test_a_model_that_never_ends_is_stopped(simulators, stdio, seen):
     assert run.attributes["error.type"] == "StepLimitError"
 
 
-async def test_a_tool_that_is_not_offered_and_bad_arguments_are_told_to_the_model(simulators, stdio, seen):
+async def test_a_tool_that_is_not_offered_and_bad_arguments_are_told_to_the_model(simulators, web, seen):
     simulators.openai.script(
         Answer(tool_calls=[ToolCall("destroy", {}), ToolCall("add", {"left": "two"})]), Answer(text="Sorry.")
     )
-    tools = [await ToolFactory(stdio.executor).create("add")]
+    tools = [await ToolFactory(web.executor).create("add")]
     async with provider_of("openai", simulators) as provider:
         result = await Agent(provider, tools, model="gpt-5").run("Break it")
     destroyed, added = result.steps[0].tool_uses
@@ -87,7 +87,7 @@ async def test_a_tool_that_is_not_offered_and_bad_arguments_are_told_to_the_mode
     assert [(call.tool_name, call.error_kind) for call in seen.tool_calls] == [("add", "validation")]
 
 
-async def test_a_failing_model_ends_the_run_with_its_error(simulators, stdio, seen):
+async def test_a_failing_model_ends_the_run_with_its_error(simulators, web, seen):
     simulators.openai.always(ServerError())
     async with provider_of("openai", simulators, retry=NO_RETRIES) as provider:
         with pytest.raises(ProviderError):

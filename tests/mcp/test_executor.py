@@ -30,8 +30,8 @@ def ending(seen):
     return call.outcome, call.error_kind
 
 
-async def test_an_answer_comes_back_whole(stdio, seen):
-    result = await stdio.execute("trouble", "add", {"left": 2, "right": 40})
+async def test_an_answer_comes_back_whole(web, seen):
+    result = await web.execute("trouble", "add", {"left": 2, "right": 40})
     assert (result.text, result.structured_content, result.is_error) == ("42", {"result": 42}, False)
     call = seen.tool_calls[0]
     assert (call.server_id, call.tool_name, call.argument_count) == ("trouble", "add", 2)
@@ -39,17 +39,17 @@ async def test_an_answer_comes_back_whole(stdio, seen):
     assert seen.value("mcp_tool_errors_total") == 0
 
 
-async def test_a_tool_that_fails_in_words_is_an_execution_error_whose_content_can_be_read(stdio, seen):
+async def test_a_tool_that_fails_in_words_is_an_execution_error_whose_content_can_be_read(web, seen):
     with pytest.raises(ToolExecutionError, match="refused: sold out") as caught:
-        await stdio.execute("trouble", "refuse", {"why": "sold out"})
+        await web.execute("trouble", "refuse", {"why": "sold out"})
     assert caught.value.result.is_error
     assert "refused: sold out" in caught.value.result.text
     assert ending(seen) == ("error", "execution")
 
 
-async def test_a_tool_that_fails_by_a_bug_is_an_execution_error(stdio, seen):
+async def test_a_tool_that_fails_by_a_bug_is_an_execution_error(web, seen):
     with pytest.raises(ToolExecutionError):
-        await stdio.execute("trouble", "blow_up")
+        await web.execute("trouble", "blow_up")
     assert ending(seen) == ("error", "execution")
 
 
@@ -72,20 +72,20 @@ async def test_an_unknown_tool_is_refused_before_anything_is_sent(on, gate, seen
     assert "tools/call" not in gate.seen
 
 
-async def test_an_unknown_server_says_which_there_are(stdio, seen):
+async def test_an_unknown_server_says_which_there_are(web, seen):
     with pytest.raises(UnknownToolError, match="Configured servers: 'trouble'"):
-        await stdio.execute("truble", "echo", {"text": "x"})
+        await web.execute("truble", "echo", {"text": "x"})
     assert ending(seen) == ("error", "validation")
 
 
-async def test_a_hanging_tool_is_a_timeout_within_its_time(stdio, seen):
-    await stdio.registry.find("trouble", "hang")
+async def test_a_hanging_tool_is_a_timeout_within_its_time(web, seen):
+    await web.registry.find("trouble", "hang")
     started = time.monotonic()
     with pytest.raises(ToolTimeoutError, match=r"no answer within 0\.3 s"):
-        await stdio.execute("trouble", "hang", timeout=0.3)
+        await web.execute("trouble", "hang", timeout=0.3)
     assert 0.29 < time.monotonic() - started < 1.5
     assert ending(seen) == ("timeout", "timeout")
-    assert (await stdio.execute("trouble", "echo", {"text": "still there"})).text == "still there"
+    assert (await web.execute("trouble", "echo", {"text": "still there"})).text == "still there"
 
 
 async def test_a_tool_that_ends_the_process_is_a_connection_error_and_the_next_call_works(stdio, seen):
@@ -194,9 +194,9 @@ async def test_headers_of_the_configuration_are_sent(on, gate):
     assert {headers.get("authorization") for headers in gate.headers} == {"Bearer abc"}
 
 
-async def test_many_calls_at_once_are_each_answered_and_counted(stdio, seen):
+async def test_many_calls_at_once_are_each_answered_and_counted(web, seen):
     words = [f"word {number}" for number in range(50)]
-    answers = await asyncio.gather(*(stdio.execute("trouble", "echo", {"text": word}) for word in words))
+    answers = await asyncio.gather(*(web.execute("trouble", "echo", {"text": word}) for word in words))
     assert [answer.text for answer in answers] == words
     assert seen.value("mcp_tool_execute_seconds_count", outcome="success") == 50
 
@@ -213,11 +213,11 @@ def test_code_without_a_loop_uses_the_same_calls(seen):
     assert seen.value("mcp_server_connections_active") == 0
 
 
-async def test_trace_context_travels_in_meta(stdio, seen):
+async def test_trace_context_travels_in_meta(web, seen):
     from opentelemetry import trace
 
     with trace.get_tracer("test").start_as_current_span("outer") as outer:
-        result = await stdio.execute("trouble", "trace")
+        result = await web.execute("trouble", "trace")
     _, trace_id, span_id, _ = json.loads(result.text)["traceparent"].split("-")
     assert int(trace_id, 16) == outer.get_span_context().trace_id
     call = seen.tool_calls[0]
@@ -225,6 +225,6 @@ async def test_trace_context_travels_in_meta(stdio, seen):
         assert int(span_id, 16) == call.span_id
 
 
-async def test_the_sdk_makes_no_second_span_for_our_call(stdio, seen):
-    await stdio.execute("trouble", "echo", {"text": "x"})
+async def test_the_sdk_makes_no_second_span_for_our_call(web, seen):
+    await web.execute("trouble", "echo", {"text": "x"})
     assert [span.name for span in seen.spans if "tools/call" in span.name and "send" in span.name] == []

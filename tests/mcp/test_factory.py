@@ -11,8 +11,8 @@ from tachograph.mcp.formats import FORMATS, gemini, safe_name
 from tachograph.records import ERROR_KINDS
 
 
-async def test_a_made_tool_is_called_like_a_function(stdio, seen):
-    add = await ToolFactory(stdio.executor).create("add")
+async def test_a_made_tool_is_called_like_a_function(web, seen):
+    add = await ToolFactory(web.executor).create("add")
     assert seen.series("mcp_tool_errors_total") == {
         (("server_id", "trouble"), ("tool_name", "add"), ("error_kind", kind)): 0 for kind in ERROR_KINDS
     }
@@ -34,8 +34,8 @@ async def test_tools_of_one_name_get_their_servers_name_in_front(on, gate, seen)
     assert [call.server_id for call in seen.tool_calls] == ["web", "pipe.one"]
 
 
-async def test_an_unknown_format_says_which_there_are(stdio):
-    tool = await ToolFactory(stdio.executor).create("echo")
+async def test_an_unknown_format_says_which_there_are(web):
+    tool = await ToolFactory(web.executor).create("echo")
     with pytest.raises(TachographError, match="openai, openai_responses, anthropic, gemini"):
         tool.definition("openia")
 

@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from support.mcp_servers import stdio_trouble
 from tachograph.mcp import ToolExecutionError, ToolValidationError
 from tachograph.settings import load
 from tachograph.testing import recording
@@ -50,11 +49,11 @@ async def test_an_http_servers_span_names_its_host(on, gate, seen):
     assert (attributes["network.transport"], attributes["server.address"]) == ("tcp", "127.0.0.1")
 
 
-async def test_a_failed_calls_span_carries_its_kind_and_none_of_its_content(stdio, seen):
+async def test_a_failed_calls_span_carries_its_kind_and_none_of_its_content(web, seen):
     with pytest.raises(ToolExecutionError):
-        await stdio.execute("trouble", "refuse", {"why": "a secret reason"})
+        await web.execute("trouble", "refuse", {"why": "a secret reason"})
     with pytest.raises(ToolValidationError):
-        await stdio.execute("trouble", "echo", {"text": "x", "times": "a secret number"})
+        await web.execute("trouble", "echo", {"text": "x", "times": "a secret number"})
     refused, invalid = [span for span in seen.spans if span.name == "mcp.tool.execute"]
     assert (refused.attributes["error_kind"], refused.attributes["error.type"]) == ("execution", "tool_error")
     assert (invalid.attributes["error_kind"], invalid.attributes["error.type"]) == ("validation", "validation")
@@ -64,20 +63,20 @@ async def test_a_failed_calls_span_carries_its_kind_and_none_of_its_content(stdi
         assert "secret" not in span.to_json()
 
 
-async def test_content_is_recorded_when_asked_for(on, monkeypatch):
+async def test_content_is_recorded_when_asked_for(on, gate, monkeypatch):
     settings = load({"spans": {"content": True}}, environ={}, read_file=False)
     monkeypatch.setattr("tachograph.mcp.executor.get_settings", lambda: settings)
     with recording(spans={"content": True}) as seen:
-        async with on({"trouble": stdio_trouble()}) as bench:
+        async with on({"trouble": gate.entry}) as bench:
             await bench.execute("trouble", "echo", {"text": "hello"})
     attributes = only(seen.spans, "mcp.tool.execute").attributes
     assert "hello" in str(attributes["gen_ai.tool.call.arguments"])
     assert "hello" in str(attributes["gen_ai.tool.call.result"])
 
 
-async def test_nothing_is_traced_when_spans_are_off_and_the_sdks_own_span_stands(on):
+async def test_nothing_is_traced_when_spans_are_off_and_the_sdks_own_span_stands(on, gate):
     with recording(spans={"enabled": False}) as seen:
-        async with on({"trouble": stdio_trouble()}) as bench:
+        async with on({"trouble": gate.entry}) as bench:
             await bench.execute("trouble", "echo", {"text": "hello"})
     assert seen.spans == []
     assert seen.tool_calls[0].outcome == "success"
