@@ -15,6 +15,7 @@ COMMANDS: Final[dict[str, str]] = {
     # name: one line of help; the module is tachograph.cli.<name with _ for ->
     "console": "serve the local web console: dashboards, alerts, calls, traces and cost in a browser",
     "demo": "run the product live against local simulators and real MCP servers; needs no API key",
+    "fire-drill": "prove on this machine that every alert fires, pages and resolves",
     "export": "write Grafana dashboards, Prometheus rules, Alertmanager routes and runbooks",
     "ledger": "run, inspect, move and migrate the usage ledger",
 }
