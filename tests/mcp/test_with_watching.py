@@ -6,8 +6,8 @@ import os
 import signal
 
 import pytest
-from support.mcp_servers import eventually, stdio_trouble
 
+from support.mcp_servers import eventually, stdio_trouble
 from tachograph.instrument import instrument, uninstrument
 from tachograph.mcp import ToolExecutionError
 
