@@ -42,30 +42,19 @@ class Attempt:
         request_id: The vendor's id of the request.
     """
 
-    __slots__ = (
-        "ended_ns",
-        "error_type",
-        "number",
-        "outcome",
-        "request_id",
-        "retry_after_seconds",
-        "started_ns",
-        "status",
-        "waited_before_ns",
-        "waited_ns",
-    )
+    # What most attempts never set stands on the class: making one sets two fields.
+    ended_ns: int = 0
+    status: int | None = None
+    outcome: Outcome | None = None
+    error_type: ErrorType | None = None
+    retry_after_seconds: float | None = None
+    waited_ns: int = 0
+    waited_before_ns: int = 0
+    request_id: str | None = None
 
     def __init__(self, number: int, started_ns: int) -> None:
         self.number = number
         self.started_ns = started_ns
-        self.ended_ns = 0
-        self.status: int | None = None
-        self.outcome: Outcome | None = None
-        self.error_type: ErrorType | None = None
-        self.retry_after_seconds: float | None = None
-        self.waited_ns = 0
-        self.waited_before_ns = 0
-        self.request_id: str | None = None
 
     def end(
         self,
@@ -120,42 +109,29 @@ class LLMCall:
         parent_id: Id of the record this call was made inside (an agent run, an outer call), if known.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_open",
-        "api",
-        "attempts",
-        "content",
-        "cost",
-        "counts_usage",
-        "ended_ns",
-        "error",
-        "error_type",
-        "finish_reason",
-        "first_token_ns",
-        "id",
-        "labels",
-        "message_count",
-        "model",
-        "operation",
-        "outcome",
-        "parent_id",
-        "provider",
-        "request",
-        "request_id",
-        "response_id",
-        "response_model",
-        "server_address",
-        "server_port",
-        "service_tier",
-        "span",
-        "span_id",
-        "started_ns",
-        "started_unix_ns",
-        "stream",
-        "trace_id",
-        "usage",
-    )
+    # What is not known when a call begins stands on the class until it is: making a call sets ten fields.
+    api: str = ""
+    first_token_ns: int = 0
+    ended_ns: int = 0
+    outcome: Outcome | None = None
+    error_type: ErrorType | None = None
+    error: BaseException | None = None
+    usage: Usage | None = None
+    cost: Cost | None = None
+    response_model: str | None = None
+    response_id: str | None = None
+    request_id: str | None = None
+    service_tier: str | None = None
+    finish_reason: str | None = None
+    server_address: str | None = None
+    server_port: int | None = None
+    request: dict[str, Any] | None = None
+    content: Any = None
+    counts_usage: bool = True
+    trace_id: int = 0
+    span_id: int = 0
+    span: Any = None
+    parent_id: bytes | None = None
 
     def __init__(
         self,
@@ -173,32 +149,10 @@ class LLMCall:
         self.provider = provider
         self.model = model
         self.operation = operation
-        self.api = ""
         self.message_count = message_count
         self.stream = stream
         self.labels = labels
         self.attempts: list[Attempt] = []
-        self.first_token_ns = 0
-        self.ended_ns = 0
-        self.outcome: Outcome | None = None
-        self.error_type: ErrorType | None = None
-        self.error: BaseException | None = None
-        self.usage: Usage | None = None
-        self.cost: Cost | None = None
-        self.response_model: str | None = None
-        self.response_id: str | None = None
-        self.request_id: str | None = None
-        self.service_tier: str | None = None
-        self.finish_reason: str | None = None
-        self.server_address: str | None = None
-        self.server_port: int | None = None
-        self.request: dict[str, Any] | None = None
-        self.content: Any = None
-        self.counts_usage = True
-        self.trace_id = 0
-        self.span_id = 0
-        self.span: Any = None
-        self.parent_id: bytes | None = None
         self.started_unix_ns = time_ns()
         self.started_ns = perf_counter_ns()
 

@@ -34,29 +34,18 @@ class ToolCall:
         trace_id, span_id, span: Set by the span signal.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_open",
-        "argument_count",
-        "attributes",
-        "call_id",
-        "content",
-        "ended_ns",
-        "error",
-        "error_kind",
-        "id",
-        "labels",
-        "outcome",
-        "parent_id",
-        "server_id",
-        "side",
-        "span",
-        "span_id",
-        "started_ns",
-        "started_unix_ns",
-        "tool_name",
-        "trace_id",
-    )
+    # What is not known when a call begins stands on the class until it is.
+    outcome: ToolOutcome | None = None
+    error_kind: ErrorKind | None = None
+    error: BaseException | str | None = None
+    call_id: str | None = None
+    attributes: dict[str, Any] | None = None
+    content: Any = None
+    trace_id: int = 0
+    span_id: int = 0
+    span: Any = None
+    parent_id: bytes | None = None
+    ended_ns: int = 0
 
     def __init__(
         self,
@@ -75,17 +64,6 @@ class ToolCall:
         self.argument_count = argument_count
         self.labels = labels
         self.side = side
-        self.outcome: ToolOutcome | None = None
-        self.error_kind: ErrorKind | None = None
-        self.error: BaseException | str | None = None
-        self.call_id: str | None = None
-        self.attributes: dict[str, Any] | None = None
-        self.content: Any = None
-        self.trace_id = 0
-        self.span_id = 0
-        self.span: Any = None
-        self.parent_id: bytes | None = None
-        self.ended_ns = 0
         self.started_unix_ns = time_ns()
         self.started_ns = perf_counter_ns()
 

@@ -24,16 +24,23 @@ RETRY_WAIT_EVENT: Final = "llm.retry_wait"
 LIMITER_WAIT_EVENT: Final = "llm.limiter_wait"
 
 
-def llm_attributes(call: LLMCall, settings: SpansSettings) -> Attributes:
-    """Everything known about a finished LLM call, by the contract's names and by OpenTelemetry's."""
-    provider, model = call.provider, call.model
-    facts: Attributes = {
-        "provider": provider,
-        "model": model,
-        "prompt_length": call.message_count,
+def llm_base(call: LLMCall) -> Attributes:
+    """What is known of a call before it begins, the same for all calls of one provider, model and operation."""
+    return {
+        "provider": call.provider,
+        "model": call.model,
         s.OPERATION_NAME: call.operation,
-        s.PROVIDER_NAME: s.provider_name(provider, call.server_address),
-        s.REQUEST_MODEL: model,
+        s.PROVIDER_NAME: s.provider_name(call.provider, None),
+        s.REQUEST_MODEL: call.model,
+    }
+
+
+def llm_attributes(call: LLMCall, settings: SpansSettings, base: Attributes) -> Attributes:
+    """Everything known about a finished LLM call, by the contract's names and by OpenTelemetry's."""
+    provider = call.provider
+    facts: Attributes = {
+        **base,
+        "prompt_length": call.message_count,
         "tachograph.call_id": call.id.hex(),
         "tachograph.attempts": len(call.attempts),
     }
@@ -48,6 +55,7 @@ def llm_attributes(call: LLMCall, settings: SpansSettings) -> Attributes:
     if call.finish_reason:
         facts[s.RESPONSE_FINISH_REASONS] = (call.finish_reason,)
     if call.server_address:
+        facts[s.PROVIDER_NAME] = s.provider_name(provider, call.server_address)
         facts[s.SERVER_ADDRESS] = call.server_address
         if call.server_port:
             facts[s.SERVER_PORT] = call.server_port
@@ -57,10 +65,11 @@ def llm_attributes(call: LLMCall, settings: SpansSettings) -> Attributes:
             facts[s.USAGE_INPUT_TOKENS] = usage.input_tokens
         if usage.output_tokens is not None:
             facts[s.USAGE_OUTPUT_TOKENS] = usage.output_tokens
-        for detail, tokens in usage.details.items():
-            name = s.USAGE_DETAILS.get(detail)
-            if name is not None:
-                facts[name] = tokens
+        if usage.details:
+            for detail, tokens in usage.details.items():
+                name = s.USAGE_DETAILS.get(detail)
+                if name is not None:
+                    facts[name] = tokens
     cost = call.cost
     if cost is not None:
         facts["tachograph.cost.quality"] = cost.quality
@@ -70,11 +79,11 @@ def llm_attributes(call: LLMCall, settings: SpansSettings) -> Attributes:
         if usage is not None:
             facts["prompt_tokens"] = usage.input_tokens or 0
             facts["completion_tokens"] = usage.output_tokens or 0
-    elif call.error_type is not None:
-        facts["error_type"] = call.error_type
-        facts[s.ERROR_TYPE] = call.error_type
-    if call.outcome is not None and call.outcome != "success":
-        facts["tachograph.outcome"] = call.outcome
+    else:
+        if call.error_type is not None:
+            facts["error_type"] = facts[s.ERROR_TYPE] = call.error_type
+        if call.outcome is not None:
+            facts["tachograph.outcome"] = call.outcome
     if provider in ("openai", "azure"):
         if call.api:
             facts[s.OPENAI_API_TYPE] = call.api

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import context as context_api
 from opentelemetry import trace
+from opentelemetry.context.context import Context
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import propagation as _propagation
 
 from tachograph.settings.spans import SpansSettings
 from tachograph.signals import semconv as s
@@ -33,13 +35,32 @@ MCP_SCOPE: Final = "tachograph.mcp"
 
 _SUPPRESSED: Final = getattr(context_api, "_SUPPRESS_INSTRUMENTATION_KEY", "suppress_instrumentation")
 _UNSET: Final = Status(StatusCode.UNSET)
+_CLIENT: Final = SpanKind.CLIENT
 _FLAGS: Final = {number: TraceFlags(number) for number in range(4)}
+_SPAN_KEY: Final[str] = getattr(_propagation, "_SPAN_KEY", "")
+"""Where a context keeps its span; "" where a later API keeps it elsewhere, and is then asked instead."""
+
+
+def _span_in(context: Any) -> Span | None:
+    """The span of a context, or None."""
+    if _SPAN_KEY:
+        found: Span | None = context.get(_SPAN_KEY)
+        return found
+    span = trace.get_current_span(context)
+    return span if span.get_span_context().is_valid else None
+
+
+def _context_with(span: Span, around: Any) -> Any:
+    """A context with this span in it."""
+    if _SPAN_KEY:
+        return Context({**around, _SPAN_KEY: span})  # half the price of set_span_in_context, which does the same
+    return trace.set_span_in_context(span, around)
 
 
 class Opened:
     """What a call's record keeps of its span: `call.span`."""
 
-    __slots__ = ("context", "name", "parent", "pipeline", "span", "token")
+    __slots__ = ("base", "context", "name", "parent", "pipeline", "span", "token")
 
     def __init__(self, pipeline: _Pipeline | None, name: str, span: Span, context: Any, parent: Any) -> None:
         self.pipeline = pipeline
@@ -48,6 +69,7 @@ class Opened:
         self.context = context
         self.parent = parent
         self.token: Any = None
+        self.base: Any = None
 
     def attach(self) -> None:
         """Make the span current here."""
@@ -56,22 +78,19 @@ class Opened:
     def detach(self) -> None:
         """Make current what was current before, where that is still ours to say."""
         token, self.token = self.token, None
-        if token is not None and context_api.get_current() is self.context:
+        if token is not None and _get_current() is self.context:
             _detach(token)
 
 
-def _attach(context: Any) -> Any:
-    return context_api.attach(context)
+_RUNTIME: Final[Any] = getattr(context_api, "_RUNTIME_CONTEXT", context_api)
+_attach: Final = _RUNTIME.attach
+_get_current: Final = _RUNTIME.get_current
 
 
 def _detach(token: Any) -> None:
     """`context_api.detach`, without its log of a traceback for a token of another context."""
-    runtime = getattr(context_api, "_RUNTIME_CONTEXT", None)
-    if runtime is None:
-        context_api.detach(token)
-        return
     try:
-        runtime.detach(token)
+        _RUNTIME.detach(token)
     except ValueError:
         return  # finished in another task: the context that began it has gone, or is left as its owner left it
 
@@ -101,7 +120,7 @@ class current:
 
     def __enter__(self) -> None:
         opened = self._opened
-        if opened is not None and context_api.get_current() is not opened.context:
+        if opened is not None and _get_current() is not opened.context:
             self._token = _attach(opened.context)
 
     def __exit__(
@@ -116,11 +135,11 @@ class LightSpan(Span):
 
     __slots__ = ("_context", "attributes", "ended", "events", "links", "status")
 
-    def __init__(self, context: SpanContext, attributes: dict[str, Any]) -> None:
+    def __init__(self, context: SpanContext, attributes: dict[str, Any] | None) -> None:
         self._context = context
         self.attributes = attributes
-        self.events: list[tuple[str, int | None, Any]] | None = None
-        self.links: list[trace.Link] = []
+        self.events: tuple[tuple[str, int | None, Any], ...] = ()
+        self.links: tuple[trace.Link, ...] = ()
         self.status: Status | None = None
         self.ended = False
 
@@ -131,16 +150,16 @@ class LightSpan(Span):
         return not self.ended
 
     def set_attribute(self, key: str, value: Any) -> None:
-        self.attributes[key] = value
+        self.attributes = {**(self.attributes or {}), key: value}
 
     def set_attributes(self, attributes: Any) -> None:
-        self.attributes.update(attributes)
+        self.attributes = {**(self.attributes or {}), **attributes}
 
     def add_event(self, name: str, attributes: Any = None, timestamp: int | None = None) -> None:
-        self.events = [*(self.events or ()), (name, timestamp, dict(attributes or {}))]
+        self.events = (*self.events, (name, timestamp, dict(attributes or {})))
 
     def add_link(self, context: SpanContext, attributes: Any = None) -> None:
-        self.links.append(trace.Link(context, attributes))
+        self.links = (*self.links, trace.Link(context, attributes))
 
     def record_exception(
         self, exception: BaseException, attributes: Any = None, timestamp: int | None = None, escaped: bool = False
@@ -208,11 +227,12 @@ class _Direct(_Pipeline):
         self.processor = tracer.span_processor
 
     def open(self, name: str, kind: SpanKind, attributes: dict[str, Any], started: int, parent: Any) -> Opened:
-        above = trace.get_current_span(parent).get_span_context()
-        if above.is_valid:
+        over = _span_in(parent)
+        above = None if over is None else over.get_span_context()
+        if above is not None and above.is_valid:
             trace_id, random = above.trace_id, above.trace_flags & 2
         else:
-            above = None  # type: ignore[assignment]
+            above = None
             trace_id, random = self.generate_trace_id(), self.random_flag
         result = self.should_sample(parent, trace_id, name, kind, attributes, ())
         decision = result.decision
@@ -222,9 +242,10 @@ class _Direct(_Pipeline):
         )
         if not decision.is_recording():
             span: Span = NonRecordingSpan(context)
-            return Opened(None, name, span, trace.set_span_in_context(span, parent), above)
-        span = LightSpan(context, dict(result.attributes or {}))
-        return Opened(self, name, span, trace.set_span_in_context(span, parent), (above, kind, started))
+            return Opened(None, name, span, _context_with(span, parent), above)
+        said = result.attributes
+        span = LightSpan(context, None if said is None or said == attributes else dict(said))
+        return Opened(self, name, span, _context_with(span, parent), (above, kind, started))
 
     def close(
         self,
@@ -243,6 +264,8 @@ class _Direct(_Pipeline):
         built = [event(event_name, found, at) for event_name, at, found in events]
         if span.events:
             built += [event(event_name, found, at or ended) for event_name, at, found in span.events]
+        if span.attributes is not None:
+            attributes = {**span.attributes, **attributes}
         status = Status(StatusCode.ERROR, failure) if failure is not None else span.status or _UNSET
         self.processor.on_end(
             self.readable(
@@ -250,7 +273,7 @@ class _Direct(_Pipeline):
                 context=span.get_span_context(),
                 parent=above,
                 resource=self.tracer.resource,  # type: ignore[attr-defined]
-                attributes={**span.attributes, **attributes} if span.attributes else attributes,
+                attributes=attributes,
                 events=built,
                 links=span.links,
                 kind=kind,
@@ -260,6 +283,12 @@ class _Direct(_Pipeline):
                 instrumentation_scope=self.scope,
             )
         )
+
+
+class _NoProcessors:
+    """Stands for the span processors of a provider that is not the SDK's."""
+
+    _span_processors: Final = ()
 
 
 class SpanSignal:
@@ -278,7 +307,8 @@ class SpanSignal:
         self._processors: Any = None
         self._llm: _Pipeline | None = None
         self._mcp: _Pipeline | None = None
-        self._multi: Any = None
+        self._multi: Any = _NoProcessors
+        self._bases: dict[tuple[str, str, str], facts.Attributes] = {}
         if "OTEL_PYTHON_TRACER_PROVIDER" in os.environ:
             trace.get_tracer_provider()  # loads the provider that the variable names
 
@@ -287,20 +317,29 @@ class SpanSignal:
         provider = self._given or trace._TRACER_PROVIDER
         if provider is None:
             return
-        pipeline = self._llm if provider is self._provider and self._is_bound() else self._bind(provider)[0]
-        around = context_api.get_current()
+        if provider is not self._provider or self._multi._span_processors is not self._processors:
+            self._bind(provider)
+        pipeline = self._llm
+        around = _get_current()
         if pipeline is None or around.get(_SUPPRESSED):
             return
         name = f"{call.operation} {call.model}" if self._otel_names else facts.LLM_SPAN
-        attributes = {
-            s.OPERATION_NAME: call.operation,
-            s.PROVIDER_NAME: s.PROVIDERS.get(call.provider, call.provider),
-            s.REQUEST_MODEL: call.model,
-        }
-        opened = pipeline.open(name, SpanKind.CLIENT, attributes, call.started_unix_ns, around)
-        self._keep(call, opened)
-        if opened is not None and not call.stream:
-            opened.attach()
+        key = (call.provider, call.model, call.operation)
+        base = self._bases.get(key)
+        if base is None:
+            if len(self._bases) > 1_000:  # models come from outside
+                self._bases.clear()
+            base = self._bases[key] = facts.llm_base(call)
+        opened = pipeline.open(name, _CLIENT, base, call.started_unix_ns, around)
+        if opened is None:
+            return
+        call.span = opened
+        opened.base = base
+        ids = opened.span.get_span_context()
+        if ids.trace_flags & 1:  # a trace that nobody keeps is no use in an exemplar or in the ledger
+            call.trace_id, call.span_id = ids.trace_id, ids.span_id
+        if not call.stream:
+            opened.token = _attach(opened.context)
 
     def close_llm_call(self, call: LLMCall) -> None:
         """End it with all that is known now."""
@@ -313,7 +352,7 @@ class SpanSignal:
         if pipeline is not None:
             pipeline.close(
                 opened,
-                facts.llm_attributes(call, self._settings),
+                facts.llm_attributes(call, self._settings, opened.base),
                 facts.llm_events(call),
                 facts.failure(call),
                 call.started_unix_ns + call.ended_ns - call.started_ns,
@@ -329,11 +368,13 @@ class SpanSignal:
         provider = self._given or trace._TRACER_PROVIDER
         if provider is None:
             return
-        pipeline = self._mcp if provider is self._provider and self._is_bound() else self._bind(provider)[1]
-        around = context_api.get_current()
+        if provider is not self._provider or self._multi._span_processors is not self._processors:
+            self._bind(provider)
+        pipeline = self._mcp
+        around = _get_current()
         if pipeline is None or around.get(_SUPPRESSED):
             return
-        kind = SpanKind.CLIENT
+        kind = _CLIENT
         if call.side == "server":
             kind = SpanKind.SERVER
             native = trace.get_current_span(around)
@@ -344,9 +385,13 @@ class SpanSignal:
         name = f"tools/call {call.tool_name}" if self._otel_names else facts.TOOL_SPAN
         attributes = {s.MCP_METHOD_NAME: "tools/call", s.TOOL_NAME: call.tool_name}
         opened = pipeline.open(name, kind, attributes, call.started_unix_ns, around)
-        self._keep(call, opened)
-        if opened is not None:
-            opened.attach()
+        if opened is None:
+            return
+        call.span = opened
+        ids = opened.span.get_span_context()
+        if ids.trace_flags & 1:
+            call.trace_id, call.span_id = ids.trace_id, ids.span_id
+        opened.token = _attach(opened.context)
 
     def close_tool_call(self, call: ToolCall) -> None:
         """End it with all that is known now."""
@@ -366,26 +411,14 @@ class SpanSignal:
                 opened.name,
             )
 
-    @staticmethod
-    def _keep(call: LLMCall | ToolCall, opened: Opened | None) -> None:
-        if opened is None:
-            return
-        call.span = opened
-        context = opened.span.get_span_context()
-        if context.trace_flags & 1:  # a trace that nobody keeps is no use in an exemplar or in the ledger
-            call.trace_id, call.span_id = context.trace_id, context.span_id
-
-    def _is_bound(self) -> bool:
-        """Whether the provider's span processors are still those that were looked at."""
-        return getattr(self._multi, "_span_processors", None) is self._processors
-
-    def _bind(self, provider: Any) -> tuple[_Pipeline | None, _Pipeline | None]:
-        self._multi = getattr(provider, "_active_span_processor", None)
-        self._processors = getattr(self._multi, "_span_processors", None)
+    def _bind(self, provider: Any) -> None:
+        """Look at a provider, once, and again when its span processors have changed."""
+        multi = getattr(provider, "_active_span_processor", None)
+        self._multi = multi if hasattr(multi, "_span_processors") else _NoProcessors
+        self._processors = self._multi._span_processors
         self._llm = _pipeline(provider, LLM_SCOPE)
         self._mcp = _pipeline(provider, MCP_SCOPE)
         self._provider = provider
-        return self._llm, self._mcp
 
 
 def _pipeline(provider: Any, scope: str) -> _Pipeline | None:

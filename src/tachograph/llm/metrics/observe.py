@@ -31,6 +31,7 @@ class _Bound:
         "details",
         "errors",
         "first_token",
+        "labels",
         "prompt",
         "requests",
         "unpriced",
@@ -48,9 +49,11 @@ class _Bound:
         self.calls = Known(histograms(f.CALL_SECONDS, f.CALL_SECONDS.values["outcome"]), "error")
         self.errors = Known(counters(f.ERRORS, f.ERRORS.values["error_type"]), "unknown")
         self.details = counters(f.TOKEN_DETAILS, f.TOKEN_DETAILS.zero["detail"])
-        self.prompt = metrics.cell(f.TOKENS, provider, model, "prompt", *extra)
-        self.completion = metrics.cell(f.TOKENS, provider, model, "completion", *extra)
-        self.cost = metrics.cell(f.COST_USD, provider, model, *extra)
+        prompt = metrics.cell(f.TOKENS, provider, model, "prompt", *extra)
+        self.labels = prompt.labels
+        self.prompt = prompt.values
+        self.completion = metrics.cell(f.TOKENS, provider, model, "completion", *extra).values
+        self.cost = metrics.cell(f.COST_USD, provider, model, *extra).values
         self.unpriced = metrics.cell(f.UNPRICED_CALLS, provider, model, *extra)
         self.usage_missing = metrics.cell(f.USAGE_MISSING, provider, model, *extra)
         self.first_token = metrics.histogram(f.FIRST_TOKEN_SECONDS, provider, model, *extra)
@@ -67,6 +70,7 @@ class LLMMetrics:
         self._bound: dict[Any, _Bound] = {}
         for family in f.FAMILIES:
             metrics.register(family)
+        metrics.when_rebound(self._bound.clear)
 
     def observe(self, call: LLMCall) -> None:
         """Add one finished call: its attempts, its waits, its tokens and its cost, each once."""
@@ -110,33 +114,34 @@ class LLMMetrics:
             if call.stream and call.first_token_ns:
                 seconds = (call.first_token_ns - call.started_ns) / 1e9
                 bound.first_token.observe(seconds, Exemplar(trace_id, seconds, now) if trace_id else None)
-            usage = call.usage
-            if usage is None or not call.counts_usage:
-                if call.counts_usage and call.outcome in ("success", "cancelled"):
-                    bound.usage_missing.values[0] += 1
+            if not call.counts_usage:
                 return
-            prompt, completion = usage.input_tokens, usage.output_tokens
-            if prompt is None and completion is None and usage.audio_seconds is None:
+            usage = call.usage
+            if usage is None:
+                prompt = completion = None
+            else:
+                prompt, completion = usage.input_tokens, usage.output_tokens
+            if usage is None or (prompt is None and completion is None and usage.audio_seconds is None):
                 if call.outcome in ("success", "cancelled"):
                     bound.usage_missing.values[0] += 1
                 return
             if prompt:
-                bound.prompt.values[0] += prompt
+                bound.prompt[0] += prompt
             if completion:
-                bound.completion.values[0] += completion
+                bound.completion[0] += completion
             if usage.details:
                 self._add_details(bound, call)
             cost = call.cost
             if cost is None or cost.nano_usd is None:
                 bound.unpriced.values[0] += 1
             else:
-                bound.cost.values[0] += cost.nano_usd
+                bound.cost[0] += cost.nano_usd
 
     def _add_details(self, bound: _Bound, call: LLMCall) -> None:
         for detail, tokens in call.usage.details.items():  # type: ignore[union-attr]  # asked by the caller
             cell = bound.details.get(detail)
             if cell is None:
-                labels = bound.prompt.labels
+                labels = bound.labels
                 cell = self._metrics.cell(f.TOKEN_DETAILS, *labels[:2], detail, *labels[3:])
                 bound.details[detail] = cell
             cell.values[0] += tokens
