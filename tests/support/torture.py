@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tachograph.usage.stores import Store, StoreUnavailable, open_store
+from tachograph.usage.stores import Store, StoreUnavailable, UnknownVersion, open_store
 from tachograph.usage.stores.query import Query
 
 _COUNTS = struct.Struct("<QQQQ")  # accepted, refused, input tokens, nano-dollars
@@ -175,8 +175,9 @@ class Torture:
         self.start_writer()
         for _ in range(self.count):
             self.start_producer()
-        started = time.monotonic()
         try:
+            self._wait_until_running()
+            started = time.monotonic()
             for at, name, action in events:
                 time.sleep(max(0.0, started + at - time.monotonic()))
                 action()
@@ -200,6 +201,21 @@ class Torture:
                 process.wait()
         self._check(result)
         return result
+
+    def _wait_until_running(self) -> None:
+        """The clock starts when every producer has handed over and the writer has stored something."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            running = [counts for counts in self.accepted().values() if counts[0]]
+            if len(running) == self.count:
+                with suppress(StoreUnavailable, UnknownVersion):
+                    store = open_store(self.url, read_only=True)
+                    stored = store.version() is not None and store.count()
+                    store.close()
+                    if stored:
+                        return
+            time.sleep(0.05)
+        raise RuntimeError("producers and writer did not start in 60 s")
 
     def _drain(self, result: Result, seconds: float) -> None:
         """Wait until no journal is left."""

@@ -8,8 +8,12 @@ import sys
 import threading
 import time
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from tachograph.errors import TachographError
+
+if TYPE_CHECKING:
+    from tachograph.usage.ledger import Ledger
 
 HELP = "Run, inspect, move and migrate the usage ledger."
 
@@ -53,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     return actions[args.action](args)
 
 
-def _ledger():  # type: ignore[no-untyped-def]  # imported late; the functions below use it as usage.ledger.Ledger
+def _ledger() -> Ledger:
     from tachograph.settings import load
     from tachograph.signals.registry import Metrics
     from tachograph.usage.ledger import Ledger
@@ -160,7 +164,7 @@ def _migrate(args: argparse.Namespace) -> int:
 
     ledger = _ledger()
     before, after = migrate(args.url or ledger.place.url, ledger.place, to=args.to, down=args.down)
-    print(f"version {before or '(none)'} -> {after or '(none)'}" if before != after else f"already at version {after}")
+    print(f"version {before} -> {after}" if before != after else f"already at version {after}")
     return 0
 
 
@@ -186,7 +190,9 @@ def _erase(args: argparse.Namespace) -> int:
 
     ledger = _ledger()
     settings = ledger.settings
-    value = hashed(args.value, settings.hash_key) if args.label in settings.hash_labels else args.value
+    value = args.value
+    if args.label in settings.hash_labels and settings.hash_key:
+        value = hashed(value, settings.hash_key)
     store = ledger.open_store()
     try:
         print(f"{store.erase(args.label, value, time.time_ns() // 1000)} rows are nobody's now")

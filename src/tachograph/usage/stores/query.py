@@ -72,6 +72,7 @@ class Dialect:
         usage, rollup, latency: What stands after FROM.
         floor: A time's beginning of the hour or day: `{column}`, `{size}` in microseconds.
         odd_label: The same for names with a double quote or a backslash, where that needs another way.
+        escapes_backslash: Whether a backslash in a string literal means something.
     """
 
     placeholder: str
@@ -82,13 +83,14 @@ class Dialect:
     latency: str = "latency_rollup"
     floor: str = "({column} - {column} % {size})"
     odd_label: str = ""
+    escapes_backslash: bool = False
 
 
 def usage_sql(query: Query, dialect: Dialect, rollup_labels: tuple[str, ...]) -> tuple[str, list[Any]]:
     """SQL and parameters for `Store.usage`."""
     if needs_rows(query, rollup_labels):
-        return _raw_sql(query, dialect)
-    build = _Builder(dialect, "labels")
+        return _raw_sql(query, dialect, rollup_labels)
+    build = _Builder(dialect)
     group = [build.dimension(name, "start_us") for name in query.by]
     conditions = [build.levels(query), *build.filters(query)]
     sums = ", ".join(f"sum({name}) AS {name}" for name in MEASURES)
@@ -106,7 +108,7 @@ def latency_sql(query: Query, dialect: Dialect) -> tuple[str, list[Any]]:
     """SQL and parameters for `Store.latency`."""
     allowed = {"hour", "day", "kind", "provider", "model", "outcome"}
     raw = query.raw or not {*query.by, *query.where} <= allowed
-    build = _Builder(dialect, "labels")
+    build = _Builder(dialect)
     if raw:
         conditions = [build.time("ts_us", query.since_us, query.until_us), *build.filters(query)]
         group = [build.dimension(name, "ts_us") for name in query.by]
@@ -132,13 +134,13 @@ def needs_rows(query: Query, rollup_labels: tuple[str, ...]) -> bool:
 
 def rows_where(query: Query, dialect: Dialect) -> tuple[str, list[Any]]:
     """The condition on rows, and its parameters."""
-    build = _Builder(dialect, "labels", prefix="u.")
+    build = _Builder(dialect, prefix="u.")
     conditions = [build.time("u.ts_us", query.since_us, query.until_us), *build.filters(query)]
     return " AND ".join(conditions), build.parameters
 
 
-def _raw_sql(query: Query, dialect: Dialect) -> tuple[str, list[Any]]:
-    build = _Builder(dialect, "labels", prefix="u.")
+def _raw_sql(query: Query, dialect: Dialect, rollup_labels: tuple[str, ...]) -> tuple[str, list[Any]]:
+    build = _Builder(dialect, prefix="u.", kept=rollup_labels)
     group = [build.dimension(name, "u.ts_us") for name in query.by]
     sums = ", ".join(
         [
@@ -160,10 +162,10 @@ def _raw_sql(query: Query, dialect: Dialect) -> tuple[str, list[Any]]:
 
 
 class _Builder:
-    def __init__(self, dialect: Dialect, labels: str, prefix: str = "") -> None:
+    def __init__(self, dialect: Dialect, prefix: str = "", kept: tuple[str, ...] = ()) -> None:
         self.dialect = dialect
-        self.labels = labels
         self.prefix = prefix
+        self.kept = kept  # labels that a row still has for rollups after its subject was erased
         self.parameters: list[Any] = []
 
     def add(self, value: Any) -> str:
@@ -176,14 +178,22 @@ class _Builder:
         if name in KEYS or name in RAW_KEYS:
             return f"coalesce({self.prefix}{name}, '')" if name not in ("kind", "provider") else self.prefix + name
         if name.startswith("label:") and name[6:]:
-            odd = '"' in name or "\\" in name
-            form = self.dialect.odd_label if odd and self.dialect.odd_label else self.dialect.label
-            text = form.format(column=self.prefix + self.labels, name=name[6:].replace("'", "''"))
+            text = self.label(name[6:], "labels")
+            if name[6:] in self.kept:
+                return f"coalesce(nullif({text}, ''), {self.label(name[6:], 'rollup_labels')}, '')"
             return f"coalesce({text}, '')"
         raise QueryError(
             f"the ledger has no dimension {name!r}",
             do=f"It has hour, day, {', '.join((*KEYS, *RAW_KEYS))}, and label:NAME for labels of your own.",
         )
+
+    def label(self, name: str, column: str) -> str:
+        odd = '"' in name or "\\" in name
+        form = self.dialect.odd_label if odd and self.dialect.odd_label else self.dialect.label
+        key = name.replace("'", "''")
+        if self.dialect.escapes_backslash:
+            key = key.replace("\\", "\\\\")
+        return form.format(column=self.prefix + column, name=key)
 
     def time(self, column: str, since: int, until: int) -> str:
         return f"{column} >= {int(since)} AND {column} < {int(until)}"
