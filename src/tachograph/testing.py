@@ -112,7 +112,7 @@ class Recording:
                 found[labels] = value
         return found
 
-    def value(self, name: str, **labels: str) -> float:
+    def value(self, name: str, /, **labels: str) -> float:
         """The sum over all label sets that carry these labels; 0.0 when there are none yet.
 
         `name` is as on /metrics: a counter, a gauge, or a histogram's `..._count` or `..._sum`.
@@ -125,7 +125,7 @@ class Recording:
         wanted = set(labels.items())
         return sum(value for found, value in self.series(name).items() if wanted <= set(found))
 
-    def histogram(self, name: str, **labels: str) -> HistogramValue:
+    def histogram(self, name: str, /, **labels: str) -> HistogramValue:
         """A histogram, summed over all label sets that carry these labels.
 
         Raises:

@@ -93,7 +93,11 @@ def gemini_failure(
 
     An error inside a stream raises with its own code under HTTP status 200; the exception tells it.
     """
-    return categorise(TABLE, status=status, headers=headers, body=body, error=error)
+    failure = categorise(TABLE, status=status, headers=headers, body=body, error=error)
+    if type(error).__name__ == "ValidationError" and str(getattr(error, "title", "")).endswith("Response"):
+        # the answer, and not the request, is of the wrong form
+        return Failure("server_error", True, 200, "unreadable_answer", failure.message)
+    return failure
 
 
 def gemini_response_failure(response: Any) -> Failure | None:

@@ -168,7 +168,11 @@ def _sse(value: Any) -> bytes:
 def _generate_operation(model: str, body: dict[str, Any], is_stream: bool, is_vertex: bool) -> Operation:
     config = body.get("generationConfig") or {}
     tools = {
-        declared["name"]: declared.get("parametersJsonSchema") or declared.get("parameters") or {}
+        # google-genai 3.4 sends the field's name as it stands in Python
+        declared["name"]: declared.get("parametersJsonSchema")
+        or declared.get("parameters_json_schema")
+        or declared.get("parameters")
+        or {}
         for tool in body.get("tools", ())
         for declared in tool.get("functionDeclarations", ())
     }

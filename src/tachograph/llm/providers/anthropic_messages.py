@@ -63,9 +63,11 @@ class Messages:
         if request.tool_choice is not None:
             choice = request.tool_choice
             payload["tool_choice"] = _CHOICES.get(choice) or {"type": "tool", "name": choice}
-        for name in ("temperature", "top_p"):
-            if getattr(request, name) is not None:
-                payload[name] = getattr(request, name)
+        sampling = {
+            name: getattr(request, name) for name in ("temperature", "top_p") if getattr(request, name) is not None
+        }
+        if sampling:
+            payload["extra_body"] = sampling  # the API takes them, the SDK's `create` has no arguments for them
         if request.stop:
             payload["stop_sequences"] = list(request.stop)
         output: dict[str, Any] = {}
