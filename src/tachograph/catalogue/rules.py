@@ -22,6 +22,8 @@ class Alert:
         name: `alertname`; its runbook has the same name.
         expression: PromQL; a series that comes out is an alert.
         hold: Prometheus's `for`: how long it must come out before the alert fires.
+        keep: Prometheus's `keep_firing_for`: how long it goes on firing when its series is gone, so that alerts about
+            its consequences, whose windows look further back, stay inhibited until they are over too.
         severity: critical pages, warning makes a ticket, info is a note, none goes to the watchdog.
         component: What it is about.
         summary: One line, with Prometheus's templates.
@@ -39,6 +41,7 @@ class Alert:
     summary: str
     description: str
     drill: Drill
+    keep: str = "0s"
     more_labels: tuple[tuple[str, str], ...] = ()
     more_annotations: tuple[tuple[str, str], ...] = ()
 
@@ -56,6 +59,11 @@ class Alert:
     def hold_seconds(self) -> float:
         """`hold` in seconds."""
         return durations.seconds(self.hold)
+
+    @property
+    def keep_seconds(self) -> float:
+        """`keep` in seconds."""
+        return durations.seconds(self.keep)
 
     def annotated(self, **annotations: str) -> Alert:
         """The same with more annotations."""

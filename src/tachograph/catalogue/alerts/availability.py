@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tachograph.catalogue.alerts.parts import BURN_RATES, NOT_OUR_FAULT, counted, percent, share
+from tachograph.catalogue.alerts.parts import BURN_RATES, NOT_OUR_FAULT, OUTLASTS, counted, percent, share
 from tachograph.catalogue.drill import Counter, Drill, Histogram
 from tachograph.catalogue.durations import number
 from tachograph.catalogue.rules import Alert
@@ -75,6 +75,7 @@ def _down(s: AlertsSettings) -> Alert:
             f'sum by (provider) (increase({_COUNT}{{outcome="success"}}[3m])) > 0'
         ),
         hold="1m",
+        keep=OUTLASTS,
         severity="critical",
         component="llm_provider",
         summary="{{ $labels.provider }}: no request succeeds",
@@ -104,6 +105,7 @@ def _refused(error_type: str) -> Alert:
         name=name,
         expression=counted(selector, "provider", window="5m", at_least="> 0"),
         hold="1m",
+        keep=OUTLASTS,
         severity="critical",
         component="llm_provider",
         summary=summary,

@@ -13,6 +13,9 @@ INSTANCE: Final = "drill:9464"
 NOT_OUR_FAULT: Final = 'error_type!~"invalid_request|content_filter|rate_limit"'
 """What counts against a provider's objective: what the caller did wrong and what a limit refused does not."""
 
+OUTLASTS: Final = "10m"
+"""How long an alert about a cause goes on firing: longer than the 5m windows of the alerts that it inhibits."""
+
 BURN_RATES: Final = (
     # long, short, factor, hold, severity
     ("1h", "5m", 14.4, "2m", "critical"),

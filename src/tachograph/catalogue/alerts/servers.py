@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tachograph.catalogue.alerts.parts import counted
+from tachograph.catalogue.alerts.parts import OUTLASTS, counted
 from tachograph.catalogue.drill import Counter, Drill, Gauge
 from tachograph.catalogue.rules import Alert
 from tachograph.settings.alerts import AlertsSettings
@@ -41,6 +41,7 @@ def _disconnected() -> Alert:
             ")"
         ),
         hold="2m",
+        keep=OUTLASTS,
         severity="critical",
         component="mcp",
         summary="MCP server {{ $labels.server_id }}: no connection",

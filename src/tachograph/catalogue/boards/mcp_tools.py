@@ -294,17 +294,16 @@ def _registry(settings: AlertsSettings) -> Row:
             Panel(
                 title="Factory creation time, mean",
                 description=(
-                    "Time to create a provider or a tool. The mean, because the highest bucket is 10 ms and a "
-                    "quantile cannot show more."
+                    "Time to create a provider or a tool, on average since the process began: most are created once. "
+                    "The mean, because the highest bucket is 10 ms and a quantile cannot show more."
                 ),
                 kind="timeseries",
                 unit="s",
                 queries=(
                     Query(
                         expression=(
-                            f"sum by (factory_type, name) (rate(factory_create_seconds_sum{{{TARGET}}}[30m]))"
-                            " / (sum by (factory_type, name) "
-                            f"(rate(factory_create_seconds_count{{{TARGET}}}[30m])) > 0)"
+                            f"sum by (factory_type, name) (factory_create_seconds_sum{{{TARGET}}})"
+                            f" / (sum by (factory_type, name) (factory_create_seconds_count{{{TARGET}}}) > 0)"
                         ),
                         legend="{{factory_type}}/{{name}}",
                     ),

@@ -45,6 +45,8 @@ def _rule(rule: Alert | Recording) -> Mapping[str, Any]:
     found: dict[str, Any] = {"alert": rule.name, "expr": rule.expression}
     if rule.hold_seconds:
         found["for"] = rule.hold
+    if rule.keep_seconds:
+        found["keep_firing_for"] = rule.keep
     return {**found, "labels": rule.labels, "annotations": rule.annotations}
 
 
