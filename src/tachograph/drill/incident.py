@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 WATCHDOG: Final = "LLMMonitorWatchdog"
 QUIET: Final = "quiet"
 _LOOK_SECONDS: Final = 1.0
-_TIMES: Final = re.compile(r"(\b(?:keep_firing_)?for: '?|\binterval: '?|\boffset |\[|(?<=[smhd]):)((?:\d+(?:ms|[smhd]))+)")
+_TIMES: Final = re.compile(
+    r"(\b(?:keep_firing_)?for: '?|\binterval: '?|\boffset |\[|(?<=[smhd]):)((?:\d+(?:ms|[smhd]))+)"
+)
 
 
 @dataclass(frozen=True, slots=True)
