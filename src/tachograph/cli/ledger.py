@@ -119,19 +119,13 @@ def _status(args: argparse.Namespace) -> int:
 
 def _flush(args: argparse.Namespace) -> int:
     from tachograph.usage.source import backlog
-    from tachograph.usage.standalone import run_writer
 
     ledger = _ledger()
-    deadline = time.monotonic() + args.timeout
-    stopped = threading.Event()
-    thread = threading.Thread(target=run_writer, args=(ledger, stopped), daemon=True)
-    thread.start()
-    while (waiting := backlog(ledger.place.journals)[0]) and time.monotonic() < deadline:
-        stopped.wait(0.05)
-    stopped.set()
-    thread.join(5)
-    print("all is stored" if not waiting else f"{waiting} records still wait; see: tachograph ledger status")
-    return 0 if not waiting else 1
+    if ledger.drain(args.timeout):
+        print("all is stored")
+        return 0
+    print(f"{backlog(ledger.place.journals)[0]} records still wait; see: tachograph ledger status")
+    return 1
 
 
 def _copy(args: argparse.Namespace) -> int:

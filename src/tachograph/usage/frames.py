@@ -24,6 +24,8 @@ VERSION: Final = 1
 RECORD: Final = 0
 END: Final = 1
 """A journal's last frame when it is closed in good order: its sequence says how many records there were."""
+GAP: Final = 2
+"""Records before this sequence were in a file that somebody has removed; the payload says from which one on (u64)."""
 
 HEAD: Final = struct.Struct("<2sBBII")
 BODY: Final = struct.Struct("<QQ")

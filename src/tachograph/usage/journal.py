@@ -106,6 +106,7 @@ class Journal:
         self.name = self._id.hex()
         self.sequence = 0
         self._committed = 0
+        self._gap_from: int | None = None
         self._older: deque[tuple[int, int]] = deque()  # finished segments and the sequence after their last record
 
     def after_fork_in_child(self) -> None:
@@ -192,7 +193,8 @@ class Journal:
         fd = os.open(unnamed, flags, 0o600)
         try:
             lock(fd)
-            header = frames.segment_header(self._id, number, self.sequence, time_ns() // 1000, os.getpid())
+            first = self.sequence if self._gap_from is None else self._gap_from
+            header = frames.segment_header(self._id, number, first, time_ns() // 1000, os.getpid())
             if os.write(fd, header) != len(header):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.rename(unnamed, path)
@@ -201,6 +203,17 @@ class Journal:
             unnamed.unlink(missing_ok=True)
             raise
         self._fd, self._size, self._segment = fd, len(header), number
+        if self._gap_from is not None and self._add(frames.GAP, self._gap_from.to_bytes(8, "little")):
+            self._gap_from = None
+
+    def _add(self, kind: int, payload: bytes = b"") -> bool:
+        """Append a frame that is no record; whether there was room."""
+        data = frames.frame(self.sequence, time_ns() // 1000, payload, kind)
+        if self._write(self._fd, data, len(data)) != len(data):
+            os.ftruncate(self._fd, self._size)
+            return False
+        self._size += len(data)
+        return True
 
     def _finish_segment(self) -> None:
         fd, self._fd = self._fd, -1
@@ -258,11 +271,17 @@ class Journal:
                     return found[0].accepted_us
             return None
 
-    def check(self) -> None:
-        """Begin a new segment if somebody has removed the one we write to: the writer will see the gap and count it."""
+    def check(self) -> bool:
+        """Whether the file we write to is still there; if not, the next one tells the writer what is missing."""
         with self._lock:
-            if self._fd >= 0 and not self._appending and os.fstat(self._fd).st_nlink == 0:
-                self._finish_segment()
+            if self._fd < 0 or self._appending or os.fstat(self._fd).st_nlink:
+                return True
+            self._gap_from = self.committed
+            self._committed = self.sequence  # they wait no more
+            self._older.clear()
+            self._finish_segment()
+            self._older.clear()
+            return False
 
     def close(self) -> None:
         """End the journal in good order; what comes later is refused as `closed`."""
@@ -270,11 +289,9 @@ class Journal:
             if self._closed:
                 return
             self.check()
-            if self._fd < 0 and self.sequence > self.committed:
+            if self._fd < 0 and self._gap_from is not None:
                 self._open()
             self._closed = True
             if self._fd >= 0:
-                end = frames.frame(self.sequence, time_ns() // 1000, b"", frames.END)
-                if self._write(self._fd, end, len(end)) != len(end):
-                    os.ftruncate(self._fd, self._size)
+                self._add(frames.END)
                 self._finish_segment()

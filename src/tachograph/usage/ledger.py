@@ -114,7 +114,8 @@ class Ledger:
         """Wait until all that this process has accepted so far is in the store; whether it is."""
         queue = self._queue
         target, deadline = queue.sequence, time.monotonic() + timeout
-        queue.check()
+        if not queue.check():
+            return False
         pause = threading.Event()
         while queue.committed < target:
             if time.monotonic() >= deadline:
@@ -217,6 +218,25 @@ class Ledger:
             self._writer_lock = None
         return True
 
+    def drain(self, timeout: float) -> bool:
+        """Store all that waits on this host, of whatever process, or wait for the writer that does; whether it is done.
+
+        For use where this ledger takes no records itself.
+        """
+        deadline = time.monotonic() + timeout
+
+        def done() -> bool:
+            writer = self._writer
+            looked = writer is None or writer.idle
+            return time.monotonic() >= deadline or (looked and not backlog(self.place.journals)[0])
+
+        pause = threading.Event()
+        while not self.write_if_free(done):
+            if done():
+                break
+            pause.wait(0.05)
+        return not backlog(self.place.journals)[0]
+
     def _write(self, stopped: Callable[[], bool]) -> None:
         self._writer = self.make_writer(self._metrics)
         try:
@@ -253,7 +273,10 @@ class Ledger:
     def _refresh_now_and_then(self) -> None:
         now = time.monotonic()
         if now - self._gauges_at >= _GAUGE_SECONDS:
-            self.refresh()
+            try:
+                self.refresh()
+            except Exception as error:  # noqa: BLE001 - a gauge is not worth the writer
+                logger.debug("tachograph: the ledger's gauges could not be set: %s", error)
 
     def refresh(self) -> None:
         """Set the gauges and counters of this process to what is true now."""
@@ -296,7 +319,10 @@ def _after_fork_in_child() -> None:
 
 def _at_exit() -> None:
     for ledger in list(_all):
-        ledger.close()
+        try:
+            ledger.close()
+        except Exception as error:  # noqa: BLE001 - the application is ending; what is in the journal stays there
+            logger.debug("tachograph: the ledger could not be closed in good order: %s", error)
 
 
 if hasattr(os, "register_at_fork"):

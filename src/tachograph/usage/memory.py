@@ -61,8 +61,9 @@ class MemoryQueue:
         except IndexError:
             return None
 
-    def check(self) -> None:
+    def check(self) -> bool:
         """Nothing can be removed from under it."""
+        return True
 
     def close(self) -> None:
         """Take no more."""

@@ -156,11 +156,13 @@ class _Reader:
             if isinstance(item, frames.Damage):
                 self.pending.append(self._describe(item, last=final and item.end == len(data)))
                 continue
+            if item.kind == frames.GAP and self.sequence < 0 and len(item.payload) == 8:
+                self.sequence = int.from_bytes(item.payload, "little")
             self._settle(batch, item.sequence)
             if item.kind == frames.RECORD:
                 batch.payloads.append((item.payload, item.accepted_us))
                 self.sequence = item.sequence + 1
-            elif item.kind == frames.END:
+            else:
                 self.sequence = item.sequence
         return used
 
@@ -335,7 +337,9 @@ def _backlog_of(paths: list[Path]) -> tuple[int, int | None]:
                 if magic != frames.MAGIC or length < frames.BODY.size:
                     break
                 sequence, accepted_us = frames.BODY.unpack_from(start, frames.HEAD.size)
-                if kind == frames.RECORD:
+                if kind == frames.GAP:
+                    done = end = max(done, sequence)
+                elif kind == frames.RECORD:
                     end = max(end, sequence + 1)
                     since = accepted_us if since is None else since
                 file.seek(length - frames.BODY.size, os.SEEK_CUR)
