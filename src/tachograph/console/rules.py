@@ -283,6 +283,8 @@ def exponent_text(value: float) -> str:
     """Write an alert's value as Go's FormatFloat(v, 'e', -1, 64): 1 is 1e+00."""
     if value != value or value in (float("inf"), float("-inf")):
         return plain_decimal(value)
+    if value == 0:
+        return "0e+00"
     mantissa, _, exponent = f"{Decimal(repr(value)):e}".partition("e")
     if "." in mantissa:
         mantissa = mantissa.rstrip("0").rstrip(".")

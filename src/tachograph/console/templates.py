@@ -289,6 +289,8 @@ def _printf(pattern: Any, *args: Any) -> str:
         number = _number(value)
         if verb == "d":
             return f"%{flags}d" % int(number)
+        if verb == "g" and "." not in flags:
+            return f"%{flags}s" % general(number)
         return f"%{flags}{verb}" % number
 
     return re.sub(r"%([-+ #0]*\d*(?:\.\d+)?)([vsqtdfgeEGx%])", fill, str(pattern))

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from tachograph.console.promql.errors import PromQLError
-from tachograph.console.promql.labels import NAME, Labels, drop, get, keep, replace
-from tachograph.console.promql.numerics import kahan_step, plain_decimal
+from tachograph.console.promql.labels import NAME, Labels, drop, keep, replace
+from tachograph.console.promql.numerics import general, kahan_step, plain_decimal
 from tachograph.console.promql.types import Bools, Floats, Frame, Ints
 from tachograph.console.promql.windows import quantile_of_sorted
 from tachograph.console.promql.xxhash import ratio_offset
-
-MAX_INT64 = 9223372036854774784.0
 
 
 def group_key(labels: Labels, names: tuple[str, ...], without: bool) -> Labels:
@@ -187,9 +184,9 @@ def select_k(op: str, frame: Frame, names: tuple[str, ...], without: bool, k: Fl
     if np.isnan(k).any():
         raise PromQLError("Parameter value is NaN")
     if k.min() <= -9.223372036854775808e18:
-        raise PromQLError(f"Scalar value {_go_v(float(k.min()))} underflows int64")
+        raise PromQLError(f"Scalar value {general(float(k.min()))} underflows int64")
     if k.max() >= 9.223372036854775808e18:
-        raise PromQLError(f"Scalar value {_go_v(float(k.max()))} overflows int64")
+        raise PromQLError(f"Scalar value {general(float(k.max()))} overflows int64")
     groups = Groups.of_frame(frame, names, without)
     wanted = np.minimum(k, max(len(frame.labels), 1)).astype(np.int64)
     present = np.zeros(frame.present.shape, dtype=bool)
@@ -242,17 +239,3 @@ def count_values(frame: Frame, names: tuple[str, ...], without: bool, label: str
         return Frame.empty(steps)
     values = np.stack(counts)
     return Frame(list(rows), values, values > 0)
-
-
-def _go_v(value: float) -> str:
-    if math.isinf(value):
-        return "+Inf" if value > 0 else "-Inf"
-    mantissa, _, exponent = f"{value:e}".partition("e")
-    if abs(value) < 1e21:
-        return plain_decimal(value)
-    return f"{mantissa.rstrip('0').rstrip('.')}e{exponent[0]}{exponent[1:].zfill(2)}"
-
-
-def metric_name(labels: Labels) -> str:
-    """Return the metric name of a series."""
-    return get(labels, NAME)

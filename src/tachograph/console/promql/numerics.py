@@ -65,14 +65,15 @@ def sample_text(value: float) -> str:
 
 
 def general(value: float) -> str:
-    """Write a float as Go's %g: shortest digits, exponent from 1e21 on and below 1e-4."""
-    if value != value or value in (float("inf"), float("-inf")):
+    """Write a float as Go's %g and %v: shortest digits, with an exponent from a million on and below 1e-4.
+
+    Go decides with a precision of 6 whatever the digits: 100000 stays, 1000000 is 1e+06.
+    """
+    if value == 0 or value != value or value in (float("inf"), float("-inf")):
         return plain_decimal(value)
-    size = abs(value)
-    if size != 0 and (size < 1e-4 or size >= 1e21):
-        mantissa, _, exponent = repr(value).partition("e") if "e" in repr(value) else ("", "", "")
-        if not mantissa:
-            mantissa, _, exponent = f"{Decimal(repr(value)).normalize():e}".partition("e")
-        sign = "-" if exponent.startswith("-") else "+"
-        return f"{mantissa.removesuffix('.0')}e{sign}{exponent.lstrip('+-').zfill(2)}"
-    return plain_decimal(value)
+    if 1e-4 <= abs(value) < 1e6:
+        return plain_decimal(value)
+    mantissa, _, exponent = f"{Decimal(repr(value)):e}".partition("e")
+    if "." in mantissa:
+        mantissa = mantissa.rstrip("0").rstrip(".")
+    return f"{mantissa}e{exponent[0]}{exponent[1:].zfill(2)}"
