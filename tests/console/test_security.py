@@ -1,0 +1,182 @@
+"""Who may read and write: sessions, tokens, hosts, origins, headers, sizes."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import os
+import subprocess
+import sys
+
+import pytest
+
+from support.console_client import Client
+from tachograph.console import RunningConsole, start
+from tachograph.errors import TachographError
+
+READABLE = ("/", "/static/index.html", "/api/console/status", "/api/v1/query?query=1", "/api/console/events")
+
+
+def test_nothing_is_read_without_a_login(client: Client) -> None:
+    for path in READABLE:
+        assert client.request("GET", path, login=False).status == 401, path
+    for wrong in ("Bearer nonsense", "Bearer ", "Basic " + base64.b64encode(b"x:nonsense").decode(), "Basic ??"):
+        assert client.request("GET", READABLE[2], login=False, headers={"Authorization": wrong}).status == 401
+
+
+def test_the_login_link_makes_a_session_that_reads(running: RunningConsole, client: Client) -> None:
+    link = running.login_url.removeprefix(running.url.rstrip("/"))
+    answer = client.request("GET", link, login=False)
+    assert answer.status == 200
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "samesite=strict" in cookie.lower()
+    session = {"Cookie": cookie.partition(";")[0]}
+    for path in READABLE[:4]:
+        assert client.request("GET", path, login=False, headers=session).status == 200, path
+    assert client.request("GET", "/login?token=wrong", login=False).status == 401
+    assert running.token not in cookie
+
+
+def test_tools_read_with_bearer_or_basic(running: RunningConsole, client: Client) -> None:
+    basic = base64.b64encode(f"grafana:{running.token}".encode()).decode()
+    for value in (f"Bearer {running.token}", f"Basic {basic}"):
+        assert client.request("GET", READABLE[2], login=False, headers={"Authorization": value}).status == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", ""])
+def test_names_that_are_not_this_machine_are_refused(client: Client, host: str) -> None:
+    assert client.request("GET", READABLE[2], headers={"Host": host}).status == 421
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1", "[::1]:9465"])
+def test_names_of_this_machine_are_fine(client: Client, host: str) -> None:
+    assert client.request("GET", READABLE[2], headers={"Host": host}).status == 200
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "file://"])
+def test_pages_of_other_sites_can_neither_read_nor_write(client: Client, origin: str) -> None:
+    assert client.request("GET", READABLE[2], headers={"Origin": origin}).status == 403
+    sent = client.post("/v1/traces", b"{}", "application/json", Origin=origin)
+    assert sent.status == 403
+
+
+def test_the_console_s_own_page_may_ask(client: Client) -> None:
+    assert client.request("GET", READABLE[2], headers={"Origin": f"http://{client.address}"}).status == 200
+    assert client.request("GET", READABLE[2], headers={"Sec-Fetch-Site": "cross-site"}).status == 403
+
+
+def test_every_answer_carries_the_headers(client: Client) -> None:
+    for path in ("/", "/static/js/main.js", "/api/console/status", "/nothing", "/api/v1/nothing", "/login"):
+        headers = client.request("GET", path).headers
+        policy = headers["content-security-policy"]
+        assert "default-src 'self'" in policy
+        assert "unsafe" not in policy
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["x-frame-options"] == "DENY"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert "server" not in headers
+
+
+def test_files_have_their_types_and_are_asked_for_again(client: Client) -> None:
+    for path, kind in (("/", "text/html"), ("/static/js/main.js", "text/javascript"), ("/static/app.css", "text/css")):
+        answer = client.request("GET", path)
+        assert answer.headers["content-type"].startswith(kind)
+        assert answer.headers["cache-control"] == "no-cache"
+        again = client.request("GET", path, headers={"If-None-Match": answer.headers["etag"]})
+        assert (again.status, again.body) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    "path", ["/static/../server.py", "/static/%2e%2e/server.py", "/static/..%2fserver.py", "/.git"]
+)
+def test_files_beside_the_page_are_out_of_reach(client: Client, path: str) -> None:
+    assert client.request("GET", path).status == 404
+
+
+def test_errors_are_in_the_page_s_shape(client: Client) -> None:
+    for path in ("/api/console/nothing", "/api/console/calls/xyz", "/api/console/calls?min_cost=x"):
+        answer = client.request("GET", path)
+        assert answer.status in (400, 404)
+        assert answer.json["error"].keys() == {"what", "where", "do"}
+    assert client.request("DELETE", "/api/console/status").status == 405
+
+
+def test_names_from_outside_come_back_as_json_text(client: Client) -> None:
+    answer = client.request("GET", "/api/console/runbooks/%3Cscript%3Ealert(1)%3C%2Fscript%3E")
+    assert answer.status == 404
+    assert answer.headers["content-type"] == "application/json"
+
+
+def test_other_addresses_need_a_token_for_everything() -> None:
+    with pytest.raises(TachographError, match="needs a token"):
+        start(host="0.0.0.0", port=0, auth=False)
+    with start(host="0.0.0.0", port=0, token="a-long-enough-secret", step_seconds=300) as served:
+        client = Client(served.url, served.token)
+        assert client.request("POST", "/v1/traces", body=b"{}", login=False).status == 401
+        assert client.post("/v1/traces", b"{}", "application/json").status == 200
+
+
+def test_the_command_refuses_to_listen_openly_without_a_token() -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "TACHOGRAPH_CONSOLE_TOKEN"}
+    done = subprocess.run(
+        [sys.executable, "-m", "tachograph", "console", "--listen", "0.0.0.0", "--port", "0"],
+        capture_output=True, text=True, timeout=60, env=environment, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "--token" in done.stderr
+
+
+def test_a_short_token_and_a_taken_port_are_refused(running: RunningConsole) -> None:
+    with pytest.raises(TachographError, match="shorter"):
+        start(port=0, token="short")
+    with pytest.raises(TachographError, match="cannot listen"):
+        start(port=running.port)
+
+
+def test_without_login_only_reading_is_open() -> None:
+    with start(port=0, auth=False, step_seconds=300) as served:
+        client = Client(served.url)
+        assert client.get("/api/console/status")["auth"] == "none"
+        assert client.request("GET", "/", headers={"Host": "evil.example"}).status == 421
+
+
+def test_large_bodies_are_refused_before_they_are_read_whole(client: Client) -> None:
+    too_much = b"x" * (9 * 1024 * 1024)
+    try:
+        status = client.post("/v1/traces", too_much, "application/x-protobuf").status
+    except (BrokenPipeError, ConnectionResetError):
+        status = 413
+    assert status == 413
+    form = client.post("/api/v1/query", b"query=1&x=" + b"y" * 2_000_000, "application/x-www-form-urlencoded")
+    assert form.status == 400
+
+
+def test_a_body_that_unpacks_to_more_than_it_may_is_refused(client: Client) -> None:
+    bomb = gzip.compress(b"\0" * (200 * 1024 * 1024))
+    assert len(bomb) < 1024 * 1024
+    answer = client.post("/v1/traces", bomb, "application/x-protobuf", **{"Content-Encoding": "gzip"})
+    assert answer.status == 413
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (b"not protobuf at all", {}, 400),
+        (b"\x0a\xff\xff\xff\xff\x0f", {}, 400),
+        (b"\x0a\x02\x12", {}, 400),
+        (b"plain", {"Content-Encoding": "gzip"}, 400),
+        (gzip.compress(b"")[:-4], {"Content-Encoding": "gzip"}, 400),
+        (b"x", {"Content-Encoding": "br"}, 415),
+    ],
+)
+def test_broken_bodies_are_refused(client: Client, body: bytes, headers: dict[str, str], status: int) -> None:
+    assert client.post("/v1/traces", body, "application/x-protobuf", **headers).status == status
+
+
+def test_json_that_is_not_otlp_is_refused_or_ignored(client: Client) -> None:
+    for body in (b"[", b"[]", b"[" * 100_000, b'"x"'):
+        assert client.post("/v1/traces", body, "application/json").status == 400
+    for body in (b'{"resourceSpans": 5}', b'{"resourceSpans": [5, {"scopeSpans": [{"spans": [{}]}]}]}'):
+        assert client.post("/v1/traces", body, "application/json").status == 200
+    assert client.post("/v1/traces", b"{}", "text/plain").status == 415
