@@ -6,6 +6,11 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tachograph.settings import Settings
+    from tachograph.settings.ledger import LedgerSettings
 
 HELP = "serve the local web console: dashboards, alerts, calls, traces and cost in a browser"
 
@@ -40,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-calls", type=int, default=500_000, metavar="N", help="how many calls to keep (default 500000)"
     )
+    parser.add_argument("--ledger", metavar="URL", help="show calls of this usage ledger (default: the configured one)")
+    parser.add_argument("--no-ledger", action="store_true", help="look into no ledger")
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
 
 
@@ -48,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from tachograph.console import start
     from tachograph.console.server import is_loopback
     from tachograph.errors import TachographError
+    from tachograph.settings import load
 
     token = args.token or os.environ.get("TACHOGRAPH_CONSOLE_TOKEN")
     if not is_loopback(args.listen) and not token:
@@ -58,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
         )
     if not 0.2 <= args.step <= 300:
         raise TachographError("the step is not between 0.2 and 300 seconds", where="--step")
+    settings = load()
     data_dir = None if args.memory else args.data_dir or _default_data_dir()
     running = start(
         host=args.listen,
@@ -70,7 +79,8 @@ def run(args: argparse.Namespace) -> int:
         allow_hosts=args.allow_host,
         step_seconds=args.step,
         max_calls=args.max_calls,
-        settings=_settings(),
+        settings=settings,
+        ledger=None if args.no_ledger else _ledger(settings, args.ledger),
     )
     with running:
         shown = running.url if args.token or args.no_auth else running.login_url
@@ -88,10 +98,18 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _settings() -> object:
-    from tachograph.settings import load
+def _ledger(settings: Settings, url: str | None) -> LedgerSettings | None:
+    """The ledger to look into: the one asked for, or the configured one where it exists."""
+    import msgspec
 
-    return load()
+    from tachograph.usage.place import Place
+    from tachograph.usage.stores.open import sqlite_path
+
+    if url is not None:
+        return msgspec.structs.replace(settings.ledger, url=url)
+    found = Place(settings.ledger).url
+    exists = settings.ledger.enabled and (not found.startswith("sqlite:") or sqlite_path(found).is_file())
+    return settings.ledger if exists else None
 
 
 def _default_data_dir() -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tachograph.console.calls import from_record
+from tachograph.console.ingest.ledger import LedgerFeed
 from tachograph.console.ingest.registry import RegistryFeed
 from tachograph.console.ingest.scrape import Target
 from tachograph.console.promql import Engine, Limits
@@ -64,7 +65,7 @@ class Console:
         self.calls = CallStore(None if data_dir is None else data_dir / "console.db", max_calls=max_calls)
         querier: Querier = self.prometheus or self.engine
         self.rules = Rules(rule_groups, querier, None if self.prometheus else self.store)
-        self.ledger: Any = None
+        self.ledger: LedgerFeed | None = None
         self.otlp_sources: dict[str, float] = {}
         self._feeds: list[RegistryFeed] = []
         self._removers: list[Callable[[], None]] = []
@@ -86,6 +87,18 @@ class Console:
         """Watch a recorder: its metrics and its finished records."""
         self.watch(recorder.metrics)
         self._removers.append(recorder.add_listener(self.accept))
+
+    def read_ledger(self, feed: LedgerFeed) -> None:
+        """Copy calls from a ledger, from now on and those of the last day."""
+        self.ledger = feed
+        threading.Thread(target=self._follow_ledger, name="tachograph-console-ledger", daemon=True).start()
+
+    def _follow_ledger(self) -> None:
+        assert self.ledger is not None
+        while not self._stop.is_set():
+            self.ledger.look()
+            self._stop.wait(min(self.step_seconds, 5.0))
+        self.ledger.close()
 
     # -- the clock --------------------------------------------------------------------------------------------
 

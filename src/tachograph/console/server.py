@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import uvicorn
 
     from tachograph.console.console import Console
+    from tachograph.console.ingest.ledger import LedgerFeed
+    from tachograph.settings.ledger import LedgerSettings
+    from tachograph.usage.stores.base import Store
 
 DEFAULT_PORT = 9465
 logger = logging.getLogger("tachograph.console")
@@ -81,6 +84,7 @@ def start(
     max_calls: int = 500_000,
     rules: bool = True,
     service: str = "",
+    ledger: LedgerSettings | None = None,
 ) -> RunningConsole:
     """Serve the console from a thread of this process.
 
@@ -95,6 +99,7 @@ def start(
         auth: False lets anyone on this machine read (loopback only).
         allow_hosts: Names, beside addresses and localhost, under which it may be asked.
         rules: Evaluate the catalogue's rules.
+        ledger: Copy calls from the ledger that these settings name.
 
     Raises:
         MissingExtraError: The extra `console` is not installed.
@@ -111,6 +116,7 @@ def start(
     from tachograph.console.api import catalogue
     from tachograph.console.app import build
     from tachograph.console.console import Console
+    from tachograph.console.ingest.pricing import ForeignPricer
 
     loopback = is_loopback(host)
     if not loopback and not auth:
@@ -138,6 +144,8 @@ def start(
     )
     if recorder is not None:
         console.listen(recorder)
+    if ledger is not None:
+        console.read_ledger(_ledger_feed(ledger, console))
     app = build(
         console,
         token=secret,
@@ -146,7 +154,7 @@ def start(
         hosts=[*allow_hosts, host],
         cookie=f"tachograph_session_{bound}",
         settings=settings,
-        price=_pricer(),
+        price=ForeignPricer(_price_file(settings)),
     )
     config = uvicorn.Config(
         app,
@@ -204,6 +212,28 @@ def _job(settings: Any) -> str:
     return job.split("|")[0]
 
 
-def _pricer() -> Any:
-    """Prices calls of other senders, where prices can be had."""
-    return None
+def _price_file(settings: Any) -> str | None:
+    from tachograph.settings import Settings
+
+    found: str | None = (settings or Settings()).pricing.file
+    return found
+
+
+def _ledger_feed(settings: LedgerSettings, console: Console) -> LedgerFeed:
+    """A reader of the ledger that these settings name."""
+    from tachograph.console.ingest.ledger import LedgerFeed
+    from tachograph.usage.place import Place
+    from tachograph.usage.stores.open import open_store
+
+    url = Place(settings).url
+
+    def open_for_reading() -> Store:
+        return open_store(
+            url,
+            rollup_labels=settings.rollup_labels,
+            timeout_seconds=settings.timeout_seconds,
+            read_only=True,
+            create=False,
+        )
+
+    return LedgerFeed(url, open_for_reading, console.calls)

@@ -206,7 +206,7 @@ class CallStore:
                                 self._spend(call, spending)
                     if span is not None:
                         cursor = db.execute(
-                            "INSERT OR REPLACE INTO spans(trace_id, span_id, start, body) VALUES(?,?,?,?)",
+                            "INSERT OR IGNORE INTO spans(trace_id, span_id, start, body) VALUES(?,?,?,?)",
                             (
                                 bytes.fromhex(span.trace_id),
                                 bytes.fromhex(span.span_id),
@@ -214,7 +214,7 @@ class CallStore:
                                 _call_encoder.encode(span),
                             ),
                         )
-                        self._spans_kept += 1
+                        self._spans_kept += cursor.rowcount
                 if spending:
                     db.executemany(_SPENDING, [(*key, *sums) for key, sums in spending.items()])
                 db.execute("COMMIT")
@@ -242,41 +242,49 @@ class CallStore:
                 labels = ""
         sums = spending.setdefault((bucket, call.provider, call.model, labels), [0] * 5)
         nano = int(Decimal(call.cost_usd).scaleb(9)) if call.cost_usd is not None else 0
-        for i, value in enumerate((1, call.input_tokens or 0, call.output_tokens or 0, nano, call.cost_usd is None)):
+        for i, value in enumerate((1, call.input_tokens or 0, call.output_tokens or 0, nano, is_unpriced(call))):
             sums[i] += int(value)
 
     def _trim(self) -> None:
         """Let the oldest go, a slice at a time, so that no write takes long."""
         oldest = time.time() - self.max_age_seconds
         db = self._db
-        over = self._calls_kept - self.max_calls
-        if over > self.max_calls // 50 + 1000 or self._too_large():
-            cut = max(min(over, 20_000), 5000) if over > 0 else 5000
-            edge = db.execute("SELECT seq FROM calls ORDER BY seq LIMIT 1 OFFSET ?", (cut,)).fetchone()
-            if edge is not None:
-                self._calls_kept -= db.execute("DELETE FROM calls WHERE seq < ?", (edge[0],)).rowcount
-        over = self._spans_kept - self.max_spans
-        if over > self.max_spans // 50 + 1000 or self._too_large():
-            cut = max(min(over, 20_000), 5000) if over > 0 else 5000
-            edge = db.execute("SELECT seq FROM spans ORDER BY seq LIMIT 1 OFFSET ?", (cut,)).fetchone()
-            if edge is not None:
-                db.execute("DELETE FROM spans WHERE seq < ?", (edge[0],))
-                self._spans_kept = db.execute("SELECT count(*) FROM spans").fetchone()[0]
+        large = self._too_large()
+        self._calls_kept -= self._drop_oldest("calls", self._calls_kept, self.max_calls, large)
+        self._spans_kept -= self._drop_oldest("spans", self._spans_kept, self.max_spans, large)
         first = db.execute("SELECT time FROM calls ORDER BY seq LIMIT 1").fetchone()
         if first is not None and first[0] < oldest:
             edge = db.execute("SELECT seq FROM calls ORDER BY seq LIMIT 1 OFFSET 5000").fetchone()
             limit = edge[0] if edge else self._last_seq + 1
             gone = db.execute("DELETE FROM calls WHERE seq < ? AND time < ?", (limit, oldest)).rowcount
             self._calls_kept -= gone
-            db.execute("DELETE FROM spans WHERE start < ?", (oldest,))
+            self._spans_kept -= db.execute("DELETE FROM spans WHERE start < ?", (oldest,)).rowcount
             db.execute("DELETE FROM spending WHERE bucket < ?", (int(oldest) - 10 * 86400,))
 
+    def _drop_oldest(self, table: str, kept: int, limit: int, too_large: bool) -> int:
+        over = kept - limit
+        if over > limit // 50:
+            cut = min(over, 20_000)
+        elif too_large:
+            cut = min(max(kept // 2, 1), 20_000)
+        else:
+            return 0
+        edge = self._db.execute(f"SELECT seq FROM {table} ORDER BY seq LIMIT 1 OFFSET ?", (cut,)).fetchone()
+        if edge is None:
+            return 0
+        return self._db.execute(f"DELETE FROM {table} WHERE seq < ?", (edge[0],)).rowcount
+
+    def _pragma(self, name: str) -> int:
+        return int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
+
+    def _used_bytes(self) -> int:
+        return (self._pragma("page_count") - self._pragma("freelist_count")) * self._pragma("page_size")
+
     def _too_large(self) -> bool:
-        pages = (
-            self._db.execute("PRAGMA page_count").fetchone()[0]
-            - self._db.execute("PRAGMA freelist_count").fetchone()[0]
-        )
-        return bool(pages * self._db.execute("PRAGMA page_size").fetchone()[0] > self.max_bytes)
+        if self._pragma("freelist_count") > self._pragma("page_count") // 5:
+            # Give back what was let go, a little at a time.
+            self._db.execute("PRAGMA incremental_vacuum(500)").fetchall()
+        return self._used_bytes() > self.max_bytes
 
     def _load(self, newest: int) -> None:
         """Read the columns of calls that an earlier run left, oldest first, and put them in front."""
@@ -361,8 +369,12 @@ class CallStore:
     def bytes(self) -> int:
         """Bytes on disk that are in use."""
         with self._lock:
-            pages = self._db.execute("PRAGMA page_count").fetchone()[0]
-            return int(pages * self._db.execute("PRAGMA page_size").fetchone()[0])
+            return self._used_bytes()
+
+
+def is_unpriced(call: Call) -> bool:
+    """Tell whether a call used something that no price is known for; a failed call that used nothing is not."""
+    return call.cost_usd is None and (call.input_tokens is not None or call.output_tokens is not None)
 
 
 def to_json(value: Any) -> str:

@@ -56,7 +56,7 @@ class Store:
         self._lock = threading.RLock()
         self._series: dict[Labels, Series] = {}
         self._postings: dict[str, dict[str, set[Labels]]] = {}
-        self._sources: dict[str, dict[Labels, Series]] = {}
+        self._sources: dict[str, dict[int, tuple[Labels, Series]]] = {}
         self._metadata: dict[str, Metadata] = {}
         self._trimmed = 0
 
@@ -75,18 +75,25 @@ class Store:
             How many samples were kept.
         """
         with self._lock:
+            # Sources give the same label objects again and again: found by identity, 2 000 of them cost no hashing.
             before = self._sources.get(source, {})
-            now: dict[Labels, Series] = {}
-            kept = 0
+            now: dict[int, tuple[Labels, Series]] = {}
+            kept, is_same = 0, True
             for labels, value in samples:
-                series = before.get(labels) or self._find(labels)
-                if series is None:
-                    continue
-                now[labels] = series
-                kept += self._add(series, at, value)
-            for labels, series in before.items():
-                if labels not in now:
-                    self._add(series, at, STALE_NAN)
+                known = before.get(id(labels))
+                if known is None:
+                    is_same = False
+                    series = self._find(labels)
+                    if series is None:
+                        continue
+                    known = (labels, series)
+                now[id(labels)] = known
+                kept += self._add(known[1], at, value)
+            if not is_same or len(now) != len(before):
+                shown = {id(series) for _, series in now.values()}
+                for _, series in before.values():
+                    if id(series) not in shown:
+                        self._add(series, at, STALE_NAN)
             self._sources[source] = now
             self.generation += 1
             if at - self._trimmed > 60_000:
@@ -120,7 +127,7 @@ class Store:
             for labels in gone:
                 self._forget(labels)
             for source, members in list(self._sources.items()):
-                alive = {labels: series for labels, series in members.items() if labels in self._series}
+                alive = {key: known for key, known in members.items() if known[1].is_open}
                 if alive:
                     self._sources[source] = alive
                 else:
@@ -147,7 +154,7 @@ class Store:
         return True
 
     def _forget(self, labels: Labels) -> None:
-        del self._series[labels]
+        self._series.pop(labels).is_open = False
         for name, value in labels:
             values = self._postings[name]
             values[value].discard(labels)

@@ -118,7 +118,9 @@ def _status(console: Console, auth: str) -> dict[str, Any]:
         "otlp": [{"service": name, "seen": seen} for name, seen in sorted(console.otlp_sources.items())],
         "calls": console.calls.count,
         "dropped_calls": console.calls.dropped,
-        "ledger": {"url": console.ledger.url} if console.ledger is not None else None,
+        "ledger": {"url": console.ledger.url, "last_error": console.ledger.last_error or None}
+        if console.ledger is not None
+        else None,
         "auth": auth,
     }
 

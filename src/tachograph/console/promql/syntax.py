@@ -216,7 +216,7 @@ def _prepare(query: str) -> tuple[str, str]:
     """Return the text for the parser, and the text without strings and comments for looking at."""
     out: list[str] = []
     bare: list[str] = []
-    depth = 0
+    depth = signs = 0
     for token in _TOKEN.finditer(query):
         text = token.group()
         kind = token.lastgroup
@@ -242,6 +242,12 @@ def _prepare(query: str) -> tuple[str, str]:
                 raise PromQLSyntaxError(f'invalid parameter "query": nested deeper than {MAX_DEPTH}')
         elif kind == "close":
             depth -= 1
+        elif text in "+-":
+            signs += 1
+            if signs > MAX_DEPTH:
+                raise PromQLSyntaxError(f'invalid parameter "query": more than {MAX_DEPTH} signs in a row')
+        if text not in "+-" and not text.isspace():
+            signs = 0
         out.append(text)
         bare.append(text)
     return "".join(out), "".join(bare)

@@ -1,0 +1,155 @@
+"""Copies calls from the usage ledger into the console, as they are stored there.
+
+Calls keep their ids, so one that the console has already, from the same process or over OTLP, is not there twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+from tachograph.console.calls import Call, CallDetail, Span
+from tachograph.console.store import CallStore
+
+if TYPE_CHECKING:
+    from tachograph.usage.row import Row
+    from tachograph.usage.stores.base import Store
+
+# A call is stored when it ends and found by when it began, so each look goes back a while; a longer while is looked
+# at once a minute, for calls that took long.
+SHORT_LOOK, LONG_LOOK = 30.0, 3600.0
+FIRST_LOOK = 86_400.0
+MAX_SEEN = 200_000
+
+
+class LedgerFeed:
+    """Looks into a ledger again and again.
+
+    Args:
+        url: The store's URL, for showing; a password in it is not shown.
+        open_store: Opens it for reading.
+    """
+
+    def __init__(self, url: str, open_store: Callable[[], Store], calls: CallStore) -> None:
+        self.url = shown(url)
+        self.last_error = ""
+        self._open = open_store
+        self._calls = calls
+        self._store: Store | None = None
+        self._seen: dict[bytes, None] = {}
+        self._newest = 0.0
+        self._looked_long = 0.0
+
+    def look(self, now: float | None = None) -> int:
+        """Copy what is new; returns how many calls. A failure is kept in `last_error`, and tried again next time."""
+        at = time.time() if now is None else now
+        try:
+            if self._store is None:
+                self._store = self._open()
+            copied = self._copy(at)
+            self.last_error = ""
+            return copied
+        except Exception as error:  # noqa: BLE001 - a ledger that is away must not stop the console
+            self.last_error = f"{type(error).__name__}: {error}"
+            self.close()
+            return 0
+
+    def _copy(self, now: float) -> int:
+        from tachograph.usage.stores.query import Query
+
+        assert self._store is not None
+        if not self._newest:
+            since = now - FIRST_LOOK
+            self._looked_long = now
+        elif now - self._looked_long >= 60:
+            since, self._looked_long = self._newest - LONG_LOOK, now
+        else:
+            since = self._newest - SHORT_LOOK
+        copied = 0
+        batch: list[tuple[CallDetail, Span]] = []
+        for row in self._store.rows(Query(since_us=max(int(since * 1e6), 0), raw=True)):
+            self._newest = max(self._newest, row.ts_us / 1e6)
+            if row.id in self._seen:
+                continue
+            self._seen[row.id] = None
+            batch.append(from_row(row))
+            if len(batch) >= 1000:
+                copied += self._calls.add_all(batch, wait=True)
+                batch = []
+        if batch:
+            copied += self._calls.add_all(batch, wait=True)
+        while len(self._seen) > MAX_SEEN:
+            del self._seen[next(iter(self._seen))]
+        return copied
+
+    def close(self) -> None:
+        """Let go of the store."""
+        store, self._store = self._store, None
+        if store is not None:
+            store.close()
+
+
+def shown(url: str) -> str:
+    """Take a password out of a URL."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{parts.netloc.rpartition('@')[2]}"))
+
+
+def from_row(row: Row) -> tuple[CallDetail, Span]:
+    """Turn a ledger row into a call and a span that stands for it."""
+    from decimal import Decimal
+
+    is_llm = row.kind == "llm"
+    details = row.details or {}
+    identity = row.id.hex()
+    trace = row.trace_id.hex() if row.trace_id else (row.parent_id or row.id).hex()
+    span_id = row.span_id.hex() if row.span_id else identity[16:]
+    cost = None if row.cost_nusd is None else format(Decimal(row.cost_nusd).scaleb(-9).normalize(), "f")
+    call = Call(
+        id=identity,
+        kind="llm" if is_llm else "tool",
+        time=row.ts_us / 1e6,
+        trace_id=trace,
+        span_id=span_id,
+        parent_span_id=row.parent_id.hex()[16:] if row.parent_id and not row.span_id else "",
+        provider=row.provider if is_llm else "",
+        model=row.model if is_llm else "",
+        response_model=row.response_model,
+        operation=row.operation if is_llm else "execute_tool",
+        server_id="" if is_llm else row.provider,
+        tool_name="" if is_llm else row.model,
+        outcome=row.outcome,
+        error_type=row.error_type if is_llm else None,
+        error_kind=None if is_llm else row.error_type,
+        duration_seconds=row.latency_us / 1e6,
+        first_token_seconds=None if row.ttft_us is None else row.ttft_us / 1e6,
+        input_tokens=row.input_tokens,
+        cached_tokens=details.get("cache_read"),
+        output_tokens=row.output_tokens,
+        reasoning_tokens=details.get("reasoning"),
+        cost_usd=cost if is_llm else None,
+        cost_quality=row.cost_quality,
+        attempts=row.attempts,
+        wait_seconds=row.wait_us / 1e6,
+        stream=row.stream,
+        labels=dict(row.labels or {}),
+        service="ledger",
+    )
+    span = Span(
+        trace_id=trace,
+        span_id=span_id,
+        parent_span_id=call.parent_span_id,
+        name="llm.complete" if is_llm else "mcp.tool.execute",
+        kind="client",
+        start_unix=call.time,
+        duration_seconds=call.duration_seconds,
+        status="ok" if row.outcome == "success" else "unset" if row.outcome == "cancelled" else "error",
+        attributes={"provider": row.provider, "model": row.model}
+        if is_llm
+        else {"server_id": row.provider, "tool_name": row.model},
+    )
+    return CallDetail(call, []), span

@@ -1,0 +1,81 @@
+"""`tachograph console` as a user starts it."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from support.console_client import Client
+from support.prometheus import poll
+from tachograph.recorder import Recorder
+
+
+def test_it_starts_prints_a_login_link_scrapes_and_stops(tmp_path: Path, recorder: Recorder) -> None:
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+    from threading import Thread
+
+    class Application(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = b'# TYPE llm_provider_tokens_total counter\nllm_provider_tokens_total{provider="openai"} 7\n'
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            """Say nothing."""
+
+    application = ThreadingHTTPServer(("127.0.0.1", 0), Application)
+    Thread(target=application.serve_forever, daemon=True).start()
+    target = f"http://127.0.0.1:{application.server_address[1]}/metrics"
+    began = time.monotonic()
+    process = subprocess.Popen(
+        [
+            sys.executable, "-m", "tachograph", "console", "--port", "0", "--data-dir", str(tmp_path), "--no-ledger",
+            "--scrape", target, "127.0.0.1:1",
+        ],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        link = re.search(r"http://127\.0\.0\.1:\d+/login\?token=(\S+)", line)
+        assert link, line
+        assert time.monotonic() - began < 30
+        client = Client(line.partition(": ")[2], link.group(1))
+        assert client.request("GET", f"/login?token={link.group(1)}", login=False).status == 200
+        assert "Tachograph" in client.request("GET", "/").body.decode()
+        targets = poll(
+            lambda: [t for t in client.get("/api/console/status")["targets"] if t["up"] or t["last_error"]][1:],
+            20,
+            "scrapes",
+        )
+        assert targets
+        shown = client.get("/api/console/status")["targets"]
+        assert [(t["url"], t["up"]) for t in shown] == [(target, True), ("http://127.0.0.1:1/metrics", False)]
+        result = client.get("/api/v1/query", query="llm_provider_tokens_total")["data"]["result"]
+        assert result[0]["value"][1] == "7"
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+        application.shutdown()
+    assert process.returncode == 0
+    assert link.group(1) not in err
+    assert "Traceback" not in err
+    assert (tmp_path / "console.db").exists()
+
+
+def test_help_names_every_option() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tachograph", "console", "--help"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    for option in ("--port", "--listen", "--token", "--scrape", "--prometheus", "--data-dir", "--open", "--ledger"):
+        assert option in done.stdout

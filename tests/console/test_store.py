@@ -1,0 +1,173 @@
+"""The store of calls: bounded on disk and in memory, quick after much traffic, and nothing lost when it closes.
+
+`TACHOGRAPH_CONSOLE_CALLS=2000000` pushes a whole day's traffic instead of a small part of it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tachograph.console.calls import Attempt, Call, CallDetail, Span
+from tachograph.console.columns import Columns, Filter
+from tachograph.console.store import CallStore
+
+CALLS = int(os.environ.get("TACHOGRAPH_CONSOLE_CALLS", "60000"))
+MODELS = ("gpt-5", "gpt-5-mini", "claude-sonnet", "gemini-3")
+
+
+def made(number: int, rng: random.Random, at: float) -> tuple[CallDetail, Span]:
+    """One call of a day's traffic."""
+    identity = f"{number + 1:032x}"
+    is_llm = number % 3 > 0
+    call = Call(
+        id=identity,
+        kind="llm" if is_llm else "tool",
+        time=at,
+        trace_id=identity,
+        span_id=identity[16:],
+        provider=("", "openai", "anthropic")[number % 3],
+        model=MODELS[number % 4] if is_llm else "",
+        server_id="" if is_llm else "git",
+        tool_name="" if is_llm else "log",
+        outcome="success" if number % 17 else "error",
+        duration_seconds=rng.random() * 5,
+        cost_usd="0.00123" if is_llm else None,
+        input_tokens=100 if is_llm else None,
+        output_tokens=50 if is_llm else None,
+        attempts=1,
+        labels={"team": f"t{number % 20}", "user": f"u{number % 300}"},
+    )
+    span = Span(trace_id=identity, span_id=identity[16:], name="llm.complete", start_unix=at, duration_seconds=1)
+    return CallDetail(call, [Attempt(1, 0.0, 0.5, 200, "success")]), span
+
+
+def push(store: CallStore, count: int, first: int = 0) -> None:
+    rng = random.Random(first)
+    begin = time.time() - 86_400
+    for low in range(0, count, 2000):
+        batch = [made(first + i, rng, begin + i * 86_400 / count) for i in range(low, min(low + 2000, count))]
+        assert store.add_all(batch, wait=True, timeout=60) == len(batch)
+
+
+FILTERS = {
+    "all": Filter(),
+    "a rare label": Filter(labels=(("user", "u299"), ("team", "t19"))),
+    "nothing": Filter(labels=(("user", "nobody"),)),
+    "two that exclude each other": Filter(fields={"provider": ("openai",), "tool_name": ("log",)}),
+    "text": Filter(text="claude"),
+    "slow and dear": Filter(duration=(4.99, None), cost=(0.001, None)),
+}
+
+
+def test_much_traffic_stays_within_the_bounds_and_the_list_stays_quick(tmp_path: Path) -> None:
+    bound = CALLS // 4
+    store = CallStore(tmp_path / "console.db", max_calls=bound, max_spans=bound)
+    try:
+        push(store, CALLS)
+        assert bound * 0.95 <= store.count <= bound * 1.05
+        size = sum(file.stat().st_size for file in tmp_path.iterdir())
+        assert size < bound * 1600 + 80_000_000, "the file does not grow with what was let go"
+        for name, wanted in FILTERS.items():
+            best = min(_seconds(lambda wanted=wanted: store.find(wanted, 100)) for _ in range(3))  # type: ignore[misc]
+            assert best < 0.2, name
+        found, count, more = store.find(Filter(), 100)
+        assert (len(found), more) == (100, True)
+        assert count <= bound
+        assert found[0][1].id == f"{CALLS:032x}"
+        sums = store.spending(0, time.time())
+        assert sum(row[4] for row in sums) == sum(1 for i in range(CALLS) if i % 3), "money is kept of calls let go too"
+    finally:
+        store.close()
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def test_closing_writes_what_is_queued(tmp_path: Path) -> None:
+    rng = random.Random(1)
+    store = CallStore(tmp_path / "console.db")
+    for i in range(5000):
+        assert store.add(*made(i, rng, time.time()))
+    store.close()
+    again = CallStore(tmp_path / "console.db")
+    assert again.count == 5000
+    found, count, _ = again.find(Filter(), 1)
+    assert (count, found[0][1].id) == (5000, f"{5000:032x}")
+    again.close()
+
+
+def test_the_same_call_twice_is_one_call_and_its_money_counts_once() -> None:
+    store = CallStore()
+    one = made(1, random.Random(1), time.time())
+    store.add_all([one, one], wait=True)
+    store.add_all([one], wait=True)
+    assert store.count == 1
+    assert [row[4] for row in store.spending(0, time.time() + 1)] == [1]
+    store.close()
+
+
+def test_a_full_queue_drops_and_counts() -> None:
+    store = CallStore(queue=10)
+    with store._lock:  # the writer cannot write, as with a disk that hangs
+        rng = random.Random(1)
+        taken = sum(store.add(*made(i, rng, time.time())) for i in range(100))
+        assert taken <= 21
+        assert store.dropped == 100 - taken
+    assert store.flush()
+    assert store.count == taken
+    store.close()
+
+
+def test_calls_older_than_the_limit_go(tmp_path: Path) -> None:
+    store = CallStore(tmp_path / "console.db", max_age_seconds=3600)
+    rng = random.Random(1)
+    store.add_all([made(i, rng, time.time() - 7200) for i in range(10)], wait=True)
+    store.add_all([made(100, rng, time.time())], wait=True)
+    assert store.count == 1
+    store.close()
+
+
+def test_a_file_that_grows_too_large_loses_its_oldest(tmp_path: Path) -> None:
+    store = CallStore(tmp_path / "console.db", max_bytes=2_000_000)
+    push(store, 20_000)
+    assert 100 < store.count < 10_000
+    assert store.bytes < 4_000_000
+    store.close()
+
+
+def test_calls_read_back_come_before_those_made_meanwhile() -> None:
+    older, newer = Columns(10), Columns(10)
+    rng = random.Random(1)
+    for i in range(8):
+        older.add(i, made(i, rng, 0.0)[0].call)
+    for i in range(8, 12):
+        newer.add(i, made(i, rng, 0.0)[0].call)
+    newer.prepend(older)
+    for i in range(12, 40):
+        newer.add(i, made(i, rng, 0.0)[0].call)
+    seqs, count, _ = newer.find(Filter(), 100)
+    assert (seqs, count) == (list(range(39, 29, -1)), 10)
+    assert newer.oldest == 30
+
+
+@pytest.mark.parametrize("values", [("u1",), ("u1", "u2")])
+def test_money_keeps_counting_past_the_bound_on_label_sets(values: tuple[str, ...]) -> None:
+    store = CallStore(label_sets=1)
+    now = time.time() // 300 * 300 + 1
+    for i, value in enumerate(values):
+        call = Call(id=f"{i:032x}", kind="llm", time=now, provider="p", model="m", cost_usd="1", labels={"user": value})
+        store.add(CallDetail(call, []))
+    assert store.flush()
+    rows = store.spending(now - 300, now + 300)
+    assert sum(row[7] for row in rows) == len(values) * 10**9
+    assert {row[3] for row in rows} == {"user:u1", *([""] if len(values) > 1 else [])}
+    store.close()
