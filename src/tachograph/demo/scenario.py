@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from tachograph import runtime
-from tachograph.errors import TachographError
+from tachograph.errors import MissingExtraError, TachographError
 from tachograph.recorder import Recorder
 from tachograph.settings import Settings
 from tachograph.settings.ledger import LedgerSettings
@@ -107,7 +107,6 @@ class Demo:
         self._incident: Incident | None = None
         self._ended_incidents = 0
         self._started = 0.0
-        self._setting_up: asyncio.Task[None] | None = None
         self._closing = contextlib.AsyncExitStack()
 
     # -- what can be asked while it runs
@@ -162,8 +161,7 @@ class Demo:
 
     async def tools_ready(self) -> None:
         """Wait until providers and MCP servers are connected; raises what went wrong with that."""
-        if self._setting_up is not None:
-            await asyncio.shield(self._setting_up)
+        await asyncio.shield(self._setting_up)
 
     async def run(self, seconds: float | None = None, until: asyncio.Event | None = None) -> None:
         """Go on for some seconds, or until an event is set, or for ever."""
@@ -176,8 +174,8 @@ class Demo:
                 await asyncio.wait_for(until.wait(), left)
 
     def _check(self) -> None:
-        for task in (self._setting_up, self._clock):
-            if task is not None and task.done() and not task.cancelled():
+        for task in self._background:
+            if task.done() and not task.cancelled():
                 task.result()
         if self._traffic is not None:
             self._traffic.check()
@@ -224,6 +222,8 @@ class Demo:
         self._traffic: Traffic | None = None
         self._setting_up = asyncio.create_task(self._set_up())
         self._clock = asyncio.create_task(self._watch_the_clock())
+        opening_console = asyncio.create_task(self._open_console())
+        self._background = (self._setting_up, self._clock, opening_console)
 
     def _close_ledger(self) -> None:
         ledger = self.recorder.ledger
@@ -250,16 +250,25 @@ class Demo:
         servers = server_configuration(self.workshop.url, repository)
         await self.application.connect_tools(servers)
         self._note(f"MCP servers connected: {', '.join(servers['mcpServers'])}")
-        if self._console_port is not None:
-            await asyncio.to_thread(self._start_console, self._console_port)
 
-    def _start_console(self, port: int) -> None:
+    async def _open_console(self) -> None:
+        """Serve the console, once the tools are there (it is the slowest to load, and the least urgent)."""
+        if self._console_port is None:
+            return
+        await self.tools_ready()
+        try:
+            self._console = await asyncio.to_thread(self._start_console, self._console_port)
+        except MissingExtraError as error:
+            self._note(f"no console: {error}")
+        else:
+            self._closing.callback(self._console.close)
+            self._note(f"console at {self._console.url}")
+
+    def _start_console(self, port: int) -> RunningConsole:
         from tachograph.console import start
 
         # Without a log-in: it listens on loopback only, and shows nothing but the demo's own calls.
-        console = start(port=port, recorder=self.recorder, settings=self._settings, auth=False, step_seconds=2.0)
-        self._console = console
-        self._closing.callback(console.close)
+        return start(port=port, recorder=self.recorder, settings=self._settings, auth=False, step_seconds=2.0)
 
     async def _watch_the_clock(self) -> None:
         """Begin and end the incident that was asked for at its time."""
@@ -281,10 +290,9 @@ class Demo:
 
     async def _wind_down(self) -> None:
         """Stop arrivals, let what is under way end at once, and compare the books."""
-        for task in (self._clock, self._setting_up):
-            if task is not None and not task.done():
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+        for task in reversed(self._background):
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
         for vendor in self.simulators.vendors:
             vendor.hurry()
         if self._traffic is not None:
