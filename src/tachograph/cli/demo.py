@@ -89,7 +89,7 @@ async def _show(args: argparse.Namespace) -> int:
     )
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, ended.set)
     view = make_view(is_plain=True if args.plain else None)
     async with demo:

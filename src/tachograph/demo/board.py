@@ -92,7 +92,9 @@ def read_board(window: Window) -> Board:
         errors=_errors(window),
         waits=_waits(window),
         tools=tuple(
-            _tool_row(window, s, t) for s, t in window.values_of(mcp.EXECUTE_SECONDS, "server_id", "tool_name")
+            _tool_row(window, server, tool)
+            for server, tool in window.values_of(mcp.EXECUTE_SECONDS, "server_id", "tool_name")
+            if window.value(mcp.EXECUTE_SECONDS, {"server_id": server, "tool_name": tool})
         ),
         connections=tuple(
             (server, round(window.value(mcp.CONNECTIONS_ACTIVE, {"server_id": server})))

@@ -113,9 +113,10 @@ class SlowTool(Incident):
     name = "slow-tool"
     summary = "the tool search_orders takes fourteen seconds"
     alerts = ("SlowToolExecution", "MCPToolSlowRatioHigh")
+    seconds: ClassVar[float] = 14.0
 
     async def begin(self) -> None:
-        await asyncio.to_thread(self.stage.workshop.behave, "search_orders", slow_seconds=14.0)
+        await asyncio.to_thread(self.stage.workshop.behave, "search_orders", slow_seconds=self.seconds)
 
     async def end(self) -> None:
         await asyncio.to_thread(self.stage.workshop.behave, "search_orders")

@@ -90,7 +90,7 @@ def _header(status: Status) -> RenderableType:
     text = Text.assemble(
         (" tachograph demo ", "bold reverse"),
         f"  {minutes:02}:{seconds:02}  ",
-        (f"{status.rate:g} calls/s asked for, seed {status.seed}  ", "dim"),
+        (f"{status.rate:g} calls/s asked for, seed {status.seed}, Ctrl-C ends it  ", "dim"),
     )
     if status.incident:
         is_on = status.incident_phase.startswith("since")
@@ -186,5 +186,5 @@ def _addresses(status: Status) -> RenderableType:
         text.append(f"{name} ", "dim")
         text.append(address, f"underline link {address}" if address.startswith("http") else "")
         text.append("   ")
-    text.append("Ctrl-C ends it", "dim")
+    text.no_wrap, text.overflow = True, "ellipsis"
     return text

@@ -26,6 +26,7 @@ from tachograph.settings import Settings
 from tachograph.settings.ledger import LedgerSettings
 from tachograph.signals.http import MetricsServer
 from tachograph.usage.ledger import Ledger
+from tachograph.usage.metrics.families import ACCEPTED
 
 from .board import Board, read_board
 from .brain import Brain
@@ -310,7 +311,7 @@ class Demo:
         if not isinstance(ledger, Ledger):
             return None
         ledger.flush(_PATIENCE_SECONDS)
-        return ledger_sums(ledger)
+        return ledger_sums(ledger) if self.window.value(ACCEPTED) else {}
 
     def summary(self) -> dict[str, Any]:
         """Totals of the run, after it has ended."""

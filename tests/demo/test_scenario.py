@@ -1,0 +1,201 @@
+"""The whole demo, in process: every source agrees, each incident shows, nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tachograph.demo.board import Board
+from tachograph.demo.incidents import INCIDENTS, SlowTool
+from tachograph.demo.scenario import Demo
+from tachograph.demo.simulators import Served
+from tachograph.demo.truth import Sums, compare
+from tachograph.errors import TachographError
+from tachograph.llm.metrics import families as llm
+from tachograph.mcp.metrics import families as mcp
+from tachograph.recorder import Recorder
+from tachograph.records import Cost, Usage
+from tachograph.settings import load
+from tachograph.signals.registry import Metrics
+
+PATIENCE_SECONDS = 60.0
+
+
+async def until(demo: Demo, reached: Callable[[Board], bool]) -> Board:
+    """Let the demo run until its board shows something; fails when it never does."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not reached(board := demo.board()):
+        assert time.monotonic() < deadline, f"never reached: {board}"
+        await demo.run(0.2)
+    return board
+
+
+def error_count(demo: Demo, provider: str, kind: str) -> int:
+    return round(demo.window.value(llm.ERRORS, {"provider": provider, "error_type": kind}))
+
+
+def processes_of(parent: int) -> list[int]:
+    """Child processes of every thread, by /proc; none where there is no /proc."""
+    found = []
+    for children in Path(f"/proc/{parent}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # the thread ended meanwhile
+            found += [int(pid) for pid in children.read_text().split()]
+    return found
+
+
+async def test_all_books_agree_after_every_incident(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SlowTool, "seconds", 2.6)
+    before = set(processes_of(os.getpid()))
+    async with Demo(rate=20, seed=3, speed=0.02, directory=tmp_path) as demo:
+        await demo.tools_ready()
+        board = await until(demo, lambda b: b.calls_total >= 60 and len(b.models) >= 9 and len(b.tools) >= 5)
+        assert {row.provider for row in board.models} == {"openai", "anthropic", "gemini"}
+        assert board.usd_total > 0
+        assert board.cached_share is not None
+        assert dict(board.connections)["workshop"] == 1
+
+        await demo.begin_incident("rate-limit-storm")
+        await until(demo, lambda _: error_count(demo, "openai", "rate_limit") >= 5)
+        await until(demo, lambda b: any(row[0] == "openai" and row[3] >= 3 for row in b.waits))
+        await demo.end_incident()
+
+        await demo.begin_incident("provider-outage")
+        await until(demo, lambda _: error_count(demo, "anthropic", "server_error") >= 5)
+        await demo.begin_incident("bad-key")
+        await until(demo, lambda _: error_count(demo, "openai", "auth") >= 5)
+
+        await demo.begin_incident("slow-tool")
+        slow = {"server_id": "workshop", "tool_name": "search_orders"}
+        await until(
+            demo, lambda b: any(row.tool == "search_orders" and (row.p95_seconds or 0) > 2.5 for row in b.tools)
+        )
+        await demo.begin_incident("dead-mcp-server")
+        await until(demo, lambda b: dict(b.connections)["workshop"] == 0)
+        died = demo.window.value(mcp.ERRORS, {**slow, "error_kind": "connection"})
+        await until(demo, lambda _: demo.window.value(mcp.ERRORS, {**slow, "error_kind": "connection"}) > died)
+        await demo.end_incident()
+        await until(demo, lambda b: dict(b.connections)["workshop"] == 1)
+
+        cost = demo.board().usd_total
+        await demo.begin_incident("cost-spike")
+        await until(demo, lambda b: b.usd_total > cost + 0.5)
+    assert demo.truth is not None
+    assert demo.truth.is_true, str(demo.truth)
+    assert demo.truth.ledger == demo.truth.served
+    assert sum(sums.nano_usd for sums in demo.truth.served.values()) > 0
+    assert [moment.what.split(" begins")[0] for moment in demo.timeline if " begins:" in moment.what] == [
+        "rate-limit-storm",
+        "provider-outage",
+        "bad-key",
+        "slow-tool",
+        "dead-mcp-server",
+        "cost-spike",
+    ]
+    assert set(processes_of(os.getpid())) <= before
+    assert (tmp_path / "ledger").is_dir()
+
+
+async def test_metrics_are_served_and_the_incident_begins_at_its_time() -> None:
+    async with Demo(rate=20, seed=3, speed=0.02, incident="bad-key", incident_at=0.1, incident_for=0.5) as demo:
+        assert demo.incident_phase.startswith("in ")
+        await until(demo, lambda _: demo.incident_phase == "over")
+        assert error_count(demo, "openai", "auth") > 0
+        assert demo.metrics_url is not None
+        text = await asyncio.to_thread(lambda: urllib.request.urlopen(demo.metrics_url or "").read().decode())
+        assert 'llm_provider_errors_total{provider="openai"' in text
+    assert demo.truth is not None
+    assert demo.truth.is_true, str(demo.truth)
+
+
+def test_the_demo_never_uses_the_users_ledger() -> None:
+    async def ledger_place() -> tuple[str | None, bool]:
+        async with Demo(rate=1) as demo:
+            place = demo._settings.ledger.data_dir
+            return place, Path(place or "").parent.exists()
+
+    place, existed = asyncio.run(ledger_place())
+    assert place is not None
+    assert place != load(environ={}).ledger.data_dir
+    assert existed
+    assert not Path(place).parent.exists()
+
+
+def test_a_difference_is_told_and_is_not_true() -> None:
+    recorder = Recorder(Metrics(()), strict=True)
+    call = recorder.start_llm_call("openai", "gpt-5")
+    call.usage = Usage(10, 5)
+    call.cost = Cost(7, "priced")
+    call.finish("success")
+    truth = compare(Served(), recorder.metrics, {("openai", "gpt-5"): Sums(10, 5, 7)})
+    assert not truth.is_true
+    assert len(truth.differences) == 2
+    assert "openai/gpt-5: served 0 prompt + 0 completion tokens" in str(truth)
+
+
+def test_unknown_incidents_and_idle_rates_are_refused() -> None:
+    with pytest.raises(TachographError, match="Choose one of rate-limit-storm"):
+        Demo(incident="flood")
+    with pytest.raises(TachographError, match="above 0"):
+        Demo(rate=0)
+
+
+def test_the_command_line_knows_every_incident() -> None:
+    from tachograph.cli.demo import INCIDENTS as OFFERED
+
+    assert set(OFFERED) == set(INCIDENTS)
+
+
+def test_a_taken_port_is_a_clear_error() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        for option in ("--metrics-port", "--console-port"):
+            ports = {"--metrics-port": "0", "--console-port": "0", option: str(port)}
+            arguments = [part for pair in ports.items() for part in pair]
+            done = subprocess.run(
+                [sys.executable, "-m", "tachograph", "demo", "--duration", "1", *arguments],
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+            assert done.returncode == 2
+            assert f"{option} {port}" in done.stderr
+            assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_command_with_its_children_and_code_0(number: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tachograph", "demo", "--metrics-port", "0", "--no-console", "--rate", "10"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    lines = []
+    children: set[int] = set()
+    for line in process.stdout:
+        lines.append(line)
+        children.update(processes_of(process.pid))
+        if all(f"{server}=1" in line for server in ("git", "time", "workshop")):
+            process.send_signal(number)
+            break
+    rest = process.stdout.read()
+    assert process.wait(60) == 0, process.stderr.read()
+    assert "truth: served = metrics = ledger" in rest
+    assert "metrics http://127.0.0.1:" in lines[0]
+    assert len(children) == 3
+    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
