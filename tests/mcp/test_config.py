@@ -92,6 +92,11 @@ def test_a_secret_in_a_value_of_the_wrong_kind_is_not_shown():
     assert "hunter2" not in str(caught.value)
 
 
+def test_secrets_do_not_stand_in_the_representation():
+    servers = (StdioServer("a", "x", env={"KEY": "hunter2"}), HTTPServer("b", "http://h", {"Authorization": "hunter2"}))
+    assert "hunter2" not in repr(servers)
+
+
 def test_a_server_made_by_hand_is_taken_and_twice_the_same_id_is_not():
     assert MCPClient([StdioServer("a", "x"), HTTPServer("b", "http://h")]).server_ids == ("a", "b")
     with pytest.raises(ConfigError, match="same id"):

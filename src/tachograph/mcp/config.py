@@ -47,7 +47,7 @@ class StdioServer:
     id: str
     command: str
     args: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
     cwd: str | None = None
     transport: Literal["stdio"] = "stdio"
 
@@ -58,7 +58,7 @@ class HTTPServer:
 
     id: str
     url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     transport: Literal["http", "sse"] = "http"
 
     @property

@@ -20,7 +20,7 @@ import random
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter_ns
 from typing import Any, Final, Literal, TextIO, TypeVar
 
@@ -90,7 +90,7 @@ class ServerStatus:
     error: str | None = None
     pid: int | None = None
     protocol_version: str | None = None
-    session_id: str | None = None
+    session_id: str | None = field(default=None, repr=False)
 
 
 class Connection:
@@ -167,6 +167,8 @@ class Connection:
         """
         deadline = asyncio.get_running_loop().time() + timeout
         client = await self._wait_until_up(deadline)
+        exchange = exchange or Exchange()
+        exchange.seconds = timeout
         context = copy_context()
         context.run(EXCHANGE.set, exchange)
         context.run(ENGINE_MCP.set, True)
@@ -176,9 +178,11 @@ class Connection:
             done, _ = await asyncio.wait({task}, timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
         except asyncio.CancelledError:
             task.cancel()
+            task.add_done_callback(_forget)
             raise
         if not done:
             task.cancel()
+            task.add_done_callback(_forget)
             raise TimeoutError(f"no answer within {timeout:g} s")
         if task.cancelled():
             raise ServerUnavailableError(self.config.id, self._reason or "the connection broke down during the request")
@@ -387,6 +391,12 @@ class Connection:
 
 async def _await(operation: Callable[[Client], Awaitable[T]], client: Client) -> T:
     return await operation(client)
+
+
+def _forget(task: asyncio.Task[Any]) -> None:
+    """Look at how an abandoned request ended, so that asyncio does not log that nobody did."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> bool:

@@ -203,6 +203,7 @@ class ToolRegistry:
         part = self._servers[server]
         if part.loading is None or part.loading.done():
             part.loading = asyncio.create_task(self._load(server, part))
+            part.loading.add_done_callback(_forget)
         await asyncio.shield(part.loading)
 
     async def _load(self, server: str, part: _ServerTools) -> None:
@@ -240,3 +241,9 @@ class ToolRegistry:
             await self._reload(server)
         except Exception as error:  # noqa: BLE001 - the next lookup asks again, and tells its caller
             logger.info("MCP server %r: its changed tools could not be loaded: %s", server, error)
+
+
+def _forget(loading: asyncio.Task[None]) -> None:
+    """Look at how a loading ended: everybody who waited for it may have given up."""
+    if not loading.cancelled():
+        loading.exception()

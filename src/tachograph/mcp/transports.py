@@ -33,12 +33,14 @@ class Exchange:
         status: HTTP status of its request.
         error: What kept an answer away.
         is_session_lost: The server knows our session no more, so it has not looked at the call.
+        seconds: How long the call may take.
     """
 
-    __slots__ = ("begun", "error", "is_session_lost", "status")
+    __slots__ = ("begun", "error", "is_session_lost", "seconds", "status")
 
     def __init__(self) -> None:
         self.begun = False
+        self.seconds = 0.0
         self.is_session_lost = False
         self.status: int | None = None
         self.error: BaseException | None = None
@@ -119,6 +121,10 @@ class _WatchedClient(httpx2.AsyncClient):
         exchange = EXCHANGE.get()
         if request.method == "DELETE":  # the goodbye to a session: a server that hangs must not hold up closing
             request.extensions["timeout"] = httpx2.Timeout(_GOODBYE_SECONDS).as_dict()
+        elif exchange is not None and exchange.seconds > _STREAM_READ_SECONDS:
+            # The call's own limit ends it; this one only frees the connection of a call that was given up.
+            seconds = exchange.seconds + _CONNECT_SECONDS
+            request.extensions["timeout"] = httpx2.Timeout(_CONNECT_SECONDS, read=seconds).as_dict()
         try:
             response = await super().send(request, **options)
             if response.headers.get("content-type", "").lower().startswith("application/json"):
@@ -185,6 +191,7 @@ async def _open_http(config: HTTPServer, watch: Watch) -> AsyncIterator[Any]:
             is_sse=config.transport == "sse",
             headers={**config.headers, **(headers or {})},
             timeout=httpx2.Timeout(_CONNECT_SECONDS, read=_STREAM_READ_SECONDS),
+            limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=20),
             auth=auth,
         )
 
