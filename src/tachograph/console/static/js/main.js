@@ -122,14 +122,14 @@ async function refresh() {
   if (app.busy) { app.again = true; return; }
   app.busy = true;
   app.liveButton.classList.add("asking");
-  const began = performance.now();
+  const { hash } = location;
   const results = await Promise.allSettled([app.view.refresh(windowNow()), refreshAlerts()]);
   app.busy = false;
   app.liveButton.classList.remove("asking");
   const failed = results.find((result) => result.status === "rejected")?.reason;
   if (failed?.status === 401) return showFatal(failed);
   showFailure(failed);
-  document.documentElement.dataset.refreshed = String(Math.round(performance.now() - began));
+  document.documentElement.dataset.refreshed = hash; // the address that everything shown is for
   if (app.again) { app.again = false; return refresh(); }
   const every = state.refreshSeconds();
   if (every && (state.range().live || app.current === "alerts")) app.timer = setTimeout(refresh, every * 1000);

@@ -84,6 +84,7 @@ export class Panel {
       this.answers = answers;
       this.element.classList.remove("failed");
       this.note.textContent = this.def.note || "";
+      this.element.dataset.window = JSON.stringify([from, to, step, rateInterval]);
       this.draw();
     } catch (error) {
       if (error.name === "AbortError") return;
@@ -142,8 +143,14 @@ export class Panel {
 
   drawTimeseries(width) {
     const { from, to, step } = this.window;
-    const series = this.series();
-    const { times, rows } = align(series, this.window);
+    let series = this.series();
+    let { times, rows } = align(series, this.window);
+    let quiet = 0;
+    if (this.def.stacked) { // a stack shows what adds to it; the many that stood at zero all the time are counted instead
+      const loud = rows.map((row) => row.some((number) => number > 0));
+      quiet = loud.filter((one) => !one).length;
+      if (quiet < series.length) { series = series.filter((_, i) => loud[i]); rows = rows.filter((_, i) => loud[i]); } else { series = []; rows = []; }
+    }
     const only = this.isolated();
     const visible = series.map(({ name }) => !only || only.has(name));
     const colours = this.colour(series);
@@ -158,6 +165,7 @@ export class Panel {
     this.body.replaceChildren(drawn.svg);
     this.hover(drawn.svg);
     this.drawLegend(series, rows, colours, visible);
+    if (quiet) this.legend.append(h("span", { class: "legend-item still muted" }, series.length ? `${quiet} more at zero` : `All ${quiet} series at zero in this range`));
   }
 
   summary(series, rows) {
@@ -186,14 +194,14 @@ export class Panel {
   summaryTable(series, rows) {
     const line = (row) => {
       const finite = row.filter(Number.isFinite);
-      if (!finite.length) return ["–", "–", "–", "–"];
+      if (!finite.length) return [NaN, NaN, NaN, NaN];
       let sum = 0, high = -Infinity, low = Infinity;
       for (const number of finite) { sum += number; if (number > high) high = number; if (number < low) low = number; }
-      return [low, sum / finite.length, high, finite.at(-1)].map((number) => shown(number, this.def.unit));
+      return [low, sum / finite.length, high, finite.at(-1)];
     };
     return h("table", {}, h("caption", {}, `${this.def.title}, values in this time range`),
       h("thead", {}, h("tr", {}, ["Series", "Lowest", "Mean", "Highest", "Last"].map((name) => h("th", { scope: "col" }, name)))),
-      h("tbody", {}, series.slice(0, LEGEND_ROWS).map(({ name }, index) => h("tr", {}, h("th", { scope: "row" }, name), line(rows[index]).map((text) => h("td", {}, text))))));
+      h("tbody", {}, series.slice(0, LEGEND_ROWS).map(({ name }, index) => h("tr", {}, h("th", { scope: "row" }, name), line(rows[index]).map((number) => h("td", { "data-value": String(number) }, shown(number, this.def.unit)))))));
   }
 
   isolate(name, add) {
@@ -236,7 +244,7 @@ export class Panel {
     const items = this.series().map(({ name, values }) => ({ name: name || "all", value: Number(values.at(-1)[1]) })).sort((a, b) => (a.name < b.name ? -1 : 1));
     const label = `${this.def.title}: ${items.map((item) => `${item.name} ${item.value}`).join(", ")}`;
     this.body.replaceChildren(gauges({ items, unit: this.def.unit, width, label }));
-    this.afterShapes(items.map((item) => [item.name, shown(item.value, this.def.unit)]));
+    this.afterShapes(items.map((item) => [item.name, shown(item.value, this.def.unit), item.value]));
   }
 
   drawMatrix(width) {
@@ -244,7 +252,7 @@ export class Panel {
     const cells = this.series().map(({ labels, values }) => ({ row: labels[rowLabel] ?? "", column: labels[columnLabel] ?? "", value: Number(values.findLast(([, text]) => text !== "NaN")?.[1] ?? NaN) }));
     const label = `${this.def.title}: ${cells.slice(0, 20).map((cell) => `${cell.row} ${cell.column} ${shown(cell.value, this.def.unit)}`).join(", ")}`;
     this.body.replaceChildren(matrix({ cells, unit: this.def.unit, width, marks: [0.02, 12], label, onpick: (cell) => state.set({ server: cell.row, tool: cell.column }, { view: "calls", push: true }) }));
-    this.afterShapes(cells.map((cell) => [`${cell.row} / ${cell.column}`, shown(cell.value, this.def.unit)]));
+    this.afterShapes(cells.map((cell) => [`${cell.row} / ${cell.column}`, shown(cell.value, this.def.unit), cell.value]));
   }
 
   drawLatencyHeat(width) {
@@ -271,7 +279,7 @@ export class Panel {
     const label = `${this.def.title}: ${ready.map((set) => `${set.name} ${set.values.reduce((a, b) => a + b, 0).toFixed(0)}`).join(", ")}`;
     const tones = ready.map((set, index) => (set.name === "miss" ? colours.families.anthropic[0] : set.name === "hit" ? colours.good : colours.wheel[index]));
     this.body.replaceChildren(bars({ groups, sets: ready, unit: "short", width, height: this.context.tall(this.def), label, colours: tones }));
-    this.afterShapes(ready.flatMap((set) => groups.map((group, index) => [`${set.name} ${group}`, short(set.values[index])])));
+    this.afterShapes(ready.flatMap((set) => groups.map((group, index) => [`${set.name} ${group}`, short(set.values[index]), set.values[index]])));
     this.legend.replaceChildren(...ready.map((set, index) => h("span", { class: "legend-item still" }, s("svg", { width: 14, height: 4, "aria-hidden": "true" }, s("rect", { width: 14, height: 3, rx: 1.5, fill: tones[index] })), h("span", { class: "legend-name" }, set.name), h("span", { class: "legend-value" }, short(Math.round(set.values.reduce((a, b) => a + b, 0)))))));
   }
 
@@ -305,7 +313,7 @@ export class Panel {
 
   afterShapes(pairs) {
     this.legend.replaceChildren();
-    this.tableHolder.replaceChildren(h("table", {}, h("caption", {}, this.def.title), h("tbody", {}, pairs.map(([name, text]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, text))))));
+    this.tableHolder.replaceChildren(h("table", {}, h("caption", {}, this.def.title), h("tbody", {}, pairs.map(([name, text, number]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", { "data-value": number === undefined ? null : String(number) }, text))))));
   }
 
   // Pointer: crosshair and tooltip, drag to zoom.

@@ -27,7 +27,6 @@ export class DashboardView {
     this.context = context;
     this.panels = [];
     this.element = h("div", { class: "dashboard" });
-    this.open = new Set(state.get("open").split("~").filter(Boolean));
     this.build();
     this.onResize = () => { clearTimeout(this.resizing); this.resizing = setTimeout(() => this.panels.forEach((panel) => panel.draw()), 120); };
     addEventListener("resize", this.onResize);
@@ -38,6 +37,8 @@ export class DashboardView {
     this.panels = [];
     const expanded = state.get("panel");
     this.expanded = expanded;
+    this.opened = state.get("open");
+    this.open = new Set(this.opened.split("~").filter(Boolean));
     const pieces = [];
     for (const row of this.dashboard.rows) {
       const folded = row.folded ?? row.collapsed ?? false;
@@ -50,7 +51,7 @@ export class DashboardView {
         continue;
       }
       if (folded) {
-        pieces.push(h("h2", { class: "row-title" }, h("button", { class: "row-toggle", "aria-expanded": String(isOpen), onclick: () => this.toggleRow(id) }, h("span", { class: "chevron", "aria-hidden": "true" }, "›"), row.title, h("span", { class: "muted" }, ` ${definitions.length} panels`))));
+        pieces.push(h("h2", { class: "row-title" }, h("button", { class: "row-toggle", dataset: { row: id }, "aria-expanded": String(isOpen), onclick: () => this.toggleRow(id) }, h("span", { class: "chevron", "aria-hidden": "true" }, "›"), row.title, h("span", { class: "muted" }, ` ${definitions.length} panels`))));
       } else {
         pieces.push(h("h2", { class: "sr-only" }, row.title));
       }
@@ -78,9 +79,7 @@ export class DashboardView {
   toggleRow(id) {
     if (this.open.has(id)) this.open.delete(id); else this.open.add(id);
     state.set({ open: [...this.open].join("~") || null });
-    this.build();
-    this.element.querySelector(`[aria-expanded="true"]`);
-    this.refresh(this.window);
+    this.element.querySelector(`[data-row="${id}"]`)?.focus();
   }
 
   /** Values of the dashboard's variables as regular expressions. */
@@ -95,7 +94,7 @@ export class DashboardView {
   }
 
   changed() {
-    if (state.get("panel") !== this.expanded) this.build();
+    if (state.get("panel") !== this.expanded || state.get("open") !== this.opened) this.build();
   }
 
   async refresh(window_) {

@@ -1,0 +1,86 @@
+"""A console with a quarter of an hour of known traffic behind it, and a browser to look at it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.console_client import Client
+from support.parts import ROOT, npm_package, program
+from support.story import tell
+from tachograph.console import RunningConsole, start
+from tachograph.recorder import Recorder
+from tachograph.signals.registry import Metrics
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+ARTIFACTS = ROOT / "artifacts" / "page"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium, the system's own."""
+    executable = program("chromium", "chromium-browser", "google-chrome", "Google Chrome")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: run `make setup`")
+    flags = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=executable, args=flags)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def told() -> Iterator[RunningConsole]:
+    """A served console whose metrics and calls tell a known story that ended just now."""
+    recorder = Recorder(Metrics(()), strict=True)
+    with start(port=0, step_seconds=5, service="story") as served:
+        served.console.listen(recorder)  # after the clock's first step, which would be later than the story
+        tell(recorder, served.console, ends=time.time())
+        yield served
+
+
+@pytest.fixture
+def asks(told: RunningConsole) -> Client:
+    """Asks the same console's API."""
+    return Client(told.url, told.token)
+
+
+@pytest.fixture
+def page(browser: Browser, told: RunningConsole) -> Iterator[Page]:
+    """A logged-in page, 1440 px wide and dark; anything it logs as an error fails the test."""
+    context = browser.new_context(viewport={"width": 1440, "height": 1000}, color_scheme="dark", accept_downloads=True)
+    opened = context.new_page()
+    opened.set_default_timeout(10_000)
+    problems: list[str] = []
+    opened.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    opened.on("response", lambda answer: problems.append(answer.url) if answer.status >= 400 else None)
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    opened.goto(told.login_url)
+    opened.wait_for_selector(".tab")
+    yield opened
+    context.close()
+    assert problems == []
+
+
+@pytest.fixture(scope="session")
+def artifacts() -> Path:
+    """Where screenshots are kept for people."""
+    ARTIFACTS.mkdir(parents=True, exist_ok=True)
+    return ARTIFACTS
+
+
+@pytest.fixture(scope="session")
+def axe_source() -> str:
+    """axe-core, the accessibility checker."""
+    return (npm_package("axe-core") / "axe.min.js").read_text("utf-8")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_proxy() -> None:
+    os.environ.setdefault("NO_PROXY", "127.0.0.1")

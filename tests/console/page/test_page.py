@@ -1,0 +1,310 @@
+"""The page in a real browser: it shows the API's numbers, and everything on it works by mouse, key and URL."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from support.console_client import Client
+from tachograph.console import RunningConsole, start
+from tachograph.recorder import Recorder
+from tachograph.signals.registry import Metrics
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+VIEWS = ("llm", "mcp", "alerts", "calls", "cost")
+
+
+def show(page: Page, path: str) -> None:
+    """Go to a view and wait until it has been refreshed once."""
+    page.evaluate("path => { location.hash = path }", path)
+    page.wait_for_function("path => document.documentElement.dataset.refreshed === path", arg=path)
+
+
+def asked(page: Page) -> dict[str, list[str]]:
+    """The parameters in the address."""
+    return parse_qs(urlsplit(page.url).fragment.partition("?")[2])
+
+
+def filled(expression: str, rate_interval: float, length: float) -> str:
+    """The query as the page fills it in when nothing is chosen but the defaults."""
+    values = {"__rate_interval": f"{rate_interval:g}s", "__range": f"{length:g}s", "outcome": "success"}
+    return re.sub(r"\$\{?(\w+)\}?", lambda found: values.get(found[1], ".*"), expression)
+
+
+@pytest.mark.parametrize(("view", "index"), [("llm", 0), ("mcp", 1)])
+def test_each_panel_shows_the_numbers_that_the_api_gives(
+    page: Page, asks: Client, view: str, index: int, artifacts: Path
+) -> None:
+    dashboard = asks.get("/api/console/catalogue")["dashboards"][index]
+    folded = "~".join(re.sub(r"[^a-z0-9]+", "-", row["title"].lower()).strip("-") for row in dashboard["rows"])
+    show(page, f"#/{view}?range=15m&refresh=off&open={folded}")
+    page.screenshot(path=artifacts / f"{view}.png", full_page=True)
+    compared = 0
+    for panel in (panel for row in dashboard["rows"] for panel in row["panels"]):
+        section = page.locator(f'.panel[data-panel="{panel["id"]}"]')
+        assert section.count() == 1, panel["title"]
+        start_, end, step, rate_interval = json.loads(section.get_attribute("data-window") or "[]")
+        cells = section.locator(".sr-only tr").evaluate_all(
+            "rows => rows.map(row => [row.querySelector('th')?.textContent,"
+            " [...row.querySelectorAll('td')].at(-1)?.dataset.value])"
+        )
+        table = {name: float(value) for name, value in cells if value not in (None, "")}
+        for query in panel["queries"]:
+            expression = filled(query["expression"], rate_interval, end - start_)
+            if query["instant"] or query["buckets"]:
+                continue  # shown as differences of buckets; the histogram test below compares those
+            answer = asks.get("/api/v1/query_range", query=expression, start=start_, end=end, step=step)
+            for series in answer["data"]["result"]:
+                name = re.sub(r"\{\{(\w+)\}\}", lambda found, one=series: one["metric"].get(found[1], ""), query["legend"])
+                finite = [float(text) for _, text in series["values"] if text != "NaN"]
+                if name in table and finite and math.isfinite(finite[-1]) and panel["kind"] == "timeseries":
+                    assert table[name] == pytest.approx(finite[-1], rel=1e-9), (panel["title"], name)
+                    compared += 1
+    assert compared >= (20 if view == "llm" else 6)
+
+
+def test_the_histogram_counts_every_lookup_once(page: Page) -> None:
+    show(page, "#/mcp?range=15m&refresh=off")
+    cells = page.locator(".panel.kind-histogram .sr-only td").evaluate_all("cells => cells.map(c => Number(c.dataset.value))")
+    assert sum(cells) == pytest.approx(59, abs=1.5)  # 60 lookups, the first before the first snapshot
+
+
+def test_active_connections_are_a_gauge_per_server(page: Page) -> None:
+    show(page, "#/mcp?range=15m&refresh=off")
+    rows = page.locator(".panel.kind-gauge .sr-only tr").evaluate_all(
+        "rows => rows.map(row => [row.querySelector('th').textContent, row.querySelector('td').dataset.value])"
+    )
+    assert dict(rows) == {"git": "1", "time": "1", "workshop": "1"}
+
+
+def test_a_filter_narrows_the_panels_and_stands_in_the_url(page: Page) -> None:
+    show(page, "#/llm?range=15m&refresh=off")
+    page.select_option('select[name="provider"]', "anthropic")
+    page.wait_for_function(
+        "() => { const names = [...document.querySelectorAll('.panel .legend-name')].map(e => e.textContent);"
+        " return names.length > 2 && names.every(n => !n.startsWith('openai') && !n.startsWith('gemini')); }"
+    )
+    assert asked(page)["provider"] == ["anthropic"]
+    page.reload()
+    page.wait_for_selector(".panel .legend-name")
+    assert page.locator('select[name="provider"]').input_value() in ("anthropic", "")
+    assert asked(page)["provider"] == ["anthropic"]
+
+
+def test_dragging_over_a_chart_zooms_and_the_back_button_returns(page: Page) -> None:
+    show(page, "#/llm?range=15m&refresh=off")
+    chart = page.locator(".panel.kind-timeseries svg[role=img]").first
+    box = chart.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 80, steps=4)
+    page.mouse.up()
+    page.wait_for_function("() => location.hash.includes('from=')")
+    parameters = asked(page)
+    length = int(parameters["to"][0]) - int(parameters["from"][0])
+    assert 120 <= length <= 260  # a fifth of fifteen minutes
+    page.go_back()
+    page.wait_for_function("() => !location.hash.includes('from=')")
+
+
+def test_a_legend_isolates_a_series_and_keeps_it_in_the_url(page: Page) -> None:
+    show(page, "#/llm?range=15m&refresh=off")
+    panel = page.locator(".panel.kind-timeseries").first
+    item = panel.locator(".legend-item", has_text="gemini/gemini-2.5-flash")
+    item.click()
+    assert panel.locator('.legend-item[aria-pressed="true"]').count() == 1
+    assert any(key.startswith("only.") for key in asked(page))
+    panel.locator(".legend-item", has_text="gemini/gemini-2.5-flash").click()
+    assert panel.locator('.legend-item[aria-pressed="false"]').count() == 0
+
+
+def test_all_charts_share_one_crosshair(page: Page) -> None:
+    show(page, "#/llm?range=15m&refresh=off")
+    charts = page.locator(".panel.kind-timeseries svg[role=img]")
+    box = charts.first.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_function("() => document.querySelectorAll('line[stroke-dasharray=\"3 3\"]').length >= 3")
+    assert page.locator(".tip").count() == 1
+    assert "openai/gpt-5" in page.locator(".tip").inner_text()
+
+
+def test_the_keyboard_reaches_everything(page: Page) -> None:
+    show(page, "#/llm?range=15m&refresh=off")
+    page.keyboard.press("?")
+    assert page.locator("dialog[open] h2").inner_text() == "Keyboard"
+    page.keyboard.press("Escape")
+    page.wait_for_selector("dialog", state="detached")
+    page.keyboard.press("2")
+    page.wait_for_selector('.tab[aria-current="page"]:has-text("MCP Tools")')
+    page.keyboard.press("4")
+    page.wait_for_selector(".calls tbody tr")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".drawer .wf-row.own")
+    assert "call" in asked(page)
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".drawer", state="detached")
+    page.keyboard.press("1")
+    page.wait_for_selector(".panel")
+    page.keyboard.press("j")
+    page.keyboard.press("v")
+    page.wait_for_selector(".single .panel")
+    assert "panel" in asked(page)
+    page.keyboard.press("d")
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+
+
+def test_calls_are_filtered_and_open_their_trace(page: Page, asks: Client, artifacts: Path) -> None:
+    show(page, "#/calls?refresh=off&provider=anthropic&outcome=success&label=team:support")
+    listed = asks.get("/api/console/calls", provider="anthropic", outcome="success", label="team:support", limit=100)
+    assert page.locator(".calls tbody tr").count() == len(listed["calls"]) > 5
+    retried = next(call for call in listed["calls"] if call["attempts"] == 2)
+    show(page, f"#/calls?refresh=off&provider=anthropic&call={retried['id']}")
+    page.wait_for_selector(".drawer .wf-row")
+    text = page.locator(".drawer").inner_text()
+    assert "attempt 1 · 429" in text
+    assert "waiting for the rate limit" in text
+    assert f"{retried['input_tokens']}, of them {retried['cached_tokens']} cached" in text
+    page.screenshot(path=artifacts / "trace.png")
+
+
+def test_the_cost_page_adds_up_to_the_api(page: Page, asks: Client, artifacts: Path) -> None:
+    show(page, "#/cost?range=1h&refresh=off&by=provider")
+    assert page.locator(".cost-view tbody tr").count() == 3
+    page.screenshot(path=artifacts / "cost.png", full_page=True)
+    shares = page.locator(".cost-view tbody tr td:nth-child(3)").all_inner_texts()
+    assert sum(float(share.strip().rstrip(" %")) for share in shares) == pytest.approx(100, abs=0.2)
+
+
+def test_a_panel_downloads_as_csv_svg_and_png(page: Page, tmp_path: Path) -> None:
+    show(page, "#/llm?range=15m&refresh=off")
+    for name, ending in (("Download CSV", "csv"), ("Download SVG", "svg"), ("Download PNG", "png")):
+        page.locator(".panel-menu-button").first.click()
+        with page.expect_download() as waiting:
+            page.locator(".panel-menu button", has_text=name).click()
+        saved = tmp_path / f"panel.{ending}"
+        waiting.value.save_as(saved)
+        content = saved.read_bytes()
+        assert content[:4] == {"csv": b"time", "svg": b"<svg", "png": b"\x89PNG"}[ending]
+    rows = (tmp_path / "panel.csv").read_text().splitlines()
+    assert rows[0].startswith("time,")
+    assert len(rows) > 100
+
+
+def test_a_hidden_tab_asks_for_nothing(page: Page) -> None:
+    show(page, "#/llm?range=5m&refresh=1")
+    page.evaluate(
+        "() => { Object.defineProperty(document, 'hidden', {get: () => window.pretend ?? true, configurable: true});"
+        " document.dispatchEvent(new Event('visibilitychange')); window.asked = 0; const real = window.fetch;"
+        " window.fetch = (...given) => { window.asked += 1; return real(...given); }; }"
+    )
+    page.evaluate("() => new Promise(done => setTimeout(done, 1500))")  # longer than one refresh, were there one
+    assert page.evaluate("window.asked") == 0
+    page.evaluate("() => { window.pretend = false; document.dispatchEvent(new Event('visibilitychange')); }")
+    page.wait_for_function("() => window.asked > 0")
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("view", VIEWS)
+def test_each_view_is_accessible(page: Page, axe_source: str, view: str, theme: str, artifacts: Path) -> None:
+    show(page, f"#/{view}?range=15m&refresh=off&theme={theme}")
+    page.screenshot(path=artifacts / f"{view}-{theme}.png")
+    page.evaluate(axe_source)
+    found: dict[str, Any] = page.evaluate(
+        "() => axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']})"
+    )
+    told = [
+        (violation["id"], violation["nodes"][0]["target"], violation["nodes"][0]["failureSummary"])
+        for violation in found["violations"]
+    ]
+    assert told == []
+
+
+@pytest.mark.parametrize("width", [360, 820, 1440, 3840])
+@pytest.mark.parametrize("view", VIEWS)
+def test_no_view_is_wider_than_the_window(page: Page, view: str, width: int, artifacts: Path) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    show(page, f"#/{view}?range=15m&refresh=off")
+    if width in (360, 3840):
+        page.screenshot(path=artifacts / f"{view}-{width}.png")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_reduced_motion_stops_every_animation(page: Page) -> None:
+    page.emulate_media(reduced_motion="reduce")
+    show(page, "#/calls?refresh=off")
+    page.locator(".calls tbody tr").first.click()
+    page.wait_for_selector(".drawer")
+    assert page.evaluate("getComputedStyle(document.querySelector('.drawer')).animationName") == "none"
+
+
+def test_names_from_outside_are_text_only(browser: Browser, tmp_path: Path) -> None:
+    recorder = Recorder(Metrics(()), strict=True)
+    hostile = "<img src=x onerror=alert(1)>"
+    with start(port=0, recorder=recorder, step_seconds=5) as served:
+        call = recorder.start_llm_call("openai", hostile, labels={"team": hostile})
+        call.begin_attempt()
+        call.finish("error", "server_error", error=RuntimeError(hostile))
+        served.console.calls.flush()
+        served.console.tick()
+        page = browser.new_page()
+        alerted: list[str] = []
+        page.on("dialog", lambda dialog: (alerted.append(dialog.message), dialog.dismiss()))
+        page.goto(served.login_url)
+        page.wait_for_selector(".tab")
+        for view in ("calls", "llm", "cost"):
+            show(page, f"#/{view}?refresh=off")
+        show(page, "#/calls?refresh=off")
+        assert hostile in page.locator(".calls tbody").inner_text()
+        page.locator(".calls tbody tr").first.click()
+        page.wait_for_selector(".drawer")
+        assert page.locator("img").count() == 0
+        assert alerted == []
+        page.close()
+
+
+def test_an_empty_console_says_what_to_do_next(browser: Browser, artifacts: Path) -> None:
+    with start(port=0, recorder=Recorder(Metrics(()), strict=True), step_seconds=5) as served:
+        page = browser.new_page()
+        page.goto(served.login_url)
+        page.wait_for_selector(".tab")
+        show(page, "#/llm?refresh=off")
+        assert "tachograph demo" in page.locator("#view").inner_text()
+        show(page, "#/calls?refresh=off")
+        page.screenshot(path=artifacts / "empty.png")
+        assert "OTEL_EXPORTER_OTLP_ENDPOINT" in page.locator("#view").inner_text()
+        page.close()
+
+
+def test_a_console_that_went_away_is_said_so_and_what_is_drawn_stays(browser: Browser) -> None:
+    recorder = Recorder(Metrics(()), strict=True)
+    served: RunningConsole = start(port=0, recorder=recorder, step_seconds=5)
+    page = browser.new_page()
+    page.goto(served.login_url)
+    page.wait_for_selector(".tab")
+    show(page, "#/calls?refresh=off")
+    served.close()
+    page.keyboard.press("r")
+    page.wait_for_selector("#failure")
+    assert "does not answer" in page.locator("#failure").inner_text()
+    assert page.locator(".calls-view").count() == 1
+    page.close()
+
+
+def test_without_a_login_the_page_says_where_the_link_is(browser: Browser, told: RunningConsole) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(told.url)
+    page.wait_for_function("() => /login link|log in/i.test(document.body.innerText)")
+    context.close()
