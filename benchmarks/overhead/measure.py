@@ -119,9 +119,8 @@ def chunk_cost(bare: Worker, watched: Worker, name: str, *, blocks: int) -> Figu
     many = compare(bare, watched, f"stream:{name}:{MANY}", blocks=blocks, calls=1)
     if few.problem or many.problem:
         return Figure(problem=few.problem or many.problem)
-    assert few.added is not None and many.added is not None and few.bare is not None and many.bare is not None
     span = MANY - FEW
-    return Figure((many.added - few.added) / span, (many.bare - few.bare) / span)
+    return Figure(((many.added or 0) - (few.added or 0)) / span, ((many.bare or 0) - (few.bare or 0)) / span)
 
 
 def measure(names: list[str], *, quick: bool, say: Any = print) -> dict[str, Any]:

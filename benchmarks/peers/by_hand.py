@@ -64,7 +64,7 @@ def wrap(owner: Any, name: str, provider: str, begin: Begin, end: End, read: Cal
 
 def _watch(chunks: Any, begun: Any, end: End) -> Any:
     last = None
-    for last in chunks:  # noqa: B007 - the last one carries the usage
+    for last in chunks:
         yield last
     usage = getattr(last, "usage", None)
     end(begun, getattr(usage, "prompt_tokens", 0) or 0, getattr(usage, "completion_tokens", 0) or 0)

@@ -1,4 +1,4 @@
-"""A floor: what plain OpenTelemetry API calls cost, written by hand around the client's call: one span, three records."""
+"""A floor: plain OpenTelemetry API calls, by hand around the client's call: one span, three records."""
 
 from __future__ import annotations
 

@@ -63,11 +63,15 @@ def build(
     async def index(request: Request) -> Response:
         return await files.get_response("index.html", request.scope)
 
+    async def favicon(request: Request) -> Response:
+        return await files.get_response("icon.svg", request.scope)
+
     async def healthy(request: Request) -> Response:
         return PlainTextResponse("Tachograph console is Healthy.\n")
 
     routes: list[BaseRoute] = [
         Route("/", index, methods=["GET"]),
+        Route("/favicon.ico", favicon, methods=["GET"]),
         Mount("/static", files),
         Route("/-/healthy", healthy, methods=["GET"]),
         Route("/-/ready", healthy, methods=["GET"]),

@@ -39,6 +39,11 @@ def filled(expression: str, rate_interval: float, length: float) -> str:
     return re.sub(r"\$\{?(\w+)\}?", lambda found: values.get(found[1], ".*"), expression)
 
 
+def named(legend: str, labels: dict[str, str]) -> str:
+    """The name of a series by its legend."""
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: labels.get(found[1], ""), legend)
+
+
 @pytest.mark.parametrize(("view", "index"), [("llm", 0), ("mcp", 1)])
 def test_each_panel_shows_the_numbers_that_the_api_gives(
     page: Page, asks: Client, view: str, index: int, artifacts: Path
@@ -63,7 +68,7 @@ def test_each_panel_shows_the_numbers_that_the_api_gives(
                 continue  # shown as differences of buckets; the histogram test below compares those
             answer = asks.get("/api/v1/query_range", query=expression, start=start_, end=end, step=step)
             for series in answer["data"]["result"]:
-                name = re.sub(r"\{\{(\w+)\}\}", lambda found, one=series: one["metric"].get(found[1], ""), query["legend"])
+                name = named(query["legend"], series["metric"])
                 finite = [float(text) for _, text in series["values"] if text != "NaN"]
                 if name in table and finite and math.isfinite(finite[-1]) and panel["kind"] == "timeseries":
                     assert table[name] == pytest.approx(finite[-1], rel=1e-9), (panel["title"], name)
@@ -73,7 +78,9 @@ def test_each_panel_shows_the_numbers_that_the_api_gives(
 
 def test_the_histogram_counts_every_lookup_once(page: Page) -> None:
     show(page, "#/mcp?range=15m&refresh=off")
-    cells = page.locator(".panel.kind-histogram .sr-only td").evaluate_all("cells => cells.map(c => Number(c.dataset.value))")
+    cells = page.locator(".panel.kind-histogram .sr-only td").evaluate_all(
+        "cells => cells.map(cell => Number(cell.dataset.value))"
+    )
     assert sum(cells) == pytest.approx(59, abs=1.5)  # 60 lookups, the first before the first snapshot
 
 
