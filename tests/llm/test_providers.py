@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from tachograph.demo.simulators import Answer, ServedUsage, Simulators, ToolCall
 from tachograph.llm import Image, InvalidRequestError, Message, Text, Tool, ToolRequest, ToolResult
 from tachograph.llm.types import Completed, ReasoningDelta, Request, TextDelta, ToolCallDelta
 from tachograph.records import Usage
-from tachograph.testing import Recording
+from tachograph.testing import Recording, recording
 
 WEATHER = Tool(
     "get_weather",
@@ -345,3 +346,38 @@ def test_a_compatible_server_has_a_label_of_the_users_choice(simulators: Simulat
     way.ask(way.provider(simulators, name="vllm"), model="llama-9", max_tokens=5)
     assert only_body(simulators)["max_tokens"] == 5
     assert seen.value("llm_provider_request_seconds_count", provider="vllm", model="llama-9") == 1
+
+
+def test_nothing_that_was_said_is_kept_unless_asked_for(way: Way, simulators: Simulators, seen: Recording) -> None:
+    getattr(simulators, way.vendor).script(Answer(text="the secret answer"))
+    way.ask(way.provider(simulators), messages="a secret question", system="secret orders")
+    (call,) = seen.llm_calls
+    assert call.content is None
+    assert "secret" not in "".join(span.to_json() for span in seen.spans)
+
+
+def upper(text: str, where: str) -> str | None:
+    """A redaction hook."""
+    return text.upper() if where == "input" else None
+
+
+def test_what_was_said_is_kept_when_asked_for(way: Way, simulators: Simulators) -> None:
+    question = [Message("user", [Text("What is it?"), Image(PIXEL)])]
+    for hook in (None, f"{__name__}:upper"):
+        getattr(simulators, way.vendor).script(Answer(text="A pixel."))
+        with recording(spans={"content": True}, instrument={"redact": hook}) as seen:
+            sys.modules.setdefault(__name__, sys.modules[upper.__module__])
+            way.ask(way.provider(simulators), messages=question, system="Be brief.")
+        kept = seen.llm_calls[0].content
+        if hook is not None:
+            assert set(kept) == {"input"}
+            assert "WHAT IS IT?" in kept["input"]
+            continue
+        assert json.loads(kept["input"]) == [
+            {"role": "system", "parts": [{"type": "text", "content": "Be brief."}]},
+            {
+                "role": "user",
+                "parts": [{"type": "text", "content": "What is it?"}, {"type": "blob", "mime_type": "image/png"}],
+            },
+        ]
+        assert json.loads(kept["output"]) == [{"role": "assistant", "parts": [{"type": "text", "content": "A pixel."}]}]

@@ -24,8 +24,8 @@ from tachograph.llm.errors import ServerError as Failed
 from tachograph.llm.retry import RetryPolicy
 from tachograph.testing import Recording
 
-CLOSE = 0.05
-"""Seconds that scheduling on a busy machine may add between a socket and a record."""
+CLOSE = 0.02
+"""Seconds between what the simulator saw and what was recorded. A busy machine may stretch one run, not three."""
 
 
 def script(simulators: Simulators, way: Way, *items: Any) -> None:
@@ -54,11 +54,7 @@ def test_two_429s_and_then_success_are_three_requests_and_one_call(
         ("success", None, 200),
     ]
     assert [a.retry_after_seconds for a in call.attempts] == [0.3, 0.3, None]
-    gaps = [exchange.gap_seconds for exchange in exchanges[1:]]
     waits = [attempt.waited_ns / 1e9 for attempt in call.attempts[:2]]
-    for gap, wait in zip(gaps, waits, strict=True):
-        assert gap is not None
-        assert 0.3 <= wait <= gap <= wait + CLOSE
     labels = {"provider": way.vendor, "model": way.model}
     requests = "llm_provider_request_seconds_count"
     assert seen.value(requests, outcome="rate_limited", **labels) == 2
@@ -71,6 +67,23 @@ def test_two_429s_and_then_success_are_three_requests_and_one_call(
     assert seen.value("llm_provider_rate_limit_delays_seconds_count", provider=way.vendor) == 2
     delays = seen.value("llm_provider_rate_limit_delays_seconds_sum", provider=way.vendor)
     assert delays == pytest.approx(sum(waits))
+
+
+def test_recorded_waits_are_what_the_server_saw(way: Way, simulators: Simulators, seen: Recording) -> None:
+    form = "retry_info" if way.vendor == "gemini" else "seconds"
+    refusal = RateLimited(retry_after=0.1, retry_after_form=form)
+    apart = []
+    for _ in range(3):
+        simulators.clear()
+        script(simulators, way, refusal, refusal, Answer(text="at last"))
+        attempts = way.ask(way.provider(simulators)).call.attempts
+        gaps = [exchange.gap_seconds or 0.0 for exchange in simulators.served.wait(3)[1:]]
+        waits = [attempt.waited_ns / 1e9 for attempt in attempts[:2]]
+        assert all(0.1 <= wait <= gap for wait, gap in zip(waits, gaps, strict=True))
+        apart.append(max(gap - wait for wait, gap in zip(waits, gaps, strict=True)))
+        if apart[-1] < CLOSE:
+            return
+    raise AssertionError(f"never closer than {min(apart)} s")
 
 
 @pytest.mark.parametrize(("failure", "kind"), [(QuotaExhausted(), QuotaError), (InvalidKey(), AuthenticationError)])

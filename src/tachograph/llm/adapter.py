@@ -54,11 +54,13 @@ class Adapter(Protocol):
     Attributes:
         vendor: Whose tables of categories hold.
         operation, api: For the record.
+        sends_while_read: Whether the SDK sends requests while its stream is read, and not before.
     """
 
     vendor: str
     operation: str
     api: str
+    sends_while_read: bool
 
     def build(self, request: Request, stream: bool) -> dict[str, Any]:
         """The SDK's arguments for this request."""

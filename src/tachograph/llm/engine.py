@@ -19,6 +19,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from tachograph.llm.adapter import Adapter, Answer
+from tachograph.llm.content import keep_input, keep_output
 from tachograph.llm.errors import ERROR_CLASSES, ProviderError
 from tachograph.llm.faces import END, Closing, Emit, Program
 from tachograph.llm.failures import Failure
@@ -82,6 +83,7 @@ class _Run:
         engine, request = self.engine, self.request
         call = self._begin()
         try:
+            self._keep(keep_input, call, request)
             payload = engine.adapter.build(request, self.stream)
             while True:
                 before_ns = yield from self._limit(call)
@@ -97,6 +99,7 @@ class _Run:
                 if failure is None:
                     attempt.end("success")
                     response = self._response(call)
+                    self._keep(keep_output, call, response.message)
                     self._finish(call)
                     if self.stream:
                         yield Emit(Completed(response))
@@ -111,6 +114,8 @@ class _Run:
             self._leave(call)
             return None
         except GeneratorExit:
+            if not self.face.is_async and self.open_stream is not None:
+                self.face.close(self.open_stream)
             self._leave(call)
             raise
         except ProviderError as error:
@@ -176,9 +181,15 @@ class _Run:
         self.open_stream = parsed
         fold = adapter.fold()
         iterator = face.iterate(parsed)
+        read, chunk = face.read, None
         try:
             while True:
-                chunk = yield face.next(call, self._left_seconds(), iterator)
+                if chunk is None or adapter.sends_while_read:
+                    chunk = yield face.do(call, self._left_seconds(), read, iterator)
+                elif self.deadline_ns:
+                    chunk = yield face.limited(self._left_seconds(), read, iterator)
+                else:
+                    chunk = yield read(iterator)
                 if chunk is END:
                     break
                 attempt.status = 200
@@ -232,11 +243,10 @@ class _Run:
         left = self._until_deadline()
         if wait is None or self.has_shown or (left is not None and wait >= left):
             return False
-        started = perf_counter_ns()
         try:
             yield self.face.pause(wait)
         finally:
-            attempt.waited_ns = perf_counter_ns() - started
+            attempt.waited_ns = perf_counter_ns() - attempt.ended_ns
         return True
 
     def _left_seconds(self) -> float | None:
@@ -263,6 +273,12 @@ class _Run:
         if headers is not None:
             self.engine.recorder().rate_limit_headers(self.engine.provider, self.request.model, headers)
         return self.engine.adapter.failure(error)
+
+    def _keep(self, keep: Callable[[LLMCall, Any], None], call: LLMCall, said: Any) -> None:
+        try:
+            keep(call, said)
+        except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
+            self.engine.recorder().failed("content", error)
 
     def _count_usage(self, call: LLMCall) -> None:
         """Add this attempt's usage to the call's: a failed attempt with usage was paid for, too."""

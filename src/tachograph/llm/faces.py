@@ -2,7 +2,7 @@
 
 The engine is written once, as a generator. Whatever takes time it asks of a face and yields what it gets:
 
-    chunk = yield face.next(call, seconds_left, iterator)
+    answer = yield face.do(call, seconds_left, function, *args)
 
 `Blocking` has done it by then and hands the result over; `Awaiting` hands over a coroutine, which the driver awaits,
 sending the result back in. While an SDK works, both set ENGINE_CALL, so that a watched SDK leaves the call to us, and
@@ -15,7 +15,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from tachograph.records.context import CURRENT_CALL, ENGINE_CALL
 
@@ -39,24 +39,6 @@ class Emit:
 Program = Generator[Any, Any, Any]
 
 
-class Face(Protocol):
-    """How a program gets things done."""
-
-    is_async: bool
-
-    def do(self, call: LLMCall, seconds: float | None, function: Callable[..., Any], *args: Any) -> Any:
-        """Call a function of an SDK; `seconds` are left for it (None: no limit)."""
-
-    def next(self, call: LLMCall, seconds: float | None, iterator: Any) -> Any:
-        """The next chunk of a stream, or END."""
-
-    def pause(self, seconds: float) -> Any:
-        """Wait."""
-
-    def close(self, stream: Any) -> Any:
-        """Close a stream that was not read to its end."""
-
-
 class Blocking:
     """Does it here and now. It cannot interrupt an SDK: time limits are the SDK's own, between two reads."""
 
@@ -67,6 +49,7 @@ class Blocking:
         self._sleep = sleep
 
     def do(self, call: LLMCall, seconds: float | None, function: Callable[..., Any], *args: Any) -> Any:
+        """Call a function of an SDK for this call; `seconds` are left for it (None: no limit)."""
         engine, current = ENGINE_CALL.set(call), CURRENT_CALL.set(None)
         try:
             with self._recorder().current(call):
@@ -75,19 +58,28 @@ class Blocking:
             CURRENT_CALL.reset(current)
             ENGINE_CALL.reset(engine)
 
-    def next(self, call: LLMCall, seconds: float | None, iterator: Any) -> Any:
-        return self.do(call, seconds, next, iterator, END)
+    def limited(self, seconds: float | None, function: Callable[..., Any], *args: Any) -> Any:
+        """The same without what only sending needs."""
+        return function(*args)
+
+    @staticmethod
+    def read(iterator: Any) -> Any:
+        """The next chunk of a stream, or END."""
+        return next(iterator, END)
 
     def pause(self, seconds: float) -> None:
+        """Wait."""
         self._sleep(seconds)
 
     def close(self, stream: Any) -> None:
+        """Close a stream that was not read to its end."""
         close = getattr(stream, "close", None)
         if close is not None:
             close()
 
     @staticmethod
     def iterate(stream: Any) -> Any:
+        """Begin to read a stream."""
         return iter(stream)
 
 
@@ -115,8 +107,15 @@ class Awaiting:
             CURRENT_CALL.reset(current)
             ENGINE_CALL.reset(engine)
 
-    def next(self, call: LLMCall, seconds: float | None, iterator: Any) -> Any:
-        return self.do(call, seconds, anext, iterator, END)
+    async def limited(self, seconds: float | None, function: Callable[..., Any], *args: Any) -> Any:
+        """The same without what only sending needs."""
+        async with asyncio.timeout(seconds):
+            return await function(*args)
+
+    @staticmethod
+    def read(iterator: Any) -> Any:
+        """The next chunk of a stream, or END."""
+        return anext(iterator, END)
 
     async def pause(self, seconds: float) -> None:
         await self._sleep(seconds)

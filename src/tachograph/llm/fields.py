@@ -14,9 +14,12 @@ def pick(thing: Any, name: str) -> Any:
     """The field of a model or the entry of a mapping; None when there is none."""
     if thing is None:
         return None
-    if isinstance(thing, Mapping):
+    if type(thing) is dict:
         return thing.get(name)
-    return getattr(thing, name, None)
+    try:
+        return getattr(thing, name)
+    except AttributeError:
+        return thing.get(name) if isinstance(thing, Mapping) else None
 
 
 def dig(thing: Any, *names: str) -> Any:

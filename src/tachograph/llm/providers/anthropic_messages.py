@@ -44,6 +44,7 @@ class Messages:
     vendor = "anthropic"
     operation = "chat"
     api = "messages"
+    sends_while_read = False
 
     def build(self, request: Request, stream: bool) -> dict[str, Any]:
         payload: dict[str, Any] = {

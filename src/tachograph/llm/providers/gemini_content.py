@@ -39,6 +39,7 @@ class GenerateContent:
     vendor = "gemini"
     operation = "generate_content"
     api = "generate_content"
+    sends_while_read = True
 
     def build(self, request: Request, stream: bool) -> dict[str, Any]:
         config: dict[str, Any] = {}

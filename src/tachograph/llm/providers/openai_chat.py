@@ -42,6 +42,7 @@ class ChatCompletions:
     vendor = "openai"
     operation = "chat"
     api = "chat_completions"
+    sends_while_read = False
 
     def __init__(self, max_tokens_name: str = "max_completion_tokens") -> None:
         self._max_tokens_name = max_tokens_name

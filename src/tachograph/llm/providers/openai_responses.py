@@ -34,6 +34,7 @@ class Responses:
     vendor = "openai"
     operation = "chat"
     api = "responses"
+    sends_while_read = False
 
     def build(self, request: Request, stream: bool) -> dict[str, Any]:
         if request.stop:
