@@ -149,7 +149,6 @@ def _variable(variable: Variable) -> dict[str, Any]:
         "name": variable.name,
         "label": variable.label,
         "datasource": _SOURCE,
-        "definition": label_values(variable),
         "query": {"query": label_values(variable), "refId": f"Variable-{variable.name}"},
         "refresh": 2,
         "sort": 1,
