@@ -39,6 +39,7 @@ async def test_one_span_stands_for_a_call_and_the_server_continues_it(stdio, see
         "gen_ai.operation.name": "execute_tool",
         "gen_ai.tool.name": "trace",
         "network.transport": "pipe",
+        "mcp.protocol.version": "2026-07-28",
     }
 
 
@@ -47,6 +48,15 @@ async def test_an_http_servers_span_names_its_host(on, gate, seen):
         await bench.execute("web", "echo", {"text": "x"})
     attributes = only(seen.spans, "mcp.tool.execute").attributes
     assert (attributes["network.transport"], attributes["server.address"]) == ("tcp", "127.0.0.1")
+    assert "mcp.session.id" not in attributes
+
+
+async def test_a_session_is_named_where_the_protocol_has_one(on, gate, seen):
+    async with on({"web": gate.entry}, protocol="legacy") as bench:
+        await bench.execute("web", "echo", {"text": "x"})
+        session = (await bench.client.status())["web"].session_id
+    attributes = only(seen.spans, "mcp.tool.execute").attributes
+    assert (attributes["mcp.session.id"], attributes["mcp.protocol.version"]) == (session, "2025-11-25")
 
 
 async def test_a_failed_calls_span_carries_its_kind_and_none_of_its_content(web, seen):

@@ -246,6 +246,11 @@ class MCPClient:
         connection = self._connections.get(server_id)
         return connection is not None and connection.is_reachable
 
+    def facts(self, server_id: str) -> dict[str, str | int]:
+        """What a call's span says of its server, under OpenTelemetry's names; empty for a server not connected to."""
+        connection = self._connections.get(server_id)
+        return dict(connection.facts) if connection is not None else {}
+
     def is_up(self, server_id: str) -> bool:
         """Whether a server is connected now."""
         connection = self._connections.get(server_id)

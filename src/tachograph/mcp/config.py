@@ -62,13 +62,10 @@ class HTTPServer:
     transport: Literal["http", "sse"] = "http"
 
     @property
-    def address(self) -> dict[str, str | int]:
-        """Host and port, under OpenTelemetry's names."""
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
         parts = urlsplit(self.url)
-        return {
-            "server.address": parts.hostname or "",
-            "server.port": parts.port or (443 if parts.scheme == "https" else 80),
-        }
+        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 ServerConfig = StdioServer | HTTPServer

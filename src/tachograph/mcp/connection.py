@@ -34,6 +34,7 @@ from tachograph.mcp.liveness import watch_port, watch_process
 from tachograph.mcp.transports import EXCHANGE, Exchange, Watch, open_transport
 from tachograph.recorder import Recorder
 from tachograph.records import ENGINE_MCP
+from tachograph.signals import semconv
 
 logger = logging.getLogger("tachograph.mcp")
 
@@ -108,6 +109,15 @@ class Connection:
         self._recorder = recorder
         self._notify = notify
         recorder.mcp.server_known(config.id)
+        self.facts: dict[str, str | int] = {semconv.NETWORK_TRANSPORT: "pipe"}
+        if isinstance(config, HTTPServer):
+            host, port = config.address
+            self.facts = {
+                semconv.NETWORK_TRANSPORT: "tcp",
+                semconv.NETWORK_PROTOCOL: "http",
+                semconv.SERVER_ADDRESS: host,
+                semconv.SERVER_PORT: port,
+            }
         self._client: Client | None = None
         self._watch: Watch | None = None
         self._state: State = "connecting"
@@ -269,6 +279,11 @@ class Connection:
         if not self._ended.is_set():  # else it died in the moment of the handshake
             self._recorder.mcp.connection_opened(self.config.id)
             self._client, self._reason = client, None
+            facts = {**self.facts, semconv.MCP_PROTOCOL_VERSION: client.protocol_version}
+            facts.pop(semconv.MCP_SESSION_ID, None)
+            if self._watch is not None and self._watch.session_id is not None:
+                facts[semconv.MCP_SESSION_ID] = self._watch.session_id
+            self.facts = facts  # replaced whole: other threads read it
             self._set_state("up")
             self._notify(self.config.id, "up")
         return True

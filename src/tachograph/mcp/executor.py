@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import propagate
 
-from tachograph.mcp.config import HTTPServer
 from tachograph.mcp.errors import (
     ToolConnectionError,
     ToolError,
@@ -28,6 +27,7 @@ from tachograph.mcp.result import ToolResult
 from tachograph.mcp.transports import Exchange
 from tachograph.records import ToolCall
 from tachograph.runtime import get_settings
+from tachograph.signals import semconv
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -78,7 +78,7 @@ class ToolExecutor:
         seconds = self.timeout if timeout is None else timeout
         call = self._recorder.start_tool_call(server_id, tool_name, argument_count=len(sent), labels=labels)
         call.call_id = call_id
-        call.attributes = self._attributes(server_id)
+        call.attributes = self._client.facts(server_id)
         keeps_content = get_settings().spans.content
         if keeps_content:
             call.content = {"arguments": sent}
@@ -152,25 +152,17 @@ class ToolExecutor:
         what = f"the server was not connected within {seconds:g} s"
         return ToolConnectionError(what, server_id=server_id, tool_name=tool_name)
 
-    def _attributes(self, server_id: str) -> dict[str, Any]:
-        if server_id not in self._client.server_ids:
-            return {}
-        config = self._client.config(server_id)
-        if isinstance(config, HTTPServer):
-            return {"network.transport": "tcp", "network.protocol.name": "http", **config.address}
-        return {"network.transport": "pipe"}
-
     def _fail(self, call: ToolCall, error: ToolError, said: str | None = None) -> None:
         """Finish the record. What the tool `said` is content: it is kept as text, which is recorded only when asked."""
         attributes = call.attributes = call.attributes or {}
         if error.code is not None:
-            attributes["rpc.response.status_code"] = str(error.code)
+            attributes[semconv.RPC_STATUS] = str(error.code)
         if error.status is not None and error.status >= 400:
-            attributes["http.response.status_code"] = error.status
+            attributes[semconv.HTTP_STATUS] = error.status
         if said is not None:
-            attributes["error.type"] = "tool_error"
+            attributes[semconv.ERROR_TYPE] = "tool_error"
         else:
-            attributes["error.type"] = str(error.code) if error.code is not None else error.kind
+            attributes[semconv.ERROR_TYPE] = str(error.code) if error.code is not None else error.kind
         call.finish(outcome_of_kind(error.kind), error.kind, error=error if said is None else said)
 
 
