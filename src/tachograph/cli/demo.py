@@ -94,6 +94,7 @@ async def _show(args: argparse.Namespace) -> int:
     view = make_view(is_plain=True if args.plain else None)
     async with demo:
         showing = asyncio.create_task(demo.run(args.duration, ended))
+        tracing = asyncio.create_task(demo.trace_to_console())
         view.open()
         try:
             while not showing.done():
@@ -109,6 +110,7 @@ async def _show(args: argparse.Namespace) -> int:
                 await asyncio.wait({showing}, timeout=1.0)
         finally:
             view.close()
+            tracing.cancel()
         await showing
     assert demo.truth is not None
     print(demo.truth, flush=True, file=sys.stdout if demo.truth.is_true else sys.stderr)

@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tachograph.llm import Completed, Message, Provider, ProviderError, ProviderFactory, ToolResult
-from tachograph.llm import Tool as ToolDefinition
-from tachograph.mcp.errors import ToolError
+from tachograph.errors import TachographError
+from tachograph.llm import Completed, Message, Provider, ProviderFactory
 from tachograph.recorder import Recorder
 from tachograph.records import labels
 
@@ -59,8 +58,7 @@ class Application:
         self._providers: dict[str, Provider] = {}
         self._provider_ready = {name: asyncio.Event() for name in addresses}
         self._client: MCPClient | None = None
-        self._tools: dict[str, Tool] = {}
-        self._definitions: list[ToolDefinition] = []
+        self._tools: list[Tool] = []
         self._tools_ready = asyncio.Event()
 
     async def connect_providers(self) -> None:
@@ -92,10 +90,7 @@ class Application:
         client = self._client = MCPClient(servers, recorder=self._recorder, options=options)
         await client.open()
         factory = ToolFactory(ToolExecutor(ToolRegistry(client), timeout=TOOL_TIMEOUT_SECONDS))
-        self._tools = {tool.name: tool for tool in await factory.create_all() if tool.entry.name in TOOLS}
-        self._definitions = [
-            ToolDefinition(tool.name, tool.description, tool.entry.input_schema) for tool in self._tools.values()
-        ]
+        self._tools = [tool for tool in await factory.create_all() if tool.entry.name in TOOLS]
         self._tools_ready.set()
 
     async def close(self) -> None:
@@ -113,7 +108,7 @@ class Application:
                     await self._agent(job)
                 else:
                     await self._converse(job)
-            except (ProviderError, ToolError) as error:
+            except TachographError as error:
                 logger.debug("job %d failed: %s", job.number, error)
 
     async def _converse(self, job: Job) -> None:
@@ -141,24 +136,17 @@ class Application:
 
     async def _agent(self, job: Job) -> None:
         """Let the model use tools until it answers."""
+        from tachograph.mcp.agent import Agent
+
         await self._tools_ready.wait()
         provider = await self._provider(job.model.provider)
-        conversation = [Message("user", job.turns[0])]
-        for _ in range(_STEPS_AT_MOST):
-            answer = await provider.acomplete(
-                model=job.model.name,
-                messages=list(conversation),
-                system=job.system,
-                tools=self._definitions,
-                deadline=DEADLINE_SECONDS,
-            )
-            if not answer.tool_calls:
-                return
-            results = []
-            for asked in answer.tool_calls:
-                try:
-                    result = await self._tools[asked.name].call(asked.arguments, call_id=asked.id)
-                    results.append(ToolResult(asked.id, result.text, asked.name))
-                except ToolError as error:
-                    results.append(ToolResult(asked.id, str(error), asked.name, is_error=True))
-            conversation += [answer.message, Message("user", results)]
+        agent = Agent(
+            provider,
+            self._tools,
+            model=job.model.name,
+            name="back-office",
+            max_steps=_STEPS_AT_MOST,
+            system=job.system,
+            deadline=DEADLINE_SECONDS,
+        )
+        await agent.run(job.turns[0])

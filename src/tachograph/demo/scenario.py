@@ -33,6 +33,7 @@ from .brain import Brain
 from .incidents import INCIDENTS, Incident, Stage
 from .servers import make_repository, server_configuration
 from .simulators import Simulators
+from .tracing import trace_to
 from .traffic import Traffic
 from .traffic_dial import TrafficDial
 from .truth import Sums, Truth, Who, compare, ledger_sums
@@ -264,6 +265,15 @@ class Demo:
         else:
             self._closing.callback(self._console.close)
             self._note(f"console at {self._console.url}")
+
+    async def trace_to_console(self) -> None:
+        """Send spans to the console, where there is one: sets this process's TracerProvider, so it is for programs."""
+        if self._console_port is None:
+            return
+        await asyncio.shield(self._background[2])
+        if self._console is not None:
+            exporter = await asyncio.to_thread(trace_to, f"{self._console.url}v1/traces")
+            self._closing.callback(exporter.shutdown)
 
     def _start_console(self, port: int) -> RunningConsole:
         from tachograph.console import start
