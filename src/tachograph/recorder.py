@@ -17,6 +17,7 @@ from tachograph.llm.metrics.observe import LLMMetrics
 from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.records import LABELS, Cost, LLMCall, ToolCall
 from tachograph.signals.families import FACTORY_CREATE_SECONDS, FAMILIES, TELEMETRY_ERRORS
+from tachograph.signals.otlp import Otlp
 from tachograph.signals.registry import Metrics
 from tachograph.usage.metrics.families import FAMILIES as USAGE_FAMILIES
 
@@ -82,6 +83,7 @@ class Recorder:
         self.headroom = Headroom(metrics)
         for family in (*USAGE_FAMILIES, *FAMILIES):
             metrics.register(family)
+        self.otlp: Otlp | None = None
         self.strict = strict
         self.keeps_metrics = keeps_metrics
         self._pricer = pricer
@@ -253,6 +255,10 @@ class Recorder:
         """Count a failure of ours, log it once per kind, and drop it."""
         if self.strict:
             raise error
+        self.count_failure(component, error)
+
+    def count_failure(self, component: str, error: BaseException) -> None:
+        """Count a failure of ours off the calls' paths, where raising it would help nobody; log it once per kind."""
         self.metrics.cell(TELEMETRY_ERRORS, component).add()
         kind = (component, type(error))
         if kind not in self._logged:

@@ -13,6 +13,7 @@ from typing import Any
 from tachograph.errors import TachographError
 from tachograph.recorder import Recorder
 from tachograph.settings import Settings, load
+from tachograph.signals import otlp
 from tachograph.signals.families import BUILD_INFO, PROCESS_START, TELEMETRY_ERRORS
 from tachograph.signals.http import MetricsServer, asgi_app, wsgi_app
 from tachograph.signals.multiprocess import MappedStorage
@@ -33,7 +34,12 @@ def build(settings: Settings) -> Recorder:
     metrics = _metrics(settings)
     recorder = Recorder(metrics, keeps_metrics=settings.enabled and settings.metrics.enabled)
     if settings.enabled and settings.spans.enabled:
-        recorder.spans = SpanSignal(settings.spans)
+        wants_provider = settings.otlp.traces and otlp.is_wanted("traces")
+        recorder.spans = SpanSignal(settings.spans, make_provider=otlp.SpanPush() if wants_provider else None)
+    if recorder.keeps_metrics and settings.otlp.metrics:
+        recorder.otlp = otlp.Otlp(metrics, lambda error: recorder.count_failure("otlp", error))
+        metrics.when_grown(recorder.otlp.attach)
+        metrics.when_rebound(recorder.otlp.after_fork)
     _set_process_gauges(metrics)
     metrics.when_rebound(lambda: _set_process_gauges(metrics))
     _join_pricer(recorder, settings)
@@ -109,6 +115,10 @@ def _install(recorder: Recorder, settings: Settings) -> Recorder:
     with _lock:
         _serve(settings)
         before, _recorder, _settings = _recorder, recorder, settings
+    if recorder.otlp is not None:
+        recorder.otlp.attach()
+    if before is not None and before.otlp is not None:
+        threading.Thread(target=before.otlp.close, name="tachograph-otlp-close", daemon=True).start()  # may wait
     if before is not None and before.ledger is not None:
         before.ledger.retire()
     return recorder

@@ -15,6 +15,7 @@ from tachograph.settings.alerts import AlertsSettings
 from tachograph.settings.instrument import InstrumentSettings
 from tachograph.settings.ledger import LedgerSettings
 from tachograph.settings.metrics import MetricsSettings
+from tachograph.settings.otlp import OtlpSettings
 from tachograph.settings.pricing import PricingSettings
 from tachograph.settings.spans import SpansSettings
 
@@ -30,6 +31,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     instrument: InstrumentSettings = InstrumentSettings()
     metrics: MetricsSettings = MetricsSettings()
     spans: SpansSettings = SpansSettings()
+    otlp: OtlpSettings = OtlpSettings()
     pricing: PricingSettings = PricingSettings()
     alerts: AlertsSettings = AlertsSettings()
     ledger: LedgerSettings = LedgerSettings()

@@ -21,6 +21,7 @@ class Exemplar(NamedTuple):
     trace_id: int
     value: float
     timestamp: float
+    span_id: int = 0
 
 
 class Sample:

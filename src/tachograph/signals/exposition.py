@@ -131,7 +131,7 @@ def _with_exemplars(family: Family, sample: Sample, counts: Sequence[float]) -> 
 
 
 def _exemplar(exemplar: Exemplar) -> str:
-    trace_id, value, timestamp = exemplar
+    trace_id, value, timestamp, _ = exemplar
     return f' # {{trace_id="{trace_id:032x}"}} {value!r} {timestamp:.3f}'
 
 

@@ -93,6 +93,7 @@ class Metrics:
         self._combinations: dict[tuple[str, ...], set[LabelValues]] = {}
         self._collectors: list[Callable[[], None]] = []
         self._rebound: list[Callable[[], None]] = []
+        self._grown: list[Callable[[], None]] = []
         self._failed: set[Callable[[], None]] = set()
         for family in families:
             self.register(family)
@@ -204,6 +205,15 @@ class Metrics:
     def when_rebound(self, callback: Callable[[], None]) -> None:
         """Call this in a forked child, whose cells begin at zero and in storage of its own."""
         self._rebound.append(callback)
+
+    def when_grown(self, callback: Callable[[], None]) -> None:
+        """Call this when a provider, model or tool is met for the first time: seldom, and off the usual call's path."""
+        self._grown.append(callback)
+
+    def grew(self) -> None:
+        """A provider, model or tool was met for the first time."""
+        for callback in self._grown:
+            callback()
 
     def collect(self) -> Iterator[tuple[Family, list[Sample]]]:
         """Every family with its label sets, siblings' added; families without samples included."""

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -297,9 +299,17 @@ class SpanSignal:
     Args:
         settings: What they are named and whether they carry content.
         provider: Where they go; whatever the application has set for the process, unless given.
+        make_provider: Sets one up when a span is wanted and the application has set none; asked once.
     """
 
-    def __init__(self, settings: SpansSettings | None = None, provider: trace.TracerProvider | None = None) -> None:
+    def __init__(
+        self,
+        settings: SpansSettings | None = None,
+        provider: trace.TracerProvider | None = None,
+        make_provider: Callable[[], trace.TracerProvider | None] | None = None,
+    ) -> None:
+        self._make_provider = make_provider
+        self._making = threading.Lock()
         self._settings = settings or SpansSettings()
         self._given = provider
         self._otel_names = self._settings.names == "otel"
@@ -316,7 +326,11 @@ class SpanSignal:
         """Start the call's span. It is current here at once, unless the call streams: then in `current(call)`."""
         provider = self._given or trace._TRACER_PROVIDER
         if provider is None:
-            return
+            if self._make_provider is None:
+                return
+            provider = self._made()
+            if provider is None:
+                return
         if provider is not self._provider or self._multi._span_processors is not self._processors:
             self._bind(provider)
         pipeline = self._llm
@@ -367,7 +381,11 @@ class SpanSignal:
         """
         provider = self._given or trace._TRACER_PROVIDER
         if provider is None:
-            return
+            if self._make_provider is None:
+                return
+            provider = self._made()
+            if provider is None:
+                return
         if provider is not self._provider or self._multi._span_processors is not self._processors:
             self._bind(provider)
         pipeline = self._mcp
@@ -410,6 +428,11 @@ class SpanSignal:
                 call.started_unix_ns + call.ended_ns - call.started_ns,
                 opened.name,
             )
+
+    def _made(self) -> trace.TracerProvider | None:
+        with self._making:
+            make, self._make_provider = self._make_provider, None
+            return trace._TRACER_PROVIDER if make is None else make()
 
     def _bind(self, provider: Any) -> None:
         """Look at a provider, once, and again when its span processors have changed."""

@@ -94,7 +94,7 @@ class LLMMetrics:
                 if trace_id:
                     if cell.exemplars is None:
                         cell.exemplars = {}
-                    cell.exemplars[index] = Exemplar(trace_id, seconds, now)
+                    cell.exemplars[index] = Exemplar(trace_id, seconds, now, call.span_id)
                 if attempt.error_type is not None:
                     bound.errors[attempt.error_type].values[0] += 1
                 if attempt.waited_before_ns:
@@ -110,10 +110,10 @@ class LLMMetrics:
             if trace_id:
                 if cell.exemplars is None:
                     cell.exemplars = {}
-                cell.exemplars[index] = Exemplar(trace_id, seconds, now)
+                cell.exemplars[index] = Exemplar(trace_id, seconds, now, call.span_id)
             if call.stream and call.first_token_ns:
                 seconds = (call.first_token_ns - call.started_ns) / 1e9
-                bound.first_token.observe(seconds, Exemplar(trace_id, seconds, now) if trace_id else None)
+                bound.first_token.observe(seconds, Exemplar(trace_id, seconds, now, call.span_id) if trace_id else None)
             if not call.counts_usage:
                 return
             usage = call.usage
@@ -161,4 +161,5 @@ class LLMMetrics:
         if bound is None:
             with self._lock:
                 bound = self._bound.setdefault(key, _Bound(self._metrics, provider, model, extra))
+            self._metrics.grew()
         return bound

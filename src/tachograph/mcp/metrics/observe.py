@@ -61,7 +61,7 @@ class MCPMetrics:
             if call.trace_id:
                 if cell.exemplars is None:
                     cell.exemplars = {}
-                cell.exemplars[index] = Exemplar(call.trace_id, seconds, time.time())
+                cell.exemplars[index] = Exemplar(call.trace_id, seconds, time.time(), call.span_id)
 
     def _user_labels(self, call: ToolCall) -> tuple[str, ...]:
         if not self._keys:
@@ -80,6 +80,7 @@ class MCPMetrics:
         if bound is None:
             with self._lock:
                 bound = self._bound.setdefault(key, _Bound(self._metrics, side, (server_id, tool_name), extra))
+            self._metrics.grew()
         return bound
 
     def tool_known(self, server_id: str, tool_name: str) -> None:

@@ -1,0 +1,285 @@
+"""Metrics and spans over OTLP, by OpenTelemetry's own OTEL_* variables.
+
+Nothing of this is on a call's path. Metrics are handed over when a reader collects: to every reader of the
+application's MeterProvider, or, where there is none and an endpoint is named, to a reader of our own. Readers offer no
+public way to add data at collection (Python has no MetricProducer), so their collect callback is wrapped.
+
+A TracerProvider is set up only when the first span is wanted and the application has set none by then, since one can
+be set only once in a process.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal
+
+from tachograph.signals.registry import Metrics
+from tachograph.version import __version__
+
+logger = logging.getLogger("tachograph")
+
+Signal = Literal["metrics", "traces"]
+EXIT_SECONDS: Final = 3.0
+"""How long a process's end may wait for the last export of ours."""
+
+_INSTALL: Final = "pip install 'tachograph[otlp]'"
+
+
+def is_wanted(signal: Signal, environ: Mapping[str, str] | None = None) -> bool:
+    """Whether the OTEL_* variables name an OTLP endpoint for this signal and do not turn it off."""
+    environ = os.environ if environ is None else environ
+    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return False
+    exporters = environ.get(f"OTEL_{signal.upper()}_EXPORTER", "otlp").strip().lower()
+    if "otlp" not in [exporter.strip() for exporter in exporters.split(",")]:
+        return False
+    return bool(
+        environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT")
+    )
+
+
+class Otlp:
+    """Hands one recorder's metrics to OpenTelemetry's readers.
+
+    Args:
+        metrics: Whose; kept weakly, so that a recorder that was replaced stops being pushed.
+        failed: Told of failures.
+    """
+
+    def __init__(self, metrics: Metrics, failed: Callable[[BaseException], None]) -> None:
+        self._metrics = weakref.ref(metrics)
+        self._failed = failed
+        self._lock = threading.Lock()
+        self._hooked: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._own: Any = None
+        self.closed = False
+
+    def attach(self) -> None:
+        """Hook the readers there are: the application's, else one of our own where an endpoint is named.
+
+        Called at the start and again when new label sets come up, which is seldom: the application may set its
+        MeterProvider after us.
+        """
+        if self.closed:
+            return
+        try:
+            with self._lock:
+                provider = _application_s_provider()
+                if provider is not None:
+                    for reader in _readers(provider):
+                        self._hook(reader, provider)
+                    self._stop_own()
+                elif self._own is None and is_wanted("metrics"):
+                    self._own = self._start_own()
+        except Exception as error:  # noqa: BLE001 - pushing metrics never breaks the application
+            self._failed(error)
+
+    def close(self) -> None:
+        """Push what there is, wait for it a little, and stop."""
+        self.closed = True
+        with self._lock:
+            self._stop_own()
+
+    def after_fork(self) -> None:
+        """In a forked child: the parent's reader is the parent's. The child's own begins with its first call.
+
+        Not here: the SDK starts threads to find out who we are, and locks of theirs may be held until the fork is over.
+        """
+        self._lock = threading.Lock()
+        inherited, self._own = self._own, None
+        if inherited is not None:
+            inherited._set_collect_callback(lambda *_, **__: None)
+
+    def _hook(self, reader: Any, provider: Any) -> None:
+        if reader in self._hooked:
+            return
+        original = reader._collect
+        if original is None:
+            return
+        self._hooked.add(reader)
+        ours = weakref.WeakMethod(self._add)
+        resource = provider._sdk_config.resource
+
+        def collect(asking: Any, timeout_millis: float = 10_000) -> Any:
+            data = original(asking, timeout_millis=timeout_millis)
+            add = ours()
+            return data if add is None else add(data, resource)
+
+        reader._set_collect_callback(collect)
+
+    def _add(self, data: Any, resource: Any) -> Any:
+        """The SDK's data with ours beside it, under the same resource."""
+        metrics = self._metrics()
+        if metrics is None or (self.closed and self._own is None):
+            return data
+        try:
+            from opentelemetry.sdk.metrics.export import MetricsData, ResourceMetrics
+
+            from tachograph.signals.otlp_points import scope_metrics
+
+            ours = scope_metrics(metrics, time.time_ns())
+            if data is None or not data.resource_metrics:
+                return MetricsData([ResourceMetrics(resource, [ours], "")])
+            first, *rest = data.resource_metrics
+            grown = ResourceMetrics(first.resource, [*first.scope_metrics, ours], first.schema_url)
+            return MetricsData([grown, *rest])
+        except Exception as error:  # noqa: BLE001 - the application's own metrics must still go out
+            self._failed(error)
+            return data
+
+    def _start_own(self) -> Any:
+        exporter = _exporter("metrics")
+        if exporter is None:
+            return None
+        from opentelemetry.sdk.metrics import MeterProvider
+        from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+
+        reader = PeriodicExportingMetricReader(exporter)
+        provider = MeterProvider([reader], resource=resource(), shutdown_on_exit=False)
+        self._hook(reader, provider)
+        _at_exit(self)
+        return reader
+
+    def _stop_own(self) -> None:
+        if self._own is not None:
+            self._own.shutdown(timeout_millis=EXIT_SECONDS * 1000)
+            self._own = None
+
+
+class SpanPush:
+    """A TracerProvider that pushes spans to the OTLP endpoint, made when called.
+
+    The SDK is imported and asked who we are when this is made, which takes a second; the call that wants the first
+    span then waits for neither.
+    """
+
+    def __init__(self) -> None:
+        self._processor: Any = None
+        self._exporter = _exporter("traces")
+        if self._exporter is not None:
+            self._resource = resource()
+
+    def __call__(self) -> Any:
+        """Set the provider for the process and return it; None where it cannot be.
+
+        Whoever sets one first wins: if that was the application, its own is returned.
+        """
+        from opentelemetry import trace
+
+        if self._exporter is None:
+            return None
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+        provider = TracerProvider(resource=self._resource, shutdown_on_exit=False)
+        self._processor = BatchSpanProcessor(self._exporter)
+        provider.add_span_processor(self._processor)
+        trace.set_tracer_provider(provider)
+        _at_exit(self)
+        return trace.get_tracer_provider()
+
+    def close(self) -> None:
+        """Push what there is, wait for it a little, and stop."""
+        inner = getattr(self._processor, "_batch_processor", None)
+        if inner is not None:
+            inner.shutdown(timeout_millis=int(EXIT_SECONDS * 1000))
+        else:
+            self._processor.shutdown()
+
+
+def resource() -> Any:
+    """Who we are: OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES, and an id of this process, so that workers differ."""
+    from opentelemetry.sdk.resources import Resource
+
+    return Resource.create({"service.instance.id": f"{socket.gethostname()}:{os.getpid()}"}).merge(
+        Resource({"telemetry.distro.name": "tachograph", "telemetry.distro.version": __version__})
+    )
+
+
+def _application_s_provider() -> Any:
+    """The SDK MeterProvider that the application has set, or None."""
+    sdk = sys.modules.get("opentelemetry.sdk.metrics")
+    if sdk is None:
+        return None
+    from opentelemetry import metrics
+
+    provider = metrics.get_meter_provider()
+    return provider if isinstance(provider, sdk.MeterProvider) else None
+
+
+def _readers(provider: Any) -> list[Any]:
+    consumer = getattr(provider, "_measurement_consumer", None)
+    storages = getattr(consumer, "_reader_storages", None)
+    return list(storages) if storages is not None else list(getattr(provider, "_metric_readers", ()))
+
+
+def _exporter(signal: Signal) -> Any:
+    """The OTLP exporter that the OTEL_* variables ask for; None, with a log line, where it is not installed."""
+    protocol = (
+        os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL")
+        or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+        or "http/protobuf"
+    )
+    try:
+        if protocol == "grpc":
+            return _grpc(signal)
+        if signal == "metrics":
+            from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+
+            return OTLPMetricExporter()
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+        return OTLPSpanExporter()
+    except ImportError as error:
+        install = "pip install opentelemetry-exporter-otlp-proto-grpc" if protocol == "grpc" else _INSTALL
+        _log_once(
+            f"tachograph: an OTLP endpoint is set for {signal} ({protocol}), but {error.name} is missing: {install}"
+        )
+        return None
+
+
+def _grpc(signal: Signal) -> Any:
+    from importlib import import_module
+
+    package = "opentelemetry.exporter.otlp.proto.grpc"
+    if signal == "metrics":
+        return import_module(f"{package}.metric_exporter").OTLPMetricExporter()
+    return import_module(f"{package}.trace_exporter").OTLPSpanExporter()
+
+
+_logged: set[str] = set()
+
+
+def _log_once(text: str) -> None:
+    if text not in _logged:
+        _logged.add(text)
+        logger.warning(text)
+
+
+_open: weakref.WeakSet[Any] = weakref.WeakSet()
+_kept: list[Any] = []
+
+
+def _at_exit(closing: Any) -> None:
+    if not _open and not _kept:
+        atexit.register(_close_all)
+    if isinstance(closing, Otlp):
+        _open.add(closing)
+    else:
+        _kept.append(closing)
+
+
+def _close_all() -> None:
+    for closing in [*_open, *_kept]:
+        try:
+            closing.close()
+        except Exception:
+            logger.debug("tachograph: the last export failed", exc_info=True)
