@@ -15,9 +15,11 @@ COMMANDS: Final[dict[str, str]] = {
     # name: one line of help; the module is tachograph.cli.<name with _ for ->
     "console": "serve the local web console: dashboards, alerts, calls, traces and cost in a browser",
     "demo": "run the product live against local simulators and real MCP servers; needs no API key",
+    "doctor": "print what is watched and what is not, and make one call against a simulator to prove it",
     "fire-drill": "prove on this machine that every alert fires, pages and resolves",
     "export": "write Grafana dashboards, Prometheus rules, Alertmanager routes and runbooks",
     "ledger": "run, inspect, move and migrate the usage ledger",
+    "run": "run a Python application watched: tachograph run -- python app.py",
 }
 """Every subcommand. Its module has `add_arguments(parser)` and `run(args) -> int`."""
 

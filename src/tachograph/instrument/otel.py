@@ -1,0 +1,26 @@
+"""Ours as an OpenTelemetry instrumentor, so that `opentelemetry-instrument` finds it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from opentelemetry.instrumentation.instrumentor import (  # type: ignore[import-not-found, unused-ignore]
+    BaseInstrumentor,
+)
+
+from tachograph.instrument import boot, uninstrument
+
+
+class TachographInstrumentor(BaseInstrumentor):  # type: ignore[misc, unused-ignore]
+    """Watches openai, anthropic, google-genai and mcp. `OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=tachograph` leaves it."""
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        """None: each client library is hooked when it is imported, and may be missing."""
+        return ()
+
+    def _instrument(self, **settings: Any) -> None:
+        boot.watch()
+
+    def _uninstrument(self, **settings: Any) -> None:
+        uninstrument()

@@ -1,0 +1,23 @@
+"""Watches this Python process, if tachograph is installed for it; then hands over to the sitecustomize there was.
+
+Put on PYTHONPATH by `tachograph run` for commands that are no Python program of its own environment.
+"""
+
+import importlib.machinery
+import importlib.util
+import os
+import sys
+
+_here = os.path.dirname(os.path.abspath(__file__))
+
+try:
+    import tachograph.instrument.boot  # noqa: F401
+except ImportError:
+    sys.stderr.write(f"tachograph: not installed for {sys.executable}, which runs unwatched\n")
+
+_rest = [path for path in sys.path if os.path.abspath(path or ".") != _here]
+_spec = importlib.machinery.PathFinder.find_spec("sitecustomize", _rest)
+if _spec is not None and _spec.loader is not None:
+    _module = importlib.util.module_from_spec(_spec)
+    sys.modules["sitecustomize"] = _module
+    _spec.loader.exec_module(_module)

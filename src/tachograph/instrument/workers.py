@@ -1,0 +1,43 @@
+"""Workers that `multiprocessing` makes without forking: watched from their start, like the process that made them.
+
+A spawned worker begins with `python -c "from multiprocessing.spawn import spawn_main; ..."`: one import of ours is put
+before that. A fork server is told to import it once, before it forks.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from tachograph.instrument.imports import after_import
+from tachograph.instrument.patches import SWITCH, patch
+
+BOOT = "tachograph.instrument.boot"
+
+
+def install() -> None:
+    """Cover `multiprocessing`, now or once it is imported."""
+    after_import("multiprocessing.spawn", _cover_spawn)
+    after_import("multiprocessing.forkserver", _preload)
+
+
+def _cover_spawn(module: ModuleType) -> None:
+    patch(module, "get_command_line", _line)
+
+
+def _line(original: Any) -> Any:
+    def get_command_line(**keywords: Any) -> list[str]:
+        line: list[str] = original(**keywords)
+        if SWITCH.on and "-c" in line:
+            where = line.index("-c") + 1
+            line[where] = f"import {BOOT}; {line[where]}"
+        return line
+
+    return get_command_line
+
+
+def _preload(module: ModuleType) -> None:
+    server = module._forkserver
+    chosen = list(getattr(server, "_preload_modules", None) or ["__main__"])
+    if BOOT not in chosen:
+        server.set_forkserver_preload([*chosen, BOOT])
