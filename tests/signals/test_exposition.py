@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
@@ -107,6 +107,7 @@ def test_a_new_model_starts_with_all_its_known_label_sets_at_zero() -> None:
 
 
 @pytest.mark.parametrize(("format_", "parse"), FORMATS)
+@settings(deadline=None, max_examples=60)
 @given(
     value=st.one_of(
         st.none(),
