@@ -1,0 +1,343 @@
+"""What holds for every client: switching on and off, other wrappers, labels, content, the engine, stored answers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import copy
+import inspect
+import logging
+import pickle
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+from google import genai
+
+import tachograph
+from tachograph import instrument, labels, uninstrument
+from tachograph.demo.simulators import Answer, ServedUsage, Simulators, ToolCall
+from tachograph.errors import SettingsError
+from tachograph.instrument import once, others, patches, reaper, report
+from tachograph.records import ENGINE_CALL
+from tachograph.testing import Recording, recording
+
+ASKED: Any = [{"role": "user", "content": "hello"}]
+USAGE = ServedUsage(prompt=120, completion=30)
+
+
+@pytest.fixture
+def client(simulators: Simulators) -> openai.OpenAI:
+    return openai.OpenAI(base_url=simulators.openai.url, api_key="any")
+
+
+def ask(client: openai.OpenAI) -> Any:
+    return client.chat.completions.create(model="gpt-5", messages=ASKED)
+
+
+# Switching on and off
+
+
+def test_instrumenting_twice_counts_once(client: openai.OpenAI, seen: Recording) -> None:
+    instrument()
+    ask(client)
+    assert len(seen.llm_calls) == 1
+
+
+def test_uninstrumenting_puts_everything_back(simulators: Simulators) -> None:
+    before = (openai._base_client.SyncAPIClient.request, openai.Stream.__stream__, anthropic.Stream.__stream__)
+    client = openai.OpenAI(base_url=simulators.openai.url, api_key="any")
+    with recording() as seen:
+        instrument()
+        assert openai._base_client.SyncAPIClient.request is not before[0]
+        stream = client.chat.completions.create(model="gpt-5", messages=ASKED, stream=True)
+        uninstrument()
+        assert (
+            openai._base_client.SyncAPIClient.request,
+            openai.Stream.__stream__,
+            anthropic.Stream.__stream__,
+        ) == before
+        ask(client)
+        assert not seen.llm_calls
+        stream.close()  # begun while watched: its record is finished all the same
+        assert [call.outcome for call in seen.llm_calls] == ["cancelled"]
+
+
+def test_a_wrapper_that_came_after_ours_stays_and_ours_in_it_does_nothing(
+    client: openai.OpenAI, caplog: pytest.LogCaptureFixture
+) -> None:
+    owner = openai._base_client.SyncAPIClient
+    with recording() as seen:
+        instrument()
+        ours = owner.request
+
+        def theirs(self: Any, *args: Any, **kwargs: Any) -> Any:
+            return ours(self, *args, **kwargs)
+
+        owner.request = theirs  # type: ignore[method-assign]
+        try:
+            instrument()  # cannot know that ours is inside: counted once all the same
+            ask(client)
+            assert len(seen.llm_calls) == 1
+            uninstrument()
+            ask(client)
+            assert len(seen.llm_calls) == 1
+        finally:
+            owner.request = getattr(ours, patches.MARK)
+            patches._patches.clear()
+            uninstrument()
+
+
+def test_a_client_imported_afterwards_is_watched_and_nothing_is_imported_for_it() -> None:
+    code = (
+        "import sys, tachograph\n"
+        "tachograph.instrument()\n"
+        "assert not {'openai', 'anthropic', 'google.genai', 'mcp', 'httpx2', 'httpx'} & set(sys.modules)\n"
+        "import openai\n"
+        "from tachograph.instrument.patches import MARK\n"
+        "assert hasattr(openai._base_client.SyncAPIClient.request, MARK)\n"
+        "assert type(openai._base_client.__loader__).__name__ == 'SourceFileLoader'\n"
+        "assert 'exec_module' not in vars(openai._base_client.__loader__)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_place_that_is_gone_is_said_once_and_the_rest_stays_on(caplog: pytest.LogCaptureFixture) -> None:
+    report.forget()
+    with caplog.at_level(logging.WARNING, "tachograph"):
+        report.missing("openai", "SyncAPIClient.request", "no calls are seen")
+        report.missing("openai", "SyncAPIClient.request", "no calls are seen")
+    assert len([record for record in caplog.records if "no calls are seen" in record.getMessage()]) == 1
+    report.forget()
+
+
+def test_an_unknown_client_or_setting_is_refused() -> None:
+    with pytest.raises(SettingsError, match="cohere"):
+        instrument("cohere")
+    with pytest.raises(SettingsError, match="redact"):
+        instrument(redact="no.such.module:function")
+
+
+# The application's view
+
+
+def test_answers_signatures_and_pickles_are_the_sdks_own(client: openai.OpenAI, seen: Recording) -> None:
+    answer = ask(client)
+    assert type(answer) is openai.types.chat.ChatCompletion
+    assert pickle.loads(pickle.dumps(answer)) == answer
+    assert copy.deepcopy(answer) == answer
+    assert "tachograph" not in repr(answer)
+    raw = client.chat.completions.with_raw_response.create(model="gpt-5", messages=ASKED)
+    assert pickle.loads(pickle.dumps(raw.http_response)).status_code == 200
+    stream = client.chat.completions.create(model="gpt-5", messages=ASKED, stream=True)
+    assert type(stream) is openai.Stream
+    list(stream)
+    assert "cast_to" in inspect.signature(openai._base_client.SyncAPIClient.request).parameters
+    assert inspect.iscoroutinefunction(openai._base_client.AsyncAPIClient.request)
+
+
+def test_a_failure_of_ours_never_reaches_the_application(
+    client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with recording(strict=False) as seen:
+        instrument()
+        try:
+            monkeypatch.setattr(sys.modules["tachograph.instrument.openai"], "route", lambda *_: 1 / 0)
+            assert ask(client).choices
+        finally:
+            uninstrument()
+    assert seen.value("tachograph_telemetry_errors_total") == 1
+
+
+def test_an_endpoint_that_is_not_watched_leaves_no_record(client: openai.OpenAI, seen: Recording) -> None:
+    with pytest.raises(openai.APIStatusError):
+        client.get("/nowhere", cast_to=object)
+    assert not seen.llm_calls
+
+
+# Counted once
+
+
+def test_calls_of_our_engine_are_counted_by_the_engine_alone(client: openai.OpenAI, seen: Recording) -> None:
+    call = seen.recorder.start_llm_call("openai", "gpt-5")
+    token = ENGINE_CALL.set(call)
+    ask(client)
+    ENGINE_CALL.reset(token)
+    assert not call.attempts
+    call.finish("success")
+    assert seen.llm_calls == [call]
+
+
+def test_background_responses_count_when_they_are_read_and_only_once(seen: Recording) -> None:
+    def read(status: str, **more: Any) -> Any:
+        from tachograph.instrument.openai_apis import read_response, read_stored_response
+
+        call = seen.recorder.start_llm_call("openai", "gpt-5", "chat" if status == "queued" else "fetch_response")
+        body = {"id": "resp_1", "model": "gpt-5", "status": status, "background": True, **more}
+        (read_response if status == "queued" else read_stored_response)(call, body)
+        call.finish("success")
+        return call
+
+    once.COUNTED.forget()
+    usage = {"input_tokens": 5, "output_tokens": 7}
+    assert not read("queued").counts_usage
+    assert read("completed", usage=usage).counts_usage
+    assert not read("completed", usage=usage).counts_usage
+    assert not read("completed", usage=usage, background=False, id="resp_2").counts_usage
+    assert seen.value("llm_provider_tokens_total") == 12
+
+
+def test_batches_count_once(client: openai.OpenAI, seen: Recording) -> None:
+    from tachograph.instrument.openai_apis import read_batch
+
+    once.COUNTED.forget()
+    body = {"id": "b1", "status": "completed", "model": "gpt-5", "usage": {"input_tokens": 50, "output_tokens": 70}}
+    for _ in range(2):
+        call = seen.recorder.start_llm_call("openai", "unknown", "fetch_response")
+        read_batch(call, body)
+        call.finish("success")
+    assert (call.model, call.service_tier) == ("gpt-5", "batch")
+    assert seen.value("llm_provider_tokens_total") == 120
+
+
+def test_the_results_of_an_anthropic_batch_count_once_for_each_model(seen: Recording) -> None:
+    from tachograph.instrument.anthropic_apis import BatchResults
+    from tachograph.instrument.bodies import loads
+
+    once.COUNTED.forget()
+    line = '{"custom_id":"a","result":{"type":"succeeded","message":{"model":"%s","usage":%s}}}'
+    usage = '{"input_tokens":10,"cache_read_input_tokens":5,"output_tokens":4}'
+    for _ in range(2):
+        call = seen.recorder.start_llm_call("anthropic", "unknown", "fetch_response")
+        call.response_id = "batch_1"
+        reader = BatchResults()
+        for model in ("claude-a", "claude-a", "claude-b"):
+            reader.feed(loads(line % (model, usage)), call)
+        reader.is_complete = True
+        reader.fill(call)
+        call.finish("success")
+    assert seen.value("llm_provider_tokens_total", type="prompt", model="claude-a") == 30
+    assert seen.value("llm_provider_tokens_total", type="prompt", model="claude-b") == 15
+    assert seen.value("llm_provider_tokens_total", type="completion") == 12
+
+
+@pytest.mark.parametrize("way", ["whole", "stream", "async"])
+def test_automatic_function_calling_is_one_call_with_the_tokens_of_every_hop(
+    simulators: Simulators, seen: Recording, way: str
+) -> None:
+    asked_inside: list[Any] = []
+
+    def weather(city: str) -> str:
+        """The weather of a city."""
+        asked_inside.append(ask(openai.OpenAI(base_url=simulators.openai.url, api_key="any")))
+        return "sun"
+
+    simulators.gemini.script(
+        Answer(tool_calls=[ToolCall("weather", {"city": "Ulm"})], usage=ServedUsage(prompt=100, completion=10)),
+        Answer(text="sunny", usage=ServedUsage(prompt=20, completion=5)),
+    )
+    client = genai.Client(api_key="any", http_options={"base_url": simulators.gemini.url})
+    request: Any = {"model": "gemini-2.5-flash", "contents": "weather?", "config": {"tools": [weather]}}
+    if way == "whole":
+        client.models.generate_content(**request)
+    elif way == "stream":
+        list(client.models.generate_content_stream(**request))
+    else:
+
+        async def stream() -> None:
+            async for _ in await client.aio.models.generate_content_stream(**request):
+                pass
+
+        asyncio.run(stream())
+    assert len(asked_inside) == 1
+    inner, outer = seen.llm_calls
+    assert (inner.provider, outer.provider) == ("openai", "gemini")
+    assert len(outer.attempts) == 2
+    assert outer.usage is not None
+    assert (outer.usage.input_tokens, outer.usage.output_tokens) == (120, 15)
+
+
+def test_a_gemini_stream_that_nobody_reads_is_no_call(simulators: Simulators, seen: Recording) -> None:
+    client = genai.Client(api_key="any", http_options={"base_url": simulators.gemini.url})
+    client.models.generate_content_stream(model="gemini-2.5-flash", contents="hello")
+    assert reaper.drain()
+    assert not seen.llm_calls
+    assert not list(simulators.served)
+
+
+# Labels and content
+
+
+def test_labels_follow_tasks_and_threads(simulators: Simulators, client: openai.OpenAI, seen: Recording) -> None:
+    async def asynchronously() -> None:
+        aclient = openai.AsyncOpenAI(base_url=simulators.openai.url, api_key="any")
+        with labels(feature="chat"):
+            task = asyncio.create_task(aclient.chat.completions.create(model="gpt-5", messages=ASKED))
+        await task
+        await asyncio.to_thread(ask, client)
+
+    with labels(team="search"):
+        asyncio.run(asynchronously())
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(contextvars.copy_context().run, ask, client).result()
+    ask(client)
+    assert [call.labels for call in seen.llm_calls] == [
+        {"team": "search", "feature": "chat"},
+        {"team": "search"},
+        {"team": "search"},
+        None,
+    ]
+
+
+def hide(text: str, where: str) -> str | None:
+    return None if where == "output" else text.replace("secret", "[redacted]")
+
+
+def test_content_is_kept_only_when_asked_for_and_after_redaction(simulators: Simulators) -> None:
+    client = openai.OpenAI(base_url=simulators.openai.url, api_key="any")
+    simulators.openai.always(Answer(text="a secret answer"))
+    asked: Any = [{"role": "user", "content": "my secret " + "x" * 100}]
+    found = []
+    for settings, redact in (({}, None), ({"content": True, "content_limit": 64}, "test_instrument_hooks:hide")):
+        with recording(spans=settings) as seen:
+            sys.modules["test_instrument_hooks"] = sys.modules[__name__]
+            instrument(redact=redact)
+            client.chat.completions.create(model="gpt-5", messages=asked)
+            uninstrument()
+            found.append(seen.llm_calls[0].content)
+    assert found[0] is None
+    assert set(found[1]) == {"input"}
+    assert "[redacted]" in found[1]["input"]
+    assert "more characters]" in found[1]["input"]
+
+
+# Threads, and others
+
+
+def test_many_threads_and_tasks_at_once_leave_one_record_each(simulators: Simulators, seen: Recording) -> None:
+    client = openai.OpenAI(base_url=simulators.openai.url, api_key="any")
+    threads = [threading.Thread(target=ask, args=(client,)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    async def gather() -> None:
+        aclient = openai.AsyncOpenAI(base_url=simulators.openai.url, api_key="any")
+        await asyncio.gather(*(aclient.chat.completions.create(model="gpt-5", messages=ASKED) for _ in range(8)))
+
+    asyncio.run(gather())
+    assert [(call.outcome, len(call.attempts)) for call in seen.llm_calls] == [("success", 1)] * 16
+
+
+def test_vendors_own_spans_are_named_among_the_others(seen: Recording) -> None:
+    pytest.importorskip("opentelemetry.sdk")
+    names = [other.name for other in others.active()]
+    assert "anthropic: its own spans" in names
+    assert tachograph.__version__
