@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         ledger=None if args.no_ledger else _ledger(settings, args.ledger),
     )
     with running:
-        shown = running.url if args.token or args.no_auth else running.login_url
+        shown = running.url if token or args.no_auth else running.login_url
         print(f"Tachograph console: {shown}")
         print(f"Send OTLP to it:    OTEL_EXPORTER_OTLP_ENDPOINT={running.url.rstrip('/')}")
         print("Stop it with Ctrl-C.", flush=True)

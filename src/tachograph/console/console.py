@@ -61,7 +61,7 @@ class Console:
         self.targets = [Target(url, job=job) for url in scrape]
         self.prometheus = Prometheus(prometheus_url) if prometheus_url else None
         self.store = Store(retention_seconds=retention_seconds, max_series=max_series)
-        self.engine = Engine(self.store, Limits(max_samples=20_000_000, max_series=max_series))
+        self.engine = Engine(self.store, Limits(max_samples=20_000_000, max_points=5_000_000, max_series=max_series))
         self.calls = CallStore(None if data_dir is None else data_dir / "console.db", max_calls=max_calls)
         querier: Querier = self.prometheus or self.engine
         self.rules = Rules(rule_groups, querier, None if self.prometheus else self.store)
@@ -81,7 +81,7 @@ class Console:
 
     def accept(self, record: LLMCall | ToolCall) -> None:
         """Take a finished record; a listener of the recorder, returns within microseconds."""
-        self.calls.add(*from_record(record, self.service))
+        self.calls.add_later(lambda: from_record(record, self.service))
 
     def listen(self, recorder: Any) -> None:
         """Watch a recorder: its metrics and its finished records."""

@@ -96,8 +96,7 @@ class Store:
                         self._add(series, at, STALE_NAN)
             self._sources[source] = now
             self.generation += 1
-            if at - self._trimmed > 60_000:
-                self.trim(at)
+            self.trim_when_due(at)
             return kept
 
     def end(self, source: str, at: int) -> None:
@@ -108,6 +107,11 @@ class Store:
         """Note what a family is."""
         if family in self._metadata or len(self._metadata) < self.max_series:
             self._metadata[family] = metadata
+
+    def trim_when_due(self, now: int) -> None:
+        """Trim when the last time is a minute ago."""
+        if now - self._trimmed > 60_000:
+            self.trim(now)
 
     def trim(self, now: int | None = None) -> None:
         """Forget samples past the retention, and series that have none left."""

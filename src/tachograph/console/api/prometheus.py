@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from tachograph.console.console import Console
 
 PREFIX = "/api/v1"
-_HOUR = 3_600_000
+MAX_AT_ONCE = 4
 
 Handler = Callable[["Console", Parameters, Request], Response]
 
@@ -38,6 +39,8 @@ class NotFound(PromQLError):
 
 def routes(console: Console) -> list[Route]:
     """Return the routes of the API."""
+    # What one query may use is bounded; so is how many use it at the same time. Others wait their turn.
+    at_once = asyncio.Semaphore(MAX_AT_ONCE)
     table: list[tuple[str, Handler, bool]] = [
         ("/query", _query, True),
         ("/query_range", _query_range, True),
@@ -54,7 +57,7 @@ def routes(console: Console) -> list[Route]:
         ("/status/runtimeinfo", _runtime_info, False),
     ]
     made = [
-        Route(PREFIX + path, _endpoint(console, handler), methods=["GET", "POST"] if post else ["GET"])
+        Route(PREFIX + path, _endpoint(console, handler, at_once), methods=["GET", "POST"] if post else ["GET"])
         for path, handler, post in table
     ]
     return [*made, Route(PREFIX + "/{rest:path}", _unknown, methods=["GET", "POST"])]
@@ -63,14 +66,17 @@ def routes(console: Console) -> list[Route]:
 _OWN_WITH_PROMETHEUS = frozenset({"/rules", "/alerts"})
 
 
-def _endpoint(console: Console, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(
+    console: Console, handler: Handler, at_once: asyncio.Semaphore
+) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
             parameters = await Parameters.of(request)
             path = request.url.path
             if console.prometheus is not None and path.removeprefix(PREFIX) not in _OWN_WITH_PROMETHEUS:
                 return await run_in_threadpool(_forward, console, request.method, path, parameters)
-            return await run_in_threadpool(handler, console, parameters, request)
+            async with at_once:
+                return await run_in_threadpool(handler, console, parameters, request)
         except PromQLError as error:
             return failure(error)
 

@@ -227,14 +227,14 @@ def count_values(frame: Frame, names: tuple[str, ...], without: bool, label: str
     rows: dict[Labels, int] = {}
     counts: list[Floats] = []
     for i, labels in enumerate(frame.labels):
-        texts = [plain_decimal(v) if p else None for v, p in zip(frame.values[i], frame.present[i], strict=True)]
-        for text in dict.fromkeys(t for t in texts if t is not None):
-            named = replace(labels, {label: text})
+        row_values, here = frame.values[i], frame.present[i]
+        for value in np.unique(row_values[here]):
+            named = replace(labels, {label: plain_decimal(float(value))})
             key = group_key(named, names if without else (*names, label), without)
             row = rows.setdefault(key, len(rows))
             if row == len(counts):
                 counts.append(np.zeros(steps))
-            counts[row] += np.asarray([t == text for t in texts], dtype=np.float64)
+            counts[row] += here & ((row_values == value) | (np.isnan(row_values) & np.isnan(value)))
     if not counts:
         return Frame.empty(steps)
     values = np.stack(counts)

@@ -42,9 +42,17 @@ class SeriesSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one query. They hold for each node of the tree."""
+    """Bounds of one query. They hold for each node of the tree.
+
+    Attributes:
+        max_samples: Samples read by one selector.
+        max_points: Series times steps of one result.
+        max_series: Series of one selector, and of the result.
+        max_steps: Steps of a range query.
+    """
 
     max_samples: int = 50_000_000
+    max_points: int = 20_000_000
     max_series: int = 20_000
     max_steps: int = 11_000
     timeout_seconds: float = 30.0
@@ -223,6 +231,11 @@ class _Run:
         if count > self.engine.limits.max_samples:
             raise PromQLError("query processing would load too many samples into memory in query execution")
 
+    def check_points(self, count: int) -> None:
+        """Stop before a result of so many points is made."""
+        if count > self.engine.limits.max_points:
+            raise PromQLError("query processing would load too many samples into memory in query execution")
+
     # -- values -------------------------------------------------------------------------------------------
 
     def scalar(self, node: Node) -> Floats:
@@ -258,7 +271,7 @@ class _Run:
         if len(self.times) > 1 and not isinstance(node, Number) and step_invariant(node):
             once = self.at_times(self.times[:1]).vector(node)
             steps = len(self.times)
-            self.check_samples(len(once.labels) * steps)
+            self.check_points(len(once.labels) * steps)
             return Frame(
                 once.labels,
                 np.repeat(once.values, steps, axis=1),
@@ -266,7 +279,7 @@ class _Run:
                 once.drop_name,
             )
         frame = self._vector(node)
-        self.check_samples(frame.values.size)
+        self.check_points(frame.values.size)
         if not self.engine.names_removed_late and not isinstance(node, Selector):
             frame = frame.without_dropped_names()
         return frame
@@ -345,7 +358,7 @@ class _Run:
         lookback = self.engine.lookback
         series = self.fetch(node, int(reference.min()) - lookback, int(reference.max()))
         steps = len(self.times)
-        self.check_samples(len(series) * steps)
+        self.check_points(len(series) * steps)
         values = np.zeros((len(series), steps))
         present = np.zeros((len(series), steps), dtype=bool)
         oldest = reference - lookback - (1 if self.engine.prometheus2 else 0)
@@ -368,14 +381,14 @@ class _Run:
             selector = node.selector
             ends = self.reference_times(selector.offset, selector.at)
             series = self.fetch(selector, int(ends.min()) - node.length, int(ends.max()))
-            self.check_samples(len(series) * len(ends))
+            self.check_points(len(series) * len(ends))
             cut = Windows.cut(series, ends, node.length, closed_left=closed, tick=self.tick)
             return cut, selector.matchers
         if not isinstance(node, Subquery):
             raise PromQLUnsupported(f"unsupported PromQL: {_describe(node)} as a range vector")
         ends = self.reference_times(node.offset, node.at)
         frame_series, dropped = self._subquery(node, ends)
-        self.check_samples(len(frame_series) * len(ends))
+        self.check_points(len(frame_series) * len(ends))
         cut = Windows.cut(frame_series, ends, node.length, closed_left=closed, tick=self.tick, drop_name=dropped)
         return cut, None
 

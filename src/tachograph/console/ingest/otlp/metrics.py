@@ -84,7 +84,7 @@ class Receiver:
                         else:
                             refused += 1
         now = int(time.time() * 1000)
-        self._store.trim(now)
+        self._store.trim_when_due(now)
         self._store.generation += 1
         return kept, refused, services
 
