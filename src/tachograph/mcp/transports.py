@@ -7,6 +7,9 @@ what happened to the call under way (`EXCHANGE`), and the stream of incoming mes
 
 from __future__ import annotations
 
+import asyncio
+import functools
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
@@ -183,8 +186,16 @@ async def _open_stdio(config: StdioServer, watch: Watch, errlog: TextIO | int | 
         yield _WatchedStream(read, watch.ended), write
 
 
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """The certificates to trust, read once: it takes tens of milliseconds, which every reconnection would cost."""
+    return httpx2.create_ssl_context()
+
+
 @asynccontextmanager
 async def _open_http(config: HTTPServer, watch: Watch) -> AsyncIterator[Any]:
+    tls = await asyncio.to_thread(_tls)
+
     def make_client(headers: Any = None, timeout: Any = None, auth: Any = None) -> httpx2.AsyncClient:
         return _WatchedClient(
             watch,
@@ -193,6 +204,7 @@ async def _open_http(config: HTTPServer, watch: Watch) -> AsyncIterator[Any]:
             timeout=httpx2.Timeout(_CONNECT_SECONDS, read=_STREAM_READ_SECONDS),
             limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=20),
             auth=auth,
+            verify=tls,
         )
 
     if config.transport == "sse":
