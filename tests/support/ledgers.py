@@ -90,3 +90,10 @@ def sums_of(rows: list[Row]) -> dict[str, int]:
         }.items():
             expected[name] += value
     return expected
+
+
+def record_in_child(directory: str, count: int) -> None:
+    """For multiprocessing, which ends its children without atexit: what they accepted must not depend on it."""
+    recorder = make_recorder(Path(directory))
+    for number in range(count):
+        one_call(recorder, number)

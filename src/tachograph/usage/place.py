@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
+from zlib import crc32
 
 from tachograph.settings.ledger import LedgerSettings
 from tachograph.usage.locks import is_locked, lock
@@ -45,14 +46,15 @@ class Place:
                 return name
         name = f"{platform.node() or 'host'}-{secrets.token_hex(4)}"
         temporary = path.with_name(f"host.{secrets.token_hex(4)}")
-        temporary.write_text(name + "\n", "utf-8")
         try:
+            temporary.write_text(name + "\n", "utf-8")
             os.link(temporary, path)  # the first of several processes wins
-        except OSError:
-            if not path.exists():
-                os.replace(temporary, path)
+        except FileExistsError:
+            name = path.read_text("utf-8").strip()
+        except OSError:  # a full disk, or one without links: a name that this directory always has will do
+            name = f"{platform.node() or 'host'}-{crc32(str(self.directory).encode()):08x}"
         temporary.unlink(missing_ok=True)
-        return path.read_text("utf-8").strip()
+        return name
 
     def try_lock(self) -> WriterLock | None:
         """Become the writer of this host, unless there is one."""

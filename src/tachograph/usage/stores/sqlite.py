@@ -46,8 +46,6 @@ DIALECT: Final = Dialect(
 )
 _CHUNKS: Final = (64, 8, 1)
 _RETAIN_CHUNK: Final = 5000
-BALLAST_BYTES: Final = 8 << 20
-"""Kept beside the store and given up when its disk is full, so that there is room to drain the journals."""
 
 _KEYS = "kind, provider, model, operation, outcome"
 
@@ -90,7 +88,6 @@ class SQLiteStore:
         timeout_seconds: How long to wait for another connection's lock.
         read_only: For reports, beside a writer.
         create: Make the tables where there are none.
-        ballast: Keep `BALLAST_BYTES` in reserve for a full disk.
     """
 
     kind = "sqlite"
@@ -103,14 +100,12 @@ class SQLiteStore:
         timeout_seconds: float = 10.0,
         read_only: bool = False,
         create: bool = True,
-        ballast: bool = True,
     ) -> None:
         self.path = path
         self.where = str(path)
         self._rollup_labels = rollup_labels
         self._values = values_of(rollup_labels)
         self._read_only = read_only
-        self._ballast = path.with_name(path.name + ".reserve") if ballast and not read_only else None
         try:
             if not read_only:
                 path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -146,30 +141,6 @@ class SQLiteStore:
                             self._db.run(statement)
                     self._db.run(schema.CREATE_VERSION_TABLE)
                     self._db.run(f"INSERT INTO {schema.VERSION_TABLE} VALUES (?)", (schema.HEAD,))
-        self._fill_ballast()
-
-    def _fill_ballast(self) -> None:
-        if self._ballast is None:
-            return
-        try:
-            if self._ballast.exists():
-                return
-            free = os.statvfs(self.path.parent)
-            if free.f_bavail * free.f_frsize < 8 * BALLAST_BYTES:
-                return
-            with self._ballast.open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, BALLAST_BYTES)
-        except (OSError, AttributeError):
-            with suppress(OSError):
-                self._ballast.unlink(missing_ok=True)
-
-    def _give_up_ballast(self) -> bool:
-        if self._ballast is None or not self._ballast.exists():
-            return False
-        with suppress(OSError):
-            self._ballast.unlink()
-            return True
-        return False
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -204,23 +175,7 @@ class SQLiteStore:
     ) -> int:
         """Store all of this in one transaction."""
         values = [self._values(row, ingested_us) for row in rows]
-        try:
-            return self._write(values, ingested_us, host, positions, quarantined, forget)
-        except StoreUnavailable as error:
-            if not _is_full(error) or not self._give_up_ballast():
-                raise
-            return self._write(values, ingested_us, host, positions, quarantined, forget)
-
-    def _write(
-        self,
-        values: Sequence[tuple[Any, ...]],
-        now_us: int,
-        host: str,
-        positions: Sequence[Position],
-        quarantined: Sequence[Quarantined],
-        forget: Sequence[str],
-    ) -> int:
-        run = self._db.run
+        run, now_us = self._db.run, ingested_us
         inserted = 0
         with self._transaction():
             if values:
@@ -398,10 +353,6 @@ class SQLiteStore:
 
 def _records(rows: Sequence[Sequence[Any]], names: Sequence[str], keys: int) -> list[dict[str, Any]]:
     return [dict(zip(names, (*row[:keys], *(value or 0 for value in row[keys:])), strict=True)) for row in rows]
-
-
-def _is_full(error: StoreUnavailable) -> bool:
-    return "full" in str(error).lower() or "no space" in str(error).lower()
 
 
 __all__ = ["RowsRejected", "SQLiteStore"]
