@@ -63,7 +63,10 @@ async def watch_port(
         try:
             async with asyncio.timeout(PORT_PATIENCE_SECONDS):
                 _, writer = await asyncio.open_connection(host, port)
+            own, peer = writer.get_extra_info("sockname"), writer.get_extra_info("peername")
             writer.close()
+            if own is not None and own == peer:  # TCP met itself: a free port that was drawn as our own
+                return ended(f"{host}:{port} cannot be reached")
             silences = 0
         except TimeoutError:
             silences += 1
