@@ -19,6 +19,7 @@ COMMANDS: Final[dict[str, str]] = {
     "fire-drill": "prove on this machine that every alert fires, pages and resolves",
     "export": "write Grafana dashboards, Prometheus rules, Alertmanager routes and runbooks",
     "ledger": "run, inspect, move and migrate the usage ledger",
+    "settings": "show every setting as it stands and where it came from",
     "run": "run a Python application watched: tachograph run -- python app.py",
 }
 """Every subcommand. Its module has `add_arguments(parser)` and `run(args) -> int`."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, Final, get_args, get_type_hints
 
 import msgspec
 
@@ -37,7 +37,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ledger: LedgerSettings = LedgerSettings()
 
 
-PREFIX = "TACHOGRAPH_"
+PREFIX: Final = "TACHOGRAPH_"
+
+Path_ = tuple[str, ...]
+"""A setting's place: ("metrics", "port")."""
 
 
 def load(
@@ -59,21 +62,48 @@ def load(
     Raises:
         SettingsError: A name or a value is not allowed; it says which, where it was found and what is allowed.
     """
+    return load_with_sources(overrides, environ=environ, directory=directory, read_file=read_file)[0]
+
+
+def load_with_sources(
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+    read_file: bool = True,
+) -> tuple[Settings, dict[Path_, str]]:
+    """The settings, and where each that is not a default came from."""
     environ = os.environ if environ is None else environ
-    values, source = _from_file(environ, directory or Path.cwd()) if read_file else ({}, "")
-    if values:
-        _check(values, source)
-    for path, text, name in _from_environment(environ):
-        _set(values, path, text)
-        _check(_single(path, text), f"environment variable {name}")
-    for key, value in (overrides or {}).items():
-        if isinstance(value, Mapping):
-            merged = dict(values.get(key) or {})
-            merged.update(value)
-            values[key] = merged
+    sources: dict[Path_, str] = {}
+    values: dict[str, Any] = {}
+    layers: list[tuple[str, Mapping[str, Any]]] = []
+    if read_file:
+        from_file, source = _from_file(environ, directory or Path.cwd())
+        layers.append((source, from_file))
+    layers += _from_environment(environ)
+    layers.append(("configure()", overrides or {}))
+    for source, layer in layers:
+        _check(layer, source)
+        for path, value in _leaves(layer):
+            sources[path] = source
+            _set(values, path, value)
+    return _check(values, "all together"), sources
+
+
+def paths() -> Iterator[tuple[Path_, Any, Any]]:
+    """Every setting: its path, its type and its default."""
+    return _paths(Settings)
+
+
+def _paths(struct: type[msgspec.Struct], prefix: Path_ = ()) -> Iterator[tuple[Path_, Any, Any]]:
+    hints = get_type_hints(struct, include_extras=True)
+    for field in msgspec.structs.fields(struct):
+        kind = hints[field.name]
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            yield from _paths(kind, (*prefix, field.name))
         else:
-            values[key] = value
-    return _check(values, "configure()")
+            default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+            yield (*prefix, field.name), kind, default
 
 
 def _from_file(environ: Mapping[str, str], directory: Path) -> tuple[dict[str, Any], str]:
@@ -91,67 +121,105 @@ def _from_file(environ: Mapping[str, str], directory: Path) -> tuple[dict[str, A
         try:
             data = tomllib.loads(path.read_text("utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+            if path.name == "pyproject.toml" and not named:
+                continue  # somebody else's to mend
             raise SettingsError(
                 f"the settings file cannot be read: {error}",
                 where=str(path),
                 do="Mend the file or remove it.",
             ) from error
-        section = data.get("tool", {}).get("tachograph")
+        tool = data.get("tool", {})
+        section = tool.get("tachograph") if isinstance(tool, dict) else None
         if section is None and path.name != "pyproject.toml":
             section = data
         if section is not None:
+            if not isinstance(section, dict):
+                raise SettingsError(
+                    "[tool.tachograph] is no table", where=str(path), do="Write it as [tool.tachograph]."
+                )
             return dict(section), str(path)
     return {}, ""
 
 
-def _from_environment(environ: Mapping[str, str]) -> list[tuple[tuple[str, ...], Any, str]]:
+def _from_environment(environ: Mapping[str, str]) -> list[tuple[str, dict[str, Any]]]:
     found = []
-    for path, kind in _paths(Settings):
-        name = PREFIX + "_".join(path).upper()
-        text = environ.get(name)
-        if text is not None:
-            found.append((path, _parse(text, kind), name))
+    known = {PREFIX + "_".join(path).upper(): (path, kind) for path, kind, _ in paths()}
+    sections = {PREFIX + name.upper() + "_": name for name in _sections()}
+    for name, text in environ.items():
+        source = f"environment variable {name}"
+        if name in known:
+            path, kind = known[name]
+            found.append((source, _single(path, _parse(text, kind, source, ".".join(path)))))
+            continue
+        section = next((section for prefix, section in sections.items() if name.startswith(prefix)), None)
+        if section is not None:
+            allowed = ", ".join(sorted(one for one in known if one.startswith(PREFIX + section.upper() + "_")))
+            raise SettingsError(f"there is no setting {name}", where="the environment", do=f"Allowed: {allowed}.")
     return found
 
 
-def _paths(struct: type[msgspec.Struct], prefix: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
-    paths: list[tuple[tuple[str, ...], Any]] = []
-    for name, kind in get_type_hints(struct, include_extras=False).items():
-        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-            paths += _paths(kind, (*prefix, name))
-        elif name in struct.__struct_fields__:
-            paths.append(((*prefix, name), kind))
-    return paths
+def _sections() -> list[str]:
+    return [name for name, kind in get_type_hints(Settings).items() if isinstance(kind, type) and _is_struct(kind)]
 
 
-def _parse(text: str, kind: Any) -> Any:
+def _is_struct(kind: type) -> bool:
+    return issubclass(kind, msgspec.Struct)
+
+
+def _parse(text: str, kind: Any, source: str, name: str) -> Any:
     """Environment values are text: split what is a list, read the words for true and false, keep the rest."""
-    kinds = [kind, *get_args(kind)]
+    kinds = _flat(kind)
     if any(getattr(k, "__origin__", k) in (tuple, list) for k in kinds):
         return [part.strip() for part in text.split(",") if part.strip()]
     if any(getattr(k, "__origin__", k) is dict for k in kinds):
-        return dict(part.split("=", 1) for part in text.split(",") if "=" in part)
-    if bool in kinds and text.strip().lower() in ("yes", "on"):
+        pairs = [part.strip() for part in text.split(",") if part.strip()]
+        if any("=" not in pair for pair in pairs):
+            raise SettingsError(
+                f"setting {name}: expected key=value pairs, got {text!r}",
+                where=source,
+                do="Write key=value,other=value.",
+            )
+        return {key.strip(): value.strip() for key, value in (pair.split("=", 1) for pair in pairs)}
+    word = text.strip().lower()
+    if bool in kinds and word in ("yes", "on"):
         return True
-    if bool in kinds and text.strip().lower() in ("no", "off"):
+    if bool in kinds and word in ("no", "off"):
         return False
-    if type(None) in kinds and text.strip() == "":
+    if type(None) in kinds and word in ("", "none"):
         return None
-    return text
+    return text.strip() if str not in kinds else text
 
 
-def _single(path: tuple[str, ...], value: Any) -> dict[str, Any]:
+def _flat(kind: Any) -> list[Any]:
+    """A type and what it is a union or an annotation of."""
+    found = [kind]
+    origin = getattr(kind, "__origin__", None)
+    if origin not in (tuple, list, dict):
+        for part in get_args(kind):
+            found += _flat(part)
+    return found
+
+
+def _leaves(tree: Mapping[str, Any], prefix: Path_ = ()) -> Iterator[tuple[Path_, Any]]:
+    """Every value of nested sections; a value that is itself a table (`instrument.providers`) is one."""
+    for key, value in tree.items():
+        path = (*prefix, key)
+        if isinstance(value, Mapping) and not prefix:
+            yield from _leaves(value, path)
+        else:
+            yield path, value
+
+
+def _single(path: Path_, value: Any) -> dict[str, Any]:
     tree: Any = value
     for key in reversed(path):
         tree = {key: tree}
     return tree  # type: ignore[no-any-return]  # paths are never empty
 
 
-def _set(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+def _set(values: dict[str, Any], path: Path_, value: Any) -> None:
     for key in path[:-1]:
-        branch = dict(values.get(key) or {})
-        values[key] = branch
-        values = branch
+        values = values.setdefault(key, {})
     values[path[-1]] = value
 
 
@@ -159,14 +227,77 @@ def _check(values: Mapping[str, Any], source: str) -> Settings:
     try:
         return msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
-        message, _, where = str(error).partition(" - at `$")
-        name = where.strip("`.") or "the settings"
-        value: Any = values
-        for key in filter(None, name.split(".")):
-            value = value.get(key) if isinstance(value, Mapping) else None
-        shown = "" if value is None else f", got {value!r}"
-        raise SettingsError(
-            f"setting {name}: {message[0].lower()}{message[1:]}{shown}",
-            where=source,
-            do="docs/settings.md lists every setting and what it allows.",
-        ) from None
+        raise _refusal(values, str(error), source) from None
+
+
+def _refusal(values: Mapping[str, Any], complaint: str, source: str) -> SettingsError:
+    """msgspec's complaint in our words: the setting, its value, where it stands and what is allowed."""
+    message, _, where = complaint.partition(" - at `$")
+    name = where.strip("`.").partition("[")[0]
+    if message.startswith("Object contains unknown field"):
+        field = message.partition("`")[2].strip("`")
+        full = f"{name}.{field}" if name else field
+        allowed = (
+            sorted({path[1] for path, *_ in paths() if len(path) > 1 and path[0] == name})
+            if name
+            else (sorted({path[0] for path, *_ in paths()}))
+        )
+        return SettingsError(f"there is no setting {full}", where=source, do=f"Allowed: {', '.join(allowed)}.")
+    value: Any = values
+    for key in filter(None, name.split(".")):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    kind = next((kind for path, kind, _ in paths() if ".".join(path) == name), None)
+    allowed_text = f"Allowed: {allowed_words(kind)}." if kind is not None else ""
+    return SettingsError(
+        f"setting {name or 'at the top'}: {message[0].lower()}{message[1:]}, the value is {value!r}",
+        where=source,
+        do=f"{allowed_text} docs/settings.md lists every setting.".strip(),
+    )
+
+
+def allowed_words(kind: Any) -> str:
+    """What a setting takes, in words: `whole number from 0 to 65535, or none`."""
+    parts = [_words(part) for part in _alternatives(kind)]
+    return ", or ".join(dict.fromkeys(parts))
+
+
+def _alternatives(kind: Any) -> list[Any]:
+    origin = getattr(kind, "__origin__", None)
+    args = get_args(kind)
+    if args and (origin is None or "Union" in str(origin) or "UnionType" in type(kind).__name__):
+        return [one for part in args for one in _alternatives(part)]
+    return [kind]
+
+
+_PLAIN: Final[dict[Any, str]] = {
+    bool: "true or false",
+    int: "whole number",
+    float: "number",
+    str: "text",
+    type(None): "none",
+}
+
+
+def _words(kind: Any) -> str:
+    if kind in _PLAIN:
+        return _PLAIN[kind]
+    metadata = getattr(kind, "__metadata__", ())
+    if metadata:
+        base = allowed_words(get_args(kind)[0])
+        meta = metadata[0]
+        low, high = meta.ge if meta.ge is not None else meta.gt, meta.le if meta.le is not None else meta.lt
+        if low is not None:
+            base += f" {'from' if meta.ge is not None else 'above'} {low}"
+        if high is not None:
+            base += f" {'to' if meta.le is not None else 'below'} {high}"
+        return base
+    origin = getattr(kind, "__origin__", None)
+    if origin in (tuple, list):
+        inner = [part for part in get_args(kind) if part is not ...]
+        return f"list of: {allowed_words(inner[0])}"
+    if origin is dict:
+        return "table of text by text"
+    literal = get_args(kind)
+    if literal:
+        return ", ".join(f"`{value}`" for value in literal)
+    return getattr(kind, "__name__", str(kind))
