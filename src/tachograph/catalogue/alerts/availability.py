@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tachograph.catalogue.alerts.parts import BURN_RATES, NOT_OUR_FAULT, OUTLASTS, counted, percent, share
+from tachograph.catalogue.alerts.parts import BURN_RATES, HALF, NOT_OUR_FAULT, OUTLASTS, counted, percent, share
 from tachograph.catalogue.drill import Counter, Drill, Histogram
 from tachograph.catalogue.durations import number
 from tachograph.catalogue.rules import Alert
@@ -69,10 +69,10 @@ def _down(s: AlertsSettings) -> Alert:
     return Alert(
         name="LLMProviderDown",
         expression=(
-            'sum by (provider) (increase(llm_provider_errors_total{error_type!~"invalid_request|content_filter"}[3m]))'
+            'sum by (provider) (increase(llm_provider_errors_total{error_type!~"invalid_request|content_filter"}[2m]))'
             f" >= {s.down_errors}\n"
             "unless\n"
-            f'sum by (provider) (increase({_COUNT}{{outcome="success"}}[3m])) > 0'
+            f'sum by (provider) (increase({_COUNT}{{outcome="success"}}[2m])) > 0'
         ),
         hold="1m",
         keep=OUTLASTS,
@@ -80,10 +80,10 @@ def _down(s: AlertsSettings) -> Alert:
         component="llm_provider",
         summary="{{ $labels.provider }}: no request succeeds",
         description=(
-            "{{ $value | humanize }} requests to {{ $labels.provider }} failed in 3m and not one succeeded. "
+            "{{ $value | humanize }} requests to {{ $labels.provider }} failed in 2m and not one succeeded. "
             "Requests that the provider refused as invalid are not counted."
         ),
-        drill=Drill(series=_requests((0.5, 0, 0.5), (0.01, 0.5, 0.01)), within="5m30s", labels=_PROVIDER),
+        drill=Drill(series=_requests((0.5, 0, 0.5), (0.01, 0.5, 0.01)), within="4m30s", labels=_PROVIDER),
     )
 
 
@@ -158,7 +158,9 @@ def burn_rules(s: AlertsSettings) -> tuple[Alert, ...]:
                 f"{ratio}{short} > {share(factor, allowed)}\n"
                 "and on (provider)\n"
                 f"sum by (provider) (increase(llm_provider_errors_total{{{NOT_OUR_FAULT}}}[{long}]))"
-                f" >= {s.error_floor}"
+                f" >= {s.error_floor}\n"
+                "and on (provider)\n"
+                f"{ratio}{long} offset {HALF[long]}"
             ),
             hold=hold,
             severity="critical" if severity == "critical" else "warning",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tachograph.catalogue.alerts.parts import BURN_RATES, human, le, percent, share
+from tachograph.catalogue.alerts.parts import BURN_RATES, HALF, human, le, percent, share
 from tachograph.catalogue.drill import Drill, Histogram
 from tachograph.catalogue.durations import number
 from tachograph.catalogue.rules import Alert
@@ -34,7 +34,9 @@ def _burn(s: AlertsSettings) -> tuple[Alert, ...]:
                 "and on (provider)\n"
                 f"{ratio}{short} > {share(factor, allowed)}\n"
                 "and on (provider)\n"
-                f'sum by (provider) (increase({_FAMILY}_count{{outcome="success"}}[{long}])) >= 20'
+                f'sum by (provider) (increase({_FAMILY}_count{{outcome="success"}}[{long}])) >= 20\n'
+                "and on (provider)\n"
+                f"{ratio}{long} offset {HALF[long]}"
             ),
             hold=hold,
             severity="warning",

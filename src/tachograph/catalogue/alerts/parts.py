@@ -25,6 +25,10 @@ BURN_RATES: Final = (
 )
 """Multi-window burn rates. Source: sre.google/workbook/alerting-on-slos, checked 2026-11-23."""
 
+HALF: Final = {"1h": "30m", "6h": "3h", "1d": "12h", "3d": "36h"}
+"""A burn rate is judged when half of its long window has been seen: ten minutes of errors after the very first start
+are not three bad days, though a rate over three days would say so."""
+
 
 def target(settings: AlertsSettings) -> dict[str, str]:
     """Labels that every scraped series carries."""

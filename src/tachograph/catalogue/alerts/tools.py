@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tachograph.catalogue.alerts.parts import BURN_RATES, le, percent, share
+from tachograph.catalogue.alerts.parts import BURN_RATES, HALF, le, percent, share
 from tachograph.catalogue.drill import Counter, Drill, Histogram
 from tachograph.catalogue.durations import number
 from tachograph.catalogue.rules import Alert
@@ -130,7 +130,9 @@ def burn_rules(s: AlertsSettings) -> tuple[Alert, ...]:
                 f"{ratio}{short} > {share(factor, allowed)}\n"
                 "and on (server_id)\n"
                 f'sum by (server_id) (increase(mcp_tool_errors_total{{error_kind!="validation"}}[{long}]))'
-                f" >= {s.error_floor}"
+                f" >= {s.error_floor}\n"
+                "and on (server_id)\n"
+                f"{ratio}{long} offset {HALF[long]}"
             ),
             hold=hold,
             severity="critical" if severity == "critical" else "warning",

@@ -1,0 +1,142 @@
+"""What fires together in one trouble, sent to a real Alertmanager: one page, with the cause in it, and little else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from support.alertmanager import Alertmanager, alertmanager, wait_for_silence
+from tachograph import catalogue
+
+RULES = {
+    (alert.name, alert.labels.get("long", "")): alert.labels
+    for group in catalogue.rule_groups()
+    for alert in group.alerts
+}
+
+
+def firing(name: str, long: str = "", **labels: str) -> dict[str, str]:
+    return {"alertname": name, **RULES[name, long], **labels}
+
+
+def errors(provider: str, error_type: str, *models: str) -> list[dict[str, str]]:
+    target = {"instance": "app:1", "job": "tachograph"}
+    return [
+        firing("HighProviderErrorRate", provider=provider, model=model, error_type=error_type, **target)
+        for model in models
+    ]
+
+
+TOOL = {"server_id": "workshop", "tool_name": "weather"}
+
+TROUBLES = {
+    # trouble: (what fires, alerts of the one page, alerts of all tickets)
+    "a provider is down": (
+        [
+            *errors("anthropic", "server_error", "opus", "haiku"),
+            firing("LLMProviderDown", provider="anthropic"),
+            firing("LLMProviderErrorRatioHigh", provider="anthropic", model="opus"),
+            firing("LLMProviderErrorBudgetBurn", "1h", provider="anthropic"),
+            firing("LLMProviderErrorBudgetBurn", "6h", provider="anthropic"),
+        ],
+        {"LLMProviderDown"},
+        set(),
+    ),
+    "a key was revoked": (
+        [
+            *errors("openai", "auth", "gpt-5"),
+            firing("LLMProviderAuthFailure", provider="openai"),
+            firing("LLMProviderDown", provider="openai"),
+            firing("LLMProviderErrorRatioHigh", provider="openai", model="gpt-5"),
+            firing("LLMProviderErrorBudgetBurn", "1h", provider="openai"),
+        ],
+        {"LLMProviderAuthFailure"},
+        set(),
+    ),
+    "an MCP server is gone": (
+        [
+            firing("MCPServerDisconnected", server_id="workshop"),
+            firing("MCPConnectionErrors", server_id="workshop"),
+            firing("HighMCPToolErrorRate", error_kind="connection", instance="app:1", job="tachograph", **TOOL),
+            firing("MCPToolErrorRatioHigh", **TOOL),
+            firing("MCPServerErrorBudgetBurn", "1h", server_id="workshop"),
+        ],
+        {"MCPServerDisconnected"},
+        set(),
+    ),
+    "too much is spent": (
+        [
+            firing("HighProviderCost", provider="anthropic", model="opus", instance="app:1", job="tachograph"),
+            firing("LLMCostTotalHigh"),
+            firing("LLMCostBudgetForecast"),
+            firing("LLMTokenSpike", provider="anthropic", model="opus"),
+        ],
+        {"LLMCostTotalHigh"},
+        set(),
+    ),
+    "the ledger stands still": (
+        [
+            firing("LLMUsagePersistStalled"),
+            firing("LLMUsagePersistErrors", error_type="db_error"),
+            firing("LLMUsagePersistErrorRatioHigh"),
+            firing("LLMUsagePersistLag"),
+            firing("LLMUsagePersistBacklog"),
+        ],
+        {"LLMUsagePersistStalled"},
+        set(),
+    ),
+    "rate limits": (
+        [
+            *errors("openai", "rate_limit", "gpt-5"),
+            firing("LLMProviderRateLimitSaturation", provider="openai", model="gpt-5"),
+            firing("LLMProviderRateLimitBlocking", provider="openai"),
+        ],
+        set(),
+        {"LLMProviderRateLimitSaturation"},
+    ),
+    "rate limits, and a fault beside them": (
+        [
+            *errors("openai", "rate_limit", "gpt-5"),
+            *errors("openai", "server_error", "gpt-5"),
+            firing("LLMProviderRateLimitSaturation", provider="openai", model="gpt-5"),
+        ],
+        set(),
+        {"LLMProviderRateLimitSaturation", "HighProviderErrorRate"},
+    ),
+    "a slow tool": (
+        [
+            firing("SlowToolExecution", outcome="success", instance="app:1", job="tachograph", **TOOL),
+            firing("MCPToolSlowRatioHigh", **TOOL),
+        ],
+        set(),
+        {"MCPToolSlowRatioHigh"},
+    ),
+}
+
+
+@pytest.fixture
+def server() -> Iterator[Alertmanager]:
+    with alertmanager() as found:
+        yield found
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_one_trouble_makes_one_notification(trouble: str, server: Alertmanager) -> None:
+    alerts, page, tickets = TROUBLES[trouble]
+    server.post(alerts)
+    wait_for_silence(server, "page" if page else "ticket")
+    assert [{name for name, _ in one.alerts} for one in server.sent("page")] == ([page] if page else [])
+    assert [{name for name, _ in one.alerts} for one in server.sent("ticket")] == ([tickets] if tickets else [])
+
+
+def test_two_providers_in_trouble_are_two_pages(server: Alertmanager) -> None:
+    server.post([firing("LLMProviderDown", provider="openai"), firing("LLMProviderDown", provider="gemini")])
+    wait_for_silence(server, "page")
+    assert len(server.sent("page")) == 2
+
+
+def test_the_watchdog_goes_to_its_own_receiver_and_to_nobody_else(server: Alertmanager) -> None:
+    server.post([firing("LLMMonitorWatchdog")])
+    wait_for_silence(server, "watchdog")
+    assert {one.receiver for one in server.receiver.notifications} == {"watchdog"}
