@@ -38,6 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     erase = commands.add_parser("erase", help="make the rows of one subject nobody's; sums stay")
     erase.add_argument("label", help="the label that names subjects, e.g. user")
     erase.add_argument("value", help="whose rows; hashed first where ledger.hash_labels says so")
+    verify = commands.add_parser("verify", help="check rows, rollups, ids, gaps and the metrics' counters")
+    verify.add_argument("--since", default="30d", help="age (7d), date, today or month (30d)")
+    verify.add_argument(
+        "--metrics", metavar="URL", help="a /metrics page to compare the rows since its process began with"
+    )
+    verify.add_argument("--store", metavar="URL", help="another ledger than that of the settings")
     quarantine = commands.add_parser("quarantine", help="list what was set aside and why")
     quarantine.add_argument("--limit", type=int, default=50)
 
@@ -53,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
         "prune": _prune,
         "erase": _erase,
         "quarantine": _quarantine,
+        "verify": _verify,
     }
     return actions[args.action](args)
 
@@ -204,3 +211,44 @@ def _quarantine(args: argparse.Namespace) -> int:
     finally:
         store.close()
     return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from tachograph.cli.report import open_for_reading
+    from tachograph.usage.reports import moment
+    from tachograph.usage.verify import counters_of, verify
+
+    now = datetime.now(UTC)
+    counters = started = None
+    if args.metrics:
+        counters, started = counters_of(_page(args.metrics))
+    store = open_for_reading(args.store)
+    try:
+        found = verify(
+            store,
+            since=moment(args.since, now=now),
+            until=now,
+            counters=counters,
+            counting_since=None if started is None else datetime.fromtimestamp(started, UTC),
+        )
+    finally:
+        store.close()
+    print(f"{found.rows:,} rows on {found.days} days; checked: {', '.join(found.checks)}")
+    for difference in found.differences:
+        print(f"  {difference.check:<11} {difference.where}: {difference.what}")
+    print("all agrees" if not found.differences else f"{len(found.differences)} differences")
+    return 1 if found.differences else 0
+
+
+def _page(url: str) -> str:
+    import urllib.error
+    import urllib.request
+
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            text: str = answer.read().decode("utf-8")
+    except (urllib.error.URLError, ValueError, OSError) as error:
+        raise TachographError(
+            f"the metrics page cannot be read: {error}", where=url, do="Give the address of /metrics."
+        ) from error
+    return text
