@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
 # uv installs in seconds where it is there; pip does the same everywhere.
-INSTALL := $(shell command -v uv >/dev/null 2>&1 && echo "uv pip install --quiet --python $(BIN)/python" \
+INSTALL := $(shell command -v uv >/dev/null 2>&1 && echo "uv pip install --quiet --compile-bytecode --python $(BIN)/python" \
 	|| echo "$(BIN)/python -m pip install --quiet --disable-pip-version-check")
 ARGS ?=
 PYTEST_ARGS ?=

@@ -8,7 +8,9 @@ from typing import Any
 import openai
 import pytest
 
+from tachograph.catalogue import alert_names
 from tachograph.demo.brain import RATE_LIMITS, SERVER_ERRORS, Brain
+from tachograph.demo.incidents import INCIDENTS
 from tachograph.demo.jobs import CALLS_PER_JOB, make_archive_job, make_job
 from tachograph.demo.lineup import LINEUP
 from tachograph.demo.servers import make_repository, server_configuration
@@ -115,3 +117,9 @@ def test_the_repository_has_history_and_a_change(tmp_path: Path) -> None:
     servers = server_configuration("http://127.0.0.1:1/mcp", repository)["mcpServers"]
     assert set(servers) == {"time", "workshop", "git"}
     assert set(server_configuration("http://127.0.0.1:1/mcp", None)["mcpServers"]) == {"time", "workshop"}
+
+
+def test_every_alert_that_an_incident_promises_exists() -> None:
+    known = set(alert_names())
+    for incident in INCIDENTS.values():
+        assert set(incident.alerts) | set(incident.also) <= known, incident.name

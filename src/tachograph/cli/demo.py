@@ -103,6 +103,7 @@ async def _show(args: argparse.Namespace) -> int:
                     rate=args.rate,
                     seed=args.seed,
                     addresses=_addresses(demo),
+                    news=[(moment.elapsed_seconds, moment.what) for moment in demo.timeline],
                     incident=args.incident,
                     incident_phase=demo.incident_phase,
                 )

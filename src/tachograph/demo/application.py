@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +61,7 @@ class Application:
         self._tools: list[Tool] = []
         self._tools_ready = asyncio.Event()
 
-    async def connect_providers(self) -> None:
+    async def connect_providers(self, note: Callable[[str], None]) -> None:
         """Make a provider for each address. Each may be used as soon as it is there: importing an SDK takes a while."""
         for name in sorted(self._addresses, key=_IMPORT_ORDER.index):
             self._providers[name] = await asyncio.to_thread(
@@ -72,6 +72,7 @@ class Application:
                 recorder=self._recorder,
             )
             self._provider_ready[name].set()
+            note(f"{name} connected")
 
     async def _provider(self, name: str) -> Provider:
         await self._provider_ready[name].wait()

@@ -92,6 +92,9 @@ def _header(status: Status) -> RenderableType:
         f"  {minutes:02}:{seconds:02}  ",
         (f"{status.rate:g} calls/s asked for, seed {status.seed}, Ctrl-C ends it  ", "dim"),
     )
+    if status.news and not status.incident:
+        text.append(status.news[-1][1], "dim italic")
+    text.no_wrap, text.overflow = True, "ellipsis"
     if status.incident:
         is_on = status.incident_phase.startswith("since")
         text.append(f" {status.incident} {status.incident_phase} ", "bold white on red" if is_on else "bold yellow")

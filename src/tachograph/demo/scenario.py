@@ -31,7 +31,7 @@ from tachograph.usage.metrics.families import ACCEPTED
 from .board import Board, read_board
 from .brain import Brain
 from .incidents import INCIDENTS, Incident, Stage
-from .servers import make_repository, server_configuration
+from .servers import REPOSITORY, make_repository, server_configuration
 from .simulators import Simulators
 from .tracing import trace_to
 from .traffic import Traffic
@@ -238,18 +238,17 @@ class Demo:
 
         workplace = Path(tempfile.mkdtemp(prefix="tachograph-demo-git-"))
         self._closing.callback(shutil.rmtree, workplace, ignore_errors=True)
-        repository = await asyncio.to_thread(make_repository, workplace)
-        self.brain = Brain(self.seed, str(repository), self._speed)
+        making_repository = asyncio.create_task(asyncio.to_thread(make_repository, workplace))
+        self.brain = Brain(self.seed, str(workplace / REPOSITORY), self._speed)
         self.brain.attach(self.simulators)
         self.application = Application(self.recorder, self.simulators.urls)
         self._closing.push_async_callback(self.application.close)
         self._traffic = Traffic(self.seed, self.dial, self.application.do)
         self._traffic.start()
-        self._note("traffic begins")
-        await self.application.connect_providers()
-        self._note("providers connected")
+        self._note("traffic begins; loading the providers' SDKs")
+        await self.application.connect_providers(self._note)
         await asyncio.to_thread(self.workshop.wait_ready)
-        servers = server_configuration(self.workshop.url, repository)
+        servers = server_configuration(self.workshop.url, await making_repository)
         await self.application.connect_tools(servers)
         self._note(f"MCP servers connected: {', '.join(servers['mcpServers'])}")
 

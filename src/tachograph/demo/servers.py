@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+REPOSITORY = "shop"
+"""Name of the demo's git repository."""
 _HISTORY = (
     ("README.md", "# Shop\n\nThe back office of a small shop.\n", "Begin the shop"),
     ("prices.csv", "article,eur\nlamp,39\ndesk,180\n", "Add the first prices"),
@@ -21,7 +23,7 @@ def make_repository(directory: Path) -> Path | None:
     git = shutil.which("git")
     if git is None:
         return None
-    repository = directory / "shop"
+    repository = directory / REPOSITORY
     repository.mkdir()
     environment = {
         **os.environ,

@@ -19,6 +19,8 @@ class Status:
     seed: int
     addresses: Sequence[tuple[str, str]]
     """Name and address of what can be opened: /metrics, the console."""
+    news: Sequence[tuple[float, str]] = ()
+    """What has happened so far, and when (seconds since the start)."""
     incident: str | None = None
     incident_phase: str = ""
     """`in 12 s`, `since 30 s`, `over`."""
@@ -44,6 +46,7 @@ class Plain:
         self._every = every_seconds
         self._next = 0.0
         self._told: set[tuple[str, str]] = set()
+        self._news_told = 0
 
     def open(self) -> None:
         """Nothing to prepare."""
@@ -53,6 +56,9 @@ class Plain:
             if (name, address) not in self._told:
                 self._told.add((name, address))
                 print(f"{name} {address}", flush=True)
+        for at, what in status.news[self._news_told :]:
+            print(f"{at:5.0f}s | {what}", flush=True)
+        self._news_told = len(status.news)
         if status.elapsed_seconds < self._next or not board.calls_total:
             return
         self._next = status.elapsed_seconds + self._every
