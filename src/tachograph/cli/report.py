@@ -144,6 +144,15 @@ def open_for_reading(url: str | None) -> Store:
     Raises:
         TachographError: There is none yet, or it cannot be used.
     """
+    return _open(url, read_only=True)
+
+
+def open_for_writing(url: str | None) -> Store:
+    """The same for appending corrections."""
+    return _open(url, read_only=False)
+
+
+def _open(url: str | None, *, read_only: bool) -> Store:
     from tachograph.settings import load
     from tachograph.usage.place import Place
     from tachograph.usage.stores import open_store
@@ -157,4 +166,4 @@ def open_for_reading(url: str | None) -> Store:
             where=str(sqlite_path(url)),
             do="It is made at the first watched call. Another place: --store URL, or the setting ledger.data_dir.",
         )
-    return open_store(url, rollup_labels=settings.rollup_labels, read_only=True, create=False)
+    return open_store(url, rollup_labels=settings.rollup_labels, read_only=read_only, create=False)
