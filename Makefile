@@ -15,7 +15,7 @@ ARGS ?=
 PYTEST_ARGS ?=
 WORKERS ?= 3
 
-.PHONY: help demo test lint types parts tests setup format goldens torture bench clean
+.PHONY: help demo test lint types parts tests versions setup format goldens torture bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -54,6 +54,9 @@ parts: $(VENV)/.dev ## get the real parts that the tests use (Prometheus, Postgr
 
 tests: $(VENV)/.dev ## the tests alone (PYTEST_ARGS="-k name")
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -rs $(PYTEST_ARGS)
+
+versions: $(VENV)/.dev ## the instrumentation's tests with the oldest and newest SDKs, in environments of their own (ARGS="oldest")
+	@$(BIN)/python tools/version_matrix.py $(ARGS)
 
 format: $(VENV)/.dev ## format the code
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .

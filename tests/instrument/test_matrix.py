@@ -109,8 +109,13 @@ async def run(cell: Cell, simulators: Simulators, clients: dict[tuple[str, bool]
     kind = cell.row.client
     if cell.way == "async":
         client = make(kind, simulators, is_async=True)
-        async with asyncio.timeout(0.25 if cell.case == "cancel" else 10):
-            await use_async(cell, client.aio if kind == "gemini" else client)
+        task = asyncio.create_task(use_async(cell, client.aio if kind == "gemini" else client))
+        if cell.case == "cancel":
+            async with asyncio.timeout(20):
+                while not any(exchange.pieces_sent or cell.mode not in STREAMED for exchange in simulators.served):
+                    await asyncio.sleep(0.005)  # the simulator has it: from here on the task only waits
+            task.cancel()
+        await task
         return
     if (kind, False) not in clients:
         clients[kind, False] = make(kind, simulators, is_async=False)
@@ -125,7 +130,7 @@ def test_cell(cell: Cell, simulators: Simulators, seen: Recording, clients: dict
         with pytest.raises(Exception, match=r"400|nvalid|[Bb]ad"):
             asyncio.run(run(cell, simulators, clients))
     elif cell.case == "cancel":
-        with pytest.raises(TimeoutError):
+        with pytest.raises(asyncio.CancelledError):
             asyncio.run(run(cell, simulators, clients))
     else:
         asyncio.run(run(cell, simulators, clients))
@@ -152,11 +157,16 @@ def check(cell: Cell, call: LLMCall, simulators: Simulators) -> None:
         assert call.first_token_ns
     sent = list(simulators.served)[-1].usage
     assert (sent is not None) == cell.row.reports_usage
-    if sent is None:
+    if sent is None or not knows_usage(cell):
         assert call.usage is None
     else:
         assert call.usage is not None
         assert (call.usage.input_tokens or 0, call.usage.output_tokens or 0) == (sent.prompt, sent.completion)
+
+
+def knows_usage(cell: Cell) -> bool:
+    """Whether the installed SDK hands usage on: google-genai 2 drops that of embeddings."""
+    return cell.row.api != "embed_content" or "usage_metadata" in types.EmbedContentResponse.model_fields
 
 
 def test_the_page_shows_this_matrix() -> None:

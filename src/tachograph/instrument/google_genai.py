@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
-from tachograph.instrument import endings, hosts, settled
+from tachograph.instrument import endings, hosts, settled, stainless
 from tachograph.instrument.bodies import loads, state_of
 from tachograph.instrument.content import keep_input
 from tachograph.instrument.google_genai_apis import FETCH_INTERACTION, GENERATE, INTERACT, PLAIN, Generation
@@ -49,6 +49,7 @@ def install() -> None:
     after_import("google.genai._api_client", _hook_requests)
     after_import("google.genai._gaos.interactions", _hook_interactions)
     after_import("google.genai._gaos.utils.eventstreaming", _hook_events)
+    stainless.install("google.genai._interactions", _interaction_request, name="google_genai")  # 2.x
 
 
 class GenerationWatch(Watch):
@@ -173,6 +174,27 @@ def _interaction(interactions: Any, keywords: dict[str, Any], *, api: Api) -> Wa
     keep_input(call, lambda: given)
     watch = Watch(call, api, None)
     watch.is_raw = True  # read from the body: the answer may be a model, or the response itself
+    return watch
+
+
+def _interaction_request(client: Any, options: Any) -> Watch | None:
+    """google-genai 2.x: interactions are a generated client inside; every request of it passes here. Never raises."""
+    try:
+        path = options.url.partition("?")[0]
+        create = options.method.lower() == "post" and path.endswith("interactions")
+        fetch = options.method.lower() == "get" and "interactions/" in path
+        outer = WATCH.get()
+        if not (create or fetch) or ENGINE_CALL.get() is not None:
+            return None
+        if outer is not None and outer.subject is options:
+            return None
+        body = options.json_data if isinstance(options.json_data, dict) else {}
+        watch = _interaction(client, body, api=INTERACT if create else FETCH_INTERACTION)
+        watch.subject = options
+        watch.is_raw = stainless.is_raw(options)
+    except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
+        settled.recorder().failed("instrument", error)
+        return None
     return watch
 
 

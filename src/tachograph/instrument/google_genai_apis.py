@@ -160,13 +160,13 @@ class InteractionEvents(WholeAnswer):
     def feed(self, event: Any, call: LLMCall) -> bool:
         """Note one event."""
         kind = getattr(event, "event_type", None) or ""
-        if kind == "step.delta":
+        if kind.endswith(".delta"):  # `step.delta`, in 2.x `content.delta`
             if not self.started:
                 self.start(call)
             self.so_far = dig(event, "metadata", "total_usage") or self.so_far
-        elif kind in ("interaction.completed", "interaction.created", "interaction.failed"):
-            self.interaction = getattr(event, "interaction", None)
-            self.is_complete = kind != "interaction.created"
+        elif kind.startswith("interaction.") and getattr(event, "interaction", None) is not None:
+            self.interaction = event.interaction
+            self.is_complete = kind.startswith(("interaction.complete", "interaction.fail"))
         elif kind == "error":
             self.error_type = "server_error"
         return False

@@ -26,24 +26,31 @@ Begin = Callable[[Any, Any], Watch | None]
 """Makes the watch of one request of a client, or None when it is not to be watched. Never raises."""
 
 
-def install(package: str, begin: Begin) -> None:
-    """Hook a client library of this make, now or once it is imported."""
+def install(package: str, begin: Begin, *, name: str = "") -> None:
+    """Hook a client library of this make, now or once it is imported.
+
+    Args:
+        package: Where its modules are.
+        begin: Which of its requests are watched.
+        name: Ours for it; the package's unless given.
+    """
+    library = name or package
 
     def hook_client(module: ModuleType) -> None:
-        for name, make in (("SyncAPIClient", request_hook), ("AsyncAPIClient", async_request_hook)):
-            owner = getattr(module, name, None)
+        for owner_name, make in (("SyncAPIClient", request_hook), ("AsyncAPIClient", async_request_hook)):
+            owner = getattr(module, owner_name, None)
             if owner is not None and patch(owner, "request", partial(make, begin=begin)):
-                hooked(package, f"{name}.request")
+                hooked(library, f"{owner_name}.request")
             else:
-                missing(package, f"{name}.request", "no calls of this kind of client are seen")
+                missing(library, f"{owner_name}.request", "no calls of this kind of client are seen")
 
     def hook_streams(module: ModuleType) -> None:
-        for name, make in (("Stream", stream_hook), ("AsyncStream", async_stream_hook)):
-            owner = getattr(module, name, None)
+        for owner_name, make in (("Stream", stream_hook), ("AsyncStream", async_stream_hook)):
+            owner = getattr(module, owner_name, None)
             if owner is not None and patch(owner, "__stream__", make):
-                hooked(package, f"{name}.__stream__")
+                hooked(library, f"{owner_name}.__stream__")
             else:
-                missing(package, f"{name}.__stream__", "streamed answers are followed as bytes")
+                missing(library, f"{owner_name}.__stream__", "streamed answers are followed as bytes")
 
     after_import(f"{package}._base_client", hook_client)
     after_import(f"{package}._streaming", hook_streams)

@@ -1,0 +1,73 @@
+"""Run the core of the instrumentation's tests with the oldest and the newest SDKs that we support.
+
+Makes a virtual environment for each set below .versions/ (with uv where it is, else with venv and pip), installs the
+project and that set, and runs the tests there. `python tools/version_matrix.py oldest` runs one set.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PLACE = ROOT / ".versions"
+
+SETS: dict[str, list[str]] = {
+    "oldest": ["openai==2.20.0", "anthropic==1.0.0", "google-genai==2.0.1", "mcp>=1.20,<2"],
+    "openai-2": ["openai>=2.20,<3", "anthropic>=1,<2", "google-genai>=2,<3", "mcp>=1,<2"],
+    "newest": ["openai>=3,<4", "anthropic>=2,<3", "google-genai>=3,<4", "mcp>=2,<3"],
+}
+"""The oldest we support, the newest of the generation before, and the newest there is."""
+
+COMMON = ["aiohttp", "opentelemetry-sdk", "pytest", "pytest-asyncio", "pyyaml", "uvicorn"]
+TESTS = {
+    "oldest": ["test_openai.py", "test_matrix.py", "test_mcp_1.py"],
+    "openai-2": ["test_openai.py", "test_matrix.py", "test_mcp_1.py"],
+    "newest": ["test_openai.py", "test_matrix.py", "test_mcp.py", "test_instrument.py"],
+}
+
+
+def main(names: list[str]) -> int:
+    """Run the named sets, or all; returns 1 when one failed."""
+    failed = []
+    for name in names or list(SETS):
+        python = _environment(name)
+        tests = [str(ROOT / "tests" / "instrument" / test) for test in TESTS[name]]
+        print(f"== {name}: {_versions(python)}", flush=True)
+        command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
+        if subprocess.run(command, cwd=ROOT, check=False).returncode:
+            failed.append(name)
+    print(f"failed: {', '.join(failed)}" if failed else "every set of versions is well", flush=True)
+    return 1 if failed else 0
+
+
+def _environment(name: str) -> Path:
+    place = PLACE / name
+    python = place / "bin" / "python"
+    wanted = ["-e", str(ROOT), *COMMON, *SETS[name]]
+    uv = shutil.which("uv")
+    if uv is not None:
+        if not python.exists():
+            subprocess.run([uv, "venv", "-q", "-p", sys.executable, str(place)], check=True)
+        subprocess.run([uv, "pip", "install", "-q", "-p", str(python), *wanted], check=True)
+        return python
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
+    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    subprocess.run([str(python), "-m", "pip", "install", "-q", *wanted], check=True, env=environment)
+    return python
+
+
+def _versions(python: Path) -> str:
+    code = (
+        "from importlib.metadata import version\n"
+        "print(', '.join(f'{name} {version(name)}' for name in ('openai', 'anthropic', 'google-genai', 'mcp')))"
+    )
+    return subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
