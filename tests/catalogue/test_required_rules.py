@@ -46,7 +46,7 @@ CONTRACT = {
         ),
     ],
 }
-BASE = "http://127.0.0.1:9470/runbooks/"
+BASE = "http://127.0.0.1:9465/#/alerts?alert="
 TARGET = {"job": "tachograph", "instance": "app:9464"}
 
 

@@ -81,12 +81,12 @@ def test_speed_shortens_every_time_and_no_threshold() -> None:
         "        expr: 'rate(a[5m]) > 100 and b offset 1h or changes((c)[15m:30s]) >= 6'\n"
         "        for: '2m'\n"
         "        keep_firing_for: '10m'\n"
-        "          runbook_url: 'http://127.0.0.1:9470/runbooks/A'\n"
+        "          runbook_url: 'http://127.0.0.1:9465/runbooks/A'\n"
     )
     assert hasten(rules, 10) == (
         "    interval: '3000ms'\n"
         "        expr: 'rate(a[30000ms]) > 100 and b offset 360000ms or changes((c)[90000ms:3000ms]) >= 6'\n"
         "        for: '12000ms'\n"
         "        keep_firing_for: '60000ms'\n"
-        "          runbook_url: 'http://127.0.0.1:9470/runbooks/A'\n"
+        "          runbook_url: 'http://127.0.0.1:9465/runbooks/A'\n"
     )

@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--only", action="append", choices=PARTS, default=[], help="write only this part (may be given several times)"
     )
     parser.add_argument("--grafana-v2", action="store_true", help="write the dashboards in Grafana's v2 form as well")
+    parser.add_argument("--kubernetes", action="store_true", help="write manifests for the Prometheus Operator as well")
     parser.add_argument("--job", metavar="NAME", help="name of the scrape job (setting alerts.job)")
     parser.add_argument(
         "--runbook-url", metavar="URL", help="what runbook links begin with (setting alerts.runbook_url)"
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
     overrides = {"job": args.job, "runbook_url": args.runbook_url}
     settings = load({"alerts": {key: value for key, value in overrides.items() if value is not None}})
-    texts = files(settings, only=tuple(args.only), grafana_v2_too=args.grafana_v2)
+    texts = files(settings, only=tuple(args.only), grafana_v2_too=args.grafana_v2, kubernetes_too=args.kubernetes)
     if args.check:
         return _check(args.directory, texts)
     written, same = write(args.directory, texts)

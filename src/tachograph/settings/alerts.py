@@ -65,7 +65,7 @@ class AlertsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     job: Annotated[str, msgspec.Meta(pattern=r"^[^\s\"\\]+$")] = "tachograph"
     scrape_interval: Annotated[int, msgspec.Meta(ge=1, le=15)] = 15
-    runbook_url: str = "http://127.0.0.1:9470/runbooks/"
+    runbook_url: str = "http://127.0.0.1:9465/#/alerts?alert="
     dashboard_url: str = ""
 
     availability_objective: Objective = 0.99

@@ -7,7 +7,7 @@ from typing import Final
 
 from tachograph import catalogue
 from tachograph.catalogue import runbook_pages
-from tachograph.catalogue.export import alertmanager, grafana, grafana_v2, prometheus
+from tachograph.catalogue.export import alertmanager, grafana, grafana_v2, kubernetes, prometheus
 from tachograph.errors import TachographError
 from tachograph.settings import Settings
 
@@ -19,13 +19,16 @@ class ExportError(TachographError):
     """The export cannot be written."""
 
 
-def files(settings: Settings, *, only: tuple[str, ...] = (), grafana_v2_too: bool = False) -> dict[str, str]:
+def files(
+    settings: Settings, *, only: tuple[str, ...] = (), grafana_v2_too: bool = False, kubernetes_too: bool = False
+) -> dict[str, str]:
     """What to write: relative path to text, in order. The same settings always give the same text.
 
     Args:
         settings: Thresholds, job, URLs.
         only: Some of `PARTS`; empty: all.
         grafana_v2_too: Write the v2 form of the dashboards as well.
+        kubernetes_too: Write manifests for the Prometheus Operator as well.
     """
     wanted = only or PARTS
     groups = catalogue.rule_groups(settings)
@@ -46,6 +49,9 @@ def files(settings: Settings, *, only: tuple[str, ...] = (), grafana_v2_too: boo
         found["alertmanager/alertmanager.yml"] = alertmanager.config_text(
             _WEBHOOK + "page", _WEBHOOK + "ticket", _WEBHOOK + "note", _WEBHOOK + "watchdog"
         )
+    if kubernetes_too:
+        manifests = kubernetes.manifests(groups, catalogue.dashboards(settings), settings.alerts)
+        found |= {f"kubernetes/{name}": text for name, text in manifests.items()}
     if "runbooks" in wanted:
         for alert in catalogue.alert_names(settings):
             found[f"runbooks/{alert}.md"] = runbook_pages.page(alert, groups)

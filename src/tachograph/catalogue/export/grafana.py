@@ -190,7 +190,7 @@ def _link(link: Link) -> dict[str, Any]:
 
 
 def provisioning(
-    prometheus_url: str = "http://prometheus:9090", trace_url: str = "", folder: str = "/var/lib/grafana/dashboards"
+    prometheus_url: str = "http://127.0.0.1:9090", trace_url: str = "", folder: str = "/var/lib/grafana/dashboards"
 ) -> dict[str, str]:
     """Files for Grafana's provisioning folder, by their path in it.
 

@@ -32,10 +32,11 @@ def rule_files(groups: Iterable[RuleGroup]) -> dict[str, str]:
 
 def rules_text(groups: Iterable[RuleGroup]) -> str:
     """One rule file."""
-    return yaml.dump({"groups": [_group(group) for group in groups]}, _MADE)
+    return yaml.dump({"groups": [group_data(group) for group in groups]}, _MADE)
 
 
-def _group(group: RuleGroup) -> Mapping[str, Any]:
+def group_data(group: RuleGroup) -> Mapping[str, Any]:
+    """One group as Prometheus reads it."""
     return {"name": group.name, "interval": group.interval, "rules": [_rule(rule) for rule in group.rules]}
 
 

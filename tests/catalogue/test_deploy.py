@@ -1,0 +1,69 @@
+"""What is deployed is valid, as far as the tools at hand can tell."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import yaml
+
+from tachograph import catalogue
+from tachograph.catalogue.export.files import files
+from tachograph.settings import Settings
+
+ROOT = Path(__file__).parent.parent.parent
+GOLDENS = ROOT / "tests/goldens"
+
+
+def test_promtool_accepts_the_exported_configuration_and_rules(promtool: str) -> None:
+    done = subprocess.run(
+        [promtool, "check", "config", str(GOLDENS / "prometheus/prometheus.yml")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 rule files found" in done.stdout
+    assert done.stdout.count("SUCCESS") == 4
+
+
+def test_every_place_that_compose_mounts_or_builds_exists() -> None:
+    compose = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text("utf-8"))
+    mounted = [volume.split(":") for service in compose["services"].values() for volume in service.get("volumes", [])]
+    assert len(mounted) == 4
+    for source, _, mode in mounted:
+        assert (ROOT / "deploy" / source).is_dir(), source
+        assert mode == "ro"
+    build = compose["services"]["demo"]["build"]
+    assert (ROOT / build["dockerfile"]).is_file()
+
+
+def test_compose_and_the_exported_files_agree_on_addresses() -> None:
+    compose = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text("utf-8"))
+    assert all(s.get("network_mode") == "service:demo" for name, s in compose["services"].items() if name != "demo")
+    scraped = yaml.safe_load((GOLDENS / "prometheus/prometheus.yml").read_text("utf-8"))
+    targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in scraped["scrape_configs"]}
+    assert targets == {"tachograph": ["127.0.0.1:9464"], "prometheus": ["127.0.0.1:9090"]}
+    assert "--metrics-port 9464" in (ROOT / "deploy/demo/Dockerfile").read_text("utf-8")
+    source = yaml.safe_load((GOLDENS / "grafana/provisioning/datasources/tachograph.yaml").read_text("utf-8"))
+    assert source["datasources"][0]["url"] == "http://127.0.0.1:9090"
+    boards = yaml.safe_load((GOLDENS / "grafana/provisioning/dashboards/tachograph.yaml").read_text("utf-8"))
+    mounts = [volume.split(":")[1] for volume in compose["services"]["grafana"]["volumes"]]
+    assert boards["providers"][0]["options"]["path"] in mounts
+
+
+def test_the_operators_manifests_hold_the_same_rules_and_boards(tmp_path: Path, promtool: str) -> None:
+    texts = files(Settings(), only=("grafana", "prometheus"), kubernetes_too=True)
+    rule = yaml.safe_load(texts["kubernetes/prometheusrule.yaml"])
+    assert (rule["apiVersion"], rule["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
+    path = tmp_path / "rules.yaml"
+    path.write_text(json.dumps(rule["spec"]), "utf-8")
+    assert subprocess.run([promtool, "check", "rules", str(path)], capture_output=True, check=False).returncode == 0
+    assert len(rule["spec"]["groups"]) == len(catalogue.rule_groups())
+    board = yaml.safe_load(texts["kubernetes/dashboard-llm-provider.yaml"])
+    (text,) = board["data"].values()
+    assert json.loads(text) == json.loads(texts["grafana/dashboards/llm-provider.json"])
+    monitor = yaml.safe_load(texts["kubernetes/podmonitor.yaml"])
+    relabeled = monitor["spec"]["podMetricsEndpoints"][0]["relabelings"]
+    assert relabeled == [{"targetLabel": "job", "replacement": "tachograph"}]
