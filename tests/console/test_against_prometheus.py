@@ -39,7 +39,9 @@ class Known:
 KNOWN = (
     Known(r"\batan2\b", "(missing|unexpected)", "2.42 keeps the metric name after atan2; 3.x drops it"),
     Known(
-        r"predict_linear\(.* @ ", "steps differ|missing", "2.42 loses the window of @ after some steps; 3.x keeps it"
+        r"predict_linear\(.* @ ",
+        "steps differ|missing|unexpected",
+        "2.42 loses the window of @ after some steps; 3.x keeps it",
     ),
     Known(r"topk|bottomk", "", "among equal values both are free to choose; compared by value below"),
     Known(
