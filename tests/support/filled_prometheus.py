@@ -87,4 +87,4 @@ def close(a: float, b: float, tolerance: float) -> bool:
         return math.isnan(a) and math.isnan(b)
     if a == b:
         return True
-    return abs(a - b) <= tolerance * max(abs(a), abs(b)) if math.isfinite(a) and math.isfinite(b) else False
+    return abs(a - b) <= max(tolerance * max(abs(a), abs(b)), 1e-20) if math.isfinite(a) and math.isfinite(b) else False

@@ -178,7 +178,7 @@ class Queries:
         name = self.pick(
             "abs", "ceil", "floor", "exp", "sqrt", "ln", "log2", "log10", "sgn", "round", "clamp", "clamp_min",
             "clamp_max", "timestamp", "absent", "vector", "minute", "hour", "month", "year", "day_of_week",
-            "day_of_month", "day_of_year", "days_in_month", "deg", "rad", "sin", "cos", "atan", "tanh",
+            "day_of_month", "day_of_year", "days_in_month", "deg", "rad", "sin", "cos", "atan",
             "label_replace", "label_join", "histogram_quantile",
         )  # fmt: skip
         if name == "round" and self.rng.random() < 0.5:

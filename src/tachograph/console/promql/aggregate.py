@@ -227,14 +227,16 @@ def count_values(frame: Frame, names: tuple[str, ...], without: bool, label: str
     rows: dict[Labels, int] = {}
     counts: list[Floats] = []
     for i, labels in enumerate(frame.labels):
-        row_values, here = frame.values[i], frame.present[i]
-        for value in np.unique(row_values[here]):
-            named = replace(labels, {label: plain_decimal(float(value))})
+        row_values, here = np.ascontiguousarray(frame.values[i]), frame.present[i]
+        # By bits, because 0 and -0 are written differently and NaN equals nothing.
+        bits = row_values.view(np.int64)
+        for one in np.unique(bits[here]):
+            named = replace(labels, {label: plain_decimal(float(one.view(np.float64)))})
             key = group_key(named, names if without else (*names, label), without)
             row = rows.setdefault(key, len(rows))
             if row == len(counts):
                 counts.append(np.zeros(steps))
-            counts[row] += here & ((row_values == value) | (np.isnan(row_values) & np.isnan(value)))
+            counts[row] += here & (bits == one)
     if not counts:
         return Frame.empty(steps)
     values = np.stack(counts)
