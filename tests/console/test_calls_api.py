@@ -306,3 +306,31 @@ def test_calls_of_a_ledger_are_shown_once(tmp_path: Path) -> None:
         assert shown[failed.id.hex()]["error_kind"] == "execution"
         assert client.get("/api/console/status")["ledger"]["url"].startswith("sqlite:///")
     ledger.close()
+
+
+def test_what_a_ledger_spent_before_is_part_of_the_cost(tmp_path: Path) -> None:
+    from tachograph.settings.ledger import LedgerSettings
+    from tachograph.signals.registry import Metrics
+    from tachograph.usage.ledger import Ledger
+
+    settings = LedgerSettings(url=f"sqlite:///{tmp_path / 'ledger.db'}", data_dir=str(tmp_path))
+    metrics = Metrics(())
+    ledger = Ledger(settings, metrics)
+    recorder = Recorder(metrics, ledger=ledger, strict=True)
+    now = time.time()
+    for days_ago in (0, 1, 2, 3, 10):
+        call = recorder.start_llm_call("openai", "gpt-5", labels={"team": "search"})
+        call.started_unix_ns = int((now - days_ago * 86_400 - 10) * 1e9)
+        call.usage, call.cost = Usage(10, 5), Cost(1_000_000_000, "priced")
+        call.finish("success")
+    assert ledger.flush()
+    ledger.close()
+    for _ in range(2):  # the second time, what is there already is not added again
+        with start(port=0, step_seconds=300, ledger=settings, data_dir=tmp_path / "console") as served:
+            feed = served.console.ledger
+            assert feed is not None
+            feed.look()
+            assert feed.last_error == ""
+            client = Client(served.url, served.token)
+            cost = client.get("/api/console/cost", **{"from": now - 30 * 86_400, "to": now + 60, "by": "label:team"})
+            assert [(g["key"], g["cost_usd"], g["calls"]) for g in cost["groups"]] == [("search", "5", 5)]

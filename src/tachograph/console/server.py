@@ -236,4 +236,4 @@ def _ledger_feed(settings: LedgerSettings, console: Console) -> LedgerFeed:
             create=False,
         )
 
-    return LedgerFeed(url, open_for_reading, console.calls)
+    return LedgerFeed(url, open_for_reading, console.calls, settings.rollup_labels)

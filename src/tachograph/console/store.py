@@ -371,6 +371,23 @@ class CallStore:
                 (int(start) // BUCKET_SECONDS * BUCKET_SECONDS, int(end) + 1),
             ).fetchall()
 
+    def add_history(self, rows: Iterable[tuple[int, str, str, str, int, int, int, int, int]]) -> None:
+        """Add sums of a time that no call here belongs to; sums that are there already stay as they are."""
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                self._db.executemany("INSERT OR IGNORE INTO spending VALUES(?,?,?,?,?,?,?,?,?)", rows)
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+
+    def spent_since(self) -> float | None:
+        """Return when the oldest sum begins, or None when there is none."""
+        with self._lock:
+            found = self._db.execute("SELECT min(bucket) FROM spending").fetchone()[0]
+        return None if found is None else float(found)
+
     @property
     def last_seq(self) -> int:
         """The seq of the newest call."""

@@ -6,7 +6,8 @@ import asyncio
 import json
 import time
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
@@ -21,8 +22,12 @@ if TYPE_CHECKING:
     from tachograph.console.console import Console
 
 MAX_BODY = 8 * 1024 * 1024
-MAX_UNPACKED = 32 * 1024 * 1024
-MAX_AT_ONCE = 4
+# What a body unpacks to. JSON becomes the most objects for its bytes, so it may be half as long.
+MAX_UNPACKED = 16 * 1024 * 1024
+MAX_JSON = 8 * 1024 * 1024
+MAX_SENDERS = 16
+MAX_AT_ONCE = 2
+BODY_SECONDS = 20.0
 MAX_SERVICES = 200
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 
@@ -40,7 +45,7 @@ class Refused(Exception):
 def routes(console: Console, price: traces.Pricer | None = None) -> list[Route]:
     """Return the routes of the receiver."""
     receiver = Receiver(console.store)
-    gate = asyncio.Semaphore(MAX_AT_ONCE)
+    gate = _Gate()
 
     def seen(service: str) -> None:
         if service in console.otlp_sources or len(console.otlp_sources) < MAX_SERVICES:
@@ -61,20 +66,50 @@ def routes(console: Console, price: traces.Pricer | None = None) -> list[Route]:
             seen(service)
         return refused
 
-    async def refuse_logs(request: Request) -> Response:
-        await _body(request)
+    async def ignore_logs(request: Request) -> Response:
+        try:
+            with gate.sender():
+                async with asyncio.timeout(BODY_SECONDS):
+                    await _body(request)
+        except TimeoutError:
+            return _failure(request, Refused(408, f"the body did not arrive within {BODY_SECONDS:g} seconds"))
+        except Refused as error:
+            return _failure(request, error)
         return _answer(request, 0, "")
 
     return [
         Route("/v1/traces", _endpoint(gate, wire.read_traces, take_traces, "rejectedSpans"), methods=["POST"]),
         Route("/v1/metrics", _endpoint(gate, wire.read_metrics, take_metrics, "rejectedDataPoints"), methods=["POST"]),
         # Senders that export logs too should not fail; the console has no use for them.
-        Route("/v1/logs", refuse_logs, methods=["POST"]),
+        Route("/v1/logs", ignore_logs, methods=["POST"]),
     ]
 
 
+class _Gate:
+    """Bounds how many senders are heard and how many bodies are worked on at the same time."""
+
+    def __init__(self) -> None:
+        self.work = asyncio.Semaphore(MAX_AT_ONCE)
+        self._senders = 0
+
+    @contextmanager
+    def sender(self) -> Iterator[None]:
+        """Hear one sender.
+
+        Raises:
+            Refused: There are too many already.
+        """
+        if self._senders >= MAX_SENDERS:
+            raise Refused(503, "too many requests at once; try again")
+        self._senders += 1
+        try:
+            yield
+        finally:
+            self._senders -= 1
+
+
 def _endpoint(
-    gate: asyncio.Semaphore, decode: Callable[[bytes], dict[str, Any]], take: Taker, counted: str
+    gate: _Gate, decode: Callable[[bytes], dict[str, Any]], take: Taker, counted: str
 ) -> Callable[[Request], Awaitable[Response]]:
     def work(kind: str, body: bytes) -> int:
         try:
@@ -90,12 +125,14 @@ def _endpoint(
             kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
             if kind not in (PROTOBUF, JSON):
                 raise Refused(415, f"send {PROTOBUF} or {JSON}")
-            if gate.locked():
-                raise Refused(503, "too many requests at once; try again")
-            async with gate:
-                body = await _body(request)
-                refused = await run_in_threadpool(work, kind, body)
+            with gate.sender():
+                async with asyncio.timeout(BODY_SECONDS):
+                    body = await _body(request)
+                async with gate.work:
+                    refused = await run_in_threadpool(work, kind, body)
             return _answer(request, refused, counted)
+        except TimeoutError:
+            return _failure(request, Refused(408, f"the body did not arrive within {BODY_SECONDS:g} seconds"))
         except Refused as error:
             return _failure(request, error)
 
@@ -107,6 +144,7 @@ async def _body(request: Request) -> bytes:
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "gzip", "deflate", ""):
         raise Refused(415, f"content-encoding {encoding[:50]} is not known; send gzip or nothing")
+    most = MAX_JSON if _is_json(request) else MAX_UNPACKED
     unpacker = zlib.decompressobj(31 if encoding == "gzip" else 15) if encoding in ("gzip", "deflate") else None
     out = bytearray()
     received = 0
@@ -118,11 +156,11 @@ async def _body(request: Request) -> bytes:
             out += chunk
             continue
         try:
-            out += unpacker.decompress(chunk, MAX_UNPACKED + 1 - len(out))
+            out += unpacker.decompress(chunk, most + 1 - len(out))
         except zlib.error as error:
             raise Refused(400, f"the body is not {encoding}: {error}") from None
-        if len(out) > MAX_UNPACKED or unpacker.unconsumed_tail:
-            raise Refused(413, f"the body unpacks to more than {MAX_UNPACKED} bytes")
+        if len(out) > most or unpacker.unconsumed_tail:
+            raise Refused(413, f"the body unpacks to more than {most} bytes")
     if unpacker is not None and not unpacker.eof:
         raise Refused(400, f"the body is not whole {encoding}")
     return bytes(out)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from tachograph.console.calls import Call, CallDetail, Span
+from tachograph.console.columns import label_text
 from tachograph.console.store import CallStore
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 # at once a minute, for calls that took long.
 SHORT_LOOK, LONG_LOOK = 30.0, 3600.0
 FIRST_LOOK = 86_400.0
+HISTORY = 40 * 86_400.0
 MAX_SEEN = 200_000
 
 
@@ -30,9 +32,13 @@ class LedgerFeed:
     Args:
         url: The store's URL, for showing; a password in it is not shown.
         open_store: Opens it for reading.
+        labels: The labels that its sums are kept by.
     """
 
-    def __init__(self, url: str, open_store: Callable[[], Store], calls: CallStore) -> None:
+    def __init__(
+        self, url: str, open_store: Callable[[], Store], calls: CallStore, labels: tuple[str, ...] = ()
+    ) -> None:
+        self._labels = labels
         self.url = shown(url)
         self.last_error = ""
         self._open = open_store
@@ -61,8 +67,10 @@ class LedgerFeed:
 
         assert self._store is not None
         if not self._newest:
-            since = now - FIRST_LOOK
+            # On the hour, where the ledger's own sums end and its rows begin.
+            since = (now - FIRST_LOOK) // 3600 * 3600
             self._looked_long = now
+            self._copy_history(since)
         elif now - self._looked_long >= 60:
             since, self._looked_long = self._newest - LONG_LOOK, now
         else:
@@ -83,6 +91,26 @@ class LedgerFeed:
         while len(self._seen) > MAX_SEEN:
             del self._seen[next(iter(self._seen))]
         return copied
+
+    def _copy_history(self, until: float) -> None:
+        """Copy hourly sums of the weeks before the first look, so that the month's spending is whole."""
+        from tachograph.usage.stores.query import Query
+
+        assert self._store is not None
+        known_since = self._calls.spent_since()
+        until = until if known_since is None else min(until, known_since // 3600 * 3600)
+        query = Query(
+            since_us=int((until - HISTORY) // 3600 * 3600 * 1e6),
+            until_us=int(until * 1e6),
+            by=("hour", "provider", "model", *(f"label:{name}" for name in self._labels)),
+            where={"kind": ("llm",)},
+        )
+        rows = []
+        for found in self._store.usage(query):
+            labels = {name: found[f"label:{name}"] for name in self._labels if found[f"label:{name}"]}
+            sums = [int(found[name] or 0) for name in ("n", "input_tokens", "output_tokens", "cost_nusd", "unpriced")]
+            rows.append((int(found["hour"]) // 1_000_000, found["provider"], found["model"], label_text(labels), *sums))
+        self._calls.add_history(rows)
 
     def close(self) -> None:
         """Let go of the store."""

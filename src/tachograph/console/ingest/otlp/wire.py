@@ -11,7 +11,7 @@ import struct
 from typing import Any
 
 MAX_DEPTH = 24
-MAX_MESSAGES = 400_000
+MAX_MESSAGES = 200_000
 
 # message -> field number -> (JSON name, kind, repeated); a kind in braces is another message.
 _MESSAGES: dict[str, dict[int, tuple[str, str, bool]]] = {
