@@ -34,7 +34,9 @@ def only_call(seen: Recording, simulators: Simulators, way: Way, outcome: str) -
     assert seen.value("llm_provider_request_seconds_count", **labels) == 1
     errors = 0 if outcome in ("cancelled", "success") else 1
     assert seen.value("llm_provider_errors_total", **labels) == errors
-    assert len(simulators.served.wait(1)) == 1
+    sent = len(simulators.served)
+    assert sent == 1 or (sent == 0 and outcome == "timeout")  # a busy machine may not have sent it in time
+    simulators.served.wait(sent, 3.0)  # and the connection is free again
 
 
 @pytest.mark.parametrize("way", SYNC_STREAMS, ids=str)
@@ -180,7 +182,7 @@ def test_the_deadline_ends_a_call_that_hangs(way: Way, simulators: Simulators, s
 
 @pytest.mark.parametrize("way", STREAMS, ids=str)
 def test_the_deadline_ends_a_stream_that_goes_on_too_long(way: Way, simulators: Simulators, seen: Recording) -> None:
-    slow = Answer(text="word " * 200, pieces=200, piece_seconds=0.02)
+    slow = Answer(text="word " * 500, pieces=500, piece_seconds=0.02)
     getattr(simulators, way.vendor).script(slow)
     with pytest.raises(ProviderTimeoutError) as caught:
         way.ask(way.provider(simulators), deadline=0.4)

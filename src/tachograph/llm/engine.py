@@ -12,6 +12,7 @@ cured, and finishes the record exactly once, whichever way it ends:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import random as draw
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from tachograph.recorder import Recorder
     from tachograph.records.llm_call import Attempt, LLMCall
     from tachograph.records.usage import Usage
+
+logger = logging.getLogger("tachograph")
 
 CUT_SHORT = Failure("connection", True, 200, "stream_cut_short", "The stream ended before the answer was complete")
 
@@ -95,6 +98,8 @@ class _Run:
                     failure = self.answer.failure
                 except Exception as error:  # noqa: BLE001 - categorised below, and raised as ours
                     failure, cause = self._categorise(error), error
+                if self.open_stream is not None:
+                    yield from self._close()
                 self._count_usage(call)
                 if failure is None:
                     attempt.end("success")
@@ -110,12 +115,13 @@ class _Run:
                 if not (yield from self._wait(attempt, failure)):
                     raise self._give_up(call, failure, cause) from cause
         except Closing:
-            yield self.face.close(self.open_stream)
+            yield from self._close()
             self._leave(call)
             return None
         except GeneratorExit:
-            if not self.face.is_async and self.open_stream is not None:
-                self.face.close(self.open_stream)
+            if not self.face.is_async:  # nobody is left to await the closing of the other kind
+                for _ in self._close():
+                    pass
             self._leave(call)
             raise
         except ProviderError as error:
@@ -203,6 +209,15 @@ class _Run:
         self.open_stream = None
         if not self.answer.is_complete and self.answer.failure is None:
             self.answer.failure = CUT_SHORT
+
+    def _close(self) -> Program:
+        """Close the vendor's stream, which was not read to its end, so that its connection is free."""
+        stream, self.open_stream = self.open_stream, None
+        if stream is not None:
+            try:
+                yield self.face.close(stream)
+            except Exception as error:  # noqa: BLE001 - the answer is known; a connection that will not close is not
+                logger.debug("a stream could not be closed: %s", type(error).__name__)
 
     def _read_headers(self, call: LLMCall, attempt: Attempt, headers: Any) -> None:
         if headers is None:

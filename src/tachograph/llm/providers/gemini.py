@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from tachograph.errors import MissingExtraError
@@ -25,6 +26,15 @@ def load_sdk() -> Any:
     except ImportError as error:
         raise MissingExtraError("the Gemini provider", "gemini", error.name or "google.genai") from error
     return genai
+
+
+def _http_library() -> Any:
+    """httpx2, or for older versions of the SDK httpx."""
+    try:
+        import httpx2
+    except ImportError:
+        return import_module("httpx")
+    return httpx2
 
 
 class _Clients:
@@ -90,12 +100,11 @@ class GeminiProvider(Provider):
         def make_client(is_async: bool) -> Any:
             # Always HTTP clients of ours, both sharing one set of certificates: the SDK would load them three times,
             # and its aiohttp client hides a retry of its own, with up to 10 seconds of sleep.
-            import httpx2
-
+            http = _http_library()
             needs_own = http_client is None or async_http_client is None
-            trust = httpx2.create_ssl_context() if needs_own else True
-            own = httpx2.Client(verify=trust, follow_redirects=True) if http_client is None else None
-            own_async = httpx2.AsyncClient(verify=trust, follow_redirects=True) if async_http_client is None else None
+            trust = http.create_ssl_context() if needs_own else True
+            own = http.Client(verify=trust, follow_redirects=True) if http_client is None else None
+            own_async = http.AsyncClient(verify=trust, follow_redirects=True) if async_http_client is None else None
             chosen = {
                 **http_options,
                 "httpx_client": http_client if own is None else own,
