@@ -612,6 +612,10 @@ def test_other_openai_endpoints(simulators: Simulators) -> None:
     assert "gpt-5" in [m.id for m in client.models.list()]
     compacted = client.responses.compact(model="gpt-5", input="long story")
     assert compacted.usage.input_tokens == 3
+    decided = client.decisions.create(
+        model="gpt-6-luna", input="four", questions=[{"type": "predicate", "name": "late", "instructions": "is late"}]
+    )
+    assert decided.usage.input_tokens == 4
     models = {e.operation: e.model for e in simulators.served}
     assert models["transcriptions"] == "whisper-1"
 

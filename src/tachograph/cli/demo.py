@@ -115,6 +115,8 @@ async def _show(args: argparse.Namespace) -> int:
         await showing
     assert demo.truth is not None
     print(demo.truth, flush=True, file=sys.stdout if demo.truth.is_true else sys.stderr)
+    if args.data_dir is not None:
+        print(f"the ledger is kept: TACHOGRAPH_LEDGER_DATA_DIR={demo.directory / 'ledger'} tachograph report")
     return 0 if demo.truth.is_true else 1
 
 

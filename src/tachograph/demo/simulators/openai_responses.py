@@ -24,6 +24,14 @@ def route(method: str, path: str, model: str, body: dict[str, Any], stored: Stor
         return Operation(
             name="count_tokens", model=model, whole=_count_whole, prompt=_prompt(body), produces_text=False
         )
+    if method == "POST" and path == "/decisions":
+        return Operation(
+            name="decisions",
+            model=model,
+            whole=_decision_whole,
+            prompt=(body.get("input"), body.get("questions")),
+            produces_text=False,
+        )
     found = re.fullmatch(r"/responses/([^/]+)", path)
     if method == "GET" and found:
         known = stored.get(found[1])
@@ -186,6 +194,15 @@ def _compact_whole(filled: Filled) -> Rendered:
         "usage": responses_usage(filled.usage),
     }
     return Rendered(body=json_bytes(body), usage=filled.usage, response_id=str(body["id"]))
+
+
+def _decision_whole(filled: Filled) -> Rendered:
+    questions = filled.body.get("questions") or [{}]
+    answers = [
+        without_none({"type": "predicate", "name": question.get("name"), "probability": 0.75}) for question in questions
+    ]
+    body = {"model": filled.model, "answers": answers, "usage": responses_usage(filled.usage)}
+    return Rendered(body=json_bytes(body), usage=filled.usage)
 
 
 def _count_whole(filled: Filled) -> Rendered:
