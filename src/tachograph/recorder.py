@@ -10,16 +10,18 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter_ns
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from tachograph.llm.headroom import Headroom
 from tachograph.llm.metrics.observe import LLMMetrics
 from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.records import LABELS, Cost, LLMCall, ToolCall
 from tachograph.signals.families import FACTORY_CREATE_SECONDS, FAMILIES, TELEMETRY_ERRORS
-from tachograph.signals.otlp import Otlp
 from tachograph.signals.registry import Metrics
 from tachograph.usage.metrics.families import FAMILIES as USAGE_FAMILIES
+
+if TYPE_CHECKING:
+    from tachograph.signals.otlp import Otlp
 
 logger = logging.getLogger("tachograph")
 

@@ -8,18 +8,19 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tachograph.errors import TachographError
 from tachograph.recorder import Recorder
 from tachograph.settings import Settings, load
-from tachograph.signals import otlp
 from tachograph.signals.families import BUILD_INFO, PROCESS_START, TELEMETRY_ERRORS
-from tachograph.signals.http import MetricsServer, asgi_app, wsgi_app
-from tachograph.signals.multiprocess import MappedStorage
 from tachograph.signals.registry import Metrics, Storage
-from tachograph.signals.spans import SpanSignal
 from tachograph.version import __version__
+
+if TYPE_CHECKING:
+    from tachograph.signals.http import MetricsServer
+
+# What is needed only once something is configured is imported where it is used: it is most of the import's time.
 
 logger = logging.getLogger("tachograph")
 
@@ -33,18 +34,31 @@ def build(settings: Settings) -> Recorder:
     """A recorder as the settings say; nothing global is touched, and no port is opened."""
     metrics = _metrics(settings)
     recorder = Recorder(metrics, keeps_metrics=settings.enabled and settings.metrics.enabled)
-    if settings.enabled and settings.spans.enabled:
-        wants_provider = settings.otlp.traces and otlp.is_wanted("traces")
-        recorder.spans = SpanSignal(settings.spans, make_provider=otlp.SpanPush() if wants_provider else None)
-    if recorder.keeps_metrics and settings.otlp.metrics:
-        recorder.otlp = otlp.Otlp(metrics, lambda error: recorder.count_failure("otlp", error))
-        metrics.when_grown(recorder.otlp.attach)
-        metrics.when_rebound(recorder.otlp.after_fork)
+    _join_spans(recorder, settings)
+    _join_otlp(recorder, settings)
     _set_process_gauges(metrics)
     metrics.when_rebound(lambda: _set_process_gauges(metrics))
     _join_pricer(recorder, settings)
     _join_ledger(recorder, settings)
     return recorder
+
+
+def _join_spans(recorder: Recorder, settings: Settings) -> None:
+    if settings.enabled and settings.spans.enabled:
+        from tachograph.signals import otlp
+        from tachograph.signals.spans import SpanSignal
+
+        wants_provider = settings.otlp.traces and otlp.is_wanted("traces")
+        recorder.spans = SpanSignal(settings.spans, make_provider=otlp.SpanPush() if wants_provider else None)
+
+
+def _join_otlp(recorder: Recorder, settings: Settings) -> None:
+    if recorder.keeps_metrics and settings.otlp.metrics:
+        from tachograph.signals.otlp import Otlp
+
+        recorder.otlp = Otlp(recorder.metrics, lambda error: recorder.count_failure("otlp", error))
+        recorder.metrics.when_grown(recorder.otlp.attach)
+        recorder.metrics.when_rebound(recorder.otlp.after_fork)
 
 
 def _join_pricer(recorder: Recorder, settings: Settings) -> None:
@@ -68,6 +82,8 @@ def _metrics(settings: Settings) -> Metrics:
     wanted = settings.metrics
     if wanted.multiprocess_dir is None or not (settings.enabled and wanted.enabled):
         return Metrics((), limit=wanted.label_limit, user_labels=wanted.labels)
+    from tachograph.signals.multiprocess import MappedStorage
+
     made: list[Metrics] = []
     logged: set[type[BaseException]] = set()
 
@@ -128,6 +144,10 @@ def _serve(settings: Settings) -> None:
     """Open, keep or close the port that the settings ask for."""
     global _server
     wanted = settings.metrics.port if settings.enabled and settings.metrics.enabled else None
+    if wanted is None and _server is None:
+        return
+    from tachograph.signals.http import MetricsServer
+
     address, shared = settings.metrics.address, settings.metrics.multiprocess_dir is not None
     server = _server
     if server is not None and server.is_serving:
@@ -204,11 +224,15 @@ def metrics_server() -> MetricsServer | None:
 
 def metrics_wsgi_app() -> Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]:
     """A WSGI application that answers with the metrics, to mount at /metrics in the application's own server."""
+    from tachograph.signals.http import wsgi_app
+
     return wsgi_app(_current_metrics)
 
 
 def metrics_asgi_app() -> Callable[..., Awaitable[None]]:
     """An ASGI application that answers with the metrics, to mount at /metrics in the application's own server."""
+    from tachograph.signals.http import asgi_app
+
     return asgi_app(_current_metrics)
 
 

@@ -98,7 +98,7 @@ def read(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
 def test_a_hundred_thousand_models_and_tools_stay_bounded_and_are_counted() -> None:
     from tachograph.testing import recording
 
-    with recording(metrics={"label_limit": 50}, spans={"enabled": False}) as seen:
+    with recording(metrics={"label_limit": 50}, spans={"enabled": False}, pricing={"enabled": False}) as seen:
         recorder = seen.recorder
         for number in range(100_000):
             call = recorder.start_llm_call("openai", f"model-{number}")

@@ -24,7 +24,6 @@ import contextlib
 import json
 import mmap
 import os
-import secrets
 import time
 import weakref
 from collections.abc import Callable, Iterable, MutableSequence
@@ -68,7 +67,7 @@ class MappedStorage:
         import fcntl
 
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.id = f"{os.getpid()}-{time.time_ns()}-{secrets.token_hex(3)}"
+        self.id = f"{os.getpid()}-{time.time_ns()}-{os.urandom(3).hex()}"
         self._slots: dict[Key, MutableSequence[Any]] = {}
         self._chunks: list[memoryview] = []
         self._used = self._size = self._mapped = 0
