@@ -58,6 +58,9 @@ tests: $(VENV)/.dev ## the tests alone (PYTEST_ARGS="-k name")
 versions: $(VENV)/.dev ## the instrumentation's tests with the oldest and newest SDKs, in environments of their own (ARGS="oldest")
 	@$(BIN)/python tools/version_matrix.py $(ARGS)
 
+torture: $(VENV)/.dev ## kill the ledger's producers and writer for minutes, fill its disks, and check the books
+	@$(BIN)/python benchmarks/ledger/torture.py $(ARGS)
+
 format: $(VENV)/.dev ## format the code
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 

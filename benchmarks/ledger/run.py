@@ -1,0 +1,268 @@
+"""The ledger's speed: `python benchmarks/ledger/run.py [--json FILE] [--markdown FILE] [--quick]`.
+
+Measures the hand-over flat out and beside a busy Python thread, sustained storing and catch-up into SQLite and
+PostgreSQL, the time from hand-over to commit, memory, and a report over a month of rollups. Everything is real:
+files, servers, the writer that applications use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
+
+from support.postgres import postgres_server  # noqa: E402
+from tachograph.recorder import Recorder  # noqa: E402
+from tachograph.records import Cost, LLMCall, Usage  # noqa: E402
+from tachograph.settings.ledger import LedgerSettings  # noqa: E402
+from tachograph.signals.registry import Metrics  # noqa: E402
+from tachograph.usage.ledger import Ledger  # noqa: E402
+from tachograph.usage.row import Row  # noqa: E402
+from tachograph.usage.stores import Store, open_store  # noqa: E402
+from tachograph.usage.stores.query import DAY_US, HOUR_US, Query  # noqa: E402
+
+Figures = dict[str, float]
+
+
+def calls(count: int) -> list[LLMCall]:
+    """Finished calls, as an application has them."""
+    recorder = Recorder(Metrics(()))
+    made = []
+    for number in range(count):
+        call = recorder.start_llm_call("openai", "gpt-5", labels={"team": f"t{number % 5}", "user": f"u{number % 997}"})
+        call.begin_attempt().end("success", status=200)
+        call.usage = Usage(1000 + number % 500, number % 300, {"cache_read": 100, "reasoning": 30})
+        call.cost = Cost(number % 99_999, "priced", "genai-prices/0.2.3")
+        call.response_id = f"resp_{number:024d}"
+        call.finish("success")
+        made.append(call)
+    return made
+
+
+def percentiles(name: str, values: list[float], scale: float) -> Figures:
+    """p50, p95, p99 and the worst."""
+    values = sorted(values)
+    at = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+    found = {f"{name} {key}": values[int(len(values) * part)] * scale for key, part in at.items()}
+    return {**found, f"{name} max": values[-1] * scale}
+
+
+@contextmanager
+def busy_thread() -> Iterator[None]:
+    """A Python thread that never lets go of the interpreter by itself."""
+    stopped = False
+
+    def spin() -> None:
+        number = 0
+        while not stopped:
+            number += 1
+
+    thread = threading.Thread(target=spin, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped = True
+        thread.join()
+
+
+def hand_over(directory: Path, quick: bool) -> Figures:
+    """What `accept` costs the caller."""
+    ledger = Ledger(LedgerSettings(data_dir=str(directory), writer="external"), Metrics(()))
+    made = calls(5_000 if quick else 50_000)
+    times = []
+    for call in made:
+        started = time.perf_counter_ns()
+        ledger.accept(call)
+        times.append(time.perf_counter_ns() - started)
+    figures = percentiles("hand-over, flat out, us", times, 1e-3)
+    with busy_thread():
+        times = []
+        for call in made[: 500 if quick else 3_000]:
+            time.sleep(0.005)
+            started = time.perf_counter_ns()
+            ledger.accept(call)
+            times.append(time.perf_counter_ns() - started)
+    return figures | percentiles("hand-over, 200/s beside a busy thread, us", times, 1e-3)
+
+
+def catch_up(directory: Path, url: str, count: int) -> Figures:
+    """A backlog is drained by one writer; memory is this process's, which does nothing else."""
+    producer = Ledger(LedgerSettings(data_dir=str(directory), writer="external", segment_mb=16), Metrics(()))
+    made = calls(20_000)
+    for number in range(count):
+        call = made[number % len(made)]
+        call.id = number.to_bytes(16, "big")
+        producer.accept(call)
+    producer.close(0)
+    writer = Ledger(LedgerSettings(data_dir=str(directory), writer="external", url=url, batch_limit=5000), Metrics(()))
+    started = time.perf_counter()
+    assert writer.drain(600)
+    seconds = time.perf_counter() - started
+    store = open_store(url, read_only=True)
+    assert store.count() == count
+    store.close()
+    return {"catch-up, records/s": count / seconds}
+
+
+def commit_latency(directory: Path, url: str, rate: float, seconds: float) -> Figures:
+    """From the hand-over until the store has it, with the writer in this process, at a steady rate."""
+    ledger = Ledger(LedgerSettings(data_dir=str(directory), url=url), Metrics(()))
+    made = calls(20_000)
+    queue = ledger._queue
+    handed: list[float] = []
+    committed: list[tuple[float, int]] = []
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.is_set() or queue.committed < len(handed):
+            committed.append((time.perf_counter(), queue.committed))
+            time.sleep(0.002)
+        committed.append((time.perf_counter(), queue.committed))
+
+    ledger.accept(made[0])
+    handed.append(time.perf_counter())
+    assert ledger.flush(30)
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    started = time.perf_counter()
+    number = 0
+    while (now := time.perf_counter()) - started < seconds:
+        due = int((now - started) * rate)
+        while number < due:
+            call = made[number % len(made)]
+            call.id = (1 << 64 | number).to_bytes(16, "big")
+            ledger.accept(call)
+            handed.append(time.perf_counter())
+            number += 1
+        time.sleep(0.001)
+    done.set()
+    watcher.join()
+    waits, index = [], 0
+    for position, at in enumerate(handed[1:], 1):
+        while committed[index][1] <= position:
+            index += 1
+        waits.append(committed[index][0] - at)
+    ledger.close(30)
+    return {f"stored at {rate:,.0f}/s, achieved records/s": number / seconds} | percentiles(
+        f"hand-over to commit at {rate:,.0f}/s, ms", waits, 1e3
+    )
+
+
+def month_of_rows(count: int) -> Iterator[list[Row]]:
+    """Rows over 30 days, in batches by hour: 12 models, 3 outcomes, 5 teams."""
+    first = (time.time_ns() // 1000 // DAY_US - 30) * DAY_US
+    per_hour = count // 720
+    number = 0
+    for hour in range(720):
+        rows = []
+        for _ in range(per_hour):
+            number += 1
+            rows.append(
+                Row(number.to_bytes(16, "big"), first + hour * HOUR_US + number % HOUR_US, "llm",
+                    ("openai", "anthropic", "gemini")[number % 3], f"model-{number % 12}", "chat",
+                    "success" if number % 20 else "error", None if number % 20 else "timeout",
+                    latency_us=100_000 + number * 7919 % 3_000_000, attempts=1, input_tokens=1000, output_tokens=100,
+                    cost_nusd=number % 9999, cost_quality="priced", labels={"team": f"t{number % 5}"})
+            )  # fmt: skip
+        yield rows
+
+
+def report(store: Store, count: int) -> Figures:
+    """A month, from rollups."""
+    for rows in month_of_rows(count):
+        store.write(rows, ingested_us=time.time_ns() // 1000)
+    figures = {"rows in the report's store": float(store.count())}
+    now = time.time_ns() // 1000
+    since = now - 30 * DAY_US
+    for name, query in {
+        "cost by provider, model, day": Query(since, now, ("provider", "model", "day")),
+        "cost by team": Query(since, now, ("label:team",)),
+        "p95 buckets by model": Query(since, now, ("model",)),
+    }.items():
+        times = []
+        for _ in range(5):
+            started = time.perf_counter()
+            (store.latency if name.startswith("p95") else store.usage)(query)
+            times.append(time.perf_counter() - started)
+        figures[f"30 days, {name}, ms"] = sorted(times)[2] * 1e3
+    return figures
+
+
+def main() -> int:
+    """Run all and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--markdown", type=Path)
+    parser.add_argument("--quick", action="store_true", help="a tenth of everything")
+    parser.add_argument("--rows", type=int, help="rows in the report's store")
+    arguments = parser.parse_args()
+    quick = arguments.quick
+    backlog = 20_000 if quick else 200_000
+    seconds = 2 if quick else 10
+    rows = arguments.rows or (100_000 if quick else 1_000_000)
+    root = Path(tempfile.mkdtemp(prefix="tg-bench-"))
+    figures: dict[str, Figures] = {"caller": hand_over(root / "hand", quick)}
+    show(figures, "caller")
+    figures["SQLite"] = catch_up(root / "s1", f"sqlite:///{root / 's1.db'}", backlog)
+    for rate in (1_000, 10_000, 25_000):
+        figures["SQLite"] |= commit_latency(root / f"s{rate}", f"sqlite:///{root / f's{rate}.db'}", rate, seconds)
+    store = open_store(f"sqlite:///{root / 'report.db'}", rollup_labels=("team",))
+    figures["SQLite"] |= report(store, rows)
+    store.close()
+    show(figures, "SQLite")
+    with postgres_server() as server:
+        figures["PostgreSQL"] = catch_up(root / "p1", server.url(), backlog)
+        for rate in (1_000, 10_000, 30_000):
+            figures["PostgreSQL"] |= commit_latency(root / f"p{rate}", server.url(), rate, seconds)
+        store = open_store(server.url(), rollup_labels=("team",))
+        figures["PostgreSQL"] |= report(store, rows // 5)
+        store.close()
+        show(figures, "PostgreSQL")
+    figures["this process"] = {"most memory, MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    shutil.rmtree(root, ignore_errors=True)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+    if arguments.markdown:
+        arguments.markdown.write_text(markdown(figures))
+    return 0
+
+
+def show(figures: dict[str, Figures], part: str) -> None:
+    """One part's figures on the terminal."""
+    for name, value in figures[part].items():
+        print(f"{part:12} {name:60} {value:12,.1f}", flush=True)
+
+
+def markdown(figures: dict[str, Figures]) -> str:
+    """The page docs/benchmarks-ledger.md."""
+    load = os.getloadavg()[0]
+    lines = [
+        "# The ledger's speed",
+        "",
+        f"Made by `python benchmarks/ledger/run.py` on {time.strftime('%Y-%m-%d')}: Python "
+        f"{platform.python_version()}, {os.cpu_count()} cores shared with other work (load {load:.0f} at the end), {platform.system()}.",
+        "",
+        "| part | figure | value |",
+        "|---|---|---|",
+    ]
+    for part, values in figures.items():
+        lines += [f"| {part} | {name} | {value:,.1f} |" for name, value in values.items()]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
