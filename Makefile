@@ -64,8 +64,9 @@ torture: $(VENV)/.dev ## kill the ledger's producers and writer for minutes, fil
 format: $(VENV)/.dev ## format the code
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
-goldens: $(VENV)/.dev ## write the exported dashboards, rules and routes that the tests compare with; review the diff
+goldens: $(VENV)/.dev ## write the exports and doc tables that the tests compare with; review the diff
 	@$(BIN)/tachograph export tests/goldens --only grafana --only prometheus --only alertmanager
+	@$(BIN)/python -m tachograph.catalogue.export.docs docs
 
 clean: ## remove what make made
 	rm -rf $(VENV) .parts artifacts build dist

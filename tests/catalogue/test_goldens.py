@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from tachograph import catalogue
+from tachograph.catalogue.export.docs import refreshed
 from tachograph.catalogue.export.files import files, write
 from tachograph.cli import main
 from tachograph.settings import Settings
@@ -81,3 +82,11 @@ def test_dashboards_are_json_of_the_promised_version() -> None:
     for name, text in files(Settings(), only=("grafana",)).items():
         if "/dashboards/" in name and name.endswith(".json"):
             assert json.loads(text)["schemaVersion"] == 42
+
+
+def test_the_tables_of_the_docs_are_the_catalogues() -> None:
+    docs = Path(__file__).parent.parent.parent / "docs"
+    for name in ("alerts.md", "dashboards.md"):
+        text = (docs / name).read_text("utf-8")
+        assert "<!-- made:" in text
+        assert refreshed(text) == text, f"run `make goldens` and review the diff of docs/{name}"
