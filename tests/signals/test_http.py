@@ -21,6 +21,7 @@ from support.prometheus import free_port
 from support.traffic import llm_call, tool_call
 from tachograph import runtime
 from tachograph.errors import TachographError
+from tachograph.signals.http import MetricsServer
 from tachograph.signals.prometheus_client import Collector
 from tachograph.testing import Recording
 
@@ -170,3 +171,20 @@ def test_the_metrics_stand_in_an_application_s_prometheus_client_registry(seen: 
         'llm_provider_request_seconds_bucket{le="0.5",model="gpt-5",outcome="success",provider="openai"} 1.0\n' in text
     )
     assert f'# {{trace_id="{0xABC:032x}"}} 0.02' in generate_openmetrics(registry).decode()
+
+
+def test_sibling_workers_share_one_port_and_others_do_not_get_it(seen: Recording) -> None:
+    def source() -> Any:
+        return seen.recorder.metrics
+
+    one = MetricsServer(source, 0, shared=True)
+    other = MetricsServer(source, one.port, shared=True)
+    try:
+        assert "tachograph_build_info" in get(other.url)[1]
+        with pytest.raises(TachographError, match="is taken"):
+            MetricsServer(source, one.port)
+        one.close()
+        assert "tachograph_build_info" in get(other.url)[1]
+    finally:
+        one.close()
+        other.close()
