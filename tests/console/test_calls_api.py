@@ -264,6 +264,24 @@ def test_metrics_of_the_process_answer_the_dashboards(
     assert client.get("/api/v1/query", query="up", time=now / 1000)["data"]["result"][0]["value"][1] == "1"
 
 
+def test_exemplars_are_answered_in_prometheus_shape(
+    running: RunningConsole, recorder: Recorder, client: Client
+) -> None:
+    call = recorder.start_llm_call("openai", "gpt-5")
+    call.begin_attempt()
+    call.trace_id, call.span_id = 0xABC, 0xD
+    call.finish("success")
+    running.console.tick()
+    query = "histogram_quantile(0.95, sum by (le) (rate(llm_provider_request_seconds_bucket[1m])))"
+    (series,) = client.get("/api/v1/query_exemplars", query=query)["data"]
+    assert series["seriesLabels"]["__name__"] == "llm_provider_request_seconds_bucket"
+    (exemplar,) = series["exemplars"]
+    assert exemplar.keys() == {"labels", "value", "timestamp"}
+    assert exemplar["labels"] == {"trace_id": f"{0xABC:032x}"}
+    assert exemplar["timestamp"] == pytest.approx(time.time(), abs=60)
+    assert client.get("/api/v1/query_exemplars", query=query, end=1000)["data"] == []
+
+
 def test_a_restart_loses_no_call(tmp_path: Path, recorder: Recorder) -> None:
     with start(port=0, recorder=recorder, step_seconds=300, data_dir=tmp_path) as served:
         made = [llm(recorder).id.hex() for _ in range(500)]

@@ -146,6 +146,27 @@ def test_our_own_exposition_and_the_registry_feed_give_the_same_series(recorder:
     assert normal(store) == normal(scraped)
 
 
+def test_exemplars_lead_from_a_bucket_to_its_trace(recorder: Recorder) -> None:
+    call = recorder.start_llm_call("openai", "gpt-5")
+    call.begin_attempt()
+    call.trace_id, call.span_id = 0xABC, 0xD
+    call.finish("success")
+    inside, scraped = Store(), Store()
+    RegistryFeed(inside, recorder.metrics, job="j", instance="i").feed()
+    found: list = []
+    text = write(recorder.metrics.collect(), "openmetrics")
+    scraped.ingest("s", BASE, list(Reader({"job": "j", "instance": "i"}).read(text, None, found)))
+    for labels, exemplar in found:
+        scraped.add_exemplar(labels, exemplar)
+        scraped.add_exemplar(labels, exemplar)
+    buckets = matching(("__name__", "=", "llm_provider_request_seconds_bucket"))
+    for store in (inside, scraped):
+        ((labels, exemplars),) = store.exemplars(buckets, 0, 1 << 53)
+        assert dict(labels)["model"] == "gpt-5"
+        assert [one.labels for one in exemplars] == [(("trace_id", f"{0xABC:032x}"),)]
+        assert 0 <= exemplars[0].value < 5
+
+
 def test_a_target_s_own_job_label_is_kept_beside_ours() -> None:
     (sample,) = Reader({"job": "ours"}).read('x{job="theirs"} 1')
     assert dict(sample[0]) == {"__name__": "x", "job": "ours", "exported_job": "theirs"}

@@ -10,6 +10,7 @@ import threading
 import time
 from array import array
 from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from tachograph.console.promql.types import STALE_NAN, RawSeries
 
 MAX_LABELS = 64
 MAX_LABEL_LENGTH = 2048
+EXEMPLARS_PER_SERIES = 32
 
 
 @dataclass(slots=True)
@@ -30,6 +32,15 @@ class Metadata:
     type: str
     help: str
     unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Exemplar:
+    """One observation behind a sample, and the labels that lead to it; the time in milliseconds."""
+
+    labels: Labels
+    value: float
+    at: int
 
 
 class Series:
@@ -58,6 +69,7 @@ class Store:
         self._postings: dict[str, dict[str, set[Labels]]] = {}
         self._sources: dict[str, dict[int, tuple[Labels, Series]]] = {}
         self._metadata: dict[str, Metadata] = {}
+        self._exemplars: dict[Labels, deque[Exemplar]] = {}
         self._trimmed = 0
 
     # -- writing ------------------------------------------------------------------------------------------
@@ -102,6 +114,17 @@ class Store:
     def end(self, source: str, at: int) -> None:
         """Mark every series of a source stale: it cannot be reached any more."""
         self.ingest(source, at, ())
+
+    def add_exemplar(self, labels: Labels, exemplar: Exemplar) -> None:
+        """Keep an exemplar of a series, the newest few of each; one that is there already is not added."""
+        with self._lock:
+            kept = self._exemplars.get(labels)
+            if kept is None:
+                if labels not in self._series:
+                    return
+                kept = self._exemplars[labels] = deque(maxlen=EXEMPLARS_PER_SERIES)
+            if not kept or kept[-1] != exemplar:
+                kept.append(exemplar)
 
     def describe(self, family: str, metadata: Metadata) -> None:
         """Note what a family is."""
@@ -159,6 +182,7 @@ class Store:
 
     def _forget(self, labels: Labels) -> None:
         self._series.pop(labels).is_open = False
+        self._exemplars.pop(labels, None)
         for name, value in labels:
             values = self._postings[name]
             values[value].discard(labels)
@@ -187,6 +211,18 @@ class Store:
             return [
                 s.labels for s in self._matching(matchers) if bisect_left(s.times, start) < bisect_right(s.times, end)
             ]
+
+    def exemplars(
+        self, matchers: tuple[LabelMatcher, ...], start: int, end: int
+    ) -> list[tuple[Labels, list[Exemplar]]]:
+        """Return the exemplars in [start, end] of the matching series, oldest first."""
+        with self._lock:
+            found = []
+            for series in self._matching(matchers):
+                inside = [one for one in self._exemplars.get(series.labels, ()) if start <= one.at <= end]
+                if inside:
+                    found.append((series.labels, inside))
+            return found
 
     def label_names(self) -> list[str]:
         """Return all label names."""

@@ -13,12 +13,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tachograph.console.api.answers import dumps, failure, metric_text, result_text, success
+from tachograph.console.api.answers import dumps, failure, metric_text, result_text, success, time_text
 from tachograph.console.api.parameters import Parameters
 from tachograph.console.promql import Labels, PromQLError, PromQLSyntaxError
 from tachograph.console.promql.labels import NAME
 from tachograph.console.promql.matchers import LabelMatcher
-from tachograph.console.promql.syntax import parse, parse_selector
+from tachograph.console.promql.numerics import sample_text
+from tachograph.console.promql.syntax import parse, parse_selector, selectors
+from tachograph.console.tsdb import Exemplar
 from tachograph.version import __version__
 
 if TYPE_CHECKING:
@@ -132,8 +134,21 @@ def _limited(result: Any, limit: int) -> Response:
 
 
 def _query_exemplars(console: Console, parameters: Parameters, request: Request) -> Response:
-    parse(parameters.get("query"))
-    return success("[]")
+    asked = selectors(parse(parameters.get("query")))
+    start, end = _span(parameters)
+    found: dict[Labels, list[Exemplar]] = {}
+    for selector in asked:
+        found |= dict(console.store.exemplars(selector.matchers, start, end))
+    rows = [
+        f'{{"seriesLabels":{metric_text(labels)},"exemplars":[{",".join(_exemplar(one) for one in exemplars)}]}}'
+        for labels, exemplars in sorted(found.items())
+    ]
+    return success(f"[{','.join(rows)}]")
+
+
+def _exemplar(one: Exemplar) -> str:
+    value, at = sample_text(one.value), time_text(one.at)
+    return f'{{"labels":{metric_text(one.labels)},"value":"{value}","timestamp":{at}}}'
 
 
 def _format_query(console: Console, parameters: Parameters, request: Request) -> Response:

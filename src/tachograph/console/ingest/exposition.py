@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 
 from tachograph.console.promql.labels import NAME, Labels
-from tachograph.console.tsdb import Metadata
+from tachograph.console.tsdb import Exemplar, Metadata
 
 _LINE = re.compile(
     r"([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(\{(?:[^\"}]|\"(?:\\.|[^\"\\])*\")*\})?[ \t]+(\S+)(?:[ \t]+(-?[0-9.eE+]+))?"
@@ -14,6 +15,7 @@ _LINE = re.compile(
 _PAIR = re.compile(r"\s*,?\s*([a-zA-Z_][a-zA-Z0-9_]*|\"(?:\\.|[^\"\\])*\")\s*=\s*\"((?:\\.|[^\"\\])*)\"")
 _QUOTED_NAME = re.compile(r"\{\s*\"((?:\\.|[^\"\\])*)\"\s*(?=[,}])")
 _ESCAPE = re.compile(r"\\(.)")
+_EXEMPLAR = re.compile(r" # \{((?:[^\"}]|\"(?:\\.|[^\"\\])*\")*)\} (-?[0-9.eE+-]+|NaN|[+-]?Inf)(?: ([0-9.eE+-]+))?\s*$")
 _CACHE_LIMIT = 100_000
 
 
@@ -30,8 +32,13 @@ class Reader:
         self._limit = limit
         self._cache: dict[str, Labels] = {}
 
-    def read(self, text: str, metadata: dict[str, Metadata] | None = None) -> Iterator[tuple[Labels, float]]:
-        """Yield the samples of an exposition.
+    def read(
+        self,
+        text: str,
+        metadata: dict[str, Metadata] | None = None,
+        exemplars: list[tuple[Labels, Exemplar]] | None = None,
+    ) -> Iterator[tuple[Labels, float]]:
+        """Yield the samples of an exposition; what it says beside them goes into the two collections.
 
         Raises:
             ValueError: A line is not in the format, or there are too many.
@@ -64,7 +71,18 @@ class Reader:
             labels = cache.get(key)
             if labels is None:
                 labels = cache[key] = self._labels(name, pairs or "")
+            if exemplars is not None and " # {" in line:
+                self._exemplar(labels, line, exemplars)
             yield labels, _number(value)
+
+    def _exemplar(self, labels: Labels, line: str, exemplars: list[tuple[Labels, Exemplar]]) -> None:
+        found = _EXEMPLAR.search(line)
+        if found is None:
+            return
+        pairs, value, at = found.groups()
+        named = tuple(sorted((key, _unescape(text)[:128]) for key, text in _PAIR.findall(pairs)))
+        stamp = int(float(at) * 1000) if at else int(time.time() * 1000)
+        exemplars.append((labels, Exemplar(named, _number(value), stamp)))
 
     def _labels(self, name: str, pairs: str) -> Labels:
         labels: dict[str, str] = {}

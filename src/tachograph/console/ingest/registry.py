@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tachograph.console.promql.labels import NAME, Labels
 from tachograph.console.promql.numerics import plain_decimal
-from tachograph.console.tsdb import Metadata, Store
+from tachograph.console.tsdb import Exemplar, Metadata, Store
 from tachograph.signals.family import Family
 from tachograph.signals.registry import Metrics, Sample
 
@@ -24,6 +24,7 @@ class RegistryFeed:
         self._target = (("instance", instance), ("job", job))
         self._labels: dict[tuple[str, tuple[str, ...]], Labels] = {}
         self._bounds: dict[str, tuple[str, ...]] = {}
+        self._exemplars: list[tuple[Labels, Exemplar]] = []
 
     def feed(self, at: int | None = None) -> int:
         """Append one snapshot; `at` in milliseconds, now unless given. Returns how many samples were kept."""
@@ -38,7 +39,11 @@ class RegistryFeed:
             ("scrape_samples_post_metric_relabeling", float(len(samples))),
         ]
         samples += [(((NAME, name), *target), value) for name, value in synthetic]
-        return self.store.ingest(f"registry:{self.job}/{self.instance}", stamp, samples)
+        kept = self.store.ingest(f"registry:{self.job}/{self.instance}", stamp, samples)
+        for labels, exemplar in self._exemplars:
+            self.store.add_exemplar(labels, exemplar)
+        self._exemplars.clear()
+        return kept
 
     def _samples(self) -> Iterator[tuple[Labels, float]]:
         for family, samples in self.metrics.collect():
@@ -57,6 +62,10 @@ class RegistryFeed:
         for bound, count in zip(bounds, sample.buckets, strict=True):
             total += count
             yield self._named(family, f"{family.name}_bucket", sample.labels, bound), total
+        for index, (trace_id, value, at, _) in (sample.exemplars or {}).copy().items():
+            labels = self._named(family, f"{family.name}_bucket", sample.labels, bounds[index])
+            exemplar = Exemplar((("trace_id", f"{trace_id:032x}"),), value, int(at * 1000))
+            self._exemplars.append((labels, exemplar))
         yield self._named(family, f"{family.name}_sum", sample.labels), sample.sum
         yield self._named(family, f"{family.name}_count", sample.labels), total
 

@@ -12,10 +12,12 @@ from urllib.parse import urlsplit
 
 from tachograph.console.ingest.exposition import Reader
 from tachograph.console.promql.labels import NAME, Labels
-from tachograph.console.tsdb import Metadata, Store
+from tachograph.console.tsdb import Exemplar, Metadata, Store
 from tachograph.errors import TachographError
 
 MAX_BODY = 16 * 1024 * 1024
+# OpenMetrics first, because it alone carries exemplars.
+_ACCEPT = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
 
 
 @dataclass(slots=True)
@@ -57,9 +59,10 @@ class Target:
         stamp = int(time.time() * 1000) if at is None else at
         metadata: dict[str, Metadata] = {}
         samples: list[tuple[Labels, float]] = []
+        exemplars: list[tuple[Labels, Exemplar]] = []
         error = ""
         try:
-            samples = list(self._reader.read(self._fetch(), metadata))
+            samples = list(self._reader.read(self._fetch(), metadata, exemplars))
         except (OSError, ValueError, http.client.HTTPException, zlib.error) as problem:
             error = _reason(problem)
         duration = time.perf_counter() - began
@@ -74,6 +77,8 @@ class Target:
         ):
             samples.append((((NAME, name), *target), value))
         store.ingest(f"scrape:{self.url}", stamp, samples)
+        for labels, exemplar in exemplars:
+            store.add_exemplar(labels, exemplar)
         self.state = TargetState(self.url, not error, error, stamp / 1000, duration)
         return not error
 
@@ -81,7 +86,7 @@ class Target:
         request = urllib.request.Request(
             self.url,
             headers={
-                "Accept": "text/plain;version=0.0.4;q=1,*/*;q=0.1",
+                "Accept": _ACCEPT,
                 "Accept-Encoding": "gzip",
                 "User-Agent": "tachograph",
             },
