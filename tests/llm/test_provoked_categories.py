@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import dataclass
 from typing import Any
 
@@ -195,3 +196,15 @@ def test_the_error_carries_what_support_will_ask_for(simulators: Simulators, see
     assert type(error.__cause__).__name__ == "OverloadedError"
     assert seen.llm_calls[0].attempts[0].request_id == error.request_id
     assert str(error).startswith("anthropic/claude-haiku-4-5: server_error (HTTP 529, overloaded_error): ")
+
+
+def test_an_error_travels_between_processes(simulators: Simulators, seen: Recording) -> None:
+    simulators.openai.script(RateLimited(retry_after=0.2))
+    way = Way("openai", False, False)
+    with pytest.raises(ProviderError) as caught:
+        way.ask(way.provider(simulators, retry=NO_RETRIES))
+    arrived = pickle.loads(pickle.dumps(caught.value))
+    assert type(arrived) is type(caught.value)
+    for name in ("provider", "model", "category", "status", "code", "request_id", "retryable", "retry_after_seconds"):
+        assert getattr(arrived, name) == getattr(caught.value, name)
+    assert str(arrived) == str(caught.value)

@@ -22,6 +22,7 @@ from tachograph.demo.simulators import (
 from tachograph.llm.errors import AuthenticationError, ProviderError, QuotaError, RateLimitError
 from tachograph.llm.errors import ServerError as Failed
 from tachograph.llm.retry import RetryPolicy
+from tachograph.records import Usage
 from tachograph.testing import Recording
 
 CLOSE = 0.02
@@ -153,13 +154,20 @@ def test_a_stream_that_fails_before_any_content_is_begun_again(
     script(
         simulators,
         stream_way,
-        Answer(text="never seen", ending=StreamError(kind="overloaded"), cut_after=0),
-        Answer(text="here"),
+        Answer(
+            text="never seen",
+            usage=ServedUsage(prompt=999, completion=9),
+            ending=StreamError(kind="overloaded"),
+            cut_after=0,
+        ),
+        Answer(text="here", usage=ServedUsage(prompt=20, completion=2)),
     )
     retry = RetryPolicy(first_backoff_seconds=0.001)
     assert stream_way.ask(stream_way.provider(simulators, retry=retry)).text == "here"
     (call,) = seen.llm_calls
     assert [(a.outcome, a.error_type) for a in call.attempts] == [("error", "server_error"), ("success", None)]
+    assert call.usage == Usage(20, 2)
+    assert seen.value("llm_provider_tokens_total") == 22
 
 
 def test_a_wait_that_is_cancelled_is_measured_and_the_call_is_cancelled(

@@ -228,6 +228,13 @@ def test_vertex_embeddings_are_summed_from_their_statistics() -> None:
     assert u.gemini_embedding_usage(response) == Usage(7)
 
 
+def test_searches_of_a_grounded_answer_are_counted_as_they_are_billed() -> None:
+    grounded = {"candidates": [{"grounding_metadata": {"web_search_queries": ["a", "b", ""]}}]}
+    assert u.gemini_searches(grounded, "gemini-3-pro") == 2
+    assert u.gemini_searches(as_object(grounded), "models/gemini-2.5-pro") == 1
+    assert u.gemini_searches({"candidates": None}, "gemini-3-pro") == 0
+
+
 READERS = [
     u.openai_usage,
     u.openai_response_usage,

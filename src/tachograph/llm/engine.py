@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from tachograph.llm.faces import Awaiting, Blocking
     from tachograph.recorder import Recorder
     from tachograph.records.llm_call import Attempt, LLMCall
-    from tachograph.records.usage import Usage
 
 logger = logging.getLogger("tachograph")
 
@@ -76,7 +75,6 @@ class _Run:
     request: Request
     stream: bool
     answer: Answer = field(default_factory=Answer)
-    usage_before: Usage | None = None
     deadline_ns: int = 0
     last_chunk_ns: int = 0
     has_shown: bool = False
@@ -296,15 +294,14 @@ class _Run:
             self.engine.recorder().failed("content", error)
 
     def _count_usage(self, call: LLMCall) -> None:
-        """Add this attempt's usage to the call's: a failed attempt with usage was paid for, too."""
-        usage = self.answer.usage
-        if usage is not None:
-            call.usage = usage if self.usage_before is None else self.usage_before + usage
-            self.usage_before = call.usage
-            limiter = self.engine.limiter
-            if limiter is not None:
-                used = (usage.input_tokens or 0) + (usage.output_tokens or 0)
-                limiter.correct(self.engine.provider, self.request.model, estimate_tokens(self.request), used)
+        """Take this attempt's usage for the call's: tokens count once, those of the last attempt that told any."""
+        usage, limiter = self.answer.usage, self.engine.limiter
+        if usage is None:
+            return
+        call.usage = usage
+        if limiter is not None:
+            used = (usage.input_tokens or 0) + (usage.output_tokens or 0)
+            limiter.correct(self.engine.provider, self.request.model, estimate_tokens(self.request), used)
 
     def _record(self, call: LLMCall) -> None:
         answer = self.answer

@@ -88,6 +88,19 @@ class ProviderError(TachographError):
     def __str__(self) -> str:
         return f"{self.what}. {self.do}" if self.do else self.what
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For worker processes: without the record, the response and the cause, which cannot travel."""
+        failure = Failure(
+            self.category, self.retryable, self.status, self.code, "", self.request_id, self.retry_after_seconds
+        )
+        return _rebuild, (type(self), failure, self.provider, self.model, self.what)
+
+
+def _rebuild(kind: type[ProviderError], failure: Failure, provider: str, model: str, what: str) -> ProviderError:
+    error = kind(failure, provider=provider, model=model)
+    error.what = what
+    return error
+
 
 class AuthenticationError(ProviderError):
     """The key is missing, wrong, or not allowed to do this."""

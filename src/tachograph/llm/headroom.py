@@ -28,6 +28,7 @@ from tachograph.signals.registry import Metrics
 
 _MEMORY_SECONDS: Final = 60.0
 """How long the present rate remembers: observations weigh half as much after 42 seconds."""
+_MOST_STATES: Final = 4000
 _LARGEST: Final = 1e12
 _LONGEST_RESET: Final = 31 * 86400.0
 _OPENAI: Final = {kind: kind for kind in ("requests", "tokens")}
@@ -152,6 +153,8 @@ class Headroom:
             with self._lock:
                 state = self._states.get(key)
                 if state is None:
+                    if len(self._states) >= _MOST_STATES:
+                        continue  # names of models come from outside
                     state = self._states[key] = _State()
                 state.take(seen, now)
             self._show(key, state, now)

@@ -5,13 +5,14 @@ dictionary; any field may be missing, None or odd. Nothing reported gives None, 
 """
 
 from tachograph.llm.usage_anthropic import anthropic_merge_usage, anthropic_usage
-from tachograph.llm.usage_gemini import gemini_embedding_usage, gemini_usage, interactions_usage
+from tachograph.llm.usage_gemini import gemini_embedding_usage, gemini_searches, gemini_usage, interactions_usage
 from tachograph.llm.usage_openai import openai_response_usage, openai_usage
 
 __all__ = [
     "anthropic_merge_usage",
     "anthropic_usage",
     "gemini_embedding_usage",
+    "gemini_searches",
     "gemini_usage",
     "interactions_usage",
     "openai_response_usage",

@@ -39,6 +39,21 @@ def gemini_usage(metadata: Any) -> Usage | None:
     return _with_modalities(result, by_input, by_output, by_cache)
 
 
+def gemini_searches(response: Any, model: str) -> int:
+    """Web searches that are billed for a response or a chunk: grounding tells its queries beside the usage.
+
+    Up to Gemini 2.5 a grounded prompt costs once, however many searches it made; later models cost per search.
+    Source: ai.google.dev/gemini-api/docs/pricing, checked 2026-11-23.
+    """
+    queries = sum(
+        isinstance(query, str) and query != ""
+        for candidate in items(response, "candidates")
+        for query in items(pick(candidate, "grounding_metadata"), "web_search_queries")
+    )
+    is_per_prompt = model.rpartition("/")[2].startswith(("gemini-1", "gemini-2"))
+    return min(queries, 1) if is_per_prompt else queries
+
+
 def interactions_usage(usage: Any) -> Usage | None:
     """The `usage` of an interaction, of its completed event, or a step's `metadata.total_usage`."""
     if usage is None:

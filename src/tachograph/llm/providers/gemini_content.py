@@ -24,7 +24,7 @@ from tachograph.llm.types import (
     ToolRequest,
     ToolResult,
 )
-from tachograph.llm.usage import gemini_usage
+from tachograph.llm.usage import gemini_searches, gemini_usage
 
 _MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
 _BUDGETS = {"none": 0, "minimal": 512, "low": 1024, "medium": 8192, "high": 24576}
@@ -119,6 +119,7 @@ class _Fold:
         self._thoughts: list[str] = []
         self._parts: list[Any] = []
         self._answer = Answer()
+        self._searches = 0
 
     def feed(self, chunk: Any) -> Iterator[Delta]:
         answer = self._answer
@@ -130,6 +131,7 @@ class _Fold:
         if usage is not None:
             answer.usage = usage  # each chunk's report is the running total
             answer.service_tier = text(metadata, "traffic_type") or answer.service_tier
+        self._searches = max(self._searches, gemini_searches(chunk, answer.model or ""))
         failure = gemini_response_failure(chunk)
         if failure is not None:
             answer.failure = failure
@@ -162,6 +164,8 @@ class _Fold:
         answer.text = "".join(self._texts)
         answer.reasoning = "".join(self._thoughts)
         answer.native = self._parts or None
+        if self._searches and answer.usage is not None:
+            answer.usage.tool_uses["web_search"] = self._searches
         answer.finish_reason = _finish(answer)
         return answer
 
