@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tachograph.errors import MissingExtraError, SettingsError, TachographError
+from tachograph.errors import BudgetExceededError, MissingExtraError, SettingsError, TachographError
 from tachograph.instrument import instrument, uninstrument
 from tachograph.recorder import Recorder
 from tachograph.records import Attempt, Cost, LLMCall, ToolCall, Usage, labels
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Attempt",
+    "BudgetExceededError",
     "Cost",
     "LLMCall",
     "Limiter",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from decimal import Decimal
+
 
 class TachographError(Exception):
     """Something a user can put right.
@@ -40,3 +43,24 @@ class MissingExtraError(TachographError, ImportError):
             do=f"Install it: pip install 'tachograph[{extra}]'",
         )
         self.extra = extra
+
+
+class BudgetExceededError(TachographError):
+    """A call was refused before anything was sent, because the money of a budget is spent.
+
+    Attributes:
+        budget: Its name.
+        limit_usd, spent_usd: US dollars.
+        resets_at: When its next day or month begins, UTC.
+    """
+
+    def __init__(self, budget: str, limit_usd: Decimal, spent_usd: Decimal, resets_at: datetime) -> None:
+        super().__init__(
+            f"the budget {budget!r} is spent: ${spent_usd:.6f} of ${limit_usd}",
+            where="setting budgets.limits",
+            do=f"It begins anew at {resets_at:%Y-%m-%d %H:%M} UTC. Raise its limit, or set budgets.guard to off.",
+        )
+        self.budget = budget
+        self.limit_usd = limit_usd
+        self.spent_usd = spent_usd
+        self.resets_at = resets_at

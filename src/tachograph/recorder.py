@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tachograph")
 
 Pricer = Callable[[LLMCall], Cost | None]
+Guard = Callable[[str, str, Mapping[str, str] | None, bool], None]
 Listener = Callable[[LLMCall | ToolCall], None]
 
 
@@ -86,6 +87,7 @@ class Recorder:
         for family in (*USAGE_FAMILIES, *FAMILIES):
             metrics.register(family)
         self.otlp: Otlp | None = None
+        self.guard: Guard | None = None
         self.strict = strict
         self.keeps_metrics = keeps_metrics
         self._pricer = pricer
@@ -146,6 +148,20 @@ class Recorder:
             llm.append(("listener", listener))
             tool.append(("listener", listener))
         self._llm_steps, self._tool_steps = tuple(llm), tuple(tool)
+
+    def refuse_if_spent(
+        self, provider: str, model: str, labels: Mapping[str, str] | None = None, *, is_watched: bool = False
+    ) -> None:
+        """Ask the guard, where there is one, whether this call may be made; before anything is sent.
+
+        Raises:
+            BudgetExceededError: It may not: a budget is spent.
+        """
+        if self.guard is not None:
+            around = LABELS.get()
+            if around:
+                labels = {**around, **labels} if labels else around
+            self.guard(provider, model, labels, is_watched)
 
     def start_llm_call(
         self,

@@ -40,6 +40,7 @@ def build(settings: Settings) -> Recorder:
     metrics.when_rebound(lambda: _set_process_gauges(metrics))
     _join_pricer(recorder, settings)
     _join_ledger(recorder, settings)
+    _join_budgets(recorder, settings)
     return recorder
 
 
@@ -75,6 +76,15 @@ def _join_ledger(recorder: Recorder, settings: Settings) -> None:
         from tachograph.usage.ledger import Ledger
 
         recorder.ledger = Ledger(settings.ledger, recorder.metrics)
+
+
+def _join_budgets(recorder: Recorder, settings: Settings) -> None:
+    if settings.enabled and settings.budgets.limits:
+        from tachograph.usage.budgets import Budgets
+        from tachograph.usage.ledger import Ledger
+
+        ledger = recorder.ledger if isinstance(recorder.ledger, Ledger) else None
+        Budgets(settings.budgets, recorder, ledger)
 
 
 def _metrics(settings: Settings) -> Metrics:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from tachograph.errors import BudgetExceededError
 from tachograph.instrument import hosts, settled, stainless, vendor_spans
 from tachograph.instrument.anthropic_apis import route
 from tachograph.instrument.content import keep_input
@@ -33,7 +34,7 @@ def install() -> None:
 
 
 def _begin(client: Any, options: Any) -> Watch | None:
-    """The watch of one request, or None when it is not to be watched. Never raises."""
+    """The watch of one request, or None when it is not to be watched. Raises nothing but a spent budget."""
     try:
         api, stored_id = route(options.method, options.url)
         if api is None or ENGINE_CALL.get() is not None:
@@ -47,9 +48,13 @@ def _begin(client: Any, options: Any) -> Watch | None:
         name = type(client).__name__
         fallback = next((label for part, label in _BY_CLASS if part in name), "anthropic")
         messages = body.get("messages")
+        provider = hosts.provider_of(url.host, fallback, settled.settings.providers)
+        model = str(body.get("model") or "unknown")
+        if api.counts_usage:
+            settled.recorder().refuse_if_spent(provider, model, is_watched=True)
         call = settled.recorder().start_llm_call(
-            hosts.provider_of(url.host, fallback, settled.settings.providers),
-            str(body.get("model") or "unknown"),
+            provider,
+            model,
             api.operation,
             message_count=len(messages) if isinstance(messages, (list, tuple)) else 0,
             stream=bool(body.get("stream")),
@@ -62,6 +67,8 @@ def _begin(client: Any, options: Any) -> Watch | None:
         watch = Watch(call, api, options, None if stored_id else url.host)
         watch.is_raw = stainless.is_raw(options)
         keep_input(call, lambda: messages)
+    except BudgetExceededError:
+        raise  # the user asked for this: budgets.guard = "all"
     except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
         settled.recorder().failed("instrument", error)
         return None

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
+from tachograph.errors import BudgetExceededError
 from tachograph.instrument import endings, hosts, settled, stainless
 from tachograph.instrument.bodies import loads, state_of
 from tachograph.instrument.content import keep_input
@@ -115,9 +116,12 @@ def _start(models: Any, api: Api, keywords: dict[str, Any], *, stream: bool = Fa
     config = keywords.get("config")
     asked = keywords.get("contents")
     host, port = _address(models)
+    provider = hosts.chosen(host, settled.settings.providers) or "gemini"
+    model = short_model(keywords.get("model"))
+    settled.recorder().refuse_if_spent(provider, model, is_watched=True)
     call = settled.recorder().start_llm_call(
-        hosts.chosen(host, settled.settings.providers) or "gemini",
-        short_model(keywords.get("model")),
+        provider,
+        model,
         api.operation,
         message_count=len(asked) if isinstance(asked, list) else int(asked is not None),
         stream=stream,
@@ -165,6 +169,7 @@ def _interaction(interactions: Any, keywords: dict[str, Any], *, api: Api) -> Wa
     asked = keywords.get("request") or keywords
     body = pick(asked, "body") or asked
     model = pick(body, "model") or pick(body, "agent")
+    settled.recorder().refuse_if_spent("gemini", short_model(model), is_watched=True)
     call = settled.recorder().start_llm_call(
         "gemini", short_model(model), api.operation, stream=bool(pick(body, "stream"))
     )
@@ -192,6 +197,8 @@ def _interaction_request(client: Any, options: Any) -> Watch | None:
         watch = _interaction(client, body, api=INTERACT if create else FETCH_INTERACTION)
         watch.subject = options
         watch.is_raw = stainless.is_raw(options)
+    except BudgetExceededError:
+        raise  # the user asked for this: budgets.guard = "all"
     except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
         settled.recorder().failed("instrument", error)
         return None

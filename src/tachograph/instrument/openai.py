@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tachograph.errors import BudgetExceededError
 from tachograph.instrument import hosts, settled, stainless
 from tachograph.instrument.content import keep_input
 from tachograph.instrument.openai_apis import route
@@ -32,7 +33,7 @@ def install() -> None:
 
 
 def _begin(client: Any, options: Any) -> Watch | None:
-    """The watch of one request, or None when it is not to be watched. Never raises."""
+    """The watch of one request, or None when it is not to be watched. Raises nothing but a spent budget."""
     try:
         api = route(options.method, options.url)
         if api is None or ENGINE_CALL.get() is not None:
@@ -46,9 +47,15 @@ def _begin(client: Any, options: Any) -> Watch | None:
         host = url.host
         fallback = "azure" if "Azure" in type(client).__name__ else "openai"
         recorder = settled.recorder()
-        call = recorder.start_llm_call(
+        provider, model = (
             hosts.provider_of(host, fallback, settled.settings.providers),
             str(body.get("model") or "unknown"),
+        )
+        if api.counts_usage:
+            recorder.refuse_if_spent(provider, model, is_watched=True)
+        call = recorder.start_llm_call(
+            provider,
+            model,
             api.operation,
             message_count=_message_count(body),
             stream=bool(body.get("stream")),
@@ -62,6 +69,8 @@ def _begin(client: Any, options: Any) -> Watch | None:
         if call.stream and api.name == "chat_completions" and not watch.is_raw:
             _ask_for_usage(watch, body, host)
         keep_input(call, lambda: body.get("messages") or body.get("input") or body.get("prompt"))
+    except BudgetExceededError:
+        raise  # the user asked for this: budgets.guard = "all"
     except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
         settled.recorder().failed("instrument", error)
         return None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
+from tachograph.errors import BudgetExceededError
 from tachograph.instrument.patches import SWITCH
 from tachograph.instrument.settled import recorder
 from tachograph.instrument.watch import WATCH, Watch
@@ -72,6 +73,8 @@ def _begin(begin: Begin, owner: Any, keywords: dict[str, Any]) -> Watch | None:
         return None
     try:
         return begin(owner, keywords)
+    except BudgetExceededError:
+        raise  # the user asked for this: budgets.guard = "all"
     except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
         recorder().failed("instrument", error)
         return None

@@ -137,6 +137,7 @@ class _Run:
 
     def _begin(self) -> LLMCall:
         engine, request = self.engine, self.request
+        engine.recorder().refuse_if_spent(engine.provider, request.model, request.labels)
         call = engine.recorder().start_llm_call(
             engine.provider,
             request.model,

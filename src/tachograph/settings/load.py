@@ -12,6 +12,7 @@ import msgspec
 
 from tachograph.errors import SettingsError
 from tachograph.settings.alerts import AlertsSettings
+from tachograph.settings.budgets import BudgetsSettings
 from tachograph.settings.instrument import InstrumentSettings
 from tachograph.settings.ledger import LedgerSettings
 from tachograph.settings.metrics import MetricsSettings
@@ -35,6 +36,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     pricing: PricingSettings = PricingSettings()
     alerts: AlertsSettings = AlertsSettings()
     ledger: LedgerSettings = LedgerSettings()
+    budgets: BudgetsSettings = BudgetsSettings()
 
 
 PREFIX: Final = "TACHOGRAPH_"
