@@ -198,15 +198,17 @@ def _default() -> Recorder:
             **{name: getattr(settings, name) for name in settings.__struct_fields__ if name != "metrics"},
             metrics=type(settings.metrics)(label_limit=settings.metrics.label_limit),
         )
-        try:
-            return _install(build(without_port), without_port)
-        except TachographError as error:
-            logger.error("tachograph: %s. Going on without the ledger.", error)
-        bare = Settings(
-            **{name: getattr(without_port, name) for name in without_port.__struct_fields__ if name != "ledger"},
-            ledger=type(without_port.ledger)(enabled=False),
-        )
-        return _install(build(bare), bare)
+        sections = {name: getattr(without_port, name) for name in without_port.__struct_fields__}
+        for part, section, left in (
+            ("the price file", "pricing", type(settings.pricing)()),
+            ("the ledger", "ledger", type(settings.ledger)(enabled=False)),
+        ):
+            try:
+                return _install(build(Settings(**sections)), Settings(**sections))
+            except TachographError as error:
+                logger.error("tachograph: %s. Going on without %s.", error, part)
+            sections[section] = left
+        return _install(build(Settings(**sections)), Settings(**sections))
 
 
 def get_settings() -> Settings:

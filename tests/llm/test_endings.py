@@ -176,7 +176,7 @@ def test_the_deadline_ends_a_call_that_hangs(way: Way, simulators: Simulators, s
     started = time.perf_counter()
     with pytest.raises(ProviderTimeoutError, match=r"deadline of 0\.3 s"):
         way.ask(way.provider(simulators), deadline=0.3)
-    assert 0.29 < time.perf_counter() - started < 3.0
+    assert 0.29 < time.perf_counter() - started < 10.0
     only_call(seen, simulators, way, "timeout")
 
 

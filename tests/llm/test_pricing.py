@@ -398,3 +398,19 @@ def test_a_bad_price_file_is_refused_with_the_place_and_the_reason(tmp_path: Pat
 def test_a_missing_price_file_is_refused_when_configuring(tmp_path: Path) -> None:
     with pytest.raises(TachographError, match="price file cannot be read"):
         configure(pricing={"file": str(tmp_path / "absent.toml")}, ledger={"enabled": False})
+
+
+def test_a_missing_price_file_does_not_break_a_call_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from tachograph import get_recorder, runtime
+
+    monkeypatch.setenv("TACHOGRAPH_PRICING_FILE", str(tmp_path / "absent.toml"))
+    monkeypatch.setenv("TACHOGRAPH_LEDGER_ENABLED", "off")
+    before = runtime.set_recorder(None)
+    try:
+        assert get_recorder().pricer is not None
+    finally:
+        runtime.set_recorder(before)
+    assert "absent.toml" in caplog.text
+    assert "Going on without the price file" in caplog.text

@@ -13,23 +13,27 @@ from tachograph.llm.types import Image, Message, Part, Reasoning, Request, Text,
 from tachograph.runtime import get_settings
 
 if TYPE_CHECKING:
+    from tachograph.recorder import Recorder
     from tachograph.records.llm_call import LLMCall
 
 
+def is_kept(recorder: Recorder) -> bool:
+    """Whether this recorder's spans carry content."""
+    return bool(getattr(getattr(recorder.spans, "settings", None), "content", False))
+
+
 def keep_input(call: LLMCall, request: Request) -> None:
-    """Keep the prompt, if prompts are kept."""
-    if get_settings().spans.content:
-        system = [Message("user", request.system)] if request.system is not None else []
-        said = _messages([*system, *request.conversation])
-        if system:
-            said[0]["role"] = "system"
-        _keep(call, "input", said)
+    """Keep the prompt."""
+    system = [Message("user", request.system)] if request.system is not None else []
+    said = _messages([*system, *request.conversation])
+    if system:
+        said[0]["role"] = "system"
+    _keep(call, "input", said)
 
 
 def keep_output(call: LLMCall, message: Message) -> None:
-    """Keep the answer, if answers are kept."""
-    if get_settings().spans.content:
-        _keep(call, "output", _messages([message]))
+    """Keep the answer."""
+    _keep(call, "output", _messages([message]))
 
 
 def _keep(call: LLMCall, where: str, said: list[dict[str, Any]]) -> None:
@@ -40,7 +44,7 @@ def _keep(call: LLMCall, where: str, said: list[dict[str, Any]]) -> None:
 
         kept = redactor(settings.instrument.redact)(kept or "", where)
     if kept is not None:
-        call.content = {**(call.content or {}), where: kept[: settings.spans.content_limit]}
+        call.content = {**(call.content or {}), where: kept}
 
 
 def _messages(messages: Iterable[Message]) -> list[dict[str, Any]]:

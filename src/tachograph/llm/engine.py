@@ -20,7 +20,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from tachograph.llm.adapter import Adapter, Answer
-from tachograph.llm.content import keep_input, keep_output
+from tachograph.llm.content import is_kept, keep_input, keep_output
 from tachograph.llm.errors import ERROR_CLASSES, ProviderError
 from tachograph.llm.faces import END, Closing, Emit, Program
 from tachograph.llm.failures import Failure
@@ -289,10 +289,12 @@ class _Run:
         return self.engine.adapter.failure(error)
 
     def _keep(self, keep: Callable[[LLMCall, Any], None], call: LLMCall, said: Any) -> None:
+        recorder = self.engine.recorder()
         try:
-            keep(call, said)
+            if is_kept(recorder):
+                keep(call, said)
         except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
-            self.engine.recorder().failed("content", error)
+            recorder.failed("content", error)
 
     def _count_usage(self, call: LLMCall) -> None:
         """Take this attempt's usage for the call's: tokens count once, those of the last attempt that told any."""

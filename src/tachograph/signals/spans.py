@@ -322,6 +322,11 @@ class SpanSignal:
         if "OTEL_PYTHON_TRACER_PROVIDER" in os.environ:
             trace.get_tracer_provider()  # loads the provider that the variable names
 
+    @property
+    def settings(self) -> SpansSettings:
+        """How spans are made; whoever has content to keep asks here whether to."""
+        return self._settings
+
     def open_llm_call(self, call: LLMCall) -> None:
         """Start the call's span. It is current here at once, unless the call streams: then in `current(call)`."""
         provider = self._given or trace._TRACER_PROVIDER
