@@ -189,8 +189,8 @@ def test_a_signal_ends_the_command_with_its_children_and_code_0(number: signal.S
     children: set[int] = set()
     for line in process.stdout:
         lines.append(line)
-        children.update(processes_of(process.pid))
         if all(f"{server}=1" in line for server in ("git", "time", "workshop")):
+            children = set(processes_of(process.pid))
             process.send_signal(number)
             break
     rest = process.stdout.read()
