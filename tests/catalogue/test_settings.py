@@ -54,6 +54,15 @@ def test_the_dashboard_is_linked_when_its_address_is_known() -> None:
     assert links["MCPToolTimeouts"] == "https://grafana.example/d/tachograph-mcp-tools"
 
 
+def test_rulers_that_do_not_know_keep_firing_for_can_be_spared_it() -> None:
+    from tachograph.catalogue.export.prometheus import rules_text
+
+    assert "keep_firing_for" in rules_text(catalogue.rule_groups())
+    assert "keep_firing_for" not in rules_text(
+        catalogue.rule_groups(load({"alerts": {"keep_firing": False}}, environ={}))
+    )
+
+
 def test_importing_the_catalogue_loads_nothing_heavy() -> None:
     code = (
         "import sys, tachograph.catalogue as c; c.rule_groups(); c.dashboards()\n"

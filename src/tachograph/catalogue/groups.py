@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tachograph.catalogue import recordings
 from tachograph.catalogue.alerts import (
     availability,
@@ -57,6 +59,8 @@ def groups(s: AlertsSettings) -> list[RuleGroup]:
 
 def _linked(alert: Alert, s: AlertsSettings) -> Alert:
     alert = alert.annotated(runbook_url=s.runbook_url + alert.name)
+    if not s.keep_firing:
+        alert = replace(alert, keep="0s")
     if s.dashboard_url:
         uid = "tachograph-mcp-tools" if alert.component in ("mcp", "factory") else "tachograph-llm-provider"
         alert = alert.annotated(dashboard_url=f"{s.dashboard_url.rstrip('/')}/d/{uid}")

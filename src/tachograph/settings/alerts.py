@@ -25,6 +25,7 @@ class AlertsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         job: Name of the scrape job; several joined by `|`.
         scrape_interval: How often Prometheus scrapes, in seconds.
         runbook_url: What the annotation `runbook_url` begins with; the alert's name follows.
+        keep_firing: Write `keep_firing_for`, which Prometheus knows since 2.42; off for rulers that refuse it.
         dashboard_url: Grafana's address for the annotation `dashboard_url`; empty leaves it out.
         availability_objective: Objective of requests that must not fail, for the burn rates.
         tool_availability_objective: The same for tool calls of one MCP server.
@@ -66,6 +67,7 @@ class AlertsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     job: Annotated[str, msgspec.Meta(pattern=r"^[^\s\"\\]+$")] = "tachograph"
     scrape_interval: Annotated[int, msgspec.Meta(ge=1, le=15)] = 15
     runbook_url: str = "http://127.0.0.1:9465/#/alerts?alert="
+    keep_firing: bool = True
     dashboard_url: str = ""
 
     availability_objective: Objective = 0.99
