@@ -62,6 +62,24 @@ def test_hostile_text_is_an_error_and_not_a_crash(store: Store, query: str) -> N
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "x @ 1e15",
+        "x @ 1e12",
+        "x @ 1e300",
+        "x @ -1e15",
+        "x @ NaN",
+        "x offset 99999999y",
+        "sum_over_time(x[1y:1ms])",
+        "x\0",
+    ],
+)
+def test_numbers_out_of_range_are_errors_and_not_crashes(store: Store, query: str) -> None:
+    with pytest.raises(PromQLError):
+        Engine(store).instant(query, BASE)
+
+
 def test_a_regular_expression_cannot_hang_the_console(store: Store) -> None:
     store.append(labels_of({"__name__": "y", "a": "a" * 2000}), BASE, 1.0)
     began = time.monotonic()

@@ -7,7 +7,6 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-import promql_parser
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,7 +18,7 @@ from tachograph.console.promql import Labels, PromQLError, PromQLSyntaxError
 from tachograph.console.promql.labels import NAME
 from tachograph.console.promql.matchers import LabelMatcher
 from tachograph.console.promql.numerics import sample_text
-from tachograph.console.promql.syntax import parse, parse_selector, selectors
+from tachograph.console.promql.syntax import parse, parse_selector, prettify, selectors
 from tachograph.console.tsdb import Exemplar
 from tachograph.version import __version__
 
@@ -152,8 +151,7 @@ def _exemplar(one: Exemplar) -> str:
 
 
 def _format_query(console: Console, parameters: Parameters, request: Request) -> Response:
-    parse(parameters.get("query"))
-    return success(dumps(promql_parser.parse(parameters.get("query")).prettify()))
+    return success(dumps(prettify(parameters.get("query"))))
 
 
 def _matcher_sets(parameters: Parameters) -> list[tuple[LabelMatcher, ...]]:

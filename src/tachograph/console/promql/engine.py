@@ -32,6 +32,8 @@ from tachograph.console.promql.syntax import (
 from tachograph.console.promql.types import Bools, Floats, Frame, Ints, RawSeries, is_stale
 from tachograph.console.promql.windows import Windows
 
+MAX_SUBQUERY_STEPS = 1_100_000
+
 
 class SeriesSource(Protocol):
     """Where the samples are."""
@@ -120,7 +122,7 @@ class Engine:
                 'invalid parameter "step": zero or negative query resolution step widths are not accepted. '
                 "Try a positive integer"
             )
-        if (end - start) // step >= self.limits.max_steps:
+        if (end - start) // step > self.limits.max_steps:
             raise PromQLSyntaxError(
                 f"exceeded maximum resolution of {self.limits.max_steps:,} points per timeseries. "
                 "Try decreasing the query resolution (?step=XX)"
@@ -406,9 +408,10 @@ class _Run:
         first = step * (begin // step)
         if first < begin or (first == begin and not self.engine.prometheus2):
             first += step
-        inner = np.arange(first, int(ends.max()) + 1, step, dtype=np.int64)
-        if len(inner) > 100 * self.engine.limits.max_steps:
+        last = int(ends.max())
+        if (last - first) // step > MAX_SUBQUERY_STEPS:
             raise PromQLError("query processing would load too many samples into memory in a subquery")
+        inner = np.arange(first, last + 1, step, dtype=np.int64)
         run = self.at_times(inner)
         if not len(inner):
             return Frame.empty(0), inner

@@ -7,6 +7,8 @@ before it sees the text, and newer syntax is named in the error instead of being
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
@@ -138,6 +140,40 @@ def parse(query: str) -> Node:
             'invalid parameter "query": unknown position: parse error: no expression found in input'
         )
     prepared, bare = _prepare(query)
+    if re.search(r"@\s*-", bare):
+        raise PromQLUnsupported("unsupported PromQL: a negative duration after @")
+    with _panics_refused():
+        return _read(prepared, bare)
+
+
+def prettify(query: str) -> str:
+    """Lay a query out on lines.
+
+    Raises:
+        PromQLSyntaxError, PromQLUnsupported: As `parse`.
+    """
+    parse(query)
+    with _panics_refused():
+        text: str = promql_parser.parse(query).prettify()
+    return text
+
+
+@contextmanager
+def _panics_refused() -> Iterator[None]:
+    """Turn what the parser's native code throws at numbers out of its range into a syntax error."""
+    try:
+        yield
+    except (PromQLError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        if not isinstance(error, ValueError | ArithmeticError) and type(error).__name__ != "PanicException":
+            raise
+        raise PromQLSyntaxError(
+            'invalid parameter "query": 1:1: parse error: a number, time or duration is out of range'
+        ) from None
+
+
+def _read(prepared: str, bare: str) -> Node:
     try:
         tree = promql_parser.parse(prepared)
     except ValueError as error:
