@@ -140,7 +140,7 @@ def parse(query: str) -> Node:
             'invalid parameter "query": unknown position: parse error: no expression found in input'
         )
     prepared, bare = _prepare(query)
-    if re.search(r"@\s*-", bare):
+    if re.search(r"@\s*-\s*\d", bare):
         raise PromQLUnsupported("unsupported PromQL: a negative duration after @")
     with _panics_refused():
         return _read(prepared, bare)
