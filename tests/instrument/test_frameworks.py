@@ -1,0 +1,100 @@
+"""Frameworks that use the watched clients are seen through them; each runs where it is installed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tachograph.demo.simulators import Answer, RateLimited, ServedUsage, Simulators, ToolCall
+from tachograph.testing import Recording
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+USAGE = ServedUsage(prompt=120, completion=30)
+
+
+def tokens(seen: Recording) -> list[tuple[str, str | None, int | None, int | None]]:
+    return [
+        (call.provider, call.outcome, call.usage and call.usage.input_tokens, call.usage and call.usage.output_tokens)
+        for call in seen.llm_calls
+    ]
+
+
+async def test_langchain(simulators: Simulators, seen: Recording) -> None:
+    langchain_openai = pytest.importorskip("langchain_openai")
+    model = langchain_openai.ChatOpenAI(model="gpt-5", base_url=simulators.openai.url, api_key="any")
+    simulators.openai.script(RateLimited(retry_after=0.05), *[Answer(text="a b c", usage=USAGE)] * 4)
+    model.invoke("hello")
+    assert list(model.stream("hello"))
+    await model.ainvoke("hello")
+    assert [chunk async for chunk in model.astream("hello")]
+    assert tokens(seen) == [("openai", "success", 120, 30)] * 4
+    assert [len(call.attempts) for call in seen.llm_calls] == [2, 1, 1, 1]
+    langchain_anthropic = pytest.importorskip("langchain_anthropic")
+    simulators.anthropic.always(Answer(text="a b c", usage=USAGE))
+    claude = langchain_anthropic.ChatAnthropic(
+        model="claude-opus-4-8", base_url=simulators.anthropic.url, api_key="any", max_tokens=64
+    )
+    claude.invoke("hello")
+    assert list(claude.stream("hello"))
+    assert tokens(seen)[4:] == [("anthropic", "success", 120, 30)] * 2
+
+
+async def test_pydantic_ai(simulators: Simulators, seen: Recording) -> None:
+    pytest.importorskip("pydantic_ai")
+    from pydantic_ai import Agent
+    from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.providers.openai import OpenAIProvider
+
+    provider = OpenAIProvider(base_url=simulators.openai.url, api_key="any")
+    agent: Any = Agent(OpenAIChatModel("gpt-5", provider=provider))
+
+    @agent.tool_plain
+    def weather(city: str) -> str:
+        return f"sun in {city}"
+
+    simulators.openai.script(
+        Answer(tool_calls=[ToolCall("weather", {"city": "Ulm"})], usage=USAGE),
+        Answer(text="sunny", usage=USAGE),
+        Answer(text="a b c", usage=USAGE),
+    )
+    assert (await agent.run("weather?")).output == "sunny"
+    async with agent.run_stream("hello") as answer:
+        assert [text async for text in answer.stream_text()]
+    assert tokens(seen) == [("openai", "success", 120, 30)] * 3
+
+
+async def test_openai_agents(simulators: Simulators, seen: Recording) -> None:
+    agents = pytest.importorskip("agents")
+    import openai
+
+    agents.set_tracing_disabled(True)
+    client = openai.AsyncOpenAI(base_url=simulators.openai.url, api_key="any")
+    simulators.openai.always(Answer(text="a b c", usage=USAGE))
+    for model in (
+        agents.OpenAIResponsesModel(model="gpt-5", openai_client=client),
+        agents.OpenAIChatCompletionsModel(model="gpt-5", openai_client=client),
+    ):
+        agent = agents.Agent(name="helper", instructions="Help.", model=model)
+        assert (await agents.Runner.run(agent, "hello")).final_output == "a b c"
+        streamed = agents.Runner.run_streamed(agent, "hello")
+        assert [event async for event in streamed.stream_events()]
+    assert tokens(seen) == [("openai", "success", 120, 30)] * 4
+
+
+async def test_litellm(simulators: Simulators, seen: Recording) -> None:
+    litellm = pytest.importorskip("litellm")
+    asked: Any = {
+        "model": "openai/gpt-5",
+        "messages": [{"role": "user", "content": "hello"}],
+        "api_base": simulators.openai.url,
+        "api_key": "any",
+    }
+    simulators.openai.always(Answer(text="a b c", usage=USAGE))
+    litellm.completion(**asked)
+    assert list(litellm.completion(**asked, stream=True, stream_options={"include_usage": True}))
+    await litellm.acompletion(**asked)
+    assert [chunk async for chunk in await litellm.acompletion(**asked, stream=True)]
+    assert [found[:3] for found in tokens(seen)[:3]] == [("openai", "success", 120)] * 3
+    assert [call.outcome for call in seen.llm_calls] == ["success"] * 4
