@@ -22,11 +22,26 @@ SETS: dict[str, list[str]] = {
 }
 """The oldest we support, the newest of the generation before, and the newest there is."""
 
+SETS["frameworks"] = [
+    *SETS["newest"],
+    "fastapi",
+    "fastmcp",
+    "ipykernel",
+    "langchain-anthropic",
+    "langchain-openai",
+    "litellm",
+    "nbclient",
+    "openai-agents",
+    "pydantic-ai-slim[openai]",
+]
+"""Frameworks that use those SDKs."""
+
 COMMON = ["aiohttp", "opentelemetry-sdk", "pytest", "pytest-asyncio", "pyyaml", "uvicorn"]
 TESTS = {
     "oldest": ["test_openai.py", "test_matrix.py", "test_mcp_1.py"],
     "openai-2": ["test_openai.py", "test_matrix.py", "test_mcp_1.py"],
     "newest": ["test_openai.py", "test_matrix.py", "test_mcp.py", "test_instrument.py"],
+    "frameworks": ["test_frameworks.py", "test_examples.py"],
 }
 
 

@@ -21,8 +21,11 @@ def tokens(seen: Recording) -> list[tuple[str, str | None, int | None, int | Non
     ]
 
 
+@pytest.mark.needs("langchain_openai", "langchain_anthropic")
 async def test_langchain(simulators: Simulators, seen: Recording) -> None:
-    langchain_openai = pytest.importorskip("langchain_openai")
+    import langchain_anthropic
+    import langchain_openai
+
     model = langchain_openai.ChatOpenAI(model="gpt-5", base_url=simulators.openai.url, api_key="any")
     simulators.openai.script(RateLimited(retry_after=0.05), *[Answer(text="a b c", usage=USAGE)] * 4)
     model.invoke("hello")
@@ -31,7 +34,6 @@ async def test_langchain(simulators: Simulators, seen: Recording) -> None:
     assert [chunk async for chunk in model.astream("hello")]
     assert tokens(seen) == [("openai", "success", 120, 30)] * 4
     assert [len(call.attempts) for call in seen.llm_calls] == [2, 1, 1, 1]
-    langchain_anthropic = pytest.importorskip("langchain_anthropic")
     simulators.anthropic.always(Answer(text="a b c", usage=USAGE))
     claude = langchain_anthropic.ChatAnthropic(
         model="claude-opus-4-8", base_url=simulators.anthropic.url, api_key="any", max_tokens=64
@@ -41,8 +43,8 @@ async def test_langchain(simulators: Simulators, seen: Recording) -> None:
     assert tokens(seen)[4:] == [("anthropic", "success", 120, 30)] * 2
 
 
+@pytest.mark.needs("pydantic_ai")
 async def test_pydantic_ai(simulators: Simulators, seen: Recording) -> None:
-    pytest.importorskip("pydantic_ai")
     from pydantic_ai import Agent
     from pydantic_ai.models.openai import OpenAIChatModel
     from pydantic_ai.providers.openai import OpenAIProvider
@@ -65,8 +67,9 @@ async def test_pydantic_ai(simulators: Simulators, seen: Recording) -> None:
     assert tokens(seen) == [("openai", "success", 120, 30)] * 3
 
 
+@pytest.mark.needs("agents")
 async def test_openai_agents(simulators: Simulators, seen: Recording) -> None:
-    agents = pytest.importorskip("agents")
+    import agents
     import openai
 
     agents.set_tracing_disabled(True)
@@ -83,8 +86,10 @@ async def test_openai_agents(simulators: Simulators, seen: Recording) -> None:
     assert tokens(seen) == [("openai", "success", 120, 30)] * 4
 
 
+@pytest.mark.needs("litellm")
 async def test_litellm(simulators: Simulators, seen: Recording) -> None:
-    litellm = pytest.importorskip("litellm")
+    import litellm
+
     asked: Any = {
         "model": "openai/gpt-5",
         "messages": [{"role": "user", "content": "hello"}],
@@ -98,3 +103,27 @@ async def test_litellm(simulators: Simulators, seen: Recording) -> None:
     assert [chunk async for chunk in await litellm.acompletion(**asked, stream=True)]
     assert [found[:3] for found in tokens(seen)[:3]] == [("openai", "success", 120)] * 3
     assert [call.outcome for call in seen.llm_calls] == ["success"] * 4
+
+
+@pytest.mark.needs("fastmcp")
+async def test_fastmcp_is_counted_once_on_each_side(seen: Recording) -> None:
+    import fastmcp
+
+    server: Any = fastmcp.FastMCP("weather")
+
+    @server.tool
+    def forecast(city: str) -> str:
+        return f"sun in {city}"
+
+    async with fastmcp.Client(server) as client:
+        await client.call_tool("forecast", {"city": "Ulm"})
+        with pytest.raises(fastmcp.exceptions.ToolError):
+            await client.call_tool("nothing", {})
+    ended = sorted((call.side, call.tool_name, call.outcome, call.error_kind) for call in seen.tool_calls)
+    assert ended == [
+        ("client", "forecast", "success", None),
+        ("client", "nothing", "error", "validation"),
+        ("server", "forecast", "success", None),
+        ("server", "nothing", "error", "validation"),
+    ]
+    assert {call.server_id for call in seen.tool_calls} == {"weather"}

@@ -116,7 +116,6 @@ def wsgi(environ, start_response):
 
 @pytest.mark.parametrize("server", ["uvicorn", "gunicorn"])
 def test_every_worker_of_a_server_is_watched(tmp_path: Path, server: str) -> None:
-    pytest.importorskip(server)
     (tmp_path / "service.py").write_text(SERVICE)
     command = {
         "uvicorn": ["-m", "uvicorn", "service:app", "--workers", "2", "--port"],

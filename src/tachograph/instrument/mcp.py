@@ -219,7 +219,8 @@ def _answered(call: ToolCall, result: Any) -> None:
 
 def is_error(result: Any) -> bool:
     """Whether a tool's result says that it failed, in the words of mcp 1 or 2, or as sent."""
-    return bool(pick(result, "is_error") or pick(result, "isError"))
+    found = pick(result, "is_error")
+    return bool(pick(result, "isError") if found is None else found)  # asking for the other one can warn
 
 
 def text_of(result: Any) -> str:
