@@ -9,12 +9,17 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from support.console_client import Client
 from support.prometheus import poll
 from tachograph.recorder import Recorder
 
 
-def test_it_starts_prints_a_login_link_scrapes_and_stops(tmp_path: Path, recorder: Recorder) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_it_starts_prints_a_login_link_scrapes_and_stops(
+    tmp_path: Path, recorder: Recorder, how: signal.Signals
+) -> None:
     from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
     from threading import Thread
 
@@ -60,7 +65,7 @@ def test_it_starts_prints_a_login_link_scrapes_and_stops(tmp_path: Path, recorde
         result = client.get("/api/v1/query", query="llm_provider_tokens_total")["data"]["result"]
         assert result[0]["value"][1] == "7"
     finally:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(how)
         _, err = process.communicate(timeout=20)
         application.shutdown()
     assert process.returncode == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,6 +92,8 @@ def run(args: argparse.Namespace) -> int:
             import webbrowser
 
             webbrowser.open(running.login_url)
+        # A service manager's stop writes what is queued, as Ctrl-C does.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             running.wait()
         except KeyboardInterrupt:
