@@ -6,8 +6,9 @@ import asyncio
 import random
 import threading
 
-from support.ways import VENDORS, Way
-from tachograph.demo.simulators import Answer, ServedUsage, Simulators
+from support.ways import VENDORS, WAYS, Way
+from tachograph import instrument, uninstrument
+from tachograph.demo.simulators import Answer, RateLimited, ServedUsage, Simulators
 from tachograph.demo.simulators.prices import cost_nano_usd
 from tachograph.testing import Recording
 
@@ -118,3 +119,22 @@ def test_fifty_tasks_and_eight_threads_lose_nothing(simulators: Simulators, seen
     assert seen.value("llm_provider_tokens_total", type="prompt") == calls * 11
     assert seen.value("llm_provider_tokens_total", type="completion") == calls * 3
     assert seen.value("llm_provider_request_seconds_count", outcome="success") == calls
+
+
+def test_with_watched_clients_nothing_is_counted_twice(simulators: Simulators, seen: Recording) -> None:
+    instrument()
+    try:
+        for way in WAYS:
+            form = "retry_info" if way.vendor == "gemini" else "seconds"
+            getattr(simulators, way.vendor).script(
+                RateLimited(retry_after=0.01, retry_after_form=form),
+                Answer(text="hi", usage=ServedUsage(prompt=7, completion=2)),
+            )
+            way.ask(way.provider(simulators))
+    finally:
+        uninstrument()
+    assert len(seen.llm_calls) == len(WAYS)
+    assert [len(call.attempts) for call in seen.llm_calls] == [2] * len(WAYS)
+    assert seen.value("llm_provider_tokens_total", type="prompt") == 7 * len(WAYS)
+    assert seen.value("llm_provider_rate_limit_delays_seconds_count") == len(WAYS)
+    assert [span.name for span in seen.spans] == ["llm.complete"] * len(WAYS)

@@ -258,3 +258,15 @@ def test_retries_switched_off_mean_one_request(simulators: Simulators, seen: Rec
         with pytest.raises(RateLimitError):
             way.ask(way.provider(simulators, retry=NO_RETRIES))
         assert len(seen.llm_calls[-1].attempts) == 1
+
+
+@pytest.mark.parametrize("way", STREAMS, ids=str)
+def test_the_deadline_ends_a_stream_that_falls_silent(way: Way, simulators: Simulators, seen: Recording) -> None:
+    silent = Answer(text=LONG.text, pieces=6, ending="hang", cut_after=2)
+    getattr(simulators, way.vendor).script(silent)
+    started = time.perf_counter()
+    with pytest.raises(ProviderTimeoutError) as caught:
+        way.ask(way.provider(simulators), deadline=0.4)
+    assert 0.39 < time.perf_counter() - started < 10.0
+    assert (caught.value.code, caught.value.retryable) == ("deadline", False)
+    only_call(seen, simulators, way, "timeout")
