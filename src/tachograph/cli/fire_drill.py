@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -181,6 +182,8 @@ def _incident(args: argparse.Namespace, settings: Settings, rules: dict[str, str
     plan = Plan(warm_up=args.warm_up, patience=args.patience, recovery=args.recovery, rate=args.rate, speed=args.speed)
     _announce(args.incident, plan)
     started = time.time()
+    # A CI job that is cancelled sends SIGTERM: end like Ctrl-C, so that Prometheus and the demo end with us.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     report = asyncio.run(replay(args.incident, rules, settings.alerts, plan, lambda entry: _say(entry, started)))
     _conclude(report)
     return 0 if report.is_right else 1
