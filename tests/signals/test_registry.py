@@ -107,7 +107,9 @@ def test_a_call_collected_unfinished_may_finish_while_the_lock_is_held(seen: Rec
         def __del__(self) -> None:
             self.call.finish("cancelled")
 
-    Watcher(seen.recorder.start_llm_call("openai", "gpt-5"))
+    call = seen.recorder.start_llm_call("openai", "gpt-5")
+    seen.recorder.leave(call)
+    Watcher(call)
     done = threading.Event()
 
     def collect_under_the_lock() -> None:

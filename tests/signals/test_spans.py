@@ -261,6 +261,22 @@ def test_a_call_may_go_on_elsewhere(world: World) -> None:
     assert context_api.get_current() is before
 
 
+def test_a_span_left_current_by_a_call_finished_elsewhere_is_nobody_s_parent() -> None:
+    world = World()
+    before = context_api.get_current()
+    with world.tracer.start_as_current_span("agent") as agent:
+        inside = context_api.get_current()
+        call = world.recorder.start_llm_call("openai", "gpt-5")
+        thread = threading.Thread(target=call.finish, args=("cancelled",))
+        thread.start()
+        thread.join()
+        assert context_api.get_current() is not inside  # no other thread can put that right
+        for _ in range(2):
+            llm_call(world.recorder)
+    context_api.attach(before)
+    assert [span.parent for span in world.spans] == [agent.get_span_context()] * 3 + [None]
+
+
 async def test_tasks_do_not_see_each_other_s_spans(world: World, caplog: pytest.LogCaptureFixture) -> None:
     gate = asyncio.Event()
 

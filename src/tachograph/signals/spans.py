@@ -135,10 +135,11 @@ class current:
 class LightSpan(Span):
     """Stands for a call while it runs: children see its context, and what the application says on it is kept."""
 
-    __slots__ = ("_context", "attributes", "ended", "events", "links", "status")
+    __slots__ = ("_context", "attributes", "ended", "events", "links", "outer", "status")
 
-    def __init__(self, context: SpanContext, attributes: dict[str, Any] | None) -> None:
+    def __init__(self, context: SpanContext, attributes: dict[str, Any] | None, outer: Any) -> None:
         self._context = context
+        self.outer = outer
         self.attributes = attributes
         self.events: tuple[tuple[str, int | None, Any], ...] = ()
         self.links: tuple[trace.Link, ...] = ()
@@ -230,6 +231,9 @@ class _Direct(_Pipeline):
 
     def open(self, name: str, kind: SpanKind, attributes: dict[str, Any], started: int, parent: Any) -> Opened:
         over = _span_in(parent)
+        while type(over) is LightSpan and over.ended:  # left current by a call that was finished elsewhere
+            parent = over.outer
+            over = _span_in(parent)
         above = None if over is None else over.get_span_context()
         if above is not None and above.is_valid:
             trace_id, random = above.trace_id, above.trace_flags & 2
@@ -246,7 +250,7 @@ class _Direct(_Pipeline):
             span: Span = NonRecordingSpan(context)
             return Opened(None, name, span, _context_with(span, parent), above)
         said = result.attributes
-        span = LightSpan(context, None if said is None or said == attributes else dict(said))
+        span = LightSpan(context, None if said is None or said == attributes else dict(said), parent)
         return Opened(self, name, span, _context_with(span, parent), (above, kind, started))
 
     def close(
