@@ -67,6 +67,15 @@ def test_the_job_and_the_runbook_address_go_into_rules_and_scrape(tmp_path: Path
     assert "job_name: checkout" in (tmp_path / "prometheus/prometheus.yml").read_text("utf-8")
 
 
+def test_exemplars_lead_where_traces_live(tmp_path: Path) -> None:
+    arguments = ["--trace-url", "https://t.example/${__value.raw}", "--prometheus-url", "http://prom:9090"]
+    assert main(["export", str(tmp_path), "--only", "grafana", *arguments]) == 0
+    text = (tmp_path / "grafana/provisioning/datasources/tachograph.yaml").read_text("utf-8")
+    assert "url: 'https://t.example/${__value.raw}'" in text
+    assert "name: trace_id" in text
+    assert "url: 'http://prom:9090'" in text
+
+
 def test_only_writes_what_was_asked_for(tmp_path: Path) -> None:
     assert main(["export", str(tmp_path), "--only", "alertmanager"]) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["alertmanager"]

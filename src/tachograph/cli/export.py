@@ -36,6 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--runbook-url", metavar="URL", help="what runbook links begin with (setting alerts.runbook_url)"
     )
+    parser.add_argument(
+        "--prometheus-url", default="http://127.0.0.1:9090", metavar="URL", help="where Grafana finds Prometheus"
+    )
+    parser.add_argument(
+        "--trace-url", default="", metavar="URL", help="where an exemplar leads, ${__value.raw} being the trace id"
+    )
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file would change")
 
 
@@ -46,7 +52,14 @@ def run(args: argparse.Namespace) -> int:
 
     overrides = {"job": args.job, "runbook_url": args.runbook_url}
     settings = load({"alerts": {key: value for key, value in overrides.items() if value is not None}})
-    texts = files(settings, only=tuple(args.only), grafana_v2_too=args.grafana_v2, kubernetes_too=args.kubernetes)
+    texts = files(
+        settings,
+        only=tuple(args.only),
+        grafana_v2_too=args.grafana_v2,
+        kubernetes_too=args.kubernetes,
+        prometheus_url=args.prometheus_url,
+        trace_url=args.trace_url,
+    )
     if args.check:
         return _check(args.directory, texts)
     written, same = write(args.directory, texts)

@@ -20,7 +20,13 @@ class ExportError(TachographError):
 
 
 def files(
-    settings: Settings, *, only: tuple[str, ...] = (), grafana_v2_too: bool = False, kubernetes_too: bool = False
+    settings: Settings,
+    *,
+    only: tuple[str, ...] = (),
+    grafana_v2_too: bool = False,
+    kubernetes_too: bool = False,
+    prometheus_url: str = "http://127.0.0.1:9090",
+    trace_url: str = "",
 ) -> dict[str, str]:
     """What to write: relative path to text, in order. The same settings always give the same text.
 
@@ -29,6 +35,8 @@ def files(
         only: Some of `PARTS`; empty: all.
         grafana_v2_too: Write the v2 form of the dashboards as well.
         kubernetes_too: Write manifests for the Prometheus Operator as well.
+        prometheus_url: Where Grafana finds Prometheus.
+        trace_url: Where an exemplar leads in Grafana, with `${__value.raw}` for the trace id.
     """
     wanted = only or PARTS
     groups = catalogue.rule_groups(settings)
@@ -39,7 +47,7 @@ def files(
             found[f"grafana/dashboards/{name}.json"] = grafana.dashboard_text(dashboard)
             if grafana_v2_too:
                 found[f"grafana/dashboards-v2/{name}.json"] = grafana_v2.dashboard_text(dashboard)
-        for path, text in grafana.provisioning().items():
+        for path, text in grafana.provisioning(prometheus_url, trace_url).items():
             found[f"grafana/provisioning/{path}"] = text
     if "prometheus" in wanted:
         found["prometheus/prometheus.yml"] = prometheus.scrape_text(settings.alerts)
