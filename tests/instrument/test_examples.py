@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from support.example_page import ORDER, PAGE, page
 from support.servers import free_port_server
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,3 +101,8 @@ def test_the_notebooks_code_runs_without_jupyter() -> None:
     notebook = json.loads((EXAMPLES / "notebook.ipynb").read_text("utf-8"))
     code = "\n".join("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code")
     assert "success" in execute([*SIMULATED, "-c", code])
+
+
+def test_the_page_shows_every_example_as_it_stands() -> None:
+    assert {path.name for path in EXAMPLES.iterdir() if path.suffix in (".py", ".ipynb")} == set(ORDER)
+    assert PAGE.read_text("utf-8") == page(), "write it anew: PYTHONPATH=src:tests python -m support.example_page"
