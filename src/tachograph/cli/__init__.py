@@ -21,6 +21,7 @@ COMMANDS: Final[dict[str, str]] = {
     "ledger": "run, inspect, move and migrate the usage ledger",
     "settings": "show every setting as it stands and where it came from",
     "run": "run a Python application watched: tachograph run -- python app.py",
+    "reconcile": "compare the ledger with a provider's own usage and cost report",
     "reprice": "price past calls again with corrected prices, as appended adjustments",
     "report": "report cost, tokens, calls, errors and latency out of the usage ledger",
 }

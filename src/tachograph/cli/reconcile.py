@@ -1,0 +1,167 @@
+"""`tachograph reconcile`: the ledger beside the provider's own report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tachograph.errors import TachographError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from tachograph.usage.reconcile import Billed, Difference, Reconciled
+
+HELP = "Compare the ledger with a provider's own usage and cost report, by day and model, with the likely cause."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("provider", choices=("openai", "anthropic", "google"))
+    parser.add_argument("--since", default="7d", help="age (7d), date or month; whole days, UTC (7d)")
+    parser.add_argument("--until", default="now", help="the same, not included (now)")
+    parser.add_argument(
+        "--from",
+        dest="files",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="saved answers of the reports' API, or Google's billing export as CSV; may be repeated",
+    )
+    parser.add_argument("--base-url", help="another address of the provider's API")
+    parser.add_argument("--key-env", metavar="NAME", help="environment variable with the admin key")
+    parser.add_argument("--label", help="provider label of these calls in the ledger (openai, anthropic, gemini)")
+    parser.add_argument("--tolerance", default="0.5", help="percent by which numbers may be apart (0.5)")
+    parser.add_argument("--format", choices=("table", "json"), default="table")
+    parser.add_argument("--store", metavar="URL", help="another ledger than that of the settings")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compare; 1 when something differs."""
+    from datetime import UTC, datetime
+    from decimal import Decimal, InvalidOperation
+
+    from tachograph.cli.report import open_for_reading
+    from tachograph.usage.reconcile import reconcile
+    from tachograph.usage.reports import moment
+
+    now = datetime.now(UTC)
+    since = moment(args.since, now=now).replace(hour=0, minute=0, second=0, microsecond=0)
+    until = moment(args.until, now=now, where="--until")
+    try:
+        tolerance = Decimal(args.tolerance) / 100
+    except InvalidOperation:
+        raise TachographError(
+            f"{args.tolerance!r} is no percentage", where="--tolerance", do="Give a number, e.g. 0.5."
+        ) from None
+    label = args.label or {"google": "gemini"}.get(args.provider, args.provider)
+    bill = list(_bill(args, since, until))
+    store = open_for_reading(args.store)
+    try:
+        found = reconcile(store, label, bill, since=since, until=until, tolerance=tolerance, now=now)
+    finally:
+        store.close()
+    if args.format == "json":
+        sys.stdout.write(as_json(found))
+    else:
+        sys.stdout.write(as_table(found))
+    return 1 if found.differences else 0
+
+
+def _bill(args: argparse.Namespace, since: datetime, until: datetime) -> Iterable[Billed]:
+    from tachograph.usage.reconcile import anthropic, google, openai
+
+    if args.provider == "google":
+        if not args.files:
+            raise TachographError(
+                "Google has no usage report API to ask",
+                where="tachograph reconcile google",
+                do="Export the cost table by day and SKU as CSV and name it with --from.",
+            )
+        return google.saved(args.files)
+    vendor: Any = openai if args.provider == "openai" else anthropic
+    if args.files:
+        return list(vendor.saved(args.files))
+    name = args.key_env or vendor.KEY
+    key = os.environ.get(name)
+    if not key:
+        raise TachographError(
+            "there is no admin key for the provider's reports",
+            where=f"environment variable {name}",
+            do=f"Set {name}, name another with --key-env, or give saved reports with --from.",
+        )
+    return list(vendor.billed(since, until, key=key, base_url=args.base_url or vendor.BASE_URL))
+
+
+def as_table(found: Reconciled) -> str:
+    """What differs, and the sums."""
+    from tachograph.usage.reports.forms import money
+
+    lines = []
+    for one in found.differences:
+        lines.append(f"{one.day}  {one.model}  {_apart(one)}")
+        lines += [f"            {cause}" for cause in one.causes or ("no likely cause found",)]
+    total = f"ours {money(found.ours_usd)}, billed {money(found.billed_usd)}"
+    verdict = "all agree" if not found.differences else f"{len(found.differences)} differ"
+    lines.append(f"{found.agreeing} days and models agree, {verdict}; {total}")
+    return "\n".join(lines) + "\n"
+
+
+def _apart(one: Difference) -> str:
+    from tachograph.usage.reports.forms import money
+
+    own, line = one.ours, one.billed
+    parts = []
+    for name in ("input_tokens", "output_tokens"):
+        ours = getattr(own, name) if own else 0
+        theirs = getattr(line, name) if line else None
+        if theirs is not None or line is None:
+            parts.append(f"{name.removesuffix('_tokens')} {ours:,} / {theirs or 0:,}")
+    if line is None or line.usd is not None:
+        parts.append(f"cost {money(own.usd) if own else '$0'} / {money(line.usd) if line and line.usd else '$0'}")
+    return "ours / billed: " + ", ".join(parts)
+
+
+def as_json(found: Reconciled) -> str:
+    """The same for programs; money as text, exact."""
+    return (
+        json.dumps(
+            {
+                "agreeing": found.agreeing,
+                "ours_usd": f"{found.ours_usd:f}",
+                "billed_usd": f"{found.billed_usd:f}",
+                "differences": [
+                    {
+                        "day": one.day.isoformat(),
+                        "model": one.model,
+                        "ours": None
+                        if one.ours is None
+                        else {
+                            "calls": one.ours.calls,
+                            "input_tokens": one.ours.input_tokens,
+                            "output_tokens": one.ours.output_tokens,
+                            "usd": f"{one.ours.usd:f}",
+                        },
+                        "billed": None
+                        if one.billed is None
+                        else {
+                            "requests": one.billed.requests,
+                            "input_tokens": one.billed.input_tokens,
+                            "output_tokens": one.billed.output_tokens,
+                            "usd": None if one.billed.usd is None else f"{one.billed.usd:f}",
+                        },
+                        "causes": list(one.causes),
+                    }
+                    for one in found.differences
+                ],
+            },
+            indent=2,
+        )
+        + "\n"
+    )

@@ -1,0 +1,106 @@
+"""Google Cloud's billing export as CSV: cost by day and SKU; SKUs name the model and the kind of tokens in words.
+
+Source: cloud.google.com/billing/docs/how-to/export-data-file and the console's cost table download (read 2026-11-23).
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Final
+
+from tachograph.usage.reconcile.bill import Billed, BillError
+
+_COLUMNS: Final = {
+    "day": ("usage start date", "usage_start_time", "usage start time", "date", "day"),
+    "sku": ("sku description", "sku.description", "sku"),
+    "cost": ("cost", "cost ($)", "cost (usd)", "subtotal ($)", "subtotal", "unrounded cost ($)"),
+    "amount": ("usage amount", "usage.amount", "usage"),
+    "service": ("service description", "service.description", "service"),
+}
+_MODEL: Final = re.compile(r"gemini[ -]+(\d+(?:\.\d+)?)[ -]+(pro|flash[ -]lite|flash|ultra|nano)", re.IGNORECASE)
+
+
+def saved(paths: Sequence[Path]) -> Iterator[Billed]:
+    """Read exported files.
+
+    Raises:
+        BillError: A file cannot be read, or lacks a column that is needed.
+    """
+    for path in paths:
+        try:
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                yield from lines(csv.reader(file), str(path))
+        except (OSError, UnicodeDecodeError) as error:
+            raise BillError(
+                f"the export cannot be read: {error}", where=str(path), do="Name a readable file."
+            ) from error
+
+
+def lines(rows: Iterable[Sequence[str]], where: str) -> Iterator[Billed]:
+    """One line for each row that names a Gemini model."""
+    at: Mapping[str, int] | None = None
+    for row in rows:
+        if at is None:
+            at = _header(row)
+            continue
+        if len(row) <= max(at["day"], at["sku"], at["cost"]):
+            continue
+        model = model_of(row[at["sku"]])
+        if model is None:
+            continue
+        day = _day(row[at["day"]], where)
+        words = row[at["sku"]].lower()
+        amount = _number(row[at["amount"]]) if "amount" in at and len(row) > at["amount"] else None
+        tokens = None if amount is None or "token" not in words else int(amount)
+        cached = tokens if "cach" in words else None
+        yield Billed(
+            day,
+            model,
+            input_tokens=tokens if ("input" in words or "cach" in words) and "output" not in words else None,
+            cache_read_tokens=cached,
+            output_tokens=tokens if "output" in words else None,
+            usd=_number(row[at["cost"]]) or Decimal(0),
+        )
+    if at is None:
+        raise BillError(
+            "the export has no header with a day, a SKU and a cost",
+            where=where,
+            do="Export the cost table by day and SKU as CSV, in English.",
+        )
+
+
+def model_of(sku: str) -> str | None:
+    """`Generate content input token count Gemini 2.5 Flash Lite text` is `gemini-2.5-flash-lite`."""
+    found = _MODEL.search(sku)
+    return None if found is None else f"gemini-{found[1]}-{found[2].lower().replace(' ', '-')}"
+
+
+def _header(row: Sequence[str]) -> Mapping[str, int] | None:
+    names = [cell.strip().lower() for cell in row]
+    found = {}
+    for column, words in _COLUMNS.items():
+        for word in words:
+            if word in names:
+                found[column] = names.index(word)
+                break
+    return found if {"day", "sku", "cost"} <= found.keys() else None
+
+
+def _day(text: str, where: str) -> date:
+    text = text.strip()
+    try:
+        return datetime.fromisoformat(text.replace(" UTC", "+00:00")).date()
+    except ValueError:
+        raise BillError(f"{text!r} is no day", where=where, do="Export with days as 2026-11-30.") from None
+
+
+def _number(text: str) -> Decimal | None:
+    try:
+        return Decimal(text.replace(",", "").replace("$", "").strip() or "0")
+    except InvalidOperation:
+        return None
