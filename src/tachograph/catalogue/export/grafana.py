@@ -54,7 +54,8 @@ def _panels(dashboard: Dashboard) -> list[dict[str, Any]]:
         found.append(header)
         top += 1
         inside = []
-        for panel, place in zip(row.panels, places(row.panels, top), strict=True):
+        shown = visual.drawn(row.panels)
+        for panel, place in zip(shown, places(shown, top), strict=True):
             identity += 1
             inside.append(_panel(panel, identity, place))
         if row.folded:

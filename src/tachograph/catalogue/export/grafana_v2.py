@@ -31,7 +31,7 @@ def spec(dashboard: Dashboard) -> dict[str, Any]:
     rows = []
     for row in dashboard.rows:
         names = []
-        for panel in row.panels:
+        for panel in visual.drawn(row.panels):
             name = f"panel-{len(elements) + 1}"
             names.append(name)
             elements[name] = _element(panel, len(elements) + 1)
@@ -73,7 +73,7 @@ def _row(row: Row, names: list[str]) -> dict[str, Any]:
                 "element": {"kind": "ElementReference", "name": name},
             },
         }
-        for name, place in zip(names, places(row.panels, 0), strict=True)
+        for name, place in zip(names, places(visual.drawn(row.panels), 0), strict=True)
     ]
     return {
         "kind": "RowsLayoutRow",

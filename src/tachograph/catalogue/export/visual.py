@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 from tachograph.catalogue.panels import Panel, Query
@@ -20,6 +22,29 @@ PLUGINS: Final = {
 
 _UNITS: Final = {"tokens/s": "short"}
 _LAST: Final = {"calcs": ["lastNotNull"], "fields": "", "values": False}
+
+
+def drawn(panels: Iterable[Panel]) -> tuple[Panel, ...]:
+    """The panels as Grafana can draw them: a histogram of several queries becomes one panel for each.
+
+    Grafana turns cumulative buckets into single ones by sorting series by their names, so a name must be the bound
+    alone, and hits and misses would mix.
+    """
+    found: list[Panel] = []
+    for panel in panels:
+        if panel.kind != "histogram":
+            found.append(panel)
+            continue
+        found += (
+            replace(
+                panel,
+                title=f"{panel.title.split(',')[0]}: {query.legend.split(' ')[0]}",
+                queries=(replace(query, legend="{{le}}"),),
+                width=panel.width // len(panel.queries),
+            )
+            for query in panel.queries
+        )
+    return tuple(found)
 
 
 def plugin(panel: Panel) -> str:
