@@ -16,7 +16,7 @@ import pytest
 from support import random_promql
 from support.console_client import Client
 from support.filled_prometheus import filled
-from support.prometheus import MISSING
+from support.prometheus import MISSING, prometheus
 from tachograph.console import RunningConsole, start
 
 # Between two samples: the two versions differ in what belongs to a range exactly at its edge.
@@ -201,6 +201,13 @@ def test_prometheus_mode_passes_on_what_prometheus_says(both: tuple[Client, str,
         served.console.tick()
         groups = client.get("/api/v1/rules")["data"]["groups"]
         assert {rule["health"] for group in groups for rule in group["rules"]} == {"ok"}
+
+
+def test_a_prometheus_with_rules_shows_its_own() -> None:
+    rules = json.dumps({"groups": [{"name": "theirs", "rules": [{"alert": "Theirs", "expr": "vector(1)"}]}]})
+    with prometheus(rules=rules) as server, start(port=0, prometheus=server.url, step_seconds=300) as served:
+        groups = Client(served.url, served.token).get("/api/v1/rules")["data"]["groups"]
+    assert [group["name"] for group in groups] == ["theirs"]
 
 
 def test_a_prometheus_that_does_not_answer_is_an_error_that_names_it() -> None:

@@ -125,7 +125,8 @@ class Console:
             feed.feed(at)
         if self.targets:
             list(self._workers.map(lambda target: target.scrape(self.store, at), self.targets))
-        self.rules.evaluate_due(at)
+        if self.prometheus is None or not self.prometheus.has_rules():
+            self.rules.evaluate_due(at)
 
     def close(self) -> None:
         """Stop, and write what is queued. A second close does nothing."""

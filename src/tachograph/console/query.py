@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -44,6 +45,7 @@ class Prometheus:
             )
         self.url = url.rstrip("/")
         self.timeout = timeout
+        self._has_rules, self._rules_known_until = False, 0.0
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects())
 
     def forward(self, path: str, pairs: list[tuple[str, str]], *, post: bool = False) -> tuple[int, str, bytes]:
@@ -67,6 +69,18 @@ class Prometheus:
             raise PromQLTimeout(f"{self.url} did not answer within {self.timeout:g}s") from None
         except OSError as error:
             raise PromQLError(f"cannot reach the Prometheus at {self.url}: {getattr(error, 'reason', error)}") from None
+
+    def has_rules(self) -> bool:
+        """Tell whether it evaluates rules of its own; asked at most every half minute."""
+        now = time.monotonic()
+        if now >= self._rules_known_until:
+            self._rules_known_until = now + 30
+            try:
+                _, _, body = self.forward("/api/v1/rules", [])
+                self._has_rules = bool(json.loads(body)["data"]["groups"])
+            except (PromQLError, ValueError, KeyError, TypeError):
+                self._has_rules = False
+        return self._has_rules
 
     def instant(self, query: str, at: int, *, timeout: float | None = None) -> Result:
         """Evaluate at one time."""

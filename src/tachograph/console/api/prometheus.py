@@ -24,6 +24,7 @@ from tachograph.version import __version__
 
 if TYPE_CHECKING:
     from tachograph.console.console import Console
+    from tachograph.console.query import Prometheus
 
 PREFIX = "/api/v1"
 MAX_AT_ONCE = 4
@@ -64,7 +65,9 @@ def routes(console: Console) -> list[Route]:
     return [*made, Route(PREFIX + "/{rest:path}", _unknown, methods=["GET", "POST"])]
 
 
-_OWN_WITH_PROMETHEUS = frozenset({"/rules", "/alerts"})
+def _is_forwarded(real: Prometheus, path: str) -> bool:
+    """Alerts come from the real one where it has rules; where it has none, ours are evaluated on its data."""
+    return path.removeprefix(PREFIX) not in ("/rules", "/alerts") or real.has_rules()
 
 
 def _endpoint(
@@ -74,7 +77,7 @@ def _endpoint(
         try:
             parameters = await Parameters.of(request)
             path = request.url.path
-            if console.prometheus is not None and path.removeprefix(PREFIX) not in _OWN_WITH_PROMETHEUS:
+            if console.prometheus is not None and await run_in_threadpool(_is_forwarded, console.prometheus, path):
                 return await run_in_threadpool(_forward, console, request.method, path, parameters)
             async with at_once:
                 return await run_in_threadpool(handler, console, parameters, request)
