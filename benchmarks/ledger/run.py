@@ -254,7 +254,8 @@ def markdown(figures: dict[str, Figures]) -> str:
         "# The ledger's speed",
         "",
         f"Made by `python benchmarks/ledger/run.py` on {time.strftime('%Y-%m-%d')}: Python "
-        f"{platform.python_version()}, {os.cpu_count()} cores shared with other work (load {load:.0f} at the end), {platform.system()}.",
+        f"{platform.python_version()}, {os.cpu_count()} cores shared with other work (load {load:.0f} at the end), "
+        f"{platform.system()}.",
         "",
         "| part | figure | value |",
         "|---|---|---|",

@@ -224,6 +224,9 @@ class Torture:
         while any(journals.glob("*.journal")):
             if time.monotonic() - started > seconds:
                 result.problems.append(f"not drained in {seconds:g} s: {sorted(p.name for p in journals.iterdir())}")
+                state = self._writer.poll() if self._writer is not None else None
+                log = (self.directory / "writer.log").read_text()[-2000:]
+                result.problems.append(f"the writer: {'alive' if state is None else f'ended with {state}'}; {log}")
                 break
             time.sleep(0.02)
         result.drain_seconds = time.monotonic() - started

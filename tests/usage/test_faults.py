@@ -132,6 +132,35 @@ def test_the_watchdog_cuts_what_hangs_and_nothing_else() -> None:
     watchdog.stop()
 
 
+def test_a_store_that_is_too_slow_for_a_batch_gets_smaller_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tachograph.usage.stores import StoreTimeout
+    from tachograph.usage.stores.sqlite import SQLiteStore
+
+    write = SQLiteStore.write
+    sizes: list[int] = []
+
+    def slow(self: SQLiteStore, rows: list[object], **more: object) -> int:
+        sizes.append(len(rows))
+        if len(rows) > 300:
+            raise StoreTimeout("too much for me")
+        return write(self, rows, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(SQLiteStore, "write", slow)
+    recorder = make_recorder(tmp_path, writer="external")
+    for number in range(1500):
+        one_call(recorder, number)
+    recorder.ledger._queue.after_fork_in_child()
+    writer = make_recorder(tmp_path, writer="external")
+    assert writer.ledger.drain(30)
+    store = writer.ledger.open_store()
+    assert stored_numbers(store) == list(range(1500))
+    store.close()
+    assert sizes[0] == 1500
+    assert 250 in sizes
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 12 MB in memory."""

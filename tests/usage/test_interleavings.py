@@ -226,7 +226,7 @@ def test_any_interleaving_leaves_the_sums_of_what_was_accepted(
     run_state_machine_as_test(
         LedgerMachine,
         settings=settings(
-            max_examples={"sqlite": 30, "postgresql": 8, "clickhouse": 4}[kind],
+            max_examples={"sqlite": 30, "postgresql": 8, "clickhouse": 3}[kind],
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),

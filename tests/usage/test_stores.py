@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from support.ledgers import sums, sums_of
+from support.postgres import PostgresServer
 from tachograph.usage.row import Row, latency_bucket
 from tachograph.usage.source import Position, Quarantined
-from tachograph.usage.stores import RowsRejected, Store, UnknownVersion, open_store
+from tachograph.usage.stores import RowsRejected, Store, StoreUnavailable, UnknownVersion, open_store
 from tachograph.usage.stores.base import Adjustment
 from tachograph.usage.stores.query import DAY_US, HOUR_US, Query, QueryError
 
@@ -275,4 +277,38 @@ def test_reading_beside_a_writer(store_url: str) -> None:
     write(store, [make_row(2)])
     assert reader.count() == 2
     reader.close()
+    store.close()
+
+
+def test_writers_of_several_hosts_add_up_in_one_postgres(postgres: PostgresServer) -> None:
+    url = postgres.url()
+    open_store(url).close()
+    problems: list[BaseException] = []
+
+    def work(host: int) -> None:
+        mine = open_store(url)
+        for start in range(0, 400, 50):
+            # All hosts touch the same rollups, and write 100 rows of the next host's too.
+            rows = [make_row(1 + (host * 400 + number) % 1200) for number in range(start, start + 60)]
+            for _ in range(20):
+                try:
+                    mine.write(rows, ingested_us=NOON_US, host=str(host))
+                    break
+                except StoreUnavailable:  # a deadlock is resolved by trying again, as the writer does
+                    continue
+                except BaseException as error:
+                    problems.append(error)
+                    raise
+        mine.close()
+
+    threads = [threading.Thread(target=work, args=(host,)) for host in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    store = open_store(url)
+    rows = list(store.rows(Query()))
+    assert len(rows) == 1200
+    assert sums(store) == sums(store, raw=True) == sums_of(rows)
     store.close()

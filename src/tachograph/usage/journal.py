@@ -174,7 +174,8 @@ class Journal:
             return self._retry_reason
         reason = None
         try:
-            self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.directory.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.directory.mkdir(exist_ok=True, mode=0o700)
             if directory_bytes(self.directory) >= self.limit_bytes:
                 reason = "queue_full"
             else:

@@ -10,11 +10,14 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from msgspec import structs
 
 from tachograph.records.llm_call import LLMCall
 from tachograph.records.tool_call import ToolCall
@@ -27,7 +30,7 @@ from tachograph.usage.memory import MemoryQueue, MemorySource
 from tachograph.usage.metrics.observe import UsageMetrics
 from tachograph.usage.place import Place, WriterLock
 from tachograph.usage.row import encode_values, llm_values, tool_values
-from tachograph.usage.source import JournalSource, Position, backlog
+from tachograph.usage.source import JournalSource, JournalSync, Position, backlog
 from tachograph.usage.stores.base import Store
 from tachograph.usage.stores.open import open_store
 from tachograph.usage.writer import Source, Writer
@@ -50,6 +53,9 @@ class Ledger:
     """
 
     def __init__(self, settings: LedgerSettings, metrics: Metrics) -> None:
+        if settings.mode == "journal" and sys.platform == "win32":
+            logger.warning("tachograph: journals need POSIX file locks; here the ledger's queue is in memory only.")
+            settings = structs.replace(settings, mode="memory")
         self.settings = settings
         self.place = Place(settings)
         if settings.data_dir is not None:
@@ -188,7 +194,7 @@ class Ledger:
                 except Exception as error:  # noqa: BLE001 - an unwritable directory may become writable
                     logger.debug("tachograph: the ledger cannot write now: %s", error)
                 if not self._is_over():
-                    self._refresh_now_and_then()
+                    self._refresh_now_and_then(_CANDIDATE_SECONDS)
                     self._wake.wait(_CANDIDATE_SECONDS)
                     self._wake.clear()
         finally:
@@ -258,6 +264,7 @@ class Ledger:
             interval_seconds=settings.interval_seconds,
             timeout_seconds=settings.timeout_seconds,
             retain={level: days for level, days in retain.items() if days is not None},
+            sync=None if memory else JournalSync(self.place.journals),
         )
 
     def _open_source(self, positions: Mapping[str, Position]) -> Source:
@@ -270,9 +277,8 @@ class Ledger:
             self._writer_lock.beat()
         self._refresh_now_and_then()
 
-    def _refresh_now_and_then(self) -> None:
-        now = time.monotonic()
-        if now - self._gauges_at >= _GAUGE_SECONDS:
+    def _refresh_now_and_then(self, seconds: float = _GAUGE_SECONDS) -> None:
+        if time.monotonic() - self._gauges_at >= seconds:
             try:
                 self.refresh()
             except Exception as error:  # noqa: BLE001 - a gauge is not worth the writer

@@ -97,8 +97,5 @@ class MemorySource:
         """Let go of them."""
         self._queue.batch_committed(batch)
 
-    def sync(self) -> None:
-        """There is nothing to sync."""
-
     def close(self) -> None:
         """There is nothing to close."""

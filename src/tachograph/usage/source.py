@@ -22,6 +22,7 @@ _READ_BYTES: Final = 1 << 20
 _STUCK_SECONDS: Final = 2.0
 _ABANDONED_SECONDS: Final = 60.0
 _CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0)
+_datasync: Final = getattr(os, "fdatasync", os.fsync)  # macOS has only fsync
 
 
 class Position(NamedTuple):
@@ -75,8 +76,6 @@ class _Reader:
         self.drained: list[int] = []
         self.pending: list[Quarantined] = []  # damage that waits for a later sequence to tell how many records it held
         self.stuck: tuple[int, float] = (-1, 0.0)
-        self.committed = Position(name, self.segment, self.offset, self.sequence)
-        self.synced_to = 0
 
     def close(self) -> None:
         if self.fd >= 0:
@@ -250,7 +249,6 @@ class JournalSource:
         """The store has the batch: note it in the segments, remove those that are drained."""
         for position in batch.positions:
             reader = self._readers[position.journal]
-            reader.committed = position
             for number in reader.drained:
                 (self.directory / segment_name(reader.name, number)).unlink(missing_ok=True)
             if reader.drained:
@@ -273,19 +271,38 @@ class JournalSource:
         self._known.pop(reader.name, None)
         self._forget.append(reader.name)
 
-    def sync(self) -> None:
-        """Make what is not yet committed durable against a crash of the host."""
-        for reader in self._readers.values():
-            if reader.fd >= 0:
-                size = os.fstat(reader.fd).st_size
-                if size > max(reader.committed.offset, reader.synced_to):
-                    os.fdatasync(reader.fd)
-                    reader.synced_to = size
-
     def close(self) -> None:
         """Let go of the files."""
         for reader in self._readers.values():
             reader.close()
+
+
+class JournalSync:
+    """Makes durable against a crash of the host what no store has taken yet."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._synced: dict[str, int] = {}
+
+    def __call__(self) -> None:
+        """Sync every segment that has grown and is not committed to its end."""
+        found: dict[str, int] = {}
+        for name in os.listdir(self.directory) if self.directory.is_dir() else ():
+            if not name.endswith(SUFFIX):
+                continue
+            try:
+                fd = os.open(self.directory / name, os.O_RDWR | _CLOEXEC)
+            except FileNotFoundError:
+                continue
+            try:
+                size = os.fstat(fd).st_size
+                committed, _ = frames.unpack_committed(os.pread(fd, frames.COMMITTED.size, frames.COMMITTED_AT))
+                if size > max(committed, self._synced.get(name, 0)):
+                    _datasync(fd)
+                found[name] = size
+            finally:
+                os.close(fd)
+        self._synced = found
 
 
 def backlog(directory: Path, skip: Iterable[str] = (), *, dead_only: bool = False) -> tuple[int, int | None]:

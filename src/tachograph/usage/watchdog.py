@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 class Watchdog:
@@ -51,7 +51,8 @@ class Watchdog:
                     continue
                 self.fired = True
                 self._deadline = time.monotonic() + 1.0
-                self._cut()
+                with suppress(Exception):  # what was to be cut may have ended by itself
+                    self._cut()
 
     def stop(self) -> None:
         """End the thread."""

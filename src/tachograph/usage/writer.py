@@ -31,7 +31,9 @@ _FIRST_WAIT: Final = 0.05
 _LONGEST_WAIT: Final = 2.0
 _SYNC_SECONDS: Final = 1.0
 _MAINTENANCE_SECONDS: Final = 3600.0
+_FIRST_MAINTENANCE_SECONDS: Final = 60.0
 _PAYLOAD_KEPT: Final = 64 * 1024
+_SMALLEST_PART: Final = 50
 
 
 class Source(Protocol):
@@ -42,9 +44,6 @@ class Source(Protocol):
 
     def committed(self, batch: Batch) -> None:
         """The store has it."""
-
-    def sync(self) -> None:
-        """Make durable what is not committed yet."""
 
     def close(self) -> None:
         """Let go of it."""
@@ -81,6 +80,7 @@ class Writer:
         interval_seconds: Pause between batches, so that they are worth their fsync.
         timeout_seconds: What takes longer in the store is cut off.
         retain: Levels (`rows`, `hour`, `day`) and for how many days they are kept.
+        sync: Makes durable what is not committed; called once a second.
     """
 
     def __init__(
@@ -94,6 +94,7 @@ class Writer:
         interval_seconds: float = 0.025,
         timeout_seconds: float = 10.0,
         retain: Mapping[str, int] | None = None,
+        sync: Callable[[], None] | None = None,
     ) -> None:
         self._open_store = open_store
         self._open_source = open_source
@@ -103,12 +104,15 @@ class Writer:
         self._interval = interval_seconds
         self._watchdog = Watchdog(timeout_seconds)
         self._retain = dict(retain or {})
+        self._sync = sync
         self._store: Store | None = None
         self._source: Source | None = None
         self._batch: Batch | None = None
+        self._part = batch_limit  # rows in one write: fewer after a time-out, until writes are quick again
         self._wait = 0.0
         self._retry_at = 0.0
-        self._synced_at = self._maintained_at = time.monotonic()
+        self._synced_at = time.monotonic()
+        self._maintained_at = self._synced_at - _MAINTENANCE_SECONDS + _FIRST_MAINTENANCE_SECONDS
         self._logged: set[str] = set()
         self._waker = threading.Event()
         self.idle = False
@@ -132,14 +136,15 @@ class Writer:
     def step(self) -> float:
         """Do one thing; returns how many seconds to wait before the next."""
         now = time.monotonic()
-        if now - self._synced_at > _SYNC_SECONDS and self._source is not None:
+        if now - self._synced_at > _SYNC_SECONDS and self._sync is not None:
             self._synced_at = now
-            self._attempt("syncing the journals", self._source.sync)
+            self._attempt("syncing the journals", self._sync)
         if now < self._retry_at:
             return min(self._interval, self._retry_at - now)
         try:
             return self._step(now)
         except StoreTimeout as error:
+            self._part = max(_SMALLEST_PART, self._part // 2)
             self._failed("timeout", error)
         except (StoreError, OSError) as error:
             self._failed("db_error", error)
@@ -164,6 +169,7 @@ class Writer:
         self._store_batch(store, batch)
         self._batch = None
         self._wait = 0.0
+        self._part = min(self._batch_limit, self._part * 2)
         if self._logged:
             self._logged.clear()
             logger.info("tachograph: the ledger's store is back; what has waited is being stored")
@@ -220,7 +226,11 @@ class Writer:
         started = time.perf_counter()
         try:
             try:
-                self._write(store, rows, batch, quarantined)
+                first = 0
+                while len(rows) - first > self._part:  # positions follow with the last part
+                    self._write(store, rows[first : first + self._part], None, ())
+                    first += self._part
+                self._write(store, rows[first:], batch, quarantined)
             except RowsRejected as error:
                 self._observer.failed("validation", 1)
                 quarantined += self._store_good_ones(store, rows, payloads, error)

@@ -36,6 +36,7 @@ from tachograph.usage.stores.query import (
     usage_names,
     usage_sql,
 )
+from tachograph.usage.watchdog import Watchdog
 
 try:
     import psycopg
@@ -132,14 +133,18 @@ class PostgresStore:
                 options=f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}"
                 + (" -c default_transaction_read_only=on" if read_only else ""),
             )
+        watchdog = Watchdog(timeout_seconds)  # the server may hang between accepting us and answering
         try:
-            if create and not read_only:
-                self._create()
-            if create or not read_only:
-                schema.check_version(self.version(), self.where)
+            with watchdog.guard(self.cut):
+                if create and not read_only:
+                    self._create()
+                if create or not read_only:
+                    schema.check_version(self.version(), self.where)
         except BaseException:
             self._db.close()
             raise
+        finally:
+            watchdog.stop()
 
     def _create(self) -> None:
         if self.version() is not None:
