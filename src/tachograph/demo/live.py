@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rich import box
-from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
 from rich.live import Live as RichLive
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from .board import Board
+from .board import Board, ModelRow
 from .view import Status
 
 _COLOURS = {"openai": "green", "anthropic": "dark_orange", "gemini": "dodger_blue1"}
@@ -41,7 +42,10 @@ class Live:
         """The whole picture of one moment."""
         width, height = self._console.size
         is_low = height < _TALL
-        side: RenderableType = Columns([_errors(board), _waits(board), _connections(board)], padding=(0, 1))
+        side = Table.grid(expand=True, padding=(0, 2))
+        for ratio in (4, 4, 3):
+            side.add_column(ratio=ratio)
+        side.add_row(_errors(board), _waits(board), _connections(board))
         numbers = self._numbers(board)
         return Group(
             _header(status),
@@ -107,24 +111,33 @@ def _wide_table(is_low: bool) -> Table:
     return Table(box=box.SIMPLE_HEAD, expand=True, padding=(0, 1), pad_edge=False)
 
 
+_MODEL_COLUMNS: dict[str, Callable[[ModelRow], Text]] = {
+    "calls/s": lambda row: Text(f"{row.calls:.2f}"),
+    "p50": lambda row: Text(_seconds(row.p50_seconds)),
+    "p95": lambda row: Text(_seconds(row.p95_seconds)),
+    "first token": lambda row: Text(_seconds(row.first_token_seconds)),
+    "tokens/s": lambda row: Text(f"{row.tokens:,.0f}"),
+    "$/hour": lambda row: Text(f"{row.usd_per_hour:,.2f}"),
+    "err/min": lambda row: _error_rate(row.errors),
+}
+
+
+def _error_rate(per_second: float) -> Text:
+    return Text(f"{per_second * 60:.1f}", style="bold red" if per_second * 60 >= 1 else "dim")
+
+
 def _models(board: Board, is_low: bool, is_narrow: bool) -> RenderableType:
     table = _wide_table(is_low)
     table.add_column("model", no_wrap=True, min_width=14)
-    extra = () if is_narrow else ("p50", "first token", "tokens/s")
-    for title in ("calls/s", "p95", "$/hour", "errors/min", *extra):
+    shown = ("calls/s", "p95", "$/hour", "err/min") if is_narrow else tuple(_MODEL_COLUMNS)
+    for title in shown:
         table.add_column(title, justify="right", no_wrap=True)
     slowest = max((m.p95_seconds or 0.0 for m in board.models), default=0.0)
     for row in board.models:
-        is_slowest = row.p95_seconds is not None and row.p95_seconds == slowest
-        more = (_seconds(row.p50_seconds), _seconds(row.first_token_seconds), f"{row.tokens:,.0f}")
-        table.add_row(
-            Text(row.model, style=_COLOURS.get(row.provider, "")),
-            f"{row.calls:.2f}",
-            Text(_seconds(row.p95_seconds), style="bold yellow" if is_slowest else ""),
-            f"{row.usd_per_hour:,.2f}",
-            Text(f"{row.errors * 60:.1f}", style="bold red" if row.errors * 60 >= 1 else "dim"),
-            *(more[: len(extra)]),
-        )
+        cells = [_MODEL_COLUMNS[title](row) for title in shown]
+        if row.p95_seconds is not None and row.p95_seconds == slowest:
+            cells[shown.index("p95")].stylize("bold yellow")
+        table.add_row(Text(row.model, style=_COLOURS.get(row.provider, "")), *cells)
     return table
 
 
@@ -153,7 +166,8 @@ def _waits(board: Board) -> RenderableType:
     if not board.waits:
         table.add_row(Text("none yet", style="dim"), "", "", "")
     for model, kind, share in board.headroom[:1]:
-        table.add_row(Text(f"least left: {share:.0%} {kind}, {model}", style="dim"), "", "", "")
+        table.caption = f"least left: {share:.0%} of {kind}, {model}"
+        table.caption_justify, table.caption_style = "left", "dim"
     return table
 
 
@@ -168,14 +182,15 @@ def _tools(board: Board, is_low: bool, columns: int) -> RenderableType:
     table = _wide_table(is_low)
     for _ in range(columns):
         table.add_column("tool", no_wrap=True)
-        for title in ("calls/s", "p95", "errors/min"):
+        for title in ("calls/s", "p95", "err/min"):
             table.add_column(title, justify="right", no_wrap=True)
     cells = []
     for row in board.tools:
-        errors = Text(f"{row.errors * 60:.1f}", style="bold red" if row.errors * 60 >= 1 else "dim")
         slow = row.p95_seconds is not None and row.p95_seconds > 5
         p95 = Text(_seconds(row.p95_seconds), style="bold yellow" if slow else "")
-        cells.append((Text.assemble((f"{row.server} ", "dim"), row.tool), f"{row.calls:.2f}", p95, errors))
+        cells.append(
+            (Text.assemble((f"{row.server} ", "dim"), row.tool), f"{row.calls:.2f}", p95, _error_rate(row.errors))
+        )
     half = -(-len(cells) // columns)
     for i in range(half):
         line = [cell for c in range(columns) if i + c * half < len(cells) for cell in cells[i + c * half]]
