@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from tachograph.errors import BudgetExceededError
-from tachograph.instrument import hosts, settled, stainless
+from tachograph.instrument import hosts, openai_realtime, settled, stainless
 from tachograph.instrument.content import keep_input
 from tachograph.instrument.openai_apis import route
 from tachograph.instrument.watch import WATCH, Watch
@@ -30,6 +30,7 @@ _REQUEST_FACTS = (
 def install() -> None:
     """Hook the client, now or once it is imported."""
     stainless.install("openai", _begin)
+    openai_realtime.install()
 
 
 def _begin(client: Any, options: Any) -> Watch | None:

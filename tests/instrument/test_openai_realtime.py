@@ -1,0 +1,49 @@
+"""openai's WebSocket connections, watched: each response is one call."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import openai
+import pytest
+
+from tachograph.demo.simulators import Answer, ServedUsage, Simulators
+from tachograph.instrument import reaper
+from tachograph.testing import Recording
+
+pytest.importorskip("websockets", reason="pip install 'openai[realtime]'")
+
+USAGE = ServedUsage(prompt=120, completion=30)
+
+
+def test_each_realtime_response_is_a_call_with_its_usage(simulators: Simulators, seen: Recording) -> None:
+    simulators.openai.always(Answer(text="a b c", usage=USAGE))
+    client = openai.OpenAI(base_url=simulators.openai.url, api_key="any")
+    with client.realtime.connect(model="gpt-realtime") as connection:
+        for _ in range(2):
+            connection.response.create()
+            for event in connection:
+                if event.type == "response.done":
+                    break
+    assert [(call.model, call.api, call.outcome) for call in seen.llm_calls] == [
+        ("gpt-realtime", "realtime", "success")
+    ] * 2
+    assert all(call.usage and call.usage.input_tokens == 120 and call.first_token_ns for call in seen.llm_calls)
+
+
+async def test_a_response_on_a_connection_that_is_dropped_is_recorded_once(
+    simulators: Simulators, seen: Recording
+) -> None:
+    simulators.openai.always(Answer(text="a b c", usage=USAGE))
+    client = openai.AsyncOpenAI(base_url=simulators.openai.url, api_key="any")
+    connection: Any = await client.realtime.connect(model="gpt-realtime").enter()
+    await connection.response.create()
+    async for event in connection:
+        if event.type == "response.created":
+            break
+    await connection.close()
+    del connection, event
+    gc.collect()
+    assert reaper.drain()
+    assert [call.outcome for call in seen.llm_calls] == ["cancelled"]
