@@ -26,7 +26,7 @@ from tachograph.records import Usage
 from tachograph.testing import Recording
 
 CLOSE = 0.02
-"""Seconds between what the simulator saw and what was recorded. A busy machine may stretch one run, not three."""
+"""Seconds between what the simulator saw and what was recorded. A busy machine may stretch one run, not six."""
 
 
 def script(simulators: Simulators, way: Way, *items: Any) -> None:
@@ -73,18 +73,19 @@ def test_two_429s_and_then_success_are_three_requests_and_one_call(
 def test_recorded_waits_are_what_the_server_saw(way: Way, simulators: Simulators, seen: Recording) -> None:
     form = "retry_info" if way.vendor == "gemini" else "seconds"
     refusal = RateLimited(retry_after=0.1, retry_after_form=form)
-    apart = []
-    for _ in range(3):
+    closest = [float("inf")] * 2
+    for _ in range(6):
         simulators.clear()
         script(simulators, way, refusal, refusal, Answer(text="at last"))
         attempts = way.ask(way.provider(simulators)).call.attempts
-        gaps = [exchange.gap_seconds or 0.0 for exchange in simulators.served.wait(3)[1:]]
-        waits = [attempt.waited_ns / 1e9 for attempt in attempts[:2]]
-        assert all(0.1 <= wait <= gap for wait, gap in zip(waits, gaps, strict=True))
-        apart.append(max(gap - wait for wait, gap in zip(waits, gaps, strict=True)))
-        if apart[-1] < CLOSE:
+        for index, exchange in enumerate(simulators.served.wait(3)[1:]):
+            wait = attempts[index].waited_ns / 1e9
+            assert exchange.gap_seconds is not None
+            assert 0.1 <= wait <= exchange.gap_seconds
+            closest[index] = min(closest[index], exchange.gap_seconds - wait)
+        if max(closest) < CLOSE:
             return
-    raise AssertionError(f"never closer than {min(apart)} s")
+    raise AssertionError(f"never closer than {closest} s")
 
 
 @pytest.mark.parametrize(("failure", "kind"), [(QuotaExhausted(), QuotaError), (InvalidKey(), AuthenticationError)])
