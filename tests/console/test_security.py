@@ -166,7 +166,7 @@ def test_a_body_that_unpacks_to_more_than_it_may_is_refused(client: Client) -> N
         (b"\x0a\xff\xff\xff\xff\x0f", {}, 400),
         (b"\x0a\x02\x12", {}, 400),
         (b"plain", {"Content-Encoding": "gzip"}, 400),
-        (gzip.compress(b"")[:-4], {"Content-Encoding": "gzip"}, 400),
+        (gzip.compress(b"", mtime=0)[:-4], {"Content-Encoding": "gzip"}, 400),
         (b"x", {"Content-Encoding": "br"}, 415),
     ],
 )
