@@ -12,6 +12,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; 
 INSTALL := $(shell command -v uv >/dev/null 2>&1 && echo "uv pip install --quiet --compile-bytecode --python $(BIN)/python" \
 	|| echo "$(BIN)/python -m pip install --quiet --disable-pip-version-check")
 ARGS ?=
+COMMA := ,
 PYTEST_ARGS ?=
 WORKERS ?= 3
 
@@ -32,7 +33,7 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@echo "Installing tachograph and its test tools into $(VENV) (once) ..."
-	@$(INSTALL) -e '.[all,dev]'
+	@$(INSTALL) -e '.[all,dev$(if $(TACHOGRAPH_REQUIRE_PARTS),$(COMMA)chdb)]'
 	@touch $@ $(VENV)/.demo
 
 setup: $(VENV)/.dev ## make the development environment

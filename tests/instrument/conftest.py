@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.metadata import version
 from importlib.util import find_spec
 
 import pytest
@@ -11,6 +12,9 @@ from support.simulators import simulators, simulators_process  # noqa: F401
 from tachograph import instrument, uninstrument
 from tachograph.instrument import reaper
 from tachograph.testing import Recording, recording
+
+# What is about mcp 1.x runs where that is installed: `make versions`.
+collect_ignore = [] if version("mcp").startswith("1.") else ["test_mcp_1.py"]
 
 
 @pytest.fixture

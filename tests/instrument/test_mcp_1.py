@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import logging
-from importlib.metadata import version
-
-import pytest
-
-from tachograph.testing import Recording
-
-if not version("mcp").startswith("1."):
-    pytest.skip(f"mcp {version('mcp')} is installed; `make versions` runs this with 1.x", allow_module_level=True)
 
 from mcp.server.fastmcp import FastMCP
 from mcp.shared.memory import create_connected_server_and_client_session as connected
+
+from tachograph.testing import Recording
 
 
 async def test_tool_calls_connections_and_listings_are_recorded(seen: Recording) -> None:

@@ -6,11 +6,11 @@ import os
 import shutil
 import signal
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from support.mcp_servers import eventually, installed_server
+from support.parts import npm_package
 from tachograph.mcp import ToolExecutionError, ToolFactory, ToolValidationError
 
 
@@ -59,13 +59,8 @@ async def test_the_time_and_git_servers(on, seen, repository):
 
 async def test_the_reference_server(on, seen):
     """Written in TypeScript, and speaking the handshake of 2025-11-25."""
-    program = shutil.which("mcp-server-everything")
-    folder = os.environ.get("TACHOGRAPH_TEST_NODE_MODULES")
-    if program is None and folder:
-        found = Path(folder) / ".bin" / "mcp-server-everything"
-        program = str(found) if found.exists() else None
-    if program is None:
-        pytest.skip("needs npm's @modelcontextprotocol/server-everything on PATH or under TACHOGRAPH_TEST_NODE_MODULES")
+    modules = npm_package("@modelcontextprotocol/server-everything").parents[1]
+    program = str(modules / ".bin" / "mcp-server-everything")
     async with on({"everything": {"command": program, "args": ["stdio"]}}) as bench:
         assert (await bench.execute("everything", "echo", {"message": "hi"})).text == "Echo: hi"
         weather = await bench.execute("everything", "get-structured-content", {"location": "New York"})
