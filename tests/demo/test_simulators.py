@@ -7,8 +7,9 @@ import json
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -816,3 +817,74 @@ async def test_responses_and_live_sessions_answer_each_turn(
     assert totals["openai", "gpt-5"].usage.prompt == 3000
     assert totals["gemini", "gemini-live-2.5-flash"].usage.prompt == 6000
     await client.close()
+
+
+def test_every_part_of_usage_stands_where_its_vendor_puts_it(simulators: Simulators) -> None:
+    usage = ServedUsage(
+        prompt=1000,
+        completion=400,
+        cache_read=128,
+        cache_write_30m=60,
+        cache_write_12h=40,
+        reasoning=100,
+        audio_input=50,
+        audio_output=30,
+        image_input=20,
+        tool_prompt=70,
+        accepted_prediction=11,
+        rejected_prediction=12,
+        web_searches=2,
+        service_tier="flex",
+        extra={"of_tomorrow": 1},
+    )
+    for vendor in simulators.vendors:
+        vendor.always(Answer(text="x", usage=usage))
+    client = openai_client(simulators)
+    completion = client.chat.completions.create(model="gpt-5", messages=MESSAGES)
+    chat = completion.usage
+    assert chat
+    assert chat.prompt_tokens_details
+    assert chat.completion_tokens_details
+    prompt, answer = chat.prompt_tokens_details, chat.completion_tokens_details
+    assert (prompt.cached_tokens, prompt.cache_write_tokens, prompt.audio_tokens, prompt.image_tokens) == (
+        128,
+        100,
+        50,
+        20,
+    )
+    assert (answer.reasoning_tokens, answer.audio_tokens) == (100, 30)
+    assert (answer.accepted_prediction_tokens, answer.rejected_prediction_tokens) == (11, 12)
+    assert completion.service_tier == "flex"
+    assert chat.of_tomorrow == 1  # type: ignore[attr-defined]
+    response: Any = client.responses.create(model="gpt-5", input="x")
+    lifetimes = response.usage.input_tokens_details.cache_write_tokens_details
+    assert (lifetimes.ttl_30m_tokens, lifetimes.ttl_12h_tokens) == (60, 40)
+    assert response.tool_usage.web_search.num_requests == 2
+    message = anthropic_client(simulators).messages.create(model=CLAUDE, max_tokens=9, messages=MESSAGES)
+    assert message.usage.input_tokens == 1000 - 128 - 100
+    assert message.usage.server_tool_use
+    assert message.usage.server_tool_use.web_search_requests == 2
+    gemini = gemini_client(simulators)
+    simulators.gemini.clear()
+    simulators.gemini.always(Answer(text="x", usage=replace(usage, extra={})))
+    told = gemini.models.generate_content(model="gemini-2.5-pro", contents="x").usage_metadata
+    assert told
+    assert (told.prompt_token_count, told.tool_use_prompt_token_count) == (930, 70)
+    assert (told.candidates_token_count, told.thoughts_token_count, told.total_token_count) == (300, 100, 1400)
+    assert told.prompt_tokens_details
+    modalities = {str(d.modality): d.token_count for d in told.prompt_tokens_details}
+    assert modalities == {"MediaModality.TEXT": 860, "MediaModality.AUDIO": 50, "MediaModality.IMAGE": 20}
+
+
+def test_vertex_paths_name_project_and_location(simulators: Simulators) -> None:
+    path = "/v1beta1/projects/p/locations/europe-west4/publishers/google/models/gemini-2.5-flash:generateContent"
+    request = urllib.request.Request(
+        simulators.gemini.url + path,
+        data=json.dumps({"contents": [{"role": "user", "parts": [{"text": "four"}]}]}).encode(),
+        headers={"content-type": "application/json"},
+    )
+    with urllib.request.urlopen(request) as answer:
+        body = json.load(answer)
+    assert body["usageMetadata"]["promptTokenCount"] == 1
+    assert body["usageMetadata"]["trafficType"] == "ON_DEMAND"
+    assert simulators.served[0].model == "gemini-2.5-flash"
