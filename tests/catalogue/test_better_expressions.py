@@ -119,7 +119,7 @@ SITUATIONS = (
             Counter("llm_provider_errors_total", {**GPT, "error_type": "server_error"}, (0, 0.02, 0)),
         ),
         long="3d",
-        drill=(("quiet", "10m"), ("trouble", "5h"), ("after", "1h"), ("step", "1m")),
+        drill=(("quiet", "10m"), ("trouble", "5h"), ("after", "1h"), ("step", "2m")),
     ),
     Situation(
         "one model without a price beside the same model with one is seen",

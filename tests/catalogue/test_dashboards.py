@@ -50,7 +50,6 @@ def test_cost_is_a_dollar_value_with_its_trend() -> None:
     assert exported["options"]["graphMode"] == "area"
 
 
-@pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda dashboard: dashboard.title)
 def test_hits_and_misses_are_two_histograms_to_grafana_in_the_place_of_one() -> None:
     lookups = [panel for panel in panels(CLASSIC[1]) if panel["title"].startswith("Registry lookup time")]
     assert [panel["title"] for panel in lookups] == ["Registry lookup time: hit", "Registry lookup time: miss"]
@@ -60,6 +59,7 @@ def test_hits_and_misses_are_two_histograms_to_grafana_in_the_place_of_one() -> 
     assert sum(panel["gridPos"]["w"] for panel in lookups) == 12
 
 
+@pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda dashboard: dashboard.title)
 def test_what_is_ours_comes_below_and_is_folded(dashboard: Dashboard) -> None:
     assert [row.folded for row in dashboard.rows] == sorted(row.folded for row in dashboard.rows)
     assert not any(panel.required for row in dashboard.rows if row.folded for panel in row.panels)
