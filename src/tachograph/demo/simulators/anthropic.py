@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import billing, seeded
+from .operation import Filled, Operation, Piece, Rendered, json_bytes, without_none
 from .script import AskedRequest, Failure, RateLimits, StreamError
 from .served import Served
 from .server import Request
 from .usage import ServedUsage
-from .vendor import Filled, Operation, Piece, Rendered, Vendor, json_bytes, without_none
+from .vendor import Vendor
 
 _FAILURES: dict[str, tuple[int, str, str]] = {
     # class: status, type, message

@@ -13,10 +13,10 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl
 
+from .operation import Filled, Operation, Rendered, json_bytes
 from .prices import cost_nano_usd
 from .served import Served
 from .usage import ServedUsage
-from .vendor import Filled, Operation, Rendered, json_bytes
 
 _DAYS_PER_PAGE = 7
 """Buckets in a page unless `limit` asks for more, at both vendors."""

@@ -11,10 +11,11 @@ from dataclasses import replace
 from typing import Any
 
 from . import gemini_interactions, seeded
+from .operation import Filled, Operation, Piece, Rendered, json_bytes, without_none
 from .script import AskedRequest, Failure, RateLimits, StreamError
 from .server import Request
 from .usage import ServedUsage
-from .vendor import Filled, Operation, Piece, Rendered, Vendor, json_bytes, without_none
+from .vendor import Vendor
 
 _FAILURES: dict[str, tuple[int, str, str]] = {
     # class: code, status, message

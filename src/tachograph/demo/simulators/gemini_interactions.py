@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from .operation import Filled, Operation, Piece, Rendered, json_bytes, without_none
 from .usage import ServedUsage
-from .vendor import Filled, Operation, Piece, Rendered, json_bytes, without_none
 
 _STATUS = {"length": "incomplete", "tool_calls": "requires_action"}
 

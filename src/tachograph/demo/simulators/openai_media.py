@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from . import seeded
+from .operation import Filled, Operation, Piece, Rendered, json_bytes
 from .usage import ServedUsage
-from .vendor import Filled, Operation, Piece, Rendered, json_bytes
 
 
 def route(method: str, path: str, model: str, body: Any) -> Operation | None:

@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any
 
 from . import seeded
+from .operation import Filled, Operation, Piece, Rendered, json_bytes, without_none
 from .usage import ServedUsage
-from .vendor import Filled, Operation, Piece, Rendered, json_bytes, without_none
 
 Stored = dict[str, tuple[dict[str, Any], ServedUsage | None]]
 """Finished background responses and their usage, by id."""

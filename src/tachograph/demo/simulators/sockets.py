@@ -13,10 +13,11 @@ import msgspec
 
 from . import openai_responses, seeded
 from .gemini import usage_metadata
+from .operation import Filled, Operation, Piece, Rendered, json_bytes, without_none
 from .script import Answer, Failure, Hang
 from .server import Reply, Request
 from .usage import ServedUsage
-from .vendor import Filled, Operation, Piece, Rendered, Vendor, json_bytes, without_none
+from .vendor import Vendor
 from .websocket import WebSocket
 
 
