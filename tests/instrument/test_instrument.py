@@ -93,6 +93,24 @@ def test_a_wrapper_that_came_after_ours_stays_and_ours_in_it_does_nothing(
             uninstrument()
 
 
+def test_a_wrapper_on_a_subclass_that_was_there_before_us_does_not_hide_calls(simulators: Simulators) -> None:
+    original = openai.OpenAI.request
+
+    def theirs(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return original(self, *args, **kwargs)
+
+    openai.OpenAI.request = theirs  # type: ignore[method-assign]  # as OpenInference and Logfire do
+    try:
+        with recording() as seen:
+            instrument()
+            ask(openai.OpenAI(base_url=simulators.openai.url, api_key="any"))
+            assert len(seen.llm_calls) == 1
+            uninstrument()
+            assert vars(openai.OpenAI)["request"] is theirs
+    finally:
+        del openai.OpenAI.request
+
+
 def test_a_client_imported_afterwards_is_watched_and_nothing_is_imported_for_it() -> None:
     code = (
         "import sys, tachograph\n"

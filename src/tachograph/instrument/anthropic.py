@@ -12,7 +12,7 @@ from tachograph.errors import BudgetExceededError
 from tachograph.instrument import hosts, settled, stainless, vendor_spans
 from tachograph.instrument.anthropic_apis import route
 from tachograph.instrument.content import keep_input
-from tachograph.instrument.watch import WATCH, Watch
+from tachograph.instrument.watch import Watch, is_under_way
 from tachograph.records import ENGINE_CALL
 
 _BY_CLASS: Final = (
@@ -37,10 +37,7 @@ def _begin(client: Any, options: Any) -> Watch | None:
     """The watch of one request, or None when it is not to be watched. Raises nothing but a spent budget."""
     try:
         api, stored_id = route(options.method, options.url)
-        if api is None or ENGINE_CALL.get() is not None:
-            return None
-        outer = WATCH.get()
-        if outer is not None and outer.subject is options:
+        if api is None or ENGINE_CALL.get() is not None or is_under_way(api, options):
             return None
         data = options.json_data
         body: Any = data if isinstance(data, dict) else {}

@@ -11,7 +11,7 @@ from tachograph.errors import BudgetExceededError
 from tachograph.instrument import hosts, openai_realtime, settled, stainless
 from tachograph.instrument.content import keep_input
 from tachograph.instrument.openai_apis import route
-from tachograph.instrument.watch import WATCH, Watch
+from tachograph.instrument.watch import Watch, is_under_way
 from tachograph.records import ENGINE_CALL
 
 _REQUEST_FACTS = (
@@ -37,11 +37,8 @@ def _begin(client: Any, options: Any) -> Watch | None:
     """The watch of one request, or None when it is not to be watched. Raises nothing but a spent budget."""
     try:
         api = route(options.method, options.url)
-        if api is None or ENGINE_CALL.get() is not None:
+        if api is None or ENGINE_CALL.get() is not None or is_under_way(api, options):
             return None
-        outer = WATCH.get()
-        if outer is not None and outer.subject is options:
-            return None  # a second wrapper around the same request
         data = options.json_data
         body: Any = data if isinstance(data, dict) else {}
         url = client.base_url

@@ -63,10 +63,23 @@ def patch(owner: Any, name: str, make: Callable[[Any], Callable[..., Any]]) -> b
     wrapper = make(original)
     functools.update_wrapper(wrapper, original)
     setattr(wrapper, MARK, original)
-    patched = Patch(owner, name, original, wrapper, name not in vars(owner))
+    before = vars(owner).get(name, original)  # as it stands there: access can bind it
+    patched = Patch(owner, name, before, wrapper, name not in vars(owner))
     setattr(owner, name, wrapper)
     _patches.append(patched)
     return True
+
+
+def patch_overrides(owner: Any, name: str, make: Callable[[Any], Callable[..., Any]]) -> None:
+    """Patch an attribute of a class where subclasses have it anew, too.
+
+    Another instrumentation that was there first may have put its wrapper on a subclass, around the base class's
+    original: calls would pass ours by.
+    """
+    for subclass in owner.__subclasses__():
+        if name in vars(subclass):
+            patch(subclass, name, make)
+        patch_overrides(subclass, name, make)
 
 
 def _is_ours(function: Any) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from tachograph.instrument.bodies import loads, state_of
 from tachograph.instrument.imports import after_import
-from tachograph.instrument.patches import SWITCH, patch
+from tachograph.instrument.patches import SWITCH, patch, patch_overrides
 from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.streams import read, read_async
 from tachograph.instrument.watch import WATCH, Watch
@@ -40,6 +40,7 @@ def install(package: str, begin: Begin, *, name: str = "") -> None:
         for owner_name, make in (("SyncAPIClient", request_hook), ("AsyncAPIClient", async_request_hook)):
             owner = getattr(module, owner_name, None)
             if owner is not None and patch(owner, "request", partial(make, begin=begin)):
+                patch_overrides(owner, "request", partial(make, begin=begin))
                 hooked(library, f"{owner_name}.request")
             else:
                 missing(library, f"{owner_name}.request", "no calls of this kind of client are seen")

@@ -205,3 +205,14 @@ class Watch:
                 call.finish(endings.outcome_of(error_type), error_type)
         except Exception as own:  # noqa: BLE001
             recorder().failed("instrument", own)
+
+
+def is_under_way(api: Api, subject: object) -> bool:
+    """Whether a request is being watched here already: two wrappers of ours are around it, with others' between.
+
+    Those between may have copied the request object; then it has sent nothing yet.
+    """
+    outer = WATCH.get()
+    if outer is None:
+        return False
+    return outer.subject is subject or (outer.api is api and not outer.call.attempts)
