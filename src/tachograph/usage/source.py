@@ -19,6 +19,7 @@ from tachograph.usage.journal import SUFFIX, parse_segment_name, segment_name
 from tachograph.usage.locks import is_locked, lock
 
 _READ_BYTES: Final = 1 << 20
+_LOOK_BYTES: Final = 4096
 _STUCK_SECONDS: Final = 2.0
 _ABANDONED_SECONDS: Final = 60.0
 _CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0)
@@ -334,30 +335,43 @@ def backlog(directory: Path, skip: Iterable[str] = (), *, dead_only: bool = Fals
 
 
 def _backlog_of(paths: list[Path]) -> tuple[int, int | None]:
-    """One journal: from what its first segment notes as committed to the last frame of its last segment."""
-    done, end, since = 0, 0, None
-    for index, path in enumerate(paths):
-        if index not in (0, len(paths) - 1):
-            continue
-        with path.open("rb") as file:
-            head = file.read(frames.HEADER_SIZE)
-            if len(head) < frames.HEADER_SIZE:
-                return 0, None
-            first = frames.SEGMENT_HEAD.unpack_from(head)[5]
-            offset, noted = frames.unpack_committed(head[frames.COMMITTED_AT :])
-            if index == 0:
-                done = max(first, noted)
-            end = max(first, noted, done)
-            file.seek(offset)
-            while len(start := file.read(frames.OVERHEAD)) == frames.OVERHEAD:
-                magic, _, kind, length, _ = frames.HEAD.unpack_from(start)
-                if magic != frames.MAGIC or length < frames.BODY.size:
-                    break
-                sequence, accepted_us = frames.BODY.unpack_from(start, frames.HEAD.size)
-                if kind == frames.GAP:
-                    done = end = max(done, sequence)
-                elif kind == frames.RECORD:
-                    end = max(end, sequence + 1)
-                    since = accepted_us if since is None else since
-                file.seek(length - frames.BODY.size, os.SEEK_CUR)
-    return max(0, end - done), since
+    """One journal: from what its first segment notes as committed to the last frame of its last segment.
+
+    Reads a few kilobytes, however much waits: the writer asks once a second while it drains.
+    """
+    with paths[0].open("rb") as file:
+        head = file.read(frames.HEADER_SIZE)
+        if len(head) < frames.HEADER_SIZE:
+            return 0, None
+        offset, noted = frames.unpack_committed(head[frames.COMMITTED_AT :])
+        done, since = max(_first_sequence(head), noted), None
+        file.seek(offset)
+        found, _ = frames.scan(file.read(_LOOK_BYTES), final=False, limit=3)
+    for item in found:
+        if isinstance(item, frames.Frame) and item.kind == frames.GAP:
+            done = max(done, item.sequence)
+        elif isinstance(item, frames.Frame) and item.kind == frames.RECORD:
+            since = item.accepted_us
+            break
+    return max(0, _end_sequence(paths[-1]) - done), since
+
+
+def _first_sequence(head: bytes) -> int:
+    return int(frames.SEGMENT_HEAD.unpack_from(head)[5])
+
+
+def _end_sequence(path: Path) -> int:
+    """The sequence after a segment's last whole frame, found from its end."""
+    with path.open("rb") as file:
+        head = file.read(frames.HEADER_SIZE)
+        size = file.seek(0, os.SEEK_END)
+        for reach in (_LOOK_BYTES, 2 * frames.LARGEST_PAYLOAD):
+            file.seek(max(frames.HEADER_SIZE, size - reach))
+            data = file.read()
+            place = data.rfind(frames.MAGIC)
+            while place >= 0:
+                found, _ = frames.scan(data[place:], final=False, limit=1)
+                if found and isinstance(found[0], frames.Frame):
+                    return found[0].sequence + (found[0].kind == frames.RECORD)
+                place = data.rfind(frames.MAGIC, 0, place)
+    return _first_sequence(head) if len(head) == frames.HEADER_SIZE else 0
