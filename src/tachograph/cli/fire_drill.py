@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -21,7 +22,7 @@ HELP: Final = "Prove on this machine that every alert fires, pages and resolves"
 
 _EPILOG: Final = """\
 Without --incident: each alert gets synthetic series that must trigger it, through the rule engine of the Prometheus on
-PATH, with your rules: quiet before, firing within its time, resolved after. Simulated time; takes a minute or two.
+PATH, with your rules: quiet before, firing within its time, resolved after. Simulated time; it takes some minutes.
 
 With --incident NAME: the demo's application makes real calls, a real Prometheus scrapes it with your rules, a real
 Alertmanager routes, and a webhook receiver stands in for the pager. Real time: ten to twenty minutes. --speed 5 divides
@@ -47,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--speed", type=float, default=1.0, metavar="N", help="shorten the rules' times (--incident)")
     parser.add_argument("--warm-up", type=float, default=180, metavar="S", help="normal traffic before (--incident)")
     parser.add_argument("--patience", type=float, default=900, metavar="S", help="longest wait for alerts (--incident)")
-    parser.add_argument("--recovery", type=float, default=1200, metavar="S", help="longest wait for their end")
+    parser.add_argument("--recovery", type=float, default=1200, metavar="S", help="longest wait for their end; 0: none")
     parser.add_argument("--rate", type=float, default=4.0, metavar="N", help="LLM calls per second (--incident)")
 
 
@@ -88,6 +89,7 @@ def read_rules(directory: Path | None, settings: Settings) -> dict[str, str]:
 
 def _rehearse(args: argparse.Namespace, settings: Settings, rules: dict[str, str]) -> int:
     import tempfile
+    from concurrent.futures import ThreadPoolExecutor
 
     from tachograph import catalogue
     from tachograph.catalogue.alerts.parts import target
@@ -110,9 +112,16 @@ def _rehearse(args: argparse.Namespace, settings: Settings, rules: dict[str, str
             path = Path(directory) / name
             path.write_text(text, "utf-8")
             paths.append(path)
-        for number, alert in enumerate(chosen, 1):
-            _progress(f"{number}/{len(chosen)} {alert.name}")
-            seen.append(rehearse(alert, paths, target(settings.alerts)))
+        _progress(f"0/{len(chosen)}")
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # each thread waits for its own promtool
+            drills = [pool.submit(rehearse, alert, paths, target(settings.alerts)) for alert in chosen]
+            try:
+                for number, (alert, drill) in enumerate(zip(chosen, drills, strict=True), 1):
+                    seen.append(drill.result())
+                    _progress(f"{number}/{len(chosen)} {alert.name}")
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
     _progress("")
     _table(seen)
     bad = [one for one in seen if one.problem]

@@ -179,7 +179,7 @@ async def _play(demo: Demo, stack: Stack, name: str, plan: Plan, watch: _Watch) 
     watch.add(Entry(report.ended, "trouble is over"))
     if plan.recovery:
         await _until(lambda: not watch.firing, plan.recovery / plan.speed, stack, watch)
-    report.still = set(watch.firing)
+        report.still = set(watch.firing)
     report.watched = time.time() - started
 
 

@@ -79,7 +79,7 @@ def rehearse(alert: Alert, rule_files: Sequence[Path], target: dict[str, str]) -
         RulesError: Prometheus does not accept the files.
         MissingToolError: promtool is not on PATH.
     """
-    every = max(EVALUATION, durations.seconds(alert.drill.step) / 2)
+    every = max(EVALUATION, durations.seconds(alert.drill.step))
     moments = list(_moments(alert.drill))
     case = {
         "rule_files": [str(path.resolve()) for path in rule_files],
