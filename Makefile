@@ -62,6 +62,9 @@ versions: $(VENV)/.dev ## the instrumentation's tests with the oldest and newest
 torture: $(VENV)/.dev ## kill the ledger's producers and writer for minutes, fill its disks, and check the books
 	@$(BIN)/python benchmarks/ledger/torture.py $(ARGS)
 
+bench: $(VENV)/.dev ## are the numbers right, what does watching cost: ours beside the peers' (ARGS="--quick")
+	@$(BIN)/python -m benchmarks $(ARGS)
+
 format: $(VENV)/.dev ## format the code
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 

@@ -2,76 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
-import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-from benchmarks.environments import BY_NAME, ROOT, Peer, python_of
+from benchmarks.environments import BY_NAME, Peer, python_of
+from benchmarks.processes import Worker, WorkerError
 
-SUBJECTS = (
-    "sync:openai",
-    "sync:anthropic",
-    "sync:gemini",
-    "async:openai",
-    "async:anthropic",
-    "async:gemini",
-    "tool",
-    "tasks",
-)
+WHOLE = ("sync:openai", "sync:anthropic", "sync:gemini")
+ASYNC = ("async:openai", "async:anthropic", "async:gemini")
 STREAMS = ("openai", "anthropic")
 FEW, MANY = 20, 500
-
-
-class WorkerError(Exception):
-    """The peer could not do it; the message is its own."""
-
-
-class Worker:
-    """A peer's process."""
-
-    def __init__(self, peer: Peer, python: Path) -> None:
-        self.peer = peer
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"}
-        for name in list(environment):
-            if name.startswith(("OTEL_", "TACHOGRAPH_")):
-                del environment[name]
-        self._process = subprocess.Popen(
-            [str(python), "-m", "benchmarks.overhead.worker", peer.name],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-            cwd=ROOT,
-        )
-        self._read()
-
-    def _read(self) -> Any:
-        assert self._process.stdout
-        line = self._process.stdout.readline()
-        if not line:
-            assert self._process.stderr
-            raise WorkerError(" ".join(self._process.stderr.read().strip().splitlines()[-1:]))
-        answer = json.loads(line)
-        if "error" in answer:
-            raise WorkerError(answer["error"])
-        return answer.get("value")
-
-    def ask(self, do: str, **arguments: Any) -> Any:
-        """One command, one answer."""
-        assert self._process.stdin
-        self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
-        self._process.stdin.flush()
-        return self._read()
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.kill()
-        self._process.communicate()
+SECONDS = 60.0
+"""Longest that one block may take."""
 
 
 @dataclass
@@ -100,16 +45,20 @@ def compare(bare: Worker, watched: Worker, subject: str, *, blocks: int, calls: 
             worker.ask("freeze")
         pairs: list[tuple[float, float]] = []
         for index in range(blocks):
-            order = (bare, watched) if index % 2 else (watched, bare)
-            taken = {worker.peer.name: worker.ask("block", subject=subject, calls=calls) for worker in order}
-            pairs.append((taken[bare.peer.name], taken[watched.peer.name] if watched is not bare else taken["bare"]))
+            if index % 2:
+                before = bare.ask("block", subject=subject, calls=calls)
+                pairs.append((before, watched.ask("block", subject=subject, calls=calls)))
+            else:
+                after = watched.ask("block", subject=subject, calls=calls)
+                pairs.append((bare.ask("block", subject=subject, calls=calls), after))
     except WorkerError as error:
         return Figure(problem=str(error))
     base = statistics.quantiles([pair[0] for pair in pairs], n=4)[0]
     seen = statistics.quantiles([pair[1] for pair in pairs], n=4)[0]
     differences = statistics.quantiles([pair[1] - pair[0] for pair in pairs], n=4)
     if subject == "tasks":
-        return Figure(base / seen, base, None, None)
+        shares = statistics.quantiles([pair[0] / pair[1] for pair in pairs], n=4)
+        return Figure(base / seen, base, shares[0], shares[2])
     return Figure(seen - base, base, differences[0], differences[2])
 
 
@@ -120,42 +69,56 @@ def chunk_cost(bare: Worker, watched: Worker, name: str, *, blocks: int) -> Figu
     if few.problem or many.problem:
         return Figure(problem=few.problem or many.problem)
     span = MANY - FEW
-    return Figure(((many.added or 0) - (few.added or 0)) / span, ((many.bare or 0) - (few.bare or 0)) / span)
+    return Figure(
+        ((many.added or 0) - (few.added or 0)) / span,
+        ((many.bare or 0) - (few.bare or 0)) / span,
+        ((many.low or 0) - (few.high or 0)) / span,
+        ((many.high or 0) - (few.low or 0)) / span,
+    )
 
 
-def measure(names: list[str], *, quick: bool, say: Any = print) -> dict[str, Any]:
-    """All peers, all rows; returns plain data for JSON."""
-    blocks = 12 if quick else 40
+def measure(
+    names: list[str], *, quick: bool, say: Callable[[str], None] = print, blocks: int | None = None
+) -> dict[str, Any]:
+    """All peers, all rows; returns plain data for JSON, by peer's name."""
     results: dict[str, Any] = {}
     for name in names:
-        peer = BY_NAME[name]
-        say(f"  {peer.title} ...")
+        say(f"  {BY_NAME[name].title}")
         try:
-            bare = Worker(BY_NAME["bare"], python_of(peer))
+            results[name] = _measure(BY_NAME[name], blocks or (10 if quick else 32), quick=quick)
         except (RuntimeError, WorkerError) as error:
             results[name] = {"problem": str(error)}
-            continue
-        try:
-            watched = Worker(peer, python_of(peer))
-        except WorkerError as error:
-            results[name] = {"problem": str(error)}
-            bare.close()
-            continue
-        rows: dict[str, Any] = {}
-        for subject in SUBJECTS:
-            if quick and subject.startswith("async:"):
-                continue
-            calls = 100 if subject == "tasks" else 10
-            rows[subject] = asdict(compare(bare, watched, subject, blocks=blocks, calls=calls))
-        for stream in STREAMS:
-            rows[f"chunk:{stream}"] = asdict(chunk_cost(bare, watched, stream, blocks=max(8, blocks // 2)))
-        rows["bytecodes"] = _bytecodes(bare, watched)
-        bare.close()
-        watched.close()
-        if not quick:
-            rows["memory"] = _memory(peer)
-        results[name] = rows
     return results
+
+
+def _measure(peer: Peer, blocks: int, *, quick: bool) -> dict[str, Any]:
+    python = python_of(peer)
+
+    def begin(who: Peer) -> Worker:
+        return Worker(python, "benchmarks.overhead.worker", [who.name], SECONDS)
+
+    with ThreadPoolExecutor(2) as pool:  # they take seconds to import what they need
+        both = [pool.submit(begin, who) for who in (BY_NAME["bare"], peer)]
+        workers = [future.result() for future in both if future.exception() is None]
+    try:
+        bare, watched = (future.result() for future in both)
+        rows: dict[str, Any] = {"start_up_ms": watched.ask("start_up") - bare.ask("start_up")}
+        for subject in WHOLE:
+            rows[subject] = asdict(compare(bare, watched, subject, blocks=blocks, calls=10))
+        rows["tool"] = asdict(compare(bare, watched, "tool", blocks=blocks, calls=10))
+        rows["tasks"] = asdict(compare(bare, watched, "tasks", blocks=max(6, blocks // 4), calls=100))
+        if not quick:
+            for subject in ASYNC:
+                rows[subject] = asdict(compare(bare, watched, subject, blocks=blocks // 2, calls=10))
+        for stream in STREAMS[:1] if quick else STREAMS:
+            rows[f"chunk:{stream}"] = asdict(chunk_cost(bare, watched, stream, blocks=max(5, blocks // 3)))
+        rows["bytecodes"] = _bytecodes(bare, watched)
+        if not quick:
+            rows["memory"] = _memory(watched)
+        return rows
+    finally:
+        for worker in workers:
+            worker.close()
 
 
 def _bytecodes(bare: Worker, watched: Worker) -> dict[str, Any]:
@@ -172,11 +135,10 @@ def _bytecodes(bare: Worker, watched: Worker) -> dict[str, Any]:
     return {"call": found["call"], "chunk": (found["many"] - found["few"]) / (MANY - FEW)}
 
 
-def _memory(peer: Peer) -> dict[str, Any]:
+def _memory(watched: Worker) -> dict[str, Any]:
     try:
-        worker = Worker(peer, python_of(peer))
-        kept = worker.ask("memory", calls=10_000)
-        worker.close()
+        calls = watched.ask("memory", calls=10_000, models=1)
+        models = watched.ask("memory", calls=1000, models=1000)
     except WorkerError as error:
         return {"problem": str(error)}
-    return {"megabytes": kept / 1e6}
+    return {"calls_mb": calls / 1e6, "models_mb": models / 1e6}

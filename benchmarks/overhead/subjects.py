@@ -180,6 +180,16 @@ class Subjects:
         self._keep.append(client)
         return lambda: client.models.generate_content(model="gemini-2.5-flash", contents=PROMPT)
 
+    def with_model(self) -> Callable[[str], Any]:
+        """One whole OpenAI call to a model of one's choice."""
+        messages: Any = [{"role": "user", "content": PROMPT}]
+        client = self._openai.OpenAI(
+            api_key="k",
+            base_url="http://bench/v1",
+            http_client=httpx2.Client(transport=_transport(_openai_body(), JSON)),
+        )
+        return lambda model: client.chat.completions.create(model=model, messages=messages)
+
     def asynchronous(self, name: str) -> Callable[[], Any]:
         """The same as coroutines; returns the coroutine function."""
         messages: Any = [{"role": "user", "content": PROMPT}]

@@ -1,30 +1,37 @@
-"""Runs inside a peer's environment: starts the peer, then measures blocks on command, one JSON line each way.
+"""Runs inside a peer's environment: starts the peer, then measures blocks on command.
 
 python -m benchmarks.overhead.worker PEER
 """
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import importlib
-import json
 import os
 import sys
 import time
-import tracemalloc
 from collections.abc import Callable
 from typing import Any
+
+from benchmarks.processes import serve
 
 
 class Meter:
     """Measures one process's subjects."""
 
     def __init__(self, peer: str) -> None:
+        import anthropic  # noqa: F401 - the application has its clients already
+        import openai  # noqa: F401
+        from google import genai  # noqa: F401
+
         from benchmarks.peers.emitted import Emitted
 
         module = importlib.import_module(f"benchmarks.peers.{peer}")
         self.emitted = Emitted(kept=False, sampled=not peer.endswith("unsampled"))
+        began = time.process_time()
         module.start(self.emitted)
+        self.started_ms = (time.process_time() - began) * 1e3
         from benchmarks.overhead.subjects import Subjects
 
         self.subjects = Subjects(module.openai_module() if hasattr(module, "openai_module") else None)
@@ -64,17 +71,26 @@ class Meter:
         run(calls)
         return (time.process_time_ns() - before) / calls / 1e3
 
-    def memory(self, calls: int) -> float:
-        """Bytes that are kept after so many calls."""
-        run = self.prepare("sync:openai")
-        run(200)
+    def start_up(self) -> float:
+        """CPU milliseconds that switching the peer on took, the clients imported before."""
+        return self.started_ms
+
+    def freeze(self) -> None:
+        """Leave what is there out of garbage collection, which goes on for what comes: streams are cycles."""
         gc.collect()
-        tracemalloc.start()
-        run(calls)
+        gc.freeze()
+
+    def memory(self, calls: int, models: int) -> float:
+        """Bytes by which the process has grown after so many calls, spread over so many models."""
+        ask = self.subjects.with_model()
+        for _ in range(300):
+            ask("gpt-5-mini")
         gc.collect()
-        kept, _ = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        return float(kept)
+        before = _resident()
+        for index in range(calls):
+            ask(f"model-{index % models}")
+        gc.collect()
+        return float(_resident() - before)
 
     def bytecodes(self, subject: str) -> int:
         """Bytecodes executed by one warm call, all code of this thread counted."""
@@ -121,34 +137,25 @@ async def _each(make: Callable[[], Any], n: int) -> None:
 
 
 async def _together(make: Callable[[], Any], n: int) -> None:
-    import asyncio
-
     await asyncio.gather(*(make() for _ in range(n)))
 
 
-def main() -> None:
-    out = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # whatever a peer prints must not disturb the answers
+def _resident() -> int:
+    """Resident bytes of this process."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _make() -> Meter:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    meter = Meter(sys.argv[1])
-    out.write(json.dumps({"ready": True}) + "\n")
-    for line in sys.stdin:
-        asked = json.loads(line)
-        try:
-            name = asked.pop("do")
-            if name == "freeze":
-                gc.collect()
-                gc.freeze()
-                gc.disable()
-                value: Any = None
-            else:
-                value = getattr(meter, name)(**asked)
-            out.write(json.dumps({"value": value}) + "\n")
-        except Exception as error:  # noqa: BLE001 - told to the parent, which shows it in the table
-            out.write(json.dumps({"error": f"{type(error).__name__}: {error}"[:300]}) + "\n")
-    os._exit(0)
+    return Meter(sys.argv[1])
 
 
 if __name__ == "__main__":
-    main()
+    serve(_make)

@@ -6,8 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from opentelemetry import metrics, trace
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricExporter, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    InMemoryMetricReader,
+    MetricExporter,
+    PeriodicExportingMetricReader,
+)
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import (
     BatchSpanProcessor,
@@ -49,7 +54,9 @@ class Emitted:
         self.kept = kept
         self.spans = InMemorySpanExporter() if kept else None
         self.reader: Any = (
-            InMemoryMetricReader()
+            InMemoryMetricReader(
+                preferred_temporality=dict.fromkeys((Counter, Histogram), AggregationTemporality.DELTA)
+            )
             if kept
             else PeriodicExportingMetricReader(_DropMetrics(), export_interval_millis=5000)
         )
@@ -69,16 +76,22 @@ class Emitted:
             metrics.set_meter_provider(self.meter_provider)
 
     def take(self) -> dict[str, Any]:
-        """What was emitted since the last taking of spans, and the metrics as they stand."""
+        """What was emitted since the last taking."""
         spans = [
             {
                 "name": span.name,
                 "scope": span.instrumentation_scope.name if span.instrumentation_scope else "",
                 "attributes": {key: _plain(value) for key, value in (span.attributes or {}).items()},
                 "status": span.status.status_code.name,
+                "kind": span.kind.name,
+                "started": (span.start_time or 0) / 1e9,
                 "seconds": ((span.end_time or 0) - (span.start_time or 0)) / 1e9,
                 "events": [
-                    {"name": event.name, "attributes": {k: _plain(v) for k, v in (event.attributes or {}).items()}}
+                    {
+                        "name": event.name,
+                        "at": event.timestamp / 1e9,
+                        "attributes": {k: _plain(v) for k, v in (event.attributes or {}).items()},
+                    }
                     for event in span.events
                 ],
             }

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 from typing import Any
+
+_before: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+_seen: set[bytes] = set()
 
 
 def start_with(emitted: Any, *, ledger: bool, spans: bool) -> None:
@@ -15,8 +20,57 @@ def start_with(emitted: Any, *, ledger: bool, spans: bool) -> None:
         emitted.make_global(meters=False)
     import tachograph
 
-    tachograph.configure(
-        ledger={"enabled": ledger, "data_dir": tempfile.mkdtemp(prefix="tachograph-bench-")},
-        spans={"enabled": spans},
-    )
+    folder = tempfile.mkdtemp(prefix="tachograph-bench-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    tachograph.configure(ledger={"enabled": ledger, "data_dir": folder}, spans={"enabled": spans})
+    tachograph.instrument(include_usage_hosts=["127.0.0.1"])
+
+
+def instrument_again() -> None:
+    """Switch it on once more, as another part of the application may."""
+    import tachograph
+
     tachograph.instrument()
+
+
+def take() -> dict[str, Any]:
+    """What the metrics gained, and the ledger's new rows, since the last taking."""
+    from tachograph import runtime
+    from tachograph.instrument import reaper
+    from tachograph.usage.ledger import Ledger
+    from tachograph.usage.stores.query import Query
+
+    reaper.drain()
+    recorder = runtime.get_recorder()
+    metrics = []
+    for family, samples in recorder.metrics.collect():
+        if family.kind == "gauge":
+            continue
+        for sample in samples:
+            labels = tuple(zip(family.labels, sample.labels, strict=True))
+            parts = {"": sample.value}
+            if family.kind == "histogram":
+                parts = {"_sum": sample.sum, "_count": float(sum(sample.buckets))}
+            for suffix, value in parts.items():
+                key = (family.name + suffix, labels)
+                gained = value - _before.get(key, 0.0)
+                _before[key] = value
+                if gained:
+                    metrics.append({"name": key[0], "labels": dict(labels), "value": gained})
+    rows: list[dict[str, Any]] = []
+    if isinstance(recorder.ledger, Ledger):
+        if not recorder.ledger.flush():
+            raise RuntimeError("the ledger did not store its rows in time")
+        store = recorder.ledger.open_store(read_only=True)
+        try:
+            for row in store.rows(Query()):
+                if row.id not in _seen:
+                    _seen.add(row.id)
+                    rows.append({n: _plain(getattr(row, n)) for n in row.__struct_fields__ if getattr(row, n)})
+        finally:
+            store.close()
+    return {"metrics": metrics, "rows": rows}
+
+
+def _plain(value: Any) -> Any:
+    return value.hex() if isinstance(value, bytes) else value

@@ -1,0 +1,120 @@
+"""A peer's process: commands go in and answers come out, one line of JSON each, and nobody is waited for too long."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.environments import ROOT
+
+
+class WorkerError(Exception):
+    """The peer could not do it; the message is its own."""
+
+
+class Worker:
+    """Runs `python -m MODULE ARGUMENTS` and talks to it.
+
+    Args:
+        python: The peer's Python.
+        module: Its main module; it uses `serve`.
+        arguments: On its command line.
+        seconds: Longest wait for one answer.
+    """
+
+    def __init__(self, python: Path, module: str, arguments: Sequence[str], seconds: float = 120.0) -> None:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"}
+        for name in list(environment):
+            if name.startswith(("OTEL_", "TACHOGRAPH_")):
+                del environment[name]
+        self.seconds = seconds
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - a pipe that nobody reads would fill up and block
+        self._process = subprocess.Popen(
+            [str(python), "-m", module, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+            text=True,
+            env=environment,
+            cwd=ROOT,
+        )
+        self._answers: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=self._listen, daemon=True).start()
+        try:
+            self._read("start")
+        except WorkerError:
+            self.close()
+            raise
+
+    def _listen(self) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            self._answers.put(line)
+        self._answers.put("")
+
+    def _read(self, asked: str) -> Any:
+        try:
+            line = self._answers.get(timeout=self.seconds)
+        except queue.Empty:
+            self.close()
+            raise WorkerError(f"no answer to {asked} within {self.seconds:g} s") from None
+        if not line:
+            raise WorkerError(f"ended at {asked}: {self._last_words()}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise WorkerError(answer["error"])
+        return answer.get("value")
+
+    def _last_words(self) -> str:
+        self._said.seek(0)
+        return " ".join(self._said.read().strip().splitlines()[-1:]) or "without a word"
+
+    def ask(self, do: str, **arguments: Any) -> Any:
+        """One command, one answer.
+
+        Raises:
+            WorkerError: It failed, died, or did not answer in time.
+        """
+        assert self._process.stdin
+        try:
+            self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+            self._process.stdin.flush()
+        except OSError as error:
+            raise WorkerError(f"gone before {do}: {error}") from None
+        return self._read(do)
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
+        if self._process.stdin:
+            self._process.stdin.close()
+
+
+def serve(make: Callable[[], Any]) -> None:
+    """The process's own side: answer each command with the method of that name of what `make` makes."""
+    import sys
+
+    out = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # whatever a peer prints must not disturb the answers
+    try:
+        target = make()
+    except BaseException as error:  # noqa: BLE001 - told to the parent
+        out.write(json.dumps({"error": f"{type(error).__name__}: {error}"[:300]}) + "\n")
+        os._exit(1)
+    out.write(json.dumps({"value": "ready"}) + "\n")
+    for line in sys.stdin:
+        asked = json.loads(line)
+        try:
+            answer = {"value": getattr(target, asked.pop("do"))(**asked)}
+        except Exception as error:  # noqa: BLE001 - told to the parent, which shows it in the table
+            answer = {"error": f"{type(error).__name__}: {error}"[:300]}
+        out.write(json.dumps(answer, default=str) + "\n")
+    os._exit(0)

@@ -1,0 +1,154 @@
+"""The tables, in Markdown, out of the plain data that the benchmarks leave."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.environments import BY_NAME
+
+QUESTIONS = {
+    "calls": "how many calls",
+    "requests": "how many requests, retries included",
+    "rate_limited": "how many were rate limited",
+    "wait_seconds": "seconds waited",
+    "input_tokens": "prompt tokens",
+    "output_tokens": "completion tokens",
+    "cache_read": "read from a cache",
+    "cache_write": "written to a cache",
+    "reasoning": "reasoning tokens",
+    "audio_input": "audio in",
+    "audio_output": "audio out",
+    "tool_prompt": "put in by tools",
+    "cost_usd": "US dollars",
+    "unpriced": "that the price is not known",
+    "errors": "errors",
+    "outcome": "how it ended",
+    "error_type": "why it failed",
+    "first_token_seconds": "seconds to the first content",
+    "provider": "which provider",
+    "tool_calls": "tool calls",
+    "tool_errors": "tool errors",
+}
+_MARK = {"right": "right", "missing": "-", "wrong": "**wrong**"}
+
+
+def truth_summary(results: dict[str, Any]) -> list[str]:
+    """Who answered how many questions how."""
+    lines = ["| watched by | right | missing | wrong | of |", "|---|---|---|---|---|"]
+    for name, result in results.items():
+        if "problem" in result:
+            lines.append(f"| {BY_NAME[name].title} | could not be run: {_one_line(result['problem'])} | | | |")
+            continue
+        counts = {word: sum(v["verdict"] == word for v in result["verdicts"]) for word in _MARK}
+        lines.append(
+            f"| {BY_NAME[name].title} | {counts['right']} | {counts['missing']} | {counts['wrong']} "
+            f"| {len(result['verdicts'])} |"
+        )
+    return lines
+
+
+def truth_table(results: dict[str, Any]) -> list[str]:
+    """Every question of every scenario, with what each peer said where it was not right."""
+    names = [name for name, result in results.items() if "verdicts" in result]
+    by_key = {name: {(v["scenario"], v["question"]): v for v in results[name]["verdicts"]} for name in names}
+    lines = [
+        "| scenario | question | truth | " + " | ".join(BY_NAME[name].title.split(":")[0] for name in names) + " |",
+        "|---|---|---|" + "---|" * len(names),
+    ]
+    for scenario, question in by_key[names[0]] if names else ():
+        cells = []
+        for name in names:
+            verdict = by_key[name].get((scenario, question))
+            if verdict is None:
+                cells.append("")
+            elif verdict["verdict"] == "wrong":
+                cells.append(f"**{_one_line(verdict['answered'])}**" if verdict["answered"] else "**nothing**")
+            else:
+                cells.append(_MARK[verdict["verdict"]])
+        first = by_key[names[0]][scenario, question]
+        lines.append(
+            f"| {scenario} | {QUESTIONS.get(question, question)} | {first['expected']} | " + " | ".join(cells) + " |"
+        )
+    return lines
+
+
+_ROWS = (
+    ("sync:openai", "openai chat"),
+    ("sync:anthropic", "anthropic messages"),
+    ("sync:gemini", "gemini generate_content"),
+    ("async:openai", "openai, async"),
+    ("async:anthropic", "anthropic, async"),
+    ("async:gemini", "gemini, async"),
+    ("tool", "MCP call_tool"),
+    ("chunk:openai", "openai chunk"),
+    ("chunk:anthropic", "anthropic chunk"),
+)
+
+
+def cost_table(results: dict[str, Any]) -> list[str]:
+    """CPU microseconds added; one line for each peer."""
+    rows = [(key, title) for key, title in _ROWS if any(key in result for result in results.values())]
+    lines = [
+        "| watched by | "
+        + " | ".join(title for _, title in rows)
+        + " | 100 tasks, of bare | bytecodes: call / chunk | start-up, ms | memory, MB: 10,000 calls / 1,000 models |",
+        "|---|" + "---|" * (len(rows) + 4),
+    ]
+    for name, result in results.items():
+        if "problem" in result:
+            lines.append(f"| {BY_NAME[name].title} | could not be run: {_one_line(result['problem'])} |")
+            continue
+        cells = [_figure(result.get(key, {}), chunk=key.startswith("chunk")) for key, _ in rows]
+        tasks = result.get("tasks", {})
+        cells.append(_one_line(tasks["problem"]) if tasks.get("problem") else f"{tasks.get('added', 0):.2f}")
+        codes = result.get("bytecodes", {})
+        cells.append("-" if codes.get("problem") or not codes else f"{codes['call']:,} / {codes['chunk']:.0f}")
+        cells.append(f"{result.get('start_up_ms', 0):.0f}")
+        memory = result.get("memory", {})
+        cells.append(f"{memory['calls_mb']:.1f} / {memory['models_mb']:.1f}" if "calls_mb" in memory else "-")
+        lines.append(f"| {BY_NAME[name].title} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _figure(figure: dict[str, Any], *, chunk: bool) -> str:
+    if figure.get("problem"):
+        return f"fails: {_one_line(figure['problem'])[:60]}"
+    if figure.get("added") is None:
+        return "-"
+    added, bare = figure["added"], figure["bare"]
+    if chunk:
+        return f"{added:.2f}"
+    spread = f" [{figure['low']:.0f}, {figure['high']:.0f}]" if figure.get("low") is not None else ""
+    return f"{added:.0f} ({(bare + added) / bare:.2f}){spread}"
+
+
+def alone_tables(alone: dict[str, Any]) -> list[str]:
+    """Imports and scrapes."""
+    lines = ["| | CPU ms |", "|---|---|"]
+    lines += [f"| `{name}` | {ms:.0f} |" for name, ms in alone["imports"].items()]
+    lines += ["", "| /metrics with | lines | bytes | ms | prometheus_client, ms |", "|---|---|---|---|---|"]
+    for name, scrape in alone["scrapes"].items():
+        theirs = f"{scrape['prometheus_client_ms']:.0f}" if scrape["prometheus_client_ms"] else "-"
+        lines.append(f"| {name} | {scrape['lines']:,} | {scrape['bytes']:,} | {scrape['ms']:.1f} | {theirs} |")
+    return lines
+
+
+def dearer_than(results: dict[str, Any]) -> list[str]:
+    """Cells where a peer that emits the same signals costs less than we do."""
+    found = []
+    for name, result in results.items():
+        emits = set(BY_NAME[name].emits)
+        if name.startswith(("tachograph", "floor", "bare")) or "problem" in result:
+            continue
+        ours = results.get("tachograph_spans" if "spans" in emits else "tachograph", {})
+        for key, title in _ROWS:
+            theirs, our = result.get(key, {}), ours.get(key, {})
+            if theirs.get("added") is None or our.get("added") is None:
+                continue
+            if theirs["added"] < our["added"]:
+                found.append(f"- {BY_NAME[name].title}, {title}: {theirs['added']:.2f} us, ours {our['added']:.2f} us")
+    return found
+
+
+def _one_line(text: str) -> str:
+    return " ".join(str(text).split()).replace("|", "/")[:120]

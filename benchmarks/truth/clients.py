@@ -1,0 +1,228 @@
+"""What the application does in each scenario, as any application would write it. Runs in a peer's environment."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+ASKED: Any = [{"role": "user", "content": "What is the weather in Bergen?"}]
+SERVER = Path(__file__).with_name("tool_server.py")
+ELSEWHERE = "api.deepseek.com"
+"""A server that speaks OpenAI's protocol and is not OpenAI's."""
+
+
+class Application:
+    """The clients of one process.
+
+    Args:
+        urls: The simulators' base URLs.
+        openai_module: What stands for `openai` where a peer is a wrapper.
+    """
+
+    def __init__(self, urls: dict[str, str], openai_module: Any = None) -> None:
+        import anthropic
+        import openai
+        from google import genai
+        from google.genai import types
+
+        self.openai = openai_module or openai
+        self.urls, self.types = urls, types
+        self._anthropic, self._genai = anthropic, genai
+        self._open: list[Any] = []
+        self.loop = asyncio.new_event_loop()
+
+    def o(self, kind: str = "OpenAI", **more: Any) -> Any:
+        return getattr(self.openai, kind)(**{"base_url": self.urls["openai"], "api_key": "k", "max_retries": 2, **more})
+
+    def a(self, kind: str = "Anthropic", **more: Any) -> Any:
+        return getattr(self._anthropic, kind)(base_url=self.urls["anthropic"], api_key="k", **more)
+
+    def g(self, **options: Any) -> Any:
+        client = self._genai.Client(api_key="k", http_options={"base_url": self.urls["gemini"], **options})
+        self._open.append(client)
+        return client
+
+    # whole answers
+
+    def openai_chat(self, model: str = "gpt-5", **more: Any) -> None:
+        self.o().chat.completions.create(model=model, messages=ASKED, **more)
+
+    def openai_raw(self, model: str = "gpt-5") -> None:
+        self.o().chat.completions.with_raw_response.create(model=model, messages=ASKED).parse()
+
+    def openai_responses(self, model: str = "gpt-5", **more: Any) -> None:
+        self.o().responses.create(model=model, input="What is the weather?", **more)
+
+    def openai_embeddings(self) -> None:
+        self.o().embeddings.create(model="text-embedding-3-small", input="weather")
+
+    def anthropic_messages(self, model: str = "claude-sonnet-4-5", **more: Any) -> None:
+        self.a().messages.create(model=model, max_tokens=200, messages=ASKED, **more)
+
+    def gemini_content(self, model: str = "gemini-2.5-flash") -> None:
+        self.g().models.generate_content(model=model, contents="What is the weather?")
+
+    def gemini_with_retries(self) -> None:
+        retry = self.types.HttpRetryOptions(attempts=3, initial_delay=0.2, jitter=0, http_status_codes=[429])
+        self.g(retry_options=retry).models.generate_content(model="gemini-2.5-flash", contents="What is the weather?")
+
+    def gemini_functions(self) -> None:
+        def weather(city: str) -> str:
+            """The weather of a city."""
+            return f"rain in {city}"
+
+        config = self.types.GenerateContentConfig(tools=[weather])
+        self.g().models.generate_content(model="gemini-2.5-flash", contents="Weather?", config=config)
+
+    def openai_elsewhere(self) -> None:
+        self.o(
+            base_url=f"https://{ELSEWHERE}/v1", http_client=httpx2.Client(transport=_Rerouted(self.urls["openai"]))
+        ).chat.completions.create(model="deepseek-chat", messages=ASKED)
+
+    def openai_once(self, **more: Any) -> None:
+        self.o(max_retries=0, **more).chat.completions.create(model="gpt-5", messages=ASKED)
+
+    def openai_timeout(self) -> None:
+        self.openai_once(timeout=0.3)
+
+    def openai_cancelled(self) -> None:
+        async def run() -> None:
+            async with self.o("AsyncOpenAI") as client, asyncio.timeout(0.3):
+                await client.chat.completions.create(model="gpt-5", messages=ASKED)
+
+        self.loop.run_until_complete(run())
+
+    def openai_refused(self) -> None:
+        self.o(base_url="http://127.0.0.1:9/v1", max_retries=1).chat.completions.create(model="gpt-5", messages=ASKED)
+
+    def openai_twenty_tasks(self) -> None:
+        async def run() -> None:
+            async with self.o("AsyncOpenAI") as client:
+                await asyncio.gather(
+                    *(client.chat.completions.create(model="gpt-5", messages=ASKED) for _ in range(20))
+                )
+
+        self.loop.run_until_complete(run())
+
+    def openai_background(self) -> None:
+        client = self.o()
+        begun = client.responses.create(model="gpt-5", input="What is the weather?", background=True)
+        for _ in range(2):  # read again: it is still one answer
+            client.responses.retrieve(begun.id)
+
+    def openai_batch(self) -> None:
+        client = self.o()
+        for _ in range(2):
+            client.batches.retrieve("batch_truth")
+
+    def anthropic_batch(self) -> None:
+        client = self.a()
+        for _ in range(2):
+            list(client.messages.batches.results("msgbatch_truth"))
+
+    # streams
+
+    def openai_stream(self, usage: bool = True) -> None:
+        options: Any = {"stream_options": {"include_usage": True}} if usage else {}
+        list(self.o().chat.completions.create(model="gpt-5", messages=ASKED, stream=True, **options))
+
+    def responses_stream(self) -> None:
+        list(self.o().responses.create(model="gpt-5", input="What is the weather?", stream=True))
+
+    def anthropic_stream(self) -> None:
+        list(self.a().messages.create(model="claude-sonnet-4-5", max_tokens=200, messages=ASKED, stream=True))
+
+    def anthropic_helper(self) -> None:
+        with self.a().messages.stream(model="claude-sonnet-4-5", max_tokens=200, messages=ASKED) as stream:
+            for _ in stream.text_stream:
+                pass
+
+    def gemini_stream(self) -> None:
+        list(self.g().models.generate_content_stream(model="gemini-2.5-flash", contents="What is the weather?"))
+
+    def openai_closed_early(self) -> None:
+        stream = self.o().chat.completions.create(model="gpt-5", messages=ASKED, stream=True)
+        _read_some(stream)
+        stream.close()
+
+    def anthropic_closed_early(self) -> None:
+        with self.a().messages.create(model="claude-sonnet-4-5", max_tokens=200, messages=ASKED, stream=True) as stream:
+            _read_some(stream)
+
+    def gemini_closed_early(self) -> None:
+        stream = self.g().models.generate_content_stream(model="gemini-2.5-flash", contents="What is the weather?")
+        next(stream)
+        stream.close()
+
+    def openai_abandoned(self) -> None:
+        stream = self.o().chat.completions.create(model="gpt-5", messages=ASKED, stream=True)
+        next(iter(stream))
+        del stream
+        gc.collect()
+
+    def openai_never_read(self) -> None:
+        self.o().chat.completions.create(model="gpt-5", messages=ASKED, stream=True)
+        gc.collect()
+
+    # tools
+
+    def tool(self, name: str = "add", arguments: Any = None) -> None:
+        async def run() -> None:
+            from mcp import Client
+
+            from benchmarks.truth.tool_server import make_server
+
+            async with Client(make_server(), mode="legacy") as client:
+                await client.list_tools()
+                await client.call_tool(name, {"left": 1, "right": 2} if arguments is None else arguments)
+
+        self.loop.run_until_complete(run())
+
+    def tool_over_stdio(self, name: str, timeout: float | None = None) -> None:
+        async def run() -> None:
+            from mcp import Client, StdioServerParameters
+
+            server = StdioServerParameters(command=sys.executable, args=[str(SERVER)])
+            async with Client(server) as client:
+                await client.list_tools()
+                more = {} if timeout is None else {"read_timeout_seconds": timeout}
+                await client.call_tool(name, {}, **more)
+
+        self.loop.run_until_complete(run())
+
+    def run(self, action: str, arguments: dict[str, Any]) -> str:
+        """Do it; returns what the application was told: the exception's name, or nothing."""
+        method: Callable[..., None] = getattr(self, action)
+        try:
+            method(**arguments)
+        except BaseException as error:  # what it meets is part of the evidence
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
+            return type(error).__name__
+        finally:
+            gc.collect()
+        return ""
+
+
+def _read_some(stream: Any, pieces: int = 3) -> None:
+    for index, _ in enumerate(stream):
+        if index + 1 >= pieces:
+            return
+
+
+class _Rerouted(httpx2.HTTPTransport):
+    """Sends what is meant for another host to a simulator."""
+
+    def __init__(self, base: str) -> None:
+        super().__init__()
+        self._base = httpx2.URL(base)
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        request.url = request.url.copy_with(scheme="http", host=self._base.host, port=self._base.port)
+        return super().handle_request(request)
