@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Callable
 from typing import Any
 
 import openai
@@ -31,6 +32,13 @@ USAGE = ServedUsage(prompt=120, completion=30)
 @pytest.fixture
 def client(simulators: Simulators) -> openai.OpenAI:
     return openai.OpenAI(base_url=simulators.openai.url, api_key="any")
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the event loop go on until the condition holds."""
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.005)
 
 
 def test_hidden_retries_are_attempts_and_waits(client: openai.OpenAI, simulators: Simulators, seen: Recording) -> None:
@@ -198,9 +206,11 @@ def test_an_azure_client_is_labelled_by_its_class(simulators: Simulators, seen: 
 async def test_a_cancelled_call_is_no_error(simulators: Simulators, seen: Recording) -> None:
     client = openai.AsyncOpenAI(base_url=simulators.openai.url, api_key="any")
     simulators.openai.script(Hang())
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.2):
-            await client.responses.create(model="gpt-5", input="hello")
+    task = asyncio.create_task(client.responses.create(model="gpt-5", input="hello"))
+    await until(lambda: len(simulators.served) == 1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
     (call,) = seen.llm_calls
     assert (call.outcome, call.error_type) == ("cancelled", None)
     assert [attempt.outcome for attempt in call.attempts] == ["cancelled"]
@@ -210,12 +220,16 @@ async def test_a_cancelled_call_is_no_error(simulators: Simulators, seen: Record
 async def test_a_call_cancelled_while_waiting_to_retry_keeps_the_wait(simulators: Simulators, seen: Recording) -> None:
     client = openai.AsyncOpenAI(base_url=simulators.openai.url, api_key="any")
     simulators.openai.script(RateLimited(retry_after=30))
+    task = asyncio.create_task(client.responses.create(model="gpt-5", input="hello"))
+    await until(lambda: len(simulators.served) == 1 and next(iter(simulators.served)).ended is not None)
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.3):
-            await client.responses.create(model="gpt-5", input="hello")
+        await asyncio.wait_for(asyncio.shield(task), 0.2)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
     (call,) = seen.llm_calls
     assert call.outcome == "cancelled"
-    assert 0.1 < call.rate_limit_wait_seconds < 1
+    assert 0.1 < call.rate_limit_wait_seconds < 5
 
 
 async def test_async_streams_are_recorded_once_however_they_end(simulators: Simulators, seen: Recording) -> None:
