@@ -44,6 +44,7 @@ def one_call(
         provider, model, message_count=2, stream=step % 2 == 0, labels={"team": "search" if step % 3 else "support"}
     )
     call.started_unix_ns = int(now * 1e9)
+    call.trace_id, call.span_id = int.from_bytes(call.id), int.from_bytes(call.id[8:])
     start = call.started_ns
     duration = int(seconds * (1 + (step % 7) / 10) * 1e9)
     if provider == "anthropic" and 90 <= step < 130:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from opentelemetry.instrumentation.instrumentor import (  # type: ignore[import-not-found, unused-ignore]
+from opentelemetry.instrumentation.instrumentor import (  # type: ignore[import-not-found, attr-defined, unused-ignore]
     BaseInstrumentor,
 )
 

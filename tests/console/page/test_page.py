@@ -315,3 +315,12 @@ def test_without_a_login_the_page_says_where_the_link_is(browser: Browser, told:
     page.goto(told.url)
     page.wait_for_function("() => /login link|log in/i.test(document.body.innerText)")
     context.close()
+
+
+def test_a_dot_on_the_latency_panel_leads_to_its_trace(page: Page) -> None:
+    show(page, "#/llm?range=15m&refresh=off")
+    dots = page.locator(".panel.kind-timeseries .exemplar")
+    assert dots.count() > 0
+    dots.first.dispatch_event("click")
+    page.wait_for_selector(".drawer .wf-row.own")
+    assert "call" in asked(page)

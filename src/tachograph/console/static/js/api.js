@@ -53,6 +53,15 @@ export async function query(expr, time, signal) {
   return data.resultType === "scalar" ? [{ metric: {}, value: data.result }] : data.result;
 }
 
+/** Single observations that lead to a trace: [{labels, value, time, trace}]; none where the source keeps none. */
+export async function exemplars(expr, { from, to }, signal) {
+  const body = new URLSearchParams({ query: expr, start: from.toFixed(3), end: to.toFixed(3) });
+  const { data } = await ask("api/v1/query_exemplars", { method: "POST", body, signal });
+  return data.flatMap(({ seriesLabels, exemplars: found }) => found.map((one) => ({
+    labels: seriesLabels, value: Number(one.value), time: Number(one.timestamp), trace: one.labels?.trace_id || one.labels?.traceID || "",
+  })));
+}
+
 export async function labelValues(label, match, { from, to }) {
   const parameters = new URLSearchParams({ start: from.toFixed(0), end: to.toFixed(0) });
   if (match) parameters.append("match[]", match);

@@ -1,9 +1,9 @@
 // A panel: asks its queries, draws its chart, and keeps legend, tooltip, zoom, table and downloads.
 
-import { query, queryRange } from "./api.js";
+import { console_, exemplars, query, queryRange } from "./api.js";
 import { assign, heat, theme } from "./colours.js";
 import { moveCursor, watchCursor } from "./cursor.js";
-import { announce, copy, download, h, icon, s } from "./dom.js";
+import { announce, copy, download, h, icon, s, toast } from "./dom.js";
 import { legend as legendOf, moment, short, value as shown } from "./format.js";
 import { bars, events, gauges, latencyHeat, matrix } from "./charts/shapes.js";
 import { align, sparkline, timeseries } from "./charts/timeseries.js";
@@ -35,6 +35,17 @@ function deCumulate(result) {
 }
 
 const bound = (le) => (le === "+Inf" ? Infinity : Number(le));
+
+/** Show the call that a trace id stands for, where the console still has it. */
+async function openTrace(trace) {
+  try {
+    const { calls } = await console_(`traces/${encodeURIComponent(trace)}`);
+    if (!calls.length) throw new Error("no call of this trace is kept");
+    state.set({ call: typeof calls[0] === "string" ? calls[0] : calls[0].id }, { view: "calls", push: true });
+  } catch (error) {
+    toast(`Trace ${trace.slice(0, 8)}…: ${error.message}`);
+  }
+}
 
 export class Panel {
   constructor(definition, context) {
@@ -80,8 +91,11 @@ export class Panel {
         const expression = fillIn(asked.expression, variables);
         return asked.instant ? query(expression, to, signal) : queryRange(expression, { from, to, step }, signal);
       }));
+      const dots = await Promise.all(this.def.queries.filter((asked) => asked.exemplars).map((asked) =>
+        exemplars(fillIn(asked.expression, variables), window, signal).catch(() => []))); // an extra: the lines stand without
       this.window = window;
       this.answers = answers;
+      this.dots = dots.flat().filter((dot) => dot.trace);
       this.element.classList.remove("failed");
       this.note.textContent = this.def.note || "";
       this.element.dataset.window = JSON.stringify([from, to, step, rateInterval]);
@@ -164,8 +178,28 @@ export class Panel {
     this.chart = { times, rows, series, colours, visible, step, ...drawn };
     this.body.replaceChildren(drawn.svg);
     this.hover(drawn.svg);
+    this.drawDots(drawn, series, colours, visible);
     this.drawLegend(series, rows, colours, visible);
     if (quiet) this.legend.append(h("span", { class: "legend-item still muted" }, series.length ? `${quiet} more at zero` : `All ${quiet} series at zero in this range`));
+  }
+
+  /** Exemplars as dots; a click opens the call. The dearest of each place is kept, so that they stay few. */
+  drawDots({ svg, axes }, series, colours, visible) {
+    const { from, to } = this.window;
+    const kept = new Map();
+    for (const dot of this.dots || []) {
+      const at = series.findIndex((one) => Object.entries(one.labels).every(([name, text]) => dot.labels[name] === text));
+      if (at < 0 || !visible[at] || dot.time < from || dot.time > to || dot.value > axes.top) continue;
+      const place = `${at}:${Math.round((dot.time - from) / (to - from) * 60)}:${Math.round(dot.value / axes.top * 12)}`;
+      if (!(kept.get(place)?.value > dot.value)) kept.set(place, { ...dot, at });
+    }
+    for (const dot of kept.values()) {
+      const [x, y] = [axes.x(dot.time), axes.y(dot.value)];
+      svg.append(s("path", { d: `M${x} ${y - 4}l4 4-4 4-4-4z`, fill: theme().surface, stroke: colours[dot.at], "stroke-width": 1.4, class: "exemplar", cursor: "pointer",
+        onpointerdown: (event) => event.stopPropagation(),
+        onclick: () => openTrace(dot.trace) },
+      s("title", {}, `${series[dot.at].name}: ${shown(dot.value, this.def.unit)} at ${moment(dot.time)}. Click to see its trace.`)));
+    }
   }
 
   summary(series, rows) {

@@ -15,6 +15,7 @@ function definition(panel) {
     queries: panel.queries.map((asked) => ({
       expression: asked.expression ?? asked.expr,
       legend: asked.legend || "",
+      exemplars: Boolean(asked.exemplars),
       instant: asked.instant ?? asked.format === "instant",
       buckets: Boolean(asked.buckets ?? asked.format === "heatmap"),
     })),
