@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -187,6 +188,7 @@ KILLED = """
 import os, signal, sys
 sys.path[:0] = {path!r}
 from pathlib import Path
+from typing import Any
 from support.ledgers import make_recorder, one_call
 recorder = make_recorder(Path({directory!r}), writer="external")
 for number in range(1000):
@@ -202,3 +204,21 @@ def test_what_a_killed_process_has_accepted_is_stored(tmp_path: Path) -> None:
     numbers, kept, _ = drain(tmp_path / "journals")
     assert numbers == list(range(1000))
     assert kept == []
+
+
+def test_counting_what_waits_does_not_read_it_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = make_recorder(tmp_path, writer="external")
+    for number in range(5000):
+        one_call(recorder, number)
+    recorder.ledger._queue.after_fork_in_child()
+    scan, looked_at = frames.scan, []
+
+    def counting(data: bytes, **options: Any) -> Any:
+        looked_at.append(len(data))
+        return scan(data, **options)
+
+    monkeypatch.setattr(frames, "scan", counting)
+    records, oldest_us = backlog(tmp_path / "journals")
+    assert records == 5000
+    assert oldest_us is not None
+    assert sum(looked_at) < 20_000
