@@ -313,6 +313,17 @@ def test_labels_follow_tasks_and_threads(simulators: Simulators, client: openai.
     ]
 
 
+def test_labels_follow_plain_threads_and_pools_and_stay_in_no_worker(client: openai.OpenAI, seen: Recording) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with labels(team="search"):
+            thread = threading.Thread(target=ask, args=(client,))
+            thread.start()
+            thread.join()
+            pool.submit(ask, client).result()
+        pool.submit(ask, client).result()
+    assert [call.labels for call in seen.llm_calls] == [{"team": "search"}, {"team": "search"}, None]
+
+
 def hide(text: str, where: str) -> str | None:
     return None if where == "output" else text.replace("secret", "[redacted]")
 

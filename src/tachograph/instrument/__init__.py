@@ -34,7 +34,7 @@ def instrument(*clients: str, recorder: Recorder | None = None, **settings: Any)
     Raises:
         SettingsError: A setting or a client's name is not allowed.
     """
-    from tachograph.instrument import attempts, content, others, patches, settled
+    from tachograph.instrument import attempts, content, others, patches, settled, threads
 
     own = runtime.get_settings()
     if clients:
@@ -51,6 +51,7 @@ def instrument(*clients: str, recorder: Recorder | None = None, **settings: Any)
     settled.recorder()  # its families are there from now on
     patches.SWITCH.on = True
     attempts.install()
+    threads.install()
     for name in CLIENTS:
         if name in chosen.clients:
             import_module(f"tachograph.instrument.{name}").install()

@@ -1,0 +1,56 @@
+"""The user's labels in threads: a thread has those of the code that started it, a pool's task those of its submitter.
+
+Context variables follow tasks, but before Python 3.14 no thread that does not copy the context. Only our labels are
+carried over, and only where there are some; a pool's thread keeps none between two tasks.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures.thread as pools
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from tachograph.instrument.patches import SWITCH, patch
+from tachograph.records import LABELS
+
+
+def install() -> None:
+    """Carry labels into threads from now on."""
+    patch(threading.Thread, "start", _start)
+    patch(pools.ThreadPoolExecutor, "submit", _submit)
+
+
+def _start(original: Any) -> Any:
+    def start(self: threading.Thread) -> None:
+        labels = LABELS.get()
+        if SWITCH.on and labels and getattr(self, "_target", None) is not pools._worker:
+            run = self.run
+
+            def labelled() -> None:
+                del self.run  # the thread's own again, and no cycle
+                LABELS.set(labels)  # the thread's context is its own, and ends with it
+                run()
+
+            self.run = labelled  # type: ignore[method-assign]
+        original(self)
+
+    return start
+
+
+def _submit(original: Any) -> Any:
+    def submit(self: Any, function: Any, /, *args: Any, **kwargs: Any) -> Any:
+        labels = LABELS.get()
+        if not SWITCH.on or not labels:
+            return original(self, function, *args, **kwargs)
+        return original(self, _labelled, labels, function, args, kwargs)
+
+    return submit
+
+
+def _labelled(labels: Mapping[str, str], function: Any, args: Any, kwargs: Any) -> Any:
+    token = LABELS.set(labels)
+    try:
+        return function(*args, **kwargs)
+    finally:
+        LABELS.reset(token)
