@@ -25,6 +25,9 @@ from tachograph.drill import tools
 from tachograph.errors import TachographError
 
 EVALUATION: Final = 30.0
+LONGEST_EVALUATION: Final = 120.0
+"""Prometheus forgets a value after five minutes; a rule must find what a recording wrote one evaluation before it."""
+
 _COMPLAINT: Final = re.compile(r'expr: ("(?:[^"\\]|\\.)*"), time: ([0-9hmsd]+)')
 
 
@@ -79,7 +82,7 @@ def rehearse(alert: Alert, rule_files: Sequence[Path], target: dict[str, str]) -
         RulesError: Prometheus does not accept the files.
         MissingToolError: promtool is not on PATH.
     """
-    every = max(EVALUATION, durations.seconds(alert.drill.step))
+    every = min(LONGEST_EVALUATION, max(EVALUATION, durations.seconds(alert.drill.step)))
     moments = list(_moments(alert.drill))
     case = {
         "rule_files": [str(path.resolve()) for path in rule_files],
