@@ -8,7 +8,10 @@ from collections.abc import Generator
 
 import pytest
 
+from support.parts import PARTS
+
 REQUIRE_PARTS = os.environ.get("TACHOGRAPH_REQUIRE_PARTS") == "1"
+os.environ["PATH"] += f"{os.pathsep}{PARTS / 'debian/usr/bin'}"  # what `make parts` unpacked, for what we start too
 
 
 @pytest.fixture(autouse=True)

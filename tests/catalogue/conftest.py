@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
+from support.parts import program
 from tachograph import catalogue
 from tachograph.catalogue.panels import Dashboard
 from tachograph.catalogue.rules import Alert, RuleGroup
@@ -28,7 +27,4 @@ def dashboards() -> list[Dashboard]:
 
 @pytest.fixture(scope="session")
 def promtool() -> str:
-    path = shutil.which("promtool")
-    if path is None:
-        pytest.skip("promtool is not on PATH (apt install prometheus)")
-    return path
+    return program("promtool")

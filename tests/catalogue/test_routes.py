@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from support.parts import program
 from tachograph import catalogue
 from tachograph.catalogue.rules import Alert
 
@@ -17,10 +17,7 @@ RULES = [alert for group in catalogue.rule_groups() for alert in group.alerts]
 
 @pytest.fixture(scope="module")
 def amtool() -> str:
-    path = shutil.which("amtool")
-    if path is None:
-        pytest.skip("amtool is not on PATH (apt install prometheus-alertmanager)")
-    return path
+    return program("amtool")
 
 
 def test_amtool_accepts_the_configuration(amtool: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import urllib.error
 import urllib.parse
@@ -16,7 +15,8 @@ import pytest
 from support import random_promql
 from support.console_client import Client
 from support.filled_prometheus import filled
-from support.prometheus import MISSING, prometheus
+from support.parts import program
+from support.prometheus import prometheus
 from tachograph.console import RunningConsole, start
 
 # Between two samples: the two versions differ in what belongs to a range exactly at its edge.
@@ -169,9 +169,7 @@ def test_status_and_targets_have_prometheus_fields(both: tuple[Client, str, Runn
 
 
 def test_promtool_asks_it(both: tuple[Client, str, RunningConsole]) -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip(MISSING)
+    promtool = program("promtool")
     client, url, served = both
     mine = f"http://tool:{served.token}@{client.address}"
     for command in (

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tachograph.cli import main
 from tachograph.demo.board import Board
 from tachograph.demo.incidents import INCIDENTS, SlowTool
 from tachograph.demo.scenario import Demo
@@ -156,6 +157,26 @@ def test_the_command_line_knows_every_incident() -> None:
     assert set(OFFERED) == set(INCIDENTS)
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--rate", "fast", "must be a number, not 'fast'"),
+        ("--rate", "0", "must be a number above 0, not '0'"),
+        ("--duration", "inf", "must be a number above 0, not 'inf'"),
+        ("--incident-at", "-5", "must be 0 or more, not '-5'"),
+        ("--metrics-port", "65536", "must be a whole number from 0 to 65535, not '65536'"),
+        ("--console-port", "-1", "must be a whole number from 0 to 65535, not '-1'"),
+    ],
+)
+def test_a_wrong_option_is_refused_in_words(
+    option: str, value: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["demo", f"{option}={value}"])
+    assert ended.value.code == 2
+    assert f"argument {option}: {words}" in capsys.readouterr().err
+
+
 def test_a_taken_port_is_a_clear_error() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -182,6 +203,7 @@ def test_a_signal_ends_the_command_with_its_children_and_code_0(number: signal.S
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     assert process.stdout is not None
     assert process.stderr is not None
@@ -191,10 +213,10 @@ def test_a_signal_ends_the_command_with_its_children_and_code_0(number: signal.S
         lines.append(line)
         if all(f"{server}=1" in line for server in ("git", "time", "workshop")):
             children = set(processes_of(process.pid))
-            process.send_signal(number)
+            os.killpg(process.pid, number)  # the whole group, as Ctrl-C in a terminal does
             break
     rest = process.stdout.read()
-    assert process.wait(60) == 0, process.stderr.read()
+    assert (process.wait(60), process.stderr.read()) == (0, "")
     assert "truth: served = metrics = ledger" in rest
     assert "metrics http://127.0.0.1:" in lines[0]
     assert len(children) == 3

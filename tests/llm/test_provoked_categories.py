@@ -175,6 +175,8 @@ def test_a_refused_connection(simulators: Simulators, seen: Recording) -> None:
                 way.ask(way.provider(simulators, retry=NO_RETRIES, base_url="http://127.0.0.1:9/v1"))
             assert (caught.value.category, caught.value.retryable) == ("connection", True)
             assert seen.llm_calls[-1].attempts[0].status is None
+            assert "refused" in str(caught.value) or "attempts failed" in str(caught.value)
+            assert str(caught.value).endswith(". Check the network, proxies and the base URL")
 
 
 def test_an_answer_cut_by_its_length_is_no_error(way: Way, simulators: Simulators, seen: Recording) -> None:

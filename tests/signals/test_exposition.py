@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import shutil
 import subprocess
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from support import contract
+from support import contract, parts
 from support.traffic import llm_call, retried_call, tool_call
 from tachograph.recorder import Recorder
 from tachograph.signals import exposition
@@ -151,9 +150,7 @@ def test_exemplars_carry_the_trace_id_in_openmetrics_alone() -> None:
 
 
 def test_promtool_reads_the_exposition() -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("no promtool on PATH (apt-get install prometheus): its lint of /metrics is not run here")
+    promtool = parts.program("promtool")
     text = exposition.write(used_recorder().metrics.collect())
     run = subprocess.run(
         [promtool, "check", "metrics"], input=text, capture_output=True, text=True, timeout=30, check=False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import tempfile
 import time
@@ -12,8 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
+from support import parts
 from support.prometheus import free_port, poll
 from tachograph.catalogue.export import yaml
 from tachograph.catalogue.export.alertmanager import config
@@ -49,9 +47,7 @@ class Alertmanager:
 @contextmanager
 def alertmanager(group_wait: str = "1s") -> Iterator[Alertmanager]:
     """Start one on a private port; our routes, with a shorter wait."""
-    program = shutil.which("alertmanager") or shutil.which("prometheus-alertmanager")
-    if program is None:
-        pytest.skip("no Alertmanager on PATH (apt install prometheus-alertmanager): inhibition is not proved here")
+    program = parts.program("alertmanager", "prometheus-alertmanager")
     receiver = Receiver()
     receiver.start()
     with tempfile.TemporaryDirectory(prefix="tachograph-alertmanager-") as name:

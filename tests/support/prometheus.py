@@ -1,12 +1,11 @@
 """A real Prometheus for tests: `with prometheus(targets=["127.0.0.1:1234"], rules="...") as prom: prom.query("up")`.
 
-Debian's package `prometheus` puts the server on PATH. Without it the test is skipped, with that reason.
+Without the program the test is skipped, with that reason.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -19,9 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-MISSING = "no real Prometheus on PATH (apt-get install prometheus): the scrape and its rules are not proved here"
+from support import parts
 
 
 class Prometheus:
@@ -104,9 +101,7 @@ def prometheus(
         interval: Of scrapes and of rule evaluation.
         arguments: Further command-line arguments.
     """
-    program = shutil.which("prometheus")
-    if program is None:
-        pytest.skip(MISSING)
+    program = parts.program("prometheus")
     with tempfile.TemporaryDirectory(prefix="tachograph-prometheus-") as name:
         directory = Path(name)
         if rules is not None:

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tachograph.cli.values import port
+
 if TYPE_CHECKING:
     from tachograph.settings import Settings
     from tachograph.settings.ledger import LedgerSettings
@@ -18,7 +20,7 @@ HELP = "serve the local web console: dashboards, alerts, calls, traces and cost 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("--port", type=int, default=9465, help="port to listen on; 0 takes a free one (default 9465)")
+    parser.add_argument("--port", type=port, default=9465, help="port to listen on; 0 takes a free one (default 9465)")
     parser.add_argument(
         "--listen",
         default="127.0.0.1",

@@ -11,6 +11,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tachograph.cli.values import not_negative, port, positive
+
 if TYPE_CHECKING:
     from tachograph.demo.scenario import Demo
 
@@ -21,30 +23,30 @@ INCIDENTS = ("rate-limit-storm", "provider-outage", "slow-tool", "dead-mcp-serve
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the demo."""
-    parser.add_argument("--duration", type=_positive, metavar="SECONDS", help="end after this time (default: Ctrl-C)")
+    parser.add_argument("--duration", type=positive, metavar="SECONDS", help="end after this time (default: Ctrl-C)")
     parser.add_argument(
-        "--rate", type=_positive, default=3.0, metavar="CALLS_PER_SECOND", help="LLM calls per second (default: 3)"
+        "--rate", type=positive, default=3.0, metavar="CALLS_PER_SECOND", help="LLM calls per second (default: 3)"
     )
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="same seed, same calls and answers (default: 0)"
     )
     parser.add_argument("--incident", choices=INCIDENTS, help="a trouble that begins during the demo")
     parser.add_argument(
-        "--incident-at", type=float, default=20.0, metavar="SECONDS", help="when it begins (default: 20)"
+        "--incident-at", type=not_negative, default=20.0, metavar="SECONDS", help="when it begins (default: 20)"
     )
     parser.add_argument(
-        "--incident-for", type=_positive, metavar="SECONDS", help="how long it lasts (default: to the end)"
+        "--incident-for", type=positive, metavar="SECONDS", help="how long it lasts (default: to the end)"
     )
     parser.add_argument(
         "--metrics-port",
-        type=int,
+        type=port,
         default=9464,
         metavar="PORT",
         help="port of /metrics; 0: any free (default: 9464)",
     )
     parser.add_argument(
         "--console-port",
-        type=int,
+        type=port,
         default=9465,
         metavar="PORT",
         help="port of the console; 0: any (default: 9465)",
@@ -57,13 +59,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="keep the ledger here (default: a temporary directory)",
     )
     parser.add_argument("--plain", action="store_true", help="lines instead of the live board, as in a pipe")
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text!r}")
-    return value
 
 
 def run(args: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from tachograph.cli.values import port
 from tachograph.errors import TachographError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the subcommands."""
     commands = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     writer = commands.add_parser("writer", help="drain this host's journals into the store until stopped")
-    writer.add_argument("--metrics-port", type=int, help="serve the writer's own metrics on this port of 127.0.0.1")
+    writer.add_argument("--metrics-port", type=port, help="serve the writer's own metrics on this port of 127.0.0.1")
     commands.add_parser("status", help="what waits, who writes, what the store holds")
     flush = commands.add_parser("flush", help="store all that waits now, and say whether that worked")
     flush.add_argument("--timeout", type=float, default=60.0, help="seconds to try (60)")

@@ -141,7 +141,8 @@ class Demo:
             return ""
         if self._ended_incidents:
             return "over"
-        return f"in {max(0.0, self._incident_at - self.elapsed_seconds):.0f} s"
+        left = self._incident_at - self.elapsed_seconds
+        return f"in {left:.0f} s" if left > 0 else "in a moment, once the MCP servers are connected"
 
     async def begin_incident(self, name: str) -> None:
         """Let a trouble begin now."""

@@ -13,7 +13,6 @@ import os
 import random
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
@@ -224,7 +223,8 @@ def main() -> None:
     )
 
     def watch_stdin() -> None:
-        while sys.stdin.buffer.read(1024):
+        # Not sys.stdin: its lock, held by this thread, would make the interpreter abort at its end.
+        while os.read(0, 1024):
             continue
         server.should_exit = True
 

@@ -86,7 +86,7 @@ class ProviderError(TachographError):
         super().__init__(what, do=_ADVICE.get(self.category))
 
     def __str__(self) -> str:
-        return f"{self.what}. {self.do}" if self.do else self.what
+        return f"{self.what.rstrip('.')}. {self.do}" if self.do else self.what
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For worker processes: without the record, the response and the cause, which cannot travel."""
@@ -160,6 +160,7 @@ _ADVICE: Final[dict[ErrorType, str]] = {
     "auth": "Check the API key and what it may do",
     "quota": "Check the provider's billing and usage limits",
     "rate_limit": "Send less, or wait longer",
+    "connection": "Check the network, proxies and the base URL",
 }
 
 ERROR_CLASSES: Final[dict[ErrorType, type[ProviderError]]] = {

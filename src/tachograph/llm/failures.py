@@ -112,6 +112,9 @@ _TRANSPORT: Final[dict[str, ErrorType]] = {
 }
 
 
+_CAUSES_AT_MOST: Final = 8
+
+
 def read_body(body: Any) -> Said:
     """The words of an error body: a vendor's nested error, a flat one, a list of one, a plain text, or JSON as text."""
     if isinstance(body, (bytes, bytearray, str)):
@@ -173,7 +176,7 @@ def categorise(
         retryable,
         status,
         said.code if said.code and not said.code.isdigit() else said.kind,
-        said.message or (str(error) if error is not None else ""),
+        said.message or (_words(error) if error is not None else ""),
         pick_header(headers, table.request_id_header) or text(error, "request_id"),
         retry_after_seconds(headers, said.raw),
     )
@@ -214,6 +217,15 @@ def _by_class(table: Table, error: BaseException | None) -> tuple[ErrorType, boo
         if name in _TRANSPORT or full in _TRANSPORT:
             return _TRANSPORT.get(full) or _TRANSPORT[name], False
     return None
+
+
+def _words(error: BaseException) -> str:
+    """What an exception says, and what its root says: the SDKs' own "Connection error." names neither."""
+    words, root = str(error), error
+    for _ in range(_CAUSES_AT_MOST):
+        root = root.__cause__ or root
+    told = str(root)
+    return words if not told or told in words else f"{words.rstrip('.')}: {told}"
 
 
 def _status(error: BaseException) -> int | None:
