@@ -183,14 +183,14 @@ export class Panel {
     if (quiet) this.legend.append(h("span", { class: "legend-item still muted" }, series.length ? `${quiet} more at zero` : `All ${quiet} series at zero in this range`));
   }
 
-  /** Exemplars as dots; a click opens the call. The dearest of each place is kept, so that they stay few. */
+  /** Exemplars as dots; a click opens the call. The slowest of each stretch is kept, so that they stay few. */
   drawDots({ svg, axes }, series, colours, visible) {
     const { from, to } = this.window;
     const kept = new Map();
     for (const dot of this.dots || []) {
       const at = series.findIndex((one) => Object.entries(one.labels).every(([name, text]) => dot.labels[name] === text));
       if (at < 0 || !visible[at] || dot.time < from || dot.time > to || dot.value > axes.top) continue;
-      const place = `${at}:${Math.round((dot.time - from) / (to - from) * 60)}:${Math.round(dot.value / axes.top * 12)}`;
+      const place = Math.round(((dot.time - from) / (to - from)) * 36);
       if (!(kept.get(place)?.value > dot.value)) kept.set(place, { ...dot, at });
     }
     for (const dot of kept.values()) {

@@ -58,7 +58,7 @@ function areaPath(times, { below, above }, x, y) {
 /**
  * Draw a time chart.
  * @param {object} chart times, rows, colours, shown (booleans), mode "line"|"area"|"bars", stacked, unit, width, height,
- *   from, to, thresholds [{value, colour}], label, events [times].
+ *   from, to, step (seconds that a bar stands for), thresholds [{value, colour}], label, events [times].
  * @returns {{svg: SVGElement, frame: object, top: (index: number) => number[]}}
  */
 export function timeseries(chart) {
@@ -81,7 +81,7 @@ export function timeseries(chart) {
   const { plot, x, y } = axes;
   const svg = svgRoot(width, height, label);
   svg.append(axes.grid);
-  const step = times.length > 1 ? times[1] - times[0] : 60;
+  const step = chart.step || (times.length > 1 ? times[1] - times[0] : 60);
   rows.forEach((row, index) => {
     if (!shown[index]) return;
     const colour = colours[index];

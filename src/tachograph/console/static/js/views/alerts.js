@@ -73,7 +73,7 @@ export class AlertsView {
       if (this.reading !== name) return;
       const rule = this.alerts?.find((one) => one.name === name);
       this.book.replaceChildren(h("header", { class: "card-head" }, icon("book"), h("h2", {}, name)),
-        rule ? h("pre", { class: "query", tabindex: "0" }, rule.query) : "", markdown(book.markdown || ""));
+        markdown(book.markdown || ""));
     } catch (error) {
       this.book.replaceChildren(h("h2", {}, name), h("p", {}, error.status === 404 ? "This rule has no runbook here: it is not one of Tachograph's." : error.message));
     }

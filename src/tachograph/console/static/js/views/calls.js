@@ -227,7 +227,7 @@ export function waterfall(call, trace) {
       const input = attributes["gen_ai.usage.input_tokens"] ?? attributes.prompt_tokens;
       const output = attributes["gen_ai.usage.output_tokens"] ?? attributes.completion_tokens;
       if (input !== undefined) facts.push(`${short(Number(input))} → ${short(Number(output ?? 0))} tok`);
-      rows.push({ kind, depth, span, name: nameOf(span), start: span.start_unix - began, length: span.duration_seconds || 0, facts: facts.join(" · "), failed: span.status === "error" || span.status === 2, own: span.span_id === call.span_id, error: attributes["error.type"] || attributes.error_type || attributes.error_kind });
+      rows.push({ kind, depth, span, provider: attributes.provider || attributes["gen_ai.provider.name"] || (span.span_id === call.span_id ? call.provider : ""), name: nameOf(span), start: span.start_unix - began, length: span.duration_seconds || 0, facts: facts.join(" · "), failed: span.status === "error" || span.status === 2, own: span.span_id === call.span_id, error: attributes["error.type"] || attributes.error_type || attributes.error_kind });
       const attempts = span.span_id === call.span_id ? call.attempts_list || call.attempts : null;
       if (kind === "llm" && Array.isArray(attempts)) addAttempts(rows, attempts, span.start_unix - began, depth + 1);
       else addEvents(rows, span, began, depth + 1);
@@ -249,7 +249,9 @@ function addAttempts(rows, attempts, base, depth) {
 }
 
 function addEvents(rows, span, began, depth) {
-  for (const event of span.events || []) {
+  const told = (span.events || []).filter((event) => /attempt|wait|retry/i.test(event.name));
+  if (told.length < 2) return; // one attempt is the call itself
+  for (const event of told) {
     const length = Number(event.attributes?.["duration_seconds"] ?? event.attributes?.["wait_seconds"] ?? event.attributes?.["waited_seconds"] ?? 0);
     if (!/attempt|wait|retry/i.test(event.name) || !(length > 0)) continue;
     const end = span.start_unix - began + (event.offset_seconds || 0);
@@ -292,7 +294,7 @@ function wfRow(row, length) {
   const wide = 560;
   const x = (row.start / length) * wide;
   const w = Math.max(2, (row.length / length) * wide);
-  const tone = row.failed ? colours.bad : { llm: colours.families.anthropic[0], tool: colours.families.gemini[0], agent: colours.wheel[3], attempt: colours.good, span: colours.wait, wait: colours.wait }[row.kind];
+  const tone = row.failed ? colours.bad : { llm: (colours.families[row.provider] || [colours.wheel[1]])[0], tool: colours.families.gemini[0], agent: colours.wheel[3], attempt: colours.good, span: colours.wait, wait: colours.wait }[row.kind];
   const inside = x + w > wide - 74;
   const pattern = row.kind === "wait" ? hatch(x, w, tone) : s("rect", { x, y: 5, width: w, height: 14, rx: 3, fill: tone });
   return h("div", { class: `wf-row${row.own ? " own" : ""}`, role: "row" },

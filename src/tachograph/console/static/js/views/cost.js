@@ -55,8 +55,8 @@ export class CostView {
     const series = groups.map((group) => ({ name: group.key, labels: by === "provider" ? { provider: group.key } : { key: group.key } }));
     const rows = groups.map((group) => { const map = new Map(group.series); return Float64Array.from(stamps, (time) => Number(map.get(time) || 0)); });
     const colours = assign(series);
-    const pad = stamps.length > 1 ? (stamps[1] - stamps[0]) / 2 : 0;
-    const drawn = timeseries({ times: Float64Array.from(stamps), rows, colours, shown: rows.map(() => true), mode: "bars", stacked: true, unit: "currencyUSD", width: Math.max(260, this.chart.clientWidth), height: 240, from: Math.min(from, stamps[0] - pad), to: Math.max(to, stamps.at(-1) + pad), label: `Spent over time: ${groups.slice(0, 8).map((group) => `${group.key} ${usd(Number(group.cost_usd))}`).join(", ")}` });
+    const step = answer.step_seconds || 300;
+    const drawn = timeseries({ times: Float64Array.from(stamps, (time) => time + step / 2), step, rows, colours, shown: rows.map(() => true), mode: "bars", stacked: true, unit: "currencyUSD", width: Math.max(260, this.chart.clientWidth), height: 240, from: Math.min(from, stamps[0]), to: Math.max(to, stamps.at(-1) + step), label: `Spent over time: ${groups.slice(0, 8).map((group) => `${group.key} ${usd(Number(group.cost_usd))}`).join(", ")}` });
     this.chart.replaceChildren(drawn.svg, h("div", { class: "legend" }, series.map((one, index) => h("span", { class: "legend-item still" }, s("svg", { width: 14, height: 4, "aria-hidden": "true" }, s("rect", { width: 14, height: 3, rx: 1.5, fill: colours[index] })), h("span", { class: "legend-name" }, one.name || "none"), h("span", { class: "legend-value" }, usd(Number(groups[index].cost_usd)))))));
   }
 
