@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 ARTIFACTS = ROOT / "artifacts" / "page"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Headless Chromium, the system's own."""
+    """Headless Chromium, the system's own. For one module: its driver keeps an event loop running in this thread."""
     executable = program("chromium", "chromium-browser", "google-chrome", "Google Chrome")
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: run `make setup`")
     flags = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
