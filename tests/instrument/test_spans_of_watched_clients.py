@@ -7,6 +7,7 @@ from typing import Any
 import anthropic
 import openai
 import pytest
+from google import genai
 from opentelemetry import trace
 
 from tachograph.demo.simulators import Answer, RateLimited, ServedUsage, Simulators
@@ -39,6 +40,21 @@ def test_one_span_per_call_under_the_application_s_own(
     assert span.parent == agent.get_span_context()
     assert (span.attributes or {})["prompt_tokens"] == 120
     assert [event.name for event in span.events] == ["llm.attempt", "llm.rate_limit_wait", "llm.attempt"]
+
+
+def test_a_gemini_stream_has_one_span_that_is_current_only_while_a_chunk_is_made(
+    simulators: Simulators, seen: Recording
+) -> None:
+    simulators.gemini.script(Answer(text="a b c d", pieces=4, usage=USAGE))
+    client = genai.Client(api_key="any", http_options={"base_url": simulators.gemini.url})
+    tracer = trace.get_tracer("application")
+    with tracer.start_as_current_span("agent") as agent:
+        for _ in client.models.generate_content_stream(model="gemini-2.5-flash", contents="hello"):
+            assert trace.get_current_span() is agent
+    assert [span.name for span in seen.spans] == ["llm.complete", "agent"]
+    assert seen.spans[0].parent == agent.get_span_context()
+    facts = dict(seen.spans[0].attributes or {})
+    assert (facts["provider"], facts["prompt_tokens"], facts["completion_tokens"]) == ("gemini", 120, 30)
 
 
 def test_a_raw_answer_left_unread_leaves_nothing_current(simulators: Simulators, seen: Recording) -> None:

@@ -103,6 +103,16 @@ def test_what_waiting_cannot_cure_is_asked_once(
     assert error.__cause__ is not None
 
 
+def test_a_wait_after_another_failure_is_no_rate_limit_wait(simulators: Simulators, seen: Recording) -> None:
+    way = Way("openai", False, False)
+    script(simulators, way, ServerError(), Answer(text="at last"))
+    way.ask(way.provider(simulators, retry=RetryPolicy(first_backoff_seconds=0.01)))
+    (call,) = seen.llm_calls
+    assert call.attempts[0].waited_ns > 0
+    assert call.rate_limit_wait_seconds == 0.0
+    assert seen.value("llm_provider_rate_limit_delays_seconds_count", provider="openai") == 0
+
+
 def test_retries_end(way: Way, simulators: Simulators, seen: Recording) -> None:
     script(simulators, way, *[ServerError()] * 3)
     retry = RetryPolicy(attempts=3, first_backoff_seconds=0.001)

@@ -86,6 +86,7 @@ def test_records_wait_while_the_store_is_down_and_drain_when_it_is_back(
             one_call(recorder, number)
         eventually(lambda: metric(recorder, "llm_usage_persist_errors_total", "db_error") > 0, "a failure is counted")
         assert recorder.ledger.flush(0.05) is False
+        assert metric(recorder, "llm_usage_persist_seconds", "error") > 0
         assert metric(recorder, "llm_usage_persist_queue_size") == 499
         assert metric(recorder, "llm_usage_persist_oldest_age_seconds") > 0
     finally:

@@ -33,6 +33,8 @@ def test_what_is_accepted_is_in_the_store_with_its_sums(tmp_path: Path) -> None:
     with_store.close()
     assert metric(recorder, "llm_usage_persist_queue_size") == 0
     assert metric(recorder, "llm_usage_records_accepted_total") == 101
+    assert metric(recorder, "llm_usage_persist_seconds", "success") > 0
+    assert metric(recorder, "llm_usage_persist_seconds", "error") == 0
     assert metric(recorder, "llm_usage_writer_alive") == 1
     assert metric(recorder, "llm_usage_records_lost_total") == 0
     assert ledger.close()
