@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from mcp import Client, MCPError
 from mcp.server import MCPServer
+from opentelemetry.trace import SpanKind
 
 from tachograph import labels
 from tachograph.demo.workshop import Workshop
@@ -71,6 +72,21 @@ async def test_tool_calls_are_recorded_by_client_and_server_apart(
     assert seen.value("mcp_tool_execute_seconds_count") == 4
     assert seen.value("mcp_server_tool_execute_seconds_count") == 4
     assert all(call.content is None for call in seen.tool_calls)
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_each_side_of_a_tool_call_has_one_span(weather: MCPServer, seen: Recording, mode: Any) -> None:
+    async with Client(weather, mode=mode) as client:
+        await client.call_tool("forecast", {"city": "Ulm"})
+        await client.call_tool("broken", {"city": "Ulm"})
+    spans = {span.context.span_id: span for span in seen.spans if "forecast" in str(span.attributes)}
+    by_side = {call.side: call for call in seen.tool_calls if call.tool_name == "forecast"}
+    assert set(spans) == {by_side["client"].span_id, by_side["server"].span_id}
+    served = spans[by_side["server"].span_id]
+    assert served.kind is SpanKind.SERVER
+    assert served.parent is not None
+    assert served.parent.span_id == by_side["client"].span_id
+    assert len([span for span in seen.spans if "broken" in str(span.attributes)]) == 2
 
 
 async def test_connections_and_other_requests_are_counted(weather: MCPServer, seen: Recording) -> None:

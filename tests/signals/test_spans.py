@@ -425,15 +425,18 @@ def test_suppressed_instrumentation_makes_no_span(world: World) -> None:
 
 
 def test_inside_a_server_the_native_span_stands_for_the_execution(world: World) -> None:
-    with world.tracer.start_as_current_span("tools/call get_time") as native:
+    mcp = world.provider.get_tracer("mcp-python-sdk")
+    with mcp.start_as_current_span("tools/call get_time") as native:
         call = world.recorder.start_tool_call("time", "get_time", server_side=True)
         call.finish("success")
     assert call.span_id == native.get_span_context().span_id
-    alone = world.recorder.start_tool_call("time", "get_time", server_side=True)
-    alone.finish("success")
+    with world.tracer.start_as_current_span("POST /mcp"):  # no span of the execution: ours is made below it
+        alone = world.recorder.start_tool_call("time", "get_time", server_side=True)
+        alone.finish("success")
     assert [(span.name, span.kind) for span in world.spans] == [
         ("tools/call get_time", SpanKind.INTERNAL),
         ("mcp.tool.execute", SpanKind.SERVER),
+        ("POST /mcp", SpanKind.INTERNAL),
     ]
 
 

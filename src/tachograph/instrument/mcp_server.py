@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
@@ -16,10 +17,14 @@ from tachograph.llm.fields import pick
 from tachograph.mcp.errors import kind_of_error_result
 from tachograph.records import ENGINE_CALL, ENGINE_MCP, ToolCall
 
+SERVER_NAME: ContextVar[str | None] = ContextVar("tachograph_mcp_server_name", default=None)
+"""The server whose request is being handled here; mcp's middleware is not told."""
+
 
 def install() -> None:
     """Hook the servers of mcp 2 and of mcp 1; fastmcp's are built on them."""
     after_import("mcp.server.runner", _hook_runner)
+    after_import("mcp.server._otel", _hook_middleware)
     after_import("mcp.server.lowlevel.server", _hook_lowlevel)
 
 
@@ -29,6 +34,11 @@ def _hook_runner(module: ModuleType) -> None:
         hooked("mcp", "ServerRunner._on_request")
     else:
         missing("mcp", "ServerRunner._on_request", "tool executions inside servers are not seen")
+
+
+def _hook_middleware(module: ModuleType) -> None:
+    """mcp 2 makes a span of each request: begun inside of it, our record takes its ids, and no second span is made."""
+    patch(module.OpenTelemetryMiddleware, "__call__", _inside_its_span)
 
 
 def _hook_lowlevel(module: ModuleType) -> None:
@@ -41,10 +51,35 @@ def _on_request(original: Any) -> Any:
     async def _on_request(self: Any, dctx: Any, method: str, params: Any, *args: Any, **kwargs: Any) -> Any:
         if method != "tools/call" or not SWITCH.on:
             return await original(self, dctx, method, params, *args, **kwargs)
+        if _makes_a_span(self.server):
+            token = SERVER_NAME.set(self.server.name)
+            try:
+                return await original(self, dctx, method, params, *args, **kwargs)
+            finally:
+                SERVER_NAME.reset(token)
         call = _begin(pick(self.server, "name"), pick(params, "name"), pick(params, "arguments"))
         return await _execute(call, lambda: original(self, dctx, method, params, *args, **kwargs))
 
     return _on_request
+
+
+def _makes_a_span(server: Any) -> bool:
+    """Whether its requests pass mcp's own tracing, where they are watched from the inside."""
+    return any(hasattr(type(each).__call__, MARK) for each in pick(server, "middleware") or ())
+
+
+def _inside_its_span(original: Any) -> Any:
+    async def __call__(self: Any, ctx: Any, call_next: Any) -> Any:
+        if ctx.method != "tools/call" or not SWITCH.on:
+            return await original(self, ctx, call_next)
+
+        async def watched(ctx: Any) -> Any:
+            call = _begin(SERVER_NAME.get(), pick(ctx.params, "name"), pick(ctx.params, "arguments"))
+            return await _execute(call, lambda: call_next(ctx))
+
+        return await original(self, ctx, watched)
+
+    return __call__
 
 
 def _handle_request(original: Any) -> Any:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 LLM_SCOPE: Final = "tachograph.llm"
 MCP_SCOPE: Final = "tachograph.mcp"
+_NATIVE_MCP_SCOPE: Final = "mcp-python-sdk"
+"""The scope of the spans that mcp 2 makes of its own."""
 
 _SUPPRESSED: Final = getattr(context_api, "_SUPPRESS_INSTRUMENTATION_KEY", "suppress_instrumentation")
 _UNSET: Final = Status(StatusCode.UNSET)
@@ -405,7 +407,8 @@ class SpanSignal:
         if call.side == "server":
             kind = SpanKind.SERVER
             native = trace.get_current_span(around)
-            if native.is_recording():
+            scope = getattr(native, "instrumentation_scope", None)
+            if scope is not None and scope.name == _NATIVE_MCP_SCOPE and native.is_recording():
                 ids = native.get_span_context()
                 call.trace_id, call.span_id = ids.trace_id, ids.span_id
                 return
