@@ -36,7 +36,7 @@ SETS["frameworks"] = [
 ]
 """Frameworks that use those SDKs."""
 
-COMMON = ["aiohttp", "opentelemetry-sdk", "pytest", "pytest-asyncio", "pyyaml", "uvicorn"]
+COMMON = ["aiohttp", "opentelemetry-sdk", "pytest", "pytest-asyncio", "pytest-xdist", "pyyaml", "uvicorn"]
 TESTS = {
     "oldest": ["test_openai.py", "test_matrix.py", "test_mcp_1.py"],
     "openai-2": ["test_openai.py", "test_matrix.py", "test_mcp_1.py"],
@@ -52,7 +52,7 @@ def main(names: list[str]) -> int:
         python = _environment(name)
         tests = [str(ROOT / "tests" / "instrument" / test) for test in TESTS[name]]
         print(f"== {name}: {_versions(python)}", flush=True)
-        command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
+        command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", *tests]
         if subprocess.run(command, cwd=ROOT, check=False).returncode:
             failed.append(name)
     print(f"failed: {', '.join(failed)}" if failed else "every set of versions is well", flush=True)
