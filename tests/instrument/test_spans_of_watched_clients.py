@@ -8,9 +8,11 @@ import anthropic
 import openai
 import pytest
 from google import genai
+from google.genai import types
 from opentelemetry import trace
 
 from tachograph.demo.simulators import Answer, RateLimited, ServedUsage, Simulators
+from tachograph.demo.simulators.script import ToolCall
 from tachograph.testing import Recording
 
 ASKED: Any = [{"role": "user", "content": "hello"}]
@@ -55,6 +57,21 @@ def test_a_gemini_stream_has_one_span_that_is_current_only_while_a_chunk_is_made
     assert seen.spans[0].parent == agent.get_span_context()
     facts = dict(seen.spans[0].attributes or {})
     assert (facts["provider"], facts["prompt_tokens"], facts["completion_tokens"]) == ("gemini", 120, 30)
+
+
+def test_tools_that_a_gemini_stream_runs_are_no_wait(simulators: Simulators, seen: Recording) -> None:
+    simulators.gemini.script(Answer(tool_calls=[ToolCall("look", {"day": "today"})]), Answer(text="sunny"))
+
+    def look(day: str) -> str:
+        """The weather of a day."""
+        return day
+
+    client = genai.Client(api_key="any", http_options={"base_url": simulators.gemini.url})
+    config = types.GenerateContentConfig(tools=[look])
+    for _ in client.models.generate_content_stream(model="gemini-2.5-flash", contents="hello", config=config):
+        assert not trace.get_current_span().get_span_context().is_valid
+    (span,) = seen.spans
+    assert [event.name for event in span.events] == ["llm.attempt", "llm.attempt"]
 
 
 def test_a_raw_answer_left_unread_leaves_nothing_current(simulators: Simulators, seen: Recording) -> None:

@@ -45,6 +45,7 @@ ROWS: list[tuple[str, int, Any, str, bool]] = [
     ("openai", 429, openai(None, "insufficient_quota"), "quota", False),
     ("openai", 429, openai(None, "tokens", "Request too large for gpt-4o in x on tokens per min"), "quota", False),
     ("openai", 402, {"error": "Insufficient Balance"}, "quota", False),
+    ("openai", 402, {}, "quota", False),
     ("openai", 400, openai("context_length_exceeded"), "invalid_request", False),
     ("openai", 400, openai("content_policy_violation"), "content_filter", False),
     ("openai", 400, openai("content_filter"), "content_filter", False),

@@ -131,6 +131,16 @@ def test_a_stream_closed_after_its_last_event_was_a_success(way: Way, simulators
     assert seen.value("llm_provider_tokens_total", type="completion") == 12
 
 
+def test_a_stream_closed_within_the_vendors_last_chunk_was_a_success(simulators: Simulators, seen: Recording) -> None:
+    way = Way("gemini", False, True)
+    simulators.gemini.script(Answer(text="all", pieces=1))  # its words, their end and the usage in one chunk
+    with way.provider(simulators) as provider:
+        stream = provider.stream(model=way.model, messages="Hello")
+        assert isinstance(next(stream), TextDelta)
+        stream.close()
+    assert [(call.outcome, call.attempts[0].outcome) for call in seen.llm_calls] == [("success", "success")]
+
+
 @pytest.mark.parametrize("way", ASYNC, ids=str)
 def test_a_cancelled_task_is_a_cancelled_call(way: Way, simulators: Simulators, seen: Recording) -> None:
     gate = Gate()

@@ -72,6 +72,14 @@ def test_the_time_between_attempts_is_the_wait_of_the_first_unless_told() -> Non
     assert call.rate_limit_wait_seconds == (first.waited_ns + 42) / 1e9
 
 
+def test_the_time_after_an_attempt_that_went_well_is_no_wait() -> None:
+    call = LLMCall(Sink(), "gemini", "gemini-2.5-flash")
+    call.begin_attempt().end("success")
+    call.begin_attempt()
+    assert call.attempts[0].waited_ns == 0
+    call.finish("success")
+
+
 def test_giving_up_while_waiting_counts_the_wait() -> None:
     call = LLMCall(Sink(), "openai", "gpt-5")
     attempt = call.begin_attempt()

@@ -164,7 +164,8 @@ class LLMCall:
     def begin_attempt(self) -> Attempt:
         """Begin the next request on the wire.
 
-        The time since the previous attempt ended is noted on that one as its wait, unless the wait was told already.
+        The time since the previous attempt ended is noted on that one as its wait, unless the wait was told already,
+        or that one went well: then nobody waited, the caller's tools ran (Gemini's automatic function calling).
         """
         now = perf_counter_ns()
         attempts = self.attempts
@@ -172,7 +173,7 @@ class LLMCall:
             previous = attempts[-1]
             if not previous.ended_ns:
                 previous.end("error", "unknown", ended_ns=now)
-            if not previous.waited_ns:
+            if not previous.waited_ns and previous.outcome != "success":
                 previous.waited_ns = now - previous.ended_ns
         attempt = Attempt(len(attempts) + 1, now)
         attempts.append(attempt)
