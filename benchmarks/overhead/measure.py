@@ -113,7 +113,7 @@ def _measure(peer: Peer, blocks: int, *, quick: bool) -> dict[str, Any]:
         for stream in STREAMS[:1] if quick else STREAMS:
             rows[f"chunk:{stream}"] = asdict(chunk_cost(bare, watched, stream, blocks=max(5, blocks // 3)))
         rows["bytecodes"] = _bytecodes(bare, watched)
-        if not quick:
+        if not quick and "ledger" in peer.emits:
             rows["memory"] = _memory(watched)
         return rows
     finally:

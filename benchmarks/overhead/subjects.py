@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx2
@@ -128,9 +128,23 @@ def _gemini_body() -> bytes:
 
 def _transport(body: bytes, kind: str) -> httpx2.MockTransport:
     def answer(request: httpx2.Request) -> httpx2.Response:
-        return httpx2.Response(200, content=body, headers={"content-type": kind, "request-id": "req_1"})
+        headers = {"content-type": kind, "request-id": "req_1"}
+        if kind == SSE:  # unread, as off the wire; with `content` it would count as read before anybody reads it
+            return httpx2.Response(200, stream=_Body(body), headers=headers)
+        return httpx2.Response(200, content=body, headers=headers)
 
     return httpx2.MockTransport(answer)
+
+
+class _Body(httpx2.SyncByteStream):
+    """A body that comes in pieces of a socket's usual size."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def __iter__(self) -> Iterator[bytes]:
+        for start in range(0, len(self._body), 16_384):
+            yield self._body[start : start + 16_384]
 
 
 JSON, SSE = "application/json", "text/event-stream"

@@ -24,7 +24,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
 
 
-class _DropSpans(SpanExporter):
+class DropSpans(SpanExporter):
+    """Throws spans away."""
+
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         return SpanExportResult.SUCCESS
 
@@ -53,20 +55,27 @@ class Emitted:
     def __init__(self, *, kept: bool, sampled: bool = True) -> None:
         self.kept = kept
         self.spans = InMemorySpanExporter() if kept else None
-        self.reader: Any = (
-            InMemoryMetricReader(
-                preferred_temporality=dict.fromkeys((Counter, Histogram), AggregationTemporality.DELTA)
-            )
-            if kept
-            else PeriodicExportingMetricReader(_DropMetrics(), export_interval_millis=5000)
-        )
+        self.reader = self._make_reader()
         self.tracer_provider = TracerProvider(sampler=ALWAYS_ON if sampled else ALWAYS_OFF)
         self.tracer_provider.add_span_processor(self.span_processor())
         self.meter_provider = MeterProvider(metric_readers=[self.reader])
 
+    def _make_reader(self) -> Any:
+        if self.kept:
+            return InMemoryMetricReader(
+                preferred_temporality=dict.fromkeys((Counter, Histogram), AggregationTemporality.DELTA)
+            )
+        return PeriodicExportingMetricReader(_DropMetrics(), export_interval_millis=5000)
+
+    def fresh_reader(self) -> Any:
+        """A reader for a peer that makes the meter provider itself; what it reads is what `take` gives."""
+        self.meter_provider.shutdown()
+        self.reader = self._make_reader()
+        return self.reader
+
     def span_processor(self) -> Any:
         """A processor that keeps or drops."""
-        return SimpleSpanProcessor(self.spans) if self.spans is not None else BatchSpanProcessor(_DropSpans())
+        return SimpleSpanProcessor(self.spans) if self.spans is not None else BatchSpanProcessor(DropSpans())
 
     def make_global(self, *, traces: bool = True, meters: bool = True) -> None:
         """Set them as the application's providers."""

@@ -14,7 +14,7 @@ def start(emitted: Any) -> None:
         send_to_logfire=False,
         console=False,
         additional_span_processors=[emitted.span_processor()],
-        metrics=logfire.MetricsOptions(additional_readers=[emitted.reader]),
+        metrics=logfire.MetricsOptions(additional_readers=[emitted.fresh_reader()]),
     )
     logfire.instrument_openai()
     logfire.instrument_anthropic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 
@@ -20,4 +21,7 @@ def start(emitted: Any) -> None:
     GoogleGenerativeAiInstrumentor().instrument(**given)
     from opentelemetry.instrumentation.mcp import McpInstrumentor
 
-    McpInstrumentor().instrument(**given)
+    try:
+        McpInstrumentor().instrument(**given)
+    except Exception as error:  # noqa: BLE001 - it does not know mcp 2; the rest goes on without it
+        sys.stderr.write(f"McpInstrumentor: {error}\n")

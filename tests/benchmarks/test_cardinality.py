@@ -1,0 +1,54 @@
+"""However many model and tool names arrive, memory and /metrics stay bounded, and what was folded is counted."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+
+from opentelemetry.sdk.trace import TracerProvider
+
+from tachograph.recorder import Recorder
+from tachograph.records import UNPRICED, Usage
+from tachograph.signals.exposition import write
+from tachograph.signals.registry import Metrics
+from tachograph.signals.spans import SpanSignal
+
+LIMIT = 100
+FEW, MANY = 10_000, 100_000
+
+
+def ask(recorder: Recorder, first: int, last: int) -> None:
+    for index in range(first, last):
+        call = recorder.start_llm_call("openai", f"model-{index}")
+        call.begin_attempt().end("success")
+        call.usage = Usage(10, 2, {"cache_read": 5})
+        call.finish("success")
+        recorder.start_tool_call("server", f"tool-{index}").finish("error", "execution")
+
+
+def value(recorder: Recorder, name: str) -> float:
+    (samples,) = [samples for family, samples in recorder.metrics.collect() if family.name == name]
+    return sum(sample.value if sample.value is not None else 0.0 for sample in samples)
+
+
+def test_a_hundred_thousand_names_leave_memory_and_metrics_bounded_and_are_counted() -> None:
+    recorder = Recorder(
+        Metrics((), limit=LIMIT), pricer=lambda call: UNPRICED, spans=SpanSignal(provider=TracerProvider())
+    )
+    ask(recorder, 0, FEW)
+    lines = write(recorder.metrics.collect()).count("\n")
+    gc.collect()
+    tracemalloc.start()
+    ask(recorder, FEW, FEW + 5_000)
+    gc.collect()
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 500_000  # 10,000 new names at 100 bytes each would be twice that
+    ask(recorder, FEW + 5_000, MANY)
+    assert write(recorder.metrics.collect()).count("\n") == lines
+    for name, samples in recorder.metrics.collect():
+        assert len(samples) <= (LIMIT + 1) * 20, name.name
+    assert value(recorder, "llm_provider_tokens_total") == MANY * 12
+    assert value(recorder, "llm_calls_unpriced_total") == MANY
+    assert value(recorder, "mcp_tool_errors_total") == MANY
+    assert value(recorder, "tachograph_label_overflow_total") >= 2 * (MANY - LIMIT)
