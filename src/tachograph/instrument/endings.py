@@ -6,11 +6,10 @@ import asyncio
 from typing import Any, Final
 
 from tachograph.llm.errors import failure_of
-from tachograph.llm.retry_after import retry_after_seconds
 from tachograph.records import Attempt, LLMCall, outcome_of
 from tachograph.records.outcomes import ErrorType, Outcome
 
-__all__ = ["correct_last_attempt", "ending_of", "note_headers", "of_status", "outcome_of"]
+__all__ = ["correct_last_attempt", "ending_of", "note_headers", "of_status", "outcome_of", "worth_reading"]
 
 REQUEST_ID_HEADERS: Final = ("x-request-id", "request-id", "x-goog-request-id")
 
@@ -31,15 +30,31 @@ def of_status(vendor: str, status: int, headers: Any, body: Any) -> ErrorType:
     return failure_of(vendor, status=status, headers=headers, body=body).error_type
 
 
+def worth_reading(headers: Any) -> dict[str, str] | Any:
+    """Of an answer's headers those that say something to us, by lower-case name.
+
+    One look-up in httpx's headers costs one to two microseconds, and we would make fifteen of every answer.
+    """
+    raw = getattr(headers, "raw", None)
+    if type(raw) is not list:
+        return headers
+    return {
+        lower.decode("latin-1"): value.decode("latin-1")
+        for name, value in raw
+        if (lower := name.lower()) in _IDS or b"ratelimit" in lower
+    }
+
+
+_IDS: Final = frozenset(name.encode() for name in REQUEST_ID_HEADERS)
+
+
 def note_headers(call: LLMCall, attempt: Attempt, headers: Any) -> None:
-    """Keep what the headers of an answer say: ids and what to wait."""
+    """Keep the ids that the headers of an answer state."""
     for name in REQUEST_ID_HEADERS:
         request_id = headers.get(name)
         if request_id:
             call.request_id = attempt.request_id = request_id
             break
-    if attempt.status is not None and attempt.status >= 400:
-        attempt.retry_after_seconds = retry_after_seconds(headers)
 
 
 def correct_last_attempt(call: LLMCall, outcome: Outcome, error_type: ErrorType | None) -> None:

@@ -25,6 +25,7 @@ _REQUEST_FACTS = (
     ("seed", "seed"),
     ("service_tier", "service_tier"),
 )
+_STATED = frozenset(theirs for theirs, _ in _REQUEST_FACTS)
 
 
 def install() -> None:
@@ -61,7 +62,8 @@ def _begin(client: Any, options: Any) -> Watch | None:
         call.api = api.name
         call.counts_usage = api.counts_usage
         call.server_address, call.server_port = host, url.port
-        call.request = {ours: body[theirs] for theirs, ours in _REQUEST_FACTS if body.get(theirs) is not None} or None
+        if not _STATED.isdisjoint(body):
+            call.request = {ours: body[theirs] for theirs, ours in _REQUEST_FACTS if body.get(theirs) is not None}
         watch = Watch(call, api, options, host)
         watch.is_raw = stainless.is_raw(options)
         if call.stream and api.name == "chat_completions" and not watch.is_raw:

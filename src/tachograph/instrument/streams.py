@@ -93,6 +93,7 @@ class StreamState:
             if error_type is None and cut and not reader.is_complete:
                 error_type = "connection"  # the libraries raise nothing here
             if error_type is not None:
+                endings.correct_last_attempt(call, endings.outcome_of(error_type), error_type)
                 call.finish(endings.outcome_of(error_type), error_type, ended_ns=self.last_ns)
             else:
                 call.finish("success" if reader.is_complete else otherwise, ended_ns=self.last_ns)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tachograph.instrument import endings
 from tachograph.instrument.settled import recorder
+from tachograph.llm.retry_after import retry_after_seconds
 
 if TYPE_CHECKING:
     from tachograph.instrument.streams import StreamState
@@ -161,9 +162,12 @@ class Watch:
         """
         try:
             attempt.status = status
-            endings.note_headers(self.call, attempt, headers)
-            recorder().rate_limit_headers(self.call.provider, self.call.model, headers)
+            found = endings.worth_reading(headers)
+            if found:
+                endings.note_headers(self.call, attempt, found)
+                recorder().rate_limit_headers(self.call.provider, self.call.model, found)
             if status >= 400:
+                attempt.retry_after_seconds = retry_after_seconds(headers)
                 error_type = endings.of_status(self.api.vendor, status, headers, body())
                 attempt.end(endings.outcome_of(error_type), error_type, status=status)
         except Exception as error:  # noqa: BLE001 - telemetry never breaks the call

@@ -22,6 +22,22 @@ def pick(thing: Any, name: str) -> Any:
         return thing.get(name) if isinstance(thing, Mapping) else None
 
 
+def plain(thing: Any) -> Any:
+    """A pydantic model's fields as a dictionary; anything else as it is.
+
+    Reading a field that a model lacks costs microseconds, and usage reports lack most of what they may have.
+    """
+    if type(thing) is dict:
+        return thing
+    extra = getattr(thing, "__pydantic_extra__", _NO_MODEL)
+    if extra is _NO_MODEL or not isinstance(fields := getattr(thing, "__dict__", None), dict):
+        return thing
+    return {**fields, **extra} if extra else fields
+
+
+_NO_MODEL = object()
+
+
 def dig(thing: Any, *names: str) -> Any:
     """The field of a field of a field; None as soon as one is missing."""
     for name in names:

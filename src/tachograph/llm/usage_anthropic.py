@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tachograph.llm.fields import count, items, pick, text
+from tachograph.llm.fields import count, items, pick, plain, text
 from tachograph.records.usage import Usage
 
 _FIELDS = (
@@ -39,6 +39,7 @@ def anthropic_usage(usage: Any) -> Usage | None:
     """
     if usage is None:
         return None
+    usage = plain(usage)
     result = _one(usage)
     if result is None:
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tachograph.llm.fields import count, pick
+from tachograph.llm.fields import count, pick, plain
 from tachograph.records.usage import Usage
 
 _INPUT = (
@@ -36,6 +36,7 @@ def openai_usage(usage: Any) -> Usage | None:
     """
     if usage is None:
         return None
+    usage = plain(usage)
     input_tokens = count(usage, "prompt_tokens")
     if input_tokens is None:
         input_tokens = count(usage, "input_tokens")
@@ -76,12 +77,19 @@ def _first(usage: Any, *names: str) -> Any:
     for name in names:
         found = pick(usage, name)
         if found is not None:
-            return found
+            return plain(found)
     return None
 
 
 def _add(details: dict[str, int], source: Any, names: tuple[tuple[str, str], ...]) -> None:
     if source is None:
+        return
+    if type(source) is dict:
+        for theirs, ours in names:
+            if source.get(theirs):  # most parts are absent, null or zero
+                tokens = count(source, theirs)
+                if tokens:
+                    details[ours] = tokens
         return
     for theirs, ours in names:
         tokens = count(source, theirs)
