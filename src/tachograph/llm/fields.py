@@ -29,7 +29,7 @@ def plain(thing: Any) -> Any:
     """
     if type(thing) is dict:
         return thing
-    extra = getattr(thing, "__pydantic_extra__", _NO_MODEL)
+    extra: Any = getattr(thing, "__pydantic_extra__", _NO_MODEL)
     if extra is _NO_MODEL or not isinstance(fields := getattr(thing, "__dict__", None), dict):
         return thing
     return {**fields, **extra} if extra else fields
