@@ -38,7 +38,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     A skipped test fails where everything is required, and these are required in an environment of their own.
     """
-    absent = [item for item in items for mark in item.iter_markers("needs") if not all(map(find_spec, mark.args))]
+    absent = [item for item in items for mark in item.iter_markers("needs") if not all(map(_is_installed, mark.args))]
     if absent:
         config.hook.pytest_deselected(items=absent)
         items[:] = [item for item in items if item not in absent]
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # a package above it is not there
+        return False

@@ -27,6 +27,8 @@ _FAMILIES: Final = (
     ("openlit.", "OpenLIT"),
     ("traceloop.", "OpenLLMetry"),
     ("langtrace", "Langtrace"),
+    *((f"opentelemetry.instrumentation.{name}", "OpenLLMetry") for name in ("openai", "anthropic", "mcp", "bedrock")),
+    ("opentelemetry.instrumentation.google_generativeai", "OpenLLMetry"),
     ("opentelemetry.instrumentation.", "OpenLLMetry or OpenTelemetry"),
 )
 

@@ -1,0 +1,167 @@
+"""Beside other people's instrumentations, active before ours or after: all is counted once, they are named."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+from google import genai
+
+from tachograph import instrument, uninstrument
+from tachograph.demo.simulators import Answer, RateLimited, ServedUsage, Simulators
+from tachograph.instrument import others, reaper
+from tachograph.testing import Recording, recording
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+USAGE = ServedUsage(prompt=120, completion=30)
+ASKED: Any = [{"role": "user", "content": "hello"}]
+
+OFFICIAL = [
+    "opentelemetry.instrumentation.genai.openai:OpenAIInstrumentor",
+    "opentelemetry.instrumentation.genai.anthropic:AnthropicInstrumentor",
+    "opentelemetry.instrumentation.google_genai:GoogleGenAiSdkInstrumentor",
+]
+OPENLLMETRY = [
+    "opentelemetry.instrumentation.openai:OpenAIInstrumentor",
+    "opentelemetry.instrumentation.anthropic:AnthropicInstrumentor",
+    "opentelemetry.instrumentation.google_generativeai:GoogleGenerativeAiInstrumentor",
+    "opentelemetry.instrumentation.mcp:McpInstrumentor",
+]
+SETS = [
+    pytest.param(
+        OFFICIAL,
+        id="official",
+        marks=pytest.mark.needs("opentelemetry.instrumentation.genai.openai"),
+    ),
+    pytest.param(
+        OPENLLMETRY,
+        id="openllmetry",
+        marks=pytest.mark.needs("opentelemetry.instrumentation.google_generativeai"),
+    ),
+    pytest.param(
+        [*OFFICIAL, *OPENLLMETRY],
+        id="both",
+        marks=pytest.mark.needs(
+            "opentelemetry.instrumentation.genai.openai", "opentelemetry.instrumentation.google_generativeai"
+        ),
+    ),
+]
+
+
+@pytest.fixture(params=["before", "after"])
+def order(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def seen() -> Iterator[Recording]:
+    """Records are caught; whoever tests switches the instrumentations on in an order of its own."""
+    with recording() as caught:
+        yield caught
+
+
+@pytest.fixture
+def switch_on(seen: Recording, order: str) -> Iterator[Any]:
+    with ExitStack() as stack:
+
+        def switch_on(places: list[str]) -> None:
+            def ours() -> None:
+                instrument(include_usage_hosts=["127.0.0.1"])
+                stack.callback(uninstrument)
+                stack.callback(reaper.drain)
+
+            if order == "after":
+                ours()
+            for place in places:
+                module, _, name = place.partition(":")
+                theirs = getattr(importlib.import_module(module), name)()
+                theirs.instrument()
+                stack.callback(theirs.uninstrument)
+            if order == "before":
+                ours()
+
+        yield switch_on
+
+
+@pytest.mark.parametrize("places", SETS)
+async def test_calls_are_counted_once(
+    simulators: Simulators,
+    seen: Recording,
+    switch_on: Any,
+    places: list[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(others, "_logged", set())
+    caplog.set_level(logging.INFO, "tachograph")
+    switch_on(places)
+    others.log_once()
+    for vendor in (simulators.openai, simulators.anthropic, simulators.gemini):
+        vendor.script(RateLimited(retry_after=0), *[Answer(text="a b c", usage=USAGE)] * 8)
+    client = openai.OpenAI(base_url=simulators.openai.url, api_key="any")
+    client.chat.completions.create(model="gpt-5", messages=ASKED)
+    assert list(client.chat.completions.create(model="gpt-5", messages=ASKED, stream=True))
+    client.responses.create(model="gpt-5", input="hello")
+    assert list(client.responses.create(model="gpt-5", input="hello", stream=True))
+    slow = openai.AsyncOpenAI(base_url=simulators.openai.url, api_key="any")
+    await slow.chat.completions.create(model="gpt-5", messages=ASKED)
+    assert [chunk async for chunk in await slow.chat.completions.create(model="gpt-5", messages=ASKED, stream=True)]
+    claude = anthropic.Anthropic(base_url=simulators.anthropic.url, api_key="any")
+    asked: Any = {"model": "claude-opus-4-8", "max_tokens": 64, "messages": ASKED}
+    claude.messages.create(**asked)
+    assert list(claude.messages.create(**asked, stream=True))
+    with claude.messages.stream(**asked) as stream:
+        assert "".join(stream.text_stream) == "a b c"
+    await anthropic.AsyncAnthropic(base_url=simulators.anthropic.url, api_key="any").messages.create(**asked)
+    options: Any = {"base_url": simulators.gemini.url, "retry_options": {"attempts": 2, "initial_delay": 0.01}}
+    gemini = genai.Client(api_key="any", http_options=options)
+    gemini.models.generate_content(model="gemini-2.5-flash", contents="hello")
+    assert list(gemini.models.generate_content_stream(model="gemini-2.5-flash", contents="hello"))
+    await gemini.aio.models.generate_content(model="gemini-2.5-flash", contents="hello")
+
+    counted = [
+        (call.provider, call.outcome, call.usage and (call.usage.input_tokens, call.usage.output_tokens))
+        for call in seen.llm_calls
+    ]
+    assert counted == [
+        *[("openai", "success", (120, 30))] * 6,
+        *[("anthropic", "success", (120, 30))] * 4,
+        *[("gemini", "success", (120, 30))] * 3,
+    ]
+    assert [len(call.attempts) for call in seen.llm_calls] == [2, 1, 1, 1, 1, 1, 2, 1, 1, 1, 2, 1, 1]
+    served = simulators.served.totals()["openai", "gpt-5"]
+    assert served.usage.prompt == 6 * 120
+    assert all(call.cost.nano_usd for call in seen.llm_calls)
+    ours = [span for span in seen.spans if span.name == "llm.complete"]
+    assert len(ours) == len(counted)
+    for place in places:
+        whose = "OpenTelemetry (official)" if place in OFFICIAL else "OpenLLMetry"
+        name = f"{whose}: {place.partition(':')[2]}"
+        assert name in [other.name for other in others.active()]
+        assert f"also active: {name}, which" in caplog.text
+
+
+@pytest.mark.needs("opentelemetry.instrumentation.mcp")
+async def test_tool_calls_beside_openllmetry_are_counted_once(seen: Recording, switch_on: Any) -> None:
+    """Its instrumentor knows mcp 1 only, and breaks mcp 2, whether we are there or not."""
+    switch_on(OPENLLMETRY)
+    server: Any = importlib.import_module("mcp.server.fastmcp").FastMCP("weather")
+    connect = importlib.import_module("mcp.shared.memory").create_connected_server_and_client_session
+
+    @server.tool()
+    def forecast(city: str) -> str:
+        return f"sun in {city}"
+
+    async with connect(server._mcp_server) as session:
+        assert not (await session.call_tool("forecast", {"city": "Ulm"})).isError
+    assert sorted((call.side, call.outcome) for call in seen.tool_calls) == [
+        ("client", "success"),
+        ("server", "success"),
+    ]
