@@ -34,24 +34,15 @@ OPENLLMETRY = [
     "opentelemetry.instrumentation.google_generativeai:GoogleGenerativeAiInstrumentor",
     "opentelemetry.instrumentation.mcp:McpInstrumentor",
 ]
+
+
+def _needs(places: list[str]) -> pytest.MarkDecorator:
+    return pytest.mark.needs(*(place.partition(":")[0] for place in places))
+
+
 SETS = [
-    pytest.param(
-        OFFICIAL,
-        id="official",
-        marks=pytest.mark.needs("opentelemetry.instrumentation.genai.openai"),
-    ),
-    pytest.param(
-        OPENLLMETRY,
-        id="openllmetry",
-        marks=pytest.mark.needs("opentelemetry.instrumentation.google_generativeai"),
-    ),
-    pytest.param(
-        [*OFFICIAL, *OPENLLMETRY],
-        id="both",
-        marks=pytest.mark.needs(
-            "opentelemetry.instrumentation.genai.openai", "opentelemetry.instrumentation.google_generativeai"
-        ),
-    ),
+    pytest.param(places, id=name, marks=_needs(places))
+    for name, places in (("official", OFFICIAL), ("openllmetry", OPENLLMETRY), ("both", [*OFFICIAL, *OPENLLMETRY]))
 ]
 
 
