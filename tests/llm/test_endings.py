@@ -245,8 +245,11 @@ def test_many_threads_and_tasks_share_one_provider(simulators: Simulators, seen:
         for _ in range(10):
             provider.complete(model=way.model, messages="Hello")
 
+    both_loops_done = threading.Barrier(2)
+
     async def in_tasks() -> None:
         await asyncio.gather(*(provider.acomplete(model=way.model, messages="Hello") for _ in range(20)))
+        await asyncio.to_thread(both_loops_done.wait, 60)  # closing is for all loops
         await provider.aclose()
 
     threads = [threading.Thread(target=in_thread) for _ in range(4)]
