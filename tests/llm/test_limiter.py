@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from support.ways import WAYS, Way
 from tachograph.demo.simulators import Answer, ServedUsage, Simulators
-from tachograph.llm import Limiter, ProviderTimeoutError, Request
+from tachograph.llm import Limiter, ProviderFactory, ProviderTimeoutError, Request
 from tachograph.llm.limiter import estimate_tokens
 from tachograph.testing import Recording
 
@@ -83,6 +85,26 @@ def test_its_waits_are_rate_limit_waits_before_the_attempt(way: Way, simulators:
     delays = seen.histogram("llm_provider_rate_limit_delays_seconds", provider=way.vendor)
     assert (delays.count, delays.sum) == (1, pytest.approx(waited))
     assert seen.value("llm_provider_errors_total", provider=way.vendor) == 0
+
+
+async def test_a_wait_that_is_given_up_counts_although_nothing_was_sent(
+    simulators: Simulators, seen: Recording
+) -> None:
+    limiter = Limiter(requests_per_minute=1)
+    limiter.reserve("openai", "gpt-5", 1)
+    provider = ProviderFactory.create(
+        "openai", api_key="k", base_url=simulators.openai.url, limiter=limiter, recorder=seen.recorder
+    )
+    asking = asyncio.create_task(provider.acomplete(model="gpt-5", messages="hi"))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asking, 0.3)
+    (call,) = seen.llm_calls
+    assert (call.outcome, call.attempts) == ("cancelled", [])
+    assert 0 < call.rate_limit_wait_seconds <= call.duration_seconds
+    delays = seen.histogram("llm_provider_rate_limit_delays_seconds", provider="openai")
+    assert (delays.count, delays.sum) == (1, pytest.approx(call.rate_limit_wait_seconds))
+    assert len(simulators.served) == 0
+    await provider.aclose()
 
 
 def test_a_place_beyond_the_deadline_is_not_waited_for(simulators: Simulators, seen: Recording) -> None:

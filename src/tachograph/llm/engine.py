@@ -248,6 +248,7 @@ class _Run:
             yield self.face.pause(wait)
         except BaseException:
             limiter.cancel(*who, estimated)
+            call.unsent_wait_ns = perf_counter_ns() - started  # waited all the same, for nothing
             raise
         return perf_counter_ns() - started
 

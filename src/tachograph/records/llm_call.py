@@ -105,6 +105,7 @@ class LLMCall:
             the `gen_ai.request.` prefix. Never message content.
         content: What was said, only when the user turned recording on; else None.
         counts_usage: False where another call already counts these tokens (a stored response read again).
+        unsent_wait_ns: Time slept in our own limiter for an attempt that was given up before it was sent.
         trace_id, span_id, span: Set by the span signal when there is one (ids as integers, 0 when none).
         parent_id: Id of the record this call was made inside (an agent run, an outer call), if known.
     """
@@ -128,6 +129,7 @@ class LLMCall:
     request: dict[str, Any] | None = None
     content: Any = None
     counts_usage: bool = True
+    unsent_wait_ns: int = 0
     trace_id: int = 0
     span_id: int = 0
     span: Any = None
@@ -230,13 +232,11 @@ class LLMCall:
     @property
     def rate_limit_wait_seconds(self) -> float:
         """Seconds slept because of rate limits: after 429s, and in our client-side limiter."""
-        return (
-            sum(
-                attempt.waited_before_ns + (attempt.waited_ns if attempt.outcome == "rate_limited" else 0)
-                for attempt in self.attempts
-            )
-            / 1e9
+        waited_ns = self.unsent_wait_ns + sum(
+            attempt.waited_before_ns + (attempt.waited_ns if attempt.outcome == "rate_limited" else 0)
+            for attempt in self.attempts
         )
+        return waited_ns / 1e9
 
     def __repr__(self) -> str:
         return f"LLMCall({self.provider}/{self.model} {self.operation}, outcome={self.outcome})"

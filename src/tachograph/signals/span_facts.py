@@ -158,6 +158,9 @@ def llm_events(call: LLMCall) -> list[EventFacts]:
             name = RATE_LIMIT_WAIT_EVENT if attempt.outcome == "rate_limited" else RETRY_WAIT_EVENT
             ended = offset + attempt.ended_ns + attempt.waited_ns
             events.append((name, ended, {"seconds": attempt.waited_ns / 1e9, "after_attempt": attempt.number}))
+    if call.unsent_wait_ns:
+        waited = {"seconds": call.unsent_wait_ns / 1e9, "limiter": "client"}
+        events.append((LIMITER_WAIT_EVENT, offset + call.ended_ns, waited))
     if call.error is not None and call.outcome != "cancelled":
         events.append(exception_event(call.error, offset + call.ended_ns))
     return events

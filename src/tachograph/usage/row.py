@@ -96,7 +96,9 @@ def llm_values(call: LLMCall, labels: dict[str, str] | None) -> tuple[Any, ...]:
     """The fields of a call's row, in order. Called on the call's own path: keep it flat."""
     usage, cost, attempts = call.usage, call.cost, call.attempts
     wait = 0
-    if attempts and (len(attempts) > 1 or attempts[0].waited_ns or attempts[0].waited_before_ns):
+    if call.unsent_wait_ns or (
+        attempts and (len(attempts) > 1 or attempts[0].waited_ns or attempts[0].waited_before_ns)
+    ):
         wait = round(call.rate_limit_wait_seconds * 1e6)
     counted = call.counts_usage
     tokens: tuple[Any, ...] = (None, None, None, None, None)

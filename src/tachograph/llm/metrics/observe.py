@@ -101,6 +101,8 @@ class LLMMetrics:
                     bound.delays.observe(attempt.waited_before_ns / 1e9)
                 if attempt.waited_ns and attempt.outcome == "rate_limited":
                     bound.delays.observe(attempt.waited_ns / 1e9)
+            if call.unsent_wait_ns:
+                bound.delays.observe(call.unsent_wait_ns / 1e9)
             seconds = (call.ended_ns - call.started_ns) / 1e9
             cell = bound.calls[call.outcome]  # type: ignore[index]  # finished calls have one
             index = bisect_left(_CALL_BOUNDS, seconds)

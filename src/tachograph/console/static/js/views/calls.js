@@ -252,7 +252,7 @@ function addEvents(rows, span, began, depth) {
   const told = (span.events || []).filter((event) => /attempt|wait|retry/i.test(event.name));
   if (told.length < 2) return; // one attempt is the call itself
   for (const event of told) {
-    const length = Number(event.attributes?.["duration_seconds"] ?? event.attributes?.["wait_seconds"] ?? event.attributes?.["waited_seconds"] ?? 0);
+    const length = Number(event.attributes?.["duration_seconds"] ?? event.attributes?.["seconds"] ?? event.attributes?.["wait_seconds"] ?? event.attributes?.["waited_seconds"] ?? 0);
     if (!/attempt|wait|retry/i.test(event.name) || !(length > 0)) continue;
     const end = span.start_unix - began + (event.offset_seconds || 0);
     rows.push({ kind: /wait/i.test(event.name) ? "wait" : "attempt", depth, name: event.name, start: Math.max(0, end - length), length, failed: /error|rate/.test(String(event.attributes?.outcome || "")), error: event.attributes?.error_type });
