@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from importlib._bootstrap import _lock_unlock_module  # type: ignore[attr-defined]  # no public way to wait for an import
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -70,10 +71,15 @@ _finder = _Finder()
 
 
 def after_import(name: str, hook: Hook) -> None:
-    """Run `hook(module)` once the module is imported; now, if it already is."""
+    """Run `hook(module)` once the module is imported; now, if it already is.
+
+    Where another thread is importing it at this moment, it was found before we could be asked: that import is waited
+    for. Any that begins later asks our finder.
+    """
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)
     _finder.hooks.setdefault(name, []).append(hook)
+    _lock_unlock_module(name)
     module = sys.modules.get(name)
     if module is not None and not getattr(getattr(module, "__spec__", None), "_initializing", False):
         hook(module)

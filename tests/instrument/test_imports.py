@@ -1,0 +1,51 @@
+"""Hooks of modules that are imported while we are being switched on."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from tachograph.instrument.imports import after_import, forget_all
+
+SECONDS = 20
+
+
+@pytest.fixture
+def half_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
+    """A module that another thread has begun to import and that will not end before it may."""
+    turn = ModuleType("turn_of_the_test")
+    turn.begun, turn.go_on = threading.Event(), threading.Event()  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, turn.__name__, turn)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "slow_client.py").write_text(
+        "import turn_of_the_test as turn\nturn.begun.set()\nassert turn.go_on.wait(20)\nclass Client: pass\n"
+    )
+    importing = threading.Thread(target=import_module, args=("slow_client",), daemon=True)
+    importing.start()
+    assert turn.begun.wait(SECONDS)  # type: ignore[attr-defined]
+    yield SimpleNamespace(name="slow_client", go_on=turn.go_on, importing=importing)  # type: ignore[attr-defined]
+    turn.go_on.set()  # type: ignore[attr-defined]
+    importing.join(SECONDS)
+    sys.modules.pop("slow_client", None)
+    forget_all()
+
+
+def test_a_module_that_another_thread_is_importing_is_hooked_too(half_imported: SimpleNamespace) -> None:
+    hooked: list[bool] = []
+    waiting = threading.Thread(
+        target=after_import,
+        args=(half_imported.name, lambda module: hooked.append(hasattr(module, "Client"))),
+        daemon=True,
+    )
+    waiting.start()
+    half_imported.go_on.set()
+    half_imported.importing.join(SECONDS)
+    waiting.join(SECONDS)
+    assert hooked
+    assert all(hooked), "the hook ran before the module was whole"
