@@ -60,7 +60,7 @@ def _anthropic_body() -> bytes:
             "id": "msg_1",
             "type": "message",
             "role": "assistant",
-            "model": "claude-sonnet-4-5",
+            "model": "claude-haiku-4-5",
             "content": [{"type": "text", "text": TEXT}],
             "stop_reason": "end_turn",
             "stop_sequence": None,
@@ -81,7 +81,7 @@ def _anthropic_stream(chunks: int) -> bytes:
         "id": "msg_1",
         "type": "message",
         "role": "assistant",
-        "model": "claude-sonnet-4-5",
+        "model": "claude-haiku-4-5",
         "content": [],
         "stop_reason": None,
         "stop_sequence": None,
@@ -183,7 +183,7 @@ class Subjects:
                 base_url="http://bench",
                 http_client=httpx2.Client(transport=_transport(_anthropic_body(), JSON)),
             )
-            return lambda: client.messages.create(model="claude-sonnet-4-5", max_tokens=100, messages=messages)
+            return lambda: client.messages.create(model="claude-haiku-4-5", max_tokens=100, messages=messages)
         client = self._genai.Client(
             api_key="k",
             http_options={
@@ -214,7 +214,7 @@ class Subjects:
         if name == "anthropic":
             transport = httpx2.AsyncClient(transport=_transport(_anthropic_body(), JSON))
             client = self._anthropic.AsyncAnthropic(api_key="k", base_url="http://bench", http_client=transport)
-            return lambda: client.messages.create(model="claude-sonnet-4-5", max_tokens=100, messages=messages)
+            return lambda: client.messages.create(model="claude-haiku-4-5", max_tokens=100, messages=messages)
         client = self._genai.Client(
             api_key="k",
             http_options={
@@ -249,7 +249,7 @@ class Subjects:
         )
 
         def run_anthropic() -> None:
-            for _ in client.messages.create(model="claude-sonnet-4-5", max_tokens=100, messages=messages, stream=True):
+            for _ in client.messages.create(model="claude-haiku-4-5", max_tokens=100, messages=messages, stream=True):
                 pass
 
         return run_anthropic

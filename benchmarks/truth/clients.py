@@ -62,7 +62,7 @@ class Application:
     def openai_embeddings(self) -> None:
         self.o().embeddings.create(model="text-embedding-3-small", input="weather")
 
-    def anthropic_messages(self, model: str = "claude-sonnet-4-5", **more: Any) -> None:
+    def anthropic_messages(self, model: str = "claude-haiku-4-5", **more: Any) -> None:
         self.a().messages.create(model=model, max_tokens=200, messages=ASKED, **more)
 
     def gemini_content(self, model: str = "gemini-2.5-flash") -> None:
@@ -136,10 +136,10 @@ class Application:
         list(self.o().responses.create(model="gpt-5", input="What is the weather?", stream=True))
 
     def anthropic_stream(self) -> None:
-        list(self.a().messages.create(model="claude-sonnet-4-5", max_tokens=200, messages=ASKED, stream=True))
+        list(self.a().messages.create(model="claude-haiku-4-5", max_tokens=200, messages=ASKED, stream=True))
 
     def anthropic_helper(self) -> None:
-        with self.a().messages.stream(model="claude-sonnet-4-5", max_tokens=200, messages=ASKED) as stream:
+        with self.a().messages.stream(model="claude-haiku-4-5", max_tokens=200, messages=ASKED) as stream:
             for _ in stream.text_stream:
                 pass
 
@@ -152,7 +152,7 @@ class Application:
         stream.close()
 
     def anthropic_closed_early(self) -> None:
-        with self.a().messages.create(model="claude-sonnet-4-5", max_tokens=200, messages=ASKED, stream=True) as stream:
+        with self.a().messages.create(model="claude-haiku-4-5", max_tokens=200, messages=ASKED, stream=True) as stream:
             _read_some(stream)
 
     def gemini_closed_early(self) -> None:

@@ -68,7 +68,7 @@ class Scenario:
 USAGE = ServedUsage(prompt=120, completion=30)
 FIRST_CONTENT = 0.6
 """Seconds that streams take to their first content, after their framing events."""
-MODELS = {"openai": "gpt-5", "anthropic": "claude-sonnet-4-5", "gemini": "gemini-2.5-flash"}
+MODELS = {"openai": "gpt-5", "anthropic": "claude-haiku-4-5", "gemini": "gemini-2.5-flash"}
 
 
 def dollars(vendor: str, model: str, usage: ServedUsage) -> float:
@@ -187,7 +187,7 @@ def _tokens() -> list[Scenario]:
             "cache read and written",
             "anthropic",
             "anthropic_messages",
-            "claude-sonnet-4-5",
+            "claude-haiku-4-5",
             ServedUsage(prompt=3000, completion=40, cache_read=1500, cache_write_5m=800, cache_write_1h=200),
         ),
         (
@@ -202,7 +202,7 @@ def _tokens() -> list[Scenario]:
             "reasoning",
             "anthropic",
             "anthropic_messages",
-            "claude-sonnet-4-5",
+            "claude-haiku-4-5",
             ServedUsage(prompt=100, completion=500, reasoning=420),
         ),
         (

@@ -177,7 +177,7 @@ def test_any_usage_of_the_models_people_use_costs_what_genai_prices_says(seed: i
             ("openai", "openai", "gpt-5"),
             ("openai", "openai", "gpt-4o-audio-preview"),
             ("anthropic", "anthropic", "claude-haiku-4-5-20251001"),
-            ("anthropic", "anthropic", "claude-sonnet-4-5"),
+            ("anthropic", "anthropic", "claude-sonnet-5"),
             ("gemini", "google", "gemini-2.5-pro"),
             ("gemini", "google", "gemini-2.5-flash"),
         ]

@@ -29,7 +29,7 @@ FORMATS: list[Any] = [
 def used_recorder() -> Recorder:
     recorder = Recorder(Metrics(()), strict=True)
     llm_call(recorder)
-    retried_call(recorder, "anthropic", "claude-sonnet-4-5")
+    retried_call(recorder, "anthropic", "claude-sonnet-5")
     tool_call(recorder)
     recorder.mcp.connection_opened("time")
     recorder.factory_created("provider", "openai", 0)

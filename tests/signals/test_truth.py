@@ -14,7 +14,7 @@ from tachograph.signals import exposition
 from tachograph.testing import Recording
 
 CALLS = 10_000
-MODELS = ("gpt-5", "gpt-5-mini", "claude-sonnet-4-5", "gemini-2.5-pro")
+MODELS = ("gpt-5", "gpt-5-mini", "claude-sonnet-5", "gemini-2.5-pro")
 
 
 def test_ten_thousand_calls_from_50_tasks_and_8_threads_add_up_to_the_unit(seen: Recording) -> None:

@@ -31,11 +31,11 @@ with tracer.start_as_current_span("handle request"):
             }
         )
     # Generation A.
-    with tracer.start_as_current_span("chat claude-sonnet-4-5", kind=trace.SpanKind.CLIENT) as span:
+    with tracer.start_as_current_span("chat claude-sonnet-5", kind=trace.SpanKind.CLIENT) as span:
         span.set_attributes(
             {
                 "gen_ai.system": "anthropic",
-                "gen_ai.request.model": "claude-sonnet-4-5",
+                "gen_ai.request.model": "claude-sonnet-5",
                 "gen_ai.usage.prompt_tokens": 11,
                 "gen_ai.usage.completion_tokens": 7,
             }

@@ -10,7 +10,7 @@ from tachograph.records import Attempt, Cost, LLMCall, Usage
 MODELS = (
     ("openai", "gpt-5", 1.4, 900, 120),
     ("openai", "gpt-5-mini", 0.6, 1400, 90),
-    ("anthropic", "claude-sonnet-4-5", 2.1, 2600, 340),
+    ("anthropic", "claude-sonnet-5", 2.1, 2600, 340),
     ("gemini", "gemini-2.5-flash", 0.4, 1100, 150),
 )
 TOOLS = (("time", "get_current_time", 0.012), ("git", "git_log", 0.08), ("workshop", "search_orders", 0.31))

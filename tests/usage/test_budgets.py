@@ -121,7 +121,7 @@ def test_watched_clients_are_refused_only_when_the_user_asked(tmp_path: Path, si
             model="gpt-5", messages=[{"role": "user", "content": "hi"}]
         ),
         "anthropic": lambda: anthropic.Anthropic(base_url=simulators.anthropic.url, api_key="k").messages.create(
-            model="claude-sonnet-4-5", max_tokens=50, messages=[{"role": "user", "content": "hi"}]
+            model="claude-sonnet-5", max_tokens=50, messages=[{"role": "user", "content": "hi"}]
         ),
         "gemini": lambda: gemini.models.generate_content(model="gemini-2.5-flash", contents="hi"),
     }

@@ -290,7 +290,7 @@ def _count_tokens(filled: Filled) -> Rendered:
 
 
 def _models(filled: Filled) -> Rendered:
-    names = ("claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5")
+    names = ("claude-opus-4-7", "claude-sonnet-5", "claude-haiku-4-5")
     data = [{"type": "model", "id": name, "display_name": name, "created_at": "2025-10-01T00:00:00Z"} for name in names]
     body = {"data": data, "has_more": False, "first_id": names[0], "last_id": names[-1]}
     return Rendered(body=json_bytes(body), usage=None)
