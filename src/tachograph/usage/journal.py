@@ -3,6 +3,8 @@
 Why it is written as it is (measured, docs/ledger.md): `os.write` lets go of the interpreter lock, and beside a busy
 Python thread getting it back takes 5 to 15 ms. write(2) through `ctypes.PyDLL` keeps the lock for the 2 us that a
 write into the page cache takes. A memory-mapped file is as fast but kills the process with SIGBUS on a full disk.
+For the same reason nobody who makes system calls holds the lock under which records are appended: the gauges read
+notes and files under a lock of their own.
 
 A segment is held with a file lock while it may still grow. Whoever can take that lock knows that nobody will append
 any more. A new segment gets its name only after it is locked.
@@ -29,6 +31,7 @@ from tachograph.usage.locks import lock
 SUFFIX: Final = ".journal"
 _FULL: Final = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG})
 _RECHECK_SECONDS: Final = 0.05
+_SPOOL_SECONDS: Final = 3.0
 _CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0)
 _MAGIC, _VERSION, _RECORD = frames.MAGIC, frames.VERSION, frames.RECORD
 _pack_head, _pack_body = frames.HEAD.pack, frames.BODY.pack
@@ -94,6 +97,7 @@ class Journal:
 
     def _begin(self) -> None:
         self._lock = threading.RLock()
+        self._reading = threading.RLock()  # for what the gauges read; taken before the other, never inside it
         self._appending = False
         self._deferred: deque[bytes] = deque()
         self._fd = -1
@@ -107,6 +111,7 @@ class Journal:
         self.sequence = 0
         self._committed = 0
         self._gap_from: int | None = None
+        self._spool, self._spool_at = 0, 0.0
         self._older: deque[tuple[int, int]] = deque()  # finished segments and the sequence after their last record
 
     def after_fork_in_child(self) -> None:
@@ -176,7 +181,9 @@ class Journal:
         try:
             self.directory.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.directory.mkdir(exist_ok=True, mode=0o700)
-            if directory_bytes(self.directory) >= self.limit_bytes:
+            if (self._spool >= self.limit_bytes or now > self._spool_at + _SPOOL_SECONDS) and (
+                self.spool_bytes() >= self.limit_bytes
+            ):
                 reason = "queue_full"
             else:
                 self._create()
@@ -218,16 +225,21 @@ class Journal:
 
     def _finish_segment(self) -> None:
         fd, self._fd = self._fd, -1
+        self._spool += self._size
         self._older.append((self._segment, self.sequence))
         os.close(fd)  # and with it goes the lock
+
+    def spool_bytes(self) -> int:
+        """Bytes of all journals of the host. Remembered for the next segment: a look takes a call for each file."""
+        self._spool, self._spool_at = directory_bytes(self.directory), time.monotonic()
+        return self._spool
 
     @property
     def committed(self) -> int:
         """How many of our records the writer has said to have committed."""
-        with self._lock:
+        with self._reading:
             if self._fd >= 0:
-                note = os.pread(self._fd, frames.COMMITTED.size, frames.COMMITTED_AT)
-                self._committed = max(self._committed, frames.unpack_committed(note)[1])
+                self._committed = max(self._committed, self._note_of(self._segment) or 0)
             while self._older and self._committed < self.sequence:
                 number, after = self._older[0]
                 if self._committed < after:
@@ -252,11 +264,11 @@ class Journal:
 
     def oldest_accepted_us(self) -> int | None:
         """When the oldest record of ours that is not committed was accepted; None when all are."""
-        with self._lock:
+        with self._reading:
             if self.committed >= self.sequence:
                 return None
-            segments = [number for number, _ in self._older]
-            if self._fd >= 0:
+            segments = [number for number, _ in list(self._older)]
+            if self._segment not in segments:
                 segments.append(self._segment)
             for number in segments:
                 try:
@@ -274,22 +286,27 @@ class Journal:
 
     def check(self) -> bool:
         """Whether the file we write to is still there; if not, the next one tells the writer what is missing."""
-        with self._lock:
-            if self._fd < 0 or self._appending or os.fstat(self._fd).st_nlink:
-                return True
-            self._gap_from = self.committed
-            self._committed = self.sequence  # they wait no more
-            self._older.clear()
-            self._finish_segment()
-            self._older.clear()
-            return False
+        segment = self._segment
+        if self._fd < 0 or (self.directory / segment_name(self.name, segment)).exists():
+            return True
+        with self._reading:
+            committed = self.committed
+            with self._lock:
+                if self._fd < 0 or self._appending or self._segment != segment:
+                    return True  # it was finished meanwhile, and drained
+                self._gap_from = committed
+                self._committed = self.sequence  # they wait no more
+                self._older.clear()
+                self._finish_segment()
+                self._older.clear()
+                return False
 
     def close(self) -> None:
         """End the journal in good order; what comes later is refused as `closed`."""
+        self.check()
         with self._lock:
             if self._closed:
                 return
-            self.check()
             if self._fd < 0 and self._gap_from is not None:
                 self._open()
             self._closed = True

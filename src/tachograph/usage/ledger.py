@@ -24,7 +24,7 @@ from tachograph.records.tool_call import ToolCall
 from tachograph.settings.ledger import LedgerSettings
 from tachograph.signals.registry import Metrics
 from tachograph.usage.frames import LARGEST_PAYLOAD
-from tachograph.usage.journal import Journal, directory_bytes
+from tachograph.usage.journal import Journal
 from tachograph.usage.labels import labels_of
 from tachograph.usage.memory import MemoryQueue, MemorySource
 from tachograph.usage.metrics.observe import UsageMetrics
@@ -294,7 +294,7 @@ class Ledger:
         spool, alive = 0, self._writer is not None
         if isinstance(queue, Journal):
             alive = self.place.is_writer_alive()
-            spool = directory_bytes(self.place.journals)
+            spool = queue.spool_bytes()
             if self._writer_lock is not None:  # the journals of processes that are gone are the writer's to count
                 orphans, since = backlog(self.place.journals, (queue.name,), dead_only=True)
                 waiting += orphans

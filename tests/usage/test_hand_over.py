@@ -1,0 +1,84 @@
+"""The hand-over: appending to the journal waits for nobody, least of all for the gauges."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tachograph.usage.journal import Journal
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    made = Journal(tmp_path / "journals", segment_bytes=4096)
+    for _ in range(30):
+        assert made.append(b"x" * 300) is None
+    return made
+
+
+@pytest.mark.parametrize(
+    ("look", "call"),
+    [
+        (lambda journal: journal.committed, "pread"),
+        (lambda journal: journal.oldest_accepted_us(), "pread"),
+        (lambda journal: journal.check(), "stat"),
+        (lambda journal: journal.spool_bytes(), "scandir"),
+    ],
+    ids=["committed", "oldest", "check", "spool"],
+)
+def test_a_record_is_taken_while_a_gauge_waits_for_the_system(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, look: Callable[[Journal], object], call: str
+) -> None:
+    inside, go_on = threading.Event(), threading.Event()
+    real = getattr(os, call)
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        if threading.current_thread() is reader:
+            inside.set()
+            assert go_on.wait(20)
+        return real(*args, **kwargs)
+
+    reader = threading.Thread(target=look, args=(journal,))
+    monkeypatch.setattr(os, call, slow)
+    reader.start()
+    try:
+        assert inside.wait(20)
+        taken: list[str | None] = []
+        writer = threading.Thread(target=lambda: taken.extend(journal.append(b"y" * 300) for _ in range(30)))
+        writer.start()
+        writer.join(20)
+        assert taken == [None] * 30
+    finally:
+        go_on.set()
+        reader.join(20)
+    assert journal.sequence == 60
+
+
+def test_a_new_segment_does_not_look_at_every_file_again(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal.spool_bytes()
+
+    def no_look(path: object) -> object:
+        raise AssertionError("looked at all files on the call's path")
+
+    monkeypatch.setattr(os, "scandir", no_look)
+    segments = journal._segment
+    for _ in range(60):
+        assert journal.append(b"z" * 300) is None
+    assert journal._segment > segments + 2
+
+
+def test_the_spool_has_a_limit_between_two_looks_too(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journals", segment_bytes=4096, limit_bytes=64 * 1024)
+    reasons = [journal.append(b"x" * 300) for _ in range(1000)]
+    taken = reasons.index("queue_full")
+    assert 150 < taken < 250
+    assert set(reasons[taken:]) == {"queue_full"}
+    for path in (tmp_path / "journals").iterdir():
+        path.unlink()
+    journal._retry_at = 0.0
+    assert journal.append(b"x" * 300) is None
