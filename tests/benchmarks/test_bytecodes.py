@@ -32,6 +32,23 @@ def instructions(run: Callable[[], object]) -> int:
     return min(count(run) for _ in range(3))
 
 
+def of_a_tool_call() -> int:
+    subjects = Subjects()
+    make = subjects.tool()
+    return instructions(lambda: subjects.loop.run_until_complete(make()))
+
+
 @pytest.mark.parametrize("client", ["openai", "anthropic"])
 def test_a_watched_call_gets_no_dearer(subjects: Subjects, client: str) -> None:
     assert instructions(subjects.sync(client)) <= 3_100  # the budget is 25 us, about 600: not met yet
+
+
+@pytest.mark.parametrize(("server_too", "limit"), [(False, 520), (True, 1_250)])
+def test_a_watched_tool_call_gets_no_dearer(server_too: bool, limit: int) -> None:
+    unwatched = of_a_tool_call()  # generated code of mcp's counts as ours
+    with recording(spans={"enabled": False}):
+        instrument(mcp_server=server_too)
+        try:
+            assert of_a_tool_call() - unwatched <= limit
+        finally:
+            uninstrument()

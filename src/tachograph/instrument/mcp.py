@@ -10,12 +10,12 @@ A server is known by the name it gives itself when it is met; `mcp_servers` in t
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable
 from contextlib import suppress
 from time import perf_counter_ns
 from types import ModuleType
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from tachograph.instrument import settled
 from tachograph.instrument.content import keep_arguments, keep_result
@@ -49,10 +49,8 @@ class Exchange:
     body = None
     api = None
     subject = None
-
-    def __init__(self) -> None:
-        self.status: int | None = None
-        self.error: BaseException | None = None
+    status: int | None = None
+    error: BaseException | None = None
 
     def begin_attempt(self, host: str | None, port: int | None) -> Exchange:
         """A request goes out."""
@@ -72,14 +70,20 @@ class Exchange:
 
 
 class Connection:
-    """One session: which server it is with, and whether it counts as open."""
+    """One session: which server it is with, and whether it counts as open.
+
+    Attributes:
+        facts: What its calls' spans say of it; None until the first call asks.
+    """
 
     def __init__(self) -> None:
         self.server_id = NAMELESS
         self.is_open = False
+        self.facts: dict[str, Any] | None = None
 
     def opened(self, name: object) -> None:
         """The server has said who it is."""
+        self.facts = None
         if isinstance(name, str) and name:
             self.server_id = settled.settings.mcp_servers.get(name, name)
         if not self.is_open:
@@ -95,16 +99,20 @@ class Connection:
             settled.recorder().mcp.connection_closed(self.server_id)
 
 
-_connections: WeakKeyDictionary[Any, Connection] = WeakKeyDictionary()
-
-
 def connection_of(session: Any) -> Connection:
-    """The entry of a session."""
-    found = _connections.get(session)
-    if found is None:
-        found = _connections[session] = Connection()
+    """What we know of a session; it stands on the session itself."""
+    try:
+        found: Connection = session._tachograph
+    except AttributeError:
+        found = session._tachograph = Connection()
         found.server_id = _name_of(session) or NAMELESS  # a session from before we came
     return found
+
+
+def _facts_of(connection: Connection, session: Any) -> dict[str, Any]:
+    version = pick(session, "protocol_version")
+    connection.facts = {"mcp.protocol.version": str(version)} if version else {}
+    return connection.facts
 
 
 def _name_of(session: Any) -> str | None:
@@ -148,8 +156,7 @@ def _hook_session(module: ModuleType) -> None:
 
 def _call_tool(original: Any) -> Any:
     async def call_tool(self: Any, name: str, arguments: Any = None, *args: Any, **kwargs: Any) -> Any:
-        call = _begin(self, name, arguments) if _is_watched() else None
-        if call is None:
+        if not SWITCH.on or ENGINE_MCP.get() or (call := _begin(self, name, arguments)) is None:
             return await original(self, name, arguments, *args, **kwargs)
         exchange = Exchange()
         token = WATCH.set(exchange)
@@ -168,13 +175,14 @@ def _call_tool(original: Any) -> Any:
 
 def _begin(session: Any, name: str, arguments: Any) -> ToolCall | None:
     try:
-        call = settled.recorder().start_tool_call(
-            connection_of(session).server_id, name, argument_count=len(arguments or ())
-        )
-        version = pick(session, "protocol_version")
-        call.attributes = {"mcp.protocol.version": str(version)} if version else {}
-        keep_arguments(call, arguments)
-    except Exception as error:  # noqa: BLE001
+        connection = connection_of(session)
+        count = len(arguments) if arguments else 0
+        call = settled.recorder().start_tool_call(connection.server_id, name, argument_count=count)
+        facts = connection.facts
+        call.attributes = _facts_of(connection, session) if facts is None else facts  # one for all calls
+        if settled.content:
+            keep_arguments(call, arguments)
+    except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
         settled.recorder().failed("instrument", error)
         return None
     return call
@@ -206,20 +214,24 @@ def ending_of(error: BaseException, exchange: Exchange) -> tuple[ToolOutcome, Er
 
 
 def _answered(call: ToolCall, result: Any) -> None:
-    def finish() -> None:
-        keep_result(call, lambda: result)
+    try:
+        if settled.content:
+            keep_result(call, lambda: result)
         if is_error(result):
             said = text_of(result)
             call.finish("error", kind_of_error_result(said), error=said)
         else:
             call.finish("success")
-
-    _safely(finish)
+    except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
+        settled.recorder().failed("instrument", error)
 
 
 def is_error(result: Any) -> bool:
     """Whether a tool's result says that it failed, in the words of mcp 1 or 2, or as sent."""
-    found = pick(result, "is_error")
+    try:
+        found = result.is_error
+    except AttributeError:
+        found = pick(result, "is_error")
     return bool(pick(result, "isError") if found is None else found)  # asking for the other one can warn
 
 
@@ -232,27 +244,43 @@ def text_of(result: Any) -> str:
 
 
 def _send_request(original: Any) -> Any:
-    async def send_request(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        method = pick(request, "method") or dig(request, "root", "method")
-        if not _is_watched() or method in (None, "tools/call", "initialize", "server/discover"):
-            return await original(self, request, *args, **kwargs)
-        started = perf_counter_ns()
-        exchange = Exchange()
-        token = WATCH.set(exchange)
-        outcome: ToolOutcome = "success"
-        try:
-            return await original(self, request, *args, **kwargs)
-        except BaseException as error:
-            outcome, _ = ending_of(error, exchange)
-            raise
-        finally:
-            WATCH.reset(token)
-            seconds = (perf_counter_ns() - started) / 1e9
-            _safely(
-                lambda: settled.recorder().mcp.operation(connection_of(self).server_id, str(method), outcome, seconds)
-            )
+    def send_request(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """No coroutine function of our own: a tool call passes here without another frame around its awaiting."""
+        if type(request) in _COUNTED_ELSEWHERE or not SWITCH.on or ENGINE_MCP.get():
+            return original(self, request, *args, **kwargs)
+        return _timed(self, original, request, args, kwargs)
 
+    if hasattr(inspect, "markcoroutinefunction"):
+        inspect.markcoroutinefunction(send_request)
     return send_request
+
+
+async def _timed(session: Any, original: Any, request: Any, args: Any, kwargs: Any) -> Any:
+    method = pick(request, "method") or dig(request, "root", "method")
+    if method in (None, "tools/call", "initialize", "server/discover"):
+        field = getattr(type(request), "model_fields", {}).get("method")
+        if method is not None and getattr(field, "default", None) == method:  # mcp 2 has a type for each method
+            _COUNTED_ELSEWHERE.add(type(request))
+        return await original(session, request, *args, **kwargs)
+    started = perf_counter_ns()
+    exchange = Exchange()
+    token = WATCH.set(exchange)
+    outcome: ToolOutcome = "success"
+    try:
+        return await original(session, request, *args, **kwargs)
+    except BaseException as error:
+        outcome, _ = ending_of(error, exchange)
+        raise
+    finally:
+        WATCH.reset(token)
+        seconds = (perf_counter_ns() - started) / 1e9
+        _safely(
+            lambda: settled.recorder().mcp.operation(connection_of(session).server_id, str(method), outcome, seconds)
+        )
+
+
+_COUNTED_ELSEWHERE: set[type[Any]] = set()
+"""Types of requests that are a tool call or open the connection."""
 
 
 # Connections

@@ -182,6 +182,15 @@ class LightSpan(Span):
         """The call ends its span."""
 
 
+class UnsampledSpan(NonRecordingSpan):
+    """Stands for a call whose span nobody keeps."""
+
+
+def current_span() -> Span | None:
+    """The span that is current here, or None."""
+    return _span_in(_get_current())
+
+
 class _Pipeline:
     """Where one scope's spans go: stock spans of any tracer."""
 
@@ -249,7 +258,7 @@ class _Direct(_Pipeline):
             trace_id, self.generate_span_id(), False, _FLAGS[random | (1 if sampled else 0)], result.trace_state
         )
         if not decision.is_recording():
-            span: Span = NonRecordingSpan(context)
+            span: Span = UnsampledSpan(context)
             return Opened(None, name, span, _context_with(span, parent), above)
         said = result.attributes
         span = LightSpan(context, None if said is None or said == attributes else dict(said), parent)
