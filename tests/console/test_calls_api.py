@@ -159,7 +159,7 @@ def test_after_gives_only_what_is_new(recorder: Recorder, ask: Callable[..., Any
 
 
 def test_the_live_tail_brings_calls_that_match(running: RunningConsole, recorder: Recorder) -> None:
-    connection = http.client.HTTPConnection(f"127.0.0.1:{running.port}", timeout=10)
+    connection = http.client.HTTPConnection(f"127.0.0.1:{running.port}", timeout=60)
     headers = {"Authorization": f"Bearer {running.token}"}
     connection.request("GET", "/api/console/calls/stream?provider=openai", headers=headers)
     stream = connection.getresponse()
@@ -175,7 +175,7 @@ def test_the_live_tail_brings_calls_that_match(running: RunningConsole, recorder
 
 
 def test_events_tick_when_there_is_something_new(running: RunningConsole, recorder: Recorder) -> None:
-    connection = http.client.HTTPConnection(f"127.0.0.1:{running.port}", timeout=10)
+    connection = http.client.HTTPConnection(f"127.0.0.1:{running.port}", timeout=60)
     connection.request("GET", "/api/console/events", headers={"Authorization": f"Bearer {running.token}"})
     stream = connection.getresponse()
 
@@ -310,7 +310,7 @@ def test_calls_of_a_ledger_are_shown_once(tmp_path: Path) -> None:
         client = Client(served.url, served.token)
         llm(recorder)
         assert ledger.flush()
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while served.console.calls.count < 3 and time.monotonic() < deadline:
             served.console.calls.flush()
         feed = served.console.ledger

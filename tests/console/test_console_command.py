@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -37,7 +36,6 @@ def test_it_starts_prints_a_login_link_scrapes_and_stops(
     application = ThreadingHTTPServer(("127.0.0.1", 0), Application)
     Thread(target=application.serve_forever, daemon=True).start()
     target = f"http://127.0.0.1:{application.server_address[1]}/metrics"
-    began = time.monotonic()
     process = subprocess.Popen(
         [
             sys.executable, "-m", "tachograph", "console", "--port", "0", "--data-dir", str(tmp_path), "--no-ledger",
@@ -50,13 +48,12 @@ def test_it_starts_prints_a_login_link_scrapes_and_stops(
         line = process.stdout.readline()
         link = re.search(r"http://127\.0\.0\.1:\d+/login\?token=(\S+)", line)
         assert link, line
-        assert time.monotonic() - began < 30
         client = Client(line.partition(": ")[2], link.group(1))
         assert client.request("GET", f"/login?token={link.group(1)}", login=False).status == 200
         assert "Tachograph" in client.request("GET", "/").body.decode()
         targets = poll(
             lambda: [t for t in client.get("/api/console/status")["targets"] if t["up"] or t["last_error"]][1:],
-            20,
+            60,
             "scrapes",
         )
         assert targets
@@ -66,7 +63,7 @@ def test_it_starts_prints_a_login_link_scrapes_and_stops(
         assert result[0]["value"][1] == "7"
     finally:
         process.send_signal(how)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=60)
         application.shutdown()
     assert process.returncode == 0
     assert link.group(1) not in err
@@ -79,7 +76,7 @@ def test_help_names_every_option() -> None:
         [sys.executable, "-m", "tachograph", "console", "--help"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=True,
     )
     for option in ("--port", "--listen", "--token", "--scrape", "--prometheus", "--data-dir", "--open", "--ledger"):

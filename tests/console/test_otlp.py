@@ -286,7 +286,7 @@ def test_an_application_with_only_the_endpoint_set_shows_up(running: RunningCons
     environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": running.url.rstrip("/")}
     done = subprocess.run(
         [sys.executable, str(SUPPORT / "otlp_app.py")],
-        env=environment, capture_output=True, text=True, timeout=60, check=False,
+        env=environment, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     calls = client.get("/api/console/calls")["calls"]
@@ -308,7 +308,7 @@ def test_an_application_watched_by_opentelemetry_s_own_instrumentation_shows_up(
     environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": running.url.rstrip("/")}
     done = subprocess.run(
         [sys.executable, str(SUPPORT / "otlp_openai_app.py"), simulators.openai.url],
-        env=environment, capture_output=True, text=True, timeout=60, check=False,
+        env=environment, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (call,) = client.get("/api/console/calls")["calls"]

@@ -42,7 +42,7 @@ def real(url: str, path: str, parameters: list[tuple[str, Any]], *, post: bool =
         url + path + ("" if post else f"?{encoded}"), data=encoded.encode() if post else None
     )
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, answer.headers["Content-Type"], json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, error.headers["Content-Type"], json.load(error)
@@ -181,7 +181,7 @@ def test_promtool_asks_it(both: tuple[Client, str, RunningConsole]) -> None:
         outputs = [
             subprocess.run(
                 [promtool, "query", *(address if word == "URL" else word for word in command)],
-                capture_output=True, text=True, timeout=30, check=False,
+                capture_output=True, text=True, timeout=60, check=False,
             )
             for address in (mine, url)
         ]  # fmt: skip

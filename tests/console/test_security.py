@@ -121,7 +121,7 @@ def test_the_command_refuses_to_listen_openly_without_a_token() -> None:
     environment = {k: v for k, v in os.environ.items() if k != "TACHOGRAPH_CONSOLE_TOKEN"}
     done = subprocess.run(
         [sys.executable, "-m", "tachograph", "console", "--listen", "0.0.0.0", "--port", "0"],
-        capture_output=True, text=True, timeout=60, env=environment, check=False,
+        capture_output=True, text=True, timeout=240, env=environment, check=False,
     )  # fmt: skip
     assert done.returncode == 2
     assert "--token" in done.stderr

@@ -30,7 +30,7 @@ from tachograph.records import Cost, Usage
 from tachograph.settings import load
 from tachograph.signals.registry import Metrics
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 150.0
 
 
 async def until(demo: Demo, reached: Callable[[Board], bool]) -> Board:
@@ -189,7 +189,7 @@ def test_a_taken_port_is_a_clear_error() -> None:
                 [sys.executable, "-m", "tachograph", "demo", "--duration", "1", *arguments],
                 capture_output=True,
                 text=True,
-                timeout=60,
+                timeout=240,
             )
             assert done.returncode == 2
             assert f"{option} {port}" in done.stderr

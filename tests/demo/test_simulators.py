@@ -737,7 +737,7 @@ def test_the_simulators_run_as_a_process_of_their_own() -> None:
         assert client.chat.completions.create(model="gpt-5", messages=MESSAGES).usage
     finally:
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 def test_a_retry_after_date_lies_ahead(simulators: Simulators) -> None:

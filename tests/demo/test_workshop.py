@@ -27,7 +27,7 @@ def workshop(process: Workshop) -> Workshop:
 
 @contextlib.asynccontextmanager
 async def connected(workshop: Workshop) -> AsyncIterator[Client]:
-    async with Client(workshop.url, read_timeout_seconds=5) as client:
+    async with Client(workshop.url, read_timeout_seconds=60) as client:
         yield client
 
 

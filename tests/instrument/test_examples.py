@@ -77,10 +77,10 @@ def test_service_streams_under_several_workers(tmp_path: Path) -> None:
         base = url.removesuffix("/metrics/")
         workers = set()
         for _ in range(12):
-            with urllib.request.urlopen(f"{base}/chat?q=hello", timeout=30) as answer:
+            with urllib.request.urlopen(f"{base}/chat?q=hello", timeout=120) as answer:
                 assert answer.read()
                 workers.add(answer.headers["x-worker"])
-        with urllib.request.urlopen(url, timeout=30) as answer:
+        with urllib.request.urlopen(url, timeout=120) as answer:
             lines = answer.read().decode().splitlines()
     calls = [line for line in lines if line.startswith("llm_call_seconds_count{") and 'outcome="success"' in line]
     assert sum(float(line.rsplit(" ", 1)[1]) for line in calls) == 12
@@ -92,7 +92,7 @@ def test_notebook() -> None:
     code = (
         "import nbformat, nbclient, sys\n"
         "notebook = nbformat.read(sys.argv[1], as_version=4)\n"
-        "nbclient.NotebookClient(notebook, timeout=60, kernel_name='python3').execute()\n"
+        "nbclient.NotebookClient(notebook, timeout=240, kernel_name='python3').execute()\n"
     )
     execute([*SIMULATED, "-c", code, str(EXAMPLES / "notebook.ipynb")])
 

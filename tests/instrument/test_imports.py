@@ -13,7 +13,7 @@ import pytest
 
 from tachograph.instrument.imports import after_import, forget_all
 
-SECONDS = 20
+SECONDS = 60
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def half_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S
     monkeypatch.setitem(sys.modules, turn.__name__, turn)
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "slow_client.py").write_text(
-        "import turn_of_the_test as turn\nturn.begun.set()\nassert turn.go_on.wait(20)\nclass Client: pass\n"
+        "import turn_of_the_test as turn\nturn.begun.set()\nassert turn.go_on.wait(60)\nclass Client: pass\n"
     )
     importing = threading.Thread(target=import_module, args=("slow_client",), daemon=True)
     importing.start()

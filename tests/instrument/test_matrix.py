@@ -111,7 +111,7 @@ async def run(cell: Cell, simulators: Simulators, clients: dict[tuple[str, bool]
         client = make(kind, simulators, is_async=True)
         task = asyncio.create_task(use_async(cell, client.aio if kind == "gemini" else client))
         if cell.case == "cancel":
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not any(exchange.pieces_sent or cell.mode not in STREAMED for exchange in simulators.served):
                     await asyncio.sleep(0.005)  # the simulator has it: from here on the task only waits
             task.cancel()
@@ -150,7 +150,7 @@ def check(cell: Cell, call: LLMCall, simulators: Simulators) -> None:
     assert (call.outcome, call.error_type) == ("success", None)
     if cell.case == "hidden retry":
         assert outcomes == ["rate_limited", "success"]
-        assert 0.04 < call.rate_limit_wait_seconds < 3
+        assert 0.04 < call.rate_limit_wait_seconds < 60
     else:
         assert outcomes == ["success"]
     if cell.mode in ("stream", "helper"):

@@ -225,7 +225,7 @@ def _anthropic_message(client: Any, exchange: Exchange) -> Any:
         asked.pop("anthropic_version", None)
     asked.setdefault("max_tokens", 16)
     is_beta = "true" in exchange.query.get("beta", ())
-    return _ask((client.beta.messages if is_beta else client.messages).create, asked, timeout=30)
+    return _ask((client.beta.messages if is_beta else client.messages).create, asked, timeout=120)
 
 
 def _gemini(name: str) -> Call:

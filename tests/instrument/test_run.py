@@ -40,7 +40,7 @@ PROBE = "import openai\nfrom tachograph.instrument import report\nprint(len(repo
 
 def execute(*command: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, timeout=240, check=False
     )
 
 
@@ -127,7 +127,7 @@ def test_every_worker_of_a_server_is_watched(tmp_path: Path, server: str) -> Non
     ) as url:
         answers = set()
         for _ in range(40):
-            with urllib.request.urlopen(url, timeout=10) as response:
+            with urllib.request.urlopen(url, timeout=60) as response:
                 answers.add(response.read().decode())
         assert {answer.split()[1] for answer in answers} == {"4"}
 

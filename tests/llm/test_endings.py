@@ -14,7 +14,7 @@ from tachograph.demo.simulators import Answer, Gate, Hang, RateLimited, ServedUs
 from tachograph.llm.errors import ProviderConnectionError, ProviderTimeoutError, RateLimitError
 from tachograph.llm.retry import NO_RETRIES
 from tachograph.llm.types import Completed, TextDelta
-from tachograph.testing import Recording
+from tachograph.testing import Recording, recording
 
 LONG = Answer(text="one two three four five six", pieces=6, usage=ServedUsage(prompt=50, completion=12))
 ASYNC = [way for way in WAYS if way.is_async]
@@ -36,7 +36,7 @@ def only_call(seen: Recording, simulators: Simulators, way: Way, outcome: str) -
     assert seen.value("llm_provider_errors_total", **labels) == errors
     sent = len(simulators.served)
     assert sent == 1 or (sent == 0 and outcome == "timeout")  # a busy machine may not have sent it in time
-    simulators.served.wait(sent, 3.0)  # and the connection is free again
+    simulators.served.wait(sent, 60.0)  # and the connection is free again
 
 
 @pytest.mark.parametrize("way", SYNC_STREAMS, ids=str)
@@ -61,7 +61,7 @@ def test_a_stream_left_early_is_cancelled(way: Way, how: str, simulators: Simula
             gc.collect()
         (call,) = seen.llm_calls
         assert call.error_type is None
-        assert call.duration_seconds < 5.0
+        assert call.duration_seconds < 60.0
         gate.open()
         only_call(seen, simulators, way, "cancelled")
 
@@ -186,16 +186,20 @@ def test_the_deadline_ends_a_call_that_hangs(way: Way, simulators: Simulators, s
     started = time.perf_counter()
     with pytest.raises(ProviderTimeoutError, match=r"deadline of 0\.3 s"):
         way.ask(way.provider(simulators), deadline=0.3)
-    assert 0.29 < time.perf_counter() - started < 10.0
+    assert 0.29 < time.perf_counter() - started < 60.0  # without the deadline it would hang for 600 s
     only_call(seen, simulators, way, "timeout")
 
 
 @pytest.mark.parametrize("way", STREAMS, ids=str)
-def test_the_deadline_ends_a_stream_that_goes_on_too_long(way: Way, simulators: Simulators, seen: Recording) -> None:
-    slow = Answer(text="word " * 500, pieces=500, piece_seconds=0.02)
-    getattr(simulators, way.vendor).script(slow)
-    with pytest.raises(ProviderTimeoutError) as caught:
-        way.ask(way.provider(simulators), deadline=0.4)
+def test_the_deadline_ends_a_stream_that_goes_on_too_long(way: Way, simulators: Simulators) -> None:
+    slow = Answer(text="word " * 2500, pieces=2500, piece_seconds=0.02)
+    for deadline in (0.4, 4.0, 40.0):  # a busy machine may not get at the first word in so little time
+        simulators.clear()
+        getattr(simulators, way.vendor).script(slow)
+        with recording() as seen, pytest.raises(ProviderTimeoutError) as caught:
+            way.ask(way.provider(simulators), deadline=deadline)
+        if caught.value.response is not None:
+            break
     assert caught.value.response is not None
     assert caught.value.response.text.startswith("word")
     only_call(seen, simulators, way, "timeout")
@@ -203,9 +207,9 @@ def test_the_deadline_ends_a_stream_that_goes_on_too_long(way: Way, simulators: 
 
 def test_a_wait_beyond_the_deadline_is_not_begun(way: Way, simulators: Simulators, seen: Recording) -> None:
     form = "retry_info" if way.vendor == "gemini" else "seconds"
-    getattr(simulators, way.vendor).script(RateLimited(retry_after=5, retry_after_form=form))
+    getattr(simulators, way.vendor).script(RateLimited(retry_after=45, retry_after_form=form))
     with pytest.raises(RateLimitError):
-        way.ask(way.provider(simulators), deadline=2.0)
+        way.ask(way.provider(simulators), deadline=30.0)
     only_call(seen, simulators, way, "rate_limited")
 
 
@@ -280,6 +284,6 @@ def test_the_deadline_ends_a_stream_that_falls_silent(way: Way, simulators: Simu
     started = time.perf_counter()
     with pytest.raises(ProviderTimeoutError) as caught:
         way.ask(way.provider(simulators), deadline=0.4)
-    assert 0.39 < time.perf_counter() - started < 10.0
+    assert 0.39 < time.perf_counter() - started < 60.0
     assert (caught.value.code, caught.value.retryable) == ("deadline", False)
     only_call(seen, simulators, way, "timeout")

@@ -79,7 +79,7 @@ def test_its_waits_are_rate_limit_waits_before_the_attempt(way: Way, simulators:
     (call,) = seen.llm_calls
     (attempt,) = call.attempts
     waited = attempt.waited_before_ns / 1e9
-    assert 0.05 <= waited < 5.0
+    assert 0.05 <= waited < 60.0
     assert attempt.waited_ns == 0
     assert call.rate_limit_wait_seconds == pytest.approx(waited)
     delays = seen.histogram("llm_provider_rate_limit_delays_seconds", provider=way.vendor)
@@ -112,7 +112,7 @@ def test_a_place_beyond_the_deadline_is_not_waited_for(simulators: Simulators, s
         limiter = Limiter(requests_per_minute=1)
         limiter.reserve("openai", way.model, 1)
         with pytest.raises(ProviderTimeoutError, match="limiter asks for"):
-            way.ask(way.provider(simulators, limiter=limiter), deadline=1.0)
+            way.ask(way.provider(simulators, limiter=limiter), deadline=30.0)
         assert seen.llm_calls[-1].attempts == []
         assert seen.llm_calls[-1].outcome == "timeout"
     assert len(simulators.served) == 0

@@ -41,7 +41,7 @@ async def test_killing_a_stdio_server_by_its_pid_brings_the_gauge_down(on, seen)
         os.kill(await bench.pid("trouble"), signal.SIGKILL)
         await falls(seen, "trouble")
         with pytest.raises(ToolConnectionError, match=r"next attempt is in \d\d\.\d s"):
-            await bench.execute("trouble", "echo", {"text": "x"}, timeout=1.0)
+            await bench.execute("trouble", "echo", {"text": "x"}, timeout=60.0)
 
 
 async def test_a_grandchild_that_holds_the_pipe_open_does_not_hide_the_death(on, seen):
@@ -213,11 +213,11 @@ def test_a_process_that_ends_without_closing_leaves_no_server_behind():
         [sys.executable, "-c", code, json.dumps({"mcpServers": {"trouble": stdio_trouble()}})],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=True,
     )
     pid = int(done.stdout)
-    eventually(lambda: not _lives(pid), 5.0)
+    eventually(lambda: not _lives(pid), 60.0)
 
 
 def _lives(pid):

@@ -153,7 +153,7 @@ def test_promtool_reads_the_exposition() -> None:
     promtool = parts.program("promtool")
     text = exposition.write(used_recorder().metrics.collect())
     run = subprocess.run(
-        [promtool, "check", "metrics"], input=text, capture_output=True, text=True, timeout=30, check=False
+        [promtool, "check", "metrics"], input=text, capture_output=True, text=True, timeout=120, check=False
     )
     assert (run.returncode, run.stdout + run.stderr) == (0, "")
 

@@ -37,7 +37,7 @@ def port_closed_again() -> Iterator[None]:
 
 def get(url: str, **headers: str) -> tuple[dict[str, str], str]:
     request = urllib.request.Request(url, headers={name.replace("_", "-"): value for name, value in headers.items()})
-    with urllib.request.urlopen(request, timeout=5) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return dict(answer.headers), answer.read().decode()
 
 

@@ -66,7 +66,7 @@ class Worker:
         """SIGKILL it in the midst of `forever`; says how many calls it had reported."""
         assert self.process.stdout is not None
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)
         return self.process.stdout.read().count("1\n")
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ class Worker:
             pipe.close()
         if self.process.poll() is None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(60)
 
 
 def numbers(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -164,7 +164,7 @@ def test_everybody_gone_and_started_again_counts_on(tmp_path: Path) -> None:
         worker = Worker(tmp_path)
         worker.do("calls 4")
         worker.say("quit")
-        worker.process.wait(10)
+        worker.process.wait(60)
         worker.close()
     recorder = shared(tmp_path)
     assert total(read(recorder), "llm_call_seconds_count") == 8
@@ -303,7 +303,7 @@ def test_a_directory_that_is_full_keeps_the_rest_in_the_process(tmp_path: Path) 
     child = context.Process(target=_fill, args=(str(tmp_path), sender))
     child.start()
     assert receiver.recv() == (150, 1)
-    child.join(30)
+    child.join(60)
     assert child.exitcode == 0
 
 

@@ -183,7 +183,7 @@ def run(url: str, *arguments: str, **environ: str) -> tuple[float, str]:
         },
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stderr

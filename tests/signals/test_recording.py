@@ -51,7 +51,7 @@ def test_the_recorder_before_comes_back() -> None:
 def test_waiting_for_a_record_from_another_thread(seen: Recording) -> None:
     thread = threading.Thread(target=call_once)
     thread.start()
-    seen.wait_for(lambda now: len(now.llm_calls) == 1)
+    seen.wait_for(lambda now: len(now.llm_calls) == 1, seconds=60)
     thread.join()
     with pytest.raises(AssertionError, match="not within"):
         seen.wait_for(lambda now: len(now.llm_calls) == 2, seconds=0.01)

@@ -36,7 +36,7 @@ class Alertmanager:
         request = urllib.request.Request(
             f"{self.url}/api/v2/alerts", body, {"Content-Type": "application/json"}, method="POST"
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             assert answer.status == 200
 
     def sent(self, receiver: str) -> list[Notification]:
@@ -76,7 +76,7 @@ def alertmanager(group_wait: str = "1s") -> Iterator[Alertmanager]:
             yield Alertmanager(url, receiver)
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
             receiver.close()
 
 
@@ -88,7 +88,7 @@ def is_ready(url: str) -> bool:
         return False
 
 
-def wait_for_silence(server: Alertmanager, receiver: str, seconds: float = 30) -> None:
+def wait_for_silence(server: Alertmanager, receiver: str, seconds: float = 60) -> None:
     """Until something came for this receiver, and then until two group intervals have passed without more."""
     poll(lambda: server.sent(receiver), seconds, f"a notification for {receiver}")
     poll(lambda: time.time() - server.receiver.notifications[-1].unix > 2, seconds, "silence")

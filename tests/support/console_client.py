@@ -46,7 +46,7 @@ class Client:
         sent |= headers or {}
         if parameters:
             path += "?" + urlencode(parameters, doseq=True)
-        connection = http.client.HTTPConnection(self.address, timeout=20)
+        connection = http.client.HTTPConnection(self.address, timeout=60)
         try:
             connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
             for name, value in sent.items():

@@ -45,7 +45,7 @@ def one_tool_call(recorder: Recorder) -> ToolCall:
     return call
 
 
-def eventually(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+def eventually(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
     """Wait until it is so, with a deadline."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -24,7 +24,7 @@ def record_and_wait(calls: int, done: Any) -> None:
     recorder = tachograph.get_recorder()
     for _ in range(calls):
         llm_call(recorder)
-    done.wait(30)
+    done.wait(120)
 
 
 def main() -> None:

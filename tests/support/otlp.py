@@ -27,7 +27,7 @@ class Received:
         self.traces: list[Any] = []
         self.changed = threading.Condition()
 
-    def wait_for(self, condition: Callable[[Received], Any], seconds: float = 10.0) -> Any:
+    def wait_for(self, condition: Callable[[Received], Any], seconds: float = 60.0) -> Any:
         """Wait until something that came in makes the condition true; returns what it returned."""
         with self.changed:
             found = self.changed.wait_for(lambda: condition(self), seconds)
@@ -95,4 +95,4 @@ def receiver() -> Iterator[Received]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(5)
+        thread.join(60)

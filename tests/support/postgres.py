@@ -67,7 +67,7 @@ class PostgresServer:
     def start(self) -> None:
         """Start it and wait until it answers."""
         log = str(self.root / "log")
-        self._run(str(self.bin / "pg_ctl"), "-D", str(self.data), "-l", log, "-w", "-t", "60", "start")
+        self._run(str(self.bin / "pg_ctl"), "-D", str(self.data), "-l", log, "-w", "-t", "100", "start")
 
     def stop(self, mode: str = "immediate") -> None:
         """Stop it; `immediate` is like pulling the plug."""
@@ -111,7 +111,7 @@ class PostgresServer:
         with suppress(FileNotFoundError, ProcessLookupError):
             processes = self.backends()
             os.kill(processes[0], signal.SIGQUIT)  # an immediate stop
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 60
             while (self.data / "postmaster.pid").exists():
                 if time.monotonic() > deadline:
                     for pid in processes:

@@ -38,7 +38,7 @@ class Prometheus:
         """`data` of an API call: `prom.get("/api/v1/rules")`."""
         query = urllib.parse.urlencode(parameters)
         try:
-            with urllib.request.urlopen(f"{self.url}{path}?{query}", timeout=10) as answer:
+            with urllib.request.urlopen(f"{self.url}{path}?{query}", timeout=60) as answer:
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as error:
             raise AssertionError(f"Prometheus refused {path}: {error.read().decode()}") from error
@@ -54,7 +54,7 @@ class Prometheus:
         assert len(result) <= 1, f"{expression} has {len(result)} results"
         return float(result[0]["value"][1]) if result else None
 
-    def wait_for(self, condition: Callable[[Prometheus], Any], seconds: float = 20.0) -> Any:
+    def wait_for(self, condition: Callable[[Prometheus], Any], seconds: float = 60.0) -> Any:
         """Ask until the condition is true, and return what it returned."""
         return poll(lambda: condition(self), seconds, f"Prometheus, log in {self.directory}/log")
 
@@ -75,12 +75,21 @@ def poll(condition: Callable[[], Any], seconds: float, what: str) -> Any:
         time.sleep(0.05)  # another process: there is nothing to wait on but its answers
 
 
+_held: list[socket.socket] = []
+
+
 def free_port() -> int:
-    """A port on 127.0.0.1 that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port on 127.0.0.1 that nobody else is given until this process ends.
+
+    The socket that holds it never listens, and allows its address to be used again: a server that is told the port can
+    bind it, while the system hands it out to nobody who asks for any port.
+    """
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    _held.append(holder)
+    port: int = holder.getsockname()[1]
+    return port
 
 
 @contextmanager
@@ -131,12 +140,12 @@ def prometheus(
             )
         server = Prometheus(f"http://127.0.0.1:{port}", directory, process)
         try:
-            poll(lambda: _is_ready(server), 30, "Prometheus becomes ready")
+            poll(lambda: _is_ready(server), 60, "Prometheus becomes ready")
             yield server
         finally:
             process.terminate()
             try:
-                process.wait(10)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -34,7 +34,7 @@ def _post(url: str, body: bytes) -> None:
             "X-Prometheus-Remote-Write-Version": "0.1.0",
         },
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=120) as answer:
         assert answer.status in (200, 204), answer.status
 
 

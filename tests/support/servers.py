@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -13,19 +12,19 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from support.prometheus import free_port
+
 
 @contextlib.contextmanager
 def free_port_server(
-    command: Callable[[int], list[str]], *, folder: Path, path: str = "/", deadline_seconds: float = 30.0, **env: str
+    command: Callable[[int], list[str]], *, folder: Path, path: str = "/", deadline_seconds: float = 60.0, **env: str
 ) -> Iterator[str]:
     """Run a server until the block ends; yields its URL once it answers.
 
     Raises:
         AssertionError: It did not answer in time; its output is in the message.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     output = folder / f"server-{port}.log"
     with output.open("w") as log:
         process = subprocess.Popen(

@@ -100,7 +100,7 @@ def test_records_wait_while_the_store_is_down_and_drain_when_it_is_back(
 
 
 def test_a_hung_connection_is_cut_and_the_call_never_waits(tmp_path: Path, postgres: PostgresServer) -> None:
-    recorder = make_recorder(tmp_path, url=postgres.url(), timeout_seconds=0.7)
+    recorder = make_recorder(tmp_path, url=postgres.url(), timeout_seconds=4.0)
     one_call(recorder, 0)
     assert recorder.ledger.flush(20)
     slowest = 0.0
@@ -110,7 +110,7 @@ def test_a_hung_connection_is_cut_and_the_call_never_waits(tmp_path: Path, postg
             one_call(recorder, number)
             slowest = max(slowest, time.perf_counter() - started)
         eventually(lambda: metric(recorder, "llm_usage_persist_errors_total", "timeout") > 0, "the hang is cut", 30)
-    assert slowest < 0.5
+    assert slowest < 3.0, "a call waited for the store, which hangs until it is cut after four seconds"
     assert recorder.ledger.flush(60)
     store = recorder.ledger.open_store()
     assert stored_numbers(store) == list(range(200))
@@ -256,7 +256,7 @@ def test_an_ending_process_does_not_wait_for_a_store_that_is_down(tmp_path: Path
     code = EXITING.format(path=sys.path, directory=str(tmp_path)).replace(
         "make_recorder(Path(", f"make_recorder(url={url!r}, exit_seconds=0.2, directory=Path("
     )
-    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0
     assert "records wait in the journals" in done.stderr
     writer = make_recorder(tmp_path, writer="external")

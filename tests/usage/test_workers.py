@@ -56,7 +56,7 @@ def test_eight_gunicorn_workers_with_preload_count_every_call_once(tmp_path: Pat
         answers: dict[str, int] = {}
 
         def ask(_: int) -> str:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=120) as answer:
                 return answer.read().decode()
 
         with ThreadPoolExecutor(16) as pool:
@@ -66,7 +66,7 @@ def test_eight_gunicorn_workers_with_preload_count_every_call_once(tmp_path: Pat
         eventually(lambda: store.count() == 810, "all calls are stored", 60)
     finally:
         server.send_signal(signal.SIGTERM)
-        assert server.wait(60) == 0
+        assert server.wait(120) == 0
     rows = list(store.rows(Query()))
     store.close()
     assert len({row.id for row in rows}) == 810
