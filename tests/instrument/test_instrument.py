@@ -166,7 +166,7 @@ def test_a_failure_of_ours_never_reaches_the_application(
     with recording(strict=False) as seen:
         instrument()
         try:
-            monkeypatch.setattr(sys.modules["tachograph.instrument.openai"], "route", lambda *_: 1 / 0)
+            monkeypatch.setattr(sys.modules["tachograph.instrument.hosts"], "place_of", lambda *_: 1 / 0)
             assert ask(client).choices
         finally:
             uninstrument()

@@ -414,3 +414,24 @@ def test_a_missing_price_file_does_not_break_a_call_under_way(
         runtime.set_recorder(before)
     assert "absent.toml" in caplog.text
     assert "Going on without the price file" in caplog.text
+
+
+_WORDS = ("cache_read", "cache_write", "cache_write_1h", "reasoning", "audio_input", "audio_output", "image_input")
+_RATES = st.integers(1, 50_000).map(lambda usd: Rate.of(Decimal(usd) / 1000, 1_000_000))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from(("input", "output", *_WORDS)), _RATES),
+    st.integers(0, 5000),
+    st.integers(0, 5000),
+    st.dictionaries(st.sampled_from((*_WORDS, "audio_cache_read", "tool_use_prompt")), st.integers(1, 3000)),
+    st.dictionaries(st.sampled_from(("web_search", "web_fetch")), st.integers(1, 3)),
+)
+def test_the_quick_sum_and_the_thorough_one_are_the_same(
+    rates: dict[str, Rate], prompt: int, completion: int, details: dict[str, int], tools: dict[str, int]
+) -> None:
+    usage = Usage(prompt, completion, details, tools)
+    # rates above any prompt change nothing, but with them below every prompt there is no quick sum
+    thorough = {word: Rate(Rate.of(Decimal(7), 1).nano, ((-1, rate.nano),)) for word, rate in rates.items()}
+    assert CompiledPrice(Price(rates)).nano_usd(usage) == CompiledPrice(Price(thorough)).nano_usd(usage)

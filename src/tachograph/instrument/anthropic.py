@@ -41,15 +41,13 @@ def _begin(client: Any, options: Any) -> Watch | None:
             return None
         data = options.json_data
         body: Any = data if isinstance(data, dict) else {}
-        url = client.base_url
-        name = type(client).__name__
-        fallback = next((label for part, label in _BY_CLASS if part in name), "anthropic")
+        host, port, provider = hosts.place_of(client, settled.settings.providers, _fallback)
+        recorder = settled.recorder()
         messages = body.get("messages")
-        provider = hosts.provider_of(url.host, fallback, settled.settings.providers)
         model = str(body.get("model") or "unknown")
-        if api.counts_usage:
-            settled.recorder().refuse_if_spent(provider, model, is_watched=True)
-        call = settled.recorder().start_llm_call(
+        if recorder.guard is not None and api.counts_usage:
+            recorder.refuse_if_spent(provider, model, is_watched=True)
+        call = recorder.start_llm_call(
             provider,
             model,
             api.operation,
@@ -57,16 +55,24 @@ def _begin(client: Any, options: Any) -> Watch | None:
             stream=bool(body.get("stream")),
         )
         call.api = api.name
-        call.counts_usage = api.counts_usage
-        call.response_id = stored_id
-        call.server_address, call.server_port = url.host, url.port
+        if not api.counts_usage:
+            call.counts_usage = False
+        if stored_id is not None:
+            call.response_id = stored_id
+        call.server_address, call.server_port = host, port
         call.request = {name: body[name] for name in _REQUEST_FACTS if body.get(name) is not None} or None
-        watch = Watch(call, api, options, None if stored_id else url.host)
-        watch.is_raw = stainless.is_raw(options)
-        keep_input(call, lambda: messages)
+        watch = Watch(call, api, options, None if stored_id else host)
+        if options.headers and stainless.is_raw(options):
+            watch.is_raw = True
+        if settled.content:
+            keep_input(call, lambda: messages)
     except BudgetExceededError:
         raise  # the user asked for this: budgets.guard = "all"
     except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
         settled.recorder().failed("instrument", error)
         return None
     return watch
+
+
+def _fallback(client: type) -> str:
+    return next((label for part, label in _BY_CLASS if part in client.__name__), "anthropic")

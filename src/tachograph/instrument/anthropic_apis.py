@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 from tachograph.instrument import settled
@@ -10,7 +11,7 @@ from tachograph.instrument.content import keep_output
 from tachograph.instrument.once import COUNTED
 from tachograph.instrument.watch import Api, WholeAnswer
 from tachograph.llm.errors_anthropic import anthropic_finish_failure
-from tachograph.llm.fields import dig, items, pick, text
+from tachograph.llm.fields import dig, getter, items, pick, text, word
 from tachograph.llm.usage import anthropic_merge_usage, anthropic_usage
 from tachograph.records import LLMCall, Usage
 from tachograph.records.outcomes import ErrorType
@@ -18,17 +19,19 @@ from tachograph.records.outcomes import ErrorType
 
 def read_message(call: LLMCall, message: Any) -> ErrorType | None:
     """A whole message."""
-    usage = pick(message, "usage")
-    _identify(call, message, usage)
-    call.finish_reason = text(message, "stop_reason")
+    get = getter(message)
+    usage = get("usage")
+    _identify(call, get, usage)
+    call.finish_reason = reason = word(get("stop_reason"))
     call.usage = anthropic_usage(usage)
-    keep_output(call, lambda: [pick(block, "text") for block in items(message, "content") if pick(block, "text")])
-    return _failure(call.finish_reason)
+    if settled.content:
+        keep_output(call, lambda: [pick(block, "text") for block in items(message, "content") if pick(block, "text")])
+    return _failure(reason)
 
 
-def _identify(call: LLMCall, message: Any, usage: Any) -> None:
-    call.response_model = text(message, "model") or call.response_model
-    call.response_id = text(message, "id") or call.response_id
+def _identify(call: LLMCall, get: Callable[[str], Any], usage: Any) -> None:
+    call.response_model = word(get("model")) or call.response_model
+    call.response_id = word(get("id")) or call.response_id
     call.service_tier = text(usage, "service_tier") or call.service_tier
 
 
@@ -71,7 +74,7 @@ class MessageEvents(WholeAnswer):
     def fill(self, call: LLMCall) -> None:
         """Put what the events said into the record."""
         if self.message is not None:
-            _identify(call, self.message, self.usage)
+            _identify(call, getter(self.message), self.usage)
         call.finish_reason = self.stop_reason
         call.usage = anthropic_usage(self.usage)
         self.error_type = self.error_type or _failure(self.stop_reason)

@@ -52,7 +52,7 @@ def _send(original: Any, library: Any) -> Any:
         except BaseException as error:
             watch.attempt_failed(attempt, error)
             raise
-        if _should_read(response):
+        if response.status_code == 429 and _should_read(response):
             with suppress(Exception):  # the library meets the same failure, if it reads the body
                 response.read()
         _answered(watch, attempt, response, library, is_async=False)
@@ -74,7 +74,7 @@ def _send_async(original: Any, library: Any) -> Any:
         except BaseException as error:
             watch.attempt_failed(attempt, error)
             raise
-        if _should_read(response):
+        if response.status_code == 429 and _should_read(response):
             with suppress(Exception):
                 await response.aread()
         _answered(watch, attempt, response, library, is_async=True)
@@ -105,7 +105,7 @@ def _request_aiohttp(original: Any) -> Any:
 
 def _should_read(response: Any) -> bool:
     """Whether an unread 429 says in its body what it is, and is short enough to ask."""
-    if response.status_code != 429 or response.is_closed:
+    if response.is_closed:
         return False
     length = response.headers.get("content-length", "")
     return length.isdigit() and int(length) <= READABLE_ERROR_BYTES
@@ -116,7 +116,8 @@ def _answered(watch: Watch, attempt: Any, response: Any, library: Any, *, is_asy
     if response.status_code >= 400:
         return
     if response.is_closed:
-        watch.body = response if watch.is_raw else None
+        if watch.is_raw:
+            watch.body = response
         attempt.end("success")
         return
     if not watch.follows_body:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
+from tachograph.instrument.settled import recorder
 from tachograph.llm.errors import failure_of
 from tachograph.records import Attempt, LLMCall, outcome_of
 from tachograph.records.outcomes import ErrorType, Outcome
 
-__all__ = ["correct_last_attempt", "ending_of", "note_headers", "of_status", "outcome_of", "worth_reading"]
+__all__ = ["correct_last_attempt", "ending_of", "note_headers", "of_status", "outcome_of"]
 
 REQUEST_ID_HEADERS: Final = ("x-request-id", "request-id", "x-goog-request-id")
 
@@ -30,31 +31,41 @@ def of_status(vendor: str, status: int, headers: Any, body: Any) -> ErrorType:
     return failure_of(vendor, status=status, headers=headers, body=body).error_type
 
 
-def worth_reading(headers: Any) -> dict[str, str] | Any:
-    """Of an answer's headers those that say something to us, by lower-case name.
+def note_headers(call: LLMCall, attempt: Attempt, headers: Any) -> None:
+    """Take what the headers of an answer say: the request's id, and how much is left of the rate limits.
 
-    One look-up in httpx's headers costs one to two microseconds, and we would make fifteen of every answer.
+    One look-up in httpx's headers costs one to two microseconds, so they are looked through as bytes.
     """
     raw = getattr(headers, "raw", None)
     if type(raw) is not list:
-        return headers
-    return {
-        lower.decode("latin-1"): value.decode("latin-1")
-        for name, value in raw
-        if (lower := name.lower()) in _IDS or b"ratelimit" in lower
-    }
+        _note_other_headers(call, attempt, headers)
+        return
+    known = dict(raw)
+    names = b" ".join(known).lower()
+    if b"request-id" in names:
+        found = known.get(b"x-request-id") or known.get(b"request-id") or _request_id(known)
+        if found:
+            call.request_id = attempt.request_id = found.decode("latin-1")
+    if b"ratelimit" in names:
+        recorder().headroom.keep(call.provider, call.model, known)
 
 
-_IDS: Final = frozenset(name.encode() for name in REQUEST_ID_HEADERS)
+def _request_id(raw: dict[bytes, bytes]) -> bytes | None:
+    lower = {name.lower(): value for name, value in raw.items()}
+    return next((lower[name] for name in _IDS if lower.get(name)), None)
 
 
-def note_headers(call: LLMCall, attempt: Attempt, headers: Any) -> None:
-    """Keep the ids that the headers of an answer state."""
+_IDS: Final = tuple(name.encode() for name in REQUEST_ID_HEADERS)
+
+
+def _note_other_headers(call: LLMCall, attempt: Attempt, headers: Any) -> None:
+    """The same, of another library's headers: a mapping that ignores case."""
     for name in REQUEST_ID_HEADERS:
         request_id = headers.get(name)
         if request_id:
             call.request_id = attempt.request_id = request_id
             break
+    recorder().rate_limit_headers(call.provider, call.model, headers)
 
 
 def correct_last_attempt(call: LLMCall, outcome: Outcome, error_type: ErrorType | None) -> None:

@@ -6,9 +6,9 @@ knows (a proxy, a local server) keep the label of the client library.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 LABELS: Final[Mapping[str, str]] = {
     "api.openai.com": "openai",
@@ -75,6 +75,38 @@ def provider_of(host: str | None, fallback: str, overrides: Mapping[str, str]) -
     if not host:
         return fallback
     return chosen(host, overrides) or _known(host) or fallback
+
+
+class Place(NamedTuple):
+    """Where a client sends its requests, and whose label they get."""
+
+    host: str
+    port: int | None
+    provider: str
+
+
+def place_of(client: Any, overrides: Mapping[str, str], fallback_of: Callable[[type], str]) -> Place:
+    """Where a client's base URL leads. Asked once of each URL, since reading one takes long.
+
+    Args:
+        client: Has a `base_url` of httpx's make.
+        overrides: The user's labels by host.
+        fallback_of: The label of hosts that nobody knows, by the client's class.
+    """
+    url = client.base_url
+    key = (id(url), type(client))
+    found = _places.get(key)
+    if found is not None and found[0] is url and found[1] is overrides:
+        return found[2]
+    place = Place(url.host, url.port, provider_of(url.host, fallback_of(type(client)), overrides))
+    if len(_places) >= _MOST_PLACES:
+        _places.clear()
+    _places[key] = url, overrides, place  # with the URL kept, nobody else gets its id
+    return place
+
+
+_places: dict[tuple[int, type], tuple[Any, Mapping[str, str], Place]] = {}
+_MOST_PLACES: Final = 256
 
 
 def chosen(host: str, overrides: Mapping[str, str]) -> str | None:

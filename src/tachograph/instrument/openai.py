@@ -10,7 +10,7 @@ from typing import Any
 from tachograph.errors import BudgetExceededError
 from tachograph.instrument import hosts, openai_realtime, settled, stainless
 from tachograph.instrument.content import keep_input
-from tachograph.instrument.openai_apis import route
+from tachograph.instrument.openai_apis import ROUTES, route
 from tachograph.instrument.watch import Watch, is_under_way
 from tachograph.records import ENGINE_CALL
 
@@ -37,44 +37,47 @@ def install() -> None:
 def _begin(client: Any, options: Any) -> Watch | None:
     """The watch of one request, or None when it is not to be watched. Raises nothing but a spent budget."""
     try:
-        api = route(options.method, options.url)
+        api = ROUTES.get((options.method, options.url)) or route(options.method, options.url)
         if api is None or ENGINE_CALL.get() is not None or is_under_way(api, options):
             return None
         data = options.json_data
         body: Any = data if isinstance(data, dict) else {}
-        url = client.base_url
-        host = url.host
-        fallback = "azure" if "Azure" in type(client).__name__ else "openai"
+        host, port, provider = hosts.place_of(client, settled.settings.providers, _fallback)
         recorder = settled.recorder()
-        provider, model = (
-            hosts.provider_of(host, fallback, settled.settings.providers),
-            str(body.get("model") or "unknown"),
-        )
-        if api.counts_usage:
+        model = str(body.get("model") or "unknown")
+        if recorder.guard is not None and api.counts_usage:
             recorder.refuse_if_spent(provider, model, is_watched=True)
+        asked = body.get("messages")
         call = recorder.start_llm_call(
             provider,
             model,
             api.operation,
-            message_count=_message_count(body),
+            message_count=len(asked) if type(asked) is list else _message_count(body),
             stream=bool(body.get("stream")),
         )
         call.api = api.name
-        call.counts_usage = api.counts_usage
-        call.server_address, call.server_port = host, url.port
+        if not api.counts_usage:
+            call.counts_usage = False
+        call.server_address, call.server_port = host, port
         if not _STATED.isdisjoint(body):
             call.request = {ours: body[theirs] for theirs, ours in _REQUEST_FACTS if body.get(theirs) is not None}
         watch = Watch(call, api, options, host)
-        watch.is_raw = stainless.is_raw(options)
+        if options.headers and stainless.is_raw(options):
+            watch.is_raw = True
         if call.stream and api.name == "chat_completions" and not watch.is_raw:
             _ask_for_usage(watch, body, host)
-        keep_input(call, lambda: body.get("messages") or body.get("input") or body.get("prompt"))
+        if settled.content:
+            keep_input(call, lambda: body.get("messages") or body.get("input") or body.get("prompt"))
     except BudgetExceededError:
         raise  # the user asked for this: budgets.guard = "all"
     except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
         settled.recorder().failed("instrument", error)
         return None
     return watch
+
+
+def _fallback(client: type) -> str:
+    return "azure" if "Azure" in client.__name__ else "openai"
 
 
 def _message_count(body: dict[str, Any]) -> int:

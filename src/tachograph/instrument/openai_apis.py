@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
+from tachograph.instrument import settled
 from tachograph.instrument.content import keep_output
 from tachograph.instrument.once import COUNTED
 from tachograph.instrument.watch import Api, WholeAnswer
@@ -15,27 +17,32 @@ from tachograph.llm.errors_openai import (
     openai_response_failure,
 )
 from tachograph.llm.failures import Failure
-from tachograph.llm.fields import dig, pick, text
+from tachograph.llm.fields import dig, getter, pick, text, word
 from tachograph.llm.usage import openai_response_usage, openai_usage
 from tachograph.records import LLMCall
 from tachograph.records.outcomes import ErrorType
 
 
-def _identify(call: LLMCall, answer: Any) -> None:
-    call.response_model = text(answer, "model") or call.response_model
-    call.response_id = text(answer, "id") or call.response_id
-    call.service_tier = text(answer, "service_tier") or call.service_tier
+def _identify(call: LLMCall, get: Callable[[str], Any]) -> None:
+    call.response_model = word(get("model")) or call.response_model
+    call.response_id = word(get("id")) or call.response_id
+    call.service_tier = word(get("service_tier")) or call.service_tier
 
 
 def read_chat(call: LLMCall, answer: Any) -> ErrorType | None:
     """A whole chat completion, or a legacy text completion."""
-    _identify(call, answer)
-    choices = pick(answer, "choices")
+    get = getter(answer)
+    _identify(call, get)
+    choices = get("choices")
+    reason = None
     if isinstance(choices, (list, tuple)) and choices:
-        call.finish_reason = text(choices[0], "finish_reason")
-    call.usage = openai_usage(pick(answer, "usage"))
-    keep_output(call, lambda: [dig(choice, "message", "content") or text(choice, "text") for choice in choices or ()])
-    return _type_of(openai_finish_failure(call.finish_reason))
+        call.finish_reason = reason = word(pick(choices[0], "finish_reason"))
+    call.usage = openai_usage(get("usage"))
+    if settled.content:
+        keep_output(
+            call, lambda: [dig(choice, "message", "content") or text(choice, "text") for choice in choices or ()]
+        )
+    return None if reason == "stop" else _type_of(openai_finish_failure(reason))
 
 
 def read_stored_chat(call: LLMCall, answer: Any) -> ErrorType | None:
@@ -48,7 +55,7 @@ def read_stored_chat(call: LLMCall, answer: Any) -> ErrorType | None:
 
 def read_response(call: LLMCall, answer: Any) -> ErrorType | None:
     """A whole response of the Responses API; one made in the background counts when it is read and done."""
-    _identify(call, answer)
+    _identify(call, getter(answer))
     status = text(answer, "status")
     call.finish_reason = dig(answer, "incomplete_details", "reason") or status
     call.usage = openai_response_usage(answer)
@@ -75,7 +82,7 @@ def _type_of(failure: Failure | None) -> ErrorType | None:
 
 def read_usage_only(call: LLMCall, answer: Any) -> ErrorType | None:
     """An answer of which only the usage matters: embeddings, images, transcriptions."""
-    _identify(call, answer)
+    _identify(call, getter(answer))
     call.usage = openai_usage(pick(answer, "usage"))
     return None
 
@@ -146,7 +153,7 @@ class ChatChunks(WholeAnswer):
     def fill(self, call: LLMCall) -> None:
         """Put what the chunks said into the record."""
         if self.last is not None:
-            _identify(call, self.last)
+            _identify(call, getter(self.last))
             choices = getattr(self.last, "choices", None)
             if choices:
                 call.finish_reason = text(choices[0], "finish_reason")

@@ -91,17 +91,22 @@ def request_hook(original: Any, *, begin: Begin) -> Any:
         if watch is None:
             return original(self, cast_to, options, *args, **kwargs)
         token = WATCH.set(watch)
-        enter(watch.call)  # a stream's span is current only here
+        has_span = watch.call.span is not None
+        if has_span:
+            enter(watch.call)  # a stream's span is current only here
         try:
             answer = original(self, cast_to, watch.subject, *args, **kwargs)
         except BaseException as error:
             watch.failed(error)
             raise
         finally:
-            leave(watch.call)
+            if has_span:
+                leave(watch.call)
             WATCH.reset(token)
-        if watch.state is None:
-            _answered(watch, answer)
+        if watch.is_raw:
+            _answered_raw(watch, answer)
+        elif watch.state is None:
+            watch.answer(answer)
         return answer
 
     return request
@@ -115,25 +120,32 @@ def async_request_hook(original: Any, *, begin: Begin) -> Any:
         if watch is None:
             return await original(self, cast_to, options, *args, **kwargs)
         token = WATCH.set(watch)
-        enter(watch.call)  # a stream's span is current only here
+        has_span = watch.call.span is not None
+        if has_span:
+            enter(watch.call)  # a stream's span is current only here
         try:
             answer = await original(self, cast_to, watch.subject, *args, **kwargs)
         except BaseException as error:
             watch.failed(error)
             raise
         finally:
-            leave(watch.call)
+            if has_span:
+                leave(watch.call)
             WATCH.reset(token)
-        if watch.state is None:
-            _answered(watch, answer)
+        if watch.is_raw:
+            _answered_raw(watch, answer)
+        elif watch.state is None:
+            watch.answer(answer)
         return answer
 
     return request
 
 
-def _answered(watch: Watch, answer: Any) -> None:
-    """A whole answer: the SDK's model, or the body, where the application asked for the response itself."""
-    if watch.is_raw and watch.body is not None:
+def _answered_raw(watch: Watch, answer: Any) -> None:
+    """The application asked for the response itself: a whole answer is read from its body."""
+    if watch.state is not None:
+        return
+    if watch.body is not None:
         try:
             answer = loads(watch.body.content)
         except Exception:  # noqa: BLE001 - sound, text, or nothing at all: no usage in it

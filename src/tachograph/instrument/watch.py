@@ -111,30 +111,19 @@ class Watch:
         uses_aiohttp: Whether the requests go through aiohttp itself.
     """
 
-    __slots__ = (
-        "api",
-        "body",
-        "call",
-        "follows_body",
-        "hides_usage",
-        "host",
-        "is_raw",
-        "state",
-        "subject",
-        "uses_aiohttp",
-    )
+    # What most calls never set stands on the class.
+    state: StreamState | None = None
+    hides_usage = False
+    is_raw = False
+    body: Any = None
+    follows_body = True
+    uses_aiohttp = False
 
     def __init__(self, call: LLMCall, api: Api, subject: object, host: str | None = None) -> None:
         self.call = call
         self.api = api
         self.subject = subject
         self.host = host
-        self.state: StreamState | None = None
-        self.hides_usage = False
-        self.is_raw = False
-        self.body: Any = None
-        self.follows_body = True
-        self.uses_aiohttp = False
 
     def reader(self) -> ChunkReader:
         """A reader for this call's streamed answer."""
@@ -162,10 +151,7 @@ class Watch:
         """
         try:
             attempt.status = status
-            found = endings.worth_reading(headers)
-            if found:
-                endings.note_headers(self.call, attempt, found)
-                recorder().rate_limit_headers(self.call.provider, self.call.model, found)
+            endings.note_headers(self.call, attempt, headers)
             if status >= 400:
                 attempt.retry_after_seconds = retry_after_seconds(headers)
                 error_type = endings.of_status(self.api.vendor, status, headers, body())

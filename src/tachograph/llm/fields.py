@@ -6,7 +6,8 @@ be read is not reported.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 
@@ -29,13 +30,18 @@ def plain(thing: Any) -> Any:
     """
     if type(thing) is dict:
         return thing
-    extra: Any = getattr(thing, "__pydantic_extra__", _NO_MODEL)
-    if extra is _NO_MODEL or not isinstance(fields := getattr(thing, "__dict__", None), dict):
+    try:
+        extra: Any = thing.__pydantic_extra__
+        fields = thing.__dict__
+    except AttributeError:
         return thing
     return {**fields, **extra} if extra else fields
 
 
-_NO_MODEL = object()
+def getter(thing: Any) -> Callable[[str], Any]:
+    """What reads several fields of one thing by name, each as `pick` would; a model is looked at only once."""
+    fields = plain(thing)
+    return fields.get if type(fields) is dict else partial(pick, thing)
 
 
 def dig(thing: Any, *names: str) -> Any:
@@ -49,7 +55,11 @@ def dig(thing: Any, *names: str) -> Any:
 
 def count(thing: Any, name: str) -> int | None:
     """A field that counts something: a whole number from 0, else None."""
-    value = pick(thing, name)
+    return whole(pick(thing, name))
+
+
+def whole(value: Any) -> int | None:
+    """A value that counts something: a whole number from 0, else None."""
     if type(value) is int:
         return value if value >= 0 else None
     if type(value) is float and value >= 0 and value.is_integer():  # JSON made by other languages; not NaN, not inf
@@ -59,7 +69,13 @@ def count(thing: Any, name: str) -> int | None:
 
 def text(thing: Any, name: str) -> str | None:
     """A field that is text and not empty, else None. Enumerations give their value."""
-    value = pick(thing, name)
+    return word(pick(thing, name))
+
+
+def word(value: Any) -> str | None:
+    """A value that is text and not empty, else None. Enumerations give their value."""
+    if type(value) is str:
+        return value or None
     if isinstance(value, str) and value:
         return str(getattr(value, "value", value))
     return None

@@ -1,6 +1,6 @@
 """How much of the provider's rate limits is left, from the headers of its answers, and when it will be gone.
 
-Engine and watched clients call `Headroom.observe` with each answer's headers. OpenAI (and Azure) send
+The engine calls `Headroom.observe` with each answer's headers, watched clients `Headroom.keep`. OpenAI (and Azure) send
 `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, resets as durations (`6m0s`, `120ms`); Anthropic sends
 `anthropic-ratelimit-{requests,tokens,input-tokens,output-tokens}-{limit,remaining,reset}`, resets as RFC 3339 times.
 Gemini sends none. Sources: platform.openai.com/docs/guides/rate-limits, docs.anthropic.com/en/api/rate-limits,
@@ -29,6 +29,7 @@ from tachograph.signals.registry import Metrics
 _MEMORY_SECONDS: Final = 60.0
 """How long the present rate remembers: observations weigh half as much after 42 seconds."""
 _MOST_STATES: Final = 4000
+_MOST_UNREAD: Final = 1000
 _LARGEST: Final = 1e12
 _LONGEST_RESET: Final = 31 * 86400.0
 _OPENAI: Final = {kind: kind for kind in ("requests", "tokens")}
@@ -138,16 +139,29 @@ class Headroom:
         self._metrics = metrics
         self._lock = threading.Lock()
         self._states: dict[tuple[str, str, str], _State] = {}
+        self._latest: dict[tuple[str, str], tuple[float, Mapping[bytes, bytes]]] = {}
         metrics.before_collect(self.refresh)
+
+    def keep(self, provider: str, model: str, raw: Mapping[bytes, bytes]) -> None:
+        """Keep one answer's headers, as they came, until somebody asks: reading them takes longer than a call may."""
+        if len(self._latest) < _MOST_UNREAD:  # names of models come from outside
+            self._latest[provider, model] = monotonic(), raw
+
+    def _read_latest(self) -> None:
+        while self._latest:
+            try:
+                (provider, model), (then, raw) = self._latest.popitem()
+            except KeyError:
+                return  # another collection took it
+            headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw.items()}
+            self._take(provider, model, read_allowances(headers, now_unix=time() - (monotonic() - then)), then)
 
     def observe(self, provider: str, model: str, headers: Mapping[str, str] | None) -> None:
         """Take what one answer's headers say; names of headers in lower case unless the mapping ignores case."""
-        if not headers:
-            return
-        allowances = read_allowances(headers)
-        if not allowances:
-            return
-        now = monotonic()
+        if headers:
+            self._take(provider, model, read_allowances(headers), monotonic())
+
+    def _take(self, provider: str, model: str, allowances: list[Allowance], now: float) -> None:
         for seen in allowances:
             key = (provider, model, seen.kind)
             with self._lock:
@@ -161,6 +175,7 @@ class Headroom:
 
     def refresh(self) -> None:
         """Bring the gauges to the present moment; each collection does."""
+        self._read_latest()
         now = monotonic()
         with self._lock:
             states = list(self._states.items())

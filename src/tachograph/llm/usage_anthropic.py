@@ -5,9 +5,10 @@ Source: anthropic 2.12 types (`Usage`, `MessageDeltaUsage`, `BetaUsage`), read 2
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from tachograph.llm.fields import count, items, pick, plain, text
+from tachograph.llm.fields import count, getter, items, pick, text, whole
 from tachograph.records.usage import Usage
 
 _FIELDS = (
@@ -39,15 +40,16 @@ def anthropic_usage(usage: Any) -> Usage | None:
     """
     if usage is None:
         return None
-    usage = plain(usage)
-    result = _one(usage)
+    get = getter(usage)
+    result = _one(get)
     if result is None:
         return None
-    for iteration in items(usage, "iterations"):
-        if text(iteration, "type") in _OUTSIDE_THE_TOTAL:
-            more = _one(iteration)
-            if more is not None:
-                result = result + more
+    if get("iterations"):
+        for iteration in items(usage, "iterations"):
+            if text(iteration, "type") in _OUTSIDE_THE_TOTAL:
+                more = _one(getter(iteration))
+                if more is not None:
+                    result = result + more
     return result
 
 
@@ -67,27 +69,34 @@ def anthropic_merge_usage(started: Any, delta: Any) -> dict[str, Any]:
     return merged
 
 
-def _one(usage: Any) -> Usage | None:
-    fresh, output = count(usage, "input_tokens"), count(usage, "output_tokens")
-    read, written = count(usage, "cache_read_input_tokens"), count(usage, "cache_creation_input_tokens")
-    lifetimes = pick(usage, "cache_creation")
-    five_minutes = count(lifetimes, "ephemeral_5m_input_tokens")
-    one_hour = count(lifetimes, "ephemeral_1h_input_tokens")
-    if written is None and (five_minutes is not None or one_hour is not None):
-        written = (five_minutes or 0) + (one_hour or 0)
-    if fresh is None and output is None and read is None and written is None:
-        return None
-    known = fresh is not None or read is not None or written is not None
-    result = Usage((fresh or 0) + (read or 0) + (written or 0) if known else None, output)
-    details = {
-        "cache_read": read,
-        "cache_write": written,
-        "cache_write_5m": five_minutes,
-        "cache_write_1h": one_hour,
-        "reasoning": count(pick(usage, "output_tokens_details"), "thinking_tokens"),
-    }
-    result.details = {name: tokens for name, tokens in details.items() if tokens}
-    tools = pick(usage, "server_tool_use")
+def _one(get: Callable[[str], Any]) -> Usage | None:
+    fresh, output = whole(get("input_tokens")), whole(get("output_tokens"))
+    read, written = whole(get("cache_read_input_tokens")), whole(get("cache_creation_input_tokens"))
+    details = {}
+    lifetimes = get("cache_creation")
+    if lifetimes is not None:
+        five_minutes = count(lifetimes, "ephemeral_5m_input_tokens")
+        one_hour = count(lifetimes, "ephemeral_1h_input_tokens")
+        if written is None and (five_minutes is not None or one_hour is not None):
+            written = (five_minutes or 0) + (one_hour or 0)
+        if five_minutes:
+            details["cache_write_5m"] = five_minutes
+        if one_hour:
+            details["cache_write_1h"] = one_hour
+    if fresh is None and read is None and written is None:
+        if output is None:
+            return None
+        result = Usage(None, output, details)
+    else:
+        result = Usage((fresh or 0) + (read or 0) + (written or 0), output, details)
+    if read:
+        details["cache_read"] = read
+    if written:
+        details["cache_write"] = written
+    out_of = get("output_tokens_details")
+    if out_of is not None and (thinking := count(out_of, "thinking_tokens")):
+        details["reasoning"] = thinking
+    tools = get("server_tool_use")
     if tools is not None:
         result.tool_uses = {ours: uses for theirs, ours in _TOOLS if (uses := count(tools, theirs))}
     return result

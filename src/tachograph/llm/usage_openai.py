@@ -6,25 +6,29 @@ the wire already. Source: openai 3.54 types (`CompletionUsage`, `ResponseUsage`,
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
-from tachograph.llm.fields import count, pick, plain
+from tachograph.llm.fields import count, getter, pick, plain, whole
 from tachograph.records.usage import Usage
 
-_INPUT = (
-    ("cached_tokens", "cache_read"),
-    ("cache_write_tokens", "cache_write"),
-    ("audio_tokens", "audio_input"),
-    ("image_tokens", "image_input"),
-)
-_OUTPUT = (
-    ("reasoning_tokens", "reasoning"),
-    ("audio_tokens", "audio_output"),
-    ("image_tokens", "image_output"),
-    ("accepted_prediction_tokens", "accepted_prediction"),
-    ("rejected_prediction_tokens", "rejected_prediction"),
-)
-_LIFETIMES = (("ttl_30m_tokens", "cache_write_30m"), ("ttl_12h_tokens", "cache_write_12h"))
+_INPUT: Final = {
+    "cached_tokens": "cache_read",
+    "cache_write_tokens": "cache_write",
+    "audio_tokens": "audio_input",
+    "image_tokens": "image_input",
+}
+_OUTPUT: Final = {
+    "reasoning_tokens": "reasoning",
+    "audio_tokens": "audio_output",
+    "image_tokens": "image_output",
+    "accepted_prediction_tokens": "accepted_prediction",
+    "rejected_prediction_tokens": "rejected_prediction",
+}
+_PARTS_OF_PARTS: Final[Mapping[str, Mapping[str, str]]] = {
+    "cache_write_tokens_details": {"ttl_30m_tokens": "cache_write_30m", "ttl_12h_tokens": "cache_write_12h"},
+    "cached_tokens_details": {"audio_tokens": "audio_cache_read"},
+}
 
 
 def openai_usage(usage: Any) -> Usage | None:
@@ -36,27 +40,26 @@ def openai_usage(usage: Any) -> Usage | None:
     """
     if usage is None:
         return None
-    usage = plain(usage)
-    input_tokens = count(usage, "prompt_tokens")
+    get = getter(usage)
+    input_tokens = whole(get("prompt_tokens"))
     if input_tokens is None:
-        input_tokens = count(usage, "input_tokens")
-    output_tokens = count(usage, "completion_tokens")
+        input_tokens = whole(get("input_tokens"))
+    output_tokens = whole(get("completion_tokens"))
     if output_tokens is None:
-        output_tokens = count(usage, "output_tokens")
-    seconds = pick(usage, "seconds")
+        output_tokens = whole(get("output_tokens"))
     result = Usage(input_tokens, output_tokens)
     if input_tokens is None and output_tokens is None:
+        seconds = get("seconds")
         if type(seconds) not in (int, float) or not 0 <= seconds < float("inf"):
             return None
         result.audio_seconds = float(seconds)
         return result
-    into = _first(usage, "prompt_tokens_details", "input_tokens_details", "input_token_details")
-    out_of = _first(usage, "completion_tokens_details", "output_tokens_details", "output_token_details")
-    _add(result.details, into, _INPUT)
-    _add(result.details, out_of, _OUTPUT)
+    into = get("prompt_tokens_details") or get("input_tokens_details") or get("input_token_details")
     if into is not None:
-        _add(result.details, pick(into, "cache_write_tokens_details"), _LIFETIMES)
-        _add(result.details, pick(into, "cached_tokens_details"), (("audio_tokens", "audio_cache_read"),))
+        _add(result.details, into, _INPUT)
+    out_of = get("completion_tokens_details") or get("output_tokens_details") or get("output_token_details")
+    if out_of is not None:
+        _add(result.details, out_of, _OUTPUT)
     return result
 
 
@@ -73,25 +76,16 @@ def openai_response_usage(response: Any) -> Usage | None:
     return usage
 
 
-def _first(usage: Any, *names: str) -> Any:
-    for name in names:
-        found = pick(usage, name)
-        if found is not None:
-            return plain(found)
-    return None
-
-
-def _add(details: dict[str, int], source: Any, names: tuple[tuple[str, str], ...]) -> None:
-    if source is None:
-        return
-    if type(source) is dict:
-        for theirs, ours in names:
-            if source.get(theirs):  # most parts are absent, null or zero
-                tokens = count(source, theirs)
-                if tokens:
-                    details[ours] = tokens
-        return
-    for theirs, ours in names:
-        tokens = count(source, theirs)
-        if tokens:
-            details[ours] = tokens
+def _add(details: dict[str, int], source: Any, parts: Mapping[str, str]) -> None:
+    """Note the parts that are there and not nothing: most are absent, null or zero."""
+    fields = plain(source)
+    if type(fields) is not dict:
+        fields = {theirs: pick(source, theirs) for theirs in (*parts, *_PARTS_OF_PARTS)}
+    for theirs, value in fields.items():
+        if value:
+            ours = parts.get(theirs)
+            if ours is None:
+                if theirs in _PARTS_OF_PARTS:
+                    _add(details, value, _PARTS_OF_PARTS[theirs])
+            elif tokens := value if type(value) is int and value > 0 else whole(value):
+                details[ours] = tokens

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
+
+import msgspec
 
 from tachograph.records.outcomes import CostQuality
 
 NANO_PER_USD: Final = 1_000_000_000
 
 
-@dataclass(slots=True, frozen=True)
-class Cost:
+class Cost(msgspec.Struct, frozen=True, gc=False):
     """Money of one call, in whole nano-dollars, so that sums are exact everywhere.
 
     Attributes:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 DETAILS: Final[tuple[str, ...]] = (
     "cache_read",
@@ -30,8 +31,7 @@ DETAILS: Final[tuple[str, ...]] = (
 """
 
 
-@dataclass(slots=True)
-class Usage:
+class Usage(msgspec.Struct):
     """Tokens of one call, under one rule for every vendor.
 
     Attributes:
@@ -45,8 +45,8 @@ class Usage:
 
     input_tokens: int | None = None
     output_tokens: int | None = None
-    details: dict[str, int] = field(default_factory=dict)
-    tool_uses: dict[str, int] = field(default_factory=dict)
+    details: dict[str, int] = msgspec.field(default_factory=dict)
+    tool_uses: dict[str, int] = msgspec.field(default_factory=dict)
     audio_seconds: float | None = None
 
     @property

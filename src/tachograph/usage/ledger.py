@@ -105,8 +105,9 @@ class Ledger:
         if labels is not None and (self._labels is not None or type(labels) is not dict):
             labels = dict(labels) if self._labels is None else self._labels(labels)
         try:
-            values = llm_values(record, labels) if isinstance(record, LLMCall) else tool_values(record, labels)
-            payload = encode_values(values)
+            payload = encode_values(
+                llm_values(record, labels) if type(record) is LLMCall else tool_values(record, labels)  # type: ignore[arg-type]
+            )
         except (TypeError, ValueError, OverflowError, AttributeError):
             self._queue.refuse("invalid")
             return

@@ -7,6 +7,7 @@ A row is one call as the application asked for it, retries included: an LLM call
 from __future__ import annotations
 
 import math
+from operator import attrgetter
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -101,7 +102,7 @@ def llm_values(call: LLMCall, labels: dict[str, str] | None) -> tuple[Any, ...]:
     ):
         wait = round(call.rate_limit_wait_seconds * 1e6)
     counted = call.counts_usage
-    tokens: tuple[Any, ...] = (None, None, None, None, None)
+    tokens = _NO_TOKENS
     if usage is not None and counted:
         tokens = (
             usage.input_tokens,
@@ -110,19 +111,12 @@ def llm_values(call: LLMCall, labels: dict[str, str] | None) -> tuple[Any, ...]:
             usage.tool_uses or None,
             usage.audio_seconds,
         )
-    money: tuple[Any, ...] = (None, None, None)
-    if cost is not None and counted:
-        money = (cost.nano_usd, cost.quality, cost.source)
     trace_id = call.trace_id
     return (
         call.id,
         call.started_unix_ns // 1000,
         "llm",
-        call.provider,
-        call.model,
-        call.operation,
-        call.outcome,
-        call.error_type,
+        *_asked(call),
         (call.ended_ns - call.started_ns) // 1000,
         (call.first_token_ns - call.started_ns) // 1000 if call.first_token_ns else None,
         len(attempts),
@@ -130,18 +124,20 @@ def llm_values(call: LLMCall, labels: dict[str, str] | None) -> tuple[Any, ...]:
         call.stream,
         counted,
         *tokens,
-        *money,
-        call.response_model,
-        call.api,
-        call.service_tier,
-        call.finish_reason,
-        call.response_id,
-        call.request_id,
+        *(_money(cost) if cost is not None and counted else _NO_MONEY),
+        *_answered(call),
         trace_id.to_bytes(16, "big") if trace_id else None,
         call.span_id.to_bytes(8, "big") if trace_id else None,
         call.parent_id,
         labels,
     )
+
+
+_asked: Final = attrgetter("provider", "model", "operation", "outcome", "error_type")
+_money: Final = attrgetter("nano_usd", "quality", "source")
+_answered: Final = attrgetter("response_model", "api", "service_tier", "finish_reason", "response_id", "request_id")
+_NO_TOKENS: Final[tuple[Any, ...]] = (None,) * 5
+_NO_MONEY: Final = (None,) * 3
 
 
 def tool_values(call: ToolCall, labels: dict[str, str] | None) -> tuple[Any, ...]:

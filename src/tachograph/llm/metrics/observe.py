@@ -48,7 +48,9 @@ class _Bound:
         self.requests = Known(histograms(f.REQUEST_SECONDS, f.REQUEST_SECONDS.values["outcome"]), "error")
         self.calls = Known(histograms(f.CALL_SECONDS, f.CALL_SECONDS.values["outcome"]), "error")
         self.errors = Known(counters(f.ERRORS, f.ERRORS.values["error_type"]), "unknown")
-        self.details = counters(f.TOKEN_DETAILS, f.TOKEN_DETAILS.zero["detail"])
+        self.details = {
+            word: cell.values for word, cell in counters(f.TOKEN_DETAILS, f.TOKEN_DETAILS.zero["detail"]).items()
+        }
         prompt = metrics.cell(f.TOKENS, provider, model, "prompt", *extra)
         self.labels = prompt.labels
         self.prompt = prompt.values
@@ -97,10 +99,10 @@ class LLMMetrics:
                     cell.exemplars[index] = Exemplar(trace_id, seconds, now, call.span_id)
                 if attempt.error_type is not None:
                     bound.errors[attempt.error_type].values[0] += 1
+                    if attempt.waited_ns and attempt.outcome == "rate_limited":
+                        bound.delays.observe(attempt.waited_ns / 1e9)
                 if attempt.waited_before_ns:
                     bound.delays.observe(attempt.waited_before_ns / 1e9)
-                if attempt.waited_ns and attempt.outcome == "rate_limited":
-                    bound.delays.observe(attempt.waited_ns / 1e9)
             if call.unsent_wait_ns:
                 bound.delays.observe(call.unsent_wait_ns / 1e9)
             seconds = (call.ended_ns - call.started_ns) / 1e9
@@ -113,40 +115,36 @@ class LLMMetrics:
                 if cell.exemplars is None:
                     cell.exemplars = {}
                 cell.exemplars[index] = Exemplar(trace_id, seconds, now, call.span_id)
-            if call.stream and call.first_token_ns:
+            if call.first_token_ns and call.stream:
                 seconds = (call.first_token_ns - call.started_ns) / 1e9
                 bound.first_token.observe(seconds, Exemplar(trace_id, seconds, now, call.span_id) if trace_id else None)
             if not call.counts_usage:
                 return
             usage = call.usage
-            if usage is None:
-                prompt = completion = None
-            else:
-                prompt, completion = usage.input_tokens, usage.output_tokens
-            if usage is None or (prompt is None and completion is None and usage.audio_seconds is None):
+            if usage is None or not usage.is_reported:
                 if call.outcome in ("success", "cancelled"):
                     bound.usage_missing.values[0] += 1
                 return
-            if prompt:
-                bound.prompt[0] += prompt
-            if completion:
-                bound.completion[0] += completion
-            if usage.details:
-                self._add_details(bound, call)
+            if usage.input_tokens:
+                bound.prompt[0] += usage.input_tokens
+            if usage.output_tokens:
+                bound.completion[0] += usage.output_tokens
+            for detail, tokens in usage.details.items():
+                try:
+                    bound.details[detail][0] += tokens
+                except KeyError:
+                    self._new_detail(bound, detail)[0] += tokens
             cost = call.cost
             if cost is None or cost.nano_usd is None:
                 bound.unpriced.values[0] += 1
             else:
                 bound.cost[0] += cost.nano_usd
 
-    def _add_details(self, bound: _Bound, call: LLMCall) -> None:
-        for detail, tokens in call.usage.details.items():  # type: ignore[union-attr]  # asked by the caller
-            cell = bound.details.get(detail)
-            if cell is None:
-                labels = bound.labels
-                cell = self._metrics.cell(f.TOKEN_DETAILS, *labels[:2], detail, *labels[3:])
-                bound.details[detail] = cell
-            cell.values[0] += tokens
+    def _new_detail(self, bound: _Bound, detail: str) -> Any:
+        labels = bound.labels
+        values = self._metrics.cell(f.TOKEN_DETAILS, *labels[:2], detail, *labels[3:]).values
+        bound.details[detail] = values
+        return values
 
     def _user_labels(self, call: LLMCall) -> tuple[str, ...]:
         labels = call.labels

@@ -6,7 +6,9 @@ prices may change. Then pricing a call is a handful of multiplications of whole 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -20,6 +22,7 @@ _LARGEST_CACHE: Final = 4096
 """Names of models come from outside; beyond so many the cache begins anew."""
 
 _Key = tuple[str, str | None, str, str | None, str | None]
+_key: Callable[[LLMCall], _Key] = attrgetter("provider", "server_address", "model", "response_model", "service_tier")
 
 
 class _Known(NamedTuple):
@@ -51,16 +54,18 @@ class Pricer:
         usage = call.usage
         if usage is None or not (usage.is_reported or usage.tool_uses):
             return None
-        key = (call.provider, call.server_address, call.model, call.response_model, call.service_tier)
+        key = _key(call)
         known = self._cache.get(key)
-        if known is None or not known.from_ns <= call.started_unix_ns < known.until_ns:
-            known = self._find(key, call.started_unix_ns)
-        if known.price is None:
+        started = call.started_unix_ns
+        if known is None or not known[0] <= started < known[1]:
+            known = self._find(key, started)
+        _, _, price, is_near, source = known
+        if price is None:
             return UNPRICED
-        nano_usd, is_estimate = known.price.nano_usd(usage)
+        nano_usd, is_estimate = price.nano_usd(usage)
         if nano_usd is None:
             return UNPRICED
-        return Cost(nano_usd, "estimated" if is_estimate or known.is_near else "priced", known.source)
+        return Cost(nano_usd, "estimated" if is_estimate or is_near else "priced", source)
 
     def _find(self, key: _Key, started_unix_ns: int) -> _Known:
         label, host, model, response_model, tier = key

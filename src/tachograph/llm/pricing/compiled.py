@@ -59,12 +59,18 @@ class Price:
     audio_second: Rate | None = None
 
 
+INT64 = 2**63 - 1
+_Flat = tuple[int, int, int, dict[str, tuple[int, bool]]]
+"""Up to which prompt it holds; rates of prompt and completion; by part what its tokens cost beyond that, and whether it lies in the completion."""
+
+
 class CompiledPrice:
     """Prices usages; built once per model, provider and tier."""
 
     __slots__ = (
         "_audio_second",
         "_denominator",
+        "_flat",
         "_has_audio_cache",
         "_lacking",
         "_parts",
@@ -97,6 +103,24 @@ class CompiledPrice:
         self._audio_second = None if price.audio_second is None else self._whole(price.audio_second.nano)
         self._lacking = OWN_PRICE_EXPECTED - set(price.tokens)
         self._has_audio_cache = "audio_input" in price.tokens and "cache_read" in price.tokens
+        self._flat = self._flatten(words)
+
+    def _flatten(self, words: list[str]) -> _Flat | None:
+        """The price as one sum, for the usages that need no more thought: most of all."""
+        if "input" not in words or "output" not in words:
+            return None
+        rates = dict(zip(words, self._tables[-1], strict=True))
+        parts = {}
+        for word, dimensions in TOKENS.items():
+            total = "input" if dimensions > TOKENS["input"] else "output"
+            is_nested = any(
+                other not in ("input", "output") and (TOKENS[other] < dimensions or dimensions < TOKENS[other])
+                for other in words
+            )
+            is_doubtful = is_nested or (word == "audio_input" and self._has_audio_cache) or word in self._lacking
+            if word not in ("input", "output") and not is_doubtful:
+                parts[word] = (rates[word] - rates[total] if word in rates else 0, total == "output")
+        return self._starts[-1] if self._starts else INT64, rates["input"], rates["output"], parts
 
     def _whole(self, nano: Fraction) -> int:
         whole = nano * self._denominator
@@ -108,6 +132,30 @@ class CompiledPrice:
 
         None: nothing of what was used has a price.
         """
+        flat = self._flat
+        if flat is None or usage.tool_uses or usage.audio_seconds is not None:
+            return self._with_thought(usage)
+        most, input_rate, output_rate, parts = flat
+        input_left, output_left = usage.input_tokens or 0, usage.output_tokens or 0
+        if input_left > most:
+            return self._with_thought(usage)
+        total = self._request + input_left * input_rate + output_left * output_rate
+        for word, tokens in usage.details.items():
+            part = parts.get(word)
+            if part is None:  # it lies in another part, or others in it
+                return self._with_thought(usage)
+            more, is_output = part
+            if is_output:
+                output_left -= tokens
+            else:
+                input_left -= tokens
+            if more:
+                total += tokens * more
+        if input_left < 0 or output_left < 0:  # a report that contradicts itself
+            return self._with_thought(usage)
+        return (total if self._denominator == 1 else _round(total, self._denominator)), False
+
+    def _with_thought(self, usage: Usage) -> tuple[int | None, bool]:
         input_tokens, output_tokens = usage.input_tokens or 0, usage.output_tokens or 0
         table = self._tables[-1]
         for start in self._starts:
