@@ -61,7 +61,8 @@ class Price:
 
 INT64 = 2**63 - 1
 _Flat = tuple[int, int, int, dict[str, tuple[int, bool]]]
-"""Up to which prompt it holds; rates of prompt and completion; by part what its tokens cost beyond that, and whether it lies in the completion."""
+"""The longest prompt it holds for; rates of prompt and completion; by part: what its tokens cost beyond that, and
+whether it lies in the completion."""
 
 
 class CompiledPrice:
