@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
 from support.postgres import postgres_server  # noqa: E402
+from tachograph.cli.values import whole  # noqa: E402
 from tachograph.recorder import Recorder  # noqa: E402
 from tachograph.records import Cost, LLMCall, Usage  # noqa: E402
 from tachograph.settings.ledger import LedgerSettings  # noqa: E402
@@ -271,7 +272,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--quick", action="store_true", help="a tenth of everything")
-    parser.add_argument("--rows", type=int, help="rows in the report's store")
+    parser.add_argument("--rows", type=whole(1, 100_000_000), help="rows in the report's store")
     arguments = parser.parse_args()
     quick = arguments.quick
     backlog = 20_000 if quick else 200_000

@@ -23,6 +23,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
 from support.postgres import postgres_server  # noqa: E402
 from support.torture import Result, Torture  # noqa: E402
+from tachograph.cli.values import positive, whole  # noqa: E402
 
 
 def sqlite(directory: Path, seconds: float, kills: tuple[int, int], rate: float) -> Result:
@@ -115,10 +116,10 @@ def main() -> int:
     """Run what was asked for and print one line of figures for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenarios", nargs="*", help=f"{', '.join(SCENARIOS)} (all)")
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--rate", type=float, default=12_000.0, help="records a second, all producers together")
-    parser.add_argument("--producer-kills", type=int, default=34)
-    parser.add_argument("--writer-kills", type=int, default=17)
+    parser.add_argument("--seconds", type=positive, default=60.0)
+    parser.add_argument("--rate", type=positive, default=12_000.0, help="records a second, all producers together")
+    parser.add_argument("--producer-kills", type=whole(0, 100_000), default=34)
+    parser.add_argument("--writer-kills", type=whole(0, 100_000), default=17)
     parser.add_argument("--json", type=Path, help="write the figures there")
     arguments = parser.parse_args()
     chosen = arguments.scenarios or list(SCENARIOS)

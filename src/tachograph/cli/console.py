@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tachograph.cli.values import port
+from tachograph.cli.values import number, port, whole
 
 if TYPE_CHECKING:
     from tachograph.settings import Settings
@@ -44,9 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data-dir", type=Path, metavar="DIR", help="where calls are kept (default: the user's data directory)"
     )
     parser.add_argument("--memory", action="store_true", help="keep calls in memory only")
-    parser.add_argument("--step", type=float, default=5.0, metavar="SECONDS", help="how often to scrape (default 5)")
+    parser.add_argument("--step", type=number(0.2, 300), default=5.0, metavar="SECONDS", help="how often to scrape (5)")
     parser.add_argument(
-        "--max-calls", type=int, default=500_000, metavar="N", help="how many calls to keep (default 500000)"
+        "--max-calls",
+        type=whole(1, 100_000_000),
+        default=500_000,
+        metavar="N",
+        help="how many calls to keep (default 500000)",
     )
     parser.add_argument("--ledger", metavar="URL", help="show calls of this usage ledger (default: the configured one)")
     parser.add_argument("--no-ledger", action="store_true", help="look into no ledger")
@@ -67,8 +71,6 @@ def run(args: argparse.Namespace) -> int:
             where=f"--listen {args.listen}",
             do="Give --token, or set TACHOGRAPH_CONSOLE_TOKEN, to a long random text.",
         )
-    if not 0.2 <= args.step <= 300:
-        raise TachographError("the step is not between 0.2 and 300 seconds", where="--step")
     settings = load()
     data_dir = None if args.memory else args.data_dir or _default_data_dir()
     running = start(

@@ -11,7 +11,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tachograph.cli.values import not_negative, port, positive
+from tachograph.cli.values import not_negative, port, positive, seed
 
 if TYPE_CHECKING:
     from tachograph.demo.scenario import Demo
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rate", type=positive, default=3.0, metavar="CALLS_PER_SECOND", help="LLM calls per second (default: 3)"
     )
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="same seed, same calls and answers (default: 0)"
+        "--seed", type=seed, default=0, metavar="N", help="same seed, same calls and answers (default: 0)"
     )
     parser.add_argument("--incident", choices=INCIDENTS, help="a trouble that begins during the demo")
     parser.add_argument(

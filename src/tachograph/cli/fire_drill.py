@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tachograph.cli.values import not_negative, number, positive
+
 if TYPE_CHECKING:
     from tachograph.catalogue.rules import Alert
     from tachograph.drill.incident import Entry, Plan, Report
@@ -45,11 +47,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--alert", action="append", default=[], metavar="NAME", help="drill only this alert")
     parser.add_argument("--incident", metavar="NAME", help="replay one of the demo's incidents, or `quiet`")
-    parser.add_argument("--speed", type=float, default=1.0, metavar="N", help="shorten the rules' times (--incident)")
-    parser.add_argument("--warm-up", type=float, default=180, metavar="S", help="normal traffic before (--incident)")
-    parser.add_argument("--patience", type=float, default=900, metavar="S", help="longest wait for alerts (--incident)")
-    parser.add_argument("--recovery", type=float, default=1200, metavar="S", help="longest wait for their end; 0: none")
-    parser.add_argument("--rate", type=float, default=4.0, metavar="N", help="LLM calls per second (--incident)")
+    parser.add_argument(
+        "--speed", type=number(0.1, 100), default=1.0, metavar="N", help="shorten the rules' times (--incident)"
+    )
+    parser.add_argument(
+        "--warm-up", type=not_negative, default=180, metavar="S", help="normal traffic before (--incident)"
+    )
+    parser.add_argument(
+        "--patience", type=not_negative, default=900, metavar="S", help="longest wait for alerts (--incident)"
+    )
+    parser.add_argument(
+        "--recovery", type=not_negative, default=1200, metavar="S", help="longest wait for their end; 0: none"
+    )
+    parser.add_argument("--rate", type=positive, default=4.0, metavar="N", help="LLM calls per second (--incident)")
 
 
 def run(args: argparse.Namespace) -> int:

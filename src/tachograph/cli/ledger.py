@@ -10,7 +10,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tachograph.cli.values import port
+from tachograph.cli.values import not_negative, port, whole
 from tachograph.errors import TachographError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     writer.add_argument("--metrics-port", type=port, help="serve the writer's own metrics on this port of 127.0.0.1")
     commands.add_parser("status", help="what waits, who writes, what the store holds")
     flush = commands.add_parser("flush", help="store all that waits now, and say whether that worked")
-    flush.add_argument("--timeout", type=float, default=60.0, help="seconds to try (60)")
+    flush.add_argument("--timeout", type=not_negative, default=60.0, metavar="SECONDS", help="seconds to try (60)")
     copy = commands.add_parser("copy", help="copy all of one store into another; what is there already stays once")
     copy.add_argument("source", metavar="FROM", help="sqlite:///path, postgresql://..., clickhouse://...")
     copy.add_argument("target", metavar="TO")
@@ -46,7 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     verify.add_argument("--store", metavar="URL", help="another ledger than that of the settings")
     quarantine = commands.add_parser("quarantine", help="list what was set aside and why")
-    quarantine.add_argument("--limit", type=int, default=50)
+    quarantine.add_argument(
+        "--limit", type=whole(1, 1_000_000), default=50, metavar="N", help="how many at most, newest first (50)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tachograph.cli.values import number
 from tachograph.errors import TachographError
 
 if TYPE_CHECKING:
@@ -37,7 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base-url", help="another address of the provider's API")
     parser.add_argument("--key-env", metavar="NAME", help="environment variable with the admin key")
     parser.add_argument("--label", help="provider label of these calls in the ledger (openai, anthropic, gemini)")
-    parser.add_argument("--tolerance", default="0.5", help="percent by which numbers may be apart (0.5)")
+    parser.add_argument(
+        "--tolerance",
+        type=number(0, 100),
+        default=0.5,
+        metavar="PERCENT",
+        help="by which numbers may be apart (0.5)",
+    )
     parser.add_argument("--format", choices=("table", "json"), default="table")
     parser.add_argument("--store", metavar="URL", help="another ledger than that of the settings")
 
@@ -45,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Compare; 1 when something differs."""
     from datetime import UTC, datetime
-    from decimal import Decimal, InvalidOperation
+    from decimal import Decimal
 
     from tachograph.cli.report import open_for_reading
     from tachograph.usage.reconcile import reconcile
@@ -54,12 +61,7 @@ def run(args: argparse.Namespace) -> int:
     now = datetime.now(UTC)
     since = moment(args.since, now=now).replace(hour=0, minute=0, second=0, microsecond=0)
     until = moment(args.until, now=now, where="--until")
-    try:
-        tolerance = Decimal(args.tolerance) / 100
-    except InvalidOperation:
-        raise TachographError(
-            f"{args.tolerance!r} is no percentage", where="--tolerance", do="Give a number, e.g. 0.5."
-        ) from None
+    tolerance = Decimal(str(args.tolerance)) / 100
     label = args.label or {"google": "gemini"}.get(args.provider, args.provider)
     bill = list(_bill(args, since, until))
     store = open_for_reading(args.store)

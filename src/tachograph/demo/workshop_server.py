@@ -24,6 +24,8 @@ from mcp.server.mcpserver.exceptions import ToolError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from tachograph.cli.values import number, port, seed
+
 
 @dataclass(kw_only=True)
 class Behaviour:
@@ -206,9 +208,9 @@ def _tool_of(body: bytes) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tachograph.demo.workshop_server", description=__doc__)
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--ordinary-failures", type=float, default=0.0, help="share of calls that fail anyway")
+    parser.add_argument("--port", type=port, default=0)
+    parser.add_argument("--seed", type=seed, default=0)
+    parser.add_argument("--ordinary-failures", type=number(0, 1), default=0.0, help="share of calls that fail anyway")
     options = parser.parse_args()
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

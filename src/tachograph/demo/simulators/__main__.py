@@ -10,13 +10,17 @@ import json
 import signal
 import threading
 
+from tachograph.cli.values import seed, whole
+
 from .fleet import Simulators
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tachograph.demo.simulators", description=__doc__)
-    parser.add_argument("--port", type=int, default=0, help="first of three ports in a row (0: any free ones)")
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same answers")
+    parser.add_argument(
+        "--port", type=whole(0, 65533), default=0, help="first of three ports in a row (0: any free ones)"
+    )
+    parser.add_argument("--seed", type=seed, default=0, help="same seed, same answers")
     options = parser.parse_args()
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -33,7 +33,12 @@ def moment(text: str, *, now: datetime, where: str = "--since") -> datetime:
         return words[text]
     ago = _AGO.match(text)
     if ago:
-        return now - timedelta(seconds=float(ago[1]) * _SECONDS[ago[2]])
+        try:
+            return now - timedelta(seconds=float(ago[1]) * _SECONDS[ago[2]])
+        except OverflowError:
+            raise TachographError(
+                f"{text!r} lies before the calendar begins", where=where, do="Give a smaller age, or a date."
+            ) from None
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
