@@ -24,6 +24,7 @@ SETS: dict[str, list[str]] = {
 
 SETS["frameworks"] = [
     *SETS["newest"],
+    "celery",
     "fastapi",
     "fastmcp",
     "ipykernel",

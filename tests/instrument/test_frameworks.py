@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tachograph.demo.simulators import Answer, RateLimited, ServedUsage, Simulators, ToolCall
 from tachograph.testing import Recording
+from tachograph.usage.stores import open_store
+from tachograph.usage.stores.query import Query
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -127,3 +134,54 @@ async def test_fastmcp_is_counted_once_on_each_side(seen: Recording) -> None:
         ("server", "nothing", "error", "validation"),
     ]
     assert {call.server_id for call in seen.tool_calls} == {"weather"}
+
+
+CELERY = """
+import os
+import celery, openai
+import tachograph
+
+app = celery.Celery("batch", broker="filesystem://", backend="file://" + os.path.abspath("results"))
+app.conf.broker_transport_options = {"data_folder_in": "queue", "data_folder_out": "queue", "control_folder": "control"}
+
+@app.task
+def summarise(number):
+    client = openai.OpenAI(base_url=os.environ["SIMULATOR"], api_key="any")
+    with tachograph.labels(job=str(number), worker=str(os.getpid())):
+        asked = [{"role": "user", "content": "hello"}]
+        return client.chat.completions.create(model="gpt-5", messages=asked).usage.total_tokens
+"""
+
+
+@pytest.mark.needs("celery")
+def test_celery_workers_are_watched(simulators: Simulators, tmp_path: Path) -> None:
+    """Two forked workers, tasks through the file system, no line of ours in the application."""
+    (tmp_path / "batch.py").write_text(CELERY)
+    for folder in ("queue", "control", "results"):
+        (tmp_path / folder).mkdir()
+    simulators.openai.always(Answer(text="a b c", usage=USAGE))
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    there = {**os.environ, "SIMULATOR": simulators.openai.url, "TACHOGRAPH_LEDGER_URL": url}
+    start = ["celery", "-A", "batch", "worker", "--concurrency", "2", "--without-gossip", "--without-mingle"]
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "tachograph", "run", "--", sys.executable, "-m", *start],
+            cwd=tmp_path, env=there, stdout=output, stderr=output,
+        )  # fmt: skip
+        try:
+            ask = "import batch; print(sum(t.get(timeout=100) for t in [batch.summarise.delay(n) for n in range(6)]))"
+            asked = subprocess.run(
+                [sys.executable, "-c", ask], cwd=tmp_path, env=there, capture_output=True, text=True, timeout=120,
+                check=False,
+            )  # fmt: skip
+        finally:
+            worker.send_signal(signal.SIGTERM)
+            worker.wait(60)
+    assert asked.stdout == "900\n", asked.stderr + log.read_text()
+    store = open_store(url, read_only=True)
+    rows = list(store.rows(Query()))
+    store.close()
+    assert sorted((row.labels or {})["job"] for row in rows) == list("012345"), log.read_text()
+    assert {(row.input_tokens, row.output_tokens) for row in rows} == {(120, 30)}
+    assert {(row.labels or {})["worker"] for row in rows}.isdisjoint({str(worker.pid)}), "the children did the work"

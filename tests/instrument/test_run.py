@@ -13,6 +13,8 @@ import pytest
 
 from support.servers import free_port_server
 from tachograph.demo.simulators import Answer, ServedUsage, Simulators, Unauthorized
+from tachograph.usage.stores import open_store
+from tachograph.usage.stores.query import Query
 
 CHAT = """
 import os, sys, pickle
@@ -130,6 +132,29 @@ def test_every_worker_of_a_server_is_watched(tmp_path: Path, server: str) -> Non
             with urllib.request.urlopen(url, timeout=60) as response:
                 answers.add(response.read().decode())
         assert {answer.split()[1] for answer in answers} == {"4"}
+
+
+def test_opentelemetry_instrument_finds_us(tmp_path: Path, simulators: Simulators) -> None:
+    """Beside whatever other instrumentors it finds: in the ledger the call stands once."""
+    (tmp_path / "app.py").write_text(
+        "import os, openai\n"
+        "client = openai.OpenAI(base_url=os.environ['SIMULATOR'], api_key='any')\n"
+        "asked = [{'role': 'user', 'content': 'hello'}]\n"
+        "print(client.chat.completions.create(model='gpt-5', messages=asked).usage.total_tokens)\n"
+    )
+    simulators.openai.always(Answer(text="a b c", usage=ServedUsage(prompt=9, completion=3)))
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    off = {f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "METRICS", "LOGS")}
+    script = str(Path(sys.executable).with_name("opentelemetry-instrument"))
+    app = (sys.executable, "app.py")
+    result = execute(script, *app, folder=tmp_path, SIMULATOR=simulators.openai.url, TACHOGRAPH_LEDGER_URL=url, **off)
+    assert (result.stdout, result.returncode) == ("12\n", 0), result.stderr
+    store = open_store(url, read_only=True)
+    rows = list(store.rows(Query()))
+    store.close()
+    assert [(row.provider, row.model, row.input_tokens, row.output_tokens) for row in rows] == [
+        ("openai", "gpt-5", 9, 3)
+    ]
 
 
 def test_a_mistake_is_told_in_one_line(tmp_path: Path) -> None:
