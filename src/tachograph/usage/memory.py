@@ -73,7 +73,7 @@ class MemoryQueue:
         """The oldest records; they stay until they are committed."""
         with self._lock:
             count = min(limit, len(self._queue))
-            return Batch(payloads=[self._queue[index] for index in range(count)])
+            return Batch(payloads=[self._queue[index][0] for index in range(count)])
 
     def batch_committed(self, batch: Batch) -> None:
         """Let go of them."""

@@ -49,12 +49,12 @@ class Batch:
     """What the writer hands to the store at once.
 
     Attributes:
-        payloads: Rows as they stand in the journal, with the time (microseconds) at which each was accepted.
+        payloads: Rows as they stand in the journal.
         lost: Records that were accepted and are nowhere any more.
         finished: Journals that have ended and are drained with this batch; their positions can go afterwards.
     """
 
-    payloads: list[tuple[bytes, int]] = field(default_factory=list)
+    payloads: list[bytes] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
     positions: list[Position] = field(default_factory=list)
     forget: list[str] = field(default_factory=list)
@@ -151,23 +151,32 @@ class _Reader:
         return time.monotonic() - self.stuck[1] > _STUCK_SECONDS
 
     def _take(self, batch: Batch, data: bytes, *, final: bool, limit: int) -> int:
+        sound = 0
+        if self.sequence >= 0 and not self.pending:
+            payloads, sound = frames.records(data, self.sequence, limit - len(batch.payloads))
+            batch.payloads += payloads
+            self.sequence += len(payloads)
+            if sound == len(data) or len(batch.payloads) >= limit:
+                return sound
+            data = data[sound:]
         found, used = frames.scan(data, final=final, limit=limit - len(batch.payloads))
         for item in found:
             if isinstance(item, frames.Damage):
-                self.pending.append(self._describe(item, last=final and item.end == len(data)))
+                self.pending.append(self._describe(item, sound, last=final and item.end == len(data)))
                 continue
             if item.kind == frames.GAP and self.sequence < 0 and len(item.payload) == 8:
                 self.sequence = int.from_bytes(item.payload, "little")
             self._settle(batch, item.sequence)
             if item.kind == frames.RECORD:
-                batch.payloads.append((item.payload, item.accepted_us))
+                batch.payloads.append(item.payload)
                 self.sequence = item.sequence + 1
             else:
                 self.sequence = item.sequence
-        return used
+        return sound + used
 
-    def _describe(self, item: frames.Damage, *, last: bool) -> Quarantined:
-        where = f"{self.name} segment {self.segment} offset {self.offset}"
+    def _describe(self, item: frames.Damage, before: int, *, last: bool) -> Quarantined:
+        offset = self.offset + before + item.end - len(item.data)
+        where = f"{self.name} segment {self.segment} offset {offset}"
         if item.unknown_version is not None:
             return Quarantined("invalid", f"frame of unknown version {item.unknown_version} in {where}", item.data, 1)
         if last and _is_torn(item.data):

@@ -34,6 +34,8 @@ _MAINTENANCE_SECONDS: Final = 3600.0
 _FIRST_MAINTENANCE_SECONDS: Final = 60.0
 _PAYLOAD_KEPT: Final = 64 * 1024
 _SMALLEST_PART: Final = 50
+_WORTH_AN_FSYNC: Final = 100
+"""After a batch of more rows than this the next may follow sooner, so that waiting does not add up with storing."""
 
 
 class Source(Protocol):
@@ -174,7 +176,7 @@ class Writer:
             self._logged.clear()
             logger.info("tachograph: the ledger's store is back; what has waited is being stored")
         source.committed(batch)
-        return 0.0 if full else self._interval
+        return 0.0 if full else self._interval * min(1.0, _WORTH_AN_FSYNC / max(1, len(batch.payloads)))
 
     def _connected(self) -> tuple[Store, Source]:
         if self._store is None:
@@ -217,7 +219,7 @@ class Writer:
         rows: list[Row] = []
         payloads: list[bytes] = []
         quarantined = list(batch.quarantined)
-        for payload, _ in batch.payloads:
+        for payload in batch.payloads:
             try:
                 rows.append(decode(payload))
                 payloads.append(payload)

@@ -67,34 +67,62 @@ def _clean(text: str | None) -> str | None:
     return text.replace("\0", "\ufffd") if text is not None and "\0" in text else text
 
 
+class _Cleaned(dict[str | None, str | None]):
+    """Texts of which there are few, cleaned once."""
+
+    def __missing__(self, text: str | None) -> str | None:
+        if len(self) > _REMEMBERED:
+            self.clear()
+        found = self[text] = _clean(text)
+        return found
+
+
+_REMEMBERED: Final = 10_000
+
+
 def values_of(rollup_labels: Sequence[str]) -> Callable[[Row, int], tuple[Any, ...]]:
     """A function from a row, and the time it is stored, to the values of `COLUMNS`."""
     wanted = tuple(rollup_labels)
     texts: dict[tuple[str | None, ...], str] = {}
+    clean = _Cleaned()
 
-    def rollup_text(labels: dict[str, str] | None) -> str:
-        if not labels:
-            return "{}"
-        key = tuple(labels.get(name) for name in wanted)
+    def rollup_text(labels: dict[str, str]) -> str:
+        key = tuple(map(labels.get, wanted))
         text = texts.get(key)
         if text is None:
-            if len(texts) > 10_000:
+            if len(texts) > _REMEMBERED:
                 texts.clear()
             found = {name: value for name, value in zip(wanted, key, strict=True) if value is not None}
             text = texts[key] = json_text(found) or "{}"
         return text
 
     def values(row: Row, ingested_us: int) -> tuple[Any, ...]:
-        labels, details = row.labels, row.details or {}
-        if labels and any("\0" in key or "\0" in value for key, value in labels.items()):
-            labels = {str(_clean(key)): str(_clean(value)) for key, value in labels.items()}
+        labels, details, tool_uses = row.labels, row.details, row.tool_uses
+        input_tokens, cost_nusd, response_id, request_id = (
+            row.input_tokens,
+            row.cost_nusd,
+            row.response_id,
+            row.request_id,
+        )
+        labels_text, rollup = None, "{}"
+        if labels:
+            labels_text = _json(labels).decode()
+            if "\\u0000" in labels_text:  # unless there is a backslash before it, and then this changes nothing
+                labels = {str(_clean(key)): str(_clean(value)) for key, value in labels.items()}
+                labels_text = _json(labels).decode()
+            rollup = rollup_text(labels)
+        details_text = cache_read = cache_write = reasoning = None
+        if details:
+            details_text = _json(details).decode()
+            part = details.get
+            cache_read, cache_write, reasoning = part("cache_read"), part("cache_write"), part("reasoning")
         return (
             row.id,
             row.ts_us,
             row.kind,
-            _clean(row.provider),
-            _clean(row.model),
-            _clean(row.operation),
+            clean[row.provider],
+            clean[row.model],
+            clean[row.operation],
             row.outcome,
             row.error_type,
             row.latency_us,
@@ -102,32 +130,32 @@ def values_of(rollup_labels: Sequence[str]) -> Callable[[Row, int], tuple[Any, .
             row.ttft_us,
             row.attempts,
             row.wait_us,
-            int(row.stream),
-            int(row.counted),
-            row.input_tokens,
+            1 if row.stream else 0,
+            1 if row.counted else 0,
+            input_tokens,
             row.output_tokens,
-            details.get("cache_read"),
-            details.get("cache_write"),
-            details.get("reasoning"),
-            json_text(details),
-            json_text(row.tool_uses),
+            cache_read,
+            cache_write,
+            reasoning,
+            details_text,
+            _json(tool_uses).decode() if tool_uses else None,
             row.audio_seconds,
-            row.cost_nusd,
+            cost_nusd,
             row.cost_quality,
             row.price_source,
-            int(row.is_unpriced),
-            int(row.is_usage_missing),
-            _clean(row.response_model),
+            1 if cost_nusd is None and row.is_unpriced else 0,
+            1 if input_tokens is None and row.is_usage_missing else 0,
+            clean[row.response_model],
             row.api,
-            _clean(row.service_tier),
-            _clean(row.finish_reason),
-            _clean(row.response_id),
-            _clean(row.request_id),
+            clean[row.service_tier],
+            clean[row.finish_reason],
+            response_id if response_id is None or "\0" not in response_id else _clean(response_id),
+            request_id if request_id is None or "\0" not in request_id else _clean(request_id),
             row.trace_id,
             row.span_id,
             row.parent_id,
-            json_text(labels),
-            rollup_text(labels),
+            labels_text,
+            rollup,
             ingested_us,
         )
 

@@ -66,25 +66,35 @@ def _store_statement() -> str:
         "n": "count(*)",
         "estimated_nusd": "sum(CASE WHEN cost_quality = 'estimated' THEN coalesce(cost_nusd, 0) ELSE 0 END)",
     }
-    measures = ", ".join(sums.get(name, f"sum(coalesce({name}, 0))") for name in MEASURES)
+    measures = ", ".join(f"{sums.get(name, f'sum(coalesce({name}, 0))')} AS {name}" for name in MEASURES)
     added = ", ".join(f"{name} = usage_rollup.{name} + excluded.{name}" for name in MEASURES)
     parts = [
         f"new AS (INSERT INTO usage ({', '.join(COLUMNS)}) SELECT {staged} FROM tachograph_staging"
         " ON CONFLICT DO NOTHING RETURNING *)"
     ]
-    for name, level in LEVELS.items():
-        start = f"ts_us - mod(ts_us, {level * 1_000_000})"
-        keys = f"{start}, {_KEYS}, coalesce(error_type, ''), rollup_labels"
+    hour = f"ts_us - mod(ts_us, {LEVELS['hour'] * 1_000_000}) AS start_us"
+    keys = f"{_KEYS}, error_type, rollup_labels"
+    parts.append(
+        f"hours AS MATERIALIZED (SELECT {hour}, {_KEYS}, coalesce(error_type, '') AS error_type, rollup_labels,"
+        f" {measures} FROM new GROUP BY 1, 2, 3, 4, 5, 6, 7, 8)"
+    )
+    spans = "kind, provider, model, outcome, latency_bucket"
+    parts.append(
+        f"latencies AS MATERIALIZED (SELECT {hour}, {spans}, count(*) AS n FROM new GROUP BY 1, 2, 3, 4, 5, 6)"
+    )
+    for name, level in LEVELS.items():  # the days are summed up from the hours; both ordered, or writers would deadlock
+        start = f"start_us - mod(start_us, {level * 1_000_000}) AS start"
         parts.append(
-            f"usage_{name} AS (INSERT INTO usage_rollup SELECT {level}, {keys}, {measures} FROM new"
-            f" GROUP BY {keys} ORDER BY {keys}"  # one order for all writers, or they would deadlock
+            f"usage_{name} AS (INSERT INTO usage_rollup SELECT {level}, {start}, {keys},"
+            f" {', '.join(f'sum({measure})' for measure in MEASURES)} FROM hours GROUP BY start, {keys}"
+            f" ORDER BY start, {keys}"
             " ON CONFLICT (level, start_us, kind, provider, model, operation, outcome, error_type, labels)"
             f" DO UPDATE SET {added})"
         )
-        keys = f"{start}, kind, provider, model, outcome, latency_bucket"
         parts.append(
-            f"latency_{name} AS (INSERT INTO latency_rollup SELECT {level}, {keys}, count(*) FROM new"
-            f" GROUP BY {keys} ORDER BY {keys} ON CONFLICT (level, start_us, kind, provider, model, outcome, bucket)"
+            f"latency_{name} AS (INSERT INTO latency_rollup SELECT {level}, {start}, {spans}, sum(n) FROM latencies"
+            f" GROUP BY start, {spans} ORDER BY start, {spans}"
+            " ON CONFLICT (level, start_us, kind, provider, model, outcome, bucket)"
             " DO UPDATE SET n = latency_rollup.n + excluded.n)"
         )
     return f"WITH {', '.join(parts)} SELECT count(*) FROM new"
@@ -120,6 +130,7 @@ class PostgresStore:
         self._rollup_labels = rollup_labels
         self._values = values_of(rollup_labels)
         self._days: set[int] = set()
+        self._staged = False
         milliseconds = int(timeout_seconds * 1000)
         with self._errors():
             self._db = psycopg.connect(
@@ -205,7 +216,9 @@ class PostgresStore:
         """Store all of this in one transaction."""
         if rows:
             self._make_partitions({row.ts_us // DAY_US for row in rows}, ingested_us)
-            self._run(_STAGING)
+            if not self._staged:
+                self._run(_STAGING)
+                self._staged = True
         inserted = 0
         with self._transaction():
             if rows:

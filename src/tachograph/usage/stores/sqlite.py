@@ -55,28 +55,35 @@ def _insert(count: int) -> str:
     return f"INSERT INTO usage({', '.join(COLUMNS)}) VALUES {', '.join([one] * count)} ON CONFLICT(id) DO NOTHING"
 
 
-def _rollup(level: int) -> tuple[str, str]:
-    size = level * 1_000_000
+def _rollups() -> tuple[str, str]:
+    """Sum up the new rows by hours, once, and add that to the hours and to the days."""
     sums = {
         "n": "count(*)",
         "estimated_nusd": "sum(CASE WHEN cost_quality = 'estimated' THEN coalesce(cost_nusd, 0) ELSE 0 END)",
     }
-    columns = ", ".join(sums.get(name, f"sum(coalesce({name}, 0))") for name in MEASURES)
+    measures = ", ".join(f"{sums.get(name, f'sum(coalesce({name}, 0))')} AS {name}" for name in MEASURES)
     added = ", ".join(f"{name} = {name} + excluded.{name}" for name in MEASURES)
-    start = f"ts_us - ts_us % {size}"
+    by_hour = f"ts_us - ts_us % {LEVELS['hour'] * 1_000_000} AS start_us"
+
+    def each_level(names: str) -> str:
+        return " UNION ALL ".join(
+            f"SELECT {level}, start_us - start_us % {level * 1_000_000}, {names} FROM new" for level in LEVELS.values()
+        )
+
     return (
-        f"INSERT INTO usage_rollup SELECT {level}, {start} AS start_us, {_KEYS}, coalesce(error_type, ''),"
-        f" rollup_labels, {columns} FROM usage WHERE seq > ?1 GROUP BY start_us, {_KEYS}, 8, rollup_labels"
-        f" ON CONFLICT DO UPDATE SET {added}",
-        f"INSERT INTO latency_rollup SELECT {level}, {start} AS start_us, kind, provider, model, outcome,"
-        f" latency_bucket, count(*) FROM usage WHERE seq > ?1"
-        f" GROUP BY start_us, kind, provider, model, outcome, latency_bucket"
-        f" ON CONFLICT DO UPDATE SET n = n + excluded.n",
+        f"INSERT INTO usage_rollup WITH new AS MATERIALIZED (SELECT {by_hour}, {_KEYS}, coalesce(error_type, '') AS"
+        f" error_type, rollup_labels, {measures} FROM usage WHERE seq > ?1 GROUP BY 1, 2, 3, 4, 5, 6, 7, 8)"
+        f" SELECT * FROM ({each_level(f'{_KEYS}, error_type, rollup_labels, ' + ', '.join(MEASURES))})"
+        f" WHERE true ON CONFLICT DO UPDATE SET {added}",
+        f"INSERT INTO latency_rollup WITH new AS MATERIALIZED (SELECT {by_hour}, kind, provider, model, outcome,"
+        f" latency_bucket, count(*) AS n FROM usage WHERE seq > ?1 GROUP BY 1, 2, 3, 4, 5, 6)"
+        f" SELECT * FROM ({each_level('kind, provider, model, outcome, latency_bucket, n')})"
+        f" WHERE true ON CONFLICT DO UPDATE SET n = n + excluded.n",
     )
 
 
 _INSERTS: Final = {count: _insert(count) for count in _CHUNKS}
-_ROLLUPS: Final = tuple(text for level in LEVELS.values() for text in _rollup(level))
+_ROLLUPS: Final = _rollups()
 
 
 class SQLiteStore:
@@ -174,13 +181,12 @@ class SQLiteStore:
         forget: Sequence[str] = (),
     ) -> int:
         """Store all of this in one transaction."""
-        values = [self._values(row, ingested_us) for row in rows]
         run, now_us = self._db.run, ingested_us
         inserted = 0
         with self._transaction():
-            if values:
+            if rows:
                 before = run("SELECT coalesce(max(seq), 0) FROM usage")[0][0]
-                self._insert_rows(values)
+                self._insert_rows(rows, ingested_us)
                 inserted = self._db.changes_since(before)
                 if inserted:
                     for statement in _ROLLUPS:
@@ -201,13 +207,15 @@ class SQLiteStore:
                 )
         return inserted
 
-    def _insert_rows(self, values: Sequence[tuple[Any, ...]]) -> None:
-        start, total = 0, len(values)
+    def _insert_rows(self, rows: Sequence[Row], ingested_us: int) -> None:
+        start, total, values_of_row = 0, len(rows), self._values
         for count in _CHUNKS:
             statement = _INSERTS[count]
             while total - start >= count:
-                chunk = values[start : start + count]
-                self._db.run(statement, [value for row in chunk for value in row])
+                values: list[Any] = []
+                for row in rows[start : start + count]:  # no tuple outlives its turn: nothing for the garbage collector
+                    values += values_of_row(row, ingested_us)
+                self._db.run(statement, values)
                 start += count
 
     def positions(self, host: str) -> dict[str, Position]:
