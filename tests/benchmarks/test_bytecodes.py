@@ -52,3 +52,20 @@ def test_a_watched_tool_call_gets_no_dearer(server_too: bool, limit: int) -> Non
             assert of_a_tool_call() - unwatched <= limit
         finally:
             uninstrument()
+
+
+FEW, MANY = 20, 120
+
+
+@pytest.mark.parametrize("client", ["openai", "anthropic"])
+def test_a_chunk_of_a_watched_stream_costs_at_most_twenty_instructions(client: str) -> None:
+    unwatched = Subjects()
+    before = [instructions(unwatched.stream(client, chunks)) for chunks in (FEW, MANY)]
+    with recording(spans={"enabled": False}):
+        instrument()
+        try:
+            watched = Subjects()
+            few, many = (instructions(watched.stream(client, chunks)) for chunks in (FEW, MANY))
+        finally:
+            uninstrument()
+    assert ((many - before[1]) - (few - before[0])) / (MANY - FEW) <= 20

@@ -48,6 +48,8 @@ def read_nothing(call: LLMCall, answer: Any) -> ErrorType | None:
 class MessageEvents(WholeAnswer):
     """Reads a streamed message: it starts with what the prompt used, and ends with what the answer used."""
 
+    tail = 4
+
     def __init__(self) -> None:
         super().__init__()
         self.message: Any = None

@@ -8,7 +8,7 @@ the inner iterator and only hears of closing and of being collected. When the ap
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import lru_cache
 from time import perf_counter_ns
 from types import SimpleNamespace
@@ -52,6 +52,7 @@ def _classes(library: Any) -> tuple[type[Any], type[Any]]:
             self._inner = inner
             self._state = state
             self._follower = follower
+            self.stream_observer = getattr(inner, "stream_observer", None)  # anthropic asks for it at each chunk
 
         def __getattr__(self, name: str) -> Any:
             return getattr(self._inner, name)  # `elapsed`, and whatever else the inner one offers
@@ -143,6 +144,7 @@ class Follower:
         self.kept: list[bytes] = []
         self.size = 0
         self.rest = b""
+        self.keep: Callable[[bytes], None] | None = None
 
     def feed(self, data: bytes) -> None:
         """Some bytes of the body, as they came over the wire."""
@@ -184,16 +186,30 @@ class Follower:
     def _lines(self, data: bytes) -> None:
         lines = (self.rest + data).split(b"\n")
         self.rest = lines.pop()
+        state, reader = self.state, self.state.reader
         for line in lines:
             if not self.is_lines:
                 line = line[5:] if line.startswith(b"data:") else b""
             line = line.strip()
-            if line and line != b"[DONE]":
-                try:
-                    chunk = loads(line)
-                except ValueError:
-                    continue
-                self.state.chunk(chunk)
+            if not line or line == b"[DONE]":
+                continue
+            if self.keep is not None:
+                state.last_ns = perf_counter_ns()
+                self.keep(line)
+                continue
+            chunk = _loads(line)
+            if chunk is not None:
+                state.chunk(chunk)
+            if reader.tail and reader.started:
+                self.keep = state.keep_last(_loads)
+
+
+def _loads(line: bytes) -> Any:
+    """A line of an answer; None when it is no JSON."""
+    try:
+        return loads(line)
+    except ValueError:
+        return None
 
 
 class Loose(SimpleNamespace):

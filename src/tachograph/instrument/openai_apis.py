@@ -123,6 +123,8 @@ def _count_once(call: LLMCall, answer: Any, ended: tuple[str, ...]) -> ErrorType
 class ChatChunks(WholeAnswer):
     """Reads a streamed chat or text completion."""
 
+    tail = 4
+
     def __init__(self) -> None:
         super().__init__()
         self.last: Any = None
@@ -181,6 +183,8 @@ def _says_something(choice: Any) -> bool:
 class ResponseEvents(WholeAnswer):
     """Reads a streamed answer of the Responses API."""
 
+    tail = 4
+
     def __init__(self) -> None:
         super().__init__()
         self.response: Any = None
@@ -212,6 +216,8 @@ class ResponseEvents(WholeAnswer):
 class MediaEvents(WholeAnswer):
     """Reads streamed images, transcriptions and speech: the last event carries the usage."""
 
+    tail = 4
+
     def __init__(self) -> None:
         super().__init__()
         self.last: Any = None
@@ -234,6 +240,8 @@ class MediaEvents(WholeAnswer):
 
 class RunEvents(WholeAnswer):
     """Reads the events of a streamed run of an assistant."""
+
+    tail = 4
 
     def __init__(self) -> None:
         super().__init__()

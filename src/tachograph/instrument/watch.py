@@ -34,9 +34,13 @@ class ChunkReader(Protocol):
         is_complete: Whether the vendor said that the answer is whole.
         error_type: Set when the answer itself says that it failed.
         takes_lines: Whether the pieces are lines of JSON rather than events.
+        started: Whether the first content has come.
+        tail: Of the pieces after the first content, how many of the last tell all that counts; 0: each must be fed.
     """
 
     takes_lines: bool
+    tail: int
+    started: bool
     is_complete: bool
     error_type: ErrorType | None
 
@@ -55,6 +59,7 @@ class WholeAnswer:
     """
 
     takes_lines = False
+    tail = 0
 
     def __init__(self) -> None:
         self.is_complete = False
