@@ -144,6 +144,7 @@ def _page(results: dict[str, Any]) -> str:
         truth = results["truth"]
         lines += ["", "## Are the numbers right?", "", _about(truth["machine"]), "", *_HOW_TRUTH, ""]
         lines += report.truth_summary(truth["peers"])
+        lines += ["", *report.truth_words(truth["peers"])]
         lines += ["", "What was asked, what is true, and what each said. A dash: not said at all. Bold: wrong.", ""]
         lines += report.truth_table(truth["peers"])
     if "cost" in results:
@@ -166,7 +167,11 @@ _HOW_TRUTH = (
     "The real client libraries talk to simulators of the vendors that know exactly what they served. A peer's answer "
     "is read out of any span, event or metric it emits, under any name that could be meant; one right reading is "
     "enough. Ours is read strictly: metrics, ledger and span must each be right. `truth.json` has everything that each "
-    "peer emitted in each scenario, so every verdict can be traced.",
+    "peer emitted in each scenario, so every verdict can be traced. Each peer is in its best configuration: "
+    "OpenTelemetry, Logfire and OpenLIT watch HTTP requests too (else nobody could tell retries), OpenLIT gets a price "
+    "list with the right prices, Logfire genai-prices, Langfuse OpenInference for Gemini. Nobody is called wrong for a "
+    "number that says of itself that it is another (a first chunk, an HTTP span), nor for spans of one answer read "
+    "twice that name it.",
 )
 _HOW_COST = (
     "CPU microseconds added to one call, background threads included, and in parentheses times the bare call: a bare "

@@ -50,6 +50,7 @@ PEERS = (
             "opentelemetry-instrumentation-genai-openai",
             "opentelemetry-instrumentation-genai-anthropic",
             "opentelemetry-instrumentation-google-genai",
+            "opentelemetry-instrumentation-httpx",
         ),
         ("metrics", "spans"),
     ),
@@ -75,9 +76,16 @@ PEERS = (
         ),
         ("spans",),
     ),
-    Peer("logfire", "Logfire", ("logfire[google-genai]",), ("spans", "metrics")),
-    Peer("openlit", "OpenLIT", ("openlit",), ("spans", "metrics"), "pins older openai and anthropic"),
-    Peer("langfuse", "Langfuse", ("langfuse",), ("spans",), "its wrapper for OpenAI; anthropic by the SDK's own spans"),
+    Peer("logfire", "Logfire", ("logfire[google-genai,httpx]", "genai-prices"), ("spans",)),
+    Peer("openlit", "OpenLIT", ("openlit",), ("spans", "metrics"), "pins openai below 3 and anthropic below 2"),
+    Peer(
+        "langfuse",
+        "Langfuse",
+        ("langfuse", "openinference-instrumentation-google-genai"),
+        ("spans",),
+        "its wrapper for OpenAI, OpenInference for Gemini as its documentation says, the SDK's own spans for Anthropic",
+    ),
+    Peer("fastmcp", "FastMCP", ("fastmcp",), ("spans",), "tools only"),
 )
 BY_NAME = {peer.name: peer for peer in PEERS}
 

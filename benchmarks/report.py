@@ -29,6 +29,48 @@ QUESTIONS = {
     "tool_calls": "tool calls",
     "tool_errors": "tool errors",
 }
+GETS_WRONG = {
+    "otel": (
+        "A stream that breaks off without its last event is told as a success, one closed early as a success and "
+        "one abandoned as an error of the provider. Gemini's second request in an automatic function call hides "
+        "the first one's tokens, tool-use tokens are left out, a spent quota is told as a rate limit, and nothing "
+        "is said about cost or waits."
+    ),
+    "openllmetry": (
+        "Streams of Anthropic count one output token too many (the first event's), Gemini's thinking tokens are "
+        "left out, and broken-off streams, OpenAI's failed responses too, are told as successes. A cancelled call, "
+        "and an Anthropic stream that was closed early or met an error, leave no span at all; its MCP part does "
+        "not start with mcp 2."
+    ),
+    "openinference": (
+        "Every background response that is read twice counts twice, broken-off streams are told as successes, and "
+        "a cancelled call as an error. Its first token of an OpenAI stream is the framing event, not content; "
+        "`next()` on a Gemini stream raises TypeError under it."
+    ),
+    "logfire": (
+        "Broken-off, failed and abandoned streams are all told as successes, even where the client raised. Its "
+        "costs, by genai-prices, are right but for the flex and priority tiers, which it prices as standard; "
+        "Gemini has none."
+    ),
+    "openlit": (
+        "A stream closed early or failed leaves no span, and a stream without usage gets guessed tokens as if they "
+        "were billed. An unknown model costs 0 dollars, Gemini's thinking and Anthropic's cached prompt tokens are "
+        "left out of the totals, and its first token is the framing event."
+    ),
+    "langfuse": (
+        "A cancelled call and a stream never read leave no span; streams that broke off or failed are told as "
+        "successes. It prices nothing itself (its server does, which is not part of this run), and its first token "
+        "is the framing event."
+    ),
+    "native": (
+        "What anthropic and mcp tell is right but for a tool server that dies amid a call, whose span ends as if "
+        "the call had gone well. OpenAI and Gemini tell nothing, and nobody tells cost."
+    ),
+    "fastmcp": (
+        "Its spans of tool calls are all right, a dead server and a timeout included. It has nothing but tools."
+    ),
+}
+"""Two sentences on each peer, from the table; look again when it changes."""
 _MARK = {"right": "right", "missing": "-", "wrong": "**wrong**"}
 
 
@@ -45,6 +87,15 @@ def truth_summary(results: dict[str, Any]) -> list[str]:
             f"| {len(result['verdicts'])} |"
         )
     return lines
+
+
+def truth_words(results: dict[str, Any]) -> list[str]:
+    """What each peer gets wrong, in words."""
+    return [f"- **{BY_NAME[name].title}**{_note(name)}: {GETS_WRONG[name]}" for name in results if name in GETS_WRONG]
+
+
+def _note(name: str) -> str:
+    return f" ({BY_NAME[name].note})" if BY_NAME[name].note else ""
 
 
 def truth_table(results: dict[str, Any]) -> list[str]:

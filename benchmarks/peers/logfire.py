@@ -1,4 +1,4 @@
-"""Logfire, sending nothing off the machine."""
+"""Logfire, sending nothing off the machine; with genai-prices it says what a call costs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,19 @@ def start(emitted: Any) -> None:
         additional_span_processors=[emitted.span_processor()],
         metrics=logfire.MetricsOptions(additional_readers=[emitted.fresh_reader()]),
     )
-    logfire.instrument_openai()
-    logfire.instrument_anthropic()
-    logfire.instrument_google_genai()
-    logfire.instrument_mcp()
+    instrument_again(requests_too=emitted.kept)
+
+
+def instrument_again(*, requests_too: bool = True) -> None:
+    """Switch its parts on; mcp 2 makes spans of its own, which Logfire keeps.
+
+    Args:
+        requests_too: Watch HTTP requests, which tells of retries; not where the cost of a call is asked for.
+    """
+    import logfire
+
+    if requests_too:
+        logfire.instrument_httpx()
+    logfire.instrument_openai(suppress_other_instrumentation=not requests_too)
+    logfire.instrument_anthropic(suppress_other_instrumentation=not requests_too)
+    logfire.instrument_google_genai(skip_dep_check=True)  # it says that it knows google-genai below 3 alone

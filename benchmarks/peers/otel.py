@@ -9,11 +9,18 @@ from typing import Any
 def start(emitted: Any) -> None:
     os.environ["ANTHROPIC_OPEN_TELEMETRY"] = "false"
     emitted.make_global()
+    instrument_again()
+    if emitted.kept:  # who wants to know of retries watches the requests, too; nobody is billed for it in the costs
+        from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor
+
+        HTTPX2ClientInstrumentor().instrument()
+
+
+def instrument_again() -> None:
+    """Switch its parts on."""
     from opentelemetry.instrumentation.genai.anthropic import AnthropicInstrumentor
     from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
     from opentelemetry.instrumentation.google_genai import GoogleGenAiSdkInstrumentor
 
     for instrumentor in (OpenAIInstrumentor, AnthropicInstrumentor, GoogleGenAiSdkInstrumentor):
-        instrumentor().instrument(
-            tracer_provider=emitted.tracer_provider, meter_provider=emitted.meter_provider, skip_dep_check=True
-        )
+        instrumentor().instrument(skip_dep_check=True)

@@ -23,16 +23,17 @@ class Application:
     Args:
         urls: The simulators' base URLs.
         openai_module: What stands for `openai` where a peer is a wrapper.
+        tools_module: Has `tool_client` and `tool_server` where a peer is an MCP library of its own.
     """
 
-    def __init__(self, urls: dict[str, str], openai_module: Any = None) -> None:
+    def __init__(self, urls: dict[str, str], openai_module: Any = None, tools_module: Any = None) -> None:
         import anthropic
         import openai
         from google import genai
         from google.genai import types
 
         self.openai = openai_module or openai
-        self.urls, self.types = urls, types
+        self.urls, self.types, self._tools = urls, types, tools_module
         self._anthropic, self._genai = anthropic, genai
         self._open: list[Any] = []
         self.loop = asyncio.new_event_loop()
@@ -174,11 +175,15 @@ class Application:
 
     def tool(self, name: str = "add", arguments: Any = None) -> None:
         async def run() -> None:
-            from mcp import Client
+            from benchmarks.truth.tool_server import make_server, tools
 
-            from benchmarks.truth.tool_server import make_server
+            if self._tools:
+                opened = self._tools.tool_client(self._tools.tool_server(tools()))
+            else:
+                from mcp import Client
 
-            async with Client(make_server(), mode="legacy") as client:
+                opened = Client(make_server(), mode="legacy")
+            async with opened as client:
                 await client.list_tools()
                 await client.call_tool(name, {"left": 1, "right": 2} if arguments is None else arguments)
 
@@ -188,11 +193,15 @@ class Application:
         async def run() -> None:
             from mcp import Client, StdioServerParameters
 
-            server = StdioServerParameters(command=sys.executable, args=[str(SERVER)])
-            async with Client(server) as client:
+            command = [sys.executable, str(SERVER)]
+            if self._tools:
+                opened, limit = self._tools.tool_client(command), "timeout"
+            else:
+                opened = Client(StdioServerParameters(command=command[0], args=command[1:]))
+                limit = "read_timeout_seconds"
+            async with opened as client:
                 await client.list_tools()
-                more = {} if timeout is None else {"read_timeout_seconds": timeout}
-                await client.call_tool(name, {}, **more)
+                await client.call_tool(name, {}, **({} if timeout is None else {limit: timeout}))
 
         self.loop.run_until_complete(run())
 

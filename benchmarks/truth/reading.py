@@ -15,10 +15,16 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Reading:
-    """One number or word that could be meant, and where it stood."""
+    """One number or word that could be meant, and where it stood.
+
+    Attributes:
+        aside: It is about something else (a request beneath, another message of the protocol): it may be right, but
+            nobody is called wrong for it.
+    """
 
     value: Any
     where: str
+    aside: bool = False
 
 
 def _words(key: str) -> str:
@@ -34,7 +40,7 @@ _PARTS: dict[str, Callable[[str], bool]] = {
     "audio_output": lambda k: "audio" in k and bool(re.search(r"output|completion", k)),
     "tool_prompt": lambda k: "tool" in k and "token" in k,
 }
-_IS_PART = re.compile(r"cach|reason|thought|thinking|audio|tool_use|detail.*(text|image)|_text_|_image_|modalit")
+_IS_PART = re.compile(r"cach|reason|thought|thinking|audio|tool_use|detail.*(text|image)|_text_|_image_|modalit|time")
 _INPUT = re.compile(r"(usage|token|tokens).*(input|prompt)|(input|prompt).*token")
 _OUTPUT = re.compile(r"(usage|token|tokens).*(output|completion|candidates)|(output|completion|candidates).*token")
 _COST = re.compile(r"(^|_)(cost|price)s?(_|$)")
@@ -96,10 +102,27 @@ def _token_metrics(metrics: list[dict[str, Any]], wanted: Callable[[str], bool])
         yield Reading(value, name)
 
 
+def maker(span: dict[str, Any]) -> str:
+    """Who makes spans like this one: its scope and kind."""
+    return f"{span['scope']} {span['kind']}"
+
+
+_BESIDES = re.compile(r"server/discover|tools/list|initialize|\bping\b|notifications/")
+
+
+def _is_aside(span: dict[str, Any]) -> bool:
+    """Whether it is about an HTTP request beneath the call, or about another message than a tool's call."""
+    return bool(
+        _BESIDES.search(span["name"])
+        or re.search(r"httpx|urllib|aiohttp", span["scope"])
+        or (span["attributes"].get("mcp.method.name") or "tools/call") != "tools/call"
+    )
+
+
 def _groups(spans: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     for span in spans:
-        found.setdefault(f"{span['scope']}/{span['name']}", []).append(span)
+        found.setdefault(f"{span['scope']}/{span['name']} ({span['kind'].lower()})", []).append(span)
     return found
 
 
@@ -110,9 +133,9 @@ def _durations(metrics: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _counts(emitted: dict[str, Any]) -> Iterator[Reading]:
     groups = _groups(emitted["spans"])
     for who, spans in groups.items():
-        yield Reading(len(spans), f"spans {who}")
+        yield Reading(len(spans), f"spans {who}", all(map(_is_aside, spans)))
     if len(groups) > 1:
-        yield Reading(len(emitted["spans"]), "all spans")
+        yield Reading(len(emitted["spans"]), "all spans", aside=True)
     sums: dict[str, int] = {}
     for point in _durations(emitted["metrics"]):
         sums[point["name"]] = sums.get(point["name"], 0) + point["count"]
@@ -120,7 +143,7 @@ def _counts(emitted: dict[str, Any]) -> Iterator[Reading]:
         if _is_number(point["value"]) and re.search(r"requests?$|calls?$|\.requests", point["name"]):
             sums[point["name"]] = sums.get(point["name"], 0) + point["value"]
     for name, count in sums.items():
-        yield Reading(count, f"metric {name}: count")
+        yield Reading(count, f"metric {name}: count", name.startswith("http."))
 
 
 def _requests(emitted: dict[str, Any]) -> Iterator[Reading]:
@@ -180,7 +203,7 @@ def _is_error(span: dict[str, Any]) -> bool:
 
 def _errors(emitted: dict[str, Any]) -> Iterator[Reading]:
     for who, spans in _groups(emitted["spans"]).items():
-        yield Reading(sum(map(_is_error, spans)), f"status of {who}")
+        yield Reading(sum(map(_is_error, spans)), f"status of {who}", all(map(_is_aside, spans)))
     sums: dict[str, int] = {}
     for point in _durations(emitted["metrics"]):
         sums[point["name"]] = sums.get(point["name"], 0) + (
@@ -190,30 +213,33 @@ def _errors(emitted: dict[str, Any]) -> Iterator[Reading]:
         if re.search(r"error|exception|fail", point["name"]) and _is_number(point["value"]):
             sums[point["name"]] = sums.get(point["name"], 0) + point["value"]
     for name, count in sums.items():
-        yield Reading(count, f"metric {name}")
+        yield Reading(count, f"metric {name}", name.startswith("http."))
 
 
 def _said_of_error(span: dict[str, Any]) -> str:
     said = [str(value) for key, value in span["attributes"].items() if re.search(r"error|exception|status", key)]
-    said += [str(value) for event in span["events"] for value in event["attributes"].values()]
+    for event in span["events"]:  # not the stack: any word may stand in it
+        said += [str(value) for key, value in event["attributes"].items() if "stack" not in key]
     return " ".join(said)
 
 
-def _outcomes(emitted: dict[str, Any], ordinary: str) -> Iterator[Reading]:
+def _outcomes(emitted: dict[str, Any], ordinary: dict[str, str]) -> Iterator[Reading]:
     """Success, error, timeout or cancelled, out of status, error type and exception.
 
-    A status other than that of an ordinary success of the same peer is taken for "not a success".
+    A span left without the status that the same peer gives to ordinary successes is taken for "not a success".
     """
     for span in emitted["spans"]:
         where = f"status of {span['scope']}/{span['name']}: {span['status']}"
+        aside = _is_aside(span)
         said = _said_of_error(span)
         if re.search(r"cancel|GeneratorExit|aborted|incomplete|closed early", said, re.I):
-            yield Reading("cancelled", where)
+            yield Reading("cancelled", where, aside)
         elif _is_error(span):
             late = re.search(r"timeout|timed out|deadline|-32001", said, re.I)
-            yield Reading("timeout" if late else "error", where)
+            yield Reading("timeout" if late else "error", where, aside)
         else:
-            yield Reading("success" if span["status"] == ordinary or not ordinary else "cancelled", where)
+            usual = span["status"] == "OK" or ordinary.get(maker(span), "UNSET") != "OK"
+            yield Reading("success" if usual else "cancelled", where, aside)
     for point in _durations(emitted["metrics"]):
         kind = str(point["attributes"].get("error.type") or "")
         if kind:
@@ -234,11 +260,12 @@ _ERROR_WORDS = {
 def _error_types(emitted: dict[str, Any]) -> Iterator[Reading]:
     for span in emitted["spans"]:
         said = _said_of_error(span) if _is_error(span) else ""
+        where = f"error of {span['scope']}/{span['name']}: {said[:80]}"
         for word, sign in _ERROR_WORDS.items():
             if re.search(sign, said, re.I):
-                yield Reading(word, f"error of {span['scope']}/{span['name']}: {said[:80]}")
+                yield Reading(word, where, _is_aside(span))
         if said:
-            yield Reading("?", f"error of {span['scope']}/{span['name']}: {said[:80]}")
+            yield Reading(said[:40], where, _is_aside(span))
 
 
 def _first_tokens(emitted: dict[str, Any]) -> Iterator[Reading]:
@@ -249,7 +276,7 @@ def _first_tokens(emitted: dict[str, Any]) -> Iterator[Reading]:
                 continue
             if _is_number(value):
                 scale = 1e3 if value > 30 else 1.0  # milliseconds
-                yield Reading(value / scale, f"span {span['name']}: {key}")
+                yield Reading(value / scale, f"span {span['name']}: {key}", "chunk" in key)  # of a chunk: it says so
             elif isinstance(value, str):
                 try:
                     moment = datetime.fromisoformat(value.strip('"').replace("Z", "+00:00")).timestamp()
@@ -261,7 +288,7 @@ def _first_tokens(emitted: dict[str, Any]) -> Iterator[Reading]:
                 yield Reading(event["at"] - span["started"], f"event {event['name']}")
     for point in emitted["metrics"]:
         if sign.search(_words(point["name"])) and point["sum"] is not None:
-            yield Reading(point["sum"] / (point["count"] or 1), f"metric {point['name']}")
+            yield Reading(point["sum"] / (point["count"] or 1), f"metric {point['name']}", "chunk" in point["name"])
 
 
 def _providers(emitted: dict[str, Any]) -> Iterator[Reading]:
@@ -271,14 +298,31 @@ def _providers(emitted: dict[str, Any]) -> Iterator[Reading]:
                 yield Reading(str(value), f"span {span['name']}: {key}")
 
 
-def read(question: str, emitted: dict[str, Any], ordinary: str = "") -> list[Reading]:
+def _last_of_each(spans: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of several spans that name the same answer, the last: by its id one can tell that it is one answer."""
+    found: dict[Any, dict[str, Any]] = {}
+    for span in spans:
+        found[span["attributes"].get("gen_ai.response.id") or id(span)] = span
+    return list(found.values())
+
+
+def read(
+    question: str, emitted: dict[str, Any], ordinary: dict[str, str] | None = None, *, reads_again: bool = False
+) -> list[Reading]:
     """Every reading of one question, the most prominent first.
 
     Args:
         question: Its name.
         emitted: Spans and metrics of one scenario.
-        ordinary: The status of an ordinary success's span of the same peer and vendor.
+        ordinary: The statuses of the same peer's spans of ordinary successes, by `maker`.
+        reads_again: One answer was read several times; spans that name it are taken once.
     """
+    if reads_again:
+        emitted = {**emitted, "spans": _last_of_each(emitted["spans"])}
+    return sorted(_read(question, emitted, ordinary or {}), key=lambda reading: reading.aside)
+
+
+def _read(question: str, emitted: dict[str, Any], ordinary: dict[str, str]) -> list[Reading]:
     spans, metrics = emitted["spans"], emitted["metrics"]
     if question in ("input_tokens", "output_tokens"):
         wanted = _is_input if question == "input_tokens" else _is_output

@@ -5,34 +5,39 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Callable
 from typing import Any
+
+
+def tools() -> tuple[Callable[..., Any], ...]:
+    """What the server can do."""
+
+    def add(left: int, right: int) -> int:
+        return left + right
+
+    def refuse() -> str:
+        from mcp.server.mcpserver.exceptions import ToolError
+
+        raise ToolError("no stock")
+
+    async def hang() -> str:
+        await asyncio.Event().wait()
+        return "never"
+
+    def crash() -> str:
+        os._exit(3)
+
+    return add, refuse, hang, crash
 
 
 def make_server() -> Any:
     """The server."""
     from mcp.server.mcpserver import MCPServer
-    from mcp.server.mcpserver.exceptions import ToolError
 
     logging.getLogger("mcp").setLevel(logging.CRITICAL)
     server = MCPServer("workshop", log_level="CRITICAL")
-
-    @server.tool()
-    def add(left: int, right: int) -> int:
-        return left + right
-
-    @server.tool()
-    def refuse() -> str:
-        raise ToolError("no stock")
-
-    @server.tool()
-    async def hang() -> str:
-        await asyncio.Event().wait()
-        return "never"
-
-    @server.tool()
-    def crash() -> str:
-        os._exit(3)
-
+    for tool in tools():
+        server.tool()(tool)
     return server
 
 

@@ -25,7 +25,7 @@ class Stage:
         from benchmarks.truth.clients import Application
 
         wrapper = self._module.openai_module() if hasattr(self._module, "openai_module") else None
-        self._application = Application(urls, wrapper)
+        self._application = Application(urls, wrapper, self._module if hasattr(self._module, "tool_client") else None)
 
     def play(self, action: str, arguments: dict[str, Any], twice: bool = False) -> dict[str, Any]:
         """Do one thing; returns what the application was told and what the peer emitted meanwhile.

@@ -29,7 +29,15 @@ def test_every_answer_of_ours_is_right(played: dict[str, Any], scenario: Scenari
 
 
 def span(**attributes: Any) -> dict[str, Any]:
-    return {"name": "chat", "scope": "peer", "attributes": attributes, "status": "UNSET", "events": [], "started": 0.0}
+    return {
+        "name": "chat",
+        "scope": "peer",
+        "attributes": attributes,
+        "status": "UNSET",
+        "kind": "CLIENT",
+        "events": [],
+        "started": 0.0,
+    }
 
 
 def test_a_peer_is_believed_the_better_of_two_readings() -> None:

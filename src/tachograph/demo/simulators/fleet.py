@@ -48,10 +48,14 @@ class Simulators:
         """Base URL of each vendor, as its SDK wants it."""
         return {vendor.name: vendor.url for vendor in self.vendors}
 
-    def clear(self) -> None:
-        """Back to the beginning: no script, no rules, nothing served."""
+    def clear(self, seed: int | None = None) -> None:
+        """Back to the beginning: no script, no rules, nothing served.
+
+        Args:
+            seed: Answer by this one from here on, so that no identifier comes twice.
+        """
         for vendor in self.vendors:
-            vendor.clear()
+            vendor.clear(seed)
         self.served.clear()
 
     def start(self, ports: tuple[int, int, int] = (0, 0, 0)) -> None:

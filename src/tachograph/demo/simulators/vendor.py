@@ -88,8 +88,10 @@ class Vendor(ABC):
         """
         return self._script.add_rule(rule)
 
-    def clear(self) -> None:
-        """Drop all scripted items and rules, and forget what is cached."""
+    def clear(self, seed: int | None = None) -> None:
+        """Drop all scripted items and rules, and forget what is cached; answer by another seed from here on, if given."""
+        if seed is not None:
+            self._seed = seed
         self._script.clear()
         self._cached.clear()
         self._in_a_hurry.clear()
