@@ -89,7 +89,7 @@ class Vendor(ABC):
         return self._script.add_rule(rule)
 
     def clear(self, seed: int | None = None) -> None:
-        """Drop all scripted items and rules, and forget what is cached; answer by another seed from here on, if given."""
+        """Drop all scripted items and rules, forget what is cached, and answer by another seed, if one is given."""
         if seed is not None:
             self._seed = seed
         self._script.clear()
