@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -15,7 +16,7 @@ from google import genai
 
 from tachograph import instrument, uninstrument
 from tachograph.demo.simulators import Answer, RateLimited, ServedUsage, Simulators
-from tachograph.instrument import others, reaper
+from tachograph.instrument import checkup, others, reaper
 from tachograph.testing import Recording, recording
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -127,9 +128,14 @@ async def test_calls_are_counted_once(
         *[("gemini", "success", (120, 30))] * 3,
     ]
     assert [len(call.attempts) for call in seen.llm_calls] == [2, 1, 1, 1, 1, 1, 2, 1, 1, 1, 2, 1, 1]
-    served = simulators.served.totals()["openai", "gpt-5"]
-    assert served.usage.prompt == 6 * 120
-    assert all(call.cost.nano_usd for call in seen.llm_calls)
+    served = simulators.served.totals()
+    assert served["openai", "gpt-5"].usage.prompt == 6 * 120
+    cost = Counter[str]()
+    for call in seen.llm_calls:
+        assert call.cost is not None
+        cost[call.provider] += call.cost.nano_usd
+    assert cost == {vendor: totals.nano_usd for (vendor, _), totals in served.items()}
+    assert all(cost.values())
     ours = [span for span in seen.spans if span.name == "llm.complete"]
     assert len(ours) == len(counted)
     for place in places:
@@ -137,6 +143,29 @@ async def test_calls_are_counted_once(
         name = f"{whose}: {place.partition(':')[2]}"
         assert name in [other.name for other in others.active()]
         assert f"also active: {name}, which" in caplog.text
+
+
+@pytest.mark.needs("opentelemetry.instrumentation.genai.openai")
+def test_the_doctor_lists_each_instrumentation_once(
+    seen: Recording, switch_on: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = list(checkup.entry_points(group="opentelemetry_instrumentor"))
+    monkeypatch.setattr(checkup, "entry_points", lambda group_=group, **_: [*group_, *group_])
+    installed = {entry.value for entry in group}
+    place = OFFICIAL[0]
+    assert place in installed
+
+    def listed() -> list[str]:
+        found = checkup.Checkup()
+        checkup._others(found)
+        return [finding.name for finding in found.findings]
+
+    assert listed().count(place) == 1
+    switch_on([place])
+    names = listed()
+    assert place not in names, "it is listed as active"
+    assert names.count("OpenTelemetry (official): OpenAIInstrumentor") == 1
+    assert len(names) == len(set(names))
 
 
 @pytest.mark.needs("opentelemetry.instrumentation.mcp")

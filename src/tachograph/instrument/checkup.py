@@ -98,13 +98,18 @@ def _client(checkup: Checkup, name: str) -> None:
 
 
 def _others(checkup: Checkup) -> None:
-    for other in others.active():
+    active = others.active()
+    for other in active:
         checkup.add("others", other.name, "ok", other.meaning)
-    for entry in entry_points(group="opentelemetry_instrumentor"):
-        if entry.name != "tachograph" and any(word in entry.value for word in ("openai", "anthropic", "genai", "mcp")):
+    # An environment may show one entry point several times: a package installed twice, or under two names.
+    places = {entry.value: entry.name for entry in entry_points(group="opentelemetry_instrumentor")}
+    for place, name in places.items():
+        if name == "tachograph" or not any(word in place for word in ("openai", "anthropic", "genai", "mcp")):
+            continue
+        if not any(other.is_at(place) for other in active):
             checkup.add(
                 "others",
-                entry.value,
+                place,
                 "ok",
                 "installed; where it is active it records beside us, under its own names; ours counts each call once",
             )

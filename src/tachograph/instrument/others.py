@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -40,10 +41,17 @@ class Other:
     Attributes:
         name: Whose it is, and which part.
         meaning: What that means beside ours.
+        module: Where an instrumentor's class stands.
     """
 
     name: str
     meaning: str
+    module: str = ""
+
+    def is_at(self, place: str) -> bool:
+        """Whether an entry point, `package:Class`, leads here. The class may stand deeper in the package."""
+        package, _, kind = place.partition(":")
+        return f"{self.module}.".startswith(f"{package}.") and self.name.endswith(f": {kind}")
 
 
 _BESIDE: Final = "makes spans and metrics of its own beside ours, under its own names; ours counts each call once"
@@ -51,17 +59,17 @@ _BESIDE: Final = "makes spans and metrics of its own beside ours, under its own 
 
 def active() -> list[Other]:
     """The other instrumentations that are active now."""
-    found = {**_instrumentors(), **_wrappers(), **_vendors()}
-    return [Other(name, meaning) for name, meaning in sorted(found.items())]
+    found = {name: Other(name, meaning) for name, meaning in {**_wrappers(), **_vendors()}.items()}
+    found |= {other.name: other for other in _instrumentors()}
+    return [found[name] for name in sorted(found)]
 
 
-def _instrumentors() -> dict[str, str]:
+def _instrumentors() -> Iterator[Other]:
     """Instances of OpenTelemetry's BaseInstrumentor that are switched on."""
     module = sys.modules.get("opentelemetry.instrumentation.instrumentor")
     base = getattr(module, "BaseInstrumentor", None)
     if base is None:
-        return {}
-    found: dict[str, str] = {}
+        return
     kinds: list[Any] = list(base.__subclasses__())
     while kinds:
         kind = kinds.pop()
@@ -73,8 +81,7 @@ def _instrumentors() -> dict[str, str]:
         if instance is None or not getattr(instance, "_is_instrumented_by_opentelemetry", False):
             continue
         whose = next((name for start, name in _FAMILIES if path.startswith(start)), "Another")
-        found[f"{whose}: {kind.__name__}"] = _BESIDE
-    return found
+        yield Other(f"{whose}: {kind.__name__}", _BESIDE, path)
 
 
 def _wrappers() -> dict[str, str]:

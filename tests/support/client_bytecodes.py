@@ -1,0 +1,81 @@
+"""What watched calls of real clients cost in instructions of ours; `python -m support.client_bytecodes` tells it in JSON.
+
+A process of its own, because the count differs by what ran before: once somebody has set an OpenTelemetry provider up,
+which cannot be undone, mcp makes spans that we look at.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+
+from benchmarks.overhead.subjects import Subjects
+
+from support.bytecodes import count
+from tachograph import instrument, uninstrument
+from tachograph.testing import recording
+
+
+def instructions(run: Callable[[], object]) -> int:
+    """The fewest of three runs, after three that warm it up."""
+    for _ in range(3):
+        run()
+    return min(count(run) for _ in range(3))
+
+
+def of_a_call(client: str) -> int:
+    """One call: metrics and prices on, spans off."""
+    with recording(spans={"enabled": False}):
+        instrument()
+        try:
+            return instructions(Subjects().sync(client))
+        finally:
+            uninstrument()
+
+
+def of_a_tool_call(*, server_too: bool) -> int:
+    """One tool call, less what it takes unwatched: generated code of mcp's counts as ours."""
+
+    def now() -> int:
+        subjects = Subjects()
+        make = subjects.tool()
+        return instructions(lambda: subjects.loop.run_until_complete(make()))
+
+    unwatched = now()
+    with recording(spans={"enabled": False}):
+        instrument(mcp_server=server_too)
+        try:
+            return now() - unwatched
+        finally:
+            uninstrument()
+
+
+FEW, MANY = 20, 120
+
+
+def of_a_chunk(client: str) -> float:
+    """One chunk more of a stream, less what it takes unwatched."""
+
+    def now() -> int:
+        subjects = Subjects()
+        few, many = (instructions(subjects.stream(client, chunks)) for chunks in (FEW, MANY))
+        return many - few
+
+    unwatched = now()
+    with recording(spans={"enabled": False}):
+        instrument()
+        try:
+            return (now() - unwatched) / (MANY - FEW)
+        finally:
+            uninstrument()
+
+
+if __name__ == "__main__":
+    found = {
+        **{client: of_a_call(client) for client in ("openai", "anthropic")},
+        **{f"{client}, a chunk": of_a_chunk(client) for client in ("openai", "anthropic")},
+        "tool": of_a_tool_call(server_too=False),
+        "tool, and its server": of_a_tool_call(server_too=True),
+    }
+    sys.stdout.write(json.dumps(found) + "\n")
