@@ -1,4 +1,4 @@
-"""What watched calls of real clients cost in instructions of ours; `python -m support.client_bytecodes` tells it in JSON.
+"""What watched calls of real clients cost in instructions of ours: `python -m support.client_bytecodes` prints JSON.
 
 A process of its own, because the count differs by what ran before: once somebody has set an OpenTelemetry provider up,
 which cannot be undone, mcp makes spans that we look at.
