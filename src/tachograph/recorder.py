@@ -95,8 +95,10 @@ class Recorder:
         self._ledger = ledger
         self._listeners: tuple[Listener, ...] = ()
         self._logged: set[tuple[str, type[BaseException]]] = set()
-        self._llm_steps: tuple[tuple[str, Callable[[LLMCall], object]], ...] = ()
-        self._tool_steps: tuple[tuple[str, Callable[[ToolCall], object]], ...] = ()
+        self._llm_steps: tuple[Callable[[LLMCall], object], ...] = ()
+        self._tool_steps: tuple[Callable[[ToolCall], object], ...] = ()
+        self._llm_names: tuple[str, ...] = ()
+        self._tool_names: tuple[str, ...] = ()
         self._arrange()
 
     @property
@@ -147,7 +149,8 @@ class Recorder:
         for listener in self._listeners:
             llm.append(("listener", listener))
             tool.append(("listener", listener))
-        self._llm_steps, self._tool_steps = tuple(llm), tuple(tool)
+        self._llm_names, self._llm_steps = tuple(name for name, _ in llm), tuple(step for _, step in llm)
+        self._tool_names, self._tool_steps = tuple(name for name, _ in tool), tuple(step for _, step in tool)
 
     def refuse_if_spent(
         self, provider: str, model: str, labels: Mapping[str, str] | None = None, *, is_watched: bool = False
@@ -181,7 +184,7 @@ class Recorder:
         around = LABELS.get()
         if around:
             labels = {**around, **labels} if labels else around
-        call = LLMCall(self, provider, model, operation, message_count=message_count, stream=stream, labels=labels)
+        call = LLMCall(self, provider, model, operation, message_count, stream, labels)
         if self._spans is not None:
             try:
                 self._spans.open_llm_call(call)
@@ -228,23 +231,23 @@ class Recorder:
 
     def finish_llm_call(self, call: LLMCall) -> None:
         """Deliver a finished call; `LLMCall.finish` calls this once."""
-        for component, step in self._llm_steps:
+        for step in self._llm_steps:
             try:
                 step(call)
             except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
-                self.failed(component, error)
+                self.failed(self._llm_names[self._llm_steps.index(step)], error)
 
     def finish_tool_call(self, call: ToolCall) -> None:
         """Deliver a finished tool call; `ToolCall.finish` calls this once."""
-        for component, step in self._tool_steps:
+        for step in self._tool_steps:
             try:
                 step(call)
             except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
-                self.failed(component, error)
+                self.failed(self._tool_names[self._tool_steps.index(step)], error)
 
     def _price(self, call: LLMCall) -> None:
-        if call.cost is None and call.usage is not None and self._pricer is not None:
-            call.cost = self._pricer(call)
+        if call.usage is not None and call.cost is None:
+            call.cost = self._pricer(call)  # type: ignore[misc]  # this is a step only where there is one
 
     def rate_limit_headers(self, provider: str, model: str, headers: Mapping[str, str] | None) -> None:
         """Take what an answer's headers say about the provider's rate limits."""

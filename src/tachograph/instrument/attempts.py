@@ -17,7 +17,7 @@ from tachograph.instrument import bodies
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import patch
 from tachograph.instrument.streams import StreamState
-from tachograph.instrument.watch import WATCH, Watch
+from tachograph.instrument.watch import WATCH, Watch, no_body
 
 READABLE_ERROR_BYTES = 64 * 1024
 """An unread error body of at most this stated length is read to tell a spent quota from a rate limit."""
@@ -97,7 +97,7 @@ def _request_aiohttp(original: Any) -> Any:
         except BaseException as error:
             watch.attempt_failed(attempt, error)
             raise
-        watch.answered(attempt, response.status, response.headers, lambda: None)
+        watch.answered(attempt, response.status, response.headers, no_body)
         return response
 
     return _request
@@ -112,9 +112,11 @@ def _should_read(response: Any) -> bool:
 
 
 def _answered(watch: Watch, attempt: Any, response: Any, library: Any, *, is_async: bool) -> None:
-    watch.answered(attempt, response.status_code, response.headers, lambda: error_body(response))
-    if response.status_code >= 400:
+    status = response.status_code
+    if status >= 400:
+        watch.answered(attempt, status, response.headers, lambda: error_body(response))
         return
+    watch.answered(attempt, status, response.headers, no_body)
     if response.is_closed:
         if watch.is_raw:
             watch.body = response

@@ -24,9 +24,14 @@ from tachograph.records.outcomes import ErrorType
 
 
 def _identify(call: LLMCall, get: Callable[[str], Any]) -> None:
-    call.response_model = word(get("model")) or call.response_model
-    call.response_id = word(get("id")) or call.response_id
-    call.service_tier = word(get("service_tier")) or call.service_tier
+    # plain text is told apart here: calling `word` for it three times would cost a microsecond
+    model, answer_id, tier = get("model"), get("id"), get("service_tier")
+    if model is not None:
+        call.response_model = model if type(model) is str and model else word(model) or call.response_model
+    if answer_id is not None:
+        call.response_id = answer_id if type(answer_id) is str and answer_id else word(answer_id) or call.response_id
+    if tier is not None:
+        call.service_tier = tier if type(tier) is str and tier else word(tier) or call.service_tier
 
 
 def read_chat(call: LLMCall, answer: Any) -> ErrorType | None:

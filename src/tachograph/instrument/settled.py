@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tachograph.runtime import get_recorder
+from tachograph import runtime
 from tachograph.settings.instrument import InstrumentSettings
 from tachograph.settings.spans import SpansSettings
 
@@ -26,4 +26,4 @@ def settle(chosen: Recorder | None, new: InstrumentSettings, spans: SpansSetting
 
 def recorder() -> Recorder:
     """Where records go now."""
-    return _recorder if _recorder is not None else get_recorder()
+    return _recorder or runtime._recorder or runtime.get_recorder()

@@ -79,6 +79,10 @@ class WholeAnswer:
         call.first_token()
 
 
+def no_body() -> None:
+    """The body of an answer that nobody has read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Api:
     """One API of a vendor, as we watch it.
@@ -208,6 +212,4 @@ def is_under_way(api: Api, subject: object) -> bool:
     Those between may have copied the request object; then it has sent nothing yet.
     """
     outer = WATCH.get()
-    if outer is None:
-        return False
-    return outer.subject is subject or (outer.api is api and not outer.call.attempts)
+    return outer is not None and (outer.subject is subject or (outer.api is api and not outer.call.attempts))

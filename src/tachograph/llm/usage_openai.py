@@ -41,12 +41,15 @@ def openai_usage(usage: Any) -> Usage | None:
     if usage is None:
         return None
     get = getter(usage)
-    input_tokens = whole(get("prompt_tokens"))
-    if input_tokens is None:
-        input_tokens = whole(get("input_tokens"))
-    output_tokens = whole(get("completion_tokens"))
-    if output_tokens is None:
-        output_tokens = whole(get("output_tokens"))
+    input_tokens, output_tokens = get("prompt_tokens"), get("completion_tokens")
+    if type(input_tokens) is not int or input_tokens < 0:
+        input_tokens = whole(input_tokens)
+        if input_tokens is None:
+            input_tokens = whole(get("input_tokens"))
+    if type(output_tokens) is not int or output_tokens < 0:
+        output_tokens = whole(output_tokens)
+        if output_tokens is None:
+            output_tokens = whole(get("output_tokens"))
     result = Usage(input_tokens, output_tokens)
     if input_tokens is None and output_tokens is None:
         seconds = get("seconds")

@@ -26,6 +26,8 @@ _draw()
 os.register_at_fork(after_in_child=_draw)
 
 
-def new_id() -> bytes:
-    """A fresh id: sorts by time, unique across threads, processes and forks."""
-    return ((time.time_ns() // 1_000_000) << 80 | _base | (next(_counter) & 0xFFFFFFFF)).to_bytes(16, "big")
+def new_id(now_ns: int | None = None) -> bytes:
+    """A fresh id: sorts by time (UTC nanoseconds; now unless given), unique across threads, processes and forks."""
+    return (
+        ((time.time_ns() if now_ns is None else now_ns) // 1_000_000) << 80 | _base | (next(_counter) & 0xFFFFFFFF)
+    ).to_bytes(16, "big")

@@ -11,6 +11,8 @@ from __future__ import annotations
 from time import perf_counter_ns, time_ns
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
+
 from tachograph.records.ids import new_id
 from tachograph.records.outcomes import ErrorType, Outcome
 
@@ -28,7 +30,7 @@ class LLMCallSink(Protocol):
         """Take the call; it changes no more."""
 
 
-class Attempt:
+class Attempt(msgspec.Struct, eq=False):
     """One request on the wire: from its sending until its answer is read, or its stream has ended.
 
     Attributes:
@@ -42,7 +44,8 @@ class Attempt:
         request_id: The vendor's id of the request.
     """
 
-    # What most attempts never set stands on the class: making one sets two fields.
+    number: int
+    started_ns: int
     ended_ns: int = 0
     status: int | None = None
     outcome: Outcome | None = None
@@ -51,10 +54,6 @@ class Attempt:
     waited_ns: int = 0
     waited_before_ns: int = 0
     request_id: str | None = None
-
-    def __init__(self, number: int, started_ns: int) -> None:
-        self.number = number
-        self.started_ns = started_ns
 
     def end(
         self,
@@ -82,10 +81,11 @@ class Attempt:
         return f"Attempt({self.number}, status={self.status}, outcome={self.outcome}, error_type={self.error_type})"
 
 
-class LLMCall:
+class LLMCall(msgspec.Struct, eq=False, weakref=True):
     """One call to an LLM provider, retries and waits included.
 
     Attributes:
+        sink: Where it goes when it is finished.
         id: 16 bytes, UUIDv7.
         provider, model: Labels: `openai`, `anthropic`, `gemini` or the user's own; the requested model.
         operation: OpenTelemetry's word: `chat`, `generate_content`, `embeddings`, `fetch_response`, ...
@@ -110,7 +110,17 @@ class LLMCall:
         parent_id: Id of the record this call was made inside (an agent run, an outer call), if known.
     """
 
-    # What is not known when a call begins stands on the class until it is: making a call sets ten fields.
+    sink: LLMCallSink
+    provider: str
+    model: str
+    operation: str = "chat"
+    message_count: int = 0
+    stream: bool = False
+    labels: Mapping[str, str] | None = None
+    id: bytes = b""
+    started_unix_ns: int = 0
+    started_ns: int = 0
+    attempts: list[Attempt] = msgspec.field(default_factory=list)
     api: str = ""
     first_token_ns: int = 0
     ended_ns: int = 0
@@ -134,28 +144,12 @@ class LLMCall:
     span_id: int = 0
     span: Any = None
     parent_id: bytes | None = None
+    _open: list[LLMCallSink] = msgspec.field(default_factory=list)
 
-    def __init__(
-        self,
-        sink: LLMCallSink,
-        provider: str,
-        model: str,
-        operation: str = "chat",
-        *,
-        message_count: int = 0,
-        stream: bool = False,
-        labels: Mapping[str, str] | None = None,
-    ) -> None:
-        self._open = [sink]
-        self.id = new_id()
-        self.provider = provider
-        self.model = model
-        self.operation = operation
-        self.message_count = message_count
-        self.stream = stream
-        self.labels = labels
-        self.attempts: list[Attempt] = []
-        self.started_unix_ns = time_ns()
+    def __post_init__(self) -> None:
+        self._open.append(self.sink)
+        self.started_unix_ns = now = time_ns()
+        self.id = new_id(now)
         self.started_ns = perf_counter_ns()
 
     @property
@@ -208,8 +202,8 @@ class LLMCall:
         ended = ended_ns or perf_counter_ns()
         self.ended_ns = ended
         self.outcome = outcome
-        self.error_type = error_type
-        self.error = error
+        if outcome != "success":
+            self.error_type, self.error = error_type, error
         if self.attempts:
             last = self.attempts[-1]
             if not last.ended_ns:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from time import perf_counter_ns, time_ns
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+import msgspec
+
 from tachograph.records.ids import new_id
 from tachograph.records.outcomes import ErrorKind, ToolOutcome
 
@@ -19,10 +21,11 @@ class ToolCallSink(Protocol):
         """Take the call; it changes no more."""
 
 
-class ToolCall:
+class ToolCall(msgspec.Struct, eq=False, weakref=True):
     """One tool execution, seen from the client (or, with `side="server"`, from inside the server).
 
     Attributes:
+        sink: Where it goes when it is finished.
         id: 16 bytes, UUIDv7.
         server_id, tool_name: Labels.
         argument_count: Number of arguments (`arg_count` on the span).
@@ -34,7 +37,16 @@ class ToolCall:
         trace_id, span_id, span: Set by the span signal.
     """
 
-    # What is not known when a call begins stands on the class until it is.
+    sink: ToolCallSink
+    server_id: str
+    tool_name: str
+    argument_count: int = 0
+    labels: Mapping[str, str] | None = None
+    side: Literal["client", "server"] = "client"
+    id: bytes = b""
+    started_unix_ns: int = 0
+    started_ns: int = 0
+    ended_ns: int = 0
     outcome: ToolOutcome | None = None
     error_kind: ErrorKind | None = None
     error: BaseException | str | None = None
@@ -45,26 +57,12 @@ class ToolCall:
     span_id: int = 0
     span: Any = None
     parent_id: bytes | None = None
-    ended_ns: int = 0
+    _open: list[ToolCallSink] = msgspec.field(default_factory=list)
 
-    def __init__(
-        self,
-        sink: ToolCallSink,
-        server_id: str,
-        tool_name: str,
-        *,
-        argument_count: int = 0,
-        labels: Mapping[str, str] | None = None,
-        side: Literal["client", "server"] = "client",
-    ) -> None:
-        self._open = [sink]
-        self.id = new_id()
-        self.server_id = server_id
-        self.tool_name = tool_name
-        self.argument_count = argument_count
-        self.labels = labels
-        self.side = side
-        self.started_unix_ns = time_ns()
+    def __post_init__(self) -> None:
+        self._open.append(self.sink)
+        self.started_unix_ns = now = time_ns()
+        self.id = new_id(now)
         self.started_ns = perf_counter_ns()
 
     @property

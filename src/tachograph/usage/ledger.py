@@ -29,7 +29,7 @@ from tachograph.usage.labels import labels_of
 from tachograph.usage.memory import MemoryQueue, MemorySource
 from tachograph.usage.metrics.observe import UsageMetrics
 from tachograph.usage.place import Place, WriterLock
-from tachograph.usage.row import encode_values, llm_values, tool_values
+from tachograph.usage.row import encode, encode_oddities, llm_values, tool_values
 from tachograph.usage.source import JournalSource, JournalSync, Position, backlog
 from tachograph.usage.stores.base import Store
 from tachograph.usage.stores.open import open_store
@@ -105,9 +105,11 @@ class Ledger:
         if labels is not None and (self._labels is not None or type(labels) is not dict):
             labels = dict(labels) if self._labels is None else self._labels(labels)
         try:
-            payload = encode_values(
-                llm_values(record, labels) if type(record) is LLMCall else tool_values(record, labels)  # type: ignore[arg-type]
-            )
+            values = llm_values(record, labels) if type(record) is LLMCall else tool_values(record, labels)  # type: ignore[arg-type]
+            try:
+                payload = encode(values)
+            except (TypeError, ValueError, OverflowError):
+                payload = encode_oddities(values)
         except (TypeError, ValueError, OverflowError, AttributeError):
             self._queue.refuse("invalid")
             return

@@ -90,7 +90,8 @@ class Row(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 _decode: Final = msgspec.msgpack.Decoder(Row).decode
 _decode_any: Final = msgspec.msgpack.Decoder().decode
-_encode: Final = msgspec.msgpack.Encoder().encode
+encode: Final = msgspec.msgpack.Encoder().encode
+"""The bytes of a row, or of its fields in order."""
 
 
 def llm_values(call: LLMCall, labels: dict[str, str] | None) -> tuple[Any, ...]:
@@ -168,16 +169,13 @@ def tool_values(call: ToolCall, labels: dict[str, str] | None) -> tuple[Any, ...
     )
 
 
-def encode_values(values: tuple[Any, ...]) -> bytes:
-    """The bytes of a row's fields.
+def encode_oddities(values: tuple[Any, ...]) -> bytes:
+    """The bytes of a row's fields that hold what `encode` does not take: as text.
 
     Raises:
         ValueError, TypeError, OverflowError: They cannot be written down, not even as text.
     """
-    try:
-        return _encode(values)
-    except (TypeError, ValueError, OverflowError):
-        return _encode(tuple(_plain(value) for value in values))
+    return encode(tuple(_plain(value) for value in values))
 
 
 def decode(payload: bytes) -> Row:
@@ -200,11 +198,6 @@ def _convertible(value: Any) -> Any:
     if isinstance(value, dict) and not all(isinstance(item, int) for item in value.values()):
         return {str(key): item if isinstance(item, str) else str(item) for key, item in value.items()}
     return value
-
-
-def encode(row: Row) -> bytes:
-    """The bytes of a row."""
-    return _encode(row)
 
 
 def _plain(value: Any) -> Any:
