@@ -287,3 +287,24 @@ def test_the_deadline_ends_a_stream_that_falls_silent(way: Way, simulators: Simu
     assert 0.39 < time.perf_counter() - started < 60.0
     assert (caught.value.code, caught.value.retryable) == ("deadline", False)
     only_call(seen, simulators, way, "timeout")
+
+
+@pytest.mark.parametrize("way", SYNC_STREAMS, ids=str)
+def test_a_blocking_stream_that_waits_when_the_deadline_comes_ends_there(way: Way, simulators: Simulators) -> None:
+    """Its read alone would wait on for as long as was left when the request was sent: until 5.6 s."""
+    silent = Answer(text=LONG.text, pieces=6, ending="hang", cut_after=2)
+    given = {} if way.vendor != "gemini" else {"http_client": None, "async_http_client": None}
+    for _ in range(5):  # a busy machine may stretch one
+        simulators.clear()
+        getattr(simulators, way.vendor).script(silent)
+        with recording() as seen, way.provider(simulators, **given) as provider:
+            stream = provider.stream(model=way.model, messages="Hello", deadline=3.0)
+            assert isinstance(next(stream), TextDelta)
+            threading.Event().wait(2.6)  # the consumer's own work
+            with pytest.raises(ProviderTimeoutError) as caught:
+                list(stream)
+        assert caught.value.code == "deadline"
+        only_call(seen, simulators, way, "timeout")
+        if seen.llm_calls[0].duration_seconds < 4.5:
+            return
+    raise AssertionError("it read on")

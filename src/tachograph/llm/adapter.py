@@ -71,6 +71,9 @@ class Adapter(Protocol):
     def parse(self, sent: Any) -> Any:
         """From what `send` gave, the answer's object, or the stream to iterate."""
 
+    def response(self, stream: Any) -> Any:
+        """The HTTP response that a stream reads, or None where the SDK does not show it."""
+
     def headers(self, sent: Any) -> Mapping[str, str] | None:
         """The answer's headers, as far as the SDK shows them."""
 
@@ -82,6 +85,21 @@ class Adapter(Protocol):
 
     def failure(self, error: BaseException) -> Failure:
         """Categorise what the SDK raised."""
+
+
+class RawAnswers:
+    """What adapters of the SDKs share that hand out raw responses: OpenAI's and Anthropic's, made by one generator."""
+
+    sends_while_read = False
+
+    def parse(self, sent: Any) -> Any:
+        return sent.parse()
+
+    def response(self, stream: Any) -> Any:
+        return getattr(stream, "response", None)
+
+    def headers(self, sent: Any) -> Mapping[str, str] | None:
+        return sent.headers  # type: ignore[no-any-return]
 
 
 def unreadable(answer: Any) -> Answer:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from tachograph.llm.adapter import Adapter, Answer
 from tachograph.llm.content import is_kept, keep_input, keep_output
+from tachograph.llm.cutting import Cut
 from tachograph.llm.errors import ERROR_CLASSES, ProviderError
 from tachograph.llm.faces import END, Closing, Emit, Program
 from tachograph.llm.failures import Failure
@@ -79,6 +80,7 @@ class _Run:
     last_chunk_ns: int = 0
     has_shown: bool = False
     open_stream: Any = None
+    cut: Cut | None = None
 
     def program(self) -> Program:
         engine, request = self.engine, self.request
@@ -186,7 +188,12 @@ class _Run:
         self.open_stream = parsed
         fold = adapter.fold()
         iterator = face.iterate(parsed)
-        read, chunk = face.read, None
+        read: Callable[[Any], Any] = face.read
+        chunk = None
+        if self.deadline_ns and not face.is_async:
+            self.cut = Cut(self.deadline_ns)
+            self.cut.watch(adapter.response(parsed))
+            read = self.cut.around(read)
         try:
             while True:
                 if chunk is None or adapter.sends_while_read:
@@ -205,9 +212,15 @@ class _Run:
                     yield Emit(delta)
         finally:
             self.answer = fold.answer()
+            self._end_cut()
         self.open_stream = None
         if not self.answer.is_complete and self.answer.failure is None:
-            self.answer.failure = CUT_SHORT
+            self.answer.failure = self._past_deadline() or CUT_SHORT
+
+    def _end_cut(self) -> None:
+        if self.cut is not None:
+            self.cut.end()
+            self.cut = None
 
     def _close(self) -> Program:
         """Close the vendor's stream, which was not read to its end, so that its connection is free."""
@@ -279,10 +292,16 @@ class _Run:
         """Seconds until the deadline, below zero when it has passed, or None without one."""
         return (self.deadline_ns - perf_counter_ns()) / 1e9 if self.deadline_ns else None
 
-    def _categorise(self, error: Exception) -> Failure:
+    def _past_deadline(self) -> Failure | None:
         if self.deadline_ns and perf_counter_ns() + 2_000_000 >= self.deadline_ns:  # clocks may differ by that
             text = f"The deadline of {self.request.deadline:g} s for the whole call has passed"
             return Failure("timeout", False, code="deadline", message=text)
+        return None
+
+    def _categorise(self, error: Exception) -> Failure:
+        late = self._past_deadline()
+        if late is not None:
+            return late
         response = getattr(error, "response", None)
         headers = getattr(response, "headers", None)
         if headers is not None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-from tachograph.llm.adapter import Answer, CallParts, unreadable
+from tachograph.llm.adapter import Answer, CallParts, RawAnswers, unreadable
 from tachograph.llm.errors_anthropic import anthropic_failure, anthropic_finish_failure
 from tachograph.llm.failures import Failure
 from tachograph.llm.fields import items, pick, text
@@ -38,13 +38,12 @@ _CHOICES = {"auto": {"type": "auto"}, "none": {"type": "none"}, "required": {"ty
 MAX_TOKENS = 4096
 
 
-class Messages:
+class Messages(RawAnswers):
     """The Messages API."""
 
     vendor = "anthropic"
     operation = "chat"
     api = "messages"
-    sends_while_read = False
 
     def build(self, request: Request, stream: bool) -> dict[str, Any]:
         payload: dict[str, Any] = {
@@ -86,12 +85,6 @@ class Messages:
 
     def send(self, client: Any, payload: dict[str, Any], timeout_seconds: float, stream: bool) -> Any:
         return client.messages.with_raw_response.create(**{"timeout": timeout_seconds, **payload})
-
-    def parse(self, sent: Any) -> Any:
-        return sent.parse()
-
-    def headers(self, sent: Any) -> Mapping[str, str] | None:
-        return sent.headers  # type: ignore[no-any-return]
 
     def failure(self, error: BaseException) -> Failure:
         return anthropic_failure(error=error)

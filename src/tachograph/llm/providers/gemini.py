@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from tachograph.errors import MissingExtraError
+from tachograph.llm.cutting import see_response
 from tachograph.llm.limiter import Limiter
 from tachograph.llm.providers.base import Provider, find_api_key
 from tachograph.llm.providers.gemini_content import GenerateContent
@@ -103,7 +104,8 @@ class GeminiProvider(Provider):
             http = _http_library()
             needs_own = http_client is None or async_http_client is None
             trust = http.create_ssl_context() if needs_own else True
-            own = http.Client(verify=trust, follow_redirects=True) if http_client is None else None
+            hooks = {"response": [see_response]}
+            own = http.Client(verify=trust, follow_redirects=True, event_hooks=hooks) if http_client is None else None
             own_async = http.AsyncClient(verify=trust, follow_redirects=True) if async_http_client is None else None
             chosen = {
                 **http_options,

@@ -92,6 +92,9 @@ class GenerateContent:
     def parse(self, sent: Any) -> Any:
         return sent
 
+    def response(self, stream: Any) -> Any:
+        return None  # an HTTP client of ours shows it: see `cutting`
+
     def headers(self, sent: Any) -> Mapping[str, str] | None:
         found = dig(sent, "sdk_http_response", "headers")
         return found if isinstance(found, Mapping) else None

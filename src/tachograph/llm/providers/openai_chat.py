@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-from tachograph.llm.adapter import Answer, CallParts, tool_request, unreadable
+from tachograph.llm.adapter import Answer, CallParts, RawAnswers, tool_request, unreadable
 from tachograph.llm.errors_openai import openai_failure, openai_finish_failure
 from tachograph.llm.failures import Failure
 from tachograph.llm.fields import items, pick, text
@@ -34,7 +34,7 @@ _FINISH: dict[str | None, FinishReason] = {
 }
 
 
-class ChatCompletions:
+class ChatCompletions(RawAnswers):
     """Args:
     max_tokens_name: `max_completion_tokens`, or `max_tokens` for servers that know only that.
     """
@@ -42,7 +42,6 @@ class ChatCompletions:
     vendor = "openai"
     operation = "chat"
     api = "chat_completions"
-    sends_while_read = False
 
     def __init__(self, max_tokens_name: str = "max_completion_tokens") -> None:
         self._max_tokens_name = max_tokens_name
@@ -83,12 +82,6 @@ class ChatCompletions:
 
     def send(self, client: Any, payload: dict[str, Any], timeout_seconds: float, stream: bool) -> Any:
         return client.chat.completions.with_raw_response.create(**{"timeout": timeout_seconds, **payload})
-
-    def parse(self, sent: Any) -> Any:
-        return sent.parse()
-
-    def headers(self, sent: Any) -> Mapping[str, str] | None:
-        return sent.headers  # type: ignore[no-any-return]
 
     def failure(self, error: BaseException) -> Failure:
         return openai_failure(error=error)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-from tachograph.llm.adapter import Answer, CallParts, tool_request, unreadable
+from tachograph.llm.adapter import Answer, CallParts, RawAnswers, tool_request, unreadable
 from tachograph.llm.errors_openai import openai_event_failure, openai_failure, openai_response_failure
 from tachograph.llm.failures import Failure
 from tachograph.llm.fields import dig, items, pick, text
@@ -28,13 +28,12 @@ _TERMINAL = ("response.completed", "response.failed", "response.incomplete")
 _THOUGHTS = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
 
 
-class Responses:
+class Responses(RawAnswers):
     """The Responses API."""
 
     vendor = "openai"
     operation = "chat"
     api = "responses"
-    sends_while_read = False
 
     def build(self, request: Request, stream: bool) -> dict[str, Any]:
         if request.stop:
@@ -76,12 +75,6 @@ class Responses:
 
     def send(self, client: Any, payload: dict[str, Any], timeout_seconds: float, stream: bool) -> Any:
         return client.responses.with_raw_response.create(**{"timeout": timeout_seconds, **payload})
-
-    def parse(self, sent: Any) -> Any:
-        return sent.parse()
-
-    def headers(self, sent: Any) -> Mapping[str, str] | None:
-        return sent.headers  # type: ignore[no-any-return]
 
     def failure(self, error: BaseException) -> Failure:
         return openai_failure(error=error)
