@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
+import random
 import shutil
 import subprocess
 import sys
@@ -19,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,9 +35,10 @@ from tachograph.settings.ledger import LedgerSettings  # noqa: E402
 from tachograph.signals.registry import Metrics  # noqa: E402
 from tachograph.usage.journal import _write_function  # noqa: E402
 from tachograph.usage.ledger import Ledger  # noqa: E402
+from tachograph.usage.reports.report import report as make_report  # noqa: E402
 from tachograph.usage.row import Row  # noqa: E402
 from tachograph.usage.stores import Store, open_store  # noqa: E402
-from tachograph.usage.stores.query import DAY_US, HOUR_US, Query  # noqa: E402
+from tachograph.usage.stores.query import DAY_US, HOUR_US  # noqa: E402
 
 Figures = dict[str, float]
 
@@ -195,44 +199,81 @@ def commit_latency(directory: Path, url: str, rate: float, seconds: float) -> Fi
     )
 
 
+MODELS: dict[str, tuple[str, ...]] = {
+    "openai": ("gpt-5", "gpt-5-mini", "gpt-5-nano", "o4-mini"),
+    "anthropic": ("claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5", "claude-3-5-haiku"),
+    "gemini": ("gemini-3-pro", "gemini-2.5-pro", "gemini-2.5-flash", "gemini-2.5-flash-lite"),
+}
+ENDS = (("success", None),) * 95 + (("cancelled", None),) + (("error", "rate_limit"),) * 2 + (
+    ("error", "server_error"), ("timeout", "timeout"))  # fmt: skip
+
+
 def month_of_rows(count: int) -> Iterator[list[Row]]:
-    """Rows over 30 days, in batches by hour: 12 models, 3 outcomes, 5 teams."""
+    """Rows over 30 days, in batches by hour: 12 models of 3 providers, 5 endings, 12 teams with 4 features each.
+
+    Latencies are lognormal around 0.4 to 5 s, a different one for each model. Each hour has about 1,000 groups in the
+    rollups and 2,500 latency buckets.
+    """
+    chance = random.Random(7)
     first = (time.time_ns() // 1000 // DAY_US - 30) * DAY_US
-    per_hour = count // 720
-    number = 0
+    spread = [math.exp(chance.gauss(0, 0.7)) for _ in range(10_007)]
+    models = [(provider, model) for provider, names in MODELS.items() for model in names]
+    chosen = chance.choices(range(12), [1 / (rank + 1) for rank in range(12)], k=4099)
+    labels = [{"team": f"team-{team}", "feature": f"feature-{n}", "user": f"u{team}{n}"}
+              for team in range(12) for n in range(4)]  # fmt: skip
+    done = 0
     for hour in range(720):
         rows = []
-        for _ in range(per_hour):
-            number += 1
+        due = count * (hour + 1) // 720
+        for number in range(done, due):
+            at = first + hour * HOUR_US + (number - done) * HOUR_US // (due - done)
+            which = chosen[number % 4099]
+            outcome, error = ENDS[number % 100]
             rows.append(
-                Row(number.to_bytes(16, "big"), first + hour * HOUR_US + number % HOUR_US, "llm",
-                    ("openai", "anthropic", "gemini")[number % 3], f"model-{number % 12}", "chat",
-                    "success" if number % 20 else "error", None if number % 20 else "timeout",
-                    latency_us=100_000 + number * 7919 % 3_000_000, attempts=1, input_tokens=1000, output_tokens=100,
-                    cost_nusd=number % 9999, cost_quality="priced", labels={"team": f"t{number % 5}"})
+                Row(((at // 1000) << 80 | number).to_bytes(16, "big"), at, "llm", *models[which], "chat",
+                    outcome, error, int(400_000 * (1 + which) * spread[number % 10_007]), attempts=1,
+                    input_tokens=number % 5_003, output_tokens=number % 701, details={"cache_read": number % 1_000},
+                    cost_nusd=number % 99_991, cost_quality="priced", price_source="genai-prices/1",
+                    response_id=f"resp_{number:024d}", labels=labels[number * 31 % 4801 % 48])
             )  # fmt: skip
+        done = due
         yield rows
+
+
+REPORTS: dict[str, tuple[str, ...]] = {
+    "provider, model, day": ("provider", "model", "day"),
+    "model": ("model",),
+    "provider, outcome": ("provider", "outcome"),
+    "team": ("label:team",),
+    "team, model": ("label:team", "model"),
+}
+
+
+def reports(store: Store, rounds: int = 7) -> Figures:
+    """Whole reports over the last 30 days, with latency percentiles, as `tachograph report --by ...` makes them."""
+    until = datetime.now(UTC)
+    since = until - timedelta(days=30)
+    figures = {}
+    for name, by in REPORTS.items():
+        times = []
+        for _ in range(rounds):
+            started = time.perf_counter()
+            made = make_report(store, since=since, until=until, by=by)
+            times.append(time.perf_counter() - started)
+        assert made.total.calls
+        figures[f"report by {name}, ms"] = sorted(times)[len(times) // 2] * 1e3
+        figures[f"report by {name}, worst of {rounds}, ms"] = max(times) * 1e3
+    return figures
 
 
 def report(store: Store, count: int) -> Figures:
     """A month, from rollups."""
+    started = time.perf_counter()
     for rows in month_of_rows(count):
-        store.write(rows, ingested_us=time.time_ns() // 1000)
-    figures = {"rows in the report's store": float(store.count())}
-    now = time.time_ns() // 1000
-    since = now - 30 * DAY_US
-    for name, query in {
-        "cost by provider, model, day": Query(since, now, ("provider", "model", "day")),
-        "cost by team": Query(since, now, ("label:team",)),
-        "p95 buckets by model": Query(since, now, ("model",)),
-    }.items():
-        times = []
-        for _ in range(5):
-            started = time.perf_counter()
-            (store.latency if name.startswith("p95") else store.usage)(query)
-            times.append(time.perf_counter() - started)
-        figures[f"30 days, {name}, ms"] = sorted(times)[2] * 1e3
-    return figures
+        for first in range(0, len(rows), 5000):
+            store.write(rows[first : first + 5000], ingested_us=time.time_ns() // 1000)
+    filled = {"rows/s while filling the month": count / (time.perf_counter() - started)}
+    return {"rows in the report's store": float(store.count()), **filled, **reports(store)}
 
 
 MEMORY = """

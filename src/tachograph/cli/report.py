@@ -38,6 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tools", action="store_true", help="MCP tools too (LLM calls alone unless --by or --where say)"
     )
+    parser.add_argument(
+        "--percentiles",
+        action="store_true",
+        help="latency percentiles by labels too where there are many calls (read from every row: seconds, or minutes)",
+    )
     parser.add_argument("--store", metavar="URL", help="another ledger than that of the settings")
 
 
@@ -66,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         )
     store = open_for_reading(args.store)
     try:
-        found = report(store, since=since, until=until, by=by, where=where)
+        found = report(store, since=since, until=until, by=by, where=where, latency=args.percentiles or None)
         ahead = forecast(store, now=now, where=where)
     finally:
         store.close()
@@ -97,6 +102,7 @@ def run(args: argparse.Namespace) -> int:
 def _notes(found: object, ahead: object) -> str:
     from tachograph.usage.reports import Forecast, Report
     from tachograph.usage.reports.forms import money
+    from tachograph.usage.reports.report import MOST_ROWS
 
     assert isinstance(found, Report)
     assert isinstance(ahead, Forecast)
@@ -110,6 +116,8 @@ def _notes(found: object, ahead: object) -> str:
         notes.append(f"{money(found.total.estimated_usd)} of the cost is estimated.")
     if found.total.usage_missing:
         notes.append(f"{found.total.usage_missing:,} calls reported no usage: their tokens are in no sum.")
+    if found.total.calls > MOST_ROWS and found.lines and not any(line.latency_seconds for line in found.lines):
+        notes.append("Latencies by labels would be read from every row: --percentiles has them.")
     if not found.total.calls:
         notes = ["No calls in this time. `tachograph ledger status` says where the ledger is and what waits."]
     return "\n".join(notes) + "\n"

@@ -19,7 +19,7 @@ import msgspec
 
 from tachograph.usage.row import Row, decode
 from tachograph.usage.source import Batch, Position, Quarantined
-from tachograph.usage.stores.errors import RowsRejected, StoreError, StoreTimeout, StoreUnavailable
+from tachograph.usage.stores.errors import RowsRejected, StoreError, StoreFull, StoreTimeout, StoreUnavailable
 from tachograph.usage.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -148,6 +148,9 @@ class Writer:
         except StoreTimeout as error:
             self._part = max(_SMALLEST_PART, self._part // 2)
             self._failed("timeout", error)
+        except StoreFull as error:
+            self._part = _SMALLEST_PART
+            self._failed("db_error", error)
         except (StoreError, OSError) as error:
             self._failed("db_error", error)
         except Exception as error:  # noqa: BLE001 - the writer keeps going; the batch is tried again

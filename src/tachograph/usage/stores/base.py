@@ -41,6 +41,18 @@ class StoredQuarantine(NamedTuple):
     payload: bytes
 
 
+Histograms = dict[tuple[Any, ...], dict[int, int]]
+
+
+def histograms_of(records: Sequence[Mapping[str, Any]], by: Sequence[str]) -> Histograms:
+    """What `Store.latency` gives as counts by bucket."""
+    found: Histograms = {}
+    for record in records:
+        counts = found.setdefault(tuple(record[name] for name in by), {})
+        counts[int(record["bucket"])] = int(record["n"])
+    return found
+
+
 class Store(Protocol):
     """A ledger's store. One thread at a time, except for `cut`.
 
@@ -97,6 +109,9 @@ class Store(Protocol):
 
     def latency(self, query: Query) -> list[dict[str, Any]]:
         """Latency buckets (`row.latency_bucket`) and their counts `n`, by the query's dimensions."""
+
+    def histograms(self, query: Query) -> Histograms:
+        """The same as counts by bucket, by the values of the query's dimensions."""
 
     def rows(self, query: Query, *, adjusted: bool = True, chunk: int = 5000) -> Iterator[Row]:
         """Rows in the query's time and filters, oldest first; with corrections added to their cost if `adjusted`."""

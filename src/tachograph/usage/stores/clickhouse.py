@@ -22,7 +22,7 @@ from tachograph.errors import MissingExtraError
 from tachograph.usage.row import Row
 from tachograph.usage.source import Position, Quarantined
 from tachograph.usage.stores import schema
-from tachograph.usage.stores.base import Adjustment, StoredQuarantine
+from tachograph.usage.stores.base import Adjustment, Histograms, StoredQuarantine, histograms_of
 from tachograph.usage.stores.clickhouse_schema import CREATE_VERSION_TABLE, REVISIONS, USAGE_KINDS, WEEK_US
 from tachograph.usage.stores.columns import COLUMNS, ROW_COLUMNS, row_from, values_of
 from tachograph.usage.stores.errors import RowsRejected, StoreTimeout, StoreUnavailable
@@ -194,6 +194,10 @@ class ClickHouseStore:
         """Latency buckets by the query's dimensions."""
         sql, parameters = latency_sql(Query(query.since_us, query.until_us, query.by, query.where, raw=True), DIALECT)
         return _records(self._query(sql, parameters), (*query.by, "bucket", "n"), len(query.by))
+
+    def histograms(self, query: Query) -> Histograms:
+        """Latency counts by bucket."""
+        return histograms_of(self.latency(query), query.by)
 
     def rows(self, query: Query, *, adjusted: bool = True, chunk: int = 5000) -> Iterator[Row]:
         """Rows, oldest first."""

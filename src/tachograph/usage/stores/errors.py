@@ -17,6 +17,10 @@ class StoreTimeout(StoreUnavailable):
     """It did not answer in time and was cut off."""
 
 
+class StoreFull(StoreUnavailable):
+    """Its disk has no space left: try again with less at once."""
+
+
 class RowsRejected(StoreError):
     """It will never take at least one of these rows: find it and set it aside."""
 

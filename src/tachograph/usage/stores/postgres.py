@@ -21,7 +21,7 @@ from tachograph.errors import MissingExtraError
 from tachograph.usage.row import Row
 from tachograph.usage.source import Position, Quarantined
 from tachograph.usage.stores import schema
-from tachograph.usage.stores.base import Adjustment, StoredQuarantine
+from tachograph.usage.stores.base import Adjustment, Histograms, StoredQuarantine, histograms_of
 from tachograph.usage.stores.columns import COLUMNS, ROW_COLUMNS, row_from, values_of
 from tachograph.usage.stores.errors import RowsRejected, StoreError, StoreTimeout, StoreUnavailable
 from tachograph.usage.stores.postgres_schema import REVISIONS, USAGE_TYPES
@@ -292,6 +292,10 @@ class PostgresStore:
         """Latency buckets by the query's dimensions."""
         sql, parameters = latency_sql(query, DIALECT)
         return _records(self._run(sql, parameters), (*query.by, "bucket", "n"), len(query.by))
+
+    def histograms(self, query: Query) -> Histograms:
+        """Latency counts by bucket."""
+        return histograms_of(self.latency(query), query.by)
 
     def rows(self, query: Query, *, adjusted: bool = True, chunk: int = 5000) -> Iterator[Row]:
         """Rows, oldest first."""

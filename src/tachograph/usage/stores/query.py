@@ -73,6 +73,8 @@ class Dialect:
         floor: A time's beginning of the hour or day: `{column}`, `{size}` in microseconds.
         odd_label: The same for names with a double quote or a backslash, where that needs another way.
         escapes_backslash: Whether a backslash in a string literal means something.
+        sorts_to_group: Whether grouping means sorting, unless the rows come in the key's order: then sums are made in
+            two steps, first in that order.
     """
 
     placeholder: str
@@ -84,6 +86,7 @@ class Dialect:
     floor: str = "({column} - {column} % {size})"
     odd_label: str = ""
     escapes_backslash: bool = False
+    sorts_to_group: bool = False
 
 
 def usage_sql(query: Query, dialect: Dialect, rollup_labels: tuple[str, ...]) -> tuple[str, list[Any]]:
@@ -92,9 +95,45 @@ def usage_sql(query: Query, dialect: Dialect, rollup_labels: tuple[str, ...]) ->
         return _raw_sql(query, dialect, rollup_labels)
     build = _Builder(dialect)
     group = [build.dimension(name, "start_us") for name in query.by]
-    conditions = [build.levels(query), *build.filters(query)]
     sums = ", ".join(f"sum({name}) AS {name}" for name in MEASURES)
-    return build.select(group, sums, dialect.rollup, conditions), build.parameters
+    filters = build.filters(query)
+    if not dialect.sorts_to_group:
+        return build.select(group, sums, dialect.rollup, [build.levels(query), *filters]), build.parameters
+    first = ", ".join(_first_keys(query, _ROLLUP_KEYS))
+    parts = [
+        f"SELECT {first}, {sums} FROM {dialect.rollup} WHERE {' AND '.join([span, *filters])} GROUP BY {first}"
+        for span in build.spans(query)
+    ]
+    return build.select(group, sums, f"({' UNION ALL '.join(parts)})", ["true"]), build.parameters
+
+
+_ROLLUP_KEYS: Final = ("start_us", *KEYS, "labels")
+_LATENCY_KEYS: Final = ("start_us", "kind", "provider", "model", "outcome")
+
+
+def _first_keys(query: Query, keys: tuple[str, ...]) -> tuple[str, ...]:
+    """What to group by first: the key's beginning as far as the query needs it, so that nothing has to be sorted.
+
+    Labels come last in the key; where they are asked for, sorting by their whole text is cheaper than by one of them.
+    """
+    needed = {"start_us" if name in LEVELS else "labels" if name.startswith("label:") else name for name in query.by}
+    if "labels" in needed:
+        return tuple(key for key in keys if key in needed)
+    return keys[: max((keys.index(name) for name in needed), default=0) + 1]
+
+
+def packed_latency_sql(query: Query, dialect: Dialect) -> tuple[str, list[Any], tuple[str, ...]]:
+    """SQL, parameters and key columns for latency buckets and counts as two texts of numbers, from rollups."""
+    build = _Builder(dialect)
+    filters = build.filters(query)
+    keys = _first_keys(query, _LATENCY_KEYS)
+    first = ", ".join(keys)
+    parts = [
+        f"SELECT {first}, group_concat(bucket), group_concat(n) FROM {dialect.latency}"
+        f" WHERE {' AND '.join([span, *filters])} GROUP BY {first}"
+        for span in build.spans(query)
+    ]
+    return " UNION ALL ".join(parts), build.parameters, keys
 
 
 def usage_names(query: Query, rollup_labels: tuple[str, ...]) -> tuple[str, ...]:
@@ -106,10 +145,8 @@ def usage_names(query: Query, rollup_labels: tuple[str, ...]) -> tuple[str, ...]
 
 def latency_sql(query: Query, dialect: Dialect) -> tuple[str, list[Any]]:
     """SQL and parameters for `Store.latency`."""
-    allowed = {"hour", "day", "kind", "provider", "model", "outcome"}
-    raw = query.raw or not {*query.by, *query.where} <= allowed
     build = _Builder(dialect)
-    if raw:
+    if latency_needs_rows(query):
         conditions = [build.time("ts_us", query.since_us, query.until_us), *build.filters(query)]
         group = [build.dimension(name, "ts_us") for name in query.by]
         columns, table = "latency_bucket AS bucket, count(*) AS n", dialect.usage
@@ -120,6 +157,11 @@ def latency_sql(query: Query, dialect: Dialect) -> tuple[str, list[Any]]:
         build.select(group, "bucket, sum(n) AS n", dialect.latency, conditions, ("bucket",)),
         build.parameters,
     )
+
+
+def latency_needs_rows(query: Query) -> bool:
+    """Whether rollups cannot answer this for latencies: they know no labels, among others."""
+    return query.raw or not {*query.by, *query.where} <= {"hour", "day", "kind", "provider", "model", "outcome"}
 
 
 def needs_rows(query: Query, rollup_labels: tuple[str, ...]) -> bool:
@@ -199,19 +241,23 @@ class _Builder:
         return f"{column} >= {int(since)} AND {column} < {int(until)}"
 
     def levels(self, query: Query) -> str:
+        """The condition for all `spans`."""
+        return f"({' OR '.join(f'({span})' for span in self.spans(query))})"
+
+    def spans(self, query: Query) -> list[str]:
         """Whole days from the day level, the hours at both ends from the hour level: exact, and few rows."""
         since = query.since_us - query.since_us % HOUR_US
         until = query.until_us + -query.until_us % HOUR_US
         first, last = since + -since % DAY_US, until - until % DAY_US
         hours = LEVELS["hour"]
         if "hour" in query.by or first >= last:
-            return f"level = {hours} AND {self.time('start_us', since, until)}"
-        parts = [f"(level = {LEVELS['day']} AND {self.time('start_us', first, last)})"]
+            return [f"level = {hours} AND {self.time('start_us', since, until)}"]
+        parts = [f"level = {LEVELS['day']} AND {self.time('start_us', first, last)}"]
         if since < first:
-            parts.append(f"(level = {hours} AND {self.time('start_us', since, first)})")
+            parts.append(f"level = {hours} AND {self.time('start_us', since, first)}")
         if last < until:
-            parts.append(f"(level = {hours} AND {self.time('start_us', last, until)})")
-        return f"({' OR '.join(parts)})"
+            parts.append(f"level = {hours} AND {self.time('start_us', last, until)}")
+        return parts
 
     def filters(self, query: Query) -> list[str]:
         conditions = []

@@ -18,22 +18,27 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from tachograph.usage.row import Row
 from tachograph.usage.source import Position, Quarantined
 from tachograph.usage.stores import schema
-from tachograph.usage.stores.base import Adjustment, StoredQuarantine
+from tachograph.usage.stores.base import Adjustment, Histograms, StoredQuarantine, histograms_of
 from tachograph.usage.stores.columns import COLUMNS, ROW_COLUMNS, row_from, values_of
-from tachograph.usage.stores.errors import RowsRejected, StoreError, StoreUnavailable
+from tachograph.usage.stores.errors import RowsRejected, StoreError, StoreFull, StoreUnavailable
 from tachograph.usage.stores.query import (
     LEVELS,
     MEASURES,
     Dialect,
     Query,
+    latency_needs_rows,
     latency_sql,
+    packed_latency_sql,
     rows_where,
     usage_names,
     usage_sql,
 )
+from tachograph.usage.stores.reserve import Reserve
 from tachograph.usage.stores.sqlite_driver import FIXED_VERSION, connect
 from tachograph.usage.stores.sqlite_schema import REVISIONS
 
@@ -43,9 +48,13 @@ DIALECT: Final = Dialect(
     "?{}",
     "json_extract({column}, '$.\"{name}\"')",
     odd_label="(SELECT value FROM json_each({column}) WHERE key = '{name}')",
+    sorts_to_group=True,
 )
 _CHUNKS: Final = (64, 8, 1)
 _RETAIN_CHUNK: Final = 5000
+_STEP_BYTES: Final = 1 << 20
+_ROW_BYTES: Final = 2000
+"""Enough for a row in the WAL, in the file and in both indexes; most need 500."""
 
 _KEYS = "kind, provider, model, operation, outcome"
 
@@ -82,6 +91,7 @@ def _rollups() -> tuple[str, str]:
     )
 
 
+_numbers: Final = msgspec.json.Decoder(list[int]).decode
 _INSERTS: Final = {count: _insert(count) for count in _CHUNKS}
 _ROLLUPS: Final = _rollups()
 
@@ -113,16 +123,27 @@ class SQLiteStore:
         self._rollup_labels = rollup_labels
         self._values = values_of(rollup_labels)
         self._read_only = read_only
+        self._reserve = Reserve(path)
+        self._is_tight = False
         try:
             if not read_only:
                 path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._db = connect(path, timeout_seconds=timeout_seconds, read_only=read_only)
         except OSError as error:
             raise StoreUnavailable(f"the ledger's directory cannot be made: {error}", where=str(path)) from error
         try:
-            if not read_only:
+            self._open(timeout_seconds, create)
+        except StoreUnavailable:  # opening needs some space too
+            if read_only or not self._reserve.is_disk_full() or not self._reserve.give(_STEP_BYTES):
+                raise
+            self._is_tight = True
+            self._open(timeout_seconds, create)
+
+    def _open(self, timeout_seconds: float, create: bool) -> None:
+        self._db = connect(self.path, timeout_seconds=timeout_seconds, read_only=self._read_only)
+        try:
+            if not self._read_only:
                 self._prepare(create)
-            if create or not read_only:
+            if create or not self._read_only:
                 schema.check_version(self.version(), self.where)
         except BaseException:
             self._db.close()
@@ -133,6 +154,7 @@ class SQLiteStore:
             os.chmod(self.path, 0o600)
         self._db.run(f"PRAGMA journal_mode={'WAL' if self._db.is_wal_safe else 'TRUNCATE'}")
         self._db.run("PRAGMA synchronous=FULL")
+        self._db.run("PRAGMA temp_store=MEMORY")  # no file of its own on a disk that may be full
         if not self._db.is_wal_safe:
             logger.warning(
                 "tachograph: the ledger uses SQLite %s, older than %s, without a WAL file because of a bug in it; "
@@ -180,7 +202,50 @@ class SQLiteStore:
         quarantined: Sequence[Quarantined] = (),
         forget: Sequence[str] = (),
     ) -> int:
-        """Store all of this in one transaction."""
+        """Store all of this in one transaction; on a full disk, with the space of the reserve."""
+        while True:
+            try:
+                inserted = self._write(rows, ingested_us, host, positions, quarantined, forget)
+                break
+            except StoreUnavailable as error:  # a file that cannot grow is not always said to be full
+                full = isinstance(error, StoreFull) or self._reserve.is_disk_full()
+                if not full or not self._make_room(len(rows)):
+                    raise
+        if self._is_tight:
+            self._empty_wal()
+        if self._reserve.keep():
+            self._is_tight = False
+        return inserted
+
+    def _make_room(self, rows: int) -> bool:
+        """Take space from the reserve; whether there was any."""
+        if not self._reserve.give(_STEP_BYTES + rows * _ROW_BYTES):
+            return False
+        if not self._is_tight:
+            logger.warning("tachograph: the disk of the ledger is full; it goes on with the space that it has reserved")
+        self._is_tight = True
+        self._empty_wal()
+        return True
+
+    def _empty_wal(self) -> None:
+        """Carry the WAL over into the file and give its space back. What fails here is done with the next write."""
+        try:
+            self._db.run("PRAGMA wal_checkpoint(TRUNCATE)")
+        except StoreFull:
+            if self._reserve.give(_STEP_BYTES):
+                self._empty_wal()
+        except StoreError as error:
+            logger.debug("tachograph: the ledger's WAL could not be emptied: %s", error)
+
+    def _write(
+        self,
+        rows: Sequence[Row],
+        ingested_us: int,
+        host: str,
+        positions: Sequence[Position],
+        quarantined: Sequence[Quarantined],
+        forget: Sequence[str],
+    ) -> int:
         run, now_us = self._db.run, ingested_us
         inserted = 0
         with self._transaction():
@@ -240,8 +305,38 @@ class SQLiteStore:
 
     def latency(self, query: Query) -> list[dict[str, Any]]:
         """Latency buckets by the query's dimensions."""
-        sql, parameters = latency_sql(query, DIALECT)
-        return _records(self._db.run(sql, parameters), (*query.by, "bucket", "n"), len(query.by))
+        if latency_needs_rows(query):
+            sql, parameters = latency_sql(query, DIALECT)
+            return _records(self._db.run(sql, parameters), (*query.by, "bucket", "n"), len(query.by))
+        return [
+            {**dict(zip(query.by, key, strict=True)), "bucket": bucket, "n": counts[bucket]}
+            for key, counts in sorted(self.histograms(query).items())
+            for bucket in sorted(counts)
+        ]
+
+    def histograms(self, query: Query) -> Histograms:
+        """Counts by bucket, packed in the key's order by SQLite, which would sort to group, and added up here."""
+        if latency_needs_rows(query):
+            return histograms_of(self.latency(query), query.by)
+        sql, parameters, keys = packed_latency_sql(query, DIALECT)
+        places = [
+            (keys.index("start_us"), LEVELS[name] * 1_000_000) if name in LEVELS else (keys.index(name), 0)
+            for name in query.by
+        ]
+        found: Histograms = {}
+        for *values, buckets, counts in self._db.run(sql, parameters):
+            key = tuple(values[place] - values[place] % size if size else values[place] for place, size in places)
+            pairs = zip(_numbers(f"[{buckets}]"), _numbers(f"[{counts}]"), strict=True)
+            known = found.get(key)
+            if known is None:
+                known = found[key] = {}
+                if "outcome" in keys:  # no bucket twice
+                    known.update(pairs)
+                    continue
+            have = known.get
+            for bucket, n in pairs:
+                known[bucket] = have(bucket, 0) + n
+        return found
 
     def rows(self, query: Query, *, adjusted: bool = True, chunk: int = 5000) -> Iterator[Row]:
         """Rows, oldest first."""

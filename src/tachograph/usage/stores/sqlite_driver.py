@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from tachograph.usage.stores.errors import RowsRejected, StoreError, StoreUnavailable
+from tachograph.usage.stores.errors import RowsRejected, StoreError, StoreFull, StoreUnavailable
 
 try:
     import apsw
@@ -54,6 +54,7 @@ class Driver:
             do = "Move the file away: a new one is begun. `tachograph ledger copy` can save what it still holds."
         elif "full" in text:
             do = "Free some space on its disk: what waits in the journals is stored by itself."
+            return StoreFull(f"SQLite says: {text}", where=self._where, do=do)
         elif "locked" in text:
             do = "Another program holds it; the ledger tries again."
         return StoreUnavailable(f"SQLite says: {text}", where=self._where, do=do)
