@@ -69,6 +69,7 @@ def test_it_starts_prints_a_login_link_scrapes_and_stops(
     assert link.group(1) not in err
     assert "Traceback" not in err
     assert (tmp_path / "console.db").exists()
+    assert list((tmp_path / "metrics").glob("*.part")), "for the next start"
 
 
 def test_help_names_every_option() -> None:

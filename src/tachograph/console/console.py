@@ -14,6 +14,7 @@ from tachograph.console.calls import from_record
 from tachograph.console.ingest.ledger import LedgerFeed
 from tachograph.console.ingest.registry import RegistryFeed
 from tachograph.console.ingest.scrape import Target
+from tachograph.console.kept import Kept
 from tachograph.console.promql import Engine, Limits
 from tachograph.console.query import Prometheus, Querier
 from tachograph.console.rules import Group, Rules, stamp
@@ -33,7 +34,7 @@ class Console:
     Args:
         scrape: URLs of /metrics to scrape every `step_seconds`.
         prometheus_url: Ask this Prometheus instead of the own store.
-        data_dir: Where calls and traces are kept; None keeps them in memory.
+        data_dir: Where calls and traces are kept, and the metrics for the next start; None keeps all in memory.
         rule_groups: Alerting and recording rules to evaluate.
         retention_seconds, max_series: Bounds of the metrics in memory.
         max_calls: Bound of the calls on disk.
@@ -63,6 +64,10 @@ class Console:
         self.store = Store(retention_seconds=retention_seconds, max_series=max_series)
         self.engine = Engine(self.store, Limits(max_samples=20_000_000, max_points=5_000_000, max_series=max_series))
         self.calls = CallStore(None if data_dir is None else data_dir / "console.db", max_calls=max_calls)
+        self.kept: Kept | None = None
+        if data_dir is not None and self.prometheus is None:
+            self.kept = Kept(data_dir / "metrics", self.store)
+            self.kept.load()
         querier: Querier = self.prometheus or self.engine
         self.rules = Rules(rule_groups, querier, None if self.prometheus else self.store)
         self.ledger: LedgerFeed | None = None
@@ -114,6 +119,8 @@ class Console:
             began = time.time()
             try:
                 self.tick(int(began * 1000))
+                if self.kept is not None:
+                    self.kept.write_when_due()
             except Exception:
                 logger.exception("tachograph console: a step failed and was skipped")
             self._stop.wait(max(0.05, step - (time.time() - began)))
@@ -138,6 +145,8 @@ class Console:
         if self._clock is not None:
             self._clock.join(10)
         self._workers.shutdown(wait=False, cancel_futures=True)
+        if self.kept is not None:
+            self.kept.close()
         self.calls.close()
 
     @property

@@ -44,15 +44,16 @@ class Exemplar:
 
 
 class Series:
-    """The samples of one series; times in milliseconds, ascending."""
+    """The samples of one series; times in milliseconds, ascending. What is after `taken` is new to a keeper."""
 
-    __slots__ = ("is_open", "labels", "times", "values")
+    __slots__ = ("is_open", "labels", "taken", "times", "values")
 
     def __init__(self, labels: Labels) -> None:
         self.labels = labels
         self.times = array("q")
         self.values = array("d")
         self.is_open = True
+        self.taken = 0
 
 
 class Store:
@@ -114,6 +115,38 @@ class Store:
     def end(self, source: str, at: int) -> None:
         """Mark every series of a source stale: it cannot be reached any more."""
         self.ingest(source, at, ())
+
+    def take_new(self) -> list[tuple[Labels, bytes, bytes]]:
+        """Return what came since the last time: by series the times and values, in this machine's bytes."""
+        found = []
+        with self._lock:
+            for series in self._series.values():
+                low = bisect_right(series.times, series.taken)
+                if low < len(series.times):
+                    series.taken = series.times[-1]
+                    found.append((series.labels, series.times[low:].tobytes(), series.values[low:].tobytes()))
+        return found
+
+    def restore(self, labels: Labels, times: array[int], values: array[float], now: int) -> int:
+        """Begin a series with samples of the past; returns how many, none where they do not fit or lie ahead."""
+        ticks = np.frombuffer(times, dtype=np.int64)
+        is_sound = 0 < len(times) == len(values) and ticks[-1] < now and bool(np.all(ticks[1:] > ticks[:-1]))
+        with self._lock:
+            series = self._find(labels) if is_sound else None
+            if series is None or series.times:
+                self.refused_samples += len(times)
+                return 0
+            series.times, series.values, series.taken = times, values, times[-1]
+        return len(times)
+
+    def end_restored(self, now: int) -> None:
+        """Mark every series stale after its last sample, and forget what is past the retention."""
+        with self._lock:
+            for series in self._series.values():
+                if series.times:
+                    self._add(series, series.times[-1] + 1, STALE_NAN)
+                    series.taken = series.times[-1]
+            self.trim(now)
 
     def add_exemplar(self, labels: Labels, exemplar: Exemplar) -> None:
         """Keep an exemplar of a series, the newest few of each; one that is there already is not added."""
