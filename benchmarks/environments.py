@@ -25,6 +25,10 @@ class Peer:
         requires: What to install beside the client libraries.
         emits: What it emits, of metrics, spans, ledger: rows are compared with the same signals of ours.
         note: What a reader should know.
+        groups: Groups of truth scenarios that it has to do with; none: all.
+        watches: What of the cost rows it has to do with, by a word in their names; none: all.
+        tools: What it does about MCP tool calls, where that is no more than the SDK itself does.
+        bare: The module of what it is compared with.
     """
 
     name: str
@@ -32,17 +36,33 @@ class Peer:
     requires: tuple[str, ...] = ()
     emits: tuple[str, ...] = ()
     note: str = ""
+    groups: tuple[str, ...] = ()
+    watches: tuple[str, ...] = ()
+    tools: str = ""
+    bare: str = "bare"
 
 
+NATIVE = "the SDK's own span alone"
 PEERS = (
     Peer("bare", "bare SDK"),
-    Peer("tachograph_metrics", "Tachograph: metrics", (".",), ("metrics",)),
+    Peer("tachograph_metrics", "Tachograph: metrics alone", (".",), ("metrics",)),
+    Peer("tachograph_ledger", "Tachograph: ledger alone", (".",), ("ledger",)),
+    Peer("tachograph_span", "Tachograph: span alone", (".",), ("spans",)),
+    Peer("tachograph_span_unsampled", "Tachograph: span alone, not sampled", (".",)),
     Peer("tachograph", "Tachograph: metrics, ledger", (".",), ("metrics", "ledger")),
     Peer("tachograph_unsampled", "Tachograph: metrics, ledger, span not sampled", (".",), ("metrics", "ledger")),
     Peer("tachograph_spans", "Tachograph: metrics, ledger, span", (".",), ("metrics", "ledger", "spans")),
     Peer("floor_handwritten", "floor: hand-written recorder", ("prometheus-client",), ("metrics",)),
     Peer("floor_otel", "floor: plain OpenTelemetry calls", (), ("metrics", "spans")),
-    Peer("native", "the SDKs' own spans", (), ("spans",), "anthropic and mcp only"),
+    Peer(
+        "native",
+        "the SDKs' own spans",
+        (),
+        ("spans",),
+        "anthropic and mcp only",
+        watches=("anthropic", "tool"),
+        tools=NATIVE,
+    ),
     Peer(
         "otel",
         "OpenTelemetry GenAI",
@@ -53,6 +73,7 @@ PEERS = (
             "opentelemetry-instrumentation-httpx",
         ),
         ("metrics", "spans"),
+        tools=NATIVE,
     ),
     Peer(
         "openllmetry",
@@ -64,6 +85,7 @@ PEERS = (
             "opentelemetry-instrumentation-mcp",
         ),
         ("metrics", "spans"),
+        tools=NATIVE,
     ),
     Peer(
         "openinference",
@@ -75,8 +97,9 @@ PEERS = (
             "openinference-instrumentation-mcp",
         ),
         ("spans",),
+        tools="the SDK's own span, and it passes the trace on",
     ),
-    Peer("logfire", "Logfire", ("logfire[google-genai,httpx]", "genai-prices"), ("spans",)),
+    Peer("logfire", "Logfire", ("logfire[google-genai,httpx]", "genai-prices"), ("spans",), tools=NATIVE),
     Peer("openlit", "OpenLIT", ("openlit",), ("spans", "metrics"), "pins openai below 3 and anthropic below 2"),
     Peer(
         "langfuse",
@@ -84,8 +107,18 @@ PEERS = (
         ("langfuse", "openinference-instrumentation-google-genai"),
         ("spans",),
         "its wrapper for OpenAI, OpenInference for Gemini as its documentation says, the SDK's own spans for Anthropic",
+        tools=NATIVE,
     ),
-    Peer("fastmcp", "FastMCP", ("fastmcp",), ("spans",), "tools only"),
+    Peer(
+        "fastmcp",
+        "FastMCP",
+        ("fastmcp",),
+        ("spans",),
+        "tools only",
+        groups=("tools",),
+        watches=("tool",),
+        bare="fastmcp_silent",
+    ),
 )
 BY_NAME = {peer.name: peer for peer in PEERS}
 
@@ -124,6 +157,11 @@ def run(command: list[str]) -> None:
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode:
         raise RuntimeError("\n".join(done.stdout.splitlines()[-6:]))
+
+
+def of_clients(python: Path) -> dict[str, str]:
+    """Versions of all that a bare call runs through: environments that agree in them can share a bare process."""
+    return versions(python, (*CLIENTS, "httpx2", "httpcore2", "httpx", "pydantic", "pydantic-core", "anyio", "h11"))
 
 
 def versions(python: Path, names: tuple[str, ...]) -> dict[str, str]:

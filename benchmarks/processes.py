@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -30,7 +31,8 @@ class Worker:
     """
 
     def __init__(self, python: Path, module: str, arguments: Sequence[str], seconds: float = 120.0) -> None:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"}
+        self._folder = tempfile.mkdtemp(prefix="tachograph-bench-")  # whatever it leaves goes with it
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0", "TMPDIR": self._folder}
         for name in list(environment):
             if name.startswith(("OTEL_", "TACHOGRAPH_")):
                 del environment[name]
@@ -94,6 +96,7 @@ class Worker:
         """End the process."""
         self._process.kill()
         self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
         if self._process.stdin:
             self._process.stdin.close()
 

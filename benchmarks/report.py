@@ -131,46 +131,73 @@ _ROWS = (
     ("async:anthropic", "anthropic, async"),
     ("async:gemini", "gemini, async"),
     ("tool", "MCP call_tool"),
-    ("chunk:openai", "openai chunk"),
-    ("chunk:anthropic", "anthropic chunk"),
 )
+_MORE = (
+    ("chunk:openai", "openai chunk, us"),
+    ("chunk:anthropic", "anthropic chunk, us"),
+    ("bytecodes call:openai", "bytecodes: openai call"),
+    ("bytecodes call:anthropic", "anthropic call"),
+    ("bytecodes call:gemini", "gemini call"),
+    ("bytecodes chunk:openai", "openai chunk"),
+    ("bytecodes chunk:anthropic", "anthropic chunk"),
+    ("tasks", "100 tasks: calls per CPU second, of bare"),
+    ("start_up_ms", "start-up, CPU ms"),
+    ("memory calls_mb", "memory after 10,000 calls, MB"),
+    ("memory models_mb", "and with 1,000 models, MB more"),
+)
+_CHEAPER = "\u2020"
 
 
-def cost_table(results: dict[str, Any]) -> list[str]:
-    """CPU microseconds added; one line for each peer."""
-    rows = [(key, title) for key, title in _ROWS if any(key in result for result in results.values())]
-    lines = [
-        "| watched by | "
-        + " | ".join(title for _, title in rows)
-        + " | 100 tasks, of bare | bytecodes: call / chunk | start-up, ms | memory, MB: 10,000 calls / 1,000 models |",
-        "|---|" + "---|" * (len(rows) + 4),
+def cost_tables(results: dict[str, Any]) -> list[str]:
+    """CPU microseconds added to each kind of call, then all the rest; one line for each peer."""
+    cheaper = _cheaper(results)
+    return [*_cost_table(results, _ROWS, cheaper), "", *_cost_table(results, _MORE, cheaper)]
+
+
+def _cost_table(
+    results: dict[str, Any], columns: tuple[tuple[str, str], ...], cheaper: dict[tuple[str, str], float]
+) -> list[str]:
+    shown = [
+        (key, title) for key, title in columns if any(_number(result, key) is not None for result in results.values())
     ]
+    lines = ["| watched by | " + " | ".join(title for _, title in shown) + " |", "|---|" + "---|" * len(shown)]
     for name, result in results.items():
+        title = "bare against bare: the noise" if name == "bare" else BY_NAME[name].title
         if "problem" in result:
-            lines.append(f"| {BY_NAME[name].title} | could not be run: {_one_line(result['problem'])} |")
+            lines.append(f"| {title} | could not be run: {_one_line(result['problem'])} |")
             continue
-        cells = [_figure(result.get(key, {}), chunk=key.startswith("chunk")) for key, _ in rows]
-        tasks = result.get("tasks", {})
-        cells.append(_one_line(tasks["problem"]) if tasks.get("problem") else f"{tasks.get('added', 0):.2f}")
-        codes = result.get("bytecodes", {})
-        cells.append("-" if codes.get("problem") or not codes else f"{codes['call']:,} / {codes['chunk']:.0f}")
-        cells.append(f"{result.get('start_up_ms', 0):.0f}")
-        memory = result.get("memory", {})
-        cells.append(f"{memory['calls_mb']:.1f} / {memory['models_mb']:.1f}" if "calls_mb" in memory else "-")
-        lines.append(f"| {BY_NAME[name].title} | " + " | ".join(cells) + " |")
+        cells = [_cell(result, key) + (f" {_CHEAPER}" if (name, key) in cheaper else "") for key, _ in shown]
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
     return lines
 
 
-def _figure(figure: dict[str, Any], *, chunk: bool) -> str:
-    if figure.get("problem"):
+def _number(result: dict[str, Any], key: str) -> float | None:
+    """One figure, wherever it stands."""
+    group, _, rest = key.partition(" ")
+    found = result.get(group)
+    if isinstance(found, dict):
+        found = found.get(rest or "added")
+    return float(found) if isinstance(found, int | float) else None
+
+
+def _cell(result: dict[str, Any], key: str) -> str:
+    group = key.partition(" ")[0]
+    figure = result.get(group)
+    if isinstance(figure, dict) and figure.get("problem"):
         return f"fails: {_one_line(figure['problem'])[:60]}"
-    if figure.get("added") is None:
+    number = _number(result, key)
+    if number is None:
         return "-"
-    added, bare = figure["added"], figure["bare"]
-    if chunk:
-        return f"{added:.2f}"
+    if group == "bytecodes":
+        return f"{number:,.0f}"
+    if group in ("tasks",) or key.startswith("chunk"):
+        return f"{number:.2f}"
+    if group == "memory":
+        return f"{number:.1f}"
+    if not isinstance(figure, dict):
+        return f"{number:.0f}"
     spread = f" [{figure['low']:.0f}, {figure['high']:.0f}]" if figure.get("low") is not None else ""
-    return f"{added:.0f} ({(bare + added) / bare:.2f}){spread}"
+    return f"{number:.0f} ({(figure['bare'] + number) / figure['bare']:.2f}){spread}"
 
 
 def alone_tables(alone: dict[str, Any]) -> list[str]:
@@ -184,21 +211,40 @@ def alone_tables(alone: dict[str, Any]) -> list[str]:
     return lines
 
 
-def dearer_than(results: dict[str, Any]) -> list[str]:
-    """Cells where a peer that emits the same signals costs less than we do."""
-    found = []
+def _cheaper(results: dict[str, Any]) -> dict[tuple[str, str], float]:
+    """Cells where a peer that emits the same kinds of signals costs less than ours, and what ours costs."""
+    found: dict[tuple[str, str], float] = {}
     for name, result in results.items():
-        emits = set(BY_NAME[name].emits)
+        peer = BY_NAME[name]
         if name.startswith(("tachograph", "floor", "bare")) or "problem" in result:
             continue
-        ours = results.get("tachograph_spans" if "spans" in emits else "tachograph", {})
-        for key, title in _ROWS:
-            theirs, our = result.get(key, {}), ours.get(key, {})
-            if theirs.get("added") is None or our.get("added") is None:
+        ours = results.get("tachograph_spans", {})
+        if set(peer.emits) == {"spans"}:
+            ours = results.get("tachograph_span", ours)
+        for key, _ in (*_ROWS, *_MORE):
+            theirs, our = _number(result, key), _number(ours, key)
+            if theirs is None or our is None or (peer.watches and not any(word in key for word in peer.watches)):
                 continue
-            if theirs["added"] < our["added"]:
-                found.append(f"- {BY_NAME[name].title}, {title}: {theirs['added']:.2f} us, ours {our['added']:.2f} us")
+            if theirs > our if key == "tasks" else theirs < our:
+                found[name, key] = our
     return found
+
+
+def cheaper_words(results: dict[str, Any]) -> list[str]:
+    """The same as sentences, one for each peer; what is within the noise of bare against bare is said to be so."""
+    titles = dict((*_ROWS, *_MORE))
+    lines: dict[str, list[str]] = {}
+    for (name, key), our in _cheaper(results).items():
+        theirs = _number(results[name], key)
+        assert theirs is not None
+        noise = abs(_number(results.get("bare", {}), key) or 0.0)
+        said = f"{titles[key]}: {theirs:.4g}, ours {our:.4g}"
+        if key == "tool" and BY_NAME[name].tools:
+            said += f" (there it emits {BY_NAME[name].tools})"
+        elif key not in ("tasks",) and abs(our - theirs) <= noise:
+            said += " (within the noise)"
+        lines.setdefault(name, []).append(said)
+    return [f"- {BY_NAME[name].title} is cheaper than ours here: {'; '.join(said)}." for name, said in lines.items()]
 
 
 def _one_line(text: str) -> str:

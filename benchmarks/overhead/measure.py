@@ -1,4 +1,7 @@
-"""Measures peers against the bare SDK in one run: blocks in turn, order swapped, lower quartiles, spreads."""
+"""Measures peers against the bare SDK in one run: blocks in turn, order swapped, lower quartiles, spreads.
+
+First what no clock is needed for (bytecodes, memory), on all cores; then times, one peer after the other on one core.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,20 @@ import statistics
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
-from benchmarks.environments import BY_NAME, Peer, python_of
+from benchmarks.environments import BY_NAME, Peer, of_clients, python_of
 from benchmarks.processes import Worker, WorkerError
 
-WHOLE = ("sync:openai", "sync:anthropic", "sync:gemini")
-ASYNC = ("async:openai", "async:anthropic", "async:gemini")
+SDKS = ("openai", "anthropic", "gemini")
 STREAMS = ("openai", "anthropic")
 FEW, MANY = 20, 500
+MANY_COUNTED = 120
+"""Chunks of the longer stream whose bytecodes are counted: the slope is the same in every run."""
 SECONDS = 60.0
 """Longest that one block may take."""
+CALLS_KEPT, MODELS_KEPT = 10_000, 1000
 
 
 @dataclass
@@ -77,68 +83,145 @@ def chunk_cost(bare: Worker, watched: Worker, name: str, *, blocks: int) -> Figu
     )
 
 
-def measure(
-    names: list[str], *, quick: bool, say: Callable[[str], None] = print, blocks: int | None = None
-) -> dict[str, Any]:
-    """All peers, all rows; returns plain data for JSON, by peer's name."""
-    results: dict[str, Any] = {}
-    for name in names:
-        say(f"  {BY_NAME[name].title}")
-        try:
-            results[name] = _measure(BY_NAME[name], blocks or (10 if quick else 32), quick=quick)
-        except (RuntimeError, WorkerError) as error:
-            results[name] = {"problem": str(error)}
-    return results
+def _worker(peer: Peer, who: str, *, pinned: bool) -> Worker:
+    arguments = [who, "pinned"] if pinned else [who]
+    return Worker(python_of(peer), "benchmarks.overhead.worker", arguments, SECONDS)
 
 
-def _measure(peer: Peer, blocks: int, *, quick: bool) -> dict[str, Any]:
-    python = python_of(peer)
+@cache
+def _clients(peer: Peer) -> str:
+    """Peers of which this is the same run the same bare code."""
+    return f"{peer.bare} {sorted(of_clients(python_of(peer)).items())}"
 
-    def begin(who: Peer) -> Worker:
-        return Worker(python, "benchmarks.overhead.worker", [who.name], SECONDS)
 
-    with ThreadPoolExecutor(2) as pool:  # they take seconds to import what they need
-        both = [pool.submit(begin, who) for who in (BY_NAME["bare"], peer)]
-        workers = [future.result() for future in both if future.exception() is None]
-    try:
-        bare, watched = (future.result() for future in both)
-        rows: dict[str, Any] = {"start_up_ms": watched.ask("start_up") - bare.ask("start_up")}
-        for subject in WHOLE:
-            rows[subject] = asdict(compare(bare, watched, subject, blocks=blocks, calls=10))
-        rows["tool"] = asdict(compare(bare, watched, "tool", blocks=blocks, calls=10))
-        rows["tasks"] = asdict(compare(bare, watched, "tasks", blocks=max(6, blocks // 4), calls=100))
-        if not quick:
-            for subject in ASYNC:
-                rows[subject] = asdict(compare(bare, watched, subject, blocks=blocks // 2, calls=10))
-        for stream in STREAMS[:1] if quick else STREAMS:
-            rows[f"chunk:{stream}"] = asdict(chunk_cost(bare, watched, stream, blocks=max(5, blocks // 3)))
-        rows["bytecodes"] = _bytecodes(bare, watched)
-        if not quick and "ledger" in peer.emits:
-            rows["memory"] = _memory(watched)
-        return rows
-    finally:
-        for worker in workers:
+class Bares:
+    """Bare processes, one for all peers whose environments have the same clients."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, Worker] = {}
+
+    def of(self, peer: Peer) -> Worker:
+        """The process to compare the peer with."""
+        key = _clients(peer)
+        if key not in self._running:
+            self._running[key] = _worker(peer, peer.bare, pinned=True)
+        return self._running[key]
+
+    def close(self) -> None:
+        """End them all."""
+        for worker in self._running.values():
             worker.close()
 
 
-def _bytecodes(bare: Worker, watched: Worker) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def measure(names: list[str], *, quick: bool, say: Callable[[str], None] = print) -> dict[str, Any]:
+    """All peers, all rows; returns plain data for JSON, by peer's name."""
+    counted = {} if quick else _count(names, say=say)
+    results: dict[str, Any] = {}
+    bares = Bares()
     try:
-        for key, subject in (
-            ("call", "sync:openai"),
-            ("few", f"stream:openai:{FEW}"),
-            ("many", f"stream:openai:{MANY}"),
-        ):
-            found[key] = watched.ask("bytecodes", subject=subject) - bare.ask("bytecodes", subject=subject)
-    except WorkerError as error:
-        return {"problem": str(error)}
-    return {"call": found["call"], "chunk": (found["many"] - found["few"]) / (MANY - FEW)}
+        for name in names:
+            say(f"  {BY_NAME[name].title}")
+            try:
+                results[name] = {**_measure(BY_NAME[name], bares, quick=quick), **counted.get(name, {})}
+            except (RuntimeError, WorkerError) as error:
+                results[name] = {"problem": str(error)}
+    finally:
+        bares.close()
+    return results
 
 
-def _memory(watched: Worker) -> dict[str, Any]:
+def _measure(peer: Peer, bares: Bares, *, quick: bool) -> dict[str, Any]:
+    blocks = 6 if quick else 24
+    with ThreadPoolExecutor(2) as pool:  # they take seconds to import what they need
+        starting = pool.submit(_worker, peer, peer.name, pinned=True)
+        bare = bares.of(peer)
+        watched = starting.result()
     try:
-        calls = watched.ask("memory", calls=10_000, models=1)
-        models = watched.ask("memory", calls=1000, models=1000)
+        rows: dict[str, Any] = {"start_up_ms": watched.ask("start_up") - bare.ask("start_up")}
+        rows["tool"] = asdict(compare(bare, watched, "tool", blocks=blocks, calls=10))
+        if peer.groups == ("tools",):
+            return rows
+        for sdk in SDKS:
+            rows[f"sync:{sdk}"] = asdict(compare(bare, watched, f"sync:{sdk}", blocks=blocks, calls=10))
+            if not quick:
+                rows[f"async:{sdk}"] = asdict(compare(bare, watched, f"async:{sdk}", blocks=blocks * 2 // 3, calls=10))
+        rows["tasks"] = asdict(compare(bare, watched, "tasks", blocks=max(4, blocks // 4), calls=100))
+        for stream in STREAMS:
+            rows[f"chunk:{stream}"] = asdict(chunk_cost(bare, watched, stream, blocks=max(5, blocks // 2)))
+        if quick:  # else counted before, in processes of their own
+            rows["bytecodes"] = _added(_instructions(bare), _instructions(watched))
+        return rows
+    finally:
+        watched.close()
+
+
+def _count(names: list[str], *, say: Callable[[str], None]) -> dict[str, dict[str, Any]]:
+    """What does not depend on the clock, of two peers at a time."""
+    bare: dict[str, dict[str, int]] = {}
+
+    def one(name: str) -> dict[str, Any]:
+        peer = BY_NAME[name]
+        if peer.groups == ("tools",):
+            return {}
+        try:
+            worker = _worker(peer, name, pinned=False)
+            try:
+                found: dict[str, Any] = {"bytecodes": _added(bare[_clients(peer)], _instructions(worker))}
+            finally:
+                worker.close()
+            found["memory"] = _memory(peer)
+        except (RuntimeError, WorkerError) as error:
+            return {"bytecodes": {"problem": str(error)}}
+        say(f"  {peer.title}: bytecodes, memory")
+        return found
+
+    def count_bare(peer: Peer) -> dict[str, int]:
+        worker = _worker(peer, peer.bare, pinned=False)
+        try:
+            return _instructions(worker)
+        finally:
+            worker.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        for name in names:  # one for each set of clients
+            bare.setdefault(_clients(BY_NAME[name]), {})
+        any_of = {_clients(BY_NAME[name]): BY_NAME[name] for name in names}
+        for key, counts in zip(any_of, pool.map(count_bare, any_of.values()), strict=True):
+            bare[key] = counts
+        return dict(zip(names, pool.map(one, names), strict=True))
+
+
+_COUNTED = (
+    *(f"sync:{sdk}" for sdk in SDKS),
+    *(f"stream:{name}:{chunks}" for name in STREAMS for chunks in (FEW, MANY_COUNTED)),
+)
+
+
+def _instructions(worker: Worker) -> dict[str, int]:
+    return {subject: worker.ask("bytecodes", subject=subject) for subject in _COUNTED}
+
+
+def _added(bare: dict[str, int], watched: dict[str, int]) -> dict[str, float]:
+    """Instructions that a peer adds to a call and to a chunk of each SDK that has one."""
+    added = {subject: watched[subject] - bare[subject] for subject in _COUNTED}
+    chunks = MANY_COUNTED - FEW
+    return {
+        **{f"call:{sdk}": added[f"sync:{sdk}"] for sdk in SDKS},
+        **{
+            f"chunk:{name}": (added[f"stream:{name}:{MANY_COUNTED}"] - added[f"stream:{name}:{FEW}"]) / chunks
+            for name in STREAMS
+        },
+    }
+
+
+def _memory(peer: Peer) -> dict[str, Any]:
+    """Megabytes that a fresh process grows by in so many calls, and then by so many models."""
+    worker = _worker(peer, peer.name, pinned=False)
+    try:
+        calls = worker.ask("memory", calls=CALLS_KEPT, models=1)
+        models = worker.ask("memory", calls=MODELS_KEPT, models=MODELS_KEPT)
     except WorkerError as error:
         return {"problem": str(error)}
+    finally:
+        worker.close()
     return {"calls_mb": calls / 1e6, "models_mb": models / 1e6}

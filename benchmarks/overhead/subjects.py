@@ -155,9 +155,10 @@ class Subjects:
 
     Args:
         openai_module: A wrapper's module that stands for `openai`, when the peer is one.
+        tools_module: Has `tool_client` and `tool_server` where the peer is an MCP library of its own.
     """
 
-    def __init__(self, openai_module: Any = None) -> None:
+    def __init__(self, openai_module: Any = None, tools_module: Any = None) -> None:
         import anthropic
         import openai as stock
         from google import genai
@@ -165,6 +166,7 @@ class Subjects:
         openai = openai_module or stock
         self._openai, self._anthropic, self._genai = openai, anthropic, genai
         self.loop = asyncio.new_event_loop()
+        self._tools = tools_module
         self._keep: list[Any] = []
 
     def sync(self, name: str) -> Callable[[], Any]:
@@ -256,17 +258,22 @@ class Subjects:
 
     def tool(self) -> Callable[[], Any]:
         """One MCP tool call to a server in this process, over the JSON-RPC path."""
-        from mcp import Client
-        from mcp.server.mcpserver import MCPServer
 
-        server = MCPServer("bench")
-
-        @server.tool()
         def add(a: int, b: int) -> int:
             return a + b
 
+        def make() -> Any:
+            if self._tools:
+                return self._tools.tool_client(self._tools.tool_server([add]))
+            from mcp import Client
+            from mcp.server.mcpserver import MCPServer
+
+            server = MCPServer("bench")
+            server.tool()(add)
+            return Client(server, mode="legacy")
+
         async def begin() -> Any:
-            client = Client(server, mode="legacy")
+            client = make()
             await client.__aenter__()
             await client.list_tools()
             return client

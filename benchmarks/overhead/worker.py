@@ -1,19 +1,19 @@
 """Runs inside a peer's environment: starts the peer, then measures blocks on command.
 
-python -m benchmarks.overhead.worker PEER
+python -m benchmarks.overhead.worker PEER [pinned]
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import importlib
 import os
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.peers import is_sampled, load
 from benchmarks.processes import serve
 
 
@@ -27,14 +27,17 @@ class Meter:
 
         from benchmarks.peers.emitted import Emitted
 
-        module = importlib.import_module(f"benchmarks.peers.{peer}")
-        self.emitted = Emitted(kept=False, sampled=not peer.endswith("unsampled"))
+        module = load(peer)
+        self.emitted = Emitted(kept=False, sampled=is_sampled(peer))
         began = time.process_time()
         module.start(self.emitted)
         self.started_ms = (time.process_time() - began) * 1e3
         from benchmarks.overhead.subjects import Subjects
 
-        self.subjects = Subjects(module.openai_module() if hasattr(module, "openai_module") else None)
+        self.subjects = Subjects(
+            module.openai_module() if hasattr(module, "openai_module") else None,
+            module if hasattr(module, "tool_client") else None,
+        )
         self._ready: dict[str, Callable[[int], None]] = {}
 
     def prepare(self, subject: str) -> Callable[[int], None]:
@@ -95,7 +98,7 @@ class Meter:
     def bytecodes(self, subject: str) -> int:
         """Bytecodes executed by one warm call, all code of this thread counted."""
         run = self.prepare(subject)
-        run(20)
+        run(5)
         counted = 0
         if sys.version_info >= (3, 12):
             monitoring = sys.monitoring
@@ -152,7 +155,7 @@ def _resident() -> int:
 
 
 def _make() -> Meter:
-    if hasattr(os, "sched_setaffinity"):
+    if "pinned" in sys.argv and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     return Meter(sys.argv[1])
 

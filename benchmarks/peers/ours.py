@@ -9,72 +9,92 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-_before: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
-_seen: set[bytes] = set()
-_folder: list[str] = []
+SIGNALS = {
+    "tachograph_metrics": ("metrics",),
+    "tachograph_ledger": ("ledger",),
+    "tachograph_span": ("spans",),
+    "tachograph_span_unsampled": ("spans",),
+    "tachograph": ("metrics", "ledger"),
+    "tachograph_unsampled": ("metrics", "ledger", "spans"),
+    "tachograph_spans": ("metrics", "ledger", "spans"),
+}
+"""What is on, by the peer's name."""
 
 
-def start_with(emitted: Any, *, ledger: bool, spans: bool) -> None:
-    """Switch it on with these signals; the ledger in a directory of its own."""
-    if not spans:
-        os.environ["ANTHROPIC_OPEN_TELEMETRY"] = "false"
-    else:
-        emitted.make_global(meters=False)
-    import tachograph
+class Ours:
+    """One setting of it.
 
-    folder = tempfile.mkdtemp(prefix="tachograph-bench-")
-    _folder.append(folder)
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    tachograph.configure(ledger={"enabled": ledger, "data_dir": folder}, spans={"enabled": spans})
-    tachograph.instrument(include_usage_hosts=["127.0.0.1"])
+    Args:
+        name: Says which signals are on.
+    """
 
+    def __init__(self, name: str) -> None:
+        self._signals = SIGNALS[name]
+        self._before: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+        self._seen: set[bytes] = set()
+        self._folder = tempfile.mkdtemp(prefix="tachograph-bench-")
+        atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
 
-def instrument_again() -> None:
-    """Switch it on once more, as another part of the application may."""
-    import tachograph
+    def start(self, emitted: Any) -> None:
+        """Switch it on; the ledger in a directory of its own."""
+        if "spans" in self._signals:
+            emitted.make_global(meters=False)
+        else:
+            os.environ["ANTHROPIC_OPEN_TELEMETRY"] = "false"
+        import tachograph
 
-    tachograph.instrument()
+        tachograph.configure(
+            metrics={"enabled": "metrics" in self._signals},
+            ledger={"enabled": "ledger" in self._signals, "data_dir": self._folder},
+            spans={"enabled": "spans" in self._signals},
+        )
+        tachograph.instrument(include_usage_hosts=["127.0.0.1"])
 
+    def instrument_again(self) -> None:
+        """Switch it on once more, as another part of the application may."""
+        import tachograph
 
-def take() -> dict[str, Any]:
-    """What the metrics gained, and the ledger's new rows, since the last taking."""
-    from tachograph import runtime
-    from tachograph.instrument import reaper
-    from tachograph.usage.ledger import Ledger
-    from tachograph.usage.stores.query import Query
+        tachograph.instrument()
 
-    reaper.drain()
-    recorder = runtime.get_recorder()
-    metrics = []
-    for family, samples in recorder.metrics.collect():
-        if family.kind == "gauge":
-            continue
-        for sample in samples:
-            labels = tuple(zip(family.labels, sample.labels, strict=True))
-            parts = {"": sample.value}
-            if family.kind == "histogram":
-                parts = {"_sum": sample.sum, "_count": float(sum(sample.buckets))}
-            for suffix, value in parts.items():
-                key = (family.name + suffix, labels)
-                gained = value - _before.get(key, 0.0)
-                _before[key] = value
-                if gained:
-                    metrics.append({"name": key[0], "labels": dict(labels), "value": gained})
-    rows: list[dict[str, Any]] = []
-    if isinstance(recorder.ledger, Ledger):
-        if not recorder.ledger.flush():
-            raise RuntimeError("the ledger did not store its rows in time")
-        if not (Path(_folder[-1]) / "ledger.db").is_file():  # nothing was ever to be kept
-            return {"metrics": metrics, "rows": []}
-        store = recorder.ledger.open_store(read_only=True)
-        try:
-            for row in store.rows(Query()):
-                if row.id not in _seen:
-                    _seen.add(row.id)
-                    rows.append({n: _plain(getattr(row, n)) for n in row.__struct_fields__ if getattr(row, n)})
-        finally:
-            store.close()
-    return {"metrics": metrics, "rows": rows}
+    def take(self) -> dict[str, Any]:
+        """What the metrics gained, and the ledger's new rows, since the last taking."""
+        from tachograph import runtime
+        from tachograph.instrument import reaper
+        from tachograph.usage.ledger import Ledger
+        from tachograph.usage.stores.query import Query
+
+        reaper.drain()
+        recorder = runtime.get_recorder()
+        metrics = []
+        for family, samples in recorder.metrics.collect():
+            if family.kind == "gauge":
+                continue
+            for sample in samples:
+                labels = tuple(zip(family.labels, sample.labels, strict=True))
+                parts = {"": sample.value}
+                if family.kind == "histogram":
+                    parts = {"_sum": sample.sum, "_count": float(sum(sample.buckets))}
+                for suffix, value in parts.items():
+                    key = (family.name + suffix, labels)
+                    gained = value - self._before.get(key, 0.0)
+                    self._before[key] = value
+                    if gained:
+                        metrics.append({"name": key[0], "labels": dict(labels), "value": gained})
+        rows: list[dict[str, Any]] = []
+        if isinstance(recorder.ledger, Ledger):
+            if not recorder.ledger.flush():
+                raise RuntimeError("the ledger did not store its rows in time")
+            if not (Path(self._folder) / "ledger.db").is_file():  # nothing was ever to be kept
+                return {"metrics": metrics, "rows": []}
+            store = recorder.ledger.open_store(read_only=True)
+            try:
+                for row in store.rows(Query()):
+                    if row.id not in self._seen:
+                        self._seen.add(row.id)
+                        rows.append({n: _plain(getattr(row, n)) for n in row.__struct_fields__ if getattr(row, n)})
+            finally:
+                store.close()
+        return {"metrics": metrics, "rows": rows}
 
 
 def _plain(value: Any) -> Any:

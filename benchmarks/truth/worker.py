@@ -5,11 +5,12 @@ python -m benchmarks.truth.worker PEER URLS_AS_JSON
 
 from __future__ import annotations
 
-import importlib
+import gc
 import json
 import sys
 from typing import Any
 
+from benchmarks.peers import load
 from benchmarks.processes import serve
 
 
@@ -19,7 +20,7 @@ class Stage:
     def __init__(self, peer: str, urls: dict[str, str]) -> None:
         from benchmarks.peers.emitted import Emitted
 
-        self._module = importlib.import_module(f"benchmarks.peers.{peer}")
+        self._module = load(peer)
         self._emitted = Emitted(kept=True)
         self._module.start(self._emitted)
         from benchmarks.truth.clients import Application
@@ -41,6 +42,7 @@ class Stage:
         self._emitted.take()
         if take:
             take()
+        gc.freeze()  # what the application drops is collected at once, and without looking through all that was before
         raised = self._application.run(action, arguments)
         own = take() if take else None
         self._emitted.tracer_provider.force_flush(5000)
