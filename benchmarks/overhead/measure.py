@@ -176,16 +176,18 @@ def _count(names: list[str], *, say: Callable[[str], None]) -> dict[str, dict[st
         return found
 
     def count_bare(peer: Peer) -> dict[str, int]:
-        worker = _worker(peer, peer.bare, pinned=False)
         try:
-            return _instructions(worker)
-        finally:
-            worker.close()
+            worker = _worker(peer, peer.bare, pinned=False)
+            try:
+                return _instructions(worker)
+            finally:
+                worker.close()
+        except (RuntimeError, WorkerError) as error:
+            say(f"  {peer.title}: its bare clients cannot be counted: {error}")
+            return {}
 
     with ThreadPoolExecutor(2) as pool:
-        for name in names:  # one for each set of clients
-            bare.setdefault(_clients(BY_NAME[name]), {})
-        any_of = {_clients(BY_NAME[name]): BY_NAME[name] for name in names}
+        any_of = {_clients(BY_NAME[name]): BY_NAME[name] for name in names if not BY_NAME[name].groups}
         for key, counts in zip(any_of, pool.map(count_bare, any_of.values()), strict=True):
             bare[key] = counts
         return dict(zip(names, pool.map(one, names), strict=True))
@@ -203,6 +205,8 @@ def _instructions(worker: Worker) -> dict[str, int]:
 
 def _added(bare: dict[str, int], watched: dict[str, int]) -> dict[str, float]:
     """Instructions that a peer adds to a call and to a chunk of each SDK that has one."""
+    if not bare:
+        raise WorkerError("its bare clients could not be counted")
     added = {subject: watched[subject] - bare[subject] for subject in _COUNTED}
     chunks = MANY_COUNTED - FEW
     return {

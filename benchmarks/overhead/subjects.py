@@ -126,25 +126,33 @@ def _gemini_body() -> bytes:
     ).encode()
 
 
-def _transport(body: bytes, kind: str) -> httpx2.MockTransport:
-    def answer(request: httpx2.Request) -> httpx2.Response:
+def _transport(body: bytes, kind: str, library: Any = httpx2) -> Any:
+    class Body(library.SyncByteStream):
+        """A body that comes in pieces of a socket's usual size."""
+
+        def __iter__(self) -> Iterator[bytes]:
+            for start in range(0, len(body), 16_384):
+                yield body[start : start + 16_384]
+
+    def answer(request: Any) -> Any:
         headers = {"content-type": kind, "request-id": "req_1"}
         if kind == SSE:  # unread, as off the wire; with `content` it would count as read before anybody reads it
-            return httpx2.Response(200, stream=_Body(body), headers=headers)
-        return httpx2.Response(200, content=body, headers=headers)
+            return library.Response(200, stream=Body(), headers=headers)
+        return library.Response(200, content=body, headers=headers)
 
-    return httpx2.MockTransport(answer)
+    return library.MockTransport(answer)
 
 
-class _Body(httpx2.SyncByteStream):
-    """A body that comes in pieces of a socket's usual size."""
+def _client_over(make: Callable[..., Any], body: bytes, kind: str, **options: Any) -> Any:
+    """One of the SDKs' clients over a transport that answers from memory; older SDKs know httpx alone."""
+    http_client = "AsyncClient" if make.__name__.startswith("Async") else "Client"
+    try:
+        return make(api_key="k", http_client=getattr(httpx2, http_client)(transport=_transport(body, kind)), **options)
+    except TypeError:
+        import httpx
 
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    def __iter__(self) -> Iterator[bytes]:
-        for start in range(0, len(self._body), 16_384):
-            yield self._body[start : start + 16_384]
+        over = getattr(httpx, http_client)(transport=_transport(body, kind, httpx))
+        return make(api_key="k", http_client=over, **options)
 
 
 JSON, SSE = "application/json", "text/event-stream"
@@ -173,18 +181,10 @@ class Subjects:
         """`openai`, `anthropic`, `gemini`: one whole call."""
         messages: Any = [{"role": "user", "content": PROMPT}]
         if name == "openai":
-            client = self._openai.OpenAI(
-                api_key="k",
-                base_url="http://bench/v1",
-                http_client=httpx2.Client(transport=_transport(_openai_body(), JSON)),
-            )
+            client = _client_over(self._openai.OpenAI, _openai_body(), JSON, base_url="http://bench/v1")
             return lambda: client.chat.completions.create(model="gpt-5-mini", messages=messages)
         if name == "anthropic":
-            client = self._anthropic.Anthropic(
-                api_key="k",
-                base_url="http://bench",
-                http_client=httpx2.Client(transport=_transport(_anthropic_body(), JSON)),
-            )
+            client = _client_over(self._anthropic.Anthropic, _anthropic_body(), JSON, base_url="http://bench")
             return lambda: client.messages.create(model="claude-haiku-4-5", max_tokens=100, messages=messages)
         client = self._genai.Client(
             api_key="k",
@@ -199,23 +199,17 @@ class Subjects:
     def with_model(self) -> Callable[[str], Any]:
         """One whole OpenAI call to a model of one's choice."""
         messages: Any = [{"role": "user", "content": PROMPT}]
-        client = self._openai.OpenAI(
-            api_key="k",
-            base_url="http://bench/v1",
-            http_client=httpx2.Client(transport=_transport(_openai_body(), JSON)),
-        )
+        client = _client_over(self._openai.OpenAI, _openai_body(), JSON, base_url="http://bench/v1")
         return lambda model: client.chat.completions.create(model=model, messages=messages)
 
     def asynchronous(self, name: str) -> Callable[[], Any]:
         """The same as coroutines; returns the coroutine function."""
         messages: Any = [{"role": "user", "content": PROMPT}]
         if name == "openai":
-            transport = httpx2.AsyncClient(transport=_transport(_openai_body(), JSON))
-            client = self._openai.AsyncOpenAI(api_key="k", base_url="http://bench/v1", http_client=transport)
+            client = _client_over(self._openai.AsyncOpenAI, _openai_body(), JSON, base_url="http://bench/v1")
             return lambda: client.chat.completions.create(model="gpt-5-mini", messages=messages)
         if name == "anthropic":
-            transport = httpx2.AsyncClient(transport=_transport(_anthropic_body(), JSON))
-            client = self._anthropic.AsyncAnthropic(api_key="k", base_url="http://bench", http_client=transport)
+            client = _client_over(self._anthropic.AsyncAnthropic, _anthropic_body(), JSON, base_url="http://bench")
             return lambda: client.messages.create(model="claude-haiku-4-5", max_tokens=100, messages=messages)
         client = self._genai.Client(
             api_key="k",
@@ -231,11 +225,7 @@ class Subjects:
         """One whole stream of so many chunks."""
         messages: Any = [{"role": "user", "content": PROMPT}]
         if name == "openai":
-            client = self._openai.OpenAI(
-                api_key="k",
-                base_url="http://bench/v1",
-                http_client=httpx2.Client(transport=_transport(_openai_stream(chunks), SSE)),
-            )
+            client = _client_over(self._openai.OpenAI, _openai_stream(chunks), SSE, base_url="http://bench/v1")
 
             def run_openai() -> None:
                 for _ in client.chat.completions.create(
@@ -244,11 +234,7 @@ class Subjects:
                     pass
 
             return run_openai
-        client = self._anthropic.Anthropic(
-            api_key="k",
-            base_url="http://bench",
-            http_client=httpx2.Client(transport=_transport(_anthropic_stream(chunks), SSE)),
-        )
+        client = _client_over(self._anthropic.Anthropic, _anthropic_stream(chunks), SSE, base_url="http://bench")
 
         def run_anthropic() -> None:
             for _ in client.messages.create(model="claude-haiku-4-5", max_tokens=100, messages=messages, stream=True):
