@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import anthropic
@@ -72,6 +73,40 @@ def test_tools_that_a_gemini_stream_runs_are_no_wait(simulators: Simulators, see
         assert not trace.get_current_span().get_span_context().is_valid
     (span,) = seen.spans
     assert [event.name for event in span.events] == ["llm.attempt", "llm.attempt"]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_the_span_of_a_gemini_stream_is_current_inside_the_tools_that_it_runs(
+    simulators: Simulators, seen: Recording, is_async: bool
+) -> None:
+    asked = [Answer(tool_calls=[ToolCall("look", {"day": day})], usage=USAGE) for day in ("today", "tomorrow")]
+    simulators.gemini.script(*asked, Answer(text="a b c d e f", pieces=6, usage=USAGE))
+    inside: list[int] = []
+
+    def look(day: str) -> str:
+        """The weather of a day."""
+        inside.append(trace.get_current_span().get_span_context().span_id)
+        return day
+
+    client = genai.Client(api_key="any", http_options={"base_url": simulators.gemini.url})
+    request: Any = {"model": "gemini-2.5-flash", "contents": "hello", "config": {"tools": [look]}}
+    if is_async:
+
+        async def read() -> None:
+            async for _ in await client.aio.models.generate_content_stream(**request):
+                assert not trace.get_current_span().get_span_context().is_valid
+
+        asyncio.run(read())
+    else:
+        for _ in client.models.generate_content_stream(**request):
+            assert not trace.get_current_span().get_span_context().is_valid
+    (call,) = seen.llm_calls
+    assert call.span_id
+    assert inside == [call.span_id, call.span_id]
+    assert len(call.attempts) == 3
+    assert call.usage is not None
+    assert (call.usage.input_tokens, call.usage.output_tokens) == (360, 90)
+    assert not trace.get_current_span().get_span_context().is_valid
 
 
 def test_a_raw_answer_left_unread_leaves_nothing_current(simulators: Simulators, seen: Recording) -> None:

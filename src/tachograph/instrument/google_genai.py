@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
-from functools import partial
+from functools import lru_cache, partial
+from time import perf_counter_ns
 from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,13 +22,12 @@ from tachograph.instrument.bodies import loads, state_of
 from tachograph.instrument.content import keep_input
 from tachograph.instrument.google_genai_apis import FETCH_INTERACTION, GENERATE, INTERACT, PLAIN, Generation
 from tachograph.instrument.imports import after_import
-from tachograph.instrument.lazily import within, within_async
 from tachograph.instrument.patches import SWITCH, patch
 from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.streams import StreamState, read, read_async
 from tachograph.instrument.watch import WATCH, Api, Watch
 from tachograph.instrument.wrap import watched, watched_async
-from tachograph.llm.fields import pick
+from tachograph.llm.fields import getter, pick
 from tachograph.records import ENGINE_CALL, LLMCall
 from tachograph.signals.spans import enter, leave
 
@@ -54,37 +54,53 @@ def install() -> None:
 
 
 class GenerationWatch(Watch):
-    """One `generate_content`; its record begins with its first request, or when `call` is first asked for."""
+    """One `generate_content`; its record begins with its first request, or when `call` is first asked for.
 
-    __slots__ = ("_begin", "_call", "reader_of_hops")
+    Attributes:
+        reader_of_hops: Reads the answers of its requests.
+        stream: How far the answer has come, where it streams.
+        is_inside: Whether `GENERATING`, and the span, are those of this call here.
+    """
+
+    __slots__ = ("_before", "_begin", "is_begun", "is_inside", "reader_of_hops", "stream")
 
     def __init__(self, begin: Callable[[], LLMCall]) -> None:
         self._begin = begin
-        self._call: LLMCall | None = None
         self.api = GENERATE
         self.subject = None
         self.host = None
         self.state = None
-        self.hides_usage = self.is_raw = self.follows_body = self.uses_aiohttp = False
+        self.hides_usage = self.is_raw = self.follows_body = self.uses_aiohttp = self.is_begun = self.is_inside = False
         self.body = None
         self.reader_of_hops = Generation()
+        self.stream: StreamState | None = None
+        self._before: GenerationWatch | None = None
 
-    @property
-    def call(self) -> LLMCall:  # type: ignore[override]
-        """The record."""
-        if self._call is None:
-            self._call = self._begin()
-        return self._call
+    def __getattr__(self, name: str) -> Any:
+        """`call`, while there is none."""
+        if name != "call":
+            raise AttributeError(name)
+        call = self.call = self._begin()
+        self.is_begun = True
+        if self.is_inside:
+            enter(call)
+        return call
 
-    def scope(self, entering: bool) -> None:
-        """Make the call's span current while the next chunk is made, and only then."""
-        if self._call is not None:
-            (enter if entering else leave)(self._call)
+    def go_inside(self) -> None:
+        """From here on the library works for this call: it sends requests and runs tools."""
+        if not self.is_inside:
+            self._before = GENERATING.get()
+            GENERATING.set(self)
+            self.is_inside = True
+            if self.is_begun:
+                enter(self.call)
 
-    @property
-    def is_begun(self) -> bool:
-        """Whether there is a record yet."""
-        return self._call is not None
+    def come_out(self) -> None:
+        """The application is at work again."""
+        self.is_inside = False
+        GENERATING.set(self._before)  # not reset(): a generator may be closed in another context
+        if self.is_begun:
+            leave(self.call)
 
     def hop_answered(self, answer: Any) -> None:
         """A request that does not stream is done."""
@@ -99,6 +115,15 @@ class GenerationWatch(Watch):
         attempts = self.call.attempts
         if attempts:
             attempts[-1].end("success")
+        if self.stream is not None:
+            self.stream.read_tail()
+            self.go_inside()
+
+    def hop_failed(self) -> None:
+        """Reading a streamed answer has failed; the library may ask again."""
+        if self.stream is not None:
+            self.stream.read_tail()
+            self.go_inside()
 
     def failed(self, error: BaseException) -> None:
         """As for any call, with the tokens of the hops that went well."""
@@ -129,14 +154,22 @@ def _start(models: Any, api: Api, keywords: dict[str, Any], *, stream: bool = Fa
     call.api = api.name
     call.counts_usage = api.counts_usage
     call.server_address, call.server_port = host, port
-    call.request = {ours: value for theirs, ours in _FACTS if (value := pick(config, theirs)) is not None} or None
-    keep_input(call, lambda: asked)
+    if config is not None:
+        get = getter(config)
+        call.request = {ours: value for theirs, ours in _FACTS if (value := get(theirs)) is not None} or None
+    if settled.content:
+        keep_input(call, lambda: asked)
     return call
 
 
 def _address(models: Any) -> tuple[str, int | None]:
     options = getattr(getattr(models, "_api_client", None), "_http_options", None)
-    place = urlsplit(str(pick(options, "base_url") or ""))
+    return _place(str(pick(options, "base_url") or ""))
+
+
+@lru_cache(maxsize=64)
+def _place(url: str) -> tuple[str, int | None]:
+    place = urlsplit(url)
     return place.hostname or "", place.port
 
 
@@ -267,7 +300,7 @@ def _generate_stream(original: Any) -> Any:
         if not SWITCH.on or ENGINE_CALL.get() is not None:
             return chunks
         watch = _generation(self, keywords, stream=True, is_async=False)
-        return read(StreamState(watch, watch.reader_of_hops), within(GENERATING, watch, chunks, watch.scope))
+        return _read(watch, StreamState(watch, watch.reader_of_hops), chunks, runs_tools=_has_tools(keywords))
 
     return generate_content_stream
 
@@ -286,11 +319,76 @@ def _generate_stream_async(original: Any) -> Any:
             raise
         finally:
             GENERATING.reset(token)
-        return read_async(
-            StreamState(watch, watch.reader_of_hops), within_async(GENERATING, watch, chunks, watch.scope)
-        )
+        return _read_async(watch, StreamState(watch, watch.reader_of_hops), chunks, runs_tools=_has_tools(keywords))
 
     return generate_content_stream
+
+
+def _has_tools(keywords: dict[str, Any]) -> bool:
+    """Whether the library may run tools while it makes a chunk."""
+    return bool(pick(keywords.get("config"), "tools"))
+
+
+def _read(watch: GenerationWatch, state: StreamState, chunks: Any, *, runs_tools: bool) -> Iterator[Any]:
+    """The chunks of all hops. The library is at work for this call at first, between hops, and where it runs tools."""
+    watch.stream, state.generator = state, chunks
+    keep, now = state.keep_last(), perf_counter_ns
+    try:
+        watch.go_inside()
+        for chunk in chunks:
+            state.last_ns = now()
+            if watch.is_inside:
+                watch.come_out()
+                if state.tail is None:  # another hop
+                    keep = state.keep_last()
+            keep(chunk)
+            yield chunk
+            if runs_tools:
+                watch.go_inside()
+        state.ended()
+    except GeneratorExit:
+        state.dropped()
+        raise
+    except BaseException as error:
+        state.failed(error)
+        raise
+    finally:
+        if watch.is_inside:
+            watch.come_out()
+        chunks.close()
+        state.generator = None
+
+
+async def _read_async(
+    watch: GenerationWatch, state: StreamState, chunks: Any, *, runs_tools: bool
+) -> AsyncIterator[Any]:
+    """The same for async streams."""
+    watch.stream, state.generator = state, chunks
+    keep, now = state.keep_last(), perf_counter_ns
+    try:
+        watch.go_inside()
+        async for chunk in chunks:
+            state.last_ns = now()
+            if watch.is_inside:
+                watch.come_out()
+                if state.tail is None:  # another hop
+                    keep = state.keep_last()
+            keep(chunk)
+            yield chunk
+            if runs_tools:
+                watch.go_inside()
+        state.ended()
+    except GeneratorExit:
+        state.dropped()
+        raise
+    except BaseException as error:
+        state.failed(error)
+        raise
+    finally:
+        if watch.is_inside:
+            watch.come_out()
+        await chunks.aclose()
+        state.generator = None
 
 
 # The private methods: hops
@@ -332,7 +430,7 @@ def _hop_stream(original: Any) -> Any:
     def _generate_content_stream(self: Any, **keywords: Any) -> Any:
         watch = GENERATING.get()
         chunks = original(self, **keywords)
-        return chunks if watch is None else _read_hop(watch, within(WATCH, watch, chunks))
+        return chunks if watch is None else _read_hop(watch, chunks)
 
     return _generate_content_stream
 
@@ -347,29 +445,61 @@ def _hop_stream_async(original: Any) -> Any:
             chunks = await original(self, **keywords)
         finally:
             WATCH.reset(token)
-        return _read_hop_async(watch, within_async(WATCH, watch, chunks))
+        return _read_hop_async(watch, chunks)
 
     return _generate_content_stream
 
 
 def _read_hop(watch: GenerationWatch, chunks: Any) -> Iterator[Any]:
-    hop = watch.reader_of_hops.hop()
+    """The chunks of one request, which is sent when the first is asked for."""
+    reader = watch.reader_of_hops
+    hop = reader.hop()
     try:
-        for chunk in chunks:
+        before = WATCH.get()
+        WATCH.set(watch)
+        try:
+            chunk = next(chunks, None)
+        finally:
+            WATCH.set(before)  # not reset(): a generator may be closed in another context
+        while chunk is not None:
             _note(watch, hop, chunk)
             yield chunk
+            if reader.started:
+                break
+            chunk = next(chunks, None)
+        yield from chunks  # the last of them are read at the end
         watch.hop_ended()
+    except Exception:
+        watch.hop_failed()
+        raise
     finally:
         chunks.close()
 
 
 async def _read_hop_async(watch: GenerationWatch, chunks: Any) -> AsyncIterator[Any]:
-    hop = watch.reader_of_hops.hop()
+    """The same for async streams."""
+    reader = watch.reader_of_hops
+    hop = reader.hop()
+    chunks = aiter(chunks)
     try:
-        async for chunk in chunks:
+        before = WATCH.get()
+        WATCH.set(watch)
+        try:
+            chunk = await anext(chunks, None)
+        finally:
+            WATCH.set(before)
+        while chunk is not None:
             _note(watch, hop, chunk)
             yield chunk
+            if reader.started:
+                break
+            chunk = await anext(chunks, None)
+        async for chunk in chunks:
+            yield chunk
         watch.hop_ended()
+    except Exception:
+        watch.hop_failed()
+        raise
     finally:
         await chunks.aclose()
 

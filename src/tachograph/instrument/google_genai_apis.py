@@ -9,7 +9,7 @@ from tachograph.instrument.content import keep_output
 from tachograph.instrument.once import COUNTED, Once
 from tachograph.instrument.watch import Api, WholeAnswer
 from tachograph.llm.errors_gemini import gemini_response_failure, interaction_failure
-from tachograph.llm.fields import dig, items, pick, text
+from tachograph.llm.fields import dig, getter, items, pick, text
 from tachograph.llm.usage import gemini_embedding_usage, gemini_usage, interactions_usage
 from tachograph.records import LLMCall
 from tachograph.records.outcomes import ErrorType
@@ -31,6 +31,32 @@ class Hop:
 
     def feed(self, answer: Any) -> bool:
         """Note a whole answer or one chunk; says whether it has content."""
+        try:
+            return self._feed(answer)
+        except AttributeError:  # not the SDK's model, or another version's
+            return self._feed_loose(answer)
+
+    def _feed(self, answer: Any) -> bool:
+        self.answer = answer
+        usage, candidates = answer.usage_metadata, answer.candidates
+        if usage is not None:
+            self.usage = usage
+        has_content = has_ended = False
+        for candidate in candidates or ():
+            if candidate.finish_reason is not None:
+                self.finish_reason = _word(candidate.finish_reason)
+                has_ended = True
+            content = candidate.content
+            if content is not None and content.parts:
+                has_content = True
+        if has_ended or not has_content:
+            if candidates is None and usage is None:
+                return self._feed_loose(answer)
+            self._note_failure(answer)
+        return has_content
+
+    def _feed_loose(self, answer: Any) -> bool:
+        """The same of an answer in another form: as JSON, where the application wants the HTTP response."""
         raw = dig(answer, "sdk_http_response", "body")
         if isinstance(raw, str) and pick(answer, "candidates") is None:
             answer = loads(raw)  # `should_return_http_response`: the body as it came
@@ -42,13 +68,20 @@ class Hop:
         for candidate in items(answer, "candidates"):
             reason = _either(candidate, "finish_reason", "finishReason")
             if reason is not None:
-                self.finish_reason = str(getattr(reason, "value", reason))
+                self.finish_reason = _word(reason)
             has_content = has_content or bool(dig(candidate, "content", "parts"))
         if self.finish_reason is not None or not has_content:
-            failure = gemini_response_failure(answer)
-            if failure is not None:
-                self.failure = failure.error_type
+            self._note_failure(answer)
         return has_content
+
+    def _note_failure(self, answer: Any) -> None:
+        failure = gemini_response_failure(answer)
+        if failure is not None:
+            self.failure = failure.error_type
+
+
+def _word(reason: Any) -> str:
+    return str(getattr(reason, "_value_", reason))  # `value` of an enumeration is a property in Python
 
 
 def _either(thing: Any, name: str, wire_name: str) -> Any:
@@ -59,9 +92,17 @@ def _either(thing: Any, name: str, wire_name: str) -> Any:
 class Generation(WholeAnswer):
     """Reads one `generate_content` of however many hops: function calling and continuation send several requests."""
 
+    tail = 4
+
     def __init__(self) -> None:
         super().__init__()
         self.hops: list[Hop] = []
+
+    def feed(self, chunk: Any, call: LLMCall) -> bool:
+        """Note one of the last chunks of the request that is under way."""
+        if self.hops:
+            self.hops[-1].feed(chunk)
+        return False
 
     def hop(self) -> Hop:
         """The next request's."""
@@ -86,9 +127,10 @@ class Generation(WholeAnswer):
 
 
 def _identify(call: LLMCall, answer: Any) -> None:
-    model = _either(answer, "model_version", "modelVersion")
+    get = getter(answer)
+    model = get("model_version") or get("modelVersion")
     call.response_model = model if isinstance(model, str) else None
-    response_id = _either(answer, "response_id", "responseId")
+    response_id = get("response_id") or get("responseId")
     call.response_id = response_id if isinstance(response_id, str) else None
 
 

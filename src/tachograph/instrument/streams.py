@@ -116,13 +116,16 @@ class StreamState:
         except Exception as error:  # noqa: BLE001
             recorder().failed("instrument", error)
 
-    def _fill(self) -> None:
-        reader, call = self.reader, self.watch.call
+    def read_tail(self) -> None:
+        """Read the last chunks now, for they are the last of something."""
         tail, self.tail = self.tail, None
+        for chunk in list(tail or ()):
+            self._feed(chunk if self._unpack is None else self._unpack(chunk))
+
+    def _fill(self) -> None:
         try:
-            for chunk in list(tail or ()):
-                self._feed(chunk if self._unpack is None else self._unpack(chunk))
-            reader.fill(call)
+            self.read_tail()
+            self.reader.fill(self.watch.call)
         except Exception as error:  # noqa: BLE001
             recorder().failed("instrument", error)
 

@@ -102,9 +102,10 @@ def gemini_failure(
 
 def gemini_response_failure(response: Any) -> Failure | None:
     """The failure that a response or a chunk tells of without raising: a blocked prompt, an answer cut by a filter."""
-    reason = text(pick(response, "prompt_feedback"), "block_reason")
+    feedback = pick(response, "prompt_feedback")
+    reason = None if feedback is None else text(feedback, "block_reason")
     if reason is not None:
-        message = text(pick(response, "prompt_feedback"), "block_reason_message")
+        message = text(feedback, "block_reason_message")
         return Failure("content_filter", False, 200, reason, message or "The prompt was blocked")
     for candidate in items(response, "candidates"):
         failure = gemini_finish_failure(text(candidate, "finish_reason"))

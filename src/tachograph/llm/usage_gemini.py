@@ -7,12 +7,18 @@ Source: google-genai 3.4 types (`GenerateContentResponseUsageMetadata`, interact
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
-from tachograph.llm.fields import count, dig, items, pick, text
+from tachograph.llm.fields import count, dig, getter, items, pick, text, whole
 from tachograph.records.usage import Usage
 
 _MODALITIES = ("audio", "image", "video", "document")
+_BY_MODALITY = (
+    ("prompt_tokens_details", "promptTokensDetails"),
+    ("candidates_tokens_details", "candidatesTokensDetails"),
+    ("cache_tokens_details", "cacheTokensDetails"),
+)
 _GROUNDING = {"google_search": "web_search", "google_maps": "google_maps", "retrieval": "retrieval"}
 
 
@@ -23,19 +29,27 @@ def gemini_usage(metadata: Any) -> Usage | None:
     """
     if metadata is None:
         return None
-    prompt = _either(metadata, "prompt_token_count", "promptTokenCount")
-    tool_use = _either(metadata, "tool_use_prompt_token_count", "toolUsePromptTokenCount")
-    answer = _either(metadata, "candidates_token_count", "candidatesTokenCount")
+    get = getter(metadata)
+    is_model = type(metadata) is not dict and type(get) is not partial  # then names are as in Python, never as sent
+
+    def tokens(name: str, wire_name: str) -> int | None:
+        value = get(name)
+        return whole(get(wire_name) if value is None and not is_model else value)
+
+    prompt = tokens("prompt_token_count", "promptTokenCount")
+    tool_use = tokens("tool_use_prompt_token_count", "toolUsePromptTokenCount")
+    answer = tokens("candidates_token_count", "candidatesTokenCount")
     if answer is None:
-        answer = _either(metadata, "response_token_count", "responseTokenCount")  # the live API's word
-    thoughts = _either(metadata, "thoughts_token_count", "thoughtsTokenCount")
+        answer = tokens("response_token_count", "responseTokenCount")  # the live API's word
+    thoughts = tokens("thoughts_token_count", "thoughtsTokenCount")
     result = _total(prompt, tool_use, answer, thoughts)
     if result is None:
         return None
-    _add(result.details, "cache_read", _either(metadata, "cached_content_token_count", "cachedContentTokenCount"))
-    by_input = _modalities(metadata, "prompt_tokens_details", "promptTokensDetails")
-    by_output = _modalities(metadata, "candidates_tokens_details", "candidatesTokensDetails")
-    by_cache = _modalities(metadata, "cache_tokens_details", "cacheTokensDetails")
+    _add(result.details, "cache_read", tokens("cached_content_token_count", "cachedContentTokenCount"))
+    parts = [(get(name), None if is_model else get(wire_name)) for name, wire_name in _BY_MODALITY]
+    if not any(ours or theirs for ours, theirs in parts):
+        return result
+    by_input, by_output, by_cache = (_modalities(ours) or _modalities(theirs) for ours, theirs in parts)
     return _with_modalities(result, by_input, by_output, by_cache)
 
 
@@ -74,9 +88,9 @@ def interactions_usage(usage: Any) -> Usage | None:
             result.tool_uses[name] = result.tool_uses.get(name, 0) + uses
     return _with_modalities(
         result,
-        _modalities(usage, "input_tokens_by_modality"),
-        _modalities(usage, "output_tokens_by_modality"),
-        _modalities(usage, "cached_tokens_by_modality"),
+        _modalities(pick(usage, "input_tokens_by_modality")),
+        _modalities(pick(usage, "output_tokens_by_modality")),
+        _modalities(pick(usage, "cached_tokens_by_modality")),
     )
 
 
@@ -88,11 +102,6 @@ def gemini_embedding_usage(response: Any) -> Usage | None:
     stated = [dig(embedding, "statistics", "token_count") for embedding in items(response, "embeddings")]
     tokens = [int(number) for number in stated if isinstance(number, (int, float)) and 0 <= number < float("inf")]
     return Usage(sum(tokens)) if tokens else None
-
-
-def _either(thing: Any, name: str, wire_name: str) -> int | None:
-    value = count(thing, name)
-    return count(thing, wire_name) if value is None else value
 
 
 def _total(prompt: int | None, tool_use: int | None, answer: int | None, thoughts: int | None) -> Usage | None:
@@ -107,15 +116,14 @@ def _total(prompt: int | None, tool_use: int | None, answer: int | None, thought
     return usage
 
 
-def _modalities(thing: Any, *names: str) -> dict[str, int]:
+def _modalities(entries: Any) -> dict[str, int]:
     """Tokens by modality: entries are `{modality, token_count}`, `{modality, tokenCount}` or `{modality, tokens}`."""
     found: dict[str, int] = {}
-    for name in names:
-        for entry in items(thing, name):
-            modality = (text(entry, "modality") or "").lower()
-            tokens = next(_counts(entry, ("token_count", "tokenCount", "tokens")), 0)
-            if tokens and modality in _MODALITIES:
-                found[modality] = found.get(modality, 0) + tokens
+    for entry in entries if isinstance(entries, (list, tuple)) else ():
+        modality = (text(entry, "modality") or "").lower()
+        tokens = next(_counts(entry, ("token_count", "tokenCount", "tokens")), 0)
+        if tokens and modality in _MODALITIES:
+            found[modality] = found.get(modality, 0) + tokens
     return found
 
 
