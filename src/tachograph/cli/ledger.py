@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     migrate.add_argument("--url", help="the store (that of the settings)")
     prune = commands.add_parser("prune", help="remove what is older than the settings keep")
     prune.add_argument("--dry-run", action="store_true", help="only say from when")
+    commands.add_parser("relabel", help="rebuild the rollups by the labels in ledger.rollup_labels, after a change")
     erase = commands.add_parser("erase", help="make the rows of one subject nobody's; sums stay")
     erase.add_argument("label", help="the label that names subjects, e.g. user")
     erase.add_argument("value", help="whose rows; hashed first where ledger.hash_labels says so")
@@ -60,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
         "copy": _copy,
         "migrate": _migrate,
         "prune": _prune,
+        "relabel": _relabel,
         "erase": _erase,
         "quarantine": _quarantine,
         "verify": _verify,
@@ -186,6 +188,18 @@ def _prune(args: argparse.Namespace) -> int:
         print(f"{store.retain(before)} rows removed")
     finally:
         store.close()
+    return 0
+
+
+def _relabel(args: argparse.Namespace) -> int:
+    ledger = _ledger()
+    store = ledger.open_store()
+    try:
+        moved = store.relabel()
+    finally:
+        store.close()
+    labels = ", ".join(ledger.settings.rollup_labels) or "no labels"
+    print(f"The rollups of {store.where} are kept by {labels}; {moved} rows were moved.")
     return 0
 
 

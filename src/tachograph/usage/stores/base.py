@@ -131,6 +131,9 @@ class Store(Protocol):
     def retain(self, before_us: Mapping[str, int]) -> int:
         """Remove what is older than `before_us` of the levels `rows`, `hour`, `day`; returns how many rows went."""
 
+    def relabel(self) -> int:
+        """Bring the rollups of all rows to the labels that the store was opened with; returns how many rows moved."""
+
     def erase(self, label: str, value: str, at_us: int) -> int:
         """Make the rows of one subject nobody's: labels, ids and traces go, sums stay. Returns how many rows."""
 

@@ -80,11 +80,10 @@ class _Cleaned(dict[str | None, str | None]):
 _REMEMBERED: Final = 10_000
 
 
-def values_of(rollup_labels: Sequence[str]) -> Callable[[Row, int], tuple[Any, ...]]:
-    """A function from a row, and the time it is stored, to the values of `COLUMNS`."""
+def rollup_texts(rollup_labels: Sequence[str]) -> Callable[[dict[str, str]], str]:
+    """A function from a row's labels to those that rollups are kept by, as the column `rollup_labels` has them."""
     wanted = tuple(rollup_labels)
     texts: dict[tuple[str | None, ...], str] = {}
-    clean = _Cleaned()
 
     def rollup_text(labels: dict[str, str]) -> str:
         key = tuple(map(labels.get, wanted))
@@ -95,6 +94,14 @@ def values_of(rollup_labels: Sequence[str]) -> Callable[[Row, int], tuple[Any, .
             found = {name: value for name, value in zip(wanted, key, strict=True) if value is not None}
             text = texts[key] = json_text(found) or "{}"
         return text
+
+    return rollup_text
+
+
+def values_of(rollup_labels: Sequence[str]) -> Callable[[Row, int], tuple[Any, ...]]:
+    """A function from a row, and the time it is stored, to the values of `COLUMNS`."""
+    rollup_text = rollup_texts(rollup_labels)
+    clean = _Cleaned()
 
     def values(row: Row, ingested_us: int) -> tuple[Any, ...]:
         labels, details, tool_uses = row.labels, row.details, row.tool_uses

@@ -36,6 +36,7 @@ from tachograph.usage.stores.query import (
     usage_names,
     usage_sql,
 )
+from tachograph.usage.stores.relabel import relabel
 from tachograph.usage.watchdog import Watchdog
 
 try:
@@ -45,7 +46,12 @@ except ImportError as error:
 
 logger = logging.getLogger("tachograph")
 
-DIALECT: Final = Dialect("${}", "({column}::jsonb ->> '{name}')", floor="({column} - mod({column}, {size}))")
+DIALECT: Final = Dialect(
+    "${}",
+    "({column}::jsonb ->> '{name}')",
+    text="coalesce({column}::text, '')",
+    floor="({column} - mod({column}, {size}))",
+)
 LOCK: Final = 0x7AC406 << 16
 """Advisory lock under which tables are made and migrated."""
 _DAYS_BACK: Final = 3650
@@ -399,6 +405,10 @@ class PostgresStore:
                 for table in ("usage_rollup", "latency_rollup"):
                     self._run(f"DELETE FROM {table} WHERE level = {level} AND start_us < $1", (before_us[name],))
         return removed
+
+    def relabel(self) -> int:
+        """Move the sums of all rows to the rollups of the labels that they are kept by now."""
+        return relabel(self._run, self._transaction, DIALECT, self._rollup_labels)
 
     def erase(self, label: str, value: str, at_us: int) -> int:
         """Make the rows of one subject nobody's."""

@@ -70,6 +70,7 @@ class Dialect:
         placeholder: A parameter; `{}` is its number from 1.
         label: A label's value out of a JSON column: `{column}`, `{name}` (quoted as a string inside).
         usage, rollup, latency: What stands after FROM.
+        text: A JSON column as text, empty where it is NULL.
         floor: A time's beginning of the hour or day: `{column}`, `{size}` in microseconds.
         odd_label: The same for names with a double quote or a backslash, where that needs another way.
         escapes_backslash: Whether a backslash in a string literal means something.
@@ -83,6 +84,7 @@ class Dialect:
     adjustment: str = "usage_adjustment"
     rollup: str = "usage_rollup"
     latency: str = "latency_rollup"
+    text: str = "coalesce({column}, '')"
     floor: str = "({column} - {column} % {size})"
     odd_label: str = ""
     escapes_backslash: bool = False

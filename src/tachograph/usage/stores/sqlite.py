@@ -38,6 +38,7 @@ from tachograph.usage.stores.query import (
     usage_names,
     usage_sql,
 )
+from tachograph.usage.stores.relabel import relabel
 from tachograph.usage.stores.reserve import Reserve
 from tachograph.usage.stores.sqlite_driver import FIXED_VERSION, connect
 from tachograph.usage.stores.sqlite_schema import REVISIONS
@@ -429,6 +430,10 @@ class SQLiteStore:
                     for table in ("usage_rollup", "latency_rollup"):
                         self._db.run(f"DELETE FROM {table} WHERE level = ? AND start_us < ?", (level, before_us[name]))
         return removed
+
+    def relabel(self) -> int:
+        """Move the sums of all rows to the rollups of the labels that they are kept by now."""
+        return relabel(self._db.run, self._transaction, DIALECT, self._rollup_labels)
 
     def erase(self, label: str, value: str, at_us: int) -> int:
         """Make the rows of one subject nobody's."""
