@@ -6,7 +6,6 @@ Without the program the test is skipped, with that reason.
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import tempfile
 import time
@@ -14,11 +13,12 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from support import parts
+from tachograph.drill import stack
 
 
 class Prometheus:
@@ -75,21 +75,12 @@ def poll(condition: Callable[[], Any], seconds: float, what: str) -> Any:
         time.sleep(0.05)  # another process: there is nothing to wait on but its answers
 
 
-_held: list[socket.socket] = []
+_held = ExitStack()
 
 
 def free_port() -> int:
-    """A port on 127.0.0.1 that nobody else is given until this process ends.
-
-    The socket that holds it never listens, and allows its address to be used again: a server that is told the port can
-    bind it, while the system hands it out to nobody who asks for any port.
-    """
-    holder = socket.socket()
-    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    holder.bind(("127.0.0.1", 0))
-    _held.append(holder)
-    port: int = holder.getsockname()[1]
-    return port
+    """A port of 127.0.0.1 that nobody else is given until this process ends."""
+    return _held.enter_context(stack.free_port())
 
 
 @contextmanager

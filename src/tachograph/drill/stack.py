@@ -7,12 +7,13 @@ import json
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -84,7 +85,7 @@ class Stack:
         self.directory = directory
         self.receiver.start()
         self._closing.callback(self.receiver.close)
-        ports = free_port(), free_port()
+        ports = self._closing.enter_context(free_port()), self._closing.enter_context(free_port())
         self.prometheus_url, self.manager_url = (f"http://127.0.0.1:{port}" for port in ports)
         self._write(*ports)
         self._run(
@@ -191,8 +192,17 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@contextlib.contextmanager
+def free_port() -> Iterator[int]:
+    """A port of 127.0.0.1 that a server may be told, and that is given to nobody who asks for any port meanwhile.
+
+    On Linux a socket that never listens holds it: where both allow the address to be used again, a server can bind it
+    all the same. Elsewhere that would be refused, and nothing holds it.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        port = int(holder.getsockname()[1])
+        if sys.platform != "linux":
+            holder.close()
+        yield port
