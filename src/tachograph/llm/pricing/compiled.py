@@ -60,9 +60,9 @@ class Price:
 
 
 INT64 = 2**63 - 1
-_Flat = tuple[int, int, int, dict[str, tuple[int, bool]]]
-"""The longest prompt it holds for; rates of prompt and completion; by part: what its tokens cost beyond that, and
-whether it lies in the completion."""
+_Flat = tuple[int, int, int, dict[str, tuple[int, bool, frozenset[str]]]]
+"""The longest prompt it holds for; rates of prompt and completion; by part: what its tokens cost beyond that, whether it
+lies in the completion, and which other parts beside it need more thought."""
 
 
 class CompiledPrice:
@@ -112,15 +112,16 @@ class CompiledPrice:
             return None
         rates = dict(zip(words, self._tables[-1], strict=True))
         parts = {}
-        for word, dimensions in TOKENS.items():
-            total = "input" if dimensions > TOKENS["input"] else "output"
-            is_nested = any(
-                other not in ("input", "output") and (TOKENS[other] < dimensions or dimensions < TOKENS[other])
-                for other in words
-            )
-            is_doubtful = is_nested or (word == "audio_input" and self._has_audio_cache) or word in self._lacking
-            if word not in ("input", "output") and not is_doubtful:
-                parts[word] = (rates[word] - rates[total] if word in rates else 0, total == "output")
+        for word in (w for w in TOKENS if w not in ("input", "output") and w not in self._lacking):
+            total = "input" if TOKENS[word] > TOKENS["input"] else "output"
+            inner: set[str] = set()
+            if word in rates:
+                if any(TOKENS[total] < TOKENS[other] < TOKENS[word] for other in rates):
+                    continue  # it lies in a part with a price of its own
+                inner = {other for other in rates if TOKENS[word] < TOKENS[other]}
+                if self._has_audio_cache and word in ("audio_input", "cache_read"):
+                    inner |= {"audio_input", "cache_read"} - {word}
+            parts[word] = (rates[word] - rates[total] if word in rates else 0, total == "output", frozenset(inner))
         return self._starts[-1] if self._starts else INT64, rates["input"], rates["output"], parts
 
     def _whole(self, nano: Fraction) -> int:
@@ -143,9 +144,11 @@ class CompiledPrice:
         total = self._request + input_left * input_rate + output_left * output_rate
         for word, tokens in usage.details.items():
             part = parts.get(word)
-            if part is None:  # it lies in another part, or others in it
+            if part is None:
                 return self._with_thought(usage)
-            more, is_output = part
+            more, is_output, inner = part
+            if inner and not inner.isdisjoint(usage.details):
+                return self._with_thought(usage)
             if is_output:
                 output_left -= tokens
             else:
