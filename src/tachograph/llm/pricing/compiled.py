@@ -61,8 +61,8 @@ class Price:
 
 INT64 = 2**63 - 1
 _Flat = tuple[int, int, int, dict[str, tuple[int, bool, frozenset[str]]]]
-"""The longest prompt it holds for; rates of prompt and completion; by part: what its tokens cost beyond that, whether it
-lies in the completion, and which other parts beside it need more thought."""
+"""The longest prompt it holds for; rates of prompt and completion; by part: what its tokens cost beyond that, whether
+it lies in the completion, and which other parts beside it need more thought."""
 
 
 class CompiledPrice:
