@@ -20,7 +20,7 @@ from tachograph.demo.simulators import Simulators
 OURS = "tachograph_spans"
 PEERS = (OURS, "otel", "openllmetry", "openinference", "logfire", "openlit", "langfuse", "native", "fastmcp")
 """In the order of the table; ours with every signal on."""
-SECONDS = 25.0
+SECONDS = 60.0
 """Longest that one scenario may take."""
 
 

@@ -14,6 +14,9 @@ from benchmarks.truth.reading import Reading
 from benchmarks.truth.scenarios import Scenario, scenarios
 
 
+pytestmark = pytest.mark.timeout(1200)  # the first test waits for all scenarios, on however busy a machine
+
+
 @pytest.fixture(scope="module")
 def played() -> dict[str, Any]:
     """Every scenario, played once to us in a process of its own, in this environment."""

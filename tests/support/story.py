@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tachograph.console.ingest.registry import RegistryFeed
 from tachograph.recorder import Recorder
 from tachograph.records import Attempt, Cost, LLMCall, Usage
 
@@ -19,8 +20,9 @@ STEPS = 180
 
 
 def tell(recorder: Recorder, console: Any, *, ends: float) -> None:
-    """Record the traffic step by step, letting the console take its snapshot at each step's time."""
+    """Record the traffic step by step, with a snapshot for the console at each step's time."""
     began = int(ends) - STEPS * STEP_SECONDS
+    feed = RegistryFeed(console.store, recorder.metrics, job=console.job, instance="in-process")
     for server, _, _ in TOOLS:
         recorder.mcp.connection_opened(server)
     for step in range(STEPS):
@@ -32,7 +34,7 @@ def tell(recorder: Recorder, console: Any, *, ends: float) -> None:
             for server, tool, seconds in TOOLS:
                 one_tool(recorder, now, server, tool, seconds * (1 + step % 5 / 10), failed=step % 30 == 0)
             recorder.mcp.registry_lookup("hit", 0.000004)
-        console.tick(now * 1000)
+        feed.feed(now * 1000)
     console.calls.flush()
 
 

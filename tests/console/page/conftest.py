@@ -40,8 +40,9 @@ def told() -> Iterator[RunningConsole]:
     """A served console whose metrics and calls tell a known story that ended just now."""
     recorder = Recorder(Metrics(()), strict=True)
     with start(port=0, step_seconds=5, service="story") as served:
-        served.console.listen(recorder)  # after the clock's first step, which would be later than the story
+        recorder.add_listener(served.console.accept)
         tell(recorder, served.console, ends=time.time())
+        served.console.watch(recorder.metrics)  # not before: what the clock notes now is later than all of the story
         yield served
 
 
