@@ -13,7 +13,6 @@ from benchmarks.truth import judge, reading
 from benchmarks.truth.reading import Reading
 from benchmarks.truth.scenarios import Scenario, scenarios
 
-
 pytestmark = pytest.mark.timeout(1200)  # the first test waits for all scenarios, on however busy a machine
 
 
