@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from tachograph.usage.reports.when import from_microseconds, microseconds
 from tachograph.usage.row import bucket_seconds
-from tachograph.usage.stores.base import Histograms, Store
+from tachograph.usage.stores.base import Store
+from tachograph.usage.stores.histograms import Histograms
 from tachograph.usage.stores.query import MEASURES, Query, latency_needs_rows
 
 PERCENTILES: Final = (50, 95, 99)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from tachograph.usage.row import Row
 from tachograph.usage.source import Position, Quarantined
+from tachograph.usage.stores.histograms import Histograms
 from tachograph.usage.stores.query import Query
 
 
@@ -39,18 +40,6 @@ class StoredQuarantine(NamedTuple):
     detail: str
     records: int
     payload: bytes
-
-
-Histograms = dict[tuple[Any, ...], dict[int, int]]
-
-
-def histograms_of(records: Sequence[Mapping[str, Any]], by: Sequence[str]) -> Histograms:
-    """What `Store.latency` gives as counts by bucket."""
-    found: Histograms = {}
-    for record in records:
-        counts = found.setdefault(tuple(record[name] for name in by), {})
-        counts[int(record["bucket"])] = int(record["n"])
-    return found
 
 
 class Store(Protocol):

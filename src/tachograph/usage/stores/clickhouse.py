@@ -22,10 +22,11 @@ from tachograph.errors import MissingExtraError
 from tachograph.usage.row import Row
 from tachograph.usage.source import Position, Quarantined
 from tachograph.usage.stores import schema
-from tachograph.usage.stores.base import Adjustment, Histograms, StoredQuarantine, histograms_of
+from tachograph.usage.stores.base import Adjustment, StoredQuarantine
 from tachograph.usage.stores.clickhouse_schema import CREATE_VERSION_TABLE, REVISIONS, USAGE_KINDS, WEEK_US
 from tachograph.usage.stores.columns import COLUMNS, ROW_COLUMNS, row_from, values_of
 from tachograph.usage.stores.errors import RowsRejected, StoreTimeout, StoreUnavailable
+from tachograph.usage.stores.histograms import Histograms, of_records
 from tachograph.usage.stores.query import (
     HOUR_US,
     Dialect,
@@ -197,7 +198,7 @@ class ClickHouseStore:
 
     def histograms(self, query: Query) -> Histograms:
         """Latency counts by bucket."""
-        return histograms_of(self.latency(query), query.by)
+        return of_records(self.latency(query), query.by)
 
     def rows(self, query: Query, *, adjusted: bool = True, chunk: int = 5000) -> Iterator[Row]:
         """Rows, oldest first."""

@@ -21,9 +21,10 @@ from tachograph.errors import MissingExtraError
 from tachograph.usage.row import Row
 from tachograph.usage.source import Position, Quarantined
 from tachograph.usage.stores import schema
-from tachograph.usage.stores.base import Adjustment, Histograms, StoredQuarantine, histograms_of
+from tachograph.usage.stores.base import Adjustment, StoredQuarantine
 from tachograph.usage.stores.columns import COLUMNS, ROW_COLUMNS, row_from, values_of
 from tachograph.usage.stores.errors import RowsRejected, StoreError, StoreTimeout, StoreUnavailable
+from tachograph.usage.stores.histograms import Histograms, as_records, of_records, unpacked
 from tachograph.usage.stores.postgres_schema import REVISIONS, USAGE_TYPES
 from tachograph.usage.stores.query import (
     DAY_US,
@@ -31,7 +32,9 @@ from tachograph.usage.stores.query import (
     MEASURES,
     Dialect,
     Query,
+    latency_needs_rows,
     latency_sql,
+    packed_latency_sql,
     rows_where,
     usage_names,
     usage_sql,
@@ -51,6 +54,7 @@ DIALECT: Final = Dialect(
     "({column}::jsonb ->> '{name}')",
     text="coalesce({column}::text, '')",
     floor="({column} - mod({column}, {size}))",
+    packed="string_agg({}::text, ',')",
 )
 LOCK: Final = 0x7AC406 << 16
 """Advisory lock under which tables are made and migrated."""
@@ -296,12 +300,17 @@ class PostgresStore:
 
     def latency(self, query: Query) -> list[dict[str, Any]]:
         """Latency buckets by the query's dimensions."""
-        sql, parameters = latency_sql(query, DIALECT)
-        return _records(self._run(sql, parameters), (*query.by, "bucket", "n"), len(query.by))
+        if latency_needs_rows(query):
+            sql, parameters = latency_sql(query, DIALECT)
+            return _records(self._run(sql, parameters), (*query.by, "bucket", "n"), len(query.by))
+        return as_records(self.histograms(query), query.by)
 
     def histograms(self, query: Query) -> Histograms:
         """Latency counts by bucket."""
-        return histograms_of(self.latency(query), query.by)
+        if latency_needs_rows(query):
+            return of_records(self.latency(query), query.by)
+        sql, parameters, keys = packed_latency_sql(query, DIALECT)
+        return unpacked(self._run(sql, parameters), keys, query.by)
 
     def rows(self, query: Query, *, adjusted: bool = True, chunk: int = 5000) -> Iterator[Row]:
         """Rows, oldest first."""

@@ -74,8 +74,8 @@ class Dialect:
         floor: A time's beginning of the hour or day: `{column}`, `{size}` in microseconds.
         odd_label: The same for names with a double quote or a backslash, where that needs another way.
         escapes_backslash: Whether a backslash in a string literal means something.
-        sorts_to_group: Whether grouping means sorting, unless the rows come in the key's order: then sums are made in
-            two steps, first in that order.
+        packed: Rollups' sums are made in two steps, by columns first and only then by what is computed from them, and
+            latency buckets come as texts of numbers, made so (`{}`). Empty: stores without rollups.
     """
 
     placeholder: str
@@ -88,7 +88,7 @@ class Dialect:
     floor: str = "({column} - {column} % {size})"
     odd_label: str = ""
     escapes_backslash: bool = False
-    sorts_to_group: bool = False
+    packed: str = ""
 
 
 def usage_sql(query: Query, dialect: Dialect, rollup_labels: tuple[str, ...]) -> tuple[str, list[Any]]:
@@ -99,14 +99,12 @@ def usage_sql(query: Query, dialect: Dialect, rollup_labels: tuple[str, ...]) ->
     group = [build.dimension(name, "start_us") for name in query.by]
     sums = ", ".join(f"sum({name}) AS {name}" for name in MEASURES)
     filters = build.filters(query)
-    if not dialect.sorts_to_group:
-        return build.select(group, sums, dialect.rollup, [build.levels(query), *filters]), build.parameters
     first = ", ".join(_first_keys(query, _ROLLUP_KEYS))
     parts = [
         f"SELECT {first}, {sums} FROM {dialect.rollup} WHERE {' AND '.join([span, *filters])} GROUP BY {first}"
         for span in build.spans(query)
     ]
-    return build.select(group, sums, f"({' UNION ALL '.join(parts)})", ["true"]), build.parameters
+    return build.select(group, sums, f"({' UNION ALL '.join(parts)}) AS parts", ["true"]), build.parameters
 
 
 _ROLLUP_KEYS: Final = ("start_us", *KEYS, "labels")
@@ -114,7 +112,7 @@ _LATENCY_KEYS: Final = ("start_us", "kind", "provider", "model", "outcome")
 
 
 def _first_keys(query: Query, keys: tuple[str, ...]) -> tuple[str, ...]:
-    """What to group by first: the key's beginning as far as the query needs it, so that nothing has to be sorted.
+    """What to group by first: the key's beginning as far as the query needs it; SQLite need not sort for that.
 
     Labels come last in the key; where they are asked for, sorting by their whole text is cheaper than by one of them.
     """
@@ -131,7 +129,7 @@ def packed_latency_sql(query: Query, dialect: Dialect) -> tuple[str, list[Any], 
     keys = _first_keys(query, _LATENCY_KEYS)
     first = ", ".join(keys)
     parts = [
-        f"SELECT {first}, group_concat(bucket), group_concat(n) FROM {dialect.latency}"
+        f"SELECT {first}, {dialect.packed.format('bucket')}, {dialect.packed.format('n')} FROM {dialect.latency}"
         f" WHERE {' AND '.join([span, *filters])} GROUP BY {first}"
         for span in build.spans(query)
     ]
@@ -146,19 +144,12 @@ def usage_names(query: Query, rollup_labels: tuple[str, ...]) -> tuple[str, ...]
 
 
 def latency_sql(query: Query, dialect: Dialect) -> tuple[str, list[Any]]:
-    """SQL and parameters for `Store.latency`."""
+    """SQL and parameters for `Store.latency`, from rows."""
     build = _Builder(dialect)
-    if latency_needs_rows(query):
-        conditions = [build.time("ts_us", query.since_us, query.until_us), *build.filters(query)]
-        group = [build.dimension(name, "ts_us") for name in query.by]
-        columns, table = "latency_bucket AS bucket, count(*) AS n", dialect.usage
-        return build.select(group, columns, table, conditions, ("latency_bucket",)), build.parameters
-    group = [build.dimension(name, "start_us") for name in query.by]
-    conditions = [build.levels(query), *build.filters(query)]
-    return (
-        build.select(group, "bucket, sum(n) AS n", dialect.latency, conditions, ("bucket",)),
-        build.parameters,
-    )
+    conditions = [build.time("ts_us", query.since_us, query.until_us), *build.filters(query)]
+    group = [build.dimension(name, "ts_us") for name in query.by]
+    columns, table = "latency_bucket AS bucket, count(*) AS n", dialect.usage
+    return build.select(group, columns, table, conditions, ("latency_bucket",)), build.parameters
 
 
 def latency_needs_rows(query: Query) -> bool:
@@ -241,10 +232,6 @@ class _Builder:
 
     def time(self, column: str, since: int, until: int) -> str:
         return f"{column} >= {int(since)} AND {column} < {int(until)}"
-
-    def levels(self, query: Query) -> str:
-        """The condition for all `spans`."""
-        return f"({' OR '.join(f'({span})' for span in self.spans(query))})"
 
     def spans(self, query: Query) -> list[str]:
         """Whole days from the day level, the hours at both ends from the hour level: exact, and few rows."""

@@ -18,14 +18,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-
 from tachograph.usage.row import Row
 from tachograph.usage.source import Position, Quarantined
 from tachograph.usage.stores import schema
-from tachograph.usage.stores.base import Adjustment, Histograms, StoredQuarantine, histograms_of
+from tachograph.usage.stores.base import Adjustment, StoredQuarantine
 from tachograph.usage.stores.columns import COLUMNS, ROW_COLUMNS, row_from, values_of
 from tachograph.usage.stores.errors import RowsRejected, StoreError, StoreFull, StoreUnavailable
+from tachograph.usage.stores.histograms import Histograms, as_records, of_records, unpacked
 from tachograph.usage.stores.query import (
     LEVELS,
     MEASURES,
@@ -49,7 +48,7 @@ DIALECT: Final = Dialect(
     "?{}",
     "json_extract({column}, '$.\"{name}\"')",
     odd_label="(SELECT value FROM json_each({column}) WHERE key = '{name}')",
-    sorts_to_group=True,
+    packed="group_concat({})",  # in the order of the key, so that it need not sort
 )
 _CHUNKS: Final = (64, 8, 1)
 _RETAIN_CHUNK: Final = 5000
@@ -92,7 +91,6 @@ def _rollups() -> tuple[str, str]:
     )
 
 
-_numbers: Final = msgspec.json.Decoder(list[int]).decode
 _INSERTS: Final = {count: _insert(count) for count in _CHUNKS}
 _ROLLUPS: Final = _rollups()
 
@@ -309,35 +307,14 @@ class SQLiteStore:
         if latency_needs_rows(query):
             sql, parameters = latency_sql(query, DIALECT)
             return _records(self._db.run(sql, parameters), (*query.by, "bucket", "n"), len(query.by))
-        return [
-            {**dict(zip(query.by, key, strict=True)), "bucket": bucket, "n": counts[bucket]}
-            for key, counts in sorted(self.histograms(query).items())
-            for bucket in sorted(counts)
-        ]
+        return as_records(self.histograms(query), query.by)
 
     def histograms(self, query: Query) -> Histograms:
-        """Counts by bucket, packed in the key's order by SQLite, which would sort to group, and added up here."""
+        """Latency counts by bucket."""
         if latency_needs_rows(query):
-            return histograms_of(self.latency(query), query.by)
+            return of_records(self.latency(query), query.by)
         sql, parameters, keys = packed_latency_sql(query, DIALECT)
-        places = [
-            (keys.index("start_us"), LEVELS[name] * 1_000_000) if name in LEVELS else (keys.index(name), 0)
-            for name in query.by
-        ]
-        found: Histograms = {}
-        for *values, buckets, counts in self._db.run(sql, parameters):
-            key = tuple(values[place] - values[place] % size if size else values[place] for place, size in places)
-            pairs = zip(_numbers(f"[{buckets}]"), _numbers(f"[{counts}]"), strict=True)
-            known = found.get(key)
-            if known is None:
-                known = found[key] = {}
-                if "outcome" in keys:  # no bucket twice
-                    known.update(pairs)
-                    continue
-            have = known.get
-            for bucket, n in pairs:
-                known[bucket] = have(bucket, 0) + n
-        return found
+        return unpacked(self._db.run(sql, parameters), keys, query.by)
 
     def rows(self, query: Query, *, adjusted: bool = True, chunk: int = 5000) -> Iterator[Row]:
         """Rows, oldest first."""
