@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import sys
@@ -154,6 +155,8 @@ class Process:
         async def start() -> None:
             self._traffic.start()
 
+        gc.collect()
+        gc.freeze()  # as applications with much traffic do after starting up
         self._in_loop(start())
         threading.Thread(target=self._be_scraped, daemon=True).start()
 

@@ -113,14 +113,13 @@ def _providers(label: str, host: str | None, models: tuple[str, ...]) -> Iterato
     if named is not None and named not in seen:
         yield named, bool(seen)
         seen.append(named)
-    for name in models:
-        try:
-            guessed = snapshot.find_provider(name, None, None)
-        except LookupError:
-            continue
-        if guessed not in seen:
-            yield guessed, True
-            seen.append(guessed)
+    for name in models:  # not by `find_provider`, which keeps every name it has ever been asked for
+        for guessed in snapshot.providers:
+            if guessed.model_match is not None and guessed.model_match.is_match(name):
+                if guessed not in seen:
+                    yield guessed, True
+                    seen.append(guessed)
+                break
 
 
 def _prices(provider: Any, model: Any, tier: str | None, when: datetime) -> tuple[Any, bool]:
