@@ -29,12 +29,12 @@ def counted() -> dict[str, float]:
     return found
 
 
-@pytest.mark.parametrize("client", ["openai", "anthropic"])
+@pytest.mark.parametrize("client", ["openai", "anthropic", "gemini"])
 def test_a_watched_call_gets_no_dearer(counted: dict[str, float], client: str) -> None:
     assert counted[client] <= 3_100  # the budget is 25 us, about 600: not met yet
 
 
-@pytest.mark.parametrize(("call", "limit"), [("tool", 520), ("tool, and its server", 1_250)])
+@pytest.mark.parametrize(("call", "limit"), [("tool", 480), ("tool, and its server", 1_110)])
 def test_a_watched_tool_call_gets_no_dearer(counted: dict[str, float], call: str, limit: int) -> None:
     assert counted[call] <= limit
 
@@ -42,3 +42,7 @@ def test_a_watched_tool_call_gets_no_dearer(counted: dict[str, float], call: str
 @pytest.mark.parametrize("client", ["openai", "anthropic"])
 def test_a_chunk_of_a_watched_stream_costs_at_most_twenty_instructions(counted: dict[str, float], client: str) -> None:
     assert counted[f"{client}, a chunk"] <= 20
+
+
+def test_a_chunk_of_a_gemini_stream_costs_hardly_more(counted: dict[str, float]) -> None:
+    assert counted["gemini, a chunk"] <= 28  # it passes two generators of ours: one for all requests, one for each

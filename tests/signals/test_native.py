@@ -10,7 +10,7 @@ import pytest
 from opentelemetry import trace
 
 from tachograph.signals import native
-from tachograph.testing import Recording
+from tachograph.testing import Recording, recording
 
 anthropic = pytest.importorskip("anthropic")
 httpx2 = pytest.importorskip("httpx2")
@@ -83,3 +83,48 @@ def test_mcp_s_span_function_is_left_out_while_ours_stands_for_it(seen: Recordin
         native.restore(dispatcher, "otel_span")
     assert [span.name for span in seen.spans] == ["mcp.tool.execute", "MCP send tools/call x"]
     assert dispatcher.otel_span is original
+
+
+def test_without_a_provider_mcp_opens_no_span_that_would_go_nowhere_but_hands_a_caller_s_trace_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = pytest.importorskip("mcp.server._otel")
+    from opentelemetry.trace import SpanKind
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", None)
+    native.restore(server, "otel_span")
+    original = server.otel_span
+    assert native.silence_span_function(server, "otel_span", beside_ours=True)
+    caller = TraceContextTextMapPropagator().extract({"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"})
+    try:
+        with server.otel_span("tools/call x", kind=SpanKind.SERVER, context=None) as span:
+            span.set_attribute("error.type", "tool_error")
+            assert not trace.get_current_span().get_span_context().is_valid
+        assert not span.is_recording()
+        with server.otel_span("tools/call x", kind=SpanKind.SERVER, context=caller):
+            assert f"{trace.get_current_span().get_span_context().trace_id:x}" == "a" * 32
+    finally:
+        native.restore(server, "otel_span")
+    assert server.otel_span is original
+
+
+def test_mcp_s_span_is_left_out_where_ours_is_not_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    dispatcher = pytest.importorskip("mcp.shared.jsonrpc_dispatcher")
+    sdk = pytest.importorskip("opentelemetry.sdk.trace")
+    from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+    from opentelemetry.trace import SpanKind
+
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", sdk.TracerProvider(sampler=ALWAYS_OFF))
+    native.restore(dispatcher, "otel_span")
+    assert native.silence_span_function(dispatcher, "otel_span")
+    try:
+        with recording() as seen:
+            call = seen.recorder.start_tool_call("time", "x")
+            ours = trace.get_current_span()
+            with dispatcher.otel_span("MCP send tools/call x", kind=SpanKind.CLIENT):
+                assert trace.get_current_span() is ours
+            call.finish("success")
+    finally:
+        native.restore(dispatcher, "otel_span")
+    assert not trace.get_current_span().get_span_context().is_valid

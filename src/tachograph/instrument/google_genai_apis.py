@@ -8,7 +8,7 @@ from tachograph.instrument.bodies import loads
 from tachograph.instrument.content import keep_output
 from tachograph.instrument.once import COUNTED, Once
 from tachograph.instrument.watch import Api, WholeAnswer
-from tachograph.llm.errors_gemini import gemini_response_failure, interaction_failure
+from tachograph.llm.errors_gemini import BLOCKED, gemini_response_failure, interaction_failure
 from tachograph.llm.fields import dig, getter, items, pick, text
 from tachograph.llm.usage import gemini_embedding_usage, gemini_usage, interactions_usage
 from tachograph.records import LLMCall
@@ -41,17 +41,18 @@ class Hop:
         usage, candidates = answer.usage_metadata, answer.candidates
         if usage is not None:
             self.usage = usage
-        has_content = has_ended = False
+        has_content = False
+        has_failed = answer.prompt_feedback is not None
         for candidate in candidates or ():
             if candidate.finish_reason is not None:
-                self.finish_reason = _word(candidate.finish_reason)
-                has_ended = True
+                self.finish_reason = reason = _word(candidate.finish_reason)
+                has_failed = has_failed or reason in BLOCKED
             content = candidate.content
             if content is not None and content.parts:
                 has_content = True
-        if has_ended or not has_content:
-            if candidates is None and usage is None:
-                return self._feed_loose(answer)
+        if candidates is None and usage is None:
+            return self._feed_loose(answer)
+        if has_failed:
             self._note_failure(answer)
         return has_content
 

@@ -167,7 +167,7 @@ def _call_tool(original: Any) -> Any:
             raise
         finally:
             WATCH.reset(token)
-        _answered(call, result)
+        answered(call, result)
         return result
 
     return call_tool
@@ -213,7 +213,8 @@ def ending_of(error: BaseException, exchange: Exchange) -> tuple[ToolOutcome, Er
     return outcome_of_kind(kind), kind
 
 
-def _answered(call: ToolCall, result: Any) -> None:
+def answered(call: ToolCall, result: Any) -> None:
+    """A tool has answered: end its call."""
     try:
         if settled.content:
             keep_result(call, lambda: result)
@@ -228,10 +229,13 @@ def _answered(call: ToolCall, result: Any) -> None:
 
 def is_error(result: Any) -> bool:
     """Whether a tool's result says that it failed, in the words of mcp 1 or 2, or as sent."""
-    try:
-        found = result.is_error
-    except AttributeError:
-        found = pick(result, "is_error")
+    if type(result) is dict:
+        found = result.get("is_error")
+    else:
+        try:
+            found = result.is_error
+        except AttributeError:
+            found = pick(result, "is_error")
     return bool(pick(result, "isError") if found is None else found)  # asking for the other one can warn
 
 

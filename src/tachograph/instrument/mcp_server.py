@@ -6,15 +6,14 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
-from tachograph.instrument import settled
-from tachograph.instrument.content import keep_arguments, keep_result
+from tachograph.instrument import settled, vendor_spans
+from tachograph.instrument.content import keep_arguments
 from tachograph.instrument.imports import after_import
-from tachograph.instrument.mcp import NAMELESS, Exchange, ending_of, is_error, text_of
+from tachograph.instrument.mcp import NAMELESS, Exchange, answered, ending_of
 from tachograph.instrument.patches import MARK, SWITCH, patch
 from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.watch import WATCH
 from tachograph.llm.fields import pick
-from tachograph.mcp.errors import kind_of_error_result
 from tachograph.records import ENGINE_CALL, ENGINE_MCP, ToolCall
 
 SERVER_NAME: ContextVar[str | None] = ContextVar("tachograph_mcp_server_name", default=None)
@@ -23,6 +22,7 @@ SERVER_NAME: ContextVar[str | None] = ContextVar("tachograph_mcp_server_name", d
 
 def install() -> None:
     """Hook the servers of mcp 2 and of mcp 1; fastmcp's are built on them."""
+    vendor_spans.install_mcp_server()
     after_import("mcp.server.runner", _hook_runner)
     after_import("mcp.server._otel", _hook_middleware)
     after_import("mcp.server.lowlevel.server", _hook_lowlevel)
@@ -48,36 +48,43 @@ def _hook_lowlevel(module: ModuleType) -> None:
 
 
 def _on_request(original: Any) -> Any:
-    async def _on_request(self: Any, dctx: Any, method: str, params: Any, *args: Any, **kwargs: Any) -> Any:
+    def _on_request(self: Any, dctx: Any, method: str, params: Any, *args: Any, **kwargs: Any) -> Any:
         if method != "tools/call" or not SWITCH.on:
-            return await original(self, dctx, method, params, *args, **kwargs)
+            return original(self, dctx, method, params, *args, **kwargs)
         if _makes_a_span(self.server):
-            token = SERVER_NAME.set(self.server.name)
-            try:
-                return await original(self, dctx, method, params, *args, **kwargs)
-            finally:
-                SERVER_NAME.reset(token)
-        call = _begin(pick(self.server, "name"), pick(params, "name"), pick(params, "arguments"))
-        return await _execute(call, lambda: original(self, dctx, method, params, *args, **kwargs))
+            return _named(self.server.name, original, self, dctx, method, params, *args, **kwargs)
+        call = _begin(pick(self.server, "name"), params)
+        return _execute(call, original, self, dctx, method, params, *args, **kwargs)
 
     return _on_request
 
 
+async def _named(name: str, original: Any, *args: Any, **kwargs: Any) -> Any:
+    """Handle a request, its server's name known."""
+    token = SERVER_NAME.set(name)
+    try:
+        return await original(*args, **kwargs)
+    finally:
+        SERVER_NAME.reset(token)
+
+
 def _makes_a_span(server: Any) -> bool:
     """Whether its requests pass mcp's own tracing, where they are watched from the inside."""
-    return any(hasattr(type(each).__call__, MARK) for each in pick(server, "middleware") or ())
+    for each in pick(server, "middleware") or ():  # noqa: SIM110 - on each execution's path
+        if hasattr(type(each).__call__, MARK):
+            return True
+    return False
 
 
 def _inside_its_span(original: Any) -> Any:
-    async def __call__(self: Any, ctx: Any, call_next: Any) -> Any:
+    def __call__(self: Any, ctx: Any, call_next: Any) -> Any:
         if ctx.method != "tools/call" or not SWITCH.on:
-            return await original(self, ctx, call_next)
+            return original(self, ctx, call_next)
 
-        async def watched(ctx: Any) -> Any:
-            call = _begin(SERVER_NAME.get(), pick(ctx.params, "name"), pick(ctx.params, "arguments"))
-            return await _execute(call, lambda: call_next(ctx))
+        def watched(ctx: Any) -> Any:
+            return _execute(_begin(SERVER_NAME.get(), ctx.params), call_next, ctx)
 
-        return await original(self, ctx, watched)
+        return original(self, ctx, watched)
 
     return __call__
 
@@ -97,60 +104,51 @@ def _watched_handler(server: Any, handler: Any) -> Any:
     async def handle(request: Any) -> Any:
         if not SWITCH.on:
             return await handler(request)
-        call = _begin(server.name, request.params.name, request.params.arguments)
-        return await _execute(call, lambda: handler(request))
+        return await _execute(_begin(server.name, request.params), handler, request)
 
     setattr(handle, MARK, handler)
     return handle
 
 
-def _begin(server_name: Any, tool_name: Any, arguments: Any) -> ToolCall | None:
+def _begin(server_name: Any, params: Any) -> ToolCall | None:
     try:
-        name = str(server_name or NAMELESS)
+        name = server_name or NAMELESS
+        arguments = pick(params, "arguments")
         call = settled.recorder().start_tool_call(
             settled.settings.mcp_servers.get(name, name),
-            str(tool_name or "unknown"),
-            argument_count=len(arguments or ()),
+            str(pick(params, "name") or "unknown"),
+            argument_count=len(arguments) if arguments else 0,
             server_side=True,
         )
-        keep_arguments(call, arguments)
+        if settled.content:
+            keep_arguments(call, arguments)
     except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
         settled.recorder().failed("instrument", error)
         return None
     return call
 
 
-async def _execute(call: ToolCall | None, run: Any) -> Any:
+async def _execute(call: ToolCall | None, run: Any, *args: Any, **kwargs: Any) -> Any:
     """Run a tool for whoever asked, apart from the caller's own watch, which an in-process client shares with us."""
     if call is None:
-        return await run()
-    tokens = [(variable, variable.set(None)) for variable in (WATCH, ENGINE_CALL)]
-    in_engine = ENGINE_MCP.set(False)
+        return await run(*args, **kwargs)
+    watch, engine, in_engine = WATCH.set(None), ENGINE_CALL.set(None), ENGINE_MCP.set(False)
     try:
-        result = await run()
+        result = await run(*args, **kwargs)
     except BaseException as error:
-        _finish(call, error=error)
+        _failed(call, error)
         raise
     finally:
         ENGINE_MCP.reset(in_engine)
-        for variable, token in tokens:
-            variable.reset(token)
-    _finish(call, result=result)
+        ENGINE_CALL.reset(engine)
+        WATCH.reset(watch)
+    answered(call, getattr(result, "root", result))
     return result
 
 
-def _finish(call: ToolCall, *, result: Any = None, error: BaseException | None = None) -> None:
+def _failed(call: ToolCall, error: BaseException) -> None:
     try:
-        if error is not None:
-            outcome, kind = ending_of(error, Exchange())
-            call.finish(outcome, kind, error=None if kind is None else error)
-            return
-        answer = getattr(result, "root", result)
-        keep_result(call, lambda: answer)
-        if is_error(answer):
-            said = text_of(answer)
-            call.finish("error", kind_of_error_result(said), error=said)
-        else:
-            call.finish("success")
+        outcome, kind = ending_of(error, Exchange())
+        call.finish(outcome, kind, error=None if kind is None else error)
     except Exception as own:  # noqa: BLE001
         settled.recorder().failed("instrument", own)

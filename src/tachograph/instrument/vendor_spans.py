@@ -25,6 +25,11 @@ def install_mcp() -> None:
     after_import("mcp.shared.jsonrpc_dispatcher", _mcp)
 
 
+def install_mcp_server() -> None:
+    """Leave out mcp's spans of requests to servers of this process while they would go nowhere."""
+    after_import("mcp.server._otel", _mcp_server)
+
+
 def restore() -> None:
     """Let them be made again."""
     while _silenced:
@@ -40,4 +45,9 @@ def _anthropic(module: ModuleType) -> None:
 
 def _mcp(module: ModuleType) -> None:
     if native.silence_span_function(module, "otel_span"):
+        _silenced.append((module, "otel_span"))
+
+
+def _mcp_server(module: ModuleType) -> None:
+    if native.silence_span_function(module, "otel_span", beside_ours=True):
         _silenced.append((module, "otel_span"))

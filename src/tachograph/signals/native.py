@@ -65,10 +65,15 @@ class _NoSpan:
 _NO_SPAN = _NoSpan()
 
 
-def silence_span_function(module: Any, name: str) -> bool:
+def silence_span_function(module: Any, name: str, *, beside_ours: bool = False) -> bool:
     """Make a module's span function (mcp's `jsonrpc_dispatcher.otel_span`) open none while a span of ours is current.
 
     Nor while the application has no TracerProvider: opening and closing a span that goes nowhere takes mcp 4 us.
+
+    Args:
+        module: Where it stands.
+        name: Its name there.
+        beside_ours: Whether its spans stand even then: those of a server, which do not double the client's.
 
     Returns:
         Whether the module has it; if not, its spans stand as children of ours.
@@ -81,7 +86,10 @@ def silence_span_function(module: Any, name: str) -> bool:
 
     @functools.wraps(original)
     def span(*args: Any, **options: Any) -> AbstractContextManager[Any]:
-        if trace._TRACER_PROVIDER is None or our_span_is_current():
+        if trace._TRACER_PROVIDER is None:
+            if options.get("context") is None:  # else it hands on a caller's trace
+                return _NO_SPAN
+        elif not beside_ours and our_span_is_current():
             return _NO_SPAN
         return original(*args, **options)
 

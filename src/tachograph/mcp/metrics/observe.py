@@ -45,10 +45,11 @@ class MCPMetrics:
 
     def observe(self, call: ToolCall) -> None:
         """Add one finished tool call."""
+        labels = self._user_labels(call) if self._keys else ()
         try:
-            bound = self._bound[call.side, call.server_id, call.tool_name, self._user_labels(call)]
+            bound = self._bound[call.side, call.server_id, call.tool_name, labels]
         except (KeyError, TypeError):
-            bound = self._bind(call.side, call.server_id, call.tool_name, self._user_labels(call))
+            bound = self._bind(call.side, call.server_id, call.tool_name, labels)
         seconds = (call.ended_ns - call.started_ns) / 1e9
         index = bisect_left(_BOUNDS, seconds)
         cell = bound.seconds[call.outcome]  # type: ignore[index]  # finished calls have one
@@ -64,8 +65,6 @@ class MCPMetrics:
                 cell.exemplars[index] = Exemplar(call.trace_id, seconds, time.time(), call.span_id)
 
     def _user_labels(self, call: ToolCall) -> tuple[str, ...]:
-        if not self._keys:
-            return ()
         labels = call.labels
         return tuple([labels.get(key, "") for key in self._keys]) if labels else ("",) * len(self._keys)
 
