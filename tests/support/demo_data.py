@@ -63,7 +63,7 @@ def filled_prometheus(rules: str) -> Iterator[Filled]:
     runner = Runner(rate=10, seed=3, incident="rate-limit-storm", incident_at=12)
     runner.start()
     try:
-        poll(lambda: runner.error or runner.is_ready, 60, "the demo is up")
+        poll(lambda: runner.error or runner.is_ready, 120, "the demo is up")
         if runner.error is not None:
             raise runner.error
         assert runner.demo is not None
@@ -71,9 +71,10 @@ def filled_prometheus(rules: str) -> Iterator[Filled]:
         with prometheus(targets=[target], rules=rules) as server:
             start = time.time()
             server.wait_for(
-                lambda server: server.query('increase(llm_provider_errors_total{error_type="rate_limit"}[10s]) > 0'), 90
+                lambda server: server.query('increase(llm_provider_errors_total{error_type="rate_limit"}[10s]) > 0'),
+                150,
             )
-            server.wait_for(lambda server: time.time() - start > 32, 90)
+            server.wait_for(lambda server: time.time() - start > 32, 150)
             yield Filled(server, start, time.time())
     finally:
         runner.stop()
