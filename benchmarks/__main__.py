@@ -128,10 +128,16 @@ def _versions(names: list[str]) -> dict[str, dict[str, str]]:
 
 def _about(machine: dict[str, Any]) -> str:
     load = ", ".join(map(str, machine["load"]))
-    return (
+    said = (
         f"{machine['date']}, Python {machine['python']}, {machine['system']}, {machine['processor']}, "
         f"{machine['cores']} cores (load before: {load})."
     )
+    if machine["load"] and machine["load"][0] > machine["cores"]:
+        said += (
+            " **The machine was busy with other work: read microseconds as an order of magnitude, and small "
+            "differences not at all.** Verdicts and bytecodes are as good as ever."
+        )
+    return said
 
 
 def _page(results: dict[str, Any]) -> str:

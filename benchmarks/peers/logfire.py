@@ -1,13 +1,21 @@
-"""Logfire, sending nothing off the machine; with genai-prices it says what a call costs."""
+"""Logfire, sending nothing off the machine.
+
+With genai-prices installed it says what a call costs, which takes it about a millisecond: it has them where the truth
+of costs is asked for, and is spared them where its own cost is.
+"""
 
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 
 def start(emitted: Any) -> None:
     os.environ["ANTHROPIC_OPEN_TELEMETRY"] = "false"
+    if not emitted.kept:
+        blocked: Any = None
+        sys.modules["genai_prices"] = blocked
     import logfire
 
     logfire.configure(
