@@ -159,6 +159,8 @@ def _verdict(workers: list[Worker], lines: list[dict[str, Any]]) -> dict[str, An
         if not differences
         else "books: " + "; ".join(differences)
     )
+    raised = ", ".join(f"{count} {name}" for book in books for name, count in book["raised"].items()) or "nothing"
+    said.append(f"the clients raised {raised}; {sum(book['gone'] for book in books)} of the last answers had no reader")
     is_flat = True
     quarter = len(lines) // 4
     if quarter:

@@ -25,6 +25,8 @@ TOOL_SHARE = 5
 """Every how many jobs use a tool, too."""
 SPEED = 0.1
 """Factor on the models' latencies: a few hundred calls are under way at once instead of thousands."""
+KEPT_EXCHANGES = 200
+"""What the simulators remember word by word; the rest lives on in their sums."""
 SCRAPE_SECONDS = 5.0
 PATIENCE_SECONDS = 30.0
 
@@ -61,9 +63,10 @@ class Process:
         from tachograph.signals.http import MetricsServer
 
         self._metrics = MetricsServer(lambda: self.recorder.metrics, 0)
-        self.simulators = Simulators(seed, keep=2000)
+        self.simulators = Simulators(seed, keep=KEPT_EXCHANGES)
         Brain(seed, speed=SPEED).attach(self.simulators)
         self.calls = self.tool_calls = 0
+        self.raised: dict[str, int] = {}
         self._scrape = (0, 0.0)
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
@@ -112,8 +115,13 @@ class Process:
         turns = job.turns if job.kind != "agent" else job.turns * 3
         for turn in turns:
             self.calls += 1
-            with contextlib.suppress(Exception):  # the job's loss; what it means for the books is seen at the end
+            try:
                 await ask(job.model.name, job.system, turn, is_stream)
+            except BaseException as error:  # the job's loss; what it means for the books is seen at the end
+                name = f"{job.model.provider} {type(error).__name__}"
+                self.raised[name] = self.raised.get(name, 0) + 1
+                if not isinstance(error, Exception):
+                    raise
             if job.kind == "agent" or job.number % TOOL_SHARE == 0:
                 self.tool_calls += 1
                 with contextlib.suppress(Exception):
@@ -213,6 +221,8 @@ class Process:
             "differences": list(truth.differences),
             "requests": sum(totals.requests for totals in self.simulators.served.totals().values()),
             "tools": self.tool_calls,
+            "raised": self.raised,
+            "gone": truth.unread,
             "served": {"/".join(who): [s.prompt, s.completion, s.nano_usd] for who, s in truth.served.items()},
         }
 
