@@ -117,7 +117,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenarios", nargs="*", help=f"{', '.join(SCENARIOS)} (all)")
     parser.add_argument("--seconds", type=positive, default=60.0)
-    parser.add_argument("--rate", type=positive, default=12_000.0, help="records a second, all producers together")
+    parser.add_argument("--rate", type=positive, default=20_000.0, help="records a second of all producers together")
     parser.add_argument("--producer-kills", type=whole(0, 100_000), default=34)
     parser.add_argument("--writer-kills", type=whole(0, 100_000), default=17)
     parser.add_argument("--json", type=Path, help="write the figures there")
