@@ -137,7 +137,7 @@ def _print(line: dict[str, Any]) -> None:
 def _verdict(workers: list[Worker], lines: list[dict[str, Any]]) -> dict[str, Any]:
     """Wind down, compare the books, and look at what grew."""
     for worker in workers:
-        worker.seconds = 180.0
+        worker.seconds = 600.0
         worker.ask("wind_down")
     books = [worker.ask("books") for worker in workers]
     ledger = workers[0].ask("ledger")
