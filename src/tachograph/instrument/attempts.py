@@ -117,7 +117,7 @@ def _answered(watch: Watch, attempt: Any, response: Any, library: Any, *, is_asy
         watch.answered(attempt, status, response.headers, lambda: error_body(response))
         return
     watch.answered(attempt, status, response.headers, no_body)
-    if response.is_closed:
+    if response.is_closed and not (watch.call.stream and _is_mocked_stream(watch, response)):
         if watch.is_raw:
             watch.body = response
         attempt.end("success")
@@ -126,6 +126,15 @@ def _answered(watch: Watch, attempt: Any, response: Any, library: Any, *, is_asy
         return
     watch.state = state = StreamState(watch, watch.reader())
     bodies.watch_body(response, state, library, is_async=is_async)
+
+
+def _is_mocked_stream(watch: Watch, response: Any) -> bool:
+    """Whether events are still to be read from a response that counts as read: one made with its whole content."""
+    return (
+        watch.follows_body
+        and watch.api.chunks is not None
+        and "event-stream" in response.headers.get("content-type", "")
+    )
 
 
 def error_body(response: Any) -> Any:

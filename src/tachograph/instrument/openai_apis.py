@@ -142,6 +142,7 @@ class ChatChunks(WholeAnswer):
         if usage is not None:
             self.usage = usage
             if not choices:
+                self.is_complete = True  # it comes last, whether or not a finish reason did
                 return True
         if choices:
             self.last = chunk
@@ -167,7 +168,6 @@ class ChatChunks(WholeAnswer):
                 self.error_type = self.error_type or _type_of(openai_finish_failure(call.finish_reason))
         if self.usage is not None:
             call.usage = openai_usage(self.usage)
-            self.is_complete = True  # it comes last, whether or not a finish reason did
 
 
 def _says_something(choice: Any) -> bool:
