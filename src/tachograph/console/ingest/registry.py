@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 
@@ -25,9 +26,14 @@ class RegistryFeed:
         self._labels: dict[tuple[str, tuple[str, ...]], Labels] = {}
         self._bounds: dict[str, tuple[str, ...]] = {}
         self._exemplars: list[tuple[Labels, Exemplar]] = []
+        self._feeding = threading.Lock()
 
     def feed(self, at: int | None = None) -> int:
         """Append one snapshot; `at` in milliseconds, now unless given. Returns how many samples were kept."""
+        with self._feeding:  # the clock's own step may still be under way
+            return self._feed(at)
+
+    def _feed(self, at: int | None) -> int:
         began = time.perf_counter()
         stamp = int(time.time() * 1000) if at is None else at
         samples = list(self._samples())
