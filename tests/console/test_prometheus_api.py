@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ from support.filled_prometheus import filled
 from support.parts import program
 from support.prometheus import prometheus
 from tachograph.console import RunningConsole, start
+from tachograph.console.query import Prometheus
 
 # Between two samples: the two versions differ in what belongs to a range exactly at its edge.
 AT = (random_promql.START + 20 * 60_000) / 1000 + 7
@@ -206,6 +210,31 @@ def test_a_prometheus_with_rules_shows_its_own() -> None:
     with prometheus(rules=rules) as server, start(port=0, prometheus=server.url, step_seconds=300) as served:
         groups = Client(served.url, served.token).get("/api/v1/rules")["data"]["groups"]
     assert [group["name"] for group in groups] == ["theirs"]
+
+
+def test_who_asks_for_rules_while_the_clock_asks_waits_for_the_same_answer() -> None:
+    asked, may_answer = threading.Event(), threading.Event()
+
+    class Slow(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.set()
+            assert may_answer.wait(60)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"status": "success", "data": {"groups": [{"name": "theirs", "rules": []}]}}')
+
+        def log_message(self, *args: Any) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server, ThreadPoolExecutor(3) as pool:
+        pool.submit(server.serve_forever)
+        theirs = Prometheus(f"http://127.0.0.1:{server.server_port}")
+        first = pool.submit(theirs.has_rules)
+        assert asked.wait(60)
+        second = pool.submit(theirs.has_rules)
+        may_answer.set()
+        wait((first, second), 60)
+        server.shutdown()
+    assert (first.result(), second.result()) == (True, True)
 
 
 def test_a_prometheus_that_does_not_answer_is_an_error_that_names_it() -> None:

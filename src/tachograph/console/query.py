@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -45,6 +46,7 @@ class Prometheus:
             )
         self.url = url.rstrip("/")
         self.timeout = timeout
+        self._asking = threading.Lock()
         self._has_rules, self._rules_known_until = False, 0.0
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects())
 
@@ -72,15 +74,15 @@ class Prometheus:
 
     def has_rules(self) -> bool:
         """Tell whether it evaluates rules of its own; asked at most every half minute."""
-        now = time.monotonic()
-        if now >= self._rules_known_until:
-            self._rules_known_until = now + 30
-            try:
-                _, _, body = self.forward("/api/v1/rules", [])
-                self._has_rules = bool(json.loads(body)["data"]["groups"])
-            except (PromQLError, ValueError, KeyError, TypeError):
-                self._has_rules = False
-        return self._has_rules
+        with self._asking:  # who comes while somebody asks waits for the answer
+            if time.monotonic() >= self._rules_known_until:
+                try:
+                    _, _, body = self.forward("/api/v1/rules", [])
+                    self._has_rules = bool(json.loads(body)["data"]["groups"])
+                except (PromQLError, ValueError, KeyError, TypeError):
+                    self._has_rules = False
+                self._rules_known_until = time.monotonic() + 30
+            return self._has_rules
 
     def instant(self, query: str, at: int, *, timeout: float | None = None) -> Result:
         """Evaluate at one time."""
