@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tachograph.errors import TachographError
 from tachograph.recorder import Recorder
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 # What is needed only once something is configured is imported where it is used: it is most of the import's time.
 
 logger = logging.getLogger("tachograph")
+
+SDKS: Final = frozenset({"openai", "anthropic", "google.genai"})
+"""Where one of these is imported, calls that cost money are to be expected."""
 
 _lock = threading.RLock()
 _recorder: Recorder | None = None
@@ -64,11 +68,19 @@ def _join_otlp(recorder: Recorder, settings: Settings) -> None:
 
 def _join_pricer(recorder: Recorder, settings: Settings) -> None:
     if settings.enabled and settings.pricing.enabled:
-        from tachograph.llm.pricing import Pricer, bundled
+        from tachograph.llm.pricing import Pricer
 
         recorder.pricer = Pricer(settings.pricing.file)
-        if settings.pricing.warm_up:
-            bundled.load_in_background()
+        if not SDKS.isdisjoint(sys.modules):
+            warm_up_prices(settings)
+
+
+def warm_up_prices(settings: Settings) -> None:
+    """Begin to load the bundled prices, where the settings want them before the first call ends."""
+    if settings.enabled and settings.pricing.enabled and settings.pricing.warm_up:
+        from tachograph.llm.pricing import bundled
+
+        bundled.load_in_background()
 
 
 def _join_ledger(recorder: Recorder, settings: Settings) -> None:

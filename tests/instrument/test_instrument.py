@@ -113,10 +113,13 @@ def test_a_wrapper_on_a_subclass_that_was_there_before_us_does_not_hide_calls(si
 
 def test_a_client_imported_afterwards_is_watched_and_nothing_is_imported_for_it() -> None:
     code = (
-        "import sys, tachograph\n"
+        "import sys, threading, tachograph\n"
         "tachograph.instrument()\n"
         "assert not {'openai', 'anthropic', 'google.genai', 'mcp', 'httpx2', 'httpx'} & set(sys.modules)\n"
+        "assert 'tachograph-prices' not in {thread.name for thread in threading.enumerate()}\n"
         "import openai\n"
+        "from tachograph.llm.pricing import bundled\n"
+        "assert bundled._thread is not None\n"
         "from tachograph.instrument.patches import MARK\n"
         "assert hasattr(openai._base_client.SyncAPIClient.request, MARK)\n"
         "assert type(openai._base_client.__loader__).__name__ == 'SourceFileLoader'\n"

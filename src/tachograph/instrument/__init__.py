@@ -34,7 +34,7 @@ def instrument(*clients: str, recorder: Recorder | None = None, **settings: Any)
     Raises:
         SettingsError: A setting or a client's name is not allowed.
     """
-    from tachograph.instrument import attempts, content, others, patches, settled, threads
+    from tachograph.instrument import attempts, content, imports, others, patches, settled, threads
 
     own = runtime.get_settings()
     if clients:
@@ -55,6 +55,8 @@ def instrument(*clients: str, recorder: Recorder | None = None, **settings: Any)
     for name in CLIENTS:
         if name in chosen.clients:
             import_module(f"tachograph.instrument.{name}").install()
+    for sdk in runtime.SDKS:  # prices bring an HTTP client with them: not before there is something to price
+        imports.after_import(sdk, lambda _: runtime.warm_up_prices(own))
     others.log_once()
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final
 
 from tachograph.errors import TachographError
 from tachograph.llm.providers.base import Provider
-from tachograph.runtime import get_recorder
+from tachograph.runtime import get_recorder, get_settings, warm_up_prices
 
 _OURS: Final = {
     "openai": ("tachograph.llm.providers.openai", "OpenAIProvider"),
@@ -39,7 +39,11 @@ class ProviderFactory:
             TachographError: No provider has this name, or there is no API key.
             MissingExtraError: The vendor's SDK is not installed.
         """
-        maker = cls._makers.get(name) or cls._load(name)
+        maker = cls._makers.get(name)
+        if maker is None:
+            maker = cls._load(name)
+            if options.get("recorder") is None:
+                warm_up_prices(get_settings())
         recorder = options.get("recorder") or get_recorder()
         started_ns = perf_counter_ns()
         provider = maker(**options)
