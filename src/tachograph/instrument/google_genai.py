@@ -334,24 +334,18 @@ def _read(watch: GenerationWatch, state: StreamState, chunks: Any, *, runs_tools
     watch.stream, state.generator = state, chunks
     keep, now = state.keep_last(), perf_counter_ns
     try:
-        watch.go_inside()
-        for chunk in chunks:
-            state.last_ns = now()
-            if watch.is_inside:
-                watch.come_out()
-                if state.tail is None:  # another hop
-                    keep = state.keep_last()
-            keep(chunk)
-            yield chunk
-            if runs_tools:
-                watch.go_inside()
-        state.ended()
-    except GeneratorExit:
-        state.dropped()
-        raise
-    except BaseException as error:
-        state.failed(error)
-        raise
+        with state:
+            watch.go_inside()
+            for chunk in chunks:
+                state.last_ns = now()
+                if watch.is_inside:
+                    watch.come_out()
+                    if state.tail is None:  # another hop
+                        keep = state.keep_last()
+                keep(chunk)
+                yield chunk
+                if runs_tools:
+                    watch.go_inside()
     finally:
         if watch.is_inside:
             watch.come_out()
@@ -366,24 +360,18 @@ async def _read_async(
     watch.stream, state.generator = state, chunks
     keep, now = state.keep_last(), perf_counter_ns
     try:
-        watch.go_inside()
-        async for chunk in chunks:
-            state.last_ns = now()
-            if watch.is_inside:
-                watch.come_out()
-                if state.tail is None:  # another hop
-                    keep = state.keep_last()
-            keep(chunk)
-            yield chunk
-            if runs_tools:
-                watch.go_inside()
-        state.ended()
-    except GeneratorExit:
-        state.dropped()
-        raise
-    except BaseException as error:
-        state.failed(error)
-        raise
+        with state:
+            watch.go_inside()
+            async for chunk in chunks:
+                state.last_ns = now()
+                if watch.is_inside:
+                    watch.come_out()
+                    if state.tail is None:  # another hop
+                        keep = state.keep_last()
+                keep(chunk)
+                yield chunk
+                if runs_tools:
+                    watch.go_inside()
     finally:
         if watch.is_inside:
             watch.come_out()

@@ -51,6 +51,18 @@ class StreamState:
         self._unpack: Callable[[Any], Any] | None = None
         reaper.ensure()
 
+    def __enter__(self) -> StreamState:
+        """The chunks are being read from now on; however that ends is this stream's ending."""
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            self.ended()
+        elif isinstance(error, GeneratorExit):
+            self.dropped()
+        else:
+            self.failed(error)
+
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
         """Pickling a response leaves us out."""
         return type(None), ()
@@ -135,39 +147,32 @@ def read(state: StreamState, chunks: Generator[Any, None, None] | Iterator[Any])
     state.generator = chunks
     hide, reader = state.chunk, state.reader
     try:
-        for chunk in chunks:
-            if hide(chunk):
-                continue
-            yield chunk
-            if reader.tail and reader.started:
-                break
-        else:
-            state.ended()
-            return
-        keep, now = state.keep_last(), perf_counter_ns
-        if not state.watch.hides_usage:
+        with state:
             for chunk in chunks:
-                state.last_ns = now()
-                keep(chunk)
+                if hide(chunk):
+                    continue
                 yield chunk
-        else:
-            for chunk in chunks:
-                state.last_ns = now()
-                try:
-                    if chunk.choices:
-                        keep(chunk)
-                    elif hide(chunk):
-                        continue
-                except AttributeError:  # not one of the chunks that carry nothing but usage
+                if reader.tail and reader.started:
+                    break
+            else:
+                return
+            keep, now = state.keep_last(), perf_counter_ns
+            if not state.watch.hides_usage:
+                for chunk in chunks:
+                    state.last_ns = now()
                     keep(chunk)
-                yield chunk
-        state.ended()
-    except GeneratorExit:
-        state.dropped()
-        raise
-    except BaseException as error:
-        state.failed(error)
-        raise
+                    yield chunk
+            else:
+                for chunk in chunks:
+                    state.last_ns = now()
+                    try:
+                        if chunk.choices:
+                            keep(chunk)
+                        elif hide(chunk):
+                            continue
+                    except AttributeError:  # not one of the chunks that carry nothing but usage
+                        keep(chunk)
+                    yield chunk
     finally:
         close = getattr(chunks, "close", None)
         if close is not None:
@@ -180,39 +185,32 @@ async def read_async(state: StreamState, chunks: AsyncGenerator[Any, None] | Asy
     state.generator = chunks
     hide, reader = state.chunk, state.reader
     try:
-        async for chunk in chunks:
-            if hide(chunk):
-                continue
-            yield chunk
-            if reader.tail and reader.started:
-                break
-        else:
-            state.ended()
-            return
-        keep, now = state.keep_last(), perf_counter_ns
-        if not state.watch.hides_usage:
+        with state:
             async for chunk in chunks:
-                state.last_ns = now()
-                keep(chunk)
+                if hide(chunk):
+                    continue
                 yield chunk
-        else:
-            async for chunk in chunks:
-                state.last_ns = now()
-                try:
-                    if chunk.choices:
-                        keep(chunk)
-                    elif hide(chunk):
-                        continue
-                except AttributeError:  # not one of the chunks that carry nothing but usage
+                if reader.tail and reader.started:
+                    break
+            else:
+                return
+            keep, now = state.keep_last(), perf_counter_ns
+            if not state.watch.hides_usage:
+                async for chunk in chunks:
+                    state.last_ns = now()
                     keep(chunk)
-                yield chunk
-        state.ended()
-    except GeneratorExit:
-        state.dropped()
-        raise
-    except BaseException as error:
-        state.failed(error)
-        raise
+                    yield chunk
+            else:
+                async for chunk in chunks:
+                    state.last_ns = now()
+                    try:
+                        if chunk.choices:
+                            keep(chunk)
+                        elif hide(chunk):
+                            continue
+                    except AttributeError:  # not one of the chunks that carry nothing but usage
+                        keep(chunk)
+                    yield chunk
     finally:
         close = getattr(chunks, "aclose", None)
         if close is not None:
