@@ -20,7 +20,8 @@ SECONDS = 60
 def half_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     """A module that another thread has begun to import and that will not end before it may."""
     turn = ModuleType("turn_of_the_test")
-    turn.begun, turn.go_on = threading.Event(), threading.Event()  # type: ignore[attr-defined]
+    begun, go_on = threading.Event(), threading.Event()
+    vars(turn).update(begun=begun, go_on=go_on)
     monkeypatch.setitem(sys.modules, turn.__name__, turn)
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "slow_client.py").write_text(
@@ -28,9 +29,9 @@ def half_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S
     )
     importing = threading.Thread(target=import_module, args=("slow_client",), daemon=True)
     importing.start()
-    assert turn.begun.wait(SECONDS)  # type: ignore[attr-defined]
-    yield SimpleNamespace(name="slow_client", go_on=turn.go_on, importing=importing)  # type: ignore[attr-defined]
-    turn.go_on.set()  # type: ignore[attr-defined]
+    assert begun.wait(SECONDS)
+    yield SimpleNamespace(name="slow_client", go_on=go_on, importing=importing)
+    go_on.set()
     importing.join(SECONDS)
     sys.modules.pop("slow_client", None)
     forget_all()

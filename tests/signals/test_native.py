@@ -12,8 +12,8 @@ from opentelemetry import trace
 from tachograph.signals import native
 from tachograph.testing import Recording, recording
 
-anthropic = pytest.importorskip("anthropic")
-httpx2 = pytest.importorskip("httpx2")
+anthropic = pytest.importorskip("anthropic", reason="needs the anthropic SDK")
+httpx2 = pytest.importorskip("httpx2", reason="older SDKs use httpx")
 
 ANSWER = {
     "id": "msg_1",
@@ -64,7 +64,7 @@ def test_anthropic_s_span_stays_where_no_call_of_ours_is(seen: Recording, silenc
 
 
 def test_mcp_s_span_function_is_left_out_while_ours_stands_for_it(seen: Recording) -> None:
-    dispatcher = pytest.importorskip("mcp.shared.jsonrpc_dispatcher")
+    dispatcher = pytest.importorskip("mcp.shared.jsonrpc_dispatcher", reason="mcp 1 opens no spans")
     from opentelemetry.trace import SpanKind
 
     def send() -> None:
@@ -88,7 +88,7 @@ def test_mcp_s_span_function_is_left_out_while_ours_stands_for_it(seen: Recordin
 def test_without_a_provider_mcp_opens_no_span_that_would_go_nowhere_but_hands_a_caller_s_trace_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    server = pytest.importorskip("mcp.server._otel")
+    server = pytest.importorskip("mcp.server._otel", reason="mcp 1 opens no spans")
     from opentelemetry.trace import SpanKind
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -110,8 +110,8 @@ def test_without_a_provider_mcp_opens_no_span_that_would_go_nowhere_but_hands_a_
 
 
 def test_mcp_s_span_is_left_out_where_ours_is_not_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
-    dispatcher = pytest.importorskip("mcp.shared.jsonrpc_dispatcher")
-    sdk = pytest.importorskip("opentelemetry.sdk.trace")
+    dispatcher = pytest.importorskip("mcp.shared.jsonrpc_dispatcher", reason="mcp 1 opens no spans")
+    sdk = pytest.importorskip("opentelemetry.sdk.trace", reason="spans need opentelemetry-sdk")
     from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
     from opentelemetry.trace import SpanKind
 

@@ -13,6 +13,7 @@ import pytest
 
 from support.ledgers import eventually, make_recorder, metric, one_call
 from support.postgres import PostgresServer
+from support.small_disk import small_disk
 from tachograph.recorder import Recorder
 from tachograph.usage.stores import Store, open_store
 from tachograph.usage.stores.query import Query
@@ -162,18 +163,10 @@ def test_a_store_that_is_too_slow_for_a_batch_gets_smaller_ones(
     assert 250 in sizes
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 12 MB in memory."""
-    place = tmp_path / "small"
-    place.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(place)], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        pytest.skip(f"a small file system needs root: {done.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=False)
+@pytest.fixture(name="small_disk")
+def _small_disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path, megabytes=12) as place:
+        yield place
 
 
 def fill(recorder: Recorder, refused: str) -> int:

@@ -24,7 +24,7 @@ from tachograph.console.tsdb import Store
 try:
     import fcntl
 except ImportError:  # Windows: nothing keeps a second console from the same files, so none are kept
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # Windows has no such module
 
 logger = logging.getLogger("tachograph.console")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+# An application that uses `opentelemetry-instrument` has this package; our own environment may lack it.
 from opentelemetry.instrumentation.instrumentor import (  # type: ignore[import-not-found, attr-defined, unused-ignore]
     BaseInstrumentor,
 )

@@ -32,7 +32,7 @@ def _start(original: Any) -> Any:
                 LABELS.set(labels)  # the thread's context is its own, and ends with it
                 run()
 
-            self.run = labelled  # type: ignore[method-assign]
+            self.run = labelled  # type: ignore[method-assign]  # of this one thread, until it runs
         original(self)
 
     return start

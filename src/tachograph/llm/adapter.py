@@ -99,7 +99,8 @@ class RawAnswers:
         return getattr(stream, "response", None)
 
     def headers(self, sent: Any) -> Mapping[str, str] | None:
-        return sent.headers  # type: ignore[no-any-return]
+        headers: Mapping[str, str] | None = sent.headers
+        return headers
 
 
 def unreadable(answer: Any) -> Answer:

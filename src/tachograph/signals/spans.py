@@ -345,14 +345,10 @@ class SpanSignal:
     def open_llm_call(self, call: LLMCall) -> None:
         """Start the call's span. It is current here at once, unless the call streams: then in `current(call)`."""
         provider = self._given or trace._TRACER_PROVIDER
-        if provider is None:
-            if self._make_provider is None:
-                return
-            provider = self._made()
-            if provider is None:
-                return
-        if provider is not self._provider or self._multi._span_processors is not self._processors:
-            self._bind(provider)
+        if (
+            provider is None or provider is not self._provider or self._multi._span_processors is not self._processors
+        ) and not self._joined(provider):
+            return
         pipeline = self._llm
         around = _get_current()
         if pipeline is None or around.get(_SUPPRESSED):
@@ -400,14 +396,10 @@ class SpanSignal:
         record takes its ids and no second one is made.
         """
         provider = self._given or trace._TRACER_PROVIDER
-        if provider is None:
-            if self._make_provider is None:
-                return
-            provider = self._made()
-            if provider is None:
-                return
-        if provider is not self._provider or self._multi._span_processors is not self._processors:
-            self._bind(provider)
+        if (
+            provider is None or provider is not self._provider or self._multi._span_processors is not self._processors
+        ) and not self._joined(provider):
+            return
         pipeline = self._mcp
         around = _get_current()
         if pipeline is None or around.get(_SUPPRESSED):
@@ -454,6 +446,15 @@ class SpanSignal:
         with self._making:
             make, self._make_provider = self._make_provider, None
             return trace._TRACER_PROVIDER if make is None else make()
+
+    def _joined(self, provider: trace.TracerProvider | None) -> bool:
+        """Bind to the provider that is there now, or to one that is made; whether there is any."""
+        if provider is None and self._make_provider is not None:
+            provider = self._made()
+        if provider is None:
+            return False
+        self._bind(provider)
+        return True
 
     def _bind(self, provider: Any) -> None:
         """Look at a provider, once, and again when its span processors have changed."""

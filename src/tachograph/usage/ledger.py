@@ -105,6 +105,7 @@ class Ledger:
         if labels is not None and (self._labels is not None or type(labels) is not dict):
             labels = dict(labels) if self._labels is None else self._labels(labels)
         try:
+            # mypy does not follow `type(...) is`, which is cheaper here than isinstance
             values = llm_values(record, labels) if type(record) is LLMCall else tool_values(record, labels)  # type: ignore[arg-type]
             try:
                 payload = encode(values)
