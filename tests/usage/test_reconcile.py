@@ -21,8 +21,12 @@ from tachograph.llm.pricing import Pricer
 from tachograph.records import Cost, Usage
 
 USAGE = ServedUsage(prompt=2000, completion=100, cache_read=1024)
-TODAY = datetime.now(UTC)
 Reconcile = Callable[..., tuple[int, dict[str, list[str]]]]
+
+
+def today() -> datetime:
+    """Asked in each test: midnight may pass while the others run."""
+    return datetime.now(UTC)
 
 
 @pytest.fixture
@@ -71,7 +75,7 @@ def test_a_bill_for_what_was_watched_agrees_to_the_token(reconcile: Reconcile, p
 
 def test_calls_that_nobody_watched_are_found_on_a_later_page(watched: Simulators, reconcile: Reconcile) -> None:
     watched.openai.bill.add(
-        BillEntry(day=(TODAY - timedelta(days=9)).date(), model="gpt-5-mini", requests=3, usage=USAGE)
+        BillEntry(day=(today() - timedelta(days=9)).date(), model="gpt-5-mini", requests=3, usage=USAGE)
     )
     code, causes = reconcile("openai")
     assert code == 1
@@ -79,7 +83,7 @@ def test_calls_that_nobody_watched_are_found_on_a_later_page(watched: Simulators
 
 
 def test_more_billed_requests_than_calls_say_how_many(watched: Simulators, reconcile: Reconcile) -> None:
-    watched.openai.bill.add(BillEntry(day=TODAY.date(), model="gpt-5", requests=4, usage=USAGE))
+    watched.openai.bill.add(BillEntry(day=today().date(), model="gpt-5", requests=4, usage=USAGE))
     code, causes = reconcile("openai")
     assert code == 1
     assert any("4 billed requests are not in the ledger" in cause for cause in causes["gpt-5"])
@@ -89,7 +93,7 @@ def test_half_the_price_is_a_batch_discount(watched: Simulators, reconcile: Reco
     (entry,) = watched.anthropic.bill.entries()
     assert entry.nano_usd
     watched.anthropic.bill.add(
-        BillEntry(day=TODAY.date(), model=entry.model, requests=0, usage=ServedUsage(), nano_usd=-entry.nano_usd // 2)
+        BillEntry(day=today().date(), model=entry.model, requests=0, usage=ServedUsage(), nano_usd=-entry.nano_usd // 2)
     )
     code, causes = reconcile("anthropic")
     assert code == 1
@@ -97,7 +101,7 @@ def test_half_the_price_is_a_batch_discount(watched: Simulators, reconcile: Reco
 
 
 def test_saved_answers_of_the_api_do_as_well(watched: Simulators, reconcile: Reconcile, tmp_path: Path) -> None:
-    midnight = int(TODAY.replace(hour=0, minute=0, second=0, microsecond=0).timestamp())
+    midnight = int(today().replace(hour=0, minute=0, second=0, microsecond=0).timestamp())
     bucket = {"object": "bucket", "start_time": midnight, "end_time": midnight + 86400}
     usage = {"model": "gpt-5", "num_model_requests": 10, "input_tokens": 20_000, "input_cached_tokens": 10_240}
     page = {"object": "page", "data": [{**bucket, "results": [{**usage, "output_tokens": 1000}]}], "has_more": False}
@@ -135,7 +139,7 @@ def test_googles_export_is_read_by_the_words_in_its_skus(
     assert recorder.ledger is not None
     assert recorder.ledger.close(20)  # type: ignore[attr-defined]
     monkeypatch.setenv("TACHOGRAPH_LEDGER_DATA_DIR", str(tmp_path / "ledger"))
-    day = TODAY.strftime("%Y-%m-%d")
+    day = today().strftime("%Y-%m-%d")
     export = tmp_path / "export.csv"
     export.write_text(
         "Billing account,Service description,SKU description,Usage start date,Usage amount,Cost ($)\n"
@@ -154,9 +158,9 @@ def test_a_day_that_ends_at_another_hour_is_told_from_missing_calls(watched: Sim
     gone = ServedUsage(prompt=-10_000, completion=-500, cache_read=-5120)
     assert entry.nano_usd
     cost = entry.nano_usd // 2
-    yesterday = (TODAY - timedelta(days=1)).date()
+    yesterday = (today() - timedelta(days=1)).date()
     watched.openai.bill.add(
-        BillEntry(day=TODAY.date(), model="gpt-5", requests=-5, usage=gone, nano_usd=-cost),
+        BillEntry(day=today().date(), model="gpt-5", requests=-5, usage=gone, nano_usd=-cost),
         BillEntry(day=yesterday, model="gpt-5", requests=5, usage=half, nano_usd=cost),
     )
     code, causes = reconcile("openai")
