@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from support.console_client import Client
 from tachograph.console import start
 from tachograph.console.kept import MAX_BYTES, Kept
 from tachograph.console.promql import Engine
@@ -55,10 +56,13 @@ def test_a_restarted_console_shows_the_metrics_of_before(tmp_path: Path, recorde
         served.console.tick()
     seen = served.console.store.bounds()[1]
     with start(port=0, step_seconds=300, data_dir=tmp_path) as served:
+        served.console.wait_until_loaded()
         assert value(served.console.store, seen, CALLS) == [1.0]
         assert value(served.console.store, before) == [7.0]
         assert value(served.console.store, now(), CALLS) == [], "nobody shows them since"
     with start(port=0, step_seconds=300, data_dir=tmp_path) as served:
+        query = Client(served.url, served.token).get(f"/api/v1/query?query=up&time={before / 1000}")
+        assert [series["value"][1] for series in query["data"]["result"]] == ["7"], "asked at once, it waits for them"
         assert value(served.console.store, before) == [7.0], "and so on, from one start to the next"
 
 
@@ -85,6 +89,31 @@ def test_new_samples_follow_those_that_were_kept(tmp_path: Path) -> None:
     assert store.ingest("a", base + 10_000, [(up(job="x"), 3.0)]) == 1
     assert value(store, base + 10_000) == [3.0]
     assert value(store, base + 10_000, "sum_over_time(up[1m])") == [6.0]
+
+
+def test_what_came_while_they_were_read_stays_behind_them(tmp_path: Path) -> None:
+    base = now() - 100_000
+    kept(tmp_path, (base, 1.0), (base + 5000, 2.0))
+    store = Store()
+    assert store.append(up(job="x"), base + 10_000, 30.0)
+    keeper = Kept(tmp_path, store)
+    assert keeper.load() == 2
+    assert value(store, base + 10_000) == [30.0]
+    assert value(store, base + 5000, "sum_over_time(up[1m])") == [3.0]
+    assert value(store, base + 10_000, "sum_over_time(up[1m])") == [33.0]
+    keeper.close()
+    assert value(loaded(tmp_path), base + 10_000, "sum_over_time(up[1m])") == [33.0], "and is kept itself"
+
+
+def test_what_was_kept_of_later_than_what_is_there_is_left_out(tmp_path: Path) -> None:
+    base = now() - 100_000
+    kept(tmp_path, (base, 1.0), (base + 10_000, 2.0))
+    store = Store()
+    assert store.append(up(job="x"), base + 5000, 30.0)
+    keeper = Kept(tmp_path, store)
+    assert keeper.load() == 1
+    keeper.close()
+    assert value(store, base + 10_000, "sum_over_time(up[1m])") == [31.0]
 
 
 def test_damaged_and_foreign_files_are_left_out(tmp_path: Path) -> None:

@@ -67,7 +67,8 @@ class Console:
         self.kept: Kept | None = None
         if data_dir is not None and self.prometheus is None:
             self.kept = Kept(data_dir / "metrics", self.store)
-            self.kept.load()
+        self._loading = threading.Thread(target=self._load, name="tachograph-console-kept", daemon=True)
+        self._loading.start()
         querier: Querier = self.prometheus or self.engine
         self.rules = Rules(rule_groups, querier, None if self.prometheus else self.store)
         self.ledger: LedgerFeed | None = None
@@ -105,6 +106,22 @@ class Console:
             self._stop.wait(min(self.step_seconds, 5.0))
         self.ledger.close()
 
+    def _load(self) -> None:
+        if self.kept is not None:
+            try:
+                self.kept.load()
+            except Exception:
+                logger.exception("tachograph console: the metrics of before could not be read")
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether the metrics of before the start are still being read: a second or two where there are many."""
+        return self._loading.is_alive()
+
+    def wait_until_loaded(self) -> None:
+        """Wait for the metrics of before the start."""
+        self._loading.join()
+
     # -- the clock --------------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -127,6 +144,7 @@ class Console:
 
     def tick(self, now: int | None = None) -> None:
         """Do what one step does: take snapshots, scrape, evaluate the rules that are due."""
+        self.wait_until_loaded()
         at = int(time.time() * 1000) if now is None else now
         for feed in self._feeds:
             feed.feed(at)
@@ -145,6 +163,7 @@ class Console:
         if self._clock is not None:
             self._clock.join(10)
         self._workers.shutdown(wait=False, cancel_futures=True)
+        self.wait_until_loaded()
         if self.kept is not None:
             self.kept.close()
         self.calls.close()

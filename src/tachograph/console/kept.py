@@ -92,7 +92,7 @@ class Kept:
                 samples += self._store.restore(read.decode(name), times, values, now)
             except msgspec.MsgspecError:
                 continue
-        self._store.end_restored(now)
+        self._store.trim_when_due(now)
         return samples
 
     def write_when_due(self) -> None:

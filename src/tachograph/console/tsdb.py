@@ -128,25 +128,30 @@ class Store:
         return found
 
     def restore(self, labels: Labels, times: array[int], values: array[float], now: int) -> int:
-        """Begin a series with samples of the past; returns how many, none where they do not fit or lie ahead."""
-        ticks = np.frombuffer(times, dtype=np.int64)
-        is_sound = 0 < len(times) == len(values) and ticks[-1] < now and bool(np.all(ticks[1:] > ticks[:-1]))
-        with self._lock:
-            series = self._find(labels) if is_sound else None
-            if series is None or series.times:
-                self.refused_samples += len(times)
-                return 0
-            series.times, series.values, series.taken = times, values, times[-1]
-        return len(times)
+        """Put samples of the past, and a mark that the series was stale then, before what came since.
 
-    def end_restored(self, now: int) -> None:
-        """Mark every series stale after its last sample, and forget what is past the retention."""
+        Returns:
+            How many samples are kept: none where they do not fit together or lie ahead.
+        """
+        ticks = np.frombuffer(times, dtype=np.int64)
+        if not (0 < len(times) == len(values) and ticks[-1] < now and bool(np.all(ticks[1:] > ticks[:-1]))):
+            self.refused_samples += len(times)
+            return 0
         with self._lock:
-            for series in self._series.values():
-                if series.times:
-                    self._add(series, series.times[-1] + 1, STALE_NAN)
-                    series.taken = series.times[-1]
-            self.trim(now)
+            series = self._find(labels)
+            count = 0 if series is None else len(times)
+            if series is not None and series.times:
+                count = int(np.searchsorted(ticks, series.times[0] - 1))
+            self.refused_samples += len(times) - count
+            if series is None or not count:
+                return 0
+            past = times[:count]
+            past.append(past[-1] + 1)
+            series.taken = past[-1]
+            series.times = past + series.times
+            series.values = values[:count] + array("d", (STALE_NAN,)) + series.values
+            self.generation += 1
+        return count
 
     def add_exemplar(self, labels: Labels, exemplar: Exemplar) -> None:
         """Keep an exemplar of a series, the newest few of each; one that is there already is not added."""

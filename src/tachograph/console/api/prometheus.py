@@ -79,6 +79,8 @@ def _endpoint(
             path = request.url.path
             if console.prometheus is not None and await run_in_threadpool(_is_forwarded, console.prometheus, path):
                 return await run_in_threadpool(_forward, console, request.method, path, parameters)
+            if console.is_loading:  # an answer without the past would be a wrong one
+                await run_in_threadpool(console.wait_until_loaded)
             async with at_once:
                 return await run_in_threadpool(handler, console, parameters, request)
         except PromQLError as error:
