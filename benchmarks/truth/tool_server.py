@@ -10,12 +10,12 @@ from typing import Any
 
 
 def tools() -> tuple[Callable[..., Any], ...]:
-    """What the server can do."""
+    """What the server can do. Coroutines where they can be: for others anyio looks through all tasks of the loop."""
 
-    def add(left: int, right: int) -> int:
+    async def add(left: int, right: int) -> int:
         return left + right
 
-    def refuse() -> str:
+    async def refuse() -> str:
         from mcp.server.mcpserver.exceptions import ToolError
 
         raise ToolError("no stock")
