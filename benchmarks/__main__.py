@@ -159,6 +159,8 @@ def _page(results: dict[str, Any]) -> str:
         lines += ["", "## What does watching cost?", "", _about(cost["machine"]), "", *_HOW_COST, ""]
         lines += report.cost_tables(cost["peers"])
         lines += ["", *report.alone_tables(cost["alone"])]
+        lines += ["", "What we wanted to cost, and what we cost here; a line that is not met says no:", ""]
+        lines += report.budget_table(cost)
         cheaper = report.cheaper_words(cost["peers"])
         lines += [
             "",

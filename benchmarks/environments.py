@@ -52,6 +52,13 @@ PEERS = (
     Peer("tachograph", "Tachograph: metrics, ledger", (".",), ("metrics", "ledger")),
     Peer("tachograph_unsampled", "Tachograph: metrics, ledger, span not sampled", (".",), ("metrics", "ledger")),
     Peer("tachograph_spans", "Tachograph: metrics, ledger, span", (".",), ("metrics", "ledger", "spans")),
+    Peer("tachograph_tools", "Tachograph: metrics alone, MCP's client side alone", (".",), groups=("tools",)),
+    Peer(
+        "tachograph_tools_spans",
+        "Tachograph: metrics, ledger, span, MCP's client side alone",
+        (".",),
+        groups=("tools",),
+    ),
     Peer("floor_handwritten", "floor: hand-written recorder", ("prometheus-client",), ("metrics",)),
     Peer("floor_otel", "floor: plain OpenTelemetry calls", (), ("metrics", "spans")),
     Peer(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from benchmarks.environments import BY_NAME
 
@@ -216,6 +216,40 @@ def alone_tables(alone: dict[str, Any]) -> list[str]:
     for name, scrape in alone["scrapes"].items():
         theirs = f"{scrape['prometheus_client_ms']:.0f}" if scrape["prometheus_client_ms"] else "-"
         lines.append(f"| {name} | {scrape['lines']:,} | {scrape['bytes']:,} | {scrape['ms']:.1f} | {theirs} |")
+    return lines
+
+
+_CALLS: Final = tuple(f"sync:{sdk}" for sdk in ("openai", "anthropic", "gemini"))
+_BUDGETS: Final = (
+    ("a call, metrics and ledger on: us", "tachograph", _CALLS, 25),
+    ("the same and a sampled span: us", "tachograph_spans", _CALLS, 60),
+    ("the same, span not sampled: us", "tachograph_unsampled", _CALLS, 40),
+    ("a streamed chunk: instructions", "tachograph", ("bytecodes chunk:openai", "bytecodes chunk:anthropic"), 20),
+    ("a streamed chunk: us", "tachograph", ("chunk:openai", "chunk:anthropic"), 0.3),
+    ("MCP tool call, its client: us", "tachograph_tools", ("tool",), 15),
+    ("the same, ledger and span on: us", "tachograph_tools_spans", ("tool",), 110),
+    ("100 tasks: calls per CPU second, of bare (at least)", "tachograph", ("tasks",), 0.95),
+    ("memory after 10,000 calls: MB", "tachograph_spans", ("memory calls_mb",), 10),
+    ("and with 1,000 models: MB", "tachograph_spans", ("memory models_mb",), 20),
+)
+"""What we want to cost at most."""
+
+
+def budget_table(cost: dict[str, Any]) -> list[str]:
+    """What we wanted to cost, and what we cost in this run: openai, anthropic, gemini, where there are several."""
+    lines = ["| what | budget | here | |", "|---|---|---|---|"]
+
+    def add(what: str, budget: float, found: list[float]) -> None:
+        is_met = min(found) >= budget if "at least" in what else max(found) <= budget
+        lines.append(f"| {what} | {budget:g} | {', '.join(f'{one:.3g}' for one in found)} | {'' if is_met else 'no'} |")
+
+    for what, name, keys, budget in _BUDGETS:
+        result = cost["peers"].get(name, {})
+        found = [number for key in keys if (number := _number(result, key)) is not None]
+        if found:
+            add(what, budget, found)
+    add("`import tachograph`: ms", 120, [cost["alone"]["imports"]["import tachograph"]])
+    add("/metrics with 1,000 label sets: ms", 15, [cost["alone"]["scrapes"]["1000 label sets"]["ms"]])
     return lines
 
 

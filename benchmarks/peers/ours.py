@@ -17,8 +17,12 @@ SIGNALS = {
     "tachograph": ("metrics", "ledger"),
     "tachograph_unsampled": ("metrics", "ledger", "spans"),
     "tachograph_spans": ("metrics", "ledger", "spans"),
+    "tachograph_tools": ("metrics",),
+    "tachograph_tools_spans": ("metrics", "ledger", "spans"),
 }
 """What is on, by the peer's name."""
+ONE_SIDE = frozenset({"tachograph_tools", "tachograph_tools_spans"})
+"""The benchmark's MCP server is in the client's process, and both sides are watched there; but not with these."""
 
 
 class Ours:
@@ -30,6 +34,7 @@ class Ours:
 
     def __init__(self, name: str) -> None:
         self._signals = SIGNALS[name]
+        self._is_one_side = name in ONE_SIDE
         self._before: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
         self._seen: set[bytes] = set()
         self._folder = tempfile.mkdtemp(prefix="tachograph-bench-")
@@ -48,7 +53,7 @@ class Ours:
             ledger={"enabled": "ledger" in self._signals, "data_dir": self._folder},
             spans={"enabled": "spans" in self._signals},
         )
-        tachograph.instrument(include_usage_hosts=["127.0.0.1"])
+        tachograph.instrument(include_usage_hosts=["127.0.0.1"], mcp_server=not self._is_one_side)
 
     def instrument_again(self) -> None:
         """Switch it on once more, as another part of the application may."""

@@ -29,9 +29,9 @@ def counted() -> dict[str, float]:
     return found
 
 
-@pytest.mark.parametrize("client", ["openai", "anthropic", "gemini"])
-def test_a_watched_call_gets_no_dearer(counted: dict[str, float], client: str) -> None:
-    assert counted[client] <= 3_100  # the budget is 25 us, about 600: not met yet
+@pytest.mark.parametrize(("client", "limit"), [("openai", 1_850), ("anthropic", 1_920), ("gemini", 2_260)])
+def test_a_watched_call_gets_no_dearer(counted: dict[str, float], client: str, limit: int) -> None:
+    assert counted[client] <= limit  # the aim is about 600: not met yet
 
 
 @pytest.mark.parametrize(("call", "limit"), [("tool", 480), ("tool, and its server", 1_110)])
