@@ -187,11 +187,12 @@ _HOW_TRUTH = (
     "twice that name it.",
 )
 _HOW_COST = (
-    "CPU microseconds added to one call, background threads included, and in parentheses times the bare call: a bare "
-    "process and a watched one in turn in blocks of ten calls, order swapped, one core, over a transport that answers "
-    "from memory so that the client's real code runs; the lower quartiles' difference, and in brackets the quartiles "
-    "of the paired differences. A chunk is the slope between streams of 20 and 500. Bytecodes do not depend on the "
-    "machine. The line of the bare SDK is bare against bare: the noise.",
+    "CPU microseconds added to one call, background threads included, and in parentheses times the bare call. One "
+    "process imports the clients and forks a bare and a watched one; they take turns in blocks of ten calls, order "
+    "swapped, on one core, over a transport that answers from memory so that the client's real code runs. A figure is "
+    "the difference of their lower quartiles, the median of three such pairs; in brackets the lowest and the highest. "
+    "A chunk is the slope between streams of 20 and 500. Bytecodes do not depend on the machine. The line of the bare "
+    "SDK is bare against bare: the noise.",
 )
 
 

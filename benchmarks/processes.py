@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -28,11 +30,14 @@ class Worker:
         module: Its main module; it uses `serve`.
         arguments: On its command line.
         seconds: Longest wait for one answer.
+        seed: Of its hashes, and with them of where things lie in its memory.
     """
 
-    def __init__(self, python: Path, module: str, arguments: Sequence[str], seconds: float = 120.0) -> None:
+    def __init__(
+        self, python: Path, module: str, arguments: Sequence[str], seconds: float = 120.0, seed: int = 0
+    ) -> None:
         self._folder = tempfile.mkdtemp(prefix="tachograph-bench-")  # whatever it leaves goes with it
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0", "TMPDIR": self._folder}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": str(seed), "TMPDIR": self._folder}
         for name in list(environment):
             if name.startswith(("OTEL_", "TACHOGRAPH_")):
                 del environment[name]
@@ -46,6 +51,7 @@ class Worker:
             text=True,
             env=environment,
             cwd=ROOT,
+            process_group=0,
         )
         self._answers: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._listen, daemon=True).start()
@@ -93,8 +99,9 @@ class Worker:
         return self._read(do)
 
     def close(self) -> None:
-        """End the process."""
-        self._process.kill()
+        """End the process, and what it has started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
         if self._process.stdin:

@@ -1,4 +1,4 @@
-"""Measures peers against the bare SDK in one run: blocks in turn, order swapped, lower quartiles, spreads.
+"""Measures peers against the bare SDK: two halves of one process in turn, order swapped, lower quartiles, in rounds.
 
 First what no clock is needed for (bytecodes, memory), on all cores; then times, one peer after the other on one core.
 """
@@ -6,10 +6,10 @@ First what no clock is needed for (bytecodes, memory), on all cores; then times,
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from functools import cache
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
 from typing import Any
 
 from benchmarks.environments import BY_NAME, Peer, of_clients, python_of
@@ -20,8 +20,10 @@ STREAMS = ("openai", "anthropic")
 FEW, MANY = 20, 500
 MANY_COUNTED = 120
 """Chunks of the longer stream whose bytecodes are counted: the slope is the same in every run."""
+ROUNDS = 3
+"""Pairs of processes for each peer, each with other hashes."""
 SECONDS = 120.0
-"""Longest that one block may take, or a process to start, on a busy machine."""
+"""Longest that one row may take, or a process to start, on a busy machine."""
 MEMORY_SECONDS = 300.0
 CALLS_KEPT, MODELS_KEPT = 10_000, 1000
 _WITHOUT_MEMORY = ("tachograph_ledger", "tachograph_span", "tachograph_span_unsampled", "tachograph_unsampled")
@@ -30,12 +32,12 @@ _WITHOUT_MEMORY = ("tachograph_ledger", "tachograph_span", "tachograph_span_unsa
 
 @dataclass
 class Figure:
-    """One cell of the table.
+    """One cell of the table: the median of the rounds.
 
     Attributes:
         added: CPU microseconds added to the bare call (for `tasks`: calls per CPU second, of bare).
         bare: CPU microseconds of the bare call in the same run.
-        low, high: Quartiles of the paired differences.
+        low, high: The lowest and the highest round.
         problem: What the peer said when it could not.
     """
 
@@ -46,49 +48,28 @@ class Figure:
     problem: str = ""
 
 
-def compare(bare: Worker, watched: Worker, subject: str, *, blocks: int, calls: int) -> Figure:
-    """Paired, interleaved blocks: bare and watched in turn, the order swapped each time."""
-    try:
-        for worker in (bare, watched):
-            worker.ask("block", subject=subject, calls=calls * 3)
-            worker.ask("freeze")
-        pairs: list[tuple[float, float]] = []
-        for index in range(blocks):
-            if index % 2:
-                before = bare.ask("block", subject=subject, calls=calls)
-                pairs.append((before, watched.ask("block", subject=subject, calls=calls)))
-            else:
-                after = watched.ask("block", subject=subject, calls=calls)
-                pairs.append((bare.ask("block", subject=subject, calls=calls), after))
-    except WorkerError as error:
-        return Figure(problem=str(error))
-    base = statistics.quantiles([pair[0] for pair in pairs], n=4)[0]
-    seen = statistics.quantiles([pair[1] for pair in pairs], n=4)[0]
-    differences = statistics.quantiles([pair[1] - pair[0] for pair in pairs], n=4)
-    if subject == "tasks":
-        shares = statistics.quantiles([pair[0] / pair[1] for pair in pairs], n=4)
-        return Figure(base / seen, base, shares[0], shares[2])
-    return Figure(seen - base, base, differences[0], differences[2])
+def _of_rounds(found: list[tuple[float, float]]) -> Figure:
+    added = sorted(more for _, more in found)
+    return Figure(statistics.median(added), statistics.median(bare for bare, _ in found), added[0], added[-1])
 
 
-def chunk_cost(bare: Worker, watched: Worker, name: str, *, blocks: int) -> Figure:
-    """CPU microseconds added by one chunk: the slope between short and long streams."""
-    few = compare(bare, watched, f"stream:{name}:{FEW}", blocks=blocks, calls=4)
-    many = compare(bare, watched, f"stream:{name}:{MANY}", blocks=blocks, calls=1)
-    if few.problem or many.problem:
-        return Figure(problem=few.problem or many.problem)
-    span = MANY - FEW
-    return Figure(
-        ((many.added or 0) - (few.added or 0)) / span,
-        ((many.bare or 0) - (few.bare or 0)) / span,
-        ((many.low or 0) - (few.high or 0)) / span,
-        ((many.high or 0) - (few.low or 0)) / span,
-    )
+def _compare(pair: Worker, subject: str, *, blocks: int, calls: int = 10) -> tuple[float, float]:
+    """Lower quartiles of interleaved blocks: what else the machine does only ever adds."""
+    pairs = pair.ask("compare", subject=subject, blocks=blocks, calls=calls)
+    bare, watched = (statistics.quantiles(side, n=4)[0] for side in zip(*pairs, strict=True))
+    return bare, bare / watched if subject == "tasks" else watched - bare
 
 
-def _worker(peer: Peer, who: str, *, pinned: bool) -> Worker:
-    arguments = [who, "pinned"] if pinned else [who]
-    return Worker(python_of(peer), "benchmarks.overhead.worker", arguments, SECONDS)
+def _chunk(pair: Worker, name: str, *, blocks: int) -> tuple[float, float]:
+    """CPU microseconds of one chunk: the slope between short and long streams."""
+    few = _compare(pair, f"stream:{name}:{FEW}", blocks=blocks, calls=4)
+    many = _compare(pair, f"stream:{name}:{MANY}", blocks=blocks, calls=1)
+    bare, added = ((more - less) / (MANY - FEW) for more, less in zip(many, few, strict=True))
+    return bare, added
+
+
+def _worker(peer: Peer) -> Worker:
+    return Worker(python_of(peer), "benchmarks.overhead.worker", [peer.name], SECONDS)
 
 
 @cache
@@ -97,66 +78,56 @@ def _clients(peer: Peer) -> str:
     return f"{peer.bare} {sorted(of_clients(python_of(peer)).items())}"
 
 
-class Bares:
-    """Bare processes, one for all peers whose environments have the same clients."""
-
-    def __init__(self) -> None:
-        self._running: dict[str, Worker] = {}
-
-    def of(self, peer: Peer) -> Worker:
-        """The process to compare the peer with."""
-        key = _clients(peer)
-        if key not in self._running:
-            self._running[key] = _worker(peer, peer.bare, pinned=True)
-        return self._running[key]
-
-    def close(self) -> None:
-        """End them all."""
-        for worker in self._running.values():
-            worker.close()
-
-
 def measure(names: list[str], *, quick: bool, say: Callable[[str], None] = print) -> dict[str, Any]:
     """All peers, all rows; returns plain data for JSON, by peer's name."""
     counted = {} if quick else _count(names, say=say)
     results: dict[str, Any] = {}
-    bares = Bares()
-    try:
-        for name in names:
-            say(f"  {BY_NAME[name].title}")
-            try:
-                results[name] = {**_measure(BY_NAME[name], bares, quick=quick), **counted.get(name, {})}
-            except (RuntimeError, WorkerError) as error:
-                results[name] = {"problem": str(error)}
-    finally:
-        bares.close()
+    for name in names:
+        say(f"  {BY_NAME[name].title}")
+        try:
+            results[name] = {**_measure(BY_NAME[name], quick=quick), **counted.get(name, {})}
+        except (RuntimeError, WorkerError) as error:
+            results[name] = {"problem": str(error)}
     return results
 
 
-def _measure(peer: Peer, bares: Bares, *, quick: bool) -> dict[str, Any]:
-    blocks = 6 if quick else 24
-    with ThreadPoolExecutor(2) as pool:  # they take seconds to import what they need
-        starting = pool.submit(_worker, peer, peer.name, pinned=True)
-        bare = bares.of(peer)
-        watched = starting.result()
-    try:
-        rows: dict[str, Any] = {"start_up_ms": watched.ask("start_up") - bare.ask("start_up")}
-        if peer.groups == ("tools",):
-            return {**rows, "tool": asdict(compare(bare, watched, "tool", blocks=blocks, calls=10))}
+def _measure(peer: Peer, *, quick: bool) -> dict[str, Any]:
+    rounds: dict[str, list[tuple[float, float]]] = {}
+    problems: dict[str, str] = {}
+    rows: dict[str, Any] = {}
+    start_ups = []
+    for seed in range(1 if quick else ROUNDS):
+        pair = Worker(python_of(peer), "benchmarks.overhead.pair", [peer.name, peer.bare], SECONDS, seed)
+        try:
+            start_ups.append(pair.ask("start_up"))
+            for row, run in _rows(peer, quick=quick):
+                try:
+                    rounds.setdefault(row, []).append(run(pair))
+                except WorkerError as error:
+                    problems[row] = str(error)
+            if quick:  # else counted before, in processes of their own
+                both = {subject: pair.ask("bytecodes", subject=subject) for subject in _COUNTED}
+                rows["bytecodes"] = _added(*({key: two[side] for key, two in both.items()} for side in (0, 1)))
+        finally:
+            pair.close()
+    rows["start_up_ms"] = statistics.median(start_ups)
+    rows.update({row: asdict(_of_rounds(found)) for row, found in rounds.items()})
+    rows.update({row: asdict(Figure(problem=said)) for row, said in problems.items()})
+    return rows
+
+
+def _rows(peer: Peer, *, quick: bool) -> Iterator[tuple[str, Callable[[Worker], tuple[float, float]]]]:
+    blocks = 6 if quick else 8
+    if peer.groups != ("tools",):
         for sdk in SDKS:
-            rows[f"sync:{sdk}"] = asdict(compare(bare, watched, f"sync:{sdk}", blocks=blocks, calls=10))
+            yield f"sync:{sdk}", partial(_compare, subject=f"sync:{sdk}", blocks=blocks)
             if not quick:
-                rows[f"async:{sdk}"] = asdict(compare(bare, watched, f"async:{sdk}", blocks=blocks * 2 // 3, calls=10))
-        rows["tasks"] = asdict(compare(bare, watched, "tasks", blocks=max(4, blocks // 4), calls=100))
+                yield f"async:{sdk}", partial(_compare, subject=f"async:{sdk}", blocks=blocks)
+        yield "tasks", partial(_compare, subject="tasks", blocks=4, calls=100)
         for stream in STREAMS:
-            rows[f"chunk:{stream}"] = asdict(chunk_cost(bare, watched, stream, blocks=max(5, blocks // 2)))
-        # last: one peer's calls cost twice as much once an MCP client is open in the process
-        rows["tool"] = asdict(compare(bare, watched, "tool", blocks=blocks, calls=10))
-        if quick:  # else counted before, in processes of their own
-            rows["bytecodes"] = _added(_instructions(bare), _instructions(watched))
-        return rows
-    finally:
-        watched.close()
+            yield f"chunk:{stream}", partial(_chunk, name=stream, blocks=4 if quick else 5)
+    # last: one peer's calls cost twice as much once an MCP client is open in the process
+    yield "tool", partial(_compare, subject="tool", blocks=blocks)
 
 
 def _count(names: list[str], *, say: Callable[[str], None]) -> dict[str, dict[str, Any]]:
@@ -168,7 +139,7 @@ def _count(names: list[str], *, say: Callable[[str], None]) -> dict[str, dict[st
         if peer.groups == ("tools",):
             return {}
         try:
-            worker = _worker(peer, name, pinned=False)
+            worker = _worker(peer)
             try:
                 found: dict[str, Any] = {"bytecodes": _added(bare[_clients(peer)], _instructions(worker))}
             finally:
@@ -182,7 +153,7 @@ def _count(names: list[str], *, say: Callable[[str], None]) -> dict[str, dict[st
 
     def count_bare(peer: Peer) -> dict[str, int]:
         try:
-            worker = _worker(peer, peer.bare, pinned=False)
+            worker = _worker(replace(peer, name=peer.bare))
             try:
                 return _instructions(worker)
             finally:
@@ -225,7 +196,7 @@ def _added(bare: dict[str, int], watched: dict[str, int]) -> dict[str, float]:
 
 def _memory(peer: Peer) -> dict[str, Any]:
     """Megabytes that a fresh process grows by in so many calls, and then by so many models."""
-    worker = _worker(peer, peer.name, pinned=False)
+    worker = _worker(peer)
     worker.seconds = MEMORY_SECONDS
     try:
         calls = worker.ask("memory", calls=CALLS_KEPT, models=1)

@@ -1,6 +1,6 @@
 """Runs inside a peer's environment: starts the peer, then measures blocks on command.
 
-python -m benchmarks.overhead.worker PEER [pinned]
+python -m benchmarks.overhead.worker PEER
 """
 
 from __future__ import annotations
@@ -155,8 +155,6 @@ def _resident() -> int:
 
 
 def _make() -> Meter:
-    if "pinned" in sys.argv and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     return Meter(sys.argv[1])
 
 
