@@ -133,7 +133,7 @@ CASES: list[tuple[str, Any, dict[str, Any], Usage]] = [
                 {"type": "advisor_message", "input_tokens": 20, "output_tokens": 2},
             ],
         },
-        Usage(180, 37, {"cache_read": 50}),
+        Usage(180, 37, {"cache_read": 50}, {"advisor": 1}),
     ),
     (
         "gemini",

@@ -1,7 +1,7 @@
 """Recorded exchanges between real clients and real vendors, read from VCR's YAML in both of its layouts.
 
 A body stands as `body: {string: ...}` (text, bytes, perhaps gzipped) or `{base64_string: ...}`, or, read already, as
-`parsed_body`.
+`parsed_body`; VCR's older recordings of httpx have it as `content`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -64,8 +65,11 @@ class Exchange:
 
     @property
     def is_events(self) -> bool:
-        """Whether the answer is a stream of server-sent events."""
-        return "event-stream" in self.headers.get("content-type", "")
+        """Whether the answer is a stream of events; some recordings have lost the header that says so."""
+        kind = self.headers.get("content-type")
+        if kind is None:
+            return self.text.startswith(("data:", "event:"))
+        return "event-stream" in kind or "eventstream" in kind
 
     @property
     def json(self) -> Any:
@@ -78,6 +82,8 @@ class Exchange:
     @property
     def events(self) -> list[dict[str, Any]]:
         """The JSON of each event."""
+        if "eventstream" in self.headers.get("content-type", ""):  # Amazon's frames, each with JSON in base64 in JSON
+            return [json.loads(base64.b64decode(event)) for event in re.findall(rb'"bytes":"([^"]+)"', self.sent)]
         found = []
         for line in self.text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
             if line.startswith("data:") and line[5:].strip().startswith("{"):
@@ -102,7 +108,7 @@ def _exchange(name: str, interaction: dict[str, Any]) -> Exchange:
     }
     sent = _bytes(response)
     encoding, plain = _decode(sent, headers.get("content-encoding", ""))
-    status = response.get("status")
+    status = response.get("status", response.get("status_code"))
     return Exchange(
         name=name,
         method=str(request["method"]).upper(),
@@ -128,7 +134,7 @@ def _asked(request: dict[str, Any]) -> dict[str, Any]:
 def _bytes(message: dict[str, Any]) -> bytes:
     if message.get("parsed_body") is not None:
         return json.dumps(message["parsed_body"]).encode()
-    body = message.get("body")
+    body = message.get("body", message.get("content"))
     if isinstance(body, dict):
         if body.get("base64_string") is not None:
             return base64.b64decode(body["base64_string"])

@@ -37,7 +37,7 @@ def replaying() -> Iterator[Replay]:
                 if name not in _LEFT_OUT:
                     self.send_header(name, value.replace("\n", " "))
             if "content-type" not in exchange.headers:
-                self.send_header("content-type", "application/json")
+                self.send_header("content-type", "text/event-stream" if exchange.is_events else "application/json")
             if exchange.encoding:
                 self.send_header("content-encoding", exchange.encoding)
             self.send_header("content-length", str(len(exchange.sent)))

@@ -17,9 +17,9 @@ from tachograph.llm.errors_openai import (
     openai_response_failure,
 )
 from tachograph.llm.failures import Failure
-from tachograph.llm.fields import dig, getter, pick, text, word
+from tachograph.llm.fields import count, dig, getter, pick, text, word
 from tachograph.llm.usage import openai_response_usage, openai_usage
-from tachograph.records import LLMCall
+from tachograph.records import LLMCall, Usage
 from tachograph.records.outcomes import ErrorType
 
 
@@ -86,9 +86,18 @@ def _type_of(failure: Failure | None) -> ErrorType | None:
 
 
 def read_usage_only(call: LLMCall, answer: Any) -> ErrorType | None:
-    """An answer of which only the usage matters: embeddings, images, transcriptions."""
+    """An answer of which only the usage matters: images, transcriptions."""
     _identify(call, getter(answer))
     call.usage = openai_usage(pick(answer, "usage"))
+    return None
+
+
+def read_embeddings(call: LLMCall, answer: Any) -> ErrorType | None:
+    """Embeddings have a prompt and nothing else, so servers that tell the total alone (Voyage) have told the prompt."""
+    read_usage_only(call, answer)
+    if call.usage is None:
+        total = count(pick(answer, "usage"), "total_tokens")
+        call.usage = None if total is None else Usage(total)
     return None
 
 
@@ -281,7 +290,7 @@ ROUTES: Final[dict[tuple[str, str], Api]] = {
     ("post", "/responses/compact"): Api("openai", "responses_compact", "chat", read_response, ResponseEvents),
     ("post", "/responses/input_tokens"): Api("openai", "token_count", "count_tokens", read_nothing, counts_usage=False),
     ("post", "/decisions"): Api("openai", "decisions", "chat", read_response, ResponseEvents),
-    ("post", "/embeddings"): Api("openai", "embeddings", "embeddings", read_usage_only),
+    ("post", "/embeddings"): Api("openai", "embeddings", "embeddings", read_embeddings),
     ("post", "/images/generations"): Api("openai", "images", "image_generation", read_usage_only, MediaEvents),
     ("post", "/images/edits"): Api("openai", "images", "image_generation", read_usage_only, MediaEvents),
     ("post", "/images/variations"): Api("openai", "images", "image_generation", read_usage_only, MediaEvents),

@@ -36,7 +36,8 @@ _OUTSIDE_THE_TOTAL = ("compaction", "advisor_message")
 def anthropic_usage(usage: Any) -> Usage | None:
     """The `usage` of a message, or what `anthropic_merge_usage` made of a stream's.
 
-    Compaction and advisor iterations, which the top level leaves out, are added.
+    Compaction and advisor iterations, which the top level leaves out, are added. An advisor may be another model, at
+    other prices: it is named among the tool requests, so that the cost is known to be an estimate.
     """
     if usage is None:
         return None
@@ -46,9 +47,12 @@ def anthropic_usage(usage: Any) -> Usage | None:
         return None
     if get("iterations"):
         for iteration in items(usage, "iterations"):
-            if text(iteration, "type") in _OUTSIDE_THE_TOTAL:
+            kind = text(iteration, "type")
+            if kind in _OUTSIDE_THE_TOTAL:
                 more = _one(getter(iteration))
                 if more is not None:
+                    if kind == "advisor_message":
+                        more.tool_uses["advisor"] = 1
                     result = result + more
     return result
 

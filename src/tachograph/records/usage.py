@@ -39,7 +39,7 @@ class Usage(msgspec.Struct):
         output_tokens: The whole completion, reasoning included. None: not reported.
         details: Parts of the two totals by the words of `DETAILS`; never to be added to them. Zero parts are left out.
         tool_uses: Server-side tool requests that are billed beside tokens, by kind (`web_search`, `web_fetch`,
-            `code_execution`, `image_generation`).
+            `code_execution`, `image_generation`), and what is billed at another model's prices (`advisor`).
         audio_seconds: Audio billed by time, where the vendor bills so.
     """
 
