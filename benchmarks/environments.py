@@ -51,6 +51,7 @@ PEERS = (
     Peer("tachograph_span_unsampled", "Tachograph: span alone, not sampled", (".",)),
     Peer("tachograph", "Tachograph: metrics, ledger", (".",), ("metrics", "ledger")),
     Peer("tachograph_unsampled", "Tachograph: metrics, ledger, span not sampled", (".",), ("metrics", "ledger")),
+    Peer("tachograph_metrics_spans", "Tachograph: metrics, span", (".",), ("metrics", "spans")),
     Peer("tachograph_spans", "Tachograph: metrics, ledger, span", (".",), ("metrics", "ledger", "spans")),
     Peer("tachograph_tools", "Tachograph: metrics alone, MCP's client side alone", (".",), groups=("tools",)),
     Peer(

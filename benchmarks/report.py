@@ -260,9 +260,8 @@ def _cheaper(results: dict[str, Any]) -> dict[tuple[str, str], float]:
         peer = BY_NAME[name]
         if name.startswith(("tachograph", "floor", "bare")) or "problem" in result:
             continue
-        ours = results.get("tachograph_spans", {})
-        if set(peer.emits) == {"spans"}:
-            ours = results.get("tachograph_span", ours)
+        same = {"spans": "tachograph_span", "metrics spans": "tachograph_metrics_spans"}
+        ours = results.get(same.get(" ".join(sorted(peer.emits)), ""), results.get("tachograph_spans", {}))
         for key, _ in (*_ROWS, *_MORE):
             theirs, our = _number(result, key), _number(ours, key)
             if theirs is None or our is None or (peer.watches and not any(word in key for word in peer.watches)):

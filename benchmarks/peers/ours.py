@@ -16,6 +16,7 @@ SIGNALS = {
     "tachograph_span_unsampled": ("spans",),
     "tachograph": ("metrics", "ledger"),
     "tachograph_unsampled": ("metrics", "ledger", "spans"),
+    "tachograph_metrics_spans": ("metrics", "spans"),
     "tachograph_spans": ("metrics", "ledger", "spans"),
     "tachograph_tools": ("metrics",),
     "tachograph_tools_spans": ("metrics", "ledger", "spans"),
