@@ -54,6 +54,7 @@ PEERS = (
     Peer("tachograph_metrics_spans", "Tachograph: metrics, span", (".",), ("metrics", "spans")),
     Peer("tachograph_spans", "Tachograph: metrics, ledger, span", (".",), ("metrics", "ledger", "spans")),
     Peer("tachograph_tools", "Tachograph: metrics alone, MCP's client side alone", (".",), groups=("tools",)),
+    Peer("tachograph_tools_span", "Tachograph: span alone, MCP's client side alone", (".",), groups=("tools",)),
     Peer(
         "tachograph_tools_spans",
         "Tachograph: metrics, ledger, span, MCP's client side alone",

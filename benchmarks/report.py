@@ -263,7 +263,8 @@ def _cheaper(results: dict[str, Any]) -> dict[tuple[str, str], float]:
         same = {"spans": "tachograph_span", "metrics spans": "tachograph_metrics_spans"}
         ours = results.get(same.get(" ".join(sorted(peer.emits)), ""), results.get("tachograph_spans", {}))
         for key, _ in (*_ROWS, *_MORE):
-            theirs, our = _number(result, key), _number(ours, key)
+            side = results.get("tachograph_tools_span", ours) if key == "tool" and peer.tools else ours
+            theirs, our = _number(result, key), _number(side, key)
             if theirs is None or our is None or (peer.watches and not any(word in key for word in peer.watches)):
                 continue
             if key.startswith("memory") and abs(theirs - our) < _MEMORY_NOISE_MB:

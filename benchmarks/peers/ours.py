@@ -19,10 +19,11 @@ SIGNALS = {
     "tachograph_metrics_spans": ("metrics", "spans"),
     "tachograph_spans": ("metrics", "ledger", "spans"),
     "tachograph_tools": ("metrics",),
+    "tachograph_tools_span": ("spans",),
     "tachograph_tools_spans": ("metrics", "ledger", "spans"),
 }
 """What is on, by the peer's name."""
-ONE_SIDE = frozenset({"tachograph_tools", "tachograph_tools_spans"})
+ONE_SIDE = frozenset({"tachograph_tools", "tachograph_tools_span", "tachograph_tools_spans"})
 """The benchmark's MCP server is in the client's process, and both sides are watched there; but not with these."""
 
 
