@@ -108,6 +108,15 @@ class Worker:
             self._process.stdin.close()
 
 
+def pin(cores: Sequence[int]) -> None:
+    """Keep all threads of this process on these cores, where the system can; on any where none are named."""
+    if not cores or not hasattr(os, "sched_setaffinity"):
+        return
+    for thread in os.listdir("/proc/self/task"):
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            os.sched_setaffinity(int(thread), cores)
+
+
 def serve(make: Callable[[], Any]) -> None:
     """The process's own side: answer each command with the method of that name of what `make` makes."""
     import sys

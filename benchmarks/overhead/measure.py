@@ -88,37 +88,63 @@ def measure(names: list[str], *, quick: bool, say: Callable[[str], None] = print
     """All peers, all rows; returns plain data for JSON, by peer's name."""
     counted = {} if quick else _count(names, say=say)
     results: dict[str, Any] = {}
-    for name in names:
-        say(f"  {BY_NAME[name].title}")
-        try:
-            results[name] = {**_measure(BY_NAME[name], quick=quick), **counted.get(name, {})}
-        except (RuntimeError, WorkerError) as error:
-            results[name] = {"problem": str(error)}
+    turns = [(name, seed) for name in names for seed in range(1 if quick else ROUNDS)]
+    with ThreadPoolExecutor(1) as ahead:  # a pair takes seconds to start: the next one does while one is measured
+        coming = ahead.submit(_pair, *turns[0])
+        rounds: list[dict[str, Any]] = []
+        for (name, _), following in zip(turns, [*turns[1:], None], strict=True):
+            pair, problem = coming.result()
+            if following is not None:
+                coming = ahead.submit(_pair, *following)
+            rounds.append({"problem": problem} if pair is None else _round(BY_NAME[name], pair, quick=quick))
+            if following is None or following[0] != name:
+                say(f"  {BY_NAME[name].title}")
+                results[name] = {**_together(rounds), **counted.get(name, {})}
+                rounds = []
     return results
 
 
-def _measure(peer: Peer, *, quick: bool) -> dict[str, Any]:
-    rounds: dict[str, list[tuple[float, float]]] = {}
-    problems: dict[str, str] = {}
-    rows: dict[str, Any] = {}
-    start_ups = []
-    for seed in range(1 if quick else ROUNDS):
-        pair = Worker(python_of(peer), "benchmarks.overhead.pair", [peer.name, peer.bare], SECONDS, seed)
-        try:
-            start_ups.append(pair.ask("start_up"))
-            for row, run in _rows(peer, quick=quick):
-                try:
-                    rounds.setdefault(row, []).append(run(pair))
-                except WorkerError as error:
-                    problems[row] = str(error)
-            if quick:  # else counted before, in processes of their own
-                both = {subject: pair.ask("bytecodes", subject=subject) for subject in _COUNTED}
-                rows["bytecodes"] = _added(*({key: two[side] for key, two in both.items()} for side in (0, 1)))
-        finally:
-            pair.close()
-    rows["start_up_ms"] = statistics.median(start_ups)
-    rows.update({row: asdict(_of_rounds(found)) for row, found in rounds.items()})
-    rows.update({row: asdict(Figure(problem=said)) for row, said in problems.items()})
+def _pair(name: str, seed: int) -> tuple[Worker | None, str]:
+    """A pair that is ready, or why there is none."""
+    peer = BY_NAME[name]
+    try:
+        return Worker(python_of(peer), "benchmarks.overhead.pair", [peer.name, peer.bare], SECONDS, seed), ""
+    except (RuntimeError, WorkerError) as error:
+        return None, str(error)
+
+
+def _round(peer: Peer, pair: Worker, *, quick: bool) -> dict[str, Any]:
+    """What one pair finds: by row the bare figure and what is added, or what the peer said when it could not."""
+    found: dict[str, Any] = {}
+    try:
+        found["start_up_ms"] = pair.ask("start_up")
+        for row, run in _rows(peer, quick=quick):
+            try:
+                found[row] = run(pair)
+            except WorkerError as error:
+                found[row] = str(error)
+        if quick and not peer.groups:  # else counted before, in processes of their own
+            both = {subject: pair.ask("bytecodes", subject=subject) for subject in _COUNTED}
+            found["bytecodes"] = _added(*({key: two[side] for key, two in both.items()} for side in (0, 1)))
+    except WorkerError as error:
+        found["problem"] = str(error)
+    finally:
+        pair.close()
+    return found
+
+
+def _together(rounds: list[dict[str, Any]]) -> dict[str, Any]:
+    """The rows of one peer, out of its rounds."""
+    problem = next((found["problem"] for found in rounds if "problem" in found), "")
+    if problem:
+        return {"problem": problem}
+    rows: dict[str, Any] = {"start_up_ms": statistics.median(found.pop("start_up_ms") for found in rounds)}
+    for row, first in rounds[0].items():
+        if row == "bytecodes":
+            rows[row] = first
+            continue
+        said = next((found[row] for found in rounds if isinstance(found[row], str)), "")
+        rows[row] = asdict(Figure(problem=said) if said else _of_rounds([found[row] for found in rounds]))
     return rows
 
 

@@ -15,7 +15,7 @@ import sys
 from multiprocessing.connection import Connection
 from typing import Any
 
-from benchmarks.processes import serve
+from benchmarks.processes import pin, serve
 
 
 class Pair:
@@ -27,8 +27,8 @@ class Pair:
     """
 
     def __init__(self, peer: str, bare: str) -> None:
-        if hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        self._cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        pin(self._cores[-1:])  # not where another pair may be measured meanwhile
         import anthropic  # noqa: F401 - the application has its clients already
         import mcp.server.mcpserver  # noqa: F401
         import openai  # noqa: F401
@@ -56,6 +56,7 @@ class Pair:
         """CPU microseconds of a call, bare and watched, block by block; the order is swapped each time."""
         bare, watched = self._halves
         for half in self._halves:
+            self._ask(half, "pin", cores=self._cores[:1])
             self._ask(half, "block", subject=subject, calls=calls * 3)
             self._ask(half, "freeze")
         pairs = []

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.peers import is_sampled, load
-from benchmarks.processes import serve
+from benchmarks.processes import pin, serve
 
 
 class Meter:
@@ -39,6 +39,10 @@ class Meter:
             module if hasattr(module, "tool_client") else None,
         )
         self._ready: dict[str, Callable[[int], None]] = {}
+
+    def pin(self, cores: list[int]) -> None:
+        """Run on these cores from now on, background threads included."""
+        pin(cores)
 
     def prepare(self, subject: str) -> Callable[[int], None]:
         """A function that runs the subject n times."""
