@@ -133,6 +133,7 @@ _ROWS = (
     ("tool", "MCP call_tool"),
 )
 _MORE = (
+    ("background", "in the background, us a call"),
     ("chunk:openai", "openai chunk, us"),
     ("chunk:anthropic", "anthropic chunk, us"),
     ("bytecodes call:openai", "bytecodes: openai call"),
@@ -204,6 +205,8 @@ def _cell(result: dict[str, Any], key: str) -> str:
         return f"{number:.1f}"
     if not isinstance(figure, dict):
         return f"{number:.0f}"
+    if group == "background":
+        return f"{number:.0f} [{figure['low']:.0f}, {figure['high']:.0f}]"
     spread = f" [{figure['low']:.0f}, {figure['high']:.0f}]" if figure.get("low") is not None else ""
     return f"{number:.0f} ({(figure['bare'] + number) / figure['bare']:.2f}){spread}"
 
@@ -220,8 +223,11 @@ def alone_tables(alone: dict[str, Any]) -> list[str]:
 
 
 _CALLS: Final = tuple(f"sync:{sdk}" for sdk in ("openai", "anthropic", "gemini"))
+_BEHIND: Final = "background"
+"""Is added to the others of its line."""
 _BUDGETS: Final = (
     ("a call, metrics and ledger on: us", "tachograph", _CALLS, 25),
+    ("the same, and what other threads do for it: us", "tachograph", (*_CALLS, _BEHIND), 25),
     ("the same and a sampled span: us", "tachograph_spans", _CALLS, 60),
     ("the same, span not sampled: us", "tachograph_unsampled", _CALLS, 40),
     ("a streamed chunk: instructions", "tachograph", ("bytecodes chunk:openai", "bytecodes chunk:anthropic"), 20),
@@ -245,7 +251,8 @@ def budget_table(cost: dict[str, Any]) -> list[str]:
 
     for what, name, keys, budget in _BUDGETS:
         result = cost["peers"].get(name, {})
-        found = [number for key in keys if (number := _number(result, key)) is not None]
+        behind = (_number(result, _BEHIND) or 0.0) if _BEHIND in keys else 0.0
+        found = [number + behind for key in keys if key != _BEHIND and (number := _number(result, key)) is not None]
         if found:
             add(what, budget, found)
     add("`import tachograph`: ms", 120, [cost["alone"]["imports"]["import tachograph"]])

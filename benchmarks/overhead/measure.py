@@ -41,7 +41,8 @@ class Figure:
     """One cell of the table: the median of the rounds.
 
     Attributes:
-        added: CPU microseconds added to the bare call (for `tasks`: calls per CPU second, of bare).
+        added: CPU microseconds added to the bare call (for `tasks`: calls per CPU second, of bare; for `background`: in
+            threads other than the calling one).
         bare: CPU microseconds of the bare call in the same run.
         low, high: The lowest and the highest round.
         problem: What the peer said when it could not.
@@ -72,6 +73,12 @@ def _chunk(pair: Worker, name: str, *, blocks: int) -> tuple[float, float]:
     many = _compare(pair, f"stream:{name}:{MANY}", blocks=blocks, calls=1)
     bare, added = ((more - less) / (MANY - FEW) for more, less in zip(many, few, strict=True))
     return bare, added
+
+
+def _background(pair: Worker) -> tuple[float, float]:
+    """CPU microseconds of one call in other threads."""
+    bare, watched = pair.ask("background", calls=300)
+    return bare, watched - bare
 
 
 def _worker(peer: Peer) -> Worker:
@@ -155,6 +162,7 @@ def _rows(peer: Peer, *, quick: bool) -> Iterator[tuple[str, Callable[[Worker], 
             yield f"sync:{sdk}", partial(_compare, subject=f"sync:{sdk}", blocks=blocks)
             if not quick:
                 yield f"async:{sdk}", partial(_compare, subject=f"async:{sdk}", blocks=blocks)
+        yield "background", _background
         yield "tasks", partial(_compare, subject="tasks", blocks=4, calls=100)
         for stream in STREAMS:
             yield f"chunk:{stream}", partial(_chunk, name=stream, blocks=4 if quick else 5)

@@ -69,6 +69,13 @@ class Pair:
                 pairs.append((self._ask(bare, "block", subject=subject, calls=calls), after))
         return pairs
 
+    def background(self, calls: int) -> tuple[float, float]:
+        """CPU microseconds that other threads took for one call, bare and watched."""
+        for half in self._halves:  # both at once: most of it is waiting
+            half.send(("background", {"calls": calls}))
+        bare, watched = [_answer(half) for half in self._halves]
+        return bare, watched
+
     def bytecodes(self, subject: str) -> tuple[int, int]:
         """Instructions of one warm call, bare and watched."""
         bare, watched = (self._ask(half, "bytecodes", subject=subject) for half in self._halves)
