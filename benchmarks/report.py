@@ -148,6 +148,7 @@ _MORE = (
 )
 _CHEAPER = "\u2020"
 _MEMORY_NOISE_MB = 2.0
+_BACKGROUND_NOISE_US = 2.0
 _WHY_CHEAPER = {
     (
         "openllmetry",
@@ -276,6 +277,8 @@ def _cheaper(results: dict[str, Any]) -> dict[tuple[str, str], float]:
                 continue
             if key.startswith("memory") and abs(theirs - our) < _MEMORY_NOISE_MB:
                 continue
+            if key == "background" and abs(theirs - our) < _BACKGROUND_NOISE_US:
+                continue
             if theirs > our if key == "tasks" else theirs < our:
                 found[name, key] = our
     return found
@@ -288,17 +291,25 @@ def cheaper_words(results: dict[str, Any]) -> list[str]:
     for (name, key), our in _cheaper(results).items():
         theirs = _number(results[name], key)
         assert theirs is not None
-        noise = _number(results.get("bare", {}), key)
-        noise = abs(1.0 - (noise or 1.0)) if key == "tasks" else abs(noise or 0.0)
+        noise = _noise(results, key)
         said = f"{titles[key]}: {theirs:.4g}, ours {our:.4g}"
         if key == "tool" and BY_NAME[name].tools:
             said += f" (there it emits {BY_NAME[name].tools})"
         elif reason := _WHY_CHEAPER.get((name, key.partition(":")[2])):
             said += f" ({reason})"
-        elif abs(our - theirs) <= noise:
+        if abs(our - theirs) <= noise:
             said += " (within the noise)"
         lines.setdefault(name, []).append(said)
     return [f"- {BY_NAME[name].title} is cheaper than ours here: {'; '.join(said)}." for name, said in lines.items()]
+
+
+def _noise(results: dict[str, Any], key: str) -> float:
+    """The furthest that a round of bare against bare was off."""
+    figure = results.get("bare", {}).get(key)
+    if not isinstance(figure, dict) or figure.get("low") is None:
+        return 0.0
+    right = 1.0 if key == "tasks" else 0.0
+    return max(abs(float(figure[end]) - right) for end in ("low", "high"))
 
 
 def _one_line(text: str) -> str:
