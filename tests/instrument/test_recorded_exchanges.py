@@ -482,6 +482,7 @@ def check(api: Covered, exchange: Exchange, calls: list[LLMCall], counted: set[s
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.timeout(1800)  # as many as somebody's folder holds
 @pytest.mark.parametrize("way", ["sync", "async"])
 def test_every_recorded_exchange_is_recorded_as_its_body_says(
     recorded: list[Exchange], server: Replay, seen: Recording, way: str, capsys: pytest.CaptureFixture[str]
