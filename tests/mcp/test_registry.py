@@ -49,6 +49,16 @@ async def test_the_same_tool_on_two_servers_must_be_told_apart(on, gate, seen):
         assert (await bench.registry.find("pipe", "echo")).server_id == "pipe"
 
 
+async def test_a_server_that_cannot_be_asked_is_told_of_once(on, gate, caplog):
+    async with on({"gone": {"command": "no-such-program"}, "web": gate.entry}, backoff_first=30.0) as bench:
+        await bench.registry.tools()
+        await bench.registry.tools()
+    (told,) = [record.getMessage() for record in caplog.records if "asked for its tools" in record.getMessage()]
+    assert told.startswith("MCP server 'gone' could not be asked for its tools and goes without: ")
+    assert "no-such-program" in told
+    assert "(in MCP server 'gone')" in told
+
+
 async def test_a_dead_server_does_not_keep_others_from_being_found(on, gate, seen):
     async with on({"gone": {"command": "no-such-program"}, "web": gate.entry}, backoff_first=30.0) as bench:
         assert (await bench.registry.find("echo")).server_id == "web"

@@ -160,7 +160,8 @@ class ToolError(TachographError):
         status: int | None = None,
         code: int | None = None,
     ) -> None:
-        super().__init__(what, where=f"tool {tool_name!r} of MCP server {server_id!r}" if server_id else None, do=do)
+        of_tool = f"tool {tool_name!r} of " if tool_name else ""
+        super().__init__(what, where=f"{of_tool}MCP server {server_id!r}" if server_id else None, do=do)
         self.server_id = server_id
         self.tool_name = tool_name
         self.result = result

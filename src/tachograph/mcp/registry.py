@@ -46,11 +46,12 @@ class ToolEntry:
 class _ServerTools:
     """One server's part of the index. Written on the connections' loop, read from anywhere."""
 
-    __slots__ = ("changes", "is_fresh", "loading", "tools")
+    __slots__ = ("changes", "is_fresh", "is_missed", "loading", "tools")
 
     def __init__(self) -> None:
         self.tools: dict[str, ToolEntry] = {}
         self.is_fresh = False
+        self.is_missed = False
         self.changes = 0
         self.loading: asyncio.Task[None] | None = None
 
@@ -94,6 +95,8 @@ class ToolRegistry:
 
     async def tools(self, server: str | None = None) -> list[ToolEntry]:
         """Every tool of a server, or of all servers that can be reached, loading what is not fresh.
+
+        A server among all that cannot be reached is logged as a warning, once until it can.
 
         Raises:
             UnknownToolError: There is no such server.
@@ -196,7 +199,18 @@ class ToolRegistry:
                 if must or not isinstance(result, Exception):
                     raise tool_error(result, name, "") from result
                 missed.append(name)
+                self._tell_missed(name, result)
         return missed
+
+    def _tell_missed(self, server: str, error: Exception) -> None:
+        part = self._servers[server]
+        if not part.is_missed:
+            part.is_missed = True
+            logger.warning(
+                "MCP server %r could not be asked for its tools and goes without: %s",
+                server,
+                tool_error(error, server, ""),
+            )
 
     async def _reload(self, server: str) -> None:
         """Ask a server for its tools; who asks while it is being asked waits for the same answer."""
@@ -225,7 +239,7 @@ class ToolRegistry:
             )
             for tool in tools
         }
-        part.is_fresh = True
+        part.is_fresh, part.is_missed = True, False
 
     def _on_event(self, server: str, event: Event) -> None:
         part = self._servers.get(server)
