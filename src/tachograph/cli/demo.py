@@ -63,6 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo; 0 when it ended in an orderly way and all books agree, 1 when they do not."""
+    from tachograph.demo import check_installed
+
+    check_installed()
     warnings.simplefilter("ignore")  # SDKs announce deprecations in the middle of the board
     logging.getLogger("tachograph").setLevel(logging.CRITICAL)  # the troubles on show are not news
     return asyncio.run(_show(args))

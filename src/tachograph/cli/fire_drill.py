@@ -186,6 +186,7 @@ def _print_rows(rows: Sequence[tuple[str, ...]]) -> None:
 
 
 def _incident(args: argparse.Namespace, settings: Settings, rules: dict[str, str]) -> int:
+    from tachograph.demo import check_installed
     from tachograph.demo.incidents import INCIDENTS
     from tachograph.drill import tools
     from tachograph.drill.incident import QUIET, Plan, replay
@@ -197,6 +198,7 @@ def _incident(args: argparse.Namespace, settings: Settings, rules: dict[str, str
             where="--incident",
             do=f"Choose one of {', '.join((*INCIDENTS, QUIET))}.",
         )
+    check_installed()
     tools.find("prometheus"), tools.find("alertmanager")
     plan = Plan(warm_up=args.warm_up, patience=args.patience, recovery=args.recovery, rate=args.rate, speed=args.speed)
     _announce(args.incident, plan)

@@ -25,7 +25,7 @@ def load_sdk() -> Any:
     try:
         from google import genai
     except ImportError as error:
-        raise MissingExtraError("the Gemini provider", "gemini", error.name or "google.genai") from error
+        raise MissingExtraError("the Gemini provider", "gemini", "google-genai") from error
     return genai
 
 
