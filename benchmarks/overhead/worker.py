@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.overhead.bytecodes import count
 from benchmarks.peers import is_sampled, load
 from benchmarks.processes import pin, serve
 
@@ -121,33 +122,21 @@ class Meter:
 
 
 def _counted(run: Callable[[int], None]) -> int:
+    if sys.version_info < (3, 12):
+        return count(lambda: run(1))
     counted = 0
-    if sys.version_info >= (3, 12):
-        monitoring = sys.monitoring
-        monitoring.use_tool_id(3, "count")
+    monitoring = sys.monitoring
+    monitoring.use_tool_id(3, "count")
 
-        def seen(code: Any, offset: int) -> Any:
-            nonlocal counted
-            counted += 1
-
-        monitoring.register_callback(3, monitoring.events.INSTRUCTION, seen)
-        monitoring.set_events(3, monitoring.events.INSTRUCTION)
-        run(1)
-        monitoring.set_events(3, 0)
-        monitoring.free_tool_id(3)
-        return counted
-
-    def trace(frame: Any, event: str, argument: Any) -> Any:
+    def seen(code: Any, offset: int) -> Any:
         nonlocal counted
-        frame.f_trace_opcodes = True
-        frame.f_trace_lines = False
-        if event == "opcode":
-            counted += 1
-        return trace
+        counted += 1
 
-    sys.settrace(trace)
+    monitoring.register_callback(3, monitoring.events.INSTRUCTION, seen)
+    monitoring.set_events(3, monitoring.events.INSTRUCTION)
     run(1)
-    sys.settrace(None)
+    monitoring.set_events(3, 0)
+    monitoring.free_tool_id(3)
     return counted
 
 
