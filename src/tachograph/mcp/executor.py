@@ -48,7 +48,8 @@ class ToolExecutor:
         self.registry = registry
         self.timeout = timeout
         self._client = registry.client
-        self._recorder = registry.client.recorder
+        client = registry.client
+        self.recorder = client.recorder
 
     async def execute(
         self,
@@ -76,7 +77,7 @@ class ToolExecutor:
         """
         sent = dict(arguments or {})
         seconds = self.timeout if timeout is None else timeout
-        call = self._recorder.start_tool_call(server_id, tool_name, argument_count=len(sent), labels=labels)
+        call = self.recorder.start_tool_call(server_id, tool_name, argument_count=len(sent), labels=labels)
         call.call_id = call_id
         call.attributes = self._client.facts(server_id)
         keeps_content = get_settings().spans.content
@@ -113,7 +114,7 @@ class ToolExecutor:
 
     def refuse(self, server_id: str, tool_name: str, why: str, *, call_id: str | None = None) -> ToolValidationError:
         """Record a call that cannot even be tried (a model's arguments that are no JSON); returns its error."""
-        call = self._recorder.start_tool_call(server_id, tool_name)
+        call = self.recorder.start_tool_call(server_id, tool_name)
         call.call_id = call_id
         error = ToolValidationError(why, server_id=server_id, tool_name=tool_name)
         self._fail(call, error)

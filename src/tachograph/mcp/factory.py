@@ -72,7 +72,7 @@ class ToolFactory:
     def __init__(self, executor: ToolExecutor) -> None:
         self.executor = executor
         self._registry = executor.registry
-        self._recorder = executor.registry.client.recorder
+        self._recorder = executor.recorder
 
     async def create(self, tool: str, *, server: str | None = None) -> Tool:
         """Make one tool, from whichever server has it, or from this one.

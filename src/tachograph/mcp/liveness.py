@@ -55,7 +55,7 @@ async def watch_port(
                 await poke.wait()
                 poked = True
         except TimeoutError:
-            pass
+            pass  # nobody poked: it is time to look
         poke.clear()
         if not poked and asyncio.get_running_loop().time() - watch.answered_at < interval:
             silences = 0

@@ -206,11 +206,7 @@ class ToolRegistry:
         part = self._servers[server]
         if not part.is_missed:
             part.is_missed = True
-            logger.warning(
-                "MCP server %r could not be asked for its tools and goes without: %s",
-                server,
-                tool_error(error, server, ""),
-            )
+            logger.warning("The tools of an MCP server are left out: %s", tool_error(error, server, ""))
 
     async def _reload(self, server: str) -> None:
         """Ask a server for its tools; who asks while it is being asked waits for the same answer."""
