@@ -16,7 +16,7 @@ from tachograph.testing import Recording
 from tachograph.usage.stores import open_store
 from tachograph.usage.stores.query import Query
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = pytest.mark.filterwarnings("ignore")  # the frameworks' own deprecations
 
 USAGE = ServedUsage(prompt=120, completion=30)
 

@@ -369,7 +369,7 @@ def test_many_threads_and_tasks_at_once_leave_one_record_each(simulators: Simula
 
 
 def test_vendors_own_spans_are_named_among_the_others(seen: Recording) -> None:
-    pytest.importorskip("opentelemetry.sdk")
+    pytest.importorskip("opentelemetry.sdk", reason="spans need opentelemetry-sdk")
     names = [other.name for other in others.active()]
     assert "anthropic: its own spans" in names
     assert tachograph.__version__

@@ -122,7 +122,7 @@ async def run(cell: Cell, simulators: Simulators, clients: dict[tuple[str, bool]
     use(cell, clients[kind, False])
 
 
-@pytest.mark.filterwarnings("ignore")
+@pytest.mark.filterwarnings("ignore")  # the SDKs' own: deprecated APIs are cells, too
 @pytest.mark.parametrize("cell", CELLS, ids=str)
 def test_cell(cell: Cell, simulators: Simulators, seen: Recording, clients: dict[tuple[str, bool], Any]) -> None:
     prepare(cell, simulators)

@@ -19,7 +19,7 @@ from tachograph.demo.simulators import Answer, RateLimited, ServedUsage, Simulat
 from tachograph.instrument import checkup, others, reaper
 from tachograph.testing import Recording, recording
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = pytest.mark.filterwarnings("ignore")  # the other instrumentations' own deprecations
 
 USAGE = ServedUsage(prompt=120, completion=30)
 ASKED: Any = [{"role": "user", "content": "hello"}]

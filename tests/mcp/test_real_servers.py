@@ -17,7 +17,7 @@ from tachograph.mcp import ToolExecutionError, ToolFactory, ToolValidationError
 @pytest.fixture
 def repository(tmp_path):
     if shutil.which("git") is None:
-        pytest.skip("needs git")
+        pytest.skip("git is not on PATH (apt install git): mcp-server-git needs a repository")
     environment = {
         **os.environ,
         "GIT_CONFIG_GLOBAL": os.devnull,

@@ -289,7 +289,7 @@ def _judge(memory: Memory, case: Case) -> Outcome:
     except PromQLUnsupported as error:
         return Outcome(case, "unsupported", str(error))
     except PromQLError:
-        pass
+        pass  # the case may want the error: the check below asks again
     try:
         problem = _check(engine, case)
     except PromQLUnsupported as error:

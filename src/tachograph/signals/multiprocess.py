@@ -210,7 +210,7 @@ def _entry(line: bytes) -> _Entry | None:
         if kind in ("d", "q") and isinstance(name, str) and first >= 0 and size > 0:
             return _Entry(first, size, kind, (name, tuple(labels)))
     except (ValueError, TypeError):
-        pass
+        return None  # cut short when its process died
     return None
 
 
