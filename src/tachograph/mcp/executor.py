@@ -42,14 +42,16 @@ class ToolExecutor:
     Args:
         registry: Where tools are found.
         timeout: Seconds for a call that gives none of its own: the lookup, a reconnection and the tool together.
+
+    Attributes:
+        recorder: What measures the calls.
     """
 
     def __init__(self, registry: ToolRegistry, *, timeout: float = DEFAULT_TIMEOUT_SECONDS) -> None:
         self.registry = registry
         self.timeout = timeout
         self._client = registry.client
-        client = registry.client
-        self.recorder = client.recorder
+        self.recorder = self._client.recorder
 
     async def execute(
         self,
