@@ -211,10 +211,11 @@ def test_a_panel_downloads_as_csv_svg_and_png(page: Page, tmp_path: Path) -> Non
 
 def test_a_hidden_tab_asks_for_nothing(page: Page) -> None:
     show(page, "#/llm?range=5m&refresh=1")
-    page.evaluate(
-        "() => { Object.defineProperty(document, 'hidden', {get: () => window.pretend ?? true, configurable: true});"
+    page.wait_for_function(  # not amid a refresh, which would go on to its end
+        "() => { if (document.querySelector('.asking')) return false;"
+        " Object.defineProperty(document, 'hidden', {get: () => window.pretend ?? true, configurable: true});"
         " document.dispatchEvent(new Event('visibilitychange')); window.asked = 0; const real = window.fetch;"
-        " window.fetch = (...given) => { window.asked += 1; return real(...given); }; }"
+        " window.fetch = (...given) => { window.asked += 1; return real(...given); }; return true; }"
     )
     page.evaluate("() => new Promise(done => setTimeout(done, 1500))")  # longer than one refresh, were there one
     assert page.evaluate("window.asked") == 0

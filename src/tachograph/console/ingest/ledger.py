@@ -5,6 +5,7 @@ Calls keep their ids, so one that the console has already, from the same process
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -43,24 +44,29 @@ class LedgerFeed:
         self.last_error = ""
         self._open = open_store
         self._calls = calls
+        self._looking = threading.Lock()
         self._store: Store | None = None
         self._seen: dict[bytes, None] = {}
         self._newest = 0.0
         self._looked_long = 0.0
 
     def look(self, now: float | None = None) -> int:
-        """Copy what is new; returns how many calls. A failure is kept in `last_error`, and tried again next time."""
+        """Copy what is new; returns how many calls. A failure is kept in `last_error`, and tried again next time.
+
+        Who looks while another thread does waits for it: what that one has seen is copied when this returns.
+        """
         at = time.time() if now is None else now
-        try:
-            if self._store is None:
-                self._store = self._open()
-            copied = self._copy(at)
-            self.last_error = ""
-            return copied
-        except Exception as error:  # noqa: BLE001 - a ledger that is away must not stop the console
-            self.last_error = f"{type(error).__name__}: {error}"
-            self.close()
-            return 0
+        with self._looking:
+            try:
+                if self._store is None:
+                    self._store = self._open()
+                copied = self._copy(at)
+                self.last_error = ""
+                return copied
+            except Exception as error:  # noqa: BLE001 - a ledger that is away must not stop the console
+                self.last_error = f"{type(error).__name__}: {error}"
+                self.close()
+                return 0
 
     def _copy(self, now: float) -> int:
         from tachograph.usage.stores.query import Query
