@@ -8,6 +8,7 @@ the inner iterator and only hears of closing and of being collected. When the ap
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import lru_cache
 from time import perf_counter_ns
@@ -17,8 +18,13 @@ from typing import Any
 from tachograph.instrument.settled import recorder
 from tachograph.instrument.streams import StreamState, is_running
 
+_EVENT = re.compile(rb"(?<=\n\n)|(?<=\n\r\n)|(?<=\r\r)")
+"""Where one event of a stream ends and the next begins."""
+
 KEPT_BYTES = 8 * 1024 * 1024
 """More than this of a compressed or non-streamed body is not kept for reading; its usage counts as missing."""
+
+LONGEST_USAGE_EVENT = 64 * 1024
 
 
 def watch_body(response: Any, state: StreamState, library: Any, *, is_async: bool) -> None:
@@ -83,7 +89,9 @@ def _classes(library: Any) -> tuple[type[Any], type[Any]]:
             try:
                 for data in self._inner:
                     follower.feed(data)
-                    yield data
+                    yield data if not follower.hides else follower.shown(data)
+                if follower.unshown:
+                    yield follower.unshown
             except GeneratorExit:
                 self._state.dropped()
                 raise
@@ -109,7 +117,9 @@ def _classes(library: Any) -> tuple[type[Any], type[Any]]:
             try:
                 async for data in inner:
                     follower.feed(data)
-                    yield data
+                    yield data if not follower.hides else follower.shown(data)
+                if follower.unshown:
+                    yield follower.unshown
             except GeneratorExit:
                 self._state.dropped()
                 raise
@@ -145,6 +155,25 @@ class Follower:
         self.size = 0
         self.rest = b""
         self.keep: Callable[[bytes], None] | None = None
+        self.hides = state.watch.hides_usage and self.is_events and self.encoding == "identity"
+        self.unshown = b""
+
+    def shown(self, data: bytes) -> bytes:
+        """Some bytes without the event that carries the usage we asked for; a short event is shown once it is whole."""
+        *events, self.unshown = _EVENT.split(self.unshown + data)
+        if len(self.unshown) > LONGEST_USAGE_EVENT:
+            events.append(self.unshown)
+            self.unshown = b""
+        return b"".join(event for event in events if not self._is_hidden(event))
+
+    def _is_hidden(self, event: bytes) -> bool:
+        line = event.strip()
+        if b'"usage"' not in line or not line.startswith(b"data:"):
+            return False
+        try:
+            return self.state.reader.hides(loads(line[5:]))
+        except Exception:  # noqa: BLE001 - what cannot be read is the application's
+            return False
 
     def feed(self, data: bytes) -> None:
         """Some bytes of the body, as they came over the wire."""

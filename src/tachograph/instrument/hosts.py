@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 LABELS: Final[Mapping[str, str]] = {
     "api.openai.com": "openai",
+    ".api.openai.com": "openai",
     ".openai.azure.com": "azure",
     ".cognitiveservices.azure.com": "azure",
     ".services.ai.azure.com": "azure",
@@ -43,10 +44,10 @@ has the provider, so that prices are found."""
 
 UNDERSTANDS_INCLUDE_USAGE: Final = (
     "api.openai.com",
+    ".api.openai.com",  # eu., us.: data residency
     ".openai.azure.com",
     ".cognitiveservices.azure.com",
     ".services.ai.azure.com",
-    "openrouter.ai",
     "api.groq.com",
     "api.deepseek.com",
     "api.x.ai",
@@ -58,6 +59,12 @@ UNDERSTANDS_INCLUDE_USAGE: Final = (
 )
 """Hosts that accept `stream_options: {"include_usage": true}` on chat completions. Source: their API references, as of
 2026; a server that does not know it may answer 400, so nobody else is asked."""
+
+ALWAYS_SENDS_USAGE: Final = ("openrouter.ai",)
+"""Hosts that end every stream with a chunk that carries nothing but usage, asked or not: it is the application's.
+
+Source: openrouter.ai/docs/use-cases/usage-accounting (`include_usage` is deprecated and has no effect); 2026-11-27.
+"""
 
 
 def matches(host: str, pattern: str) -> bool:
@@ -121,3 +128,9 @@ def chosen(host: str, overrides: Mapping[str, str]) -> str | None:
 def understands_include_usage(host: str, extra: tuple[str, ...]) -> bool:
     """Whether a host may be asked for usage in a chat stream."""
     return any(matches(host, pattern) for pattern in (*UNDERSTANDS_INCLUDE_USAGE, *extra))
+
+
+@lru_cache(maxsize=256)
+def always_sends_usage(host: str) -> bool:
+    """Whether a host sends the chunk of usage without being asked."""
+    return any(matches(host, pattern) for pattern in ALWAYS_SENDS_USAGE)

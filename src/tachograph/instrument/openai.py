@@ -5,12 +5,12 @@ How they are seen is in `stainless.py`, how answers are read in `openai_apis.py`
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from tachograph.errors import BudgetExceededError
 from tachograph.instrument import hosts, openai_realtime, settled, stainless
 from tachograph.instrument.content import keep_input
-from tachograph.instrument.openai_apis import ROUTES, route
+from tachograph.instrument.openai_apis import ROUTES, ChatChunks, route
 from tachograph.instrument.watch import Watch, is_under_way
 from tachograph.records import ENGINE_CALL
 
@@ -64,8 +64,8 @@ def _begin(client: Any, options: Any) -> Watch | None:
         watch = Watch(call, api, options, host)
         if options.headers and stainless.is_raw(options):
             watch.is_raw = True
-        if call.stream and api.name == "chat_completions" and not watch.is_raw:
-            _ask_for_usage(watch, body, host)
+        if call.stream and api.chunks is ChatChunks:
+            _ask_for_usage(watch, body, host, client)
         if settled.content:
             keep_input(call, lambda: body.get("messages") or body.get("input") or body.get("prompt"))
     except BudgetExceededError:
@@ -91,15 +91,34 @@ def _message_count(body: dict[str, Any]) -> int:
     return 0 if asked is None else 1
 
 
-def _ask_for_usage(watch: Watch, body: dict[str, Any], host: str) -> None:
-    """Ask for the usage that the vendor sends only when asked, on a copy, and hide its chunk from the application."""
-    mode = settled.settings.include_usage
-    if mode == "never" or "stream_options" in body:
-        return
-    if mode == "known" and not hosts.understands_include_usage(host, settled.settings.include_usage_hosts):
-        return
+def _ask_for_usage(watch: Watch, body: dict[str, Any], host: str, client: Any) -> None:
+    """Ask for the usage that the vendor sends only when asked, on a copy, and hide its chunk from the application.
+
+    Nothing is asked, and so nothing hidden, where the application set the option itself, where it reads the bytes of
+    the stream itself, and where the host sends usage to everyone.
+    """
     options: Any = watch.subject
+    mode = settled.settings.include_usage
+    if mode == "never" or "stream_options" in body or "stream_options" in (getattr(options, "extra_json", None) or ()):
+        return
+    if watch.is_raw and options.headers[stainless.RAW_HEADER] != "true":  # `with_streaming_response`
+        return
+    if hosts.always_sends_usage(host):
+        return
+    if mode == "known" and not (
+        hosts.understands_include_usage(host, settled.settings.include_usage_hosts) or _is_azure_of_today(client)
+    ):
+        return
     copy = options.model_copy() if hasattr(options, "model_copy") else options.copy()
     copy.json_data = {**body, "stream_options": {"include_usage": True}}
     watch.subject = copy
     watch.hides_usage = True
+
+
+def _is_azure_of_today(client: Any) -> bool:
+    """Whether an Azure client, perhaps with a gateway's host, speaks an API version that knows the option."""
+    return "Azure" in type(client).__name__ and str(getattr(client, "_api_version", "")) >= AZURE_KNOWS_INCLUDE_USAGE
+
+
+AZURE_KNOWS_INCLUDE_USAGE: Final = "2024-09-01"
+"""Source: learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle; checked 2026-11-27."""

@@ -17,7 +17,7 @@ from tachograph.llm.errors_openai import (
     openai_response_failure,
 )
 from tachograph.llm.failures import Failure
-from tachograph.llm.fields import count, dig, getter, pick, text, word
+from tachograph.llm.fields import count, dig, getter, pick, plain, text, word
 from tachograph.llm.usage import openai_response_usage, openai_usage
 from tachograph.records import LLMCall, Usage
 from tachograph.records.outcomes import ErrorType
@@ -134,6 +134,11 @@ def _count_once(call: LLMCall, answer: Any, ended: tuple[str, ...]) -> ErrorType
     return None
 
 
+_OF_A_USAGE_CHUNK: Final = frozenset(
+    ("id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier", "obfuscation")
+)
+
+
 class ChatChunks(WholeAnswer):
     """Reads a streamed chat or text completion."""
 
@@ -144,6 +149,16 @@ class ChatChunks(WholeAnswer):
         self.last: Any = None
         self.usage: Any = None
 
+    def hides(self, chunk: Any) -> bool:
+        """Whether a chunk is what asking for usage causes and nothing more: servers put fields of their own beside."""
+        fields = plain(chunk)
+        return (
+            type(fields) is dict
+            and fields.get("choices") == []
+            and fields.get("usage") is not None
+            and all(name in _OF_A_USAGE_CHUNK or value is None for name, value in fields.items())
+        )
+
     def feed(self, chunk: Any, call: LLMCall) -> bool:
         """Note one chunk; True for the one that carries nothing but usage."""
         choices = getattr(chunk, "choices", None)
@@ -152,7 +167,7 @@ class ChatChunks(WholeAnswer):
             self.usage = usage
             if not choices:
                 self.is_complete = True  # it comes last, whether or not a finish reason did
-                return True
+                return self.hides(chunk)
         if choices:
             self.last = chunk
             choice = choices[0]

@@ -16,6 +16,7 @@ timestamp and a place among the last few (18 instructions, 0.08 us), and those a
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from time import perf_counter_ns
@@ -180,12 +181,35 @@ def read(state: StreamState, chunks: Generator[Any, None, None] | Iterator[Any])
         state.generator = None  # no cycle from the response to itself
 
 
-async def read_async(state: StreamState, chunks: AsyncGenerator[Any, None] | AsyncIterator[Any]) -> AsyncIterator[Any]:
-    """The library's chunks, watched."""
+def read_async(state: StreamState, chunks: AsyncGenerator[Any, None] | AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
+    """The library's chunks, watched.
+
+    An event loop closes each asynchronous generator that is dropped or left at its end, by a hook that the generator
+    takes up at its first step. The library's has that hook, as it has without us. Ours must not: the loop would close
+    both at once, and one of the two fails (`aclose(): asynchronous generator is already running`). So the first step
+    of ours, which waits for nothing, is taken here, without hooks.
+    """
+    reading = _read_async(state, chunks)
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(None, None)
+    try:
+        reading.asend(None).send(None)
+    except StopIteration:
+        return reading  # it stands at its first yield
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
+    return reading
+
+
+async def _read_async(
+    state: StreamState, chunks: AsyncGenerator[Any, None] | AsyncIterator[Any]
+) -> AsyncGenerator[Any, None]:
+    """What `read_async` starts. Dropped or closed, it waits for nothing: the loop closes the library's generator."""
     state.generator = chunks
     hide, reader = state.chunk, state.reader
     try:
         with state:
+            yield None  # the first step
             async for chunk in chunks:
                 if hide(chunk):
                     continue
@@ -212,9 +236,6 @@ async def read_async(state: StreamState, chunks: AsyncGenerator[Any, None] | Asy
                         keep(chunk)
                     yield chunk
     finally:
-        close = getattr(chunks, "aclose", None)
-        if close is not None:
-            await close()
         state.generator = None
 
 

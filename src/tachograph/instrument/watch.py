@@ -44,6 +44,9 @@ class ChunkReader(Protocol):
     is_complete: bool
     error_type: ErrorType | None
 
+    def hides(self, chunk: Any) -> bool:
+        """Whether a piece is what asking for usage causes, and nothing more."""
+
     def feed(self, chunk: Any, call: LLMCall) -> bool:
         """Note one piece; says whether it is to be hidden from the application (only what we asked for is)."""
 
@@ -65,6 +68,10 @@ class WholeAnswer:
         self.is_complete = False
         self.error_type: ErrorType | None = None
         self.started = False
+
+    def hides(self, chunk: Any) -> bool:
+        """Nothing is asked for here."""
+        return False
 
     def feed(self, chunk: Any, call: LLMCall) -> bool:
         """Pieces say nothing here."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 
@@ -24,7 +25,7 @@ def pick(thing: Any, name: str) -> Any:
 
 
 def plain(thing: Any) -> Any:
-    """A pydantic model's fields as a dictionary; anything else as it is.
+    """A pydantic model's fields, or those of loose JSON, as a dictionary; anything else as it is.
 
     Reading a field that a model lacks costs microseconds, and usage reports lack most of what they may have.
     """
@@ -34,7 +35,7 @@ def plain(thing: Any) -> Any:
         extra: Any = thing.__pydantic_extra__
         fields = thing.__dict__
     except AttributeError:
-        return thing
+        return vars(thing) if isinstance(thing, SimpleNamespace) else thing
     return {**fields, **extra} if extra else fields
 
 
