@@ -34,7 +34,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "llm_provider_tokens_total": ("llm/test_against_the_served.py::test_every_call_and_every_sum",),
     "llm_provider_cost_usd_total": (
         "signals/test_truth.py::test_ten_thousand_calls_from_50_tasks_and_8_threads_add_up_to_the_unit",
-        "llm/test_pricing.py::test_known_prices_by_hand",
+        "pricing/test_pricing.py::test_known_prices_by_hand",
     ),
     "llm_provider_errors_total": ("llm/test_provoked_categories.py::test_a_row_of_the_table",),
     "llm_provider_rate_limit_delays_seconds": (

@@ -68,7 +68,7 @@ def _join_otlp(recorder: Recorder, settings: Settings) -> None:
 
 def _join_pricer(recorder: Recorder, settings: Settings) -> None:
     if settings.enabled and settings.pricing.enabled:
-        from tachograph.llm.pricing import Pricer
+        from tachograph.pricing import Pricer
 
         recorder.pricer = Pricer(settings.pricing.file)
         if not SDKS.isdisjoint(sys.modules):
@@ -78,7 +78,7 @@ def _join_pricer(recorder: Recorder, settings: Settings) -> None:
 def warm_up_prices(settings: Settings) -> None:
     """Begin to load the bundled prices, where the settings want them before the first call ends."""
     if settings.enabled and settings.pricing.enabled and settings.pricing.warm_up:
-        from tachograph.llm.pricing import bundled
+        from tachograph.pricing import bundled
 
         bundled.load_in_background()
 

@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
     from tachograph.cli.report import conditions, open_for_reading, open_for_writing
-    from tachograph.llm.pricing import Pricer
+    from tachograph.pricing import Pricer
     from tachograph.settings import load
     from tachograph.usage.reports import moment
     from tachograph.usage.reports.forms import money

@@ -83,7 +83,7 @@ def reprice(
 
     Args:
         store: Opened for writing unless `dry_run`.
-        pricer: `tachograph.llm.pricing.Pricer(price_file)`; prices are those of the call's own day.
+        pricer: `tachograph.pricing.Pricer(price_file)`; prices are those of the call's own day.
 
     Returns:
         What changed (or would). A row that has a price and would lose it is left as it is.

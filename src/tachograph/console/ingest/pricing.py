@@ -8,7 +8,7 @@ from tachograph.console.calls import Call
 from tachograph.records import LLMCall, Usage
 
 if TYPE_CHECKING:
-    from tachograph.llm.pricing import Pricer
+    from tachograph.pricing import Pricer
 
 
 class _Nowhere:
@@ -32,7 +32,7 @@ class ForeignPricer:
         if call.input_tokens is None and call.output_tokens is None:
             return None
         if self._pricer is None:
-            from tachograph.llm.pricing import Pricer
+            from tachograph.pricing import Pricer
 
             self._pricer = Pricer(self._price_file)
         asked = LLMCall(_Nowhere(), call.provider, call.model, call.operation)

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from tachograph import configure
 from tachograph.errors import TachographError
-from tachograph.llm.pricing import PriceFileError, Pricer
-from tachograph.llm.pricing.compiled import CompiledPrice, Price, Rate
+from tachograph.pricing import PriceFileError, Pricer
+from tachograph.pricing.compiled import CompiledPrice, Price, Rate
 from tachograph.records import UNPRICED, Cost, LLMCall, Usage
 from tachograph.testing import recording
 
@@ -293,7 +293,7 @@ def test_nothing_used_has_no_cost() -> None:
 
 
 def test_misses_are_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tachograph.llm.pricing import bundled
+    from tachograph.pricing import bundled
 
     asked: list[Any] = []
     find: Callable[..., Any] = bundled.find

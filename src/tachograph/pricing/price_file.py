@@ -28,9 +28,9 @@ from pathlib import Path
 from typing import Any
 
 from tachograph.errors import TachographError
-from tachograph.llm.pricing.bundled import Found
-from tachograph.llm.pricing.compiled import Price, Rate
-from tachograph.llm.pricing.words import TOKENS, TOOLS
+from tachograph.pricing.bundled import Found
+from tachograph.pricing.compiled import Price, Rate
+from tachograph.pricing.words import TOKENS, TOOLS
 
 _TEXTS = ("model", "provider", "tier")
 _KEYS = (*_TEXTS, "from", "above", "request", "audio_hour", *TOKENS, *TOOLS)

@@ -12,9 +12,9 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tachograph.llm.pricing import bundled
-from tachograph.llm.pricing.compiled import CompiledPrice
-from tachograph.llm.pricing.price_file import PriceFile, PriceFileError
+from tachograph.pricing import bundled
+from tachograph.pricing.compiled import CompiledPrice
+from tachograph.pricing.price_file import PriceFile, PriceFileError
 from tachograph.records.cost import UNPRICED, Cost
 from tachograph.records.llm_call import LLMCall
 

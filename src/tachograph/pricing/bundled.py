@@ -15,8 +15,8 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-from tachograph.llm.pricing.compiled import Price, Rate
-from tachograph.llm.pricing.words import TOKENS, TOOLS
+from tachograph.pricing.compiled import Price, Rate
+from tachograph.pricing.words import TOKENS, TOOLS
 
 _LABELS = {"gemini": "google", "azure_openai": "azure", "vertex": "google"}
 _WORD_OF = {dimensions: word for word, dimensions in TOKENS.items()}

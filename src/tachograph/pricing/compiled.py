@@ -8,7 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 from math import lcm
 
-from tachograph.llm.pricing.words import FREE_TOOLS, OWN_PRICE_EXPECTED, TOKENS
+from tachograph.pricing.words import FREE_TOOLS, OWN_PRICE_EXPECTED, TOKENS
 from tachograph.records.cost import NANO_PER_USD
 from tachograph.records.usage import Usage
 
