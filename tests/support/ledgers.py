@@ -97,3 +97,12 @@ def record_in_child(directory: str, count: int) -> None:
     recorder = make_recorder(Path(directory))
     for number in range(count):
         one_call(recorder, number)
+
+
+def stored_numbers(ledger: Ledger) -> list[int]:
+    """The numbers of the calls (see `one_call`) that are stored, smallest first."""
+    store = ledger.open_store(read_only=True)
+    try:
+        return sorted((row.input_tokens or 0) - 100 for row in store.rows(Query()))
+    finally:
+        store.close()

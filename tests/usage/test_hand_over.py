@@ -26,7 +26,7 @@ def journal(tmp_path: Path) -> Journal:
     [
         (lambda journal: journal.committed, "pread"),
         (lambda journal: journal.oldest_accepted_us(), "pread"),
-        (lambda journal: journal.check(), "stat"),
+        (lambda journal: journal.check(), "lstat"),
         (lambda journal: journal.spool_bytes(), "scandir"),
     ],
     ids=["committed", "oldest", "check", "spool"],

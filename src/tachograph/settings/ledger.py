@@ -23,7 +23,7 @@ class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         spool_limit_mb: Most megabytes of journals on this host; past it records are refused and counted.
         segment_mb: A journal's file is closed and the next begun after so many megabytes.
         batch_limit: Most records in one transaction.
-        interval_seconds: Pause between transactions.
+        interval_seconds: Rows gather for so long before they are stored; they are safe in the journal meanwhile.
         timeout_seconds: A store that does not answer for so long is cut off.
         exit_seconds: Longest that an ending process waits for its last records to be stored.
         rollup_labels: Your labels that rollups are kept by; reports by them are fast and outlive the rows.
@@ -42,7 +42,7 @@ class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     spool_limit_mb: Annotated[float, msgspec.Meta(gt=0)] = 1024
     segment_mb: Annotated[float, msgspec.Meta(gt=0, le=1024)] = 4
     batch_limit: Annotated[int, msgspec.Meta(ge=1, le=50_000)] = 2000
-    interval_seconds: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.025
+    interval_seconds: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.4
     timeout_seconds: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 10.0
     exit_seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 2.0
     rollup_labels: tuple[str, ...] = ("team", "feature")

@@ -6,8 +6,11 @@ write into the page cache takes. A memory-mapped file is as fast but kills the p
 For the same reason nobody who makes system calls holds the lock under which records are appended: the gauges read
 notes and files under a lock of their own.
 
-A segment is held with a file lock while it may still grow. Whoever can take that lock knows that nobody will append
-any more. A new segment gets its name only after it is locked.
+A segment is held with a file lock while it may still grow. A process that can take that lock knows that no other
+appends any more. A new segment gets its name only after it is locked.
+
+A signal handler can raise after any call in here, and what was begun is then neither done nor undone. So the truth
+about a segment is its length: how far it should reach is noted before each write, and the next call compares.
 """
 
 from __future__ import annotations
@@ -19,19 +22,23 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from io import FileIO
 from pathlib import Path
 from time import time_ns
-from typing import Final
+from typing import Final, NamedTuple
 from zlib import crc32
 
 from tachograph.usage import frames
-from tachograph.usage.locks import lock
+from tachograph.usage.files import Ours, is_at, leak, private
+from tachograph.usage.locks import append_only, lock
 
 SUFFIX: Final = ".journal"
 _FULL: Final = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG})
 _RECHECK_SECONDS: Final = 0.05
 _SPOOL_SECONDS: Final = 3.0
+_WRITE_BYTES: Final = 256 * 1024
+"""Most bytes in one write, so that a batch holds the interpreter lock for tens of microseconds and no longer."""
 _CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0)
 _MAGIC, _VERSION, _RECORD = frames.MAGIC, frames.VERSION, frames.RECORD
 _pack_head, _pack_body = frames.HEAD.pack, frames.BODY.pack
@@ -74,6 +81,22 @@ def _write_function() -> Callable[[int, bytes, int], int]:
     return write
 
 
+class _Open(NamedTuple):
+    """The segment that is appended to."""
+
+    file: FileIO
+    fd: int
+    ours: Ours
+    number: int
+
+
+class _State(NamedTuple):
+    """How many records were appended, and how long the open segment is with them."""
+
+    sequence: int
+    size: int
+
+
 class Journal:
     """Appends payloads; safe from any thread, from finalisers and signal handlers that come in between, and after fork.
 
@@ -83,8 +106,8 @@ class Journal:
         limit_bytes: Refuse records while all journals of the host together hold more than this.
 
     Attributes:
-        sequence: Number of records appended.
         refused: Number of records refused, by reason.
+        replaced: How often the file was deleted or replaced, or its descriptor taken away, while it was open.
     """
 
     def __init__(self, directory: Path, *, segment_bytes: int = 4 << 20, limit_bytes: int = 1 << 30) -> None:
@@ -100,39 +123,55 @@ class Journal:
         self._reading = threading.RLock()  # for what the gauges read; taken before the other, never inside it
         self._appending = False
         self._deferred: deque[bytes] = deque()
-        self._fd = -1
-        self._size = 0
+        self._out: _Open | None = None
+        self._state = _State(0, 0)
+        self._planned: _State | None = None
         self._segment = 0
         self._closed = False
         self._retry_at = 0.0
         self._retry_reason = "io_error"
         self._id = os.urandom(16)
         self.name = self._id.hex()
-        self.sequence = 0
+        self.replaced = 0
         self._committed = 0
         self._gap_from: int | None = None
         self._spool, self._spool_at = 0, 0.0
         self._older: deque[tuple[int, int]] = deque()  # finished segments and the sequence after their last record
 
+    @property
+    def sequence(self) -> int:
+        """How many records were appended."""
+        return self._state.sequence
+
     def after_fork_in_child(self) -> None:
         """Leave the parent's journal to the parent and begin one of our own with the next record."""
-        if self._fd >= 0:
-            os.close(self._fd)  # ours alone: the parent's opening, and the lock with it, stay
+        out = self._out
+        if out is not None:
+            if out.ours:
+                out.file.close()  # ours alone: the parent's opening, and the lock with it, stay
+            else:
+                leak(out.file)
         self._begin()
         self.refused = dict.fromkeys(self.refused, 0)
 
     def append(self, payload: bytes) -> str | None:
         """Append one record; None when it is accepted, else why it is refused."""
+        return self.append_many((payload,))
+
+    def append_many(self, payloads: Sequence[bytes]) -> str | None:
+        """Append records in one write; None when all are accepted, else why the last ones are refused."""
         with self._lock:
             if self._appending:  # a finaliser or signal handler inside an append of this very thread
-                self._deferred.append(payload)
+                self._deferred.extend(payloads)
                 return None
             self._appending = True
             try:
-                reason = self._append(payload)
-                if self._deferred:
-                    while self._deferred:
-                        self._append(self._deferred.popleft())
+                if self._planned is not None:
+                    self._repair(self._planned)
+                reason = self._append(payloads)
+                while self._deferred:
+                    self._append((self._deferred[0],))
+                    self._deferred.popleft()
             finally:
                 self._appending = False
             return reason
@@ -143,33 +182,78 @@ class Journal:
             self.refused[reason] += 1
         return reason
 
-    def _append(self, payload: bytes) -> str | None:
-        if self._fd < 0:
-            reason = self._open()
-            if reason is not None:
-                self.refused[reason] += 1
+    def _append(self, payloads: Sequence[bytes]) -> str | None:
+        done, total = 0, len(payloads)
+        while done < total:
+            out = self._current()
+            if out is None:
+                reason = self._open()
+                if reason is not None:
+                    self.refused[reason] += total - done
+                    return reason
+                continue
+            sequence, size = self._state
+            room = min(_WRITE_BYTES, self.segment_bytes - size)
+            now_us, parts, ends, length = time_ns() // 1000, [], [], 0
+            for payload in payloads[done:]:
+                body = _pack_body(sequence, now_us) + payload  # frames.frame, written out: 0.3 us less
+                parts.append(_pack_head(_MAGIC, _VERSION, _RECORD, len(body), crc32(body, _VERSION)) + body)
+                sequence += 1
+                length += len(parts[-1])
+                ends.append(length)
+                if length >= room:
+                    break
+            written = self._put(out, parts[0] if len(parts) == 1 else b"".join(parts), sequence)
+            if written != length:
+                number = ctypes.get_errno() if written < 0 else errno.ENOSPC
+                whole = sum(end <= written for end in ends)  # a disk that fills up takes the first of them
+                self._cut_to(out, ends[whole - 1] if whole else 0, whole)
+                reason = "disk_full" if number in _FULL else "io_error"
+                self.refused[reason] += total - done - whole
                 return reason
-        sequence = self.sequence
-        body = _pack_body(sequence, time_ns() // 1000) + payload  # frames.frame, written out: 0.3 us less
-        data = _pack_head(_MAGIC, _VERSION, _RECORD, len(body), crc32(body, _VERSION)) + body
-        size = len(data)
-        written = self._write(self._fd, data, size)
-        if written != size:
-            reason = self._undo(written)
-            self.refused[reason] += 1
-            return reason
-        self.sequence = sequence + 1
-        self._size += size
-        if self._size >= self.segment_bytes:
-            self._finish_segment()
+            done += len(parts)
+            if self._state.size >= self.segment_bytes:
+                self._finish_segment()
         return None
 
-    def _undo(self, written: int) -> str:
+    def _current(self) -> _Open | None:
+        """The open segment, if its descriptor still is ours: a number that another file has is never written to."""
+        out = self._out
+        if out is None or out.ours:
+            return out
+        self.replaced += 1
+        leak(out.file)  # never closed: it would close the other file
+        self._spool += self._state.size
+        self._older.append((out.number, self._state.sequence))  # what it holds is on the disk, for the writer
+        self._out = None
+        return None
+
+    def _put(self, out: _Open, data: bytes, sequence: int) -> int:
+        """Write frames. Where the segment should then end is noted before, for the call after an interrupted one."""
+        planned = self._planned = _State(sequence, self._state.size + len(data))
+        written = self._write(out.fd, data, len(data))
+        if written == len(data):
+            self._state = planned
+            self._planned = None
+        return written
+
+    def _cut_to(self, out: _Open, more: int, records: int) -> None:
         """Take back a write that failed or was cut short; the segment ends where its last whole record ends."""
-        number = ctypes.get_errno() if written < 0 else errno.ENOSPC
-        if written > 0:
-            os.ftruncate(self._fd, self._size)
-        return "disk_full" if number in _FULL else "io_error"
+        state = _State(self._state.sequence + records, self._state.size + more)
+        if os.fstat(out.fd).st_size > state.size:
+            os.ftruncate(out.fd, state.size)
+        self._state = state
+        self._planned = None
+
+    def _repair(self, planned: _State) -> None:
+        """An interrupt came after a write was planned: its length says whether it was done."""
+        out = self._current()
+        if out is not None:
+            if os.fstat(out.fd).st_size >= planned.size:
+                self._state = planned
+            else:
+                self._cut_to(out, 0, 0)
+        self._planned = None
 
     def _open(self) -> str | None:
         if self._closed:
@@ -194,40 +278,46 @@ class Journal:
         return reason
 
     def _create(self) -> None:
-        number = self._segment + 1
+        number = self._segment = self._segment + 1  # an interrupted attempt's number is not used again
         path = self.directory / segment_name(self.name, number)
         unnamed = path.with_suffix(".new")
-        flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | _CLOEXEC | getattr(os, "O_BINARY", 0)
-        fd = os.open(unnamed, flags, 0o600)
+        file = FileIO(str(unnamed), "x+", opener=private)  # an object: an interrupt that drops it closes it
         try:
+            fd = file.fileno()
+            append_only(fd)
             lock(fd)
             first = self.sequence if self._gap_from is None else self._gap_from
             header = frames.segment_header(self._id, number, first, time_ns() // 1000, os.getpid())
-            if os.write(fd, header) != len(header):
+            if file.write(header) != len(header):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            ours = Ours(fd)
             os.rename(unnamed, path)
-        except OSError:
-            os.close(fd)
+            self._state = _State(self.sequence, len(header))
+            self._out = _Open(file, fd, ours, number)
+        except BaseException:
+            self._out = None
+            file.close()  # if it has its name already, the writer finds it empty
             unnamed.unlink(missing_ok=True)
             raise
-        self._fd, self._size, self._segment = fd, len(header), number
-        if self._gap_from is not None and self._add(frames.GAP, self._gap_from.to_bytes(8, "little")):
+        if self._gap_from is not None and self._add(self._out, frames.GAP, self._gap_from.to_bytes(8, "little")):
             self._gap_from = None
 
-    def _add(self, kind: int, payload: bytes = b"") -> bool:
+    def _add(self, out: _Open, kind: int, payload: bytes = b"") -> bool:
         """Append a frame that is no record; whether there was room."""
         data = frames.frame(self.sequence, time_ns() // 1000, payload, kind)
-        if self._write(self._fd, data, len(data)) != len(data):
-            os.ftruncate(self._fd, self._size)
+        if self._put(out, data, self.sequence) != len(data):
+            self._cut_to(out, 0, 0)
             return False
-        self._size += len(data)
         return True
 
     def _finish_segment(self) -> None:
-        fd, self._fd = self._fd, -1
-        self._spool += self._size
-        self._older.append((self._segment, self.sequence))
-        os.close(fd)  # and with it goes the lock
+        out = self._out
+        if out is None:
+            return
+        self._older.append((out.number, self.sequence))  # first: an interrupt may come between any of these
+        self._out = None
+        self._spool += self._state.size
+        out.file.close()  # and with it goes the lock
 
     def spool_bytes(self) -> int:
         """Bytes of all journals of the host. Remembered for the next segment: a look takes a call for each file."""
@@ -238,8 +328,9 @@ class Journal:
     def committed(self) -> int:
         """How many of our records the writer has said to have committed."""
         with self._reading:
-            if self._fd >= 0:
-                self._committed = max(self._committed, self._note_of(self._segment) or 0)
+            out = self._out
+            if out is not None:
+                self._committed = max(self._committed, self._note_of(out.number) or 0)
             while self._older and self._committed < self.sequence:
                 number, after = self._older[0]
                 if self._committed < after:
@@ -286,19 +377,24 @@ class Journal:
 
     def check(self) -> bool:
         """Whether the file we write to is still there; if not, the next one tells the writer what is missing."""
-        segment = self._segment
-        if self._fd < 0 or (self.directory / segment_name(self.name, segment)).exists():
+        out = self._out
+        if out is None or is_at(self.directory / segment_name(self.name, out.number), out.ours.identity):
             return True
         with self._reading:
             committed = self.committed
             with self._lock:
-                if self._fd < 0 or self._appending or self._segment != segment:
+                if self._out is not out or self._appending:
                     return True  # it was finished meanwhile, and drained
-                self._gap_from = committed
-                self._committed = self.sequence  # they wait no more
-                self._older.clear()
-                self._finish_segment()
-                self._older.clear()
+                self._appending = True  # a record from a signal handler waits until this is done
+                try:
+                    if self._current() is not None:
+                        self.replaced += 1
+                        self._finish_segment()
+                    self._gap_from = committed
+                    self._committed = self.sequence  # they wait no more
+                    self._older.clear()
+                finally:
+                    self._appending = False
                 return False
 
     def close(self) -> None:
@@ -307,9 +403,11 @@ class Journal:
         with self._lock:
             if self._closed:
                 return
-            if self._fd < 0 and self._gap_from is not None:
+            self.append_many(())  # repairs, and takes what finalisers left
+            if self._out is None and self._gap_from is not None:
                 self._open()
             self._closed = True
-            if self._fd >= 0:
-                self._add(frames.END)
+            out = self._current()
+            if out is not None:
+                self._add(out, frames.END)
                 self._finish_segment()

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec import structs
@@ -39,6 +39,7 @@ logger = logging.getLogger("tachograph")
 
 _CANDIDATE_SECONDS = 0.25
 _GAUGE_SECONDS = 1.0
+_ASK_SECONDS = 0.1
 
 
 class Ledger:
@@ -72,7 +73,7 @@ class Ledger:
                 segment_bytes=int(settings.segment_mb * 1e6),
                 limit_bytes=int(settings.spool_limit_mb * 1e6),
             )
-        self._append = self._queue.append
+        self._append = self._queue.append_many
         self._begin()
         metrics.before_collect(self.refresh)
         _all.add(self)
@@ -101,6 +102,24 @@ class Ledger:
 
     def accept(self, record: LLMCall | ToolCall) -> None:
         """Accept or refuse (and count) one finished record."""
+        self.accept_many((record,))
+
+    def accept_many(self, records: Sequence[LLMCall | ToolCall]) -> None:
+        """Accept or refuse (and count) finished records; all that are accepted go into the journal in one write."""
+        payloads = []
+        for record in records:
+            payload = self._payload(record)
+            if payload is None or len(payload) > LARGEST_PAYLOAD:
+                self._queue.refuse("invalid")
+            else:
+                payloads.append(payload)
+        if payloads:
+            self._append(payloads)
+            if self._thread is None and self._queue.sequence:
+                self._start()
+
+    def _payload(self, record: LLMCall | ToolCall) -> bytes | None:
+        """The record as a journal keeps it; None where that cannot be made."""
         labels: Any = record.labels
         if labels is not None and (self._labels is not None or type(labels) is not dict):
             labels = dict(labels) if self._labels is None else self._labels(labels)
@@ -108,17 +127,11 @@ class Ledger:
             # mypy does not follow `type(...) is`, which is cheaper here than isinstance
             values = llm_values(record, labels) if type(record) is LLMCall else tool_values(record, labels)  # type: ignore[arg-type]
             try:
-                payload = encode(values)
+                return encode(values)
             except (TypeError, ValueError, OverflowError):
-                payload = encode_oddities(values)
+                return encode_oddities(values)
         except (TypeError, ValueError, OverflowError, AttributeError):
-            self._queue.refuse("invalid")
-            return
-        if len(payload) > LARGEST_PAYLOAD:
-            self._queue.refuse("invalid")
-            return
-        if self._append(payload) is None and self._thread is None:
-            self._start()
+            return None
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Wait until all that this process has accepted so far is in the store; whether it is."""
@@ -126,7 +139,7 @@ class Ledger:
         target, deadline = queue.sequence, time.monotonic() + timeout
         if not queue.check():
             return False
-        pause = threading.Event()
+        pause, asked_at = threading.Event(), 0.0
         while queue.committed < target:
             if time.monotonic() >= deadline:
                 return False
@@ -135,6 +148,9 @@ class Ledger:
             writer = self._writer
             if writer is not None:
                 writer.wake()
+            elif time.monotonic() >= asked_at + _ASK_SECONDS:
+                asked_at = time.monotonic()
+                self.place.ask_for_flush()  # of the process that is the writer
             pause.wait(0.002)
         return True
 
@@ -269,6 +285,7 @@ class Ledger:
             timeout_seconds=settings.timeout_seconds,
             retain={level: days for level, days in retain.items() if days is not None},
             sync=None if memory else JournalSync(self.place.journals),
+            asked=None if memory else self.place.last_asked_for_flush,
         )
 
     def _open_source(self, positions: Mapping[str, Position]) -> Source:

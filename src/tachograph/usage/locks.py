@@ -18,6 +18,9 @@ if sys.platform == "win32":  # pragma: no cover - the ledger is tested on POSIX 
             return False
         return True
 
+    def append_only(fd: int) -> None:
+        """Writes go to the end, wherever that is."""
+
 else:
     import fcntl
 
@@ -31,6 +34,10 @@ else:
         except BlockingIOError:
             return False
         return True
+
+    def append_only(fd: int) -> None:
+        """Writes go to the end, wherever that is."""
+        fcntl.fcntl(fd, fcntl.F_SETFL, os.O_APPEND)
 
 
 def is_locked(path: Path) -> bool:

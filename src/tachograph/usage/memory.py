@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Sequence
 from time import time_ns
 
 from tachograph.usage.source import Batch
@@ -34,14 +35,17 @@ class MemoryQueue:
         self._begin()
         self.refused = dict.fromkeys(self.refused, 0)
 
-    def append(self, payload: bytes) -> str | None:
-        """Take one record; None when it is accepted, else why it is refused."""
+    def append_many(self, payloads: Sequence[bytes]) -> str | None:
+        """Take records; None when all are accepted, else why the last ones are refused."""
+        reason = None
         with self._lock:
-            if self._closed or len(self._queue) >= self.limit:
-                return self.refuse("closed" if self._closed else "queue_full")
-            self._queue.append((payload, time_ns() // 1000))
-            self.sequence += 1
-        return None
+            for payload in payloads:
+                if self._closed or len(self._queue) >= self.limit:
+                    reason = self.refuse("closed" if self._closed else "queue_full")
+                    continue
+                self._queue.append((payload, time_ns() // 1000))
+                self.sequence += 1
+        return reason
 
     def refuse(self, reason: str) -> str:
         """Count a record that is refused."""

@@ -12,6 +12,7 @@ from typing import Final
 from zlib import crc32
 
 from tachograph.settings.ledger import LedgerSettings
+from tachograph.usage.files import CLOEXEC, NOFOLLOW
 from tachograph.usage.locks import is_locked, lock
 
 HEARTBEAT_SECONDS: Final = 1.0
@@ -19,7 +20,7 @@ STALE_SECONDS: Final = 20.0
 
 
 class Place:
-    """The data directory: `journals/`, `writer.lock`, `host`, and with SQLite `ledger.db`."""
+    """The data directory: `journals/`, `writer.lock`, `flush`, `host`, and with SQLite `ledger.db`."""
 
     def __init__(self, settings: LedgerSettings) -> None:
         if settings.data_dir is not None:
@@ -30,6 +31,7 @@ class Place:
             self.directory = Path(platformdirs.user_data_dir("tachograph", appauthor=False))
         self.journals = self.directory / "journals"
         self.lock_file = self.directory / "writer.lock"
+        self.flush_file = self.directory / "flush"
         self.url = settings.url or f"sqlite:///{self.directory / 'ledger.db'}"
 
     def make(self) -> None:
@@ -55,6 +57,19 @@ class Place:
             name = f"{platform.node() or 'host'}-{crc32(str(self.directory).encode()):08x}"
         temporary.unlink(missing_ok=True)
         return name
+
+    def ask_for_flush(self) -> None:
+        """Ask the writer, in whatever process it is, to store now what waits."""
+        with suppress(OSError):  # a full disk: it is stored a little later
+            os.close(os.open(self.flush_file, os.O_WRONLY | os.O_CREAT | CLOEXEC | NOFOLLOW, 0o600))
+            os.utime(self.flush_file)
+
+    def last_asked_for_flush(self) -> int:
+        """When a process last asked for that, as the file system tells the time; 0 for never."""
+        try:
+            return os.stat(self.flush_file).st_mtime_ns
+        except OSError:
+            return 0
 
     def try_lock(self) -> WriterLock | None:
         """Become the writer of this host, unless there is one."""

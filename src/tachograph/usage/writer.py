@@ -34,8 +34,8 @@ _MAINTENANCE_SECONDS: Final = 3600.0
 _FIRST_MAINTENANCE_SECONDS: Final = 60.0
 _PAYLOAD_KEPT: Final = 64 * 1024
 _SMALLEST_PART: Final = 50
-_WORTH_AN_FSYNC: Final = 100
-"""After a batch of more rows than this the next may follow sooner, so that waiting does not add up with storing."""
+_ASKED_SECONDS: Final = 0.1
+"""How soon a flush that another process asks for is noticed."""
 
 
 class Source(Protocol):
@@ -79,10 +79,12 @@ class Writer:
         observer: Hears of it.
         host: Whose positions these are.
         batch_limit: Most records in one transaction.
-        interval_seconds: Pause between batches, so that they are worth their fsync.
+        interval_seconds: Rows gather for so long before they are stored: alone a row costs SQLite 195 us, with 63
+            others 10. `wake` ends the wait.
         timeout_seconds: What takes longer in the store is cut off.
         retain: Levels (`rows`, `hour`, `day`) and for how many days they are kept.
         sync: Makes durable what is not committed; called once a second.
+        asked: When another process last asked for a flush; a change ends the wait.
     """
 
     def __init__(
@@ -93,10 +95,11 @@ class Writer:
         *,
         host: str,
         batch_limit: int = 2000,
-        interval_seconds: float = 0.025,
+        interval_seconds: float = 0.4,
         timeout_seconds: float = 10.0,
         retain: Mapping[str, int] | None = None,
         sync: Callable[[], None] | None = None,
+        asked: Callable[[], int] | None = None,
     ) -> None:
         self._open_store = open_store
         self._open_source = open_source
@@ -107,6 +110,8 @@ class Writer:
         self._watchdog = Watchdog(timeout_seconds)
         self._retain = dict(retain or {})
         self._sync = sync
+        self._asked = asked
+        self._asked_at = 0
         self._store: Store | None = None
         self._source: Source | None = None
         self._batch: Batch | None = None
@@ -126,10 +131,21 @@ class Writer:
         try:
             while not stopped():
                 self._observer.alive()
-                self._waker.wait(self.step())
-                self._waker.clear()
+                self._pause(self.step(), stopped)
         finally:
             self.close()
+
+    def _pause(self, seconds: float, stopped: Callable[[], bool]) -> None:
+        """Let rows gather, until the time is over or they are wanted in the store."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not self._waker.wait(min(left, _ASKED_SECONDS)):
+            asked_at = self._asked() if self._asked is not None else 0
+            if asked_at != self._asked_at:
+                self._asked_at = asked_at
+                break
+            if stopped():
+                break
+        self._waker.clear()
 
     def wake(self) -> None:
         """Look again now."""
@@ -142,7 +158,7 @@ class Writer:
             self._synced_at = now
             self._attempt("syncing the journals", self._sync)
         if now < self._retry_at:
-            return min(self._interval, self._retry_at - now)
+            return self._retry_at - now
         try:
             return self._step(now)
         except StoreTimeout as error:
@@ -155,7 +171,7 @@ class Writer:
             self._failed("db_error", error)
         except Exception as error:  # noqa: BLE001 - the writer keeps going; the batch is tried again
             self._failed("db_error", error)
-        return self._interval
+        return self._wait
 
     def _step(self, now: float) -> float:
         store, source = self._connected()
@@ -167,7 +183,7 @@ class Writer:
                 if now - self._maintained_at > _MAINTENANCE_SECONDS and self._retain:
                     self._maintained_at = now
                     self.maintain()
-                return 2 * self._interval
+                return self._interval
             self._batch = batch
         batch = self._batch
         full = len(batch.payloads) >= self._batch_limit
@@ -179,7 +195,7 @@ class Writer:
             self._logged.clear()
             logger.info("tachograph: the ledger's store is back; what has waited is being stored")
         source.committed(batch)
-        return 0.0 if full else self._interval * min(1.0, _WORTH_AN_FSYNC / max(1, len(batch.payloads)))
+        return 0.0 if full else self._interval
 
     def _connected(self) -> tuple[Store, Source]:
         if self._store is None:

@@ -1,0 +1,123 @@
+"""Which file a descriptor or a path stands for, and how to leave a descriptor that is no longer ours.
+
+A daemonizer closes every descriptor of its process, and the application's next files get their numbers. Files are
+deleted, renamed and replaced while we have them open. So nothing here trusts a number or a name: each is compared
+with the device and inode that it had when we opened it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import stat
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+Identity = tuple[int, int]
+"""Device and inode."""
+
+CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0)
+NOFOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
+NONBLOCK: Final = getattr(os, "O_NONBLOCK", 0)
+private: Final[Callable[[str, int], int]] = partial(os.open, mode=0o600)
+"""An `opener`: what it makes is for this user alone. A partial, so that no signal handler runs inside it."""
+
+
+def identity(file: int | Path) -> Identity | None:
+    """Device and inode of an open descriptor or of a path (a symbolic link is itself); None where there is nothing."""
+    try:
+        status = os.fstat(file) if isinstance(file, int) else os.lstat(file)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def is_at(path: Path, expected: Identity) -> bool:
+    """Whether this path still names that file. True too where the system cannot say: a full answer comes later.
+
+    Only "not there" and "another file" count as a change: a stalled or forbidden look does not.
+    """
+    try:
+        status = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return (status.st_dev, status.st_ino) == expected
+
+
+class UnsafeFile(OSError):
+    """A name in the data directory is a link, or is not a plain file: writing there could harm another file."""
+
+
+def open_plain(path: Path, flags: int) -> int:
+    """Open a plain file that only its own name refers to.
+
+    Raises:
+        UnsafeFile: It is a symbolic link, has further hard links, or is a directory, pipe or device.
+        OSError: It cannot be opened.
+    """
+    try:
+        fd = os.open(path, flags | CLOEXEC | NOFOLLOW | NONBLOCK, 0o600)
+    except OSError as error:
+        if path.is_symlink():
+            raise UnsafeFile(f"{path} is a symbolic link") from error
+        raise
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise UnsafeFile(f"{path} is not a plain file")
+        if status.st_nlink > 1:
+            raise UnsafeFile(f"{path} has another name (a hard link)")
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def leak(thing: object) -> None:
+    """Keep an object for as long as the process lives, past the end of its interpreter: it must never be closed.
+
+    For what a parent process uses, and for files whose descriptors now are the application's: closing those would
+    close the application's files.
+    """
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
+class Ours:
+    """Says in under a microsecond whether a descriptor still is the file that it was.
+
+    fstat(2) through `ctypes.PyDLL` keeps the interpreter lock: `os.fstat` lets go of it, and getting it back takes
+    milliseconds beside a busy thread. Device and inode are among the first bytes of the system's answer.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._answer = ctypes.create_string_buffer(512)
+        self._first = self._look()
+        self.identity = identity(fd) or (0, 0)
+
+    def _look(self) -> bytes | None:
+        if _fstat is None:
+            found = identity(self.fd)
+            return None if found is None else repr(found).encode()
+        return None if _fstat(self.fd, self._answer) else self._answer.raw[:16]
+
+    def __bool__(self) -> bool:
+        return self._first is not None and self._look() == self._first
+
+
+def _fstat_function() -> Callable[[int, ctypes.Array[ctypes.c_char]], int] | None:
+    if sys.platform != "linux":
+        return None
+    function = getattr(ctypes.PyDLL(None, use_errno=True), "fstat", None)  # not in glibc before 2.33
+    if function is not None:
+        function.argtypes = (ctypes.c_int, ctypes.c_char_p)
+        function.restype = ctypes.c_int
+    return function
+
+
+_fstat: Final = _fstat_function()
