@@ -23,9 +23,10 @@ import tachograph
 from tachograph import instrument, labels, uninstrument
 from tachograph.demo.simulators import Answer, ServedUsage, Simulators, ToolCall
 from tachograph.errors import SettingsError
-from tachograph.instrument import once, others, patches, reaper, report
+from tachograph.instrument import others, patches, reaper, report
 from tachograph.records import ENGINE_CALL
 from tachograph.testing import Recording, recording
+from tachograph.vendors import once
 
 ASKED: Any = [{"role": "user", "content": "hello"}]
 USAGE = ServedUsage(prompt=120, completion=30)
@@ -197,7 +198,7 @@ def test_calls_of_our_engine_are_counted_by_the_engine_alone(client: openai.Open
 
 def test_background_responses_count_when_they_are_read_and_only_once(seen: Recording) -> None:
     def read(status: str, **more: Any) -> Any:
-        from tachograph.instrument.openai_apis import read_response, read_stored_response
+        from tachograph.vendors.openai.apis import read_response, read_stored_response
 
         call = seen.recorder.start_llm_call("openai", "gpt-5", "chat" if status == "queued" else "fetch_response")
         body = {"id": "resp_1", "model": "gpt-5", "status": status, "background": True, **more}
@@ -215,7 +216,7 @@ def test_background_responses_count_when_they_are_read_and_only_once(seen: Recor
 
 
 def test_batches_count_once(client: openai.OpenAI, seen: Recording) -> None:
-    from tachograph.instrument.openai_apis import read_batch
+    from tachograph.vendors.openai.apis import read_batch
 
     once.COUNTED.forget()
     body = {"id": "b1", "status": "completed", "model": "gpt-5", "usage": {"input_tokens": 50, "output_tokens": 70}}
@@ -228,8 +229,8 @@ def test_batches_count_once(client: openai.OpenAI, seen: Recording) -> None:
 
 
 def test_the_results_of_an_anthropic_batch_count_once_for_each_model(seen: Recording) -> None:
-    from tachograph.instrument.anthropic_apis import BatchResults
-    from tachograph.instrument.bodies import loads
+    from tachograph.vendors.anthropic.apis import BatchResults
+    from tachograph.vendors.loose import loads
 
     once.COUNTED.forget()
     line = '{"custom_id":"a","result":{"type":"succeeded","message":{"model":"%s","usage":%s}}}'

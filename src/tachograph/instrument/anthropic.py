@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from tachograph.errors import BudgetExceededError
 from tachograph.instrument import hosts, settled, stainless, vendor_spans
-from tachograph.instrument.anthropic_apis import route
 from tachograph.instrument.content import keep_input
 from tachograph.instrument.watch import Watch, is_under_way
 from tachograph.records import ENGINE_CALL
+from tachograph.vendors.anthropic.apis import route
 
 _BY_CLASS: Final = (
     ("Bedrock", "bedrock"),

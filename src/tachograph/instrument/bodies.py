@@ -7,16 +7,15 @@ the inner iterator and only hears of closing and of being collected. When the ap
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import lru_cache
 from time import perf_counter_ns
-from types import SimpleNamespace
 from typing import Any
 
 from tachograph.instrument.settled import recorder
 from tachograph.instrument.streams import StreamState, is_running
+from tachograph.vendors.loose import loads
 
 _EVENT = re.compile(rb"(?<=\n\n)|(?<=\n\r\n)|(?<=\r\r)")
 """Where one event of a stream ends and the next begins."""
@@ -239,23 +238,3 @@ def _loads(line: bytes) -> Any:
         return loads(line)
     except ValueError:
         return None
-
-
-class Loose(SimpleNamespace):
-    """JSON as attributes; what is not there is None."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return None
-
-
-def _loose(fields: dict[str, Any]) -> Loose:
-    loose = Loose()
-    loose.__dict__.update(fields)
-    return loose
-
-
-def loads(data: bytes | str) -> Any:
-    """JSON read into `Loose` objects, which the readers take for the SDK's models."""
-    return json.loads(data, object_hook=_loose)

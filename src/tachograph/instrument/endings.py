@@ -6,9 +6,9 @@ import asyncio
 from typing import Any, Final
 
 from tachograph.instrument.settled import recorder
-from tachograph.llm.errors import failure_of
 from tachograph.records import Attempt, LLMCall, outcome_of
 from tachograph.records.outcomes import ErrorType, Outcome
+from tachograph.vendors.errors import failure_of
 
 __all__ = ["correct_last_attempt", "ending_of", "note_headers", "of_status", "outcome_of"]
 

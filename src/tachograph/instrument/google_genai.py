@@ -18,18 +18,20 @@ from urllib.parse import urlsplit
 
 from tachograph.errors import BudgetExceededError
 from tachograph.instrument import endings, hosts, settled, stainless
-from tachograph.instrument.bodies import loads, state_of
+from tachograph.instrument.bodies import state_of
 from tachograph.instrument.content import keep_input
-from tachograph.instrument.google_genai_apis import FETCH_INTERACTION, GENERATE, INTERACT, PLAIN, Generation
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import SWITCH, patch
 from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.streams import StreamState, read, read_async
-from tachograph.instrument.watch import WATCH, Api, Watch
+from tachograph.instrument.watch import WATCH, Watch
 from tachograph.instrument.wrap import watched, watched_async
-from tachograph.llm.fields import getter, pick
 from tachograph.records import ENGINE_CALL, LLMCall
 from tachograph.signals.spans import enter, leave
+from tachograph.vendors.api import Api
+from tachograph.vendors.fields import getter, pick
+from tachograph.vendors.gemini.apis import FETCH_INTERACTION, GENERATE, INTERACT, PLAIN, Generation
+from tachograph.vendors.loose import loads
 
 GENERATING: ContextVar[GenerationWatch | None] = ContextVar("tachograph_generation", default=None)
 """The `generate_content` that is under way here, tools of its included."""

@@ -23,10 +23,10 @@ from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import SWITCH, patch
 from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.watch import WATCH
-from tachograph.llm.fields import dig, items, pick
 from tachograph.mcp.errors import classify, kind_of_error_result, kind_of_status, outcome_of_kind, unwrap
 from tachograph.records import ENGINE_MCP, ToolCall
 from tachograph.records.outcomes import ErrorKind, ToolOutcome
+from tachograph.vendors.fields import dig, items, pick
 
 NAMELESS = "unknown"
 """The server_id of a server that did not say its name."""

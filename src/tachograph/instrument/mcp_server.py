@@ -13,8 +13,8 @@ from tachograph.instrument.mcp import NAMELESS, Exchange, answered, ending_of
 from tachograph.instrument.patches import MARK, SWITCH, patch
 from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.watch import WATCH
-from tachograph.llm.fields import pick
 from tachograph.records import ENGINE_CALL, ENGINE_MCP, ToolCall
+from tachograph.vendors.fields import pick
 
 SERVER_NAME: ContextVar[str | None] = ContextVar("tachograph_mcp_server_name", default=None)
 """The server whose request is being handled here; mcp's middleware is not told."""

@@ -10,9 +10,9 @@ from typing import Any, Final
 from tachograph.errors import BudgetExceededError
 from tachograph.instrument import hosts, openai_realtime, settled, stainless
 from tachograph.instrument.content import keep_input
-from tachograph.instrument.openai_apis import ROUTES, ChatChunks, route
 from tachograph.instrument.watch import Watch, is_under_way
 from tachograph.records import ENGINE_CALL
+from tachograph.vendors.openai.apis import ROUTES, ChatChunks, route
 
 _REQUEST_FACTS = (
     ("max_tokens", "max_tokens"),

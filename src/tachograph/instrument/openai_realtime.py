@@ -16,11 +16,11 @@ from tachograph.instrument import endings, reaper, settled
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import SWITCH, patch
 from tachograph.instrument.report import hooked
-from tachograph.llm.errors_openai import openai_response_failure
-from tachograph.llm.fields import dig, pick, text
-from tachograph.llm.usage import openai_response_usage, openai_usage
 from tachograph.records import LLMCall
 from tachograph.signals.spans import leave
+from tachograph.vendors.fields import dig, pick, text
+from tachograph.vendors.openai.errors import openai_response_failure
+from tachograph.vendors.openai.usage import openai_response_usage, openai_usage
 
 _DONE: Final = ("response.done", "response.completed", "response.failed", "response.incomplete")
 _TRANSCRIBED: Final = "conversation.item.input_audio_transcription.completed"

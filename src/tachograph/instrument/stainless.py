@@ -12,13 +12,14 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from tachograph.instrument.bodies import loads, state_of
+from tachograph.instrument.bodies import state_of
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import SWITCH, patch, patch_overrides
 from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.streams import read, read_async
 from tachograph.instrument.watch import WATCH, Watch
 from tachograph.signals.spans import enter, leave
+from tachograph.vendors.loose import loads
 
 RAW_HEADER = "X-Stainless-Raw-Response"
 

@@ -26,8 +26,9 @@ from tachograph.instrument import endings, reaper
 from tachograph.instrument.settled import recorder
 
 if TYPE_CHECKING:
-    from tachograph.instrument.watch import ChunkReader, Watch
+    from tachograph.instrument.watch import Watch
     from tachograph.records.outcomes import Outcome
+    from tachograph.vendors.api import ChunkReader
 
 
 class StreamState:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from tachograph.instrument import endings
 from tachograph.instrument.settled import recorder
-from tachograph.llm.retry_after import retry_after_seconds
+from tachograph.vendors.api import Api, ChunkReader, WholeAnswer
+from tachograph.vendors.retry_after import retry_after_seconds
 
 if TYPE_CHECKING:
     from tachograph.instrument.streams import StreamState
@@ -27,88 +27,8 @@ A `Watch`, or what has its methods for the HTTP layer.
 """
 
 
-class ChunkReader(Protocol):
-    """Reads the pieces of one streamed answer.
-
-    Attributes:
-        is_complete: Whether the vendor said that the answer is whole.
-        error_type: Set when the answer itself says that it failed.
-        takes_lines: Whether the pieces are lines of JSON rather than events.
-        started: Whether the first content has come.
-        tail: Of the pieces after the first content, how many of the last tell all that counts; 0: each must be fed.
-    """
-
-    takes_lines: bool
-    tail: int
-    started: bool
-    is_complete: bool
-    error_type: ErrorType | None
-
-    def hides(self, chunk: Any) -> bool:
-        """Whether a piece is what asking for usage causes, and nothing more."""
-
-    def feed(self, chunk: Any, call: LLMCall) -> bool:
-        """Note one piece; says whether it is to be hidden from the application (only what we asked for is)."""
-
-    def fill(self, call: LLMCall) -> None:
-        """Put what the pieces said into the record."""
-
-
-class WholeAnswer:
-    """Reads an answer that is no stream of events; `bodies.Follower` reads it as a whole. Also what readers build on.
-
-    Attributes:
-        started: Whether the first content has come.
-    """
-
-    takes_lines = False
-    tail = 0
-
-    def __init__(self) -> None:
-        self.is_complete = False
-        self.error_type: ErrorType | None = None
-        self.started = False
-
-    def hides(self, chunk: Any) -> bool:
-        """Nothing is asked for here."""
-        return False
-
-    def feed(self, chunk: Any, call: LLMCall) -> bool:
-        """Pieces say nothing here."""
-        return False
-
-    def fill(self, call: LLMCall) -> None:
-        """Nothing to add."""
-
-    def start(self, call: LLMCall) -> None:
-        """The first content is here."""
-        self.started = True
-        call.first_token()
-
-
 def no_body() -> None:
     """The body of an answer that nobody has read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Api:
-    """One API of a vendor, as we watch it.
-
-    Attributes:
-        vendor: Whose wire language it speaks: `openai`, `anthropic` or `gemini`.
-        name: `chat_completions`, `messages`, ...: goes into the record.
-        operation: OpenTelemetry's word for it.
-        read: Reads a whole answer into the record; returns an error type when the answer says that it failed.
-        chunks: Makes a reader of streamed answers; None when the API does not stream.
-        counts_usage: False where there is never any usage to count (a free or a stored answer).
-    """
-
-    vendor: str
-    name: str
-    operation: str
-    read: Callable[[LLMCall, Any], ErrorType | None]
-    chunks: Callable[[], ChunkReader] | None = None
-    counts_usage: bool = True
 
 
 class Watch:

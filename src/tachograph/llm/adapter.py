@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from tachograph.llm.failures import Failure
 from tachograph.llm.types import Delta, FinishReason, Request, ToolRequest
 from tachograph.records.usage import Usage
+from tachograph.vendors.failures import Failure
 
 
 @dataclass(slots=True)

@@ -24,12 +24,12 @@ from tachograph.llm.content import is_kept, keep_input, keep_output
 from tachograph.llm.cutting import Cut
 from tachograph.llm.errors import ERROR_CLASSES, ProviderError
 from tachograph.llm.faces import END, Closing, Emit, Program
-from tachograph.llm.failures import Failure
 from tachograph.llm.limiter import Limiter, estimate_tokens
 from tachograph.llm.retry import RetryPolicy
 from tachograph.llm.scrub import scrub, scrub_error
 from tachograph.llm.types import Completed, Message, Part, Reasoning, Request, Response, Text
 from tachograph.records.outcomes import outcome_of
+from tachograph.vendors.failures import Failure
 
 if TYPE_CHECKING:
     from tachograph.llm.faces import Awaiting, Blocking

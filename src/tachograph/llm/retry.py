@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tachograph.llm.failures import Failure
+from tachograph.vendors.failures import Failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

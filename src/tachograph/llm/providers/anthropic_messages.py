@@ -8,9 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from tachograph.llm.adapter import Answer, CallParts, RawAnswers, unreadable
-from tachograph.llm.errors_anthropic import anthropic_failure, anthropic_finish_failure
-from tachograph.llm.failures import Failure
-from tachograph.llm.fields import items, pick, text
 from tachograph.llm.types import (
     Delta,
     FinishReason,
@@ -24,7 +21,10 @@ from tachograph.llm.types import (
     ToolRequest,
     ToolResult,
 )
-from tachograph.llm.usage import anthropic_merge_usage, anthropic_usage
+from tachograph.vendors.anthropic.errors import anthropic_failure, anthropic_finish_failure
+from tachograph.vendors.anthropic.usage import anthropic_merge_usage, anthropic_usage
+from tachograph.vendors.failures import Failure
+from tachograph.vendors.fields import items, pick, text
 
 _FINISH: dict[str | None, FinishReason] = {
     "end_turn": "stop",

@@ -8,9 +8,6 @@ from itertools import count
 from typing import Any
 
 from tachograph.llm.adapter import Answer, unreadable
-from tachograph.llm.errors_gemini import BLOCKED, gemini_failure, gemini_response_failure
-from tachograph.llm.failures import Failure
-from tachograph.llm.fields import dig, items, pick, text
 from tachograph.llm.types import (
     Delta,
     FinishReason,
@@ -24,7 +21,10 @@ from tachograph.llm.types import (
     ToolRequest,
     ToolResult,
 )
-from tachograph.llm.usage import gemini_searches, gemini_usage
+from tachograph.vendors.failures import Failure
+from tachograph.vendors.fields import dig, items, pick, text
+from tachograph.vendors.gemini.errors import BLOCKED, gemini_failure, gemini_response_failure
+from tachograph.vendors.gemini.usage import gemini_searches, gemini_usage
 
 _MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
 _BUDGETS = {"none": 0, "minimal": 512, "low": 1024, "medium": 8192, "high": 24576}

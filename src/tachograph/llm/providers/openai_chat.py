@@ -7,9 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from tachograph.llm.adapter import Answer, CallParts, RawAnswers, tool_request, unreadable
-from tachograph.llm.errors_openai import openai_failure, openai_finish_failure
-from tachograph.llm.failures import Failure
-from tachograph.llm.fields import items, pick, text
 from tachograph.llm.types import (
     Delta,
     FinishReason,
@@ -23,7 +20,10 @@ from tachograph.llm.types import (
     ToolRequest,
     ToolResult,
 )
-from tachograph.llm.usage import openai_usage
+from tachograph.vendors.failures import Failure
+from tachograph.vendors.fields import items, pick, text
+from tachograph.vendors.openai.errors import openai_failure, openai_finish_failure
+from tachograph.vendors.openai.usage import openai_usage
 
 _FINISH: dict[str | None, FinishReason] = {
     "stop": "stop",

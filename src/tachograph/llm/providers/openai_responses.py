@@ -6,9 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from tachograph.llm.adapter import Answer, CallParts, RawAnswers, tool_request, unreadable
-from tachograph.llm.errors_openai import openai_event_failure, openai_failure, openai_response_failure
-from tachograph.llm.failures import Failure
-from tachograph.llm.fields import dig, items, pick, text
 from tachograph.llm.providers.openai_chat import image_url, schema_format, split_result
 from tachograph.llm.types import (
     Delta,
@@ -22,7 +19,10 @@ from tachograph.llm.types import (
     ToolRequest,
     ToolResult,
 )
-from tachograph.llm.usage import openai_response_usage
+from tachograph.vendors.failures import Failure
+from tachograph.vendors.fields import dig, items, pick, text
+from tachograph.vendors.openai.errors import openai_event_failure, openai_failure, openai_response_failure
+from tachograph.vendors.openai.usage import openai_response_usage
 
 _TERMINAL = ("response.completed", "response.failed", "response.incomplete")
 _THOUGHTS = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")

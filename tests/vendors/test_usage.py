@@ -10,8 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tachograph.llm import usage as u
 from tachograph.records import Usage
+from tachograph.vendors.anthropic.usage import anthropic_merge_usage, anthropic_usage
+from tachograph.vendors.gemini.usage import gemini_embedding_usage, gemini_searches, gemini_usage, interactions_usage
+from tachograph.vendors.openai.usage import openai_response_usage, openai_usage
 
 
 def as_object(value: Any) -> Any:
@@ -37,7 +39,7 @@ OPENAI_CHAT = {
 CASES: list[tuple[str, Any, dict[str, Any], Usage]] = [
     (
         "chat",
-        u.openai_usage,
+        openai_usage,
         OPENAI_CHAT,
         Usage(
             100,
@@ -55,7 +57,7 @@ CASES: list[tuple[str, Any, dict[str, Any], Usage]] = [
     ),
     (
         "responses",
-        u.openai_usage,
+        openai_usage,
         {
             "input_tokens": 10,
             "output_tokens": 20,
@@ -68,10 +70,10 @@ CASES: list[tuple[str, Any, dict[str, Any], Usage]] = [
         },
         Usage(10, 20, {"cache_read": 4, "cache_write": 5, "reasoning": 6, "cache_write_30m": 2, "cache_write_12h": 3}),
     ),
-    ("embeddings", u.openai_usage, {"prompt_tokens": 8, "total_tokens": 8}, Usage(8, None)),
+    ("embeddings", openai_usage, {"prompt_tokens": 8, "total_tokens": 8}, Usage(8, None)),
     (
         "images",
-        u.openai_usage,
+        openai_usage,
         {
             "input_tokens": 30,
             "input_tokens_details": {"image_tokens": 20, "text_tokens": 10},
@@ -82,14 +84,14 @@ CASES: list[tuple[str, Any, dict[str, Any], Usage]] = [
     ),
     (
         "transcription by tokens",
-        u.openai_usage,
+        openai_usage,
         {"type": "tokens", "input_tokens": 14, "output_tokens": 45, "input_token_details": {"audio_tokens": 14}},
         Usage(14, 45, {"audio_input": 14}),
     ),
-    ("transcription by time", u.openai_usage, {"type": "duration", "seconds": 9.5}, Usage(audio_seconds=9.5)),
+    ("transcription by time", openai_usage, {"type": "duration", "seconds": 9.5}, Usage(audio_seconds=9.5)),
     (
         "realtime",
-        u.openai_usage,
+        openai_usage,
         {
             "input_tokens": 100,
             "output_tokens": 20,
@@ -104,7 +106,7 @@ CASES: list[tuple[str, Any, dict[str, Any], Usage]] = [
     ),
     (
         "anthropic",
-        u.anthropic_usage,
+        anthropic_usage,
         {
             "input_tokens": 10,
             "cache_read_input_tokens": 100,
@@ -123,7 +125,7 @@ CASES: list[tuple[str, Any, dict[str, Any], Usage]] = [
     ),
     (
         "anthropic compaction and advisor",
-        u.anthropic_usage,
+        anthropic_usage,
         {
             "input_tokens": 10,
             "output_tokens": 5,
@@ -137,7 +139,7 @@ CASES: list[tuple[str, Any, dict[str, Any], Usage]] = [
     ),
     (
         "gemini",
-        u.gemini_usage,
+        gemini_usage,
         {
             "prompt_token_count": 100,
             "cached_content_token_count": 60,
@@ -167,7 +169,7 @@ CASES: list[tuple[str, Any, dict[str, Any], Usage]] = [
     ),
     (
         "interactions",
-        u.interactions_usage,
+        interactions_usage,
         {
             "total_input_tokens": 100,
             "total_output_tokens": 40,
@@ -197,7 +199,7 @@ def test_a_report_reads_the_same_as_dictionary_and_as_object(
 
 def test_the_wire_form_of_gemini_reads_like_the_sdk_form() -> None:
     wire = {"promptTokenCount": 5, "candidatesTokenCount": 2, "thoughtsTokenCount": 3, "cachedContentTokenCount": 4}
-    assert u.gemini_usage(wire) == Usage(5, 5, {"reasoning": 3, "cache_read": 4})
+    assert gemini_usage(wire) == Usage(5, 5, {"reasoning": 3, "cache_read": 4})
 
 
 def test_a_delta_is_laid_over_the_start_of_a_stream() -> None:
@@ -208,11 +210,11 @@ def test_a_delta_is_laid_over_the_start_of_a_stream() -> None:
         "cache_creation": {"ephemeral_5m_input_tokens": 7},
         "service_tier": "priority",
     }
-    merged = u.anthropic_merge_usage(start, {"output_tokens": 50, "input_tokens": None})
-    assert u.anthropic_usage(merged) == Usage(17, 50, {"cache_write": 7, "cache_write_5m": 7})
+    merged = anthropic_merge_usage(start, {"output_tokens": 50, "input_tokens": None})
+    assert anthropic_usage(merged) == Usage(17, 50, {"cache_write": 7, "cache_write_5m": 7})
     assert merged["service_tier"] == "priority"
-    again = u.anthropic_merge_usage(merged, SimpleNamespace(output_tokens=60, input_tokens=12))
-    assert u.anthropic_usage(again) == Usage(19, 60, {"cache_write": 7, "cache_write_5m": 7})
+    again = anthropic_merge_usage(merged, SimpleNamespace(output_tokens=60, input_tokens=12))
+    assert anthropic_usage(again) == Usage(19, 60, {"cache_write": 7, "cache_write_5m": 7})
 
 
 def test_billed_searches_of_a_response_are_tool_uses() -> None:
@@ -220,28 +222,28 @@ def test_billed_searches_of_a_response_are_tool_uses() -> None:
         "usage": {"input_tokens": 1, "output_tokens": 2},
         "tool_usage": {"web_search": {"num_requests": 3}},
     }
-    assert u.openai_response_usage(response) == Usage(1, 2, {}, {"web_search": 3})
+    assert openai_response_usage(response) == Usage(1, 2, {}, {"web_search": 3})
 
 
 def test_vertex_embeddings_are_summed_from_their_statistics() -> None:
     response = {"embeddings": [{"statistics": {"token_count": 3.0}}, {"statistics": {"token_count": 4}}, {}]}
-    assert u.gemini_embedding_usage(response) == Usage(7)
+    assert gemini_embedding_usage(response) == Usage(7)
 
 
 def test_searches_of_a_grounded_answer_are_counted_as_they_are_billed() -> None:
     grounded = {"candidates": [{"grounding_metadata": {"web_search_queries": ["a", "b", ""]}}]}
-    assert u.gemini_searches(grounded, "gemini-3-pro") == 2
-    assert u.gemini_searches(as_object(grounded), "models/gemini-2.5-pro") == 1
-    assert u.gemini_searches({"candidates": None}, "gemini-3-pro") == 0
+    assert gemini_searches(grounded, "gemini-3-pro") == 2
+    assert gemini_searches(as_object(grounded), "models/gemini-2.5-pro") == 1
+    assert gemini_searches({"candidates": None}, "gemini-3-pro") == 0
 
 
 READERS = [
-    u.openai_usage,
-    u.openai_response_usage,
-    u.anthropic_usage,
-    u.gemini_usage,
-    u.interactions_usage,
-    u.gemini_embedding_usage,
+    openai_usage,
+    openai_response_usage,
+    anthropic_usage,
+    gemini_usage,
+    interactions_usage,
+    gemini_embedding_usage,
 ]
 
 

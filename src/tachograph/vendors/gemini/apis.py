@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tachograph.instrument.bodies import loads
 from tachograph.instrument.content import keep_output
-from tachograph.instrument.once import COUNTED, Once
-from tachograph.instrument.watch import Api, WholeAnswer
-from tachograph.llm.errors_gemini import BLOCKED, gemini_response_failure, interaction_failure
-from tachograph.llm.fields import dig, getter, items, pick, text
-from tachograph.llm.usage import gemini_embedding_usage, gemini_usage, interactions_usage
 from tachograph.records import LLMCall
 from tachograph.records.outcomes import ErrorType
+from tachograph.vendors.api import Api, WholeAnswer
+from tachograph.vendors.fields import dig, getter, items, pick, text
+from tachograph.vendors.gemini.errors import BLOCKED, gemini_response_failure, interaction_failure
+from tachograph.vendors.gemini.usage import gemini_embedding_usage, gemini_usage, interactions_usage
+from tachograph.vendors.loose import loads
+from tachograph.vendors.once import COUNTED, Once
 
 BEGUN: Final = Once()
 """Ids of interactions that were still under way when their creation returned."""

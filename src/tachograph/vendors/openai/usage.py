@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tachograph.llm.fields import count, getter, pick, plain, whole
 from tachograph.records.usage import Usage
+from tachograph.vendors.fields import count, getter, pick, plain, whole
 
 _INPUT: Final = {
     "cached_tokens": "cache_read",

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tachograph.llm.fields import count, getter, items, pick, text, whole
 from tachograph.records.usage import Usage
+from tachograph.vendors.fields import count, getter, items, pick, text, whole
 
 _FIELDS = (
     "input_tokens",

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from tachograph.llm.fields import count, dig, getter, items, pick, text, whole
 from tachograph.records.usage import Usage
+from tachograph.vendors.fields import count, dig, getter, items, pick, text, whole
 
 _MODALITIES = ("audio", "image", "video", "document")
 _BY_MODALITY = (

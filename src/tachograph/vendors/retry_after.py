@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from tachograph.llm.fields import count, items, pick, text
+from tachograph.vendors.fields import count, items, pick, text
 
 LONGEST_SECONDS: Final = 31 * 86400.0
 """Longer answers are taken for nonsense and dropped."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tachograph.llm.failures import STATUSES, Failure, Table, categorise
-from tachograph.llm.fields import dig, pick, text
+from tachograph.vendors.failures import STATUSES, Failure, Table, categorise
+from tachograph.vendors.fields import dig, pick, text
 
 TABLE: Final = Table(
     codes={

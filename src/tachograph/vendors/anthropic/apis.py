@@ -8,13 +8,13 @@ from typing import Any, Final
 
 from tachograph.instrument import settled
 from tachograph.instrument.content import keep_output
-from tachograph.instrument.once import COUNTED
-from tachograph.instrument.watch import Api, WholeAnswer
-from tachograph.llm.errors_anthropic import anthropic_finish_failure
-from tachograph.llm.fields import dig, getter, items, pick, text, word
-from tachograph.llm.usage import anthropic_merge_usage, anthropic_usage
 from tachograph.records import LLMCall, Usage
 from tachograph.records.outcomes import ErrorType
+from tachograph.vendors.anthropic.errors import anthropic_finish_failure
+from tachograph.vendors.anthropic.usage import anthropic_merge_usage, anthropic_usage
+from tachograph.vendors.api import Api, WholeAnswer
+from tachograph.vendors.fields import dig, getter, items, pick, text, word
+from tachograph.vendors.once import COUNTED
 
 
 def read_message(call: LLMCall, message: Any) -> ErrorType | None:

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tachograph.llm.fields import pick, text
-from tachograph.llm.retry_after import retry_after_seconds
 from tachograph.records.outcomes import ErrorType
+from tachograph.vendors.fields import pick, text
+from tachograph.vendors.retry_after import retry_after_seconds
 
 RETRYABLE: Final[frozenset[ErrorType]] = frozenset({"rate_limit", "server_error", "timeout", "connection"})
 """What another try may cure."""

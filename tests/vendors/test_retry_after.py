@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tachograph.llm.retry_after import retry_after_seconds
+from tachograph.vendors.retry_after import retry_after_seconds
 
 NOW = 1_795_442_400.0  # Mon, 23 Nov 2026 14:00:00 GMT
 

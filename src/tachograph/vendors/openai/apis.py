@@ -8,19 +8,19 @@ from typing import Any, Final
 
 from tachograph.instrument import settled
 from tachograph.instrument.content import keep_output
-from tachograph.instrument.once import COUNTED
-from tachograph.instrument.watch import Api, WholeAnswer
-from tachograph.llm.errors_openai import (
+from tachograph.records import LLMCall, Usage
+from tachograph.records.outcomes import ErrorType
+from tachograph.vendors.api import Api, WholeAnswer
+from tachograph.vendors.failures import Failure
+from tachograph.vendors.fields import count, dig, getter, pick, plain, text, word
+from tachograph.vendors.once import COUNTED
+from tachograph.vendors.openai.errors import (
     openai_event_failure,
     openai_failure,
     openai_finish_failure,
     openai_response_failure,
 )
-from tachograph.llm.failures import Failure
-from tachograph.llm.fields import count, dig, getter, pick, plain, text, word
-from tachograph.llm.usage import openai_response_usage, openai_usage
-from tachograph.records import LLMCall, Usage
-from tachograph.records.outcomes import ErrorType
+from tachograph.vendors.openai.usage import openai_response_usage, openai_usage
 
 
 def _identify(call: LLMCall, get: Callable[[str], Any]) -> None:

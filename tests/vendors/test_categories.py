@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tachograph.llm.errors import failure_of
-from tachograph.llm.errors_anthropic import anthropic_finish_failure
-from tachograph.llm.errors_gemini import gemini_response_failure
-from tachograph.llm.errors_openai import openai_event_failure, openai_finish_failure, openai_response_failure
+from tachograph.vendors.anthropic.errors import anthropic_finish_failure
+from tachograph.vendors.errors import failure_of
+from tachograph.vendors.gemini.errors import gemini_response_failure
+from tachograph.vendors.openai.errors import openai_event_failure, openai_finish_failure, openai_response_failure
 
 
 def openai(code: str | None, kind: str = "invalid_request_error", message: str = "no") -> dict[str, Any]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tachograph.llm.failures import STATUSES, Failure, Said, Table, categorise
-from tachograph.llm.fields import dig, items, pick, text
 from tachograph.records.outcomes import ErrorType
+from tachograph.vendors.failures import STATUSES, Failure, Said, Table, categorise
+from tachograph.vendors.fields import dig, items, pick, text
 
 _REASONS: Final[dict[str, ErrorType]] = {
     "API_KEY_INVALID": "auth",

@@ -1,0 +1,1 @@
+"""Anthropic: request facts, answers and chunks, usage, errors."""

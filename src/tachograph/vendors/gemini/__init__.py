@@ -1,0 +1,1 @@
+"""Gemini: request facts, answers and chunks, usage, errors."""

@@ -1,0 +1,1 @@
+"""OpenAI: request facts, answers and chunks, usage, errors."""
