@@ -100,6 +100,12 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
         usage: Tokens, or None when none were reported.
         cost: Set when the call is finished.
         response_model, response_id, request_id, service_tier, finish_reason: As the vendor answered.
+        speed, region, traffic_type: What else the vendor prices by, in its own words: Anthropic's `fast`, where the
+            answer was made (`inference_geo`), Vertex's `ON_DEMAND_FLEX`.
+        stated_cost_nano_usd: The vendor's own figure of the cost, where it gives one.
+        unknown_billables: Fields of the usage report and items of the answer that may be billed and that no reader
+            knows, in the vendor's words: the cost is an estimate then.
+        usage_mismatch: Why the usage report contradicts itself, if it does.
         server_address, server_port: The host the requests went to.
         request: Request settings for span attributes (`max_tokens`, `temperature`, ...), by OpenTelemetry name without
             the `gen_ai.request.` prefix. Never message content.
@@ -134,6 +140,12 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
     request_id: str | None = None
     service_tier: str | None = None
     finish_reason: str | None = None
+    speed: str | None = None
+    region: str | None = None
+    traffic_type: str | None = None
+    stated_cost_nano_usd: int | None = None
+    unknown_billables: tuple[str, ...] = ()
+    usage_mismatch: str | None = None
     server_address: str | None = None
     server_port: int | None = None
     request: dict[str, Any] | None = None
