@@ -7,6 +7,7 @@ from tachograph.errors import BudgetExceededError, MissingExtraError, SettingsEr
 from tachograph.instrument import instrument, uninstrument
 from tachograph.recorder import Recorder
 from tachograph.records import Attempt, Cost, LLMCall, ToolCall, Usage, labels
+from tachograph.records.reservation import BudgetRequest
 from tachograph.runtime import configure, get_recorder, metrics_asgi_app, metrics_wsgi_app
 from tachograph.settings import Settings
 from tachograph.version import __version__
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Attempt",
     "BudgetExceededError",
+    "BudgetRequest",
     "Cost",
     "LLMCall",
     "Limiter",

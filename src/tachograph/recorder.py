@@ -10,8 +10,9 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from tachograph.errors import BudgetExceededError
 from tachograph.llm.headroom import Headroom
 from tachograph.llm.metrics.observe import LLMMetrics
 from tachograph.mcp.metrics.observe import MCPMetrics
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tachograph")
 
 Pricer = Callable[[LLMCall], Cost | None]
-Guard = Callable[[str, str, Mapping[str, str] | None, bool], None]
 Listener = Callable[[LLMCall | ToolCall], None]
 
 
@@ -44,6 +44,23 @@ class Spans(Protocol):
 
     def close_tool_call(self, call: ToolCall) -> None:
         """End it with all that is known now."""
+
+
+class Guard(Protocol):
+    """Holds the money of a call before it is sent; `usage.budgets` implements it."""
+
+    @property
+    def refuses(self) -> bool:
+        """Whether calls are to be asked for at all; it is told what they cost in any case."""
+
+    def reserve(self, call: LLMCall, asks: Any, is_watched: bool) -> None:
+        """Hold what the call may cost; may change the model it asks for. Raises BudgetExceededError."""
+
+    def settle(self, call: LLMCall) -> None:
+        """Count what the call cost, and let go of what was held for it."""
+
+    def release(self, call: LLMCall) -> None:
+        """Let go of what was held: the call was never sent."""
 
 
 class Ledger(Protocol):
@@ -87,7 +104,8 @@ class Recorder:
         for family in (*USAGE_FAMILIES, *FAMILIES):
             metrics.register(family)
         self.otlp: Otlp | None = None
-        self.guard: Guard | None = None
+        self._guard: Guard | None = None
+        self._reserve: Callable[[LLMCall, Any, bool], None] | None = None
         self.strict = strict
         self.keeps_metrics = keeps_metrics
         self._pricer = pricer
@@ -131,12 +149,25 @@ class Recorder:
         self._ledger = ledger
         self._arrange()
 
+    @property
+    def guard(self) -> Guard | None:
+        """Holds the money of calls."""
+        return self._guard
+
+    @guard.setter
+    def guard(self, guard: Guard | None) -> None:
+        self._guard = guard
+        self._reserve = guard.reserve if guard is not None and guard.refuses else None
+        self._arrange()
+
     def _arrange(self) -> None:
         """Line up what a finished record goes through; what is not there costs nothing."""
         llm: list[tuple[str, Callable[[LLMCall], object]]] = []
         tool: list[tuple[str, Callable[[ToolCall], object]]] = []
         if self._pricer is not None:
             llm.append(("pricing", self._price))
+        if self._guard is not None:
+            llm.append(("budgets", self._guard.settle))
         if self.keeps_metrics:
             llm.append(("metrics", self.llm.observe))
             tool.append(("metrics", self.mcp.observe))
@@ -152,20 +183,6 @@ class Recorder:
         self._llm_names, self._llm_steps = tuple(name for name, _ in llm), tuple(step for _, step in llm)
         self._tool_names, self._tool_steps = tuple(name for name, _ in tool), tuple(step for _, step in tool)
 
-    def refuse_if_spent(
-        self, provider: str, model: str, labels: Mapping[str, str] | None = None, *, is_watched: bool = False
-    ) -> None:
-        """Ask the guard, where there is one, whether this call may be made; before anything is sent.
-
-        Raises:
-            BudgetExceededError: It may not: a budget is spent.
-        """
-        if self.guard is not None:
-            around = LABELS.get()
-            if around:
-                labels = {**around, **labels} if labels else around
-            self.guard(provider, model, labels, is_watched)
-
     def start_llm_call(
         self,
         provider: str,
@@ -175,22 +192,45 @@ class Recorder:
         message_count: int = 0,
         stream: bool = False,
         labels: Mapping[str, str] | None = None,
+        asks: Any = None,
+        is_watched: bool = False,
     ) -> LLMCall:
         """Begin one LLM call, under the labels of the surrounding code and these.
 
+        Where budgets are guarded, its money is held from now on until it finishes. A budget may have it ask for
+        another model: what is sent must ask for `call.model`.
+
         Its span is current here from now on until it finishes here. A streamed call's is not, since it outlives the
         function that begins it: send its request inside `with recorder.current(call)`.
+
+        Args:
+            asks: The request's body, by which its largest likely cost is estimated; None for calls that cost nothing.
+            is_watched: Whether a watched client makes it; `budgets.guard` tells those apart.
+
+        Raises:
+            BudgetExceededError: A budget cannot pay for it.
         """
         around = LABELS.get()
         if around:
             labels = {**around, **labels} if labels else around
         call = LLMCall(self, provider, model, operation, message_count, stream, labels)
+        if self._reserve is not None and asks is not None:
+            self._reserve_for(call, asks, is_watched)
         if self._spans is not None:
             try:
                 self._spans.open_llm_call(call)
             except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
                 self.failed("spans", error)
         return call
+
+    def _reserve_for(self, call: LLMCall, asks: Any, is_watched: bool) -> None:
+        assert self._reserve is not None
+        try:
+            self._reserve(call, asks, is_watched)
+        except BudgetExceededError:
+            raise  # the user asked for this: budgets.guard
+        except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
+            self.failed("budgets", error)
 
     def start_tool_call(
         self,

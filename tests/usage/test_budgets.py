@@ -21,7 +21,8 @@ from tachograph.recorder import Recorder
 from tachograph.records import Cost, Usage
 from tachograph.runtime import build
 from tachograph.settings import load
-from tachograph.usage.budgets import Budgets, bounds
+from tachograph.usage.budgets import Budgets
+from tachograph.usage.budgets.windows import calendar_bounds
 
 LIMITS = [
     {"name": "all", "usd": "0.01"},
@@ -85,21 +86,20 @@ def test_what_other_processes_spent_counts_after_a_reading(tmp_path: Path) -> No
 
 def budgets_of(recorder: Recorder) -> Budgets:
     """The budgets behind a recorder's guard."""
-    found = recorder.guard.__self__  # type: ignore[union-attr]
-    assert isinstance(found, Budgets)
-    return found
+    assert isinstance(recorder.guard, Budgets)
+    return recorder.guard
 
 
 def test_a_spent_budget_refuses_only_what_it_would_pay(tmp_path: Path) -> None:
     recorder = recorder_with(tmp_path)
     spend(recorder, "0.002", team="search")
-    recorder.refuse_if_spent("openai", "gpt-5", {"team": "support"})
+    recorder.start_llm_call("openai", "gpt-5", labels={"team": "support"}, asks={}).finish("success")
     with pytest.raises(BudgetExceededError, match="'search' is spent") as caught:
-        recorder.refuse_if_spent("openai", "gpt-5", {"team": "search"})
+        recorder.start_llm_call("openai", "gpt-5", labels={"team": "search"}, asks={})
     assert caught.value.limit_usd == Decimal("0.002")
     assert caught.value.resets_at.day == 1
     with tachograph.labels(team="search"), pytest.raises(BudgetExceededError):
-        recorder.refuse_if_spent("openai", "gpt-5")
+        recorder.start_llm_call("openai", "gpt-5", asks={})
     close(recorder)
 
 
@@ -147,8 +147,8 @@ def test_watched_clients_are_refused_only_when_the_user_asked(tmp_path: Path, si
 
 def test_days_and_months_begin_at_midnight_utc() -> None:
     now = datetime(2026, 12, 31, 23, 59, tzinfo=UTC)
-    assert bounds("day", now) == (datetime(2026, 12, 31, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
-    assert bounds("month", now) == (datetime(2026, 12, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
+    assert calendar_bounds("day", now) == (datetime(2026, 12, 31, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
+    assert calendar_bounds("month", now) == (datetime(2026, 12, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
 
 
 def test_a_limit_that_is_no_number_is_refused_with_its_name() -> None:

@@ -45,14 +45,14 @@ def _begin(client: Any, options: Any) -> Watch | None:
         recorder = settled.recorder()
         messages = body.get("messages")
         model = str(body.get("model") or "unknown")
-        if recorder.guard is not None and api.counts_usage:
-            recorder.refuse_if_spent(provider, model, is_watched=True)
         call = recorder.start_llm_call(
             provider,
             model,
             api.operation,
             message_count=len(messages) if isinstance(messages, (list, tuple)) else 0,
             stream=bool(body.get("stream")),
+            asks=body if api.counts_usage else None,
+            is_watched=True,
         )
         call.api = api.name
         if not api.counts_usage:
@@ -62,6 +62,8 @@ def _begin(client: Any, options: Any) -> Watch | None:
         call.server_address, call.server_port = host, port
         call.request = {name: body[name] for name in _REQUEST_FACTS if body.get(name) is not None} or None
         watch = Watch(call, api, options, None if stored_id else host)
+        if call.model != model:
+            watch.subject, _ = stainless.with_body(options, {**body, "model": call.model})
         if options.headers and stainless.is_raw(options):
             watch.is_raw = True
         if settled.content:

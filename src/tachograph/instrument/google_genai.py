@@ -27,6 +27,7 @@ from tachograph.instrument.streams import StreamState, read, read_async
 from tachograph.instrument.watch import WATCH, Watch
 from tachograph.instrument.wrap import watched, watched_async
 from tachograph.records import ENGINE_CALL, LLMCall
+from tachograph.records.reservation import asked_of
 from tachograph.signals.spans import enter, leave
 from tachograph.vendors.api import Api
 from tachograph.vendors.fields import getter, pick
@@ -145,14 +146,17 @@ def _start(models: Any, api: Api, keywords: dict[str, Any], *, stream: bool = Fa
     host, port = _address(models)
     provider = hosts.chosen(host, settled.settings.providers) or "gemini"
     model = short_model(keywords.get("model"))
-    settled.recorder().refuse_if_spent(provider, model, is_watched=True)
     call = settled.recorder().start_llm_call(
         provider,
         model,
         api.operation,
         message_count=len(asked) if isinstance(asked, list) else int(asked is not None),
         stream=stream,
+        asks=asked_of(keywords, takes_other_model=not stream) if api.counts_usage else None,
+        is_watched=True,
     )
+    if call.model != model:
+        keywords["model"] = call.model
     call.api = api.name
     call.counts_usage = api.counts_usage
     call.server_address, call.server_port = host, port
@@ -204,9 +208,13 @@ def _interaction(interactions: Any, keywords: dict[str, Any], *, api: Api) -> Wa
     asked = keywords.get("request") or keywords
     body = pick(asked, "body") or asked
     model = pick(body, "model") or pick(body, "agent")
-    settled.recorder().refuse_if_spent("gemini", short_model(model), is_watched=True)
     call = settled.recorder().start_llm_call(
-        "gemini", short_model(model), api.operation, stream=bool(pick(body, "stream"))
+        "gemini",
+        short_model(model),
+        api.operation,
+        stream=bool(pick(body, "stream")),
+        asks=asked_of(body, takes_other_model=False) if api.counts_usage else None,
+        is_watched=True,
     )
     given = pick(body, "input")
     call.message_count = len(given) if isinstance(given, list) else int(given is not None)

@@ -45,8 +45,6 @@ def _begin(client: Any, options: Any) -> Watch | None:
         host, port, provider = hosts.place_of(client, settled.settings.providers, _fallback)
         recorder = settled.recorder()
         model = str(body.get("model") or "unknown")
-        if recorder.guard is not None and api.counts_usage:
-            recorder.refuse_if_spent(provider, model, is_watched=True)
         asked = body.get("messages")
         call = recorder.start_llm_call(
             provider,
@@ -54,6 +52,8 @@ def _begin(client: Any, options: Any) -> Watch | None:
             api.operation,
             message_count=len(asked) if type(asked) is list else _message_count(body),
             stream=bool(body.get("stream")),
+            asks=body if api.counts_usage else None,
+            is_watched=True,
         )
         call.api = api.name
         if not api.counts_usage:
@@ -64,6 +64,8 @@ def _begin(client: Any, options: Any) -> Watch | None:
         watch = Watch(call, api, options, host)
         if options.headers and stainless.is_raw(options):
             watch.is_raw = True
+        if call.model != model:
+            watch.subject, body = stainless.with_body(options, {**body, "model": call.model})
         if call.stream and api.chunks is ChatChunks:
             _ask_for_usage(watch, body, host, client)
         if settled.content:
@@ -109,9 +111,7 @@ def _ask_for_usage(watch: Watch, body: dict[str, Any], host: str, client: Any) -
         hosts.understands_include_usage(host, settled.settings.include_usage_hosts) or _is_azure_of_today(client)
     ):
         return
-    copy = options.model_copy() if hasattr(options, "model_copy") else options.copy()
-    copy.json_data = {**body, "stream_options": {"include_usage": True}}
-    watch.subject = copy
+    watch.subject, _ = stainless.with_body(options, {**body, "stream_options": {"include_usage": True}})
     watch.hides_usage = True
 
 

@@ -64,6 +64,13 @@ def is_raw(options: Any) -> bool:
     return bool(headers) and isinstance(headers, dict) and RAW_HEADER in headers
 
 
+def with_body(options: Any, body: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """A copy of the request that sends this body, and the body: the application's own stays as it is."""
+    copy = options.model_copy() if hasattr(options, "model_copy") else options.copy()
+    copy.json_data = body
+    return copy, body
+
+
 def stream_hook(original: Any) -> Any:
     """Put our generator around the library's, where the stream is a watched one."""
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import random as draw
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from tachograph.llm.content import is_kept, keep_input, keep_output
 from tachograph.llm.cutting import Cut
 from tachograph.llm.errors import ERROR_CLASSES, ProviderError
 from tachograph.llm.faces import END, Closing, Emit, Program
-from tachograph.llm.limiter import Limiter, estimate_tokens
+from tachograph.llm.limiter import Limiter, asked_of_request, estimate_tokens
 from tachograph.llm.retry import RetryPolicy
 from tachograph.llm.scrub import scrub, scrub_error
 from tachograph.llm.types import Completed, Message, Part, Reasoning, Request, Response, Text
@@ -83,8 +83,9 @@ class _Run:
     cut: Cut | None = None
 
     def program(self) -> Program:
-        engine, request = self.engine, self.request
+        engine = self.engine
         call = self._begin()
+        request = self.request
         try:
             self._keep(keep_input, call, request)
             payload = engine.adapter.build(request, self.stream)
@@ -139,7 +140,6 @@ class _Run:
 
     def _begin(self) -> LLMCall:
         engine, request = self.engine, self.request
-        engine.recorder().refuse_if_spent(engine.provider, request.model, request.labels)
         call = engine.recorder().start_llm_call(
             engine.provider,
             request.model,
@@ -147,7 +147,10 @@ class _Run:
             message_count=len(request.conversation),
             stream=self.stream,
             labels=request.labels,
+            asks=asked_of_request(request),
         )
+        if call.model != request.model:
+            self.request = request = replace(request, model=call.model)
         call.api = engine.adapter.api
         call.server_address, call.server_port = engine.server
         call.request = {

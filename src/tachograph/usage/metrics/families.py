@@ -75,23 +75,53 @@ WRITER_ALIVE: Final = Family(
     "1 while a writer drains journals into the store on this host.",
     gauge_merge="max",
 )
+_PERIODS: Final = ("hour", "day", "week", "month", "total", "rolling")
 BUDGET_LIMIT: Final = Family(
     "llm_budget_limit_usd",
     "gauge",
     ("budget", "period"),
     "The limit of a budget in US dollars.",
     "usd",
-    values={"period": ("day", "month")},
+    values={"period": _PERIODS},
     gauge_merge="max",
 )
 BUDGET_SPENT: Final = Family(
     "llm_budget_spent_usd",
     "gauge",
     ("budget", "period"),
-    "What has been spent of a budget in its present period, in US dollars.",
+    "What has been spent of a budget in its present period, in US dollars; of a budget per value, of the account that "
+    "has spent the most.",
     "usd",
-    values={"period": ("day", "month")},
+    values={"period": _PERIODS},
     gauge_merge="max",
+)
+BUDGET_RESERVED: Final = Family(
+    "llm_budget_reserved_usd",
+    "gauge",
+    ("budget", "period"),
+    "What calls under way hold of a budget: their largest likely cost, in US dollars.",
+    "usd",
+    values={"period": _PERIODS},
+    gauge_merge="max",
+)
+BUDGET_STEPS: Final = Family(
+    "llm_budget_steps_total",
+    "counter",
+    ("budget", "step"),
+    "Times that a part of a budget was spent, in per cent of its limit; once for each host and period.",
+)
+BUDGET_ACTIONS: Final = Family(
+    "llm_budget_actions_total",
+    "counter",
+    ("budget", "action"),
+    "Calls that a budget could not pay for, by what was done with them.",
+    values={"action": ("refused", "warned", "ask_allowed", "ask_refused", "model_replaced")},
+)
+BUDGET_UNCHECKED: Final = Family(
+    "llm_budget_unchecked_total",
+    "counter",
+    ("budget",),
+    "Calls begun while a budget's files or the fleet's store did not answer.",
 )
 
 FAMILIES: Final = (
@@ -107,4 +137,8 @@ FAMILIES: Final = (
     WRITER_ALIVE,
     BUDGET_LIMIT,
     BUDGET_SPENT,
+    BUDGET_RESERVED,
+    BUDGET_STEPS,
+    BUDGET_ACTIONS,
+    BUDGET_UNCHECKED,
 )

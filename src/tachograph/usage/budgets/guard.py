@@ -1,0 +1,633 @@
+"""The guard: holds a call's largest likely cost before it is sent, and settles it on what it cost.
+
+`reserve` runs on the caller's path: it reads and writes mapped memory under a lock of this process, and waits for
+nothing else. All that may wait (the ledger, the fleet's store) is done by one thread.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from tachograph.errors import BudgetExceededError, SettingsError
+from tachograph.records import LLMCall
+from tachograph.records.reservation import Asked, BudgetRequest, Reservation, asked_of
+from tachograph.usage.budgets.accounts import STEP, Accounts, NoPlace, Row, Slot
+from tachograph.usage.budgets.estimate import Estimates
+from tachograph.usage.budgets.scope import ONLY_ACCOUNT, Scope
+from tachograph.usage.metrics.families import (
+    BUDGET_ACTIONS,
+    BUDGET_LIMIT,
+    BUDGET_RESERVED,
+    BUDGET_SPENT,
+    BUDGET_STEPS,
+    BUDGET_UNCHECKED,
+)
+
+if TYPE_CHECKING:
+    from tachograph.recorder import Recorder
+    from tachograph.settings.budgets import BudgetsSettings
+    from tachograph.usage.budgets.fleet import Fleet
+    from tachograph.usage.ledger import Ledger
+
+logger = logging.getLogger("tachograph")
+
+_TICK_SECONDS: Final = 1.0
+_FLEET_TICK_SECONDS: Final = 0.1
+_SWEEP_SECONDS: Final = 5.0
+_RETRY_SECONDS: Final = 0.25
+_LOCK_SECONDS: Final = 0.2
+"""Longer than any holder needs: only a signal handler that interrupts the holder waits this long."""
+
+
+class _Budget:
+    """One budget and its accounts."""
+
+    __slots__ = ("accounts", "own", "scope", "unread", "warned")
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.accounts: Accounts | None = None
+        self.own: Accounts | None = None
+        self.unread: set[int] = set()
+        self.warned: dict[int, int] = {}
+
+    def row(self, key: int, now: float) -> tuple[Row, bool]:
+        """The account of a key, and whether it is the one that all processes share."""
+        accounts = self.accounts
+        if accounts is not None:
+            try:
+                row = accounts.row(key, now)
+            except (NoPlace, OSError) as error:
+                logger.debug("tachograph: the budget %s: %s", self.scope.limit.name, error)
+            else:
+                return row, True
+        if self.own is None:
+            self.own = Accounts("", self.scope.window, Slot(None), 1)
+        return self.own.row(ONLY_ACCOUNT, now), False
+
+
+_Held = tuple[_Budget, Row, int]
+
+
+@dataclass(slots=True)
+class _Refusal:
+    budget: _Budget
+    key: int
+    spent: int
+    reserved: int
+    nano: int
+    limit: int
+    is_unchecked: bool
+
+    def error(self, now: float) -> BudgetExceededError:
+        limit = self.budget.scope.limit
+        fits = self.spent + self.nano <= self.budget.scope.limit_nano
+        return BudgetExceededError(
+            self.budget.scope.account(self.key),
+            limit.usd,
+            _usd(self.spent),
+            self.budget.scope.window.bounds(now)[1],
+            reserved_usd=_usd(self.reserved),
+            needs_usd=_usd(self.nano),
+            retry_after_seconds=_RETRY_SECONDS if fits or self.is_unchecked else None,
+            is_unchecked=self.is_unchecked,
+        )
+
+
+class _Holder:
+    """What reservations of this process point to; a forked child has another."""
+
+    __slots__ = ("__weakref__", "pending")
+
+    def __init__(self, pending: deque[Any]) -> None:
+        self.pending = pending
+
+    def dropped(self, reservation: Reservation) -> None:
+        """Give back what a call held that ended without telling; applied with the next call."""
+        self.pending.append((Reservation(reservation.nano_usd, reservation.asked, [], self), reservation.accounts))
+
+
+class Budgets:
+    """All budgets of a process.
+
+    Args:
+        settings: The section `budgets`.
+        recorder: Asks before a call is sent and tells what it cost; its metrics carry the gauges.
+        ledger: Where the files of the host are, and what was spent by those who share no files; None: this process
+            counts alone.
+
+    Raises:
+        SettingsError: A limit cannot be used as it is.
+    """
+
+    def __init__(self, settings: BudgetsSettings, recorder: Recorder, ledger: Ledger | None) -> None:
+        self._settings = settings
+        self._recorder = recorder
+        self._ledger = ledger
+        self._budgets = [_Budget(Scope(limit)) for limit in settings.limits]
+        self._directory: Path | None = None if ledger is None else ledger.place.directory / "budgets"
+        self._fleet: Fleet | None = self._make_fleet()
+        self._ask = _function(settings.ask)
+        if self._ask is None and any(limit.action == "ask" for limit in settings.limits):
+            raise SettingsError(
+                "a budget has action = ask and there is no function to ask",
+                where="setting budgets.ask",
+                do="Name your function as package.module:function.",
+            )
+        self._estimates = Estimates()
+        self._wake = threading.Event()
+        self._open()
+        recorder.metrics.before_collect(self.show)
+        recorder.guard = self
+        _all.add(self)
+
+    def _make_fleet(self) -> Fleet | None:
+        url = self._settings.fleet_url
+        if url is None and self._ledger is not None and self._ledger.place.url.startswith(("postgresql", "postgres:")):
+            url = self._ledger.place.url
+        if url is None or url == "none" or self._ledger is None:
+            return None
+        from tachograph.usage.budgets.fleet import Fleet
+
+        return Fleet(url, self._ledger.place, timeout_seconds=self._ledger.settings.timeout_seconds)
+
+    def _open(self) -> None:
+        """Take a slot in the host's files; again in a forked child."""
+        self._is_forked = False
+        self._lock = threading.Lock()
+        self._pending: deque[Any] = deque()
+        self._holder = _Holder(self._pending)
+        self._thread: threading.Thread | None = None
+        self._swept_at = self._read_at = 0.0
+        self._slot: Slot | None = None
+        try:
+            self._slot = slot = Slot(self._directory)
+            for budget in self._budgets:
+                scope = budget.scope
+                budget.accounts = Accounts(scope.file_name(), scope.window, slot, scope.rows)
+        except (NoPlace, OSError) as error:
+            logger.warning(
+                "tachograph: budgets cannot be shared with other processes (%s); this one counts alone. "
+                "budgets.when_store_is_away says whether calls go on. Give %s space and write permission.",
+                error,
+                self._directory,
+            )
+            for budget in self._budgets:
+                budget.accounts = None
+        for budget in self._budgets:
+            budget.own = None
+            budget.unread = {ONLY_ACCOUNT} if not budget.scope.per else set()
+
+    # Asked by the recorder
+
+    @property
+    def refuses(self) -> bool:
+        """Whether calls are ever checked."""
+        return self._settings.guard != "off"
+
+    def reserve(self, call: LLMCall, asks: Any, is_watched: bool) -> None:
+        """Hold what the call may cost at most, in every budget that pays for it.
+
+        May change `call.model`, where a budget says so: what is sent must ask for that model.
+
+        Args:
+            call: Not sent yet.
+            asks: The request's body, or an `Asked`.
+            is_watched: Whether a watched client makes it.
+
+        Raises:
+            BudgetExceededError: A budget cannot pay. Nothing is held then.
+        """
+        if is_watched and self._settings.guard != "all":
+            return
+        if self._is_forked:
+            self._open()
+        covering = [budget for budget in self._budgets if budget.scope.covers(call)]
+        if not covering:
+            return
+        if self._thread is None:
+            self._start()
+        now = time.time()
+        asked = asks if type(asks) is Asked else asked_of(asks)
+        nano = self._estimates.nano_usd(call, asked, self._recorder.pricer)
+        if asked.takes_other_model and self._use_other_model(call, covering, nano, now):
+            covering = [budget for budget in self._budgets if budget.scope.covers(call)]
+            nano = self._estimates.nano_usd(call, asked, self._recorder.pricer)
+        allowed: list[_Budget] = []
+        for _ in range(2 * len(self._budgets) + 1):
+            held = [(budget, *budget.row(key := budget.scope.key(call), now), key) for budget in covering]
+            refusal = self._hold(held, nano, now, allowed)
+            if refusal is None:
+                rows = [(budget, row, key) for budget, row, _, key in held]
+                call.reservation = Reservation(nano, asked, rows, self._holder)
+                return
+            other = self._resolve(refusal, call, now)
+            if other is not None and asked.takes_other_model:
+                call.model = other
+                covering = [budget for budget in self._budgets if budget.scope.covers(call)]
+                nano = self._estimates.nano_usd(call, asked, self._recorder.pricer)
+            allowed.append(refusal.budget)
+
+    def _use_other_model(self, call: LLMCall, covering: list[_Budget], nano: int, now: float) -> bool:
+        for budget in covering:
+            limit = budget.scope.limit
+            if limit.use_model is None or limit.use_model == call.model:
+                continue
+            row, _ = budget.row(budget.scope.key(call), now)
+            total = row.spent(budget.scope.window.number(now)) + row.reserved() + nano
+            if total > budget.scope.limit_nano * limit.use_model_from:
+                call.model = limit.use_model
+                self._count(BUDGET_ACTIONS, limit.name, "model_replaced")
+                return True
+        return False
+
+    def _hold(
+        self, held: list[tuple[_Budget, Row, bool, int]], nano: int, now: float, allowed: list[_Budget]
+    ) -> _Refusal | None:
+        """Write the reservation, then look whether it fits; take it back where it does not."""
+        if not self._lock.acquire(timeout=_LOCK_SECONDS):
+            return None
+        try:
+            refusal = None
+            for _ in range(3):
+                for _, row, _, _ in held:
+                    row.add_reserved(nano)
+                refusal = self._look(held, nano, now, allowed)
+                if refusal is None:
+                    return None
+                for _, row, _, _ in held:
+                    row.add_reserved(-nano)
+                if refusal.spent + nano > refusal.limit:
+                    return refusal
+                # only what others hold is in the way: they may have held it for this moment, to look as we do
+            return refusal
+        finally:
+            self._lock.release()
+            if self._pending:
+                self._settle_pending()
+
+    def _look(
+        self, held: list[tuple[_Budget, Row, bool, int]], nano: int, now: float, allowed: list[_Budget]
+    ) -> _Refusal | None:
+        for budget, row, is_shared, key in held:
+            if budget in allowed:
+                continue
+            scope = budget.scope
+            limit = scope.limit_nano
+            number = scope.window.number(now)
+            is_checked = is_shared
+            if self._fleet is not None and is_shared:
+                leased = self._fleet.allowance(row, number, now)
+                if leased is None:
+                    is_checked = False
+                    self._fleet.want(row, nano)
+                else:
+                    limit = leased
+            if not is_checked:
+                self._count(BUDGET_UNCHECKED, scope.limit.name)
+                if self._settings.when_store_is_away == "refuse":
+                    return _Refusal(budget, key, row.spent(number), row.reserved() - nano, nano, limit, True)
+            spent = row.spent(number)
+            reserved = row.reserved() - nano
+            if spent + reserved + nano > limit or (not nano and spent >= limit):
+                if self._fleet is not None and is_checked:
+                    self._fleet.want(row, nano)
+                    self._wake.set()
+                return _Refusal(budget, key, spent, reserved, nano, limit, False)
+        return None
+
+    def _resolve(self, refusal: _Refusal, call: LLMCall, now: float) -> str | None:
+        """What the budget's action makes of a call that does not fit: None lets it go, a text is another model.
+
+        Raises:
+            BudgetExceededError: It is refused.
+        """
+        scope = refusal.budget.scope
+        action = scope.limit.action
+        if action == "warn":
+            self._count(BUDGET_ACTIONS, scope.limit.name, "warned")
+            number = scope.window.number(now)
+            if refusal.budget.warned.get(refusal.key) != number:
+                refusal.budget.warned[refusal.key] = number
+                logger.warning(
+                    "tachograph: the budget %r cannot pay for a call of up to $%.6f: $%.6f of $%s are spent, $%.6f are "
+                    "reserved. Its action is warn, so this and further calls are made; further ones are only counted.",
+                    scope.account(refusal.key),
+                    refusal.nano / 1e9,
+                    refusal.spent / 1e9,
+                    scope.limit.usd,
+                    refusal.reserved / 1e9,
+                )
+            return None
+        if action == "ask" and self._ask is not None:
+            answer = self._ask(
+                BudgetRequest(
+                    scope.account(refusal.key),
+                    call.provider,
+                    call.model,
+                    dict(call.labels or {}),
+                    scope.limit.usd,
+                    _usd(refusal.spent),
+                    _usd(refusal.reserved),
+                    _usd(refusal.nano),
+                )
+            )
+            if answer is True or isinstance(answer, str):
+                self._count(BUDGET_ACTIONS, scope.limit.name, "ask_allowed")
+                return answer if isinstance(answer, str) else None
+            self._count(BUDGET_ACTIONS, scope.limit.name, "ask_refused")
+            raise refusal.error(now)
+        self._count(BUDGET_ACTIONS, scope.limit.name, "refused")
+        raise refusal.error(now)
+
+    def settle(self, call: LLMCall) -> None:
+        """The call has ended: count what it cost, and let go of what it held. A step of the recorder."""
+        if self._is_forked:
+            self._open()
+        reservation, call.reservation = call.reservation, None
+        cost = call.cost.nano_usd if call.cost is not None and call.counts_usage else None
+        if reservation is None and not cost:
+            return
+        accounts = []
+        if reservation is not None:
+            accounts, reservation.accounts = reservation.accounts, []
+            if reservation.holder is not self._holder:  # the parent's call, which ends here too: the parent lets go
+                return
+        elif cost:
+            now = time.time()
+            for budget in self._budgets:
+                if budget.scope.covers(call):
+                    key = budget.scope.key(call)
+                    accounts.append((budget, budget.row(key, now)[0], key))
+        if cost or call.usage is not None:
+            self._estimates.learn(call, reservation.asked if reservation is not None else None)
+        self._pending.append((reservation, accounts, cost or 0, call.started_unix_ns / 1e9))
+        self._settle_pending()
+        if self._thread is None:
+            self._start()
+
+    def release(self, call: LLMCall) -> None:
+        """Let go of what the call held: it was never sent, or nothing can come of it."""
+        reservation, call.reservation = call.reservation, None
+        if reservation is not None and reservation.holder is self._holder:
+            accounts, reservation.accounts = reservation.accounts, []
+            self._pending.append((reservation, accounts))
+            self._settle_pending()
+
+    def _settle_pending(self) -> None:
+        """Apply what has been settled. Never waits: whoever holds the lock looks here again before it leaves."""
+        passed: list[tuple[_Budget, int, float, int]] = []
+        while self._pending and self._lock.acquire(blocking=False):
+            try:
+                now = time.time()
+                while self._pending:
+                    self._apply(*self._pending.popleft(), now=now, passed=passed)
+            except IndexError:  # a finaliser has taken the last one
+                continue
+            finally:
+                self._lock.release()
+        for budget, key, step, spent in passed:
+            self._step(budget, key, step, spent)
+
+    def _apply(
+        self,
+        reservation: Reservation | None,
+        accounts: list[_Held],
+        cost: int = 0,
+        started: float = 0.0,
+        *,
+        now: float,
+        passed: list[tuple[_Budget, int, float, int]],
+    ) -> None:
+        for budget, row, key in accounts:
+            window = budget.scope.window
+            number = window.number(now)
+            if cost:
+                began = window.number(started) if now - started > 1.0 else number
+                row.add_spent(cost, began, number)  # before the reservation goes, so that no moment shows too little
+            if reservation is not None:
+                row.add_reserved(-reservation.nano_usd)
+            if cost:
+                self._note_steps(budget, row, key, number, passed)
+
+    def _note_steps(
+        self, budget: _Budget, row: Row, key: int, number: int, passed: list[tuple[_Budget, int, float, int]]
+    ) -> None:
+        scope = budget.scope
+        spent = self._spent(row, number)
+        reached = sum(spent >= step * scope.limit_nano for step in scope.limit.steps)
+        before = row[STEP]
+        if reached != before:
+            row[STEP] = reached
+            passed.extend((budget, key, step, spent) for step in sorted(scope.limit.steps)[before:reached])
+
+    def _step(self, budget: _Budget, key: int, step: float, spent: int) -> None:
+        limit = budget.scope.limit
+        self._count(BUDGET_STEPS, limit.name, f"{step * 100:g}")
+        logger.warning(
+            "tachograph: %g %% of the budget %r are spent: $%.6f of $%s.",
+            step * 100,
+            budget.scope.account(key),
+            spent / 1e9,
+            limit.usd,
+        )
+
+    def _count(self, family: Any, *values: str) -> None:
+        self._recorder.metrics.cell(family, *values).add()
+
+    def _spent(self, row: Row, number: int) -> int:
+        """Of this host, or of the fleet where that is known to be more."""
+        own = row.spent(number)
+        return own if self._fleet is None else max(own, self._fleet.spent(row, number))
+
+    # Shown
+
+    def show(self) -> None:
+        """Set the gauges; before each collection. Of a budget per value, the account that has spent the most."""
+        if self._is_forked:
+            self._open()
+        if self._thread is None:
+            self._start()
+        self._settle_pending()
+        now = time.time()
+        metrics = self._recorder.metrics
+        for budget in self._budgets:
+            limit, number = budget.scope.limit, budget.scope.window.number(now)
+            rows = self._rows(budget, now)
+            spent, reserved = max(((self._spent(row, number), row.reserved()) for row in rows), default=(0, 0))
+            labels = limit.name, budget.scope.window.kind
+            metrics.cell(BUDGET_LIMIT, *labels).set(float(limit.usd))
+            metrics.cell(BUDGET_SPENT, *labels).set(spent / 1e9)
+            metrics.cell(BUDGET_RESERVED, *labels).set(reserved / 1e9)
+
+    def standing(self) -> list[tuple[str, str, Decimal, Decimal, Decimal]]:
+        """Every account in use: its name, its period, limit, spent and reserved, in US dollars."""
+        self._settle_pending()
+        now = time.time()
+        found = []
+        for budget in self._budgets:
+            scope, number = budget.scope, budget.scope.window.number(now)
+            for row in self._rows(budget, now):
+                key = ONLY_ACCOUNT if row.accounts is budget.own else row.accounts.key_of(row)
+                sums = _usd(self._spent(row, number)), _usd(row.reserved())
+                found.append((scope.account(key), scope.limit.period, scope.limit.usd, *sums))
+        return found
+
+    def _rows(self, budget: _Budget, now: float) -> list[Row]:
+        if not budget.scope.per:
+            return [budget.row(ONLY_ACCOUNT, now)[0]]
+        rows = budget.accounts.all_rows() if budget.accounts is not None else []
+        return rows + ([budget.own.row(ONLY_ACCOUNT, now)] if budget.own is not None else [])
+
+    # In the background
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is not None:
+                return
+            thread = threading.Thread(
+                target=_run, args=(weakref.ref(self), self._wake), name="tachograph-budgets", daemon=True
+            )
+            try:
+                thread.start()
+            except RuntimeError:  # the interpreter is ending
+                return
+            self._thread = thread
+
+    def tick(self) -> None:
+        """What is to be done now and then; the background thread does it by itself."""
+        self._settle_pending()
+        now = time.time()
+        if self._fleet is not None:
+            self._fleet.sync(
+                [(b.scope, row) for b in self._budgets if b.accounts for row in b.accounts.all_rows()], now
+            )
+        if now - self._swept_at >= _SWEEP_SECONDS or now < self._swept_at:
+            self._swept_at = now
+            self.sweep()
+        if now - self._read_at >= self._settings.refresh_seconds or now < self._read_at:
+            self._read_at = now
+            self.refresh()
+
+    def sweep(self) -> None:
+        """Roll our slot on, and count what dead processes had reserved as spent."""
+        now = time.time()
+        rows = [(b.scope, row) for b in self._budgets if b.accounts is not None for row in b.accounts.all_rows()]
+        with self._lock:
+            for scope, row in rows:
+                row.roll(scope.window.number(now))
+        if self._slot is None or self._slot.directory is None or not rows:
+            return
+        for number in range(1, rows[0][1].accounts.used_slots):
+            mine = [(scope, row) for scope, row in rows if row.has_reserved(number)]
+            if not mine or number == self._slot.number:
+                continue
+            with self._slot.of_the_dead(number) as is_dead:
+                if is_dead:
+                    for scope, row in mine:
+                        row.settle_slot(number, scope.window.number(now))
+
+    def refresh(self) -> None:
+        """Read from the ledger what was spent beyond these files. It never lowers a sum.
+
+        Raises:
+            StoreError: The ledger's store does not answer; the sums stay as they are.
+        """
+        if self._ledger is None or self._slot is None:
+            return
+        from tachograph.usage.stores.query import Query
+
+        now = time.time()
+        store = self._ledger.open_store(read_only=True)
+        try:
+            for budget in self._budgets:
+                scope, accounts = budget.scope, budget.accounts
+                if accounts is None:
+                    continue
+                keys = [key for key in scope.values if key in accounts.known()] if scope.per else [ONLY_ACCOUNT]
+                begins, _ = scope.window.bounds(now)
+                lag = 0.0 if self._fleet is None else self._fleet.lag_seconds
+                for key in keys:
+                    query = Query(
+                        int(begins.timestamp() * 1e6),
+                        int((now - lag) * 1e6) if lag else 253_402_300_800_000_000,
+                        where=scope.where(key),
+                        raw=scope.window.kind == "rolling" or lag > 0,
+                    )
+                    nano = sum(int(row["cost_nusd"] or 0) for row in store.usage(query))
+                    self._raise(scope, accounts.row(key, now), nano, now)
+        finally:
+            store.close()
+
+    def _raise(self, scope: Scope, row: Row, nano: int, now: float) -> None:
+        number = scope.window.number(now)
+        if self._fleet is not None:
+            self._fleet.raise_base(scope, row, nano, now)
+        elif nano > row.spent(number) and self._slot is not None:
+            with self._slot.of_the_dead(0) as is_ours:
+                if is_ours:
+                    row.raise_base(nano, number)
+
+
+def _usd(nano: int) -> Decimal:
+    return Decimal(nano).scaleb(-9)
+
+
+def _function(name: str | None) -> Callable[[BudgetRequest], Any] | None:
+    if name is None:
+        return None
+    module, _, function = name.partition(":")
+    try:
+        found: Callable[[BudgetRequest], Any] = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SettingsError(
+            f"the function {name!r} cannot be imported: {error}",
+            where="setting budgets.ask",
+            do="Name it as package.module:function.",
+        ) from error
+    return found
+
+
+def _run(budgets_ref: weakref.ref[Budgets], wake: threading.Event) -> None:
+    logged: set[type[BaseException]] = set()
+    while True:
+        budgets = budgets_ref()
+        if budgets is None:
+            return
+        seconds = _TICK_SECONDS if budgets._fleet is None else _FLEET_TICK_SECONDS
+        try:
+            budgets.tick()
+        except Exception as error:  # noqa: BLE001 - a store that is down must not stop the application
+            if type(error) not in logged:
+                logged.add(type(error))
+                logger.debug("tachograph: budgets could not be read: %s", error)
+        del budgets
+        wake.wait(seconds)
+        wake.clear()
+
+
+_all: weakref.WeakSet[Budgets] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for budgets in list(_all):
+        budgets._is_forked = True
+        if budgets._slot is not None:
+            budgets._slot.leave()  # the parent's opening, and its lock, stay
+        if budgets._fleet is not None:
+            budgets._fleet.after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

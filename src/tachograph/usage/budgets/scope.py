@@ -1,0 +1,105 @@
+"""Which calls a budget pays for, and whose account of it a call is on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final
+
+from tachograph.errors import SettingsError
+from tachograph.settings.budgets import BudgetLimit
+from tachograph.usage.budgets.windows import Window
+
+if TYPE_CHECKING:
+    from tachograph.records.llm_call import LLMCall
+
+ONLY_ACCOUNT: Final = 1
+SCOPES: Final = ("provider", "model", "agent", "user", "session", "run")
+_PER_ROWS: Final = 4096
+
+Read = Callable[["LLMCall"], str]
+
+
+def scope_of(call: LLMCall, name: str) -> str:
+    """The value of a scope for this call, "" when it has none."""
+    if name in ("provider", "model"):
+        found: str = getattr(call, name)
+        return found
+    labels = call.labels
+    return labels.get(name.removeprefix("label:"), "") if labels else ""
+
+
+class Scope:
+    """One budget as its setting says.
+
+    Raises:
+        SettingsError: The period or a scope is not one that there is, or the limit is not above zero.
+    """
+
+    def __init__(self, limit: BudgetLimit) -> None:
+        self.limit = limit
+        self.limit_nano = int(limit.usd.scaleb(9))
+        where = f"setting budgets.limits, the budget {limit.name!r}"
+        try:
+            self.window = Window(limit.period)
+        except ValueError as error:
+            raise SettingsError(f"the period {limit.period!r} is unknown", where=where, do=f"{error}.") from None
+        for name in limit.per:
+            if name not in SCOPES and not name.startswith("label:"):
+                raise SettingsError(
+                    f"there are no budgets per {name!r}",
+                    where=where,
+                    do=f"Allowed: {', '.join(SCOPES)}, or label:<name>.",
+                )
+        if self.limit_nano < 0:
+            raise SettingsError(f"the limit {limit.usd} is below zero", where=where, do="Give US dollars.")
+        self.per = limit.per
+        self.rows = _PER_ROWS if limit.per else 1
+        self._wanted = [(name, value) for name in SCOPES if (value := getattr(limit, name)) is not None]
+        self._labels = limit.labels.items()
+        self._keys: dict[tuple[str, ...], int] = {}
+        self.values: dict[int, tuple[str, ...]] = {ONLY_ACCOUNT: ()}
+
+    def covers(self, call: LLMCall) -> bool:
+        """Whether it would have to pay for this call."""
+        for name, value in self._wanted:
+            if scope_of(call, name) != value:
+                return False
+        return not self._labels or (call.labels is not None and self._labels <= call.labels.items())
+
+    def key(self, call: LLMCall) -> int:
+        """The account that this call is on."""
+        if not self.per:
+            return ONLY_ACCOUNT
+        values = tuple([scope_of(call, name) for name in self.per])
+        key = self._keys.get(values)
+        if key is None:
+            if len(self._keys) >= 4 * _PER_ROWS:
+                self._keys.clear()
+                self.values.clear()
+            digest = blake2b("\0".join(values).encode("utf-8", "replace"), digest_size=8).digest()
+            key = self._keys[values] = (int.from_bytes(digest, "big") >> 2) | 2
+            self.values[key] = values
+        return key
+
+    def where(self, key: int) -> dict[str, tuple[str, ...]]:
+        """Which rows of the ledger it has paid for, as a query says it."""
+        where: dict[str, tuple[str, ...]] = {"kind": ("llm",)}
+        asked = [*self._wanted, *((f"label:{name}", value) for name, value in self._labels)]
+        for name, value in [*asked, *zip(self.per, self.values.get(key, ()), strict=True)]:
+            where[name if name in ("provider", "model") or ":" in name else f"label:{name}"] = (value,)
+        return where
+
+    def account(self, key: int) -> str:
+        """What an account is called in errors and logs."""
+        values = self.values.get(key)
+        if not values:
+            return self.limit.name
+        return f"{self.limit.name} ({', '.join(f'{n}={v}' for n, v in zip(self.per, values, strict=True))})"
+
+    def file_name(self) -> str:
+        """Budgets that mean the same share a file, also while one process has another limit for it."""
+        limit = self.limit
+        said = [limit.name, limit.period, *limit.per]
+        said += [f"{name}={value}" for name, value in [*self._wanted, *sorted(self._labels)]]
+        return blake2b("\0".join(said).encode("utf-8", "replace"), digest_size=8).hexdigest()
