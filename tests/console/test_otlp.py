@@ -118,6 +118,7 @@ def test_our_own_span_brings_its_attempts_waits_labels_and_cost(client: Client) 
     assert first == {
         "number": 1, "start_offset": 0.0, "duration_seconds": 0.3, "status": 429, "outcome": "rate_limited",
         "error_type": "rate_limit", "retry_after_seconds": 1.0, "slept_seconds": 1.2,
+        "waited_before_seconds": 0.0,
     }  # fmt: skip
     assert (second["start_offset"], second["outcome"]) == (1.5, "success")
 

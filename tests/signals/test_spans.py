@@ -91,6 +91,7 @@ def test_a_call_that_succeeds_has_the_contract_s_attributes_and_opentelemetry_s(
         "gen_ai.usage.output_tokens": 30,
         "gen_ai.usage.cache_read.input_tokens": 100,
         "gen_ai.usage.reasoning.output_tokens": 10,
+        "tachograph.usage.details.cache_write_5m": 1,
         "server.address": "generativelanguage.googleapis.com",
         "server.port": 443,
         "tachograph.call_id": call.id.hex(),

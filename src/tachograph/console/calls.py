@@ -1,12 +1,19 @@
-"""Calls, attempts and spans as the console keeps and shows them; and how records of this process become them."""
+"""Calls, attempts and spans as the console keeps and shows them, and how a projection becomes them.
+
+A record of this process, a row of a ledger and a span received over OTLP all come through the projection.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from decimal import Decimal
+from operator import attrgetter
+from typing import Any, Final
 
 import msgspec
 
 from tachograph.records import LLMCall, ToolCall
+from tachograph.records.projection import Projection, error_text, project
+from tachograph.signals import span_facts
 
 MAX_TEXT = 512
 
@@ -22,6 +29,7 @@ class Attempt(msgspec.Struct, omit_defaults=False):
     error_type: str | None = None
     retry_after_seconds: float | None = None
     slept_seconds: float = 0.0
+    waited_before_seconds: float = 0.0
 
 
 class Call(msgspec.Struct, kw_only=True):
@@ -53,6 +61,17 @@ class Call(msgspec.Struct, kw_only=True):
     attempts: int = 0
     wait_seconds: float = 0.0
     stream: bool = False
+    counted: bool = True
+    details: dict[str, int] | None = None
+    tool_uses: dict[str, int] | None = None
+    audio_seconds: float | None = None
+    price_source: str | None = None
+    api: str | None = None
+    service_tier: str | None = None
+    finish_reason: str | None = None
+    response_id: str | None = None
+    request_id: str | None = None
+    parent_call_id: str = ""
     labels: dict[str, str] = {}
     service: str = ""
 
@@ -94,150 +113,124 @@ def clip(text: str) -> str:
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
 
 
-def from_record(record: LLMCall | ToolCall, service: str = "") -> tuple[CallDetail, Span]:
-    """Turn a finished record into what the console keeps; does not hold on to the record."""
-    if isinstance(record, LLMCall):
-        return _llm(record, service)
-    return _tool(record, service)
+def from_record(record: LLMCall | ToolCall, service: str = "", span: Span | None = None) -> tuple[CallDetail, Span]:
+    """Turn a finished record into what the console keeps; does not hold on to the record.
 
-
-def _ids(record: LLMCall | ToolCall) -> tuple[str, str, str]:
-    identity = record.id
-    trace = f"{record.trace_id:032x}" if record.trace_id else (record.parent_id or identity).hex()
-    span = f"{record.span_id:016x}" if record.span_id else identity[8:].hex()
-    parent = record.parent_id[8:].hex() if record.parent_id and not record.span_id else ""
-    return trace, span, parent
-
-
-def _labels(record: LLMCall | ToolCall) -> dict[str, str]:
-    return {clip(str(k)): clip(str(v)) for k, v in list((record.labels or {}).items())[:32]}
-
-
-def _llm(record: LLMCall, service: str) -> tuple[CallDetail, Span]:
-    trace, span, parent = _ids(record)
-    usage, cost = record.usage, record.cost
-    details = usage.details if usage is not None else {}
+    Args:
+        service: The application that made the call.
+        span: The span that the record was received as; without one, a span is made that says the same.
+    """
+    row = project(record)
+    if span is None:
+        call = from_projection(row, service)
+        span = _span(call, row, _details(record), _events(record))
+    else:
+        call = from_projection(row, service, parent_span_id=span.parent_span_id)
     attempts = [
         Attempt(
-            a.number,
-            (a.started_ns - record.started_ns) / 1e9,
-            a.duration_seconds,
-            a.status,
-            a.outcome,
-            a.error_type,
-            a.retry_after_seconds,
-            a.waited_ns / 1e9,
+            attempt.number,
+            (attempt.started_ns - record.started_ns) / 1e9,
+            attempt.duration_seconds,
+            attempt.status,
+            attempt.outcome,
+            attempt.error_type,
+            attempt.retry_after_seconds,
+            attempt.waited_ns / 1e9,
+            attempt.waited_before_ns / 1e9,
         )
-        for a in record.attempts
+        for attempt in (record.attempts if isinstance(record, LLMCall) else ())
     ]
-    counts = record.counts_usage
-    call = Call(
-        id=record.id.hex(),
-        kind="llm",
-        time=record.started_unix_ns / 1e9,
-        trace_id=trace,
-        span_id=span,
-        parent_span_id=parent,
-        provider=clip(record.provider),
-        model=clip(record.model),
-        response_model=clip(record.response_model) if record.response_model else None,
-        operation=clip(record.operation),
-        outcome=record.outcome or "",
-        error_type=record.error_type,
-        duration_seconds=record.duration_seconds,
-        first_token_seconds=record.first_token_seconds,
-        input_tokens=usage.input_tokens if usage and counts else None,
+    return CallDetail(call, attempts, _error(record)), span
+
+
+def from_row(row: Projection, service: str = "") -> tuple[CallDetail, Span]:
+    """Turn a ledger's row into a call and a span that stands for it."""
+    call = from_projection(row, service)
+    return CallDetail(call, []), _span(call, row, {}, [])
+
+
+_shared_names: Final = tuple(
+    name
+    for name in Projection.__struct_fields__
+    if name in Call.__struct_fields__
+    and name not in ("id", "kind", "provider", "model", "error_type", "trace_id", "span_id", "labels")
+)
+_shared: Final = attrgetter(*_shared_names)
+"""Facts that a call has by the projection's own names and in its own form; `from_projection` has the others."""
+
+
+def from_projection(row: Projection, service: str = "", parent_span_id: str = "") -> Call:
+    """The call of a projection."""
+    is_llm = row.kind == "llm"
+    details = row.details or {}
+    above = row.parent_id
+    if not parent_span_id and above and not row.span_id:
+        parent_span_id = above[8:].hex()
+    return Call(
+        **dict(zip(_shared_names, _shared(row), strict=True)),
+        id=row.id.hex(),
+        kind="llm" if is_llm else "tool",
+        time=row.ts_us / 1e6,
+        trace_id=(row.trace_id or above or row.id).hex(),
+        span_id=(row.span_id or row.id[8:]).hex(),
+        parent_span_id=parent_span_id,
+        provider=clip(row.provider) if is_llm else "",
+        model=clip(row.model) if is_llm else "",
+        server_id="" if is_llm else clip(row.provider),
+        tool_name="" if is_llm else clip(row.model),
+        error_type=row.error_type if is_llm else None,
+        error_kind=None if is_llm else row.error_type,
+        duration_seconds=row.latency_us / 1e6,
+        first_token_seconds=None if row.ttft_us is None else row.ttft_us / 1e6,
         cached_tokens=details.get("cache_read"),
-        output_tokens=usage.output_tokens if usage and counts else None,
         reasoning_tokens=details.get("reasoning"),
-        cost_usd=None if not counts or cost is None or cost.usd is None else format(cost.usd.normalize(), "f"),
-        cost_quality=cost.quality if cost and counts else None,
-        attempts=len(attempts),
-        wait_seconds=sum(a.waited_ns + a.waited_before_ns for a in record.attempts) / 1e9,
-        stream=record.stream,
-        labels=_labels(record),
+        cost_usd=None if row.cost_nusd is None else format(Decimal(row.cost_nusd).scaleb(-9).normalize(), "f"),
+        wait_seconds=row.wait_us / 1e6,
+        parent_call_id=above.hex() if above else "",
+        labels={clip(str(k)): clip(str(v)) for k, v in list((row.labels or {}).items())[:32]},
         service=service,
     )
-    error = clip(f"{type(record.error).__name__}: {record.error}") if record.error is not None else None
-    attributes: dict[str, Any] = {
-        "provider": call.provider,
-        "model": call.model,
-        "prompt_length": record.message_count,
-        "gen_ai.operation.name": call.operation,
-    }
-    for name, value in (
-        ("prompt_tokens", call.input_tokens),
-        ("completion_tokens", call.output_tokens),
-        ("gen_ai.response.model", call.response_model),
-        ("gen_ai.response.id", record.response_id),
-        ("error_type", record.error_type),
-        ("server.address", record.server_address),
-    ):
-        if value is not None:
-            attributes[name] = value
-    events = [
-        Event(
-            "attempt",
-            a.start_offset,
-            {k: v for k, v in msgspec.to_builtins(a).items() if v is not None and k != "start_offset"},
-        )
-        for a in attempts
-    ]
-    if call.first_token_seconds is not None:
-        events.append(Event("first_token", call.first_token_seconds))
-    return CallDetail(call, attempts, error), _span(call, "llm.complete", "client", attributes, events)
 
 
-def _tool(record: ToolCall, service: str) -> tuple[CallDetail, Span]:
-    trace, span, parent = _ids(record)
-    call = Call(
-        id=record.id.hex(),
-        kind="tool",
-        time=record.started_unix_ns / 1e9,
-        trace_id=trace,
-        span_id=span,
-        parent_span_id=parent,
-        operation="execute_tool",
-        server_id=clip(record.server_id),
-        tool_name=clip(record.tool_name),
-        outcome=record.outcome or "",
-        error_kind=record.error_kind,
-        duration_seconds=record.duration_seconds,
-        attempts=1,
-        labels=_labels(record),
-        service=service,
-    )
-    attributes: dict[str, Any] = {
-        "server_id": call.server_id,
-        "tool_name": call.tool_name,
-        "arg_count": record.argument_count,
-    }
-    if record.error_kind is not None:
-        attributes["error_kind"] = record.error_kind
-    error = None
-    if isinstance(record.error, BaseException):
-        error = clip(f"{type(record.error).__name__}: {record.error}")
-    elif record.error is not None:
+def _details(record: LLMCall | ToolCall) -> dict[str, Any]:
+    """What a span says beside the projection, as far as the console shows it."""
+    if isinstance(record, ToolCall):
+        return {"arg_count": record.argument_count}
+    facts: dict[str, Any] = {"prompt_length": record.message_count}
+    if record.server_address:
+        facts["server.address"] = record.server_address
+    return facts
+
+
+def _events(record: LLMCall | ToolCall) -> list[Event]:
+    if isinstance(record, ToolCall):
+        return []
+    offset = record.started_unix_ns
+    events = [Event(name, (at - offset) / 1e9, facts) for name, at, facts in span_facts.waits_and_attempts(record)]
+    if record.first_token_seconds is not None:
+        events.append(Event("first_token", record.first_token_seconds))
+    return events
+
+
+def _error(record: LLMCall | ToolCall) -> str | None:
+    text = error_text(record)
+    if isinstance(record, ToolCall) and isinstance(record.error, str) and not record.content:
         # What a tool answers is content; it is kept only where the user has turned content on.
-        error = clip(record.error) if record.content else "the tool answered with an error; its text is not recorded"
-    return CallDetail(call, [], error), _span(call, "mcp.tool.execute", "client", attributes, [])
+        return "the tool answered with an error; its text is not recorded"
+    return None if text is None else clip(text)
 
 
-def _span(call: Call, name: str, kind: str, attributes: dict[str, Any], events: list[Event]) -> Span:
+def _span(call: Call, row: Projection, details: dict[str, Any], events: list[Event]) -> Span:
     return Span(
         trace_id=call.trace_id,
         span_id=call.span_id,
         parent_span_id=call.parent_span_id,
-        name=name,
-        kind=kind,
+        name=span_facts.LLM_SPAN if call.kind == "llm" else span_facts.TOOL_SPAN,
+        kind="client" if row.operation != "serve_tool" else "server",
         start_unix=call.time,
         duration_seconds=call.duration_seconds,
-        status="ok"
-        if call.outcome == "success"
-        else "error"
-        if call.outcome in ("error", "timeout", "rate_limited")
-        else "unset",
-        attributes=attributes,
+        status="ok" if call.outcome == "success" else "unset" if call.outcome == "cancelled" else "error",
+        attributes={**span_facts.projected(row), **details},
         events=events,
         service=call.service,
     )

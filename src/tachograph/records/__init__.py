@@ -16,6 +16,7 @@ from tachograph.records.outcomes import (
     ToolOutcome,
     outcome_of,
 )
+from tachograph.records.sink import NOWHERE
 from tachograph.records.tool_call import ToolCall
 from tachograph.records.usage import DETAILS, Usage
 
@@ -28,6 +29,7 @@ __all__ = [
     "ERROR_TYPES",
     "LABELS",
     "NANO_PER_USD",
+    "NOWHERE",
     "OUTCOMES",
     "TOOL_OUTCOMES",
     "UNPRICED",

@@ -96,7 +96,8 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
         labels: The user's own labels.
         started_unix_ns: UTC, nanoseconds since the epoch.
         started_ns, first_token_ns, ended_ns: Monotonic; 0 when it has not happened.
-        outcome, error_type, error: How it ended, and the exception, if there was one.
+        outcome, error_type, error: How it ended, and the exception if there was one (its text, where the call was
+            received from another process).
         attempts: In order.
         usage: Tokens, or None when none were reported.
         cost: Set when the call is finished.
@@ -115,6 +116,7 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
         unsent_wait_ns: Time slept in our own limiter for an attempt that was given up before it was sent.
         trace_id, span_id, span: Set by the span signal when there is one (ids as integers, 0 when none).
         reservation: Money that a budget holds for it until it is finished.
+        projection: Its facts as every view shows them, once they were asked for (`records.projection`).
         parent_id: Id of the record this call was made inside (an agent run, an outer call), if known.
     """
 
@@ -134,7 +136,7 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
     ended_ns: int = 0
     outcome: Outcome | None = None
     error_type: ErrorType | None = None
-    error: BaseException | None = None
+    error: BaseException | str | None = None
     usage: Usage | None = None
     cost: Cost | None = None
     response_model: str | None = None
@@ -157,6 +159,7 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
     trace_id: int = 0
     span_id: int = 0
     span: Any = None
+    projection: Any = None
     parent_id: bytes | None = None
     reservation: Reservation | None = None
     _open: list[LLMCallSink] = msgspec.field(default_factory=list)
@@ -200,7 +203,7 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
         outcome: Outcome,
         error_type: ErrorType | None = None,
         *,
-        error: BaseException | None = None,
+        error: BaseException | str | None = None,
         ended_ns: int = 0,
     ) -> bool:
         """Finish the call, now or at `ended_ns`, and hand it over. Only the first finish counts.

@@ -35,6 +35,7 @@ class ToolCall(msgspec.Struct, eq=False, weakref=True):
         attributes: Further facts for the span (`mcp.session.id`, `network.transport`, ...).
         content: Arguments and result, only when the user turned recording on; else None.
         trace_id, span_id, span: Set by the span signal.
+        projection: Its facts as every view shows them, once they were asked for (`records.projection`).
     """
 
     sink: ToolCallSink
@@ -56,6 +57,7 @@ class ToolCall(msgspec.Struct, eq=False, weakref=True):
     trace_id: int = 0
     span_id: int = 0
     span: Any = None
+    projection: Any = None
     parent_id: bytes | None = None
     _open: list[ToolCallSink] = msgspec.field(default_factory=list)
 

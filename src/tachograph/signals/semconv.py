@@ -53,6 +53,24 @@ EXCEPTION_MESSAGE: Final = "exception.message"
 EXCEPTION_STACKTRACE: Final = "exception.stacktrace"
 EXCEPTION_ESCAPED: Final = "exception.escaped"
 
+CALL_ID: Final = "tachograph.call_id"
+PARENT_CALL_ID: Final = "tachograph.parent_call_id"
+OUTCOME: Final = "tachograph.outcome"
+ATTEMPTS: Final = "tachograph.attempts"
+RATE_LIMIT_WAIT: Final = "tachograph.rate_limit_wait_seconds"
+COUNTED: Final = "tachograph.counted"
+REQUEST_ID: Final = "tachograph.request_id"
+API: Final = "tachograph.api"
+SERVICE_TIER: Final = "tachograph.service_tier"
+COST_USD: Final = "tachograph.cost.usd"
+COST_QUALITY: Final = "tachograph.cost.quality"
+PRICE_SOURCE: Final = "tachograph.cost.source"
+AUDIO_SECONDS: Final = "tachograph.usage.audio_seconds"
+DETAIL_PREFIX: Final = "tachograph.usage.details."
+TOOL_USE_PREFIX: Final = "tachograph.usage.tools."
+LABEL_PREFIX: Final = "tachograph.label."
+"""Our own names, where OpenTelemetry has none."""
+
 PROVIDERS: Final[dict[str, str]] = {
     "gemini": "gcp.gemini",
     "azure": "azure.ai.openai",

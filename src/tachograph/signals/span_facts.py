@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from tachograph.records.projection import Projection, project
 from tachograph.signals import semconv as s
 
 if TYPE_CHECKING:
@@ -35,68 +36,19 @@ def llm_base(call: LLMCall) -> Attributes:
     }
 
 
-def llm_attributes(call: LLMCall, settings: SpansSettings, base: Attributes) -> Attributes:
+def llm_attributes(call: LLMCall, settings: SpansSettings) -> Attributes:
     """Everything known about a finished LLM call, by the contract's names and by OpenTelemetry's."""
-    provider = call.provider
-    facts: Attributes = {
-        **base,
-        "prompt_length": call.message_count,
-        "tachograph.call_id": call.id.hex(),
-        "tachograph.attempts": len(call.attempts),
-    }
-    if call.stream:
-        facts[s.REQUEST_STREAM] = True
-        if call.first_token_ns:
-            facts[s.RESPONSE_TIME_TO_FIRST_CHUNK] = (call.first_token_ns - call.started_ns) / 1e9
-    if call.response_model:
-        facts[s.RESPONSE_MODEL] = call.response_model
-    if call.response_id:
-        facts[s.RESPONSE_ID] = call.response_id
-    if call.finish_reason:
-        facts[s.RESPONSE_FINISH_REASONS] = (call.finish_reason,)
+    facts = projected(project(call))
+    facts["prompt_length"] = call.message_count
     if call.server_address:
-        facts[s.PROVIDER_NAME] = s.provider_name(provider, call.server_address)
+        facts[s.PROVIDER_NAME] = s.provider_name(call.provider, call.server_address)
         facts[s.SERVER_ADDRESS] = call.server_address
         if call.server_port:
             facts[s.SERVER_PORT] = call.server_port
-    usage = call.usage
-    if usage is not None:
-        if usage.input_tokens is not None:
-            facts[s.USAGE_INPUT_TOKENS] = usage.input_tokens
-        if usage.output_tokens is not None:
-            facts[s.USAGE_OUTPUT_TOKENS] = usage.output_tokens
-        if usage.details:
-            for detail, tokens in usage.details.items():
-                name = s.USAGE_DETAILS.get(detail)
-                if name is not None:
-                    facts[name] = tokens
-    cost = call.cost
-    if cost is not None:
-        facts["tachograph.cost.quality"] = cost.quality
-        if cost.nano_usd is not None:
-            facts["tachograph.cost.usd"] = cost.nano_usd / 1e9
-    if call.outcome == "success":
-        if usage is not None:
-            facts["prompt_tokens"] = usage.input_tokens or 0
-            facts["completion_tokens"] = usage.output_tokens or 0
-    else:
-        if call.error_type is not None:
-            facts["error_type"] = facts[s.ERROR_TYPE] = call.error_type
-        if call.outcome is not None:
-            facts["tachograph.outcome"] = call.outcome
-    if provider in ("openai", "azure"):
-        if call.api:
-            facts[s.OPENAI_API_TYPE] = call.api
-        if call.service_tier:
-            facts[s.OPENAI_RESPONSE_SERVICE_TIER] = call.service_tier
-    elif call.service_tier:
-        facts["tachograph.service_tier"] = call.service_tier
     if call.request:
         for name, value in call.request.items():
             if value is not None:
                 facts[s.REQUEST_PREFIX + name] = _plain(value)
-    if call.labels:
-        _add_labels(facts, call.labels)
     if settings.content and call.content:
         _add_content(facts, call.content, settings.content_limit, input=s.INPUT_MESSAGES, output=s.OUTPUT_MESSAGES)
     return facts
@@ -104,36 +56,119 @@ def llm_attributes(call: LLMCall, settings: SpansSettings, base: Attributes) -> 
 
 def tool_attributes(call: ToolCall, settings: SpansSettings) -> Attributes:
     """Everything known about a finished tool call, by the contract's names and by OpenTelemetry's."""
-    facts: Attributes = {
-        "server_id": call.server_id,
-        "tool_name": call.tool_name,
-        "arg_count": call.argument_count,
-        s.MCP_METHOD_NAME: "tools/call",
-        s.OPERATION_NAME: "execute_tool",
-        s.TOOL_NAME: call.tool_name,
-        "tachograph.call_id": call.id.hex(),
-    }
-    if call.call_id:
-        facts[s.TOOL_CALL_ID] = call.call_id
-    if call.error_kind is not None:
-        facts["error_kind"] = call.error_kind
-        facts[s.ERROR_TYPE] = call.error_kind
-    if call.outcome is not None and call.outcome != "success":
-        facts["tachograph.outcome"] = call.outcome
+    facts = projected(project(call))
+    facts[s.MCP_METHOD_NAME] = "tools/call"
+    facts["arg_count"] = call.argument_count
     if call.attributes:
         for name, value in call.attributes.items():
             if value is not None:
                 facts[name] = _plain(value)
-    if call.labels:
-        _add_labels(facts, call.labels)
     if settings.content and call.content:
         limit = settings.content_limit
         _add_content(facts, call.content, limit, arguments=s.TOOL_CALL_ARGUMENTS, result=s.TOOL_CALL_RESULT)
     return facts
 
 
+def projected(row: Projection) -> Attributes:
+    """The attributes that a projection gives, beside what the span itself says: its ids, its times, its parent.
+
+    `console/ingest/otlp/traces.py` reads them back.
+    """
+    facts = _of_llm_call(row) if row.kind == "llm" else _of_tool_call(row)
+    if row.outcome != "success":
+        facts[s.OUTCOME] = row.outcome
+    if row.parent_id is not None:
+        facts[s.PARENT_CALL_ID] = row.parent_id.hex()
+    if row.labels:
+        for key, label in row.labels.items():
+            facts[s.LABEL_PREFIX + key] = label
+    return facts
+
+
+def _of_tool_call(row: Projection) -> Attributes:
+    facts = {
+        s.CALL_ID: row.id.hex(),
+        s.OPERATION_NAME: row.operation,
+        s.TOOL_NAME: row.model,
+        "server_id": row.provider,
+        "tool_name": row.model,
+    }
+    if row.response_id:
+        facts[s.TOOL_CALL_ID] = row.response_id
+    if row.error_type is not None:
+        facts["error_kind"] = facts[s.ERROR_TYPE] = row.error_type
+    return facts
+
+
+def _of_llm_call(row: Projection) -> Attributes:
+    provider, model = row.provider, row.model
+    facts: Attributes = {
+        s.CALL_ID: row.id.hex(),
+        s.OPERATION_NAME: row.operation,
+        s.PROVIDER_NAME: s.PROVIDERS.get(provider, provider),
+        s.REQUEST_MODEL: model,
+        s.ATTEMPTS: row.attempts,
+        "provider": provider,
+        "model": model,
+    }
+    if row.error_type is not None:
+        facts["error_type"] = facts[s.ERROR_TYPE] = row.error_type
+    if row.stream:
+        facts[s.REQUEST_STREAM] = True
+    if row.ttft_us is not None:
+        facts[s.RESPONSE_TIME_TO_FIRST_CHUNK] = row.ttft_us / 1e6
+    if row.wait_us:
+        facts[s.RATE_LIMIT_WAIT] = row.wait_us / 1e6
+    if not row.counted:
+        facts[s.COUNTED] = False
+    if row.input_tokens is not None:
+        facts[s.USAGE_INPUT_TOKENS] = row.input_tokens
+        if row.outcome == "success":
+            facts["prompt_tokens"] = row.input_tokens
+    if row.output_tokens is not None:
+        facts[s.USAGE_OUTPUT_TOKENS] = row.output_tokens
+        if row.outcome == "success":
+            facts["completion_tokens"] = row.output_tokens
+    if row.details:
+        for detail, tokens in row.details.items():
+            facts[s.USAGE_DETAILS.get(detail) or s.DETAIL_PREFIX + detail] = tokens
+    if row.tool_uses:
+        for tool, times in row.tool_uses.items():
+            facts[s.TOOL_USE_PREFIX + tool] = times
+    if row.audio_seconds is not None:
+        facts[s.AUDIO_SECONDS] = row.audio_seconds
+    if row.cost_quality is not None:
+        facts[s.COST_QUALITY] = row.cost_quality
+        if row.cost_nusd is not None:
+            facts[s.COST_USD] = row.cost_nusd / 1e9
+        if row.price_source:
+            facts[s.PRICE_SOURCE] = row.price_source
+    if row.response_model:
+        facts[s.RESPONSE_MODEL] = row.response_model
+    if row.response_id:
+        facts[s.RESPONSE_ID] = row.response_id
+    if row.finish_reason:
+        facts[s.RESPONSE_FINISH_REASONS] = (row.finish_reason,)
+    if row.request_id:
+        facts[s.REQUEST_ID] = row.request_id
+    is_openai = provider in ("openai", "azure")  # OpenTelemetry names these two for OpenAI only
+    if row.api:
+        facts[s.OPENAI_API_TYPE if is_openai else s.API] = row.api
+    if row.service_tier:
+        facts[s.OPENAI_RESPONSE_SERVICE_TIER if is_openai else s.SERVICE_TIER] = row.service_tier
+    return facts
+
+
 def llm_events(call: LLMCall) -> list[EventFacts]:
     """Each attempt at its end, each wait at its end, and the exception, in the order in which they happened."""
+    events = waits_and_attempts(call)
+    if isinstance(call.error, BaseException) and call.outcome != "cancelled":
+        events.append(exception_event(call.error, call.started_unix_ns - call.started_ns + call.ended_ns))
+    return events
+
+
+def waits_and_attempts(call: LLMCall) -> list[EventFacts]:
+    """Each attempt and each wait at its end."""
     offset = call.started_unix_ns - call.started_ns
     events: list[EventFacts] = []
     for attempt in call.attempts:
@@ -161,8 +196,6 @@ def llm_events(call: LLMCall) -> list[EventFacts]:
     if call.unsent_wait_ns:
         waited = {"seconds": call.unsent_wait_ns / 1e9, "limiter": "client"}
         events.append((LIMITER_WAIT_EVENT, offset + call.ended_ns, waited))
-    if call.error is not None and call.outcome != "cancelled":
-        events.append(exception_event(call.error, offset + call.ended_ns))
     return events
 
 
@@ -199,11 +232,6 @@ def failure(record: LLMCall | ToolCall) -> str | None:
         return f"{type(record.error).__name__}: {record.error}"[:500]
     word = getattr(record, "error_type", None) or getattr(record, "error_kind", None)
     return str(word or record.outcome)
-
-
-def _add_labels(facts: Attributes, labels: Mapping[str, str]) -> None:
-    for key, value in labels.items():
-        facts[f"tachograph.label.{key}"] = value
 
 
 def _add_content(facts: Attributes, content: Any, limit: int, **names: str) -> None:

@@ -64,7 +64,7 @@ def _context_with(span: Span, around: Any) -> Any:
 class Opened:
     """What a call's record keeps of its span: `call.span`."""
 
-    __slots__ = ("base", "context", "name", "parent", "pipeline", "span", "token")
+    __slots__ = ("context", "name", "parent", "pipeline", "span", "token")
 
     def __init__(self, pipeline: _Pipeline | None, name: str, span: Span, context: Any, parent: Any) -> None:
         self.pipeline = pipeline
@@ -73,7 +73,6 @@ class Opened:
         self.context = context
         self.parent = parent
         self.token: Any = None
-        self.base: Any = None
 
     def attach(self) -> None:
         """Make the span current here."""
@@ -364,7 +363,6 @@ class SpanSignal:
         if opened is None:
             return
         call.span = opened
-        opened.base = base
         ids = opened.span.get_span_context()
         if ids.trace_flags & 1:  # a trace that nobody keeps is no use in an exemplar or in the ledger
             call.trace_id, call.span_id = ids.trace_id, ids.span_id
@@ -382,7 +380,7 @@ class SpanSignal:
         if pipeline is not None:
             pipeline.close(
                 opened,
-                facts.llm_attributes(call, self._settings, opened.base),
+                facts.llm_attributes(call, self._settings),
                 facts.llm_events(call),
                 facts.failure(call),
                 call.started_unix_ns + call.ended_ns - call.started_ns,

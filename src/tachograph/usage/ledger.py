@@ -15,12 +15,11 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from msgspec import structs
 
-from tachograph.records.llm_call import LLMCall
-from tachograph.records.tool_call import ToolCall
+from tachograph.records import LLMCall, ToolCall
+from tachograph.records.projection import project
 from tachograph.settings.ledger import LedgerSettings
 from tachograph.signals.registry import Metrics
 from tachograph.usage.frames import LARGEST_PAYLOAD
@@ -29,7 +28,7 @@ from tachograph.usage.labels import labels_of
 from tachograph.usage.memory import MemoryQueue, MemorySource
 from tachograph.usage.metrics.observe import UsageMetrics
 from tachograph.usage.place import Place, WriterLock
-from tachograph.usage.row import encode, encode_oddities, llm_values, tool_values
+from tachograph.usage.row import encode, encode_oddities
 from tachograph.usage.source import JournalSource, JournalSync, Position, backlog
 from tachograph.usage.stores.base import Store
 from tachograph.usage.stores.open import open_store
@@ -120,16 +119,15 @@ class Ledger:
 
     def _payload(self, record: LLMCall | ToolCall) -> bytes | None:
         """The record as a journal keeps it; None where that cannot be made."""
-        labels: Any = record.labels
-        if labels is not None and (self._labels is not None or type(labels) is not dict):
-            labels = dict(labels) if self._labels is None else self._labels(labels)
         try:
-            # mypy does not follow `type(...) is`, which is cheaper here than isinstance
-            values = llm_values(record, labels) if type(record) is LLMCall else tool_values(record, labels)  # type: ignore[arg-type]
+            row = project(record)
+            labels = row.labels
+            if labels is not None and (self._labels is not None or type(labels) is not dict):
+                row = structs.replace(row, labels=dict(labels) if self._labels is None else self._labels(labels))
             try:
-                return encode(values)
+                return encode(row)
             except (TypeError, ValueError, OverflowError):
-                return encode_oddities(values)
+                return encode_oddities(row)
         except (TypeError, ValueError, OverflowError, AttributeError):
             return None
 

@@ -11,12 +11,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
-from tachograph.console.calls import Call, CallDetail, Span
+from tachograph.console.calls import CallDetail, Span, from_row
 from tachograph.console.columns import label_text
 from tachograph.console.store import CallStore
 
 if TYPE_CHECKING:
-    from tachograph.usage.row import Row
     from tachograph.usage.stores.base import Store
 
 # A call is stored when it ends and found by when it began, so each look goes back a while; a longer while is looked
@@ -88,7 +87,7 @@ class LedgerFeed:
             if row.id in self._seen:
                 continue
             self._seen[row.id] = None
-            batch.append(from_row(row))
+            batch.append(from_row(row, "ledger"))
             if len(batch) >= 1000:
                 copied += self._calls.add_all(batch, wait=True)
                 batch = []
@@ -131,59 +130,3 @@ def shown(url: str) -> str:
     if parts.password is None:
         return url
     return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{parts.netloc.rpartition('@')[2]}"))
-
-
-def from_row(row: Row) -> tuple[CallDetail, Span]:
-    """Turn a ledger row into a call and a span that stands for it."""
-    from decimal import Decimal
-
-    is_llm = row.kind == "llm"
-    details = row.details or {}
-    identity = row.id.hex()
-    trace = row.trace_id.hex() if row.trace_id else (row.parent_id or row.id).hex()
-    span_id = row.span_id.hex() if row.span_id else identity[16:]
-    cost = None if row.cost_nusd is None else format(Decimal(row.cost_nusd).scaleb(-9).normalize(), "f")
-    call = Call(
-        id=identity,
-        kind="llm" if is_llm else "tool",
-        time=row.ts_us / 1e6,
-        trace_id=trace,
-        span_id=span_id,
-        parent_span_id=row.parent_id.hex()[16:] if row.parent_id and not row.span_id else "",
-        provider=row.provider if is_llm else "",
-        model=row.model if is_llm else "",
-        response_model=row.response_model,
-        operation=row.operation if is_llm else "execute_tool",
-        server_id="" if is_llm else row.provider,
-        tool_name="" if is_llm else row.model,
-        outcome=row.outcome,
-        error_type=row.error_type if is_llm else None,
-        error_kind=None if is_llm else row.error_type,
-        duration_seconds=row.latency_us / 1e6,
-        first_token_seconds=None if row.ttft_us is None else row.ttft_us / 1e6,
-        input_tokens=row.input_tokens,
-        cached_tokens=details.get("cache_read"),
-        output_tokens=row.output_tokens,
-        reasoning_tokens=details.get("reasoning"),
-        cost_usd=cost if is_llm else None,
-        cost_quality=row.cost_quality,
-        attempts=row.attempts,
-        wait_seconds=row.wait_us / 1e6,
-        stream=row.stream,
-        labels=dict(row.labels or {}),
-        service="ledger",
-    )
-    span = Span(
-        trace_id=trace,
-        span_id=span_id,
-        parent_span_id=call.parent_span_id,
-        name="llm.complete" if is_llm else "mcp.tool.execute",
-        kind="client",
-        start_unix=call.time,
-        duration_seconds=call.duration_seconds,
-        status="ok" if row.outcome == "success" else "unset" if row.outcome == "cancelled" else "error",
-        attributes={"provider": row.provider, "model": row.model}
-        if is_llm
-        else {"server_id": row.provider, "tool_name": row.model},
-    )
-    return CallDetail(call, []), span

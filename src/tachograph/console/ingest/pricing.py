@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tachograph.console.calls import Call
-from tachograph.records import LLMCall, Usage
+from tachograph.records import Cost, LLMCall
 
 if TYPE_CHECKING:
     from tachograph.pricing import Pricer
-
-
-class _Nowhere:
-    def finish_llm_call(self, call: LLMCall) -> None:
-        """Take nothing: the call is only there to be priced."""
 
 
 class ForeignPricer:
@@ -27,20 +21,12 @@ class ForeignPricer:
         self._price_file = price_file
         self._pricer: Pricer | None = None
 
-    def __call__(self, call: Call) -> tuple[str, str] | None:
-        """Return dollars and quality, or None when the call used nothing or has no price."""
-        if call.input_tokens is None and call.output_tokens is None:
+    def __call__(self, call: LLMCall) -> Cost | None:
+        """The cost, or None when the call used nothing."""
+        if call.usage is None:
             return None
         if self._pricer is None:
             from tachograph.pricing import Pricer
 
             self._pricer = Pricer(self._price_file)
-        asked = LLMCall(_Nowhere(), call.provider, call.model, call.operation)
-        asked.started_unix_ns = int(call.time * 1e9)
-        asked.response_model = call.response_model
-        details = {"cache_read": call.cached_tokens, "reasoning": call.reasoning_tokens}
-        asked.usage = Usage(call.input_tokens, call.output_tokens, {k: v for k, v in details.items() if v})
-        cost = self._pricer(asked)
-        if cost is None or cost.usd is None:
-            return None
-        return format(cost.usd.normalize(), "f"), cost.quality
+        return self._pricer(call)

@@ -1,4 +1,7 @@
-"""Spans of any sender become spans of the console, and those that are LLM or tool calls become calls.
+"""Spans of any sender become spans of the console, and those that are LLM or tool calls become records.
+
+A record made from a span then goes the same way as one of this process: through `records.projection`. What a sender
+does not say stays unknown there.
 
 Three generations of the OpenTelemetry conventions are understood: up to 1.36 (`gen_ai.system`,
 `gen_ai.usage.prompt_tokens`), 1.37 to 1.41 (`gen_ai.provider.name`), and the GenAI repository's main, which renames
@@ -9,11 +12,26 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from decimal import Decimal
-from typing import Any
+from typing import Any, Final, get_args
 
-from tachograph.console.calls import Attempt, Call, CallDetail, Event, Span, clip
+from tachograph.console.calls import CallDetail, Event, Span, clip, from_record
 from tachograph.console.ingest.otlp.values import attributes, hex_id, integer, number
+from tachograph.records import (
+    ERROR_KINDS,
+    ERROR_TYPES,
+    NOWHERE,
+    OUTCOMES,
+    TOOL_OUTCOMES,
+    Attempt,
+    Cost,
+    CostQuality,
+    ErrorType,
+    LLMCall,
+    ToolCall,
+    Usage,
+    outcome_of,
+)
+from tachograph.signals import semconv as s
 
 MAX_SPANS = 20_000
 MAX_EVENTS = 64
@@ -29,8 +47,8 @@ _PROVIDERS = {
     "az.ai.openai": "azure.ai.openai",
 }
 
-Pricer = Callable[[Call], tuple[str, str] | None]
-"""Returns cost in dollars as text and its quality, for a call that came without one."""
+Pricer = Callable[[LLMCall], Cost | None]
+"""Prices a call that came without a cost."""
 
 
 def read(request: Mapping[str, Any], price: Pricer | None = None) -> tuple[list[tuple[CallDetail | None, Span]], int]:
@@ -47,7 +65,10 @@ def read(request: Mapping[str, Any], price: Pricer | None = None) -> tuple[list[
                 if span is None:
                     refused += 1
                     continue
-                items.append((_call(span, name, _dict(raw.get("status")), price), span))
+                record = record_of(span, name, raw)
+                if isinstance(record, LLMCall) and record.cost is None and price is not None:
+                    record.cost = price(record)
+                items.append((None if record is None else from_record(record, service, span)[0], span))
     return items, refused
 
 
@@ -94,21 +115,22 @@ def _span(raw: Mapping[str, Any], service: str) -> Span | None:
     )
 
 
-def _call(span: Span, scope: str, status: Mapping[str, Any], price: Pricer | None) -> CallDetail | None:
+def record_of(span: Span, scope: str, raw: Mapping[str, Any]) -> LLMCall | ToolCall | None:
+    """The finished record of a span that is an LLM call or a tool call; None for any other."""
     found = span.attributes
     operation = _text(found, "gen_ai.operation.name")
     if span.name == "mcp.tool.execute" or scope == "tachograph.mcp":
-        return _tool(span, status)
+        return _tool(span, raw)
     if operation == "execute_tool" or (_text(found, "mcp.method.name") == "tools/call" and span.kind != "server"):
-        return _tool(span, status)
+        return _tool(span, raw)
     if span.name == "llm.complete" or scope == "tachograph.llm":
-        return _llm(span, operation or "chat", status, price)
+        return _llm(span, operation or "chat", raw)
     provider = _text(found, "gen_ai.provider.name", "gen_ai.system")
     model = _text(found, "gen_ai.request.model", "gen_ai.response.model")
     if operation in _NOT_CALLS or operation.endswith(("_memory", "_memory_store")) or span.kind == "server":
         return None
     if operation or (provider and model) or _text(found, "llm.request.type"):
-        return _llm(span, operation or _text(found, "llm.request.type") or "chat", status, price)
+        return _llm(span, operation or _text(found, "llm.request.type") or "chat", raw)
     return None
 
 
@@ -128,21 +150,37 @@ def _count(found: Mapping[str, Any], *names: str) -> int | None:
     return None
 
 
-def _identity(span: Span) -> str:
-    own = hex_id(span.attributes.get("tachograph.call_id"), 16)
+def _identity(span: Span) -> bytes:
+    own = hex_id(span.attributes.get(s.CALL_ID), 16)
     # The same span sent twice is one call.
-    return own or hashlib.blake2b(bytes.fromhex(span.trace_id + span.span_id), digest_size=16).hexdigest()
+    return (
+        bytes.fromhex(own)
+        if own
+        else hashlib.blake2b(bytes.fromhex(span.trace_id + span.span_id), digest_size=16).digest()
+    )
+
+
+def _begin(record: LLMCall | ToolCall, span: Span, raw: Mapping[str, Any]) -> int:
+    """Give a record the span's ids and times; returns its end. The clock of a span is UTC."""
+    start, end = integer(raw["startTimeUnixNano"]) or 0, integer(raw["endTimeUnixNano"]) or 0
+    record.id = _identity(span)
+    record.started_unix_ns = record.started_ns = start
+    record.trace_id, record.span_id = int(span.trace_id, 16), int(span.span_id, 16)
+    above = hex_id(span.attributes.get(s.PARENT_CALL_ID), 16)
+    record.parent_id = bytes.fromhex(above) if above else None
+    record.labels = _labels(span.attributes) or None
+    return max(start, end)
 
 
 def _labels(found: Mapping[str, Any]) -> dict[str, str]:
-    prefix = "tachograph.label."
+    prefix = s.LABEL_PREFIX
     return {k[len(prefix) :][:128]: clip(str(v)) for k, v in list(found.items())[:256] if k.startswith(prefix)}
 
 
-def _error(span: Span, status: Mapping[str, Any]) -> tuple[str, str]:
+def _error(span: Span, raw: Mapping[str, Any]) -> tuple[str, str]:
     """Return the error's type as the sender named it, and its text."""
     kind = _text(span.attributes, "error.type", "error_type", "error_kind")
-    message = clip(str(status.get("message") or ""))
+    message = clip(str(_dict(raw.get("status")).get("message") or ""))
     for event in span.events:
         if event.name == "exception":
             kind = kind or _text(event.attributes, "exception.type")
@@ -150,7 +188,7 @@ def _error(span: Span, status: Mapping[str, Any]) -> tuple[str, str]:
     return kind, message
 
 
-_ERROR_WORDS = (
+_ERROR_WORDS: Final[tuple[tuple[ErrorType, tuple[str, ...]], ...]] = (
     ("timeout", ("timeout", "timed out", "deadline", "504", "408")),
     ("quota", ("insufficient_quota", "quota")),
     ("rate_limit", ("ratelimit", "rate_limit", "rate limit", "429", "resource_exhausted", "too many requests")),
@@ -163,13 +201,13 @@ _ERROR_WORDS = (
     ),
     ("invalid_request", ("badrequest", "invalid", "400", "404", "422", "notfound", "not_found", "unprocessable")),
 )
-_OWN_ERRORS = frozenset({word for word, _ in _ERROR_WORDS} | {"unknown"})
 
 
-def error_type(kind: str, message: str = "") -> str:
+def error_type(kind: str, message: str = "") -> ErrorType:
     """Sort a sender's error into the contract's words."""
-    if kind in _OWN_ERRORS:
-        return kind
+    for known in ERROR_TYPES:
+        if kind == known:
+            return known
     for text in (kind.lower(), message.lower()):
         for word, hints in _ERROR_WORDS:
             if any(hint in text for hint in hints):
@@ -177,124 +215,161 @@ def error_type(kind: str, message: str = "") -> str:
     return "unknown"
 
 
-def _llm(span: Span, operation: str, status: Mapping[str, Any], price: Pricer | None) -> CallDetail:
+def _llm(span: Span, operation: str, raw: Mapping[str, Any]) -> LLMCall:
     found = span.attributes
-    kind, message = _error(span, status)
+    kind, message = _error(span, raw)
     failed = span.status == "error" or bool(kind)
-    outcome = _text(found, "tachograph.outcome")
+    outcome = next((word for word in OUTCOMES if word == found.get(s.OUTCOME)), None)
     sorted_type = error_type(kind, message) if failed and outcome != "cancelled" else None
-    if not outcome:
-        lowered = f"{kind} {message}".lower()
-        if not failed:
+    if outcome is None:
+        if sorted_type is None:
             outcome = "success"
-        elif "cancel" in lowered:
+        elif "cancel" in f"{kind} {message}".lower():
             outcome, sorted_type = "cancelled", None
         else:
-            outcome = {"timeout": "timeout", "rate_limit": "rate_limited"}.get(sorted_type or "", "error")
+            outcome = outcome_of(sorted_type)
     provider = _text(found, "provider") if span.name == "llm.complete" else ""
-    provider = provider or _text(found, "gen_ai.provider.name", "gen_ai.system")
-    usage = "gen_ai.usage."
-    cost = found.get("tachograph.cost.usd")
-    attempts = _attempts(span)
-    waits = sum(number(e.attributes.get("seconds")) for e in span.events if e.name.endswith("_wait"))
-    first = found.get("gen_ai.response.time_to_first_chunk")
-    call = Call(
-        id=_identity(span),
-        kind="llm",
-        time=span.start_unix,
-        trace_id=span.trace_id,
-        span_id=span.span_id,
-        parent_span_id=span.parent_span_id,
-        provider=_PROVIDERS.get(provider.lower(), provider.lower()),
-        model=_text(found, "gen_ai.request.model", "model", "gen_ai.response.model"),
-        response_model=_text(found, "gen_ai.response.model") or None,
-        operation=operation,
-        outcome=outcome,
-        error_type=sorted_type,
-        duration_seconds=span.duration_seconds,
-        first_token_seconds=number(first) if first is not None else None,
-        input_tokens=_count(found, usage + "input_tokens", usage + "prompt_tokens", "prompt_tokens"),
-        cached_tokens=_count(
-            found, usage + "cache_read.input_tokens", usage + "cache_read_input_tokens", usage + "cached_tokens"
-        ),
-        output_tokens=_count(found, usage + "output_tokens", usage + "completion_tokens", "completion_tokens"),
-        reasoning_tokens=_count(found, usage + "reasoning.output_tokens", usage + "reasoning_tokens"),
-        cost_usd=_money(cost),
-        cost_quality=_text(found, "tachograph.cost.quality") or None,
-        attempts=len(attempts) or _count(found, "tachograph.attempts") or 1,
-        wait_seconds=waits if waits == waits else 0.0,
-        stream=found.get("gen_ai.request.stream") is True or first is not None,
-        labels=_labels(found),
-        service=span.service,
+    provider = (provider or _text(found, s.PROVIDER_NAME, "gen_ai.system")).lower()
+    record = LLMCall(
+        NOWHERE,
+        _PROVIDERS.get(provider, provider),
+        _text(found, s.REQUEST_MODEL, "model", s.RESPONSE_MODEL),
+        operation,
     )
-    if price is not None and call.cost_usd is None and call.cost_quality is None:
-        priced = price(call)
-        if priced is not None:
-            call.cost_usd, call.cost_quality = priced
-    return CallDetail(call, attempts, (f"{kind}: {message}" if message else kind) or None if failed else None)
+    ended = _begin(record, span, raw)
+    record.message_count = _count(found, "prompt_length") or 0
+    record.server_address = _text(found, s.SERVER_ADDRESS) or None
+    first = number(found.get(s.RESPONSE_TIME_TO_FIRST_CHUNK))
+    record.first_token_ns = record.started_ns + round(first * 1e9) if 0 <= first < 1e9 else 0
+    record.stream = found.get(s.REQUEST_STREAM) is True or bool(record.first_token_ns)
+    record.counts_usage = found.get(s.COUNTED) is not False
+    record.usage = _usage(found)
+    record.cost = _cost(found)
+    record.response_model = _text(found, s.RESPONSE_MODEL) or None
+    record.api = _text(found, s.OPENAI_API_TYPE, s.API)
+    record.service_tier = _text(found, s.OPENAI_RESPONSE_SERVICE_TIER, s.SERVICE_TIER) or None
+    record.response_id = _text(found, s.RESPONSE_ID) or None
+    record.request_id = _text(found, s.REQUEST_ID) or None
+    reasons = found.get(s.RESPONSE_FINISH_REASONS)
+    if isinstance(reasons, list) and reasons:
+        record.finish_reason = clip(str(reasons[0]))
+    _attempts(record, span)
+    record.finish(outcome, sorted_type, error=_failure(kind, message) if failed else None, ended_ns=ended)
+    return record
 
 
-def _money(value: Any) -> str | None:
-    if value is None or isinstance(value, bool):
-        return None
-    amount = number(value)
-    if not 0 <= amount < 1e9:
-        return None
-    return format(Decimal(repr(amount)).quantize(Decimal("1e-9")).normalize(), "f")
+def _failure(kind: str, message: str) -> str | None:
+    return (f"{kind}: {message}" if message else kind) or None
 
 
-def _attempts(span: Span) -> list[Attempt]:
-    attempts: list[Attempt] = []
+_INPUT = (s.USAGE_INPUT_TOKENS, "gen_ai.usage.prompt_tokens", "prompt_tokens")
+_OUTPUT = (s.USAGE_OUTPUT_TOKENS, "gen_ai.usage.completion_tokens", "completion_tokens")
+_DETAILS: Final = {
+    **{detail: (name,) for detail, name in s.USAGE_DETAILS.items()},
+    "cache_read": (
+        s.USAGE_DETAILS["cache_read"],
+        "gen_ai.usage.cache_read_input_tokens",
+        "gen_ai.usage.cached_tokens",
+    ),
+    "cache_write": (
+        s.USAGE_DETAILS["cache_write"],
+        "gen_ai.usage.cache_creation.input_tokens",
+        "gen_ai.usage.cache_creation_input_tokens",
+    ),
+    "reasoning": (s.USAGE_DETAILS["reasoning"], "gen_ai.usage.reasoning_tokens"),
+}
+
+
+def _usage(found: Mapping[str, Any]) -> Usage | None:
+    """The usage that a span tells; None where it tells none."""
+    details = {detail: _count(found, *names) for detail, names in _DETAILS.items()}
+    usage = Usage(
+        _count(found, *_INPUT),
+        _count(found, *_OUTPUT),
+        {**{detail: tokens for detail, tokens in details.items() if tokens}, **_counts(found, s.DETAIL_PREFIX)},
+        _counts(found, s.TOOL_USE_PREFIX),
+    )
+    seconds = number(found.get(s.AUDIO_SECONDS))
+    if 0 <= seconds < 1e9:
+        usage.audio_seconds = seconds
+    return usage if usage.is_reported or usage.details or usage.tool_uses else None
+
+
+def _counts(found: Mapping[str, Any], prefix: str) -> dict[str, int]:
+    counts = {name[len(prefix) :]: _count(found, name) for name in found if name.startswith(prefix)}
+    return {name: count for name, count in counts.items() if count}
+
+
+def _cost(found: Mapping[str, Any]) -> Cost | None:
+    quality: CostQuality | None = next((word for word in _QUALITIES if word == found.get(s.COST_QUALITY)), None)
+    stated = found.get(s.COST_USD)
+    amount = float("nan") if isinstance(stated, bool) else number(stated)
+    if 0 <= amount < 1e9:
+        return Cost(round(amount * 1e9), quality or "estimated", _text(found, s.PRICE_SOURCE))
+    return None if quality is None else Cost(None, quality, _text(found, s.PRICE_SOURCE))
+
+
+_QUALITIES: Final[tuple[CostQuality, ...]] = get_args(CostQuality)
+_ATTEMPT_EVENTS = ("llm.attempt", "attempt")
+_WAITS_AFTER = ("llm.rate_limit_wait", "llm.retry_wait")
+
+
+def _attempts(record: LLMCall, span: Span) -> None:
+    """The attempts and waits that the span's events tell; one attempt as long as the span where they tell none."""
+    attempts = record.attempts
+    waited_before = 0
     for event in span.events:
         facts = event.attributes
-        if event.name in ("llm.attempt", "attempt"):
-            seconds = number(facts.get("seconds"))
-            seconds = seconds if seconds == seconds else 0.0
-            attempts.append(
-                Attempt(
-                    integer(facts.get("number")) or len(attempts) + 1,
-                    max(event.offset_seconds - seconds, 0.0),
-                    seconds,
-                    integer(facts.get("http.response.status_code")),
-                    _text(facts, "outcome") or None,
-                    _text(facts, "error_type") or None,
-                    number(facts["retry_after_seconds"]) if "retry_after_seconds" in facts else None,
-                )
+        seconds = number(facts.get("seconds"))
+        length = round(seconds * 1e9) if 0 <= seconds < 1e9 else 0
+        if event.name in _ATTEMPT_EVENTS:
+            end = record.started_ns + round(event.offset_seconds * 1e9)
+            attempt = Attempt(
+                integer(facts.get("number")) or len(attempts) + 1,
+                max(end - length, record.started_ns),
+                max(end, record.started_ns),
+                integer(facts.get(s.HTTP_STATUS)),
+                next((word for word in OUTCOMES if word == facts.get("outcome")), "error"),
+                next((word for word in ERROR_TYPES if word == facts.get("error_type")), None),
+                number(facts["retry_after_seconds"]) if "retry_after_seconds" in facts else None,
+                waited_before_ns=waited_before,
+                request_id=_text(facts, "request_id") or None,
             )
-        elif event.name in ("llm.rate_limit_wait", "llm.retry_wait") and attempts:
-            slept = number(facts.get("seconds"))
-            attempts[-1].slept_seconds = slept if slept == slept else 0.0
-    return attempts
+            attempts.append(attempt)
+            waited_before = 0
+        elif event.name in _WAITS_AFTER and attempts:
+            attempts[-1].waited_ns = length
+        elif event.name == "llm.limiter_wait":
+            waited_before = length
+    record.unsent_wait_ns = waited_before
+    if not attempts:
+        attempts.append(Attempt(1, record.started_ns))  # it ends with the call, and as the call does
 
 
-def _tool(span: Span, status: Mapping[str, Any]) -> CallDetail:
+def _tool(span: Span, raw: Mapping[str, Any]) -> ToolCall:
     found = span.attributes
-    kind, message = _error(span, status)
+    kind, message = _error(span, raw)
     failed = span.status == "error" or bool(kind)
-    outcome = _text(found, "tachograph.outcome")
-    error_kind = _text(found, "error_kind") or None
+    outcome = next((word for word in TOOL_OUTCOMES if word == found.get(s.OUTCOME)), None)
+    error_kind = next((word for word in ERROR_KINDS if word == found.get("error_kind")), None)
     if failed and error_kind is None:
         lowered = f"{kind} {message}".lower()
-        error_kind = next(
-            (word for word in ("timeout", "connection", "validation") if word[:7] in lowered), "execution"
-        )
-    if not outcome:
+        error_kind = next((word for word in ERROR_KINDS if word != "execution" and word[:7] in lowered), "execution")
+    if outcome is None:
         outcome = "success" if not failed else "timeout" if error_kind == "timeout" else "error"
-    call = Call(
-        id=_identity(span),
-        kind="tool",
-        time=span.start_unix,
-        trace_id=span.trace_id,
-        span_id=span.span_id,
-        parent_span_id=span.parent_span_id,
-        operation="execute_tool",
-        server_id=_text(found, "server_id", "mcp.server.name", "server.address"),
-        tool_name=_text(found, "tool_name", "gen_ai.tool.name", "mcp.tool.name"),
-        outcome=outcome,
-        error_kind=error_kind if outcome not in ("success", "cancelled") else None,
-        duration_seconds=span.duration_seconds,
-        attempts=1,
-        labels=_labels(found),
-        service=span.service,
+    record = ToolCall(
+        NOWHERE,
+        _text(found, "server_id", "mcp.server.name", "server.address"),
+        _text(found, "tool_name", "gen_ai.tool.name", "mcp.tool.name"),
+        argument_count=_count(found, "arg_count") or 0,
+        side="server" if span.kind == "server" else "client",
     )
-    return CallDetail(call, [], (f"{kind}: {message}" if message else kind) or None if failed else None)
+    ended = _begin(record, span, raw)
+    record.call_id = _text(found, s.TOOL_CALL_ID) or None
+    record.finish(
+        outcome,
+        error_kind if outcome not in ("success", "cancelled") else None,
+        error=_failure(kind, message) if failed else None,
+        ended_ns=ended,
+    )
+    return record

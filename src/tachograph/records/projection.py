@@ -1,0 +1,174 @@
+"""The projection of a finished record: the facts of a call that every view is made from.
+
+The ledger's row is the projection as it is. Span attributes (`signals/span_facts.py`) and the console's call
+(`console/calls.py`) are derived from it, whether the record was made in this process, read from a ledger, or received
+as an OTLP span. A fact that one view shows and another does not would be read twice, so it is read here only.
+
+tests/records/test_projection.py sends every field through all of them: a field that one of them drops fails there.
+"""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from tachograph.records.llm_call import LLMCall
+from tachograph.records.tool_call import ToolCall
+
+INT64: Final = 2**63 - 1
+LAST_TS_US: Final = 253_402_300_799_999_999
+"""The end of the year 9999, the last moment that every store can hold."""
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=INT64)]
+TsUs = Annotated[int, msgspec.Meta(ge=0, le=LAST_TS_US)]
+
+
+class Projection(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One call: an LLM call (`kind` "llm"), or a tool execution ("mcp": then `provider` is the server's id, `model` the
+    tool's name, `error_type` the error's kind). The order of the fields is the format of journals: only ever append.
+
+    Attributes:
+        id: 16 bytes, made once, at the call; storing it twice changes nothing.
+        ts_us: UTC, when the call began, microseconds since the epoch.
+        counted: False where another call already counts these tokens; then there are no tokens and no cost here.
+        input_tokens, output_tokens: The whole prompt and the whole completion; None: not reported.
+        details: Parts of the two, never to be added to them.
+        cost_nusd: Billionths of a US dollar; None: unpriced, which is not zero.
+        price_source: Which prices: the version that a correction compares with.
+        latency_us, ttft_us: From the asking to the end, and to the first content.
+        wait_us: Slept because of rate limits.
+        labels: The user's own; hashed in the ledger where the settings say so.
+    """
+
+    id: Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+    ts_us: TsUs
+    kind: str
+    provider: str
+    model: str
+    operation: str
+    outcome: str
+    error_type: str | None = None
+    latency_us: Count = 0
+    ttft_us: Count | None = None
+    attempts: Count = 0
+    wait_us: Count = 0
+    stream: bool = False
+    counted: bool = True
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    details: dict[str, Count] | None = None
+    tool_uses: dict[str, Count] | None = None
+    audio_seconds: float | None = None
+    cost_nusd: Count | None = None
+    cost_quality: str | None = None
+    price_source: str | None = None
+    response_model: str | None = None
+    api: str | None = None
+    service_tier: str | None = None
+    finish_reason: str | None = None
+    response_id: str | None = None
+    request_id: str | None = None
+    trace_id: bytes | None = None
+    span_id: bytes | None = None
+    parent_id: bytes | None = None
+    labels: dict[str, str] | None = None
+
+    @property
+    def is_reported(self) -> bool:
+        """Whether the vendor reported any usage."""
+        return self.input_tokens is not None or self.output_tokens is not None or self.audio_seconds is not None
+
+    @property
+    def is_unpriced(self) -> bool:
+        """Whether there is usage that no price is known for."""
+        return self.counted and self.cost_nusd is None and self.is_reported
+
+    @property
+    def is_usage_missing(self) -> bool:
+        """Whether the call should have had usage and reported none."""
+        return self.kind == "llm" and self.counted and not self.is_reported and self.outcome in ("success", "cancelled")
+
+
+def project(record: LLMCall | ToolCall) -> Projection:
+    """The projection of a finished record, made once."""
+    found: Projection | None = record.projection
+    if found is None:
+        # mypy does not follow `type(...) is`, which is cheaper here than isinstance
+        found = _of_llm_call(record) if type(record) is LLMCall else _of_tool_call(record)  # type: ignore[arg-type]
+        record.projection = found
+    return found
+
+
+def _of_llm_call(call: LLMCall) -> Projection:
+    usage, cost, attempts = call.usage, call.cost, call.attempts
+    wait = 0
+    if call.unsent_wait_ns or (
+        attempts and (len(attempts) > 1 or attempts[0].waited_ns or attempts[0].waited_before_ns)
+    ):
+        wait = round(call.rate_limit_wait_seconds * 1e6)
+    counted = call.counts_usage
+    tokens = _NO_TOKENS
+    if usage is not None and counted:
+        tokens = (
+            usage.input_tokens,
+            usage.output_tokens,
+            usage.details or None,
+            usage.tool_uses or None,
+            usage.audio_seconds,
+        )
+    trace_id = call.trace_id
+    return Projection(  # type: ignore[call-arg]  # mypy counts no starred ones
+        call.id,
+        call.started_unix_ns // 1000,
+        "llm",
+        *_asked(call),
+        (call.ended_ns - call.started_ns) // 1000,
+        (call.first_token_ns - call.started_ns) // 1000 if call.first_token_ns else None,
+        len(attempts),
+        wait,
+        call.stream,
+        counted,
+        *tokens,
+        *(_money(cost) if cost is not None and counted else _NO_MONEY),
+        *_answered(call),
+        trace_id.to_bytes(16, "big") if trace_id else None,
+        call.span_id.to_bytes(8, "big") if trace_id else None,
+        call.parent_id,
+        call.labels,
+    )
+
+
+_asked: Final = attrgetter("provider", "model", "operation", "outcome", "error_type")
+_money: Final = attrgetter("nano_usd", "quality", "source")
+_answered: Final = attrgetter("response_model", "api", "service_tier", "finish_reason", "response_id", "request_id")
+_NO_TOKENS: Final[tuple[Any, ...]] = (None,) * 5
+_NO_MONEY: Final = (None,) * 3
+
+
+def _of_tool_call(call: ToolCall) -> Projection:
+    trace_id = call.trace_id
+    return Projection(
+        call.id,
+        call.started_unix_ns // 1000,
+        "mcp",
+        call.server_id,
+        call.tool_name,
+        "execute_tool" if call.side == "client" else "serve_tool",
+        call.outcome,  # type: ignore[arg-type]  # finished calls have one
+        call.error_kind,
+        (call.ended_ns - call.started_ns) // 1000,
+        attempts=1,
+        response_id=call.call_id,
+        trace_id=trace_id.to_bytes(16, "big") if trace_id else None,
+        span_id=call.span_id.to_bytes(8, "big") if trace_id else None,
+        parent_id=call.parent_id,
+        labels=call.labels,  # type: ignore[arg-type]  # a mapping; the ledger makes it a dictionary
+    )
+
+
+def error_text(record: LLMCall | ToolCall) -> str | None:
+    """The failure of a record as one line: type and message of an exception, or the text that stands for one."""
+    error = record.error
+    return f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else error
