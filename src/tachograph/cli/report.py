@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
     from tachograph.usage.reports import forecast, moment, report
+    from tachograph.usage.reports.forecast import as_fields
     from tachograph.usage.reports.forms import as_csv, as_json, as_table, write_parquet
 
     now = datetime.now(UTC)
@@ -83,12 +84,7 @@ def run(args: argparse.Namespace) -> int:
     elif args.format == "json":
         text = as_json(
             found,
-            forecast={
-                "day_spent_usd": f"{ahead.day_spent_usd:f}",
-                "month_spent_usd": f"{ahead.month_spent_usd:f}",
-                "day_usd": f"{ahead.day_usd:.9f}",
-                "month_usd": f"{ahead.month_usd:.9f}",
-            },
+            forecast=as_fields(ahead),
         )
     else:
         text = f"{since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC\n\n{as_table(found)}\n{_notes(found, ahead)}"
@@ -101,12 +97,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _notes(found: object, ahead: object) -> str:
     from tachograph.usage.reports import Forecast, Report
+    from tachograph.usage.reports.forecast import in_words
     from tachograph.usage.reports.forms import money
     from tachograph.usage.reports.report import MOST_ROWS
 
     assert isinstance(found, Report)
     assert isinstance(ahead, Forecast)
-    notes = [f"This month {money(ahead.month_spent_usd)}; at the pace of 7 days it comes to {money(ahead.month_usd)}."]
+    notes = [in_words(ahead)]
     if found.total.unpriced:
         notes.append(
             f"{found.total.unpriced:,} calls have no price: their cost is unknown, not zero. Add the models to "

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from calendar import monthrange
 from collections import defaultdict
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from tachograph.console.store import BUCKET_SECONDS, CallStore
+from tachograph.usage.reports.forecast import as_fields, heading, reading_since
 
 NANO = Decimal(1_000_000_000)
 MAX_GROUPS = 200
@@ -86,26 +86,10 @@ def summarize(store: CallStore, start: float, end: float, by: str, now: float) -
     }
 
 
-def forecast(store: CallStore, now: float) -> dict[str, str | None]:
-    """Say where the day and the month (UTC) end at the pace of the last six hours, and of the last seven days."""
+def forecast(store: CallStore, now: float) -> dict[str, Any]:
+    """Where the day and the month (UTC) are heading, by the report's formula."""
     moment = datetime.fromtimestamp(now, UTC)
-    midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
-    first = midnight.replace(day=1)
-    last = first + timedelta(days=monthrange(first.year, first.month)[1])
-    rows = store.spending(min(first.timestamp(), now - 7 * 86400), now + BUCKET_SECONDS)
-    if not rows:
-        return {"day_usd": None, "month_usd": None}
-
-    def spent(since: float) -> int:
-        return sum(row[7] for row in rows if row[0] >= since)
-
-    def pace(window: float) -> float:
-        """Nano-dollars per second over the window, or since the first call when that is later."""
-        begin = max(now - window, float(rows[0][0]))
-        return spent(begin // BUCKET_SECONDS * BUCKET_SECONDS) / max(now - begin, BUCKET_SECONDS)
-
-    day_left = (midnight + timedelta(days=1)).timestamp() - now
-    day = spent(midnight.timestamp()) + pace(6 * 3600) * day_left
-    month_left = max((last - midnight - timedelta(days=1)).total_seconds(), 0)
-    month = spent(first.timestamp()) + pace(6 * 3600) * day_left + pace(7 * 86400) * month_left
-    return {"day_usd": usd(round(day / 1e6) * 10**6), "month_usd": usd(round(month / 1e6) * 10**6)}
+    hours: dict[int, int] = defaultdict(int)
+    for row in store.spending(reading_since(moment).timestamp(), now + BUCKET_SECONDS):
+        hours[row[0] // 3600 * 3600] += row[7]
+    return as_fields(heading(hours, moment))

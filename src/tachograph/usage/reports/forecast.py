@@ -1,4 +1,9 @@
-"""Where the money is heading: spent this day and month, and what they come to at the present pace."""
+"""Where the money is heading: one formula for the report, the console and the alert.
+
+The last whole hours are cut into days, seven at most. Their mean is the pace and their scatter gives the range: with
+probability 0.8 the sum comes to lie between `low_usd` and `high_usd`, if days go on to differ as they did. Under a day
+of data it is too early to say.
+"""
 
 from __future__ import annotations
 
@@ -6,45 +11,130 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from math import sqrt
+from statistics import fmean, stdev
+from typing import Any, Final
 
+from tachograph.usage.reports.forms import money
 from tachograph.usage.reports.report import report
 from tachograph.usage.stores.base import Store
 
-PACE = timedelta(days=7)
+MOST_DAYS: Final = 7
+_HOUR: Final = 3600
+_Z80: Final = 1.2816
+"""Of the normal distribution: 80 % lie within so many standard deviations."""
+TOO_EARLY: Final = "too early to say: under a day of data"
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a period comes to, in US dollars."""
+
+    low_usd: float
+    likely_usd: float
+    high_usd: float
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """US dollars, exact sums and a straight line on.
+    """What has been spent, and what the day and the month (UTC) come to.
 
     Attributes:
-        day_spent_usd, month_spent_usd: Since midnight and since the first of the month (UTC).
-        per_day_usd: The pace: the mean of the last seven days, or of as long as there is anything.
-        day_usd, month_usd: What the day and the month come to at that pace.
+        day_spent_usd, month_spent_usd: Since midnight and since the first of the month, exact.
+        days: Whole days of data that the forecast rests on.
+        day, month: None: too early to say.
     """
 
     at: datetime
     day_spent_usd: Decimal
     month_spent_usd: Decimal
-    per_day_usd: Decimal
-    day_usd: Decimal
-    month_usd: Decimal
+    days: int
+    day: Expected | None
+    month: Expected | None
+
+
+def bounds(now: datetime) -> tuple[datetime, datetime, datetime, datetime]:
+    """Beginning and end of the day and of the month, UTC."""
+    day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    month = day.replace(day=1)
+    return day, day + timedelta(days=1), month, (month + timedelta(days=32)).replace(day=1)
+
+
+def reading_since(now: datetime) -> datetime:
+    """From when on `heading` wants to know the hours."""
+    return min(bounds(now)[2], now - timedelta(days=MOST_DAYS, hours=1))
+
+
+def heading(hours: Mapping[int, int], now: datetime) -> Forecast:
+    """Forecast from what was spent in each hour.
+
+    Args:
+        hours: Nano-dollars by the hour's beginning (seconds since the epoch), since `reading_since(now)`; hours with
+            calls that cost nothing included, others left out.
+        now: UTC.
+    """
+    day, day_end, month, month_end = bounds(now)
+    spent_day = sum(nano for hour, nano in hours.items() if hour >= day.timestamp())
+    spent_month = sum(nano for hour, nano in hours.items() if hour >= month.timestamp())
+    until = int(now.timestamp()) // _HOUR * _HOUR
+    first = max(min(hours, default=until), until - MOST_DAYS * 24 * _HOUR)
+    days = (until - first) // (24 * _HOUR)
+    expected = [None, None]
+    if days >= 1:
+        pace, spread = _pace(hours, until, days)
+        expected = [
+            _expected(spent, (end - now).total_seconds() / 86400, pace, spread, days)  # type: ignore[misc]
+            for spent, end in ((spent_day, day_end), (spent_month, month_end))
+        ]
+    exact = [Decimal(nano).scaleb(-9) for nano in (spent_day, spent_month)]
+    return Forecast(now, exact[0], exact[1], days, expected[0], expected[1])
+
+
+def _pace(hours: Mapping[int, int], until: int, days: int) -> tuple[float, float]:
+    """Mean and standard deviation of a day, in nano-dollars."""
+    sums = [0.0] * days
+    for hour, nano in hours.items():
+        back = (until - hour - 1) // (24 * _HOUR)
+        if hour < until and back < days:
+            sums[back] += nano
+    if days > 1:
+        return fmean(sums), stdev(sums)
+    single = [float(hours.get(until - (back + 1) * _HOUR, 0)) for back in range(24)]
+    return sums[0], stdev(single) * sqrt(24)
+
+
+def _expected(spent: int, days_left: float, pace: float, spread: float, days: int) -> Expected:
+    # the days to come scatter, and the mean is only known to spread / sqrt(days)
+    apart = _Z80 * spread * sqrt(days_left + days_left**2 / days)
+    likely = spent + pace * days_left
+    return Expected(max(spent, likely - apart) / 1e9, likely / 1e9, (likely + apart) / 1e9)
+
+
+def as_fields(ahead: Forecast) -> dict[str, Any]:
+    """For programs: sums exact, forecasts to the cent, null where it is too early to say."""
+    fields: dict[str, Any] = {
+        "days": ahead.days,
+        "day_spent_usd": f"{ahead.day_spent_usd:f}",
+        "month_spent_usd": f"{ahead.month_spent_usd:f}",
+    }
+    for name, expected in (("day", ahead.day), ("month", ahead.month)):
+        for bound in ("low", "likely", "high"):
+            value = None if expected is None else f"{getattr(expected, f'{bound}_usd'):.4f}"
+            fields[f"{name}_{bound}_usd" if bound != "likely" else f"{name}_usd"] = value
+    return fields
+
+
+def in_words(ahead: Forecast) -> str:
+    """The month in one sentence."""
+    spent = money(ahead.month_spent_usd)
+    if ahead.month is None:
+        return f"This month {spent}; where it is heading is {TOO_EARLY}."
+    low, likely, high = (money(Decimal(str(v))) for v in (ahead.month.low_usd, ahead.month.likely_usd,
+                                                         ahead.month.high_usd))  # fmt: skip
+    return f"This month {spent}; at the pace of {ahead.days} days it comes to {likely} ({low} to {high})."
 
 
 def forecast(store: Store, *, now: datetime, where: Mapping[str, Sequence[str]] | None = None) -> Forecast:
     """Forecast the day and the month from what the ledger holds."""
-    now = now.astimezone(UTC)
-    day = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    month = day.replace(day=1)
-    month_end = (month + timedelta(days=32)).replace(day=1)
-    recent = report(store, since=now - PACE, until=now, by=("hour",), where=where, latency=False)
-    first = min((line.key[0] for line in recent.lines), default=now)
-    known = max(min(now - max(first, now - PACE), PACE), timedelta(hours=1))
-    pace = recent.total.cost_usd / Decimal(known.total_seconds()) * 86400
-    spent_today = report(store, since=day, until=now, where=where, latency=False).total.cost_usd
-    spent_month = report(store, since=month, until=now, where=where, latency=False).total.cost_usd
-    rest_of_day = Decimal((day + timedelta(days=1) - now).total_seconds()) / 86400
-    rest_of_month = Decimal((month_end - now).total_seconds()) / 86400
-    return Forecast(
-        now, spent_today, spent_month, pace, spent_today + pace * rest_of_day, spent_month + pace * rest_of_month
-    )
+    found = report(store, since=reading_since(now), until=now, by=("hour",), where=where, latency=False)
+    return heading({int(line.key[0].timestamp()): line.cost_nano_usd for line in found.lines}, now)

@@ -9,6 +9,13 @@ import * as state from "../state.js";
 
 const WAYS = [["provider", "Provider"], ["model", "Model"], ["label", "Label"], ["day", "Day"]];
 
+// What a tile says of a forecast: the likely sum, and its range.
+const ahead = (forecast, period, until) => {
+  const [low, likely, high] = [`${period}_low_usd`, `${period}_usd`, `${period}_high_usd`].map((name) => forecast?.[name]);
+  if (likely == null) return ["–", "too early to say: under a day of data"];
+  return [usd(Number(likely)), `${usd(Number(low))} to ${usd(Number(high))} ${until}`];
+};
+
 export class CostView {
   constructor() {
     this.tiles = h("div", { class: "tiles" });
@@ -40,8 +47,8 @@ export class CostView {
     const tile = (name, value, note, tone = "") => h("div", { class: `card tile ${tone}` }, h("h3", {}, name), h("p", { class: "stat-value" }, value), h("p", { class: "muted" }, note));
     this.tiles.replaceChildren(
       tile("Spent in this range", usd(Number(total || 0)), `${short(calls)} calls${calls ? `, ${usd(Number(total || 0) / calls)} each` : ""}`),
-      tile("Today, at this pace", forecast?.day_usd == null ? "–" : usd(Number(forecast.day_usd)), "forecast to midnight UTC"),
-      tile("This month, at this pace", forecast?.month_usd == null ? "–" : usd(Number(forecast.month_usd)), "forecast to the month's end"),
+      tile("Today, at this pace", ...ahead(forecast, "day", "to midnight UTC")),
+      tile("This month, at this pace", ...ahead(forecast, "month", "to the month's end")),
       tile("Calls without a price", `${((unpriced || 0) * 100).toFixed(1)} %`, unpriced ? "Their cost is unknown, not zero: add prices to your price file." : "Every call in this range has a price.", unpriced ? "warn" : ""));
   }
 

@@ -1,0 +1,82 @@
+"""One forecast for the report and the console: a range, and nothing under a day of data."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from support.ledgers import make_recorder
+from tachograph.console.api.spending import forecast as console_forecast
+from tachograph.console.store import CallStore
+from tachograph.records import Cost, Usage
+from tachograph.usage.reports import forecast
+from tachograph.usage.reports.forecast import as_fields, heading, in_words
+
+NOW = datetime(2026, 11, 20, 18, 30, tzinfo=UTC)
+USD = 1_000_000_000
+
+
+def hours_back(hours: int, nano: int = USD) -> dict[int, int]:
+    until = NOW.replace(minute=0)
+    return {int((until - timedelta(hours=back)).timestamp()): nano for back in range(1, hours + 1)}
+
+
+def test_under_a_day_of_data_it_is_too_early_to_say() -> None:
+    ahead = heading(hours_back(23), NOW)
+    assert (ahead.day, ahead.month) == (None, None)
+    assert in_words(ahead) == "This month $23.00; where it is heading is too early to say: under a day of data."
+    assert as_fields(ahead)["month_usd"] is None
+
+
+def test_an_even_pace_has_no_range() -> None:
+    ahead = heading(hours_back(24 * 7), NOW)
+    assert ahead.month is not None
+    assert ahead.day is not None
+    assert ahead.day.low_usd == ahead.day.likely_usd == ahead.day.high_usd == pytest.approx(18 + 24 * 5.5 / 24)
+    assert ahead.month.likely_usd == pytest.approx(7 * 24 + 24 * (10 + 5.5 / 24))
+    assert in_words(ahead) == "This month $168.00; at the pace of 7 days it comes to $413.50 ($413.50 to $413.50)."
+
+
+def test_days_that_differ_make_a_range_that_holds_eight_times_out_of_ten() -> None:
+    rng = random.Random(3)
+    inside = 0
+    for _ in range(400):
+        days = [rng.gauss(100, 20) for _ in range(18)]  # seven known, eleven to come
+        hours: dict[int, int] = {}
+        until = NOW.replace(hour=0, minute=0)
+        for back, day in enumerate(days[:7]):
+            for hour in range(24):
+                hours[int((until - timedelta(days=back + 1, hours=-hour)).timestamp())] = int(day * USD / 24)
+        ahead = heading(hours, until)
+        assert ahead.month is not None
+        inside += ahead.month.low_usd <= sum(days) <= ahead.month.high_usd
+    assert 0.72 <= inside / 400 <= 0.88
+
+
+def test_report_and_console_say_the_same_of_the_same_ledger(tmp_path: Path) -> None:
+    recorder = make_recorder(tmp_path)
+    now = datetime.now(UTC)
+    buckets: dict[int, int] = {}
+    for hour in range(60):
+        call = recorder.start_llm_call("openai", "gpt-5")
+        began = now - timedelta(hours=hour)
+        call.started_unix_ns = int(began.timestamp() * 1e9)
+        call.usage, call.cost = Usage(1, 1), Cost(1_000_000 * (hour % 7 + 1), "priced", "test")
+        call.finish("success")
+        bucket = call.started_unix_ns // 10**9 // 300 * 300
+        buckets[bucket] = buckets.get(bucket, 0) + (call.cost.nano_usd or 0)
+    assert recorder.ledger is not None
+    assert recorder.ledger.close(20)  # type: ignore[attr-defined]
+    store = recorder.ledger.open_store(read_only=True)  # type: ignore[attr-defined]
+    calls = CallStore(tmp_path / "console.db")
+    calls.add_history([(at, "openai", "gpt-5", "", 1, 1, 1, nano, 0) for at, nano in buckets.items()])
+    try:
+        ours = as_fields(forecast(store, now=now))
+        assert ours["month_usd"] is not None
+        assert console_forecast(calls, now.timestamp()) == ours
+    finally:
+        store.close()
+        calls.close()
