@@ -52,11 +52,18 @@ SETS["others"] = [
 ]
 """Other people's instrumentations, OpenTelemetry's and OpenLLMetry's, with the newest clients that they know."""
 
+SETS["fastmcp"] = [*SETS["newest"], "fastmcp>=4,<5", "fastmcp-tasks"]
+SETS["fastmcp-2"] = [*SETS["openai-2"], "fastmcp>=2.14,<3"]
+"""fastmcp's client over mcp 2 and over mcp 1."""
+
 COMMON = ["aiohttp", "opentelemetry-sdk", "pytest", "pytest-asyncio", "pytest-xdist", "pyyaml", "uvicorn"]
 TESTS = {
     "oldest": ["test_openai.py", "test_matrix.py", "test_mcp_1.py"],
     "openai-2": ["test_openai.py", "test_matrix.py", "test_mcp_1.py"],
-    "newest": ["test_openai.py", "test_mcp.py", "test_instrument.py"],  # `make test` runs the matrix with these
+    "fastmcp": ["test_fastmcp.py"],
+    "fastmcp-2": ["test_fastmcp.py", "test_mcp_1.py"],
+    # `make test` runs the matrix with these
+    "newest": ["test_openai.py", "test_mcp.py", "test_mcp_connections.py", "test_instrument.py"],
     "frameworks": ["test_frameworks.py", "test_examples.py"],
     "others": ["test_others.py"],
 }

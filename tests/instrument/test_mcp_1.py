@@ -2,16 +2,48 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
+import pytest
+from mcp import ClientSession, StdioServerParameters
+from mcp.client.sse import sse_client
+from mcp.client.stdio import stdio_client
+from mcp.client.streamable_http import streamablehttp_client  # type: ignore[attr-defined,unused-ignore]
 from mcp.server.fastmcp import FastMCP
 from mcp.shared.memory import create_connected_server_and_client_session as connected
 
+from support.mcp_servers import TroubleProcess, eventually
 from tachograph.testing import Recording
+
+PROGRAM = Path(__file__).parents[1] / "support" / "mcp_1_server.py"
+OPENERS: dict[str, Any] = {"http": streamablehttp_client, "sse": sse_client}
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    logging.getLogger("mcp").setLevel(logging.CRITICAL)
+
+
+@pytest.fixture(params=["http", "sse"])
+def server(request: pytest.FixtureRequest) -> Iterator[TroubleProcess]:
+    process = TroubleProcess(request.param, PROGRAM)
+    try:
+        yield process
+    finally:
+        process.kill()
+
+
+def endings(seen: Recording) -> list[tuple[str, str | None, str | None]]:
+    return [(call.tool_name, call.outcome, call.error_kind) for call in seen.tool_calls]
 
 
 async def test_tool_calls_connections_and_listings_are_recorded(seen: Recording) -> None:
-    logging.getLogger("mcp").setLevel(logging.CRITICAL)
     server = FastMCP("weather")
 
     @server.tool()
@@ -38,3 +70,68 @@ async def test_tool_calls_connections_and_listings_are_recorded(seen: Recording)
         ]
     assert {call.server_id for call in seen.tool_calls} == {"weather"}
     assert seen.value("mcp_client_operation_seconds_count", method="tools/list") >= 1
+
+
+async def test_a_stdio_server_that_hangs_is_a_timeout_and_one_that_dies_a_lost_connection(seen: Recording) -> None:
+    parameters = StdioServerParameters(command=sys.executable, args=[str(PROGRAM), "stdio"])
+    async with stdio_client(parameters) as (read, write), ClientSession(read, write) as session:
+        await session.initialize()
+        assert not (await session.call_tool("echo", {"text": "hi"})).isError
+        assert (await session.call_tool("refuse", {})).isError
+        assert (await session.call_tool("nothing", {})).isError
+        with pytest.raises(Exception, match="Timed out"):
+            await session.call_tool("hang", {}, read_timeout_seconds=timedelta(seconds=0.3))
+        with pytest.raises(Exception, match="Connection closed"):
+            await session.call_tool("crash", {})
+        assert seen.value("mcp_server_connections_active") == 0
+        with pytest.raises(BaseException):  # noqa: B017, PT011 - a closed stream, without a word
+            await session.call_tool("echo", {"text": "hi"})
+    assert endings(seen) == [
+        ("echo", "success", None),
+        ("refuse", "error", "execution"),
+        ("nothing", "error", "validation"),
+        ("hang", "timeout", "timeout"),
+        ("crash", "error", "connection"),
+        ("echo", "error", "connection"),
+    ]
+    assert {call.server_id for call in seen.tool_calls} == {f"{Path(sys.executable).name} {PROGRAM} stdio"}
+
+
+async def test_an_http_server_that_is_killed_cancels_nothing(server: TroubleProcess, seen: Recording) -> None:
+    """mcp 1 cancels whoever waits when its HTTP request breaks: still no call was given up by anybody."""
+    url = server.entry["url"]
+
+    async def use() -> None:
+        async with OPENERS[server.transport](url) as streams, ClientSession(streams[0], streams[1]) as session:
+            await session.initialize()
+            await session.call_tool("echo", {"text": "hi"})
+            server.kill()
+            for _ in range(2):
+                with pytest.raises(BaseException):  # noqa: B017, PT011 - whatever the SDK makes of it
+                    await session.call_tool("echo", {"text": "hi"})
+            eventually(lambda: seen.value("mcp_server_connections_active") == 0, 10)
+
+    await asyncio.wait({task := asyncio.create_task(use())}, timeout=30)
+    task.cancelled() or task.exception()
+    assert endings(seen) == [("echo", "success", None), *[("echo", "error", "connection")] * 2]
+    assert {call.server_id for call in seen.tool_calls} == {url.removeprefix("http://")}
+
+
+async def test_every_failed_connect_is_counted_with_its_server(seen: Recording) -> None:
+    with pytest.raises(FileNotFoundError):
+        async with stdio_client(StdioServerParameters(command="no-such-program-here")):
+            pass
+
+    async def use() -> None:
+        async with (
+            streamablehttp_client("http://127.0.0.1:9/mcp") as streams,
+            ClientSession(streams[0], streams[1]) as session,
+        ):
+            await session.initialize()
+
+    await asyncio.wait({task := asyncio.create_task(use())}, timeout=30)
+    assert task.cancelled() or task.exception()
+    assert {key: value for key, value in seen.series("mcp_server_connections_total").items() if value} == {
+        (("server_id", "no-such-program-here"), ("outcome", "error")): 1,
+        (("server_id", "127.0.0.1:9/mcp"), ("outcome", "error")): 1,
+    }

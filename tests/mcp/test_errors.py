@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 
 import httpx2
 import pytest
@@ -37,11 +38,64 @@ REQUEST = httpx2.Request("POST", "http://h/mcp")
         (asyncio.CancelledError(), "connection"),
         (RuntimeError("Invalid structured content returned by tool x: 5"), "validation"),
         (RuntimeError("anything else"), "execution"),
+        # What fastmcp's client and its servers' tools say.
+        (MCPError(408, "Timed out while waiting for response."), "connection"),
+        (MCPError(-32000, "Tool 'slow' execution timed out after 1.0s"), "timeout"),
+        (RuntimeError("Session task completed unexpectedly"), "connection"),
+        (RuntimeError("Client is not connected. Use the 'async with client:' context manager first."), "connection"),
     ],
 )
 def test_every_failure_has_its_kind(error, kind):
     assert classify(error) == kind
     assert tool_error(error, "server", "tool").kind == kind
+
+
+class McpError(Exception):
+    """As mcp 1 has it: the code stands on `error`."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.error = SimpleNamespace(code=code, message=message)
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "kind"),
+    [
+        (408, "Timed out while waiting for response to ClientRequest. Waited 0.3 seconds.", "timeout"),
+        (-32000, "Connection closed", "connection"),
+        (32600, "Session terminated", "connection"),
+        (-32602, "Unknown tool", "validation"),
+        (-32603, "internal", "execution"),
+    ],
+)
+def test_errors_of_mcp_1_are_sorted_by_the_same_table(code, message, kind):
+    error = McpError(code, message)
+    assert classify(error) == kind
+    assert tool_error(error, "server", "tool").code == code
+
+
+def test_a_client_that_could_not_start_in_time_is_a_timeout():
+    error = RuntimeError("Failed to initialize server session")
+    error.__cause__ = TimeoutError()
+    assert classify(error) == "timeout"
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "status"),
+    [
+        (-32600, "Session not found", 404),  # Python's servers
+        (-32600, "Session terminated", None),  # what the SDK says, its status unseen
+        (-32001, "Session not found", 404),  # TypeScript's
+        (-32000, "Bad Request: No valid session ID provided", 400),  # those that were copied from its examples
+        (-32001, "request timed out", 503),
+    ],
+)
+def test_a_server_that_has_forgotten_the_session_is_a_connection_error(code, message, status):
+    assert classify(MCPError(code, message), status) == "connection"
+
+
+def test_an_unknown_method_of_the_stateless_protocol_is_no_lost_session():
+    assert classify(MCPError(-32601, "Method not found: x"), 404) == "validation"
 
 
 @pytest.mark.parametrize(
@@ -76,6 +130,13 @@ def test_a_json_rpc_error_decides_over_the_status_it_came_with():
         ("Unknown tool: x", "validation"),
         ("Error executing tool add: 2 validation errors for addArguments\nleft\n  missing", "validation"),
         ("Input validation error: 'left' is a required property", "validation"),
+        ("1 validation error for call[add]\nb\n  Missing required argument", "validation"),
+        ("Unknown tool: 'x'", "validation"),
+        ("MCP error -32602: Input validation error: Invalid arguments for tool echo: expected string", "validation"),
+        ("MCP error -32602: Tool x not found", "validation"),
+        ("Error calling tool 'slow': Tool 'slow' execution timed out after 0.2s", "timeout"),
+        ("Error calling tool 'read': 1 validation error for Answer\nx\n  not an integer", "execution"),
+        ("Error calling tool 'shell': Unknown tool: hammer", "execution"),
         ("Error executing tool add", "execution"),
         ("", "execution"),
     ],

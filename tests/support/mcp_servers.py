@@ -33,15 +33,16 @@ def installed_server(name: str) -> str:
 class TroubleProcess:
     """Our server over HTTP or SSE in a process of its own, which can be killed and started again on the same port."""
 
-    def __init__(self, transport: str = "http") -> None:
+    def __init__(self, transport: str = "http", program: Path = TROUBLE) -> None:
         self.transport = transport
+        self.program = program
         self.port = 0
         self.start()
 
     def start(self) -> None:
         port = [str(self.port)] if self.port else []
         self.process = subprocess.Popen(
-            [sys.executable, str(TROUBLE), self.transport, *port], stdout=subprocess.PIPE, text=True
+            [sys.executable, str(self.program), self.transport, *port], stdout=subprocess.PIPE, text=True
         )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()

@@ -18,7 +18,15 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "openai": ("openai",),
     "anthropic": ("anthropic",),
     "google_genai": ("google.genai", "google.genai._gaos.interactions", "google.genai._gaos.utils.eventstreaming"),
-    "mcp": ("mcp", "mcp.client.session", "mcp.server.lowlevel.server", "mcp.server.runner"),
+    "mcp": (
+        "mcp",
+        "mcp.client.session",
+        "mcp.client.client",
+        "mcp.client.stdio",
+        "mcp.client.streamable_http",
+        "mcp.server.lowlevel.server",
+        "mcp.server.runner",
+    ),
 }
 """What to import to have a client library's hooks in place, as an application would."""
 

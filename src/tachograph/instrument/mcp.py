@@ -1,35 +1,34 @@
-"""Watching MCP clients: tool calls, other requests and connections of `mcp.ClientSession` (mcp 1.x and 2.x).
+"""Watching MCP clients: tool calls and other requests of mcp 1.x, mcp 2.x and fastmcp.
 
-`mcp.Client`, session groups, fastmcp's client and the adapters of google-genai and anthropic all use a ClientSession.
+What the application asked for is one call: `mcp.Client.call_tool`, `fastmcp.Client.call_tool_mcp`, or a session's
+`call_tool` where it uses that itself. A call lasts through the rounds in which its server asks the user, and a
+background task until its end. `mcp_connections` has who is connected to what.
+
 Failures are sorted by the table that the engine uses (`tachograph.mcp.errors`). What the SDK loses on the way, an HTTP
-status or a broken connection, is noted by the HTTP hook: each request is sent in its caller's context.
-
-A server is known by the name it gives itself when it is met; `mcp_servers` in the settings renames it.
+status or a broken connection, is noted by the HTTP hook.
 """
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import ContextVar
 from time import perf_counter_ns
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
-from tachograph.instrument import settled
+from tachograph.instrument import mcp_connections, settled
 from tachograph.instrument.content import keep_arguments, keep_result
 from tachograph.instrument.imports import after_import
+from tachograph.instrument.mcp_connections import Connection, Exchange, connection_of, ending_of, is_watched, safely
 from tachograph.instrument.patches import SWITCH, patch
 from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.watch import WATCH
-from tachograph.mcp.errors import classify, kind_of_error_result, kind_of_status, outcome_of_kind, unwrap
+from tachograph.mcp.errors import kind_of_error_result, outcome_of_kind
 from tachograph.records import ENGINE_MCP, ToolCall
-from tachograph.records.outcomes import ErrorKind, ToolOutcome
+from tachograph.records.outcomes import ToolOutcome
 from tachograph.vendors.fields import dig, items, pick
-
-NAMELESS = "unknown"
-"""The server_id of a server that did not say its name."""
 
 
 def install() -> None:
@@ -37,104 +36,19 @@ def install() -> None:
     from tachograph.instrument import mcp_server, vendor_spans
 
     vendor_spans.install_mcp()
+    mcp_connections.install()
     after_import("mcp.client.session", _hook_session)
+    after_import("mcp.client.client", _hook_client)
+    after_import("fastmcp.client.client", _hook_fastmcp)
     if settled.settings.mcp_server:
         mcp_server.install()
-
-
-class Exchange:
-    """What the HTTP hook saw of the requests of one call. It stands in for a watch: no attempt of it is recorded."""
-
-    is_raw = follows_body = uses_aiohttp = False
-    body = None
-    api = None
-    subject = None
-    status: int | None = None
-    error: BaseException | None = None
-
-    def begin_attempt(self, host: str | None, port: int | None) -> Exchange:
-        """A request goes out."""
-        return self
-
-    def answered(self, attempt: object, status: int, headers: object, body: Callable[[], object]) -> None:
-        """An answer came."""
-        self.status, self.error = status, None
-
-    def attempt_failed(self, attempt: object, error: BaseException) -> None:
-        """No answer came."""
-        if not isinstance(error, asyncio.CancelledError):
-            self.error = error
-
-    def end(self, outcome: str) -> None:
-        """The answer is whole."""
-
-
-class Connection:
-    """One session: which server it is with, and whether it counts as open.
-
-    Attributes:
-        facts: What its calls' spans say of it; None until the first call asks.
-    """
-
-    def __init__(self) -> None:
-        self.server_id = NAMELESS
-        self.is_open = False
-        self.facts: dict[str, Any] | None = None
-
-    def opened(self, name: object) -> None:
-        """The server has said who it is."""
-        self.facts = None
-        if isinstance(name, str) and name:
-            self.server_id = settled.settings.mcp_servers.get(name, name)
-        if not self.is_open:
-            self.is_open = True
-            metrics = settled.recorder().mcp
-            metrics.connection_opened(self.server_id)
-            metrics.connect_ended(self.server_id, "success")
-
-    def closed(self) -> None:
-        """The session has ended, or its transport has."""
-        if self.is_open:
-            self.is_open = False
-            settled.recorder().mcp.connection_closed(self.server_id)
-
-
-def connection_of(session: Any) -> Connection:
-    """What we know of a session; it stands on the session itself."""
-    try:
-        found: Connection = session._tachograph
-    except AttributeError:
-        found = session._tachograph = Connection()
-        found.server_id = _name_of(session) or NAMELESS  # a session from before we came
-    return found
-
-
-def _facts_of(connection: Connection, session: Any) -> dict[str, Any]:
-    version = pick(session, "protocol_version")
-    connection.facts = {"mcp.protocol.version": str(version)} if version else {}
-    return connection.facts
-
-
-def _name_of(session: Any) -> str | None:
-    name = dig(session, "server_info", "name") or dig(session, "initialize_result", "serverInfo", "name")
-    return settled.settings.mcp_servers.get(name, name) if isinstance(name, str) else None
-
-
-def _is_watched() -> bool:
-    return SWITCH.on and not ENGINE_MCP.get()
-
-
-def _safely(work: Callable[[], object]) -> None:
-    try:
-        work()
-    except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
-        settled.recorder().failed("instrument", error)
 
 
 def _hook_session(module: ModuleType) -> None:
     owner = module.ClientSession
     places: dict[str, tuple[Callable[[Any], Any], str]] = {
-        "call_tool": (_call_tool, "tool calls are not seen"),
+        "__init__": (_init, "servers are known by the names that they give themselves only"),
+        "call_tool": (_call_session, "tool calls are not seen"),
         "send_request": (_send_request, "requests other than tool calls are not seen"),
         "initialize": (_initialize, "connections are not seen"),
         "__aenter__": (_enter, "a connection that dies early is seen late"),
@@ -151,35 +65,107 @@ def _hook_session(module: ModuleType) -> None:
             missing("mcp", f"ClientSession.{name}", consequence)
 
 
+def _hook_client(module: ModuleType) -> None:
+    if patch(module.Client, "call_tool", _call_client):
+        hooked("mcp", "Client.call_tool")
+    else:
+        missing("mcp", "Client.call_tool", "each round of a call that asks the user counts as a call")
+
+
+def _hook_fastmcp(module: ModuleType) -> None:
+    if patch(module.Client, "call_tool_mcp", _call_client):
+        hooked("fastmcp", "Client.call_tool_mcp")
+    else:
+        missing("fastmcp", "Client.call_tool_mcp", "calls on a connection that has failed are not seen")
+
+
 # Tool calls
 
 
-def _call_tool(original: Any) -> Any:
+class Asked:
+    """A tool call that an application made of a client, while it lasts; the sessions below it find it here.
+
+    Attributes:
+        client: Whose call it is; tool_name: of what; exchange: what HTTP met.
+    """
+
+    __slots__ = ("client", "exchange", "tool_name")
+
+    def __init__(self, client: Any, tool_name: str, exchange: Exchange) -> None:
+        self.client = client
+        self.tool_name = tool_name
+        self.exchange = exchange
+
+
+ASKED: Final[ContextVar[Asked | None]] = ContextVar("tachograph_mcp_asked", default=None)
+
+
+def _session_of(client: Any) -> Any:
+    """The session that a client's call goes through, or None."""
+    session = getattr(client, "_session", None)  # mcp
+    return session if session is not None else dig(client, "_session_state", "session")  # fastmcp
+
+
+def _call_client(original: Any) -> Any:
     async def call_tool(self: Any, name: str, arguments: Any = None, *args: Any, **kwargs: Any) -> Any:
-        if not SWITCH.on or ENGINE_MCP.get() or (call := _begin(self, name, arguments)) is None:
+        if not SWITCH.on or ENGINE_MCP.get():
             return await original(self, name, arguments, *args, **kwargs)
-        exchange = Exchange()
-        token = WATCH.set(exchange)
+        session = _session_of(self)
+        connection = connection_of(session) if session is not None else getattr(self, "_tachograph", None)
+        connection = connection or Connection()
+        if (call := _begin(connection, session, name, arguments)) is None:
+            return await original(self, name, arguments, *args, **kwargs)
+        exchange = Exchange(connection)
+        token = ASKED.set(Asked(self, name, exchange))
         try:
             result = await original(self, name, arguments, *args, **kwargs)
         except BaseException as error:
-            _failed(call, error, exchange)
+            _failed(call, error, exchange, connection)
             raise
         finally:
-            WATCH.reset(token)
-        answered(call, result)
+            ASKED.reset(token)
+        _answered(call, result, connection)
         return result
 
     return call_tool
 
 
-def _begin(session: Any, name: str, arguments: Any) -> ToolCall | None:
+def _call_session(original: Any) -> Any:
+    async def call_tool(self: Any, name: str, arguments: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if not SWITCH.on or ENGINE_MCP.get():
+            return await original(self, name, arguments, *args, **kwargs)
+        asked = ASKED.get()
+        if asked is not None and asked.tool_name == name and _session_of(asked.client) is self:
+            token = WATCH.set(asked.exchange)
+            try:
+                return await original(self, name, arguments, *args, **kwargs)
+            finally:
+                WATCH.reset(token)
+        connection = connection_of(self)
+        call = connection.unfinished.pop(str(kwargs.get("request_state") or ""), None)
+        call = call or _begin(connection, self, name, arguments)
+        if call is None:
+            return await original(self, name, arguments, *args, **kwargs)
+        exchange = Exchange(connection)
+        token = WATCH.set(exchange)
+        try:
+            result = await original(self, name, arguments, *args, **kwargs)
+        except BaseException as error:
+            _failed(call, error, exchange, connection)
+            raise
+        finally:
+            WATCH.reset(token)
+        _answered(call, result, connection)
+        return result
+
+    return call_tool
+
+
+def _begin(connection: Connection, session: Any, name: str, arguments: Any) -> ToolCall | None:
     try:
-        connection = connection_of(session)
         count = len(arguments) if arguments else 0
         call = settled.recorder().start_tool_call(connection.server_id, name, argument_count=count)
-        facts = connection.facts
-        call.attributes = _facts_of(connection, session) if facts is None else facts  # one for all calls
+        call.attributes = connection.call_facts(session)
         if settled.content:
             keep_arguments(call, arguments)
     except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
@@ -188,29 +174,39 @@ def _begin(session: Any, name: str, arguments: Any) -> ToolCall | None:
     return call
 
 
-def _failed(call: ToolCall, error: BaseException, exchange: Exchange) -> None:
+def _failed(call: ToolCall, error: BaseException, exchange: Exchange, connection: Connection) -> None:
     def finish() -> None:
-        outcome, kind = ending_of(error, exchange)
+        transport = connection.transport
+        shared = transport.exchange if transport is not None else None
+        outcome, kind = ending_of(error, exchange, shared, since_ns=call.started_ns)
         call.finish(outcome, kind, error=None if kind is None else error)
 
-    _safely(finish)
+    safely(finish)
 
 
-def ending_of(error: BaseException, exchange: Exchange) -> tuple[ToolOutcome, ErrorKind | None]:
-    """How an exception ends a call; giving up is no error.
+def _answered(call: ToolCall, result: Any, connection: Connection) -> None:
+    """A request of a tool call was answered: the end of the call, unless it goes on."""
+    key = goes_on(result)
+    if key is None:
+        answered(call, result)
+        return
+    connection.unfinished[key] = call
+    safely(lambda: settled.recorder().leave(call))
 
-    mcp tears a session down by cancelling whoever waits when its HTTP request broke: then the exchange knows better.
-    """
-    inner = unwrap(error)
-    if isinstance(inner, (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)):
-        if isinstance(inner, asyncio.CancelledError) and exchange.error is not None:
-            return "error", "connection"
-        if exchange.status is not None and exchange.status >= 400:
-            kind = kind_of_status(exchange.status)
-            return outcome_of_kind(kind), kind
-        return "cancelled", None
-    kind = classify(inner, exchange.status, exchange.error)
-    return outcome_of_kind(kind), kind
+
+def goes_on(result: Any) -> str | None:
+    """What an answer that is not yet the tool's is known by: a question's state, or a background task's id."""
+    if type(result) is dict:
+        kind = result.get("resultType")
+        if kind == "input_required":
+            return str(result.get("requestState") or "")
+        return str(result.get("taskId")) if kind == "task" else None
+    kind = getattr(result, "result_type", None)
+    if kind == "input_required":
+        return str(pick(result, "request_state") or "")
+    if kind == "task":
+        return str(pick(result, "task_id"))
+    return None
 
 
 def answered(call: ToolCall, result: Any) -> None:
@@ -220,7 +216,8 @@ def answered(call: ToolCall, result: Any) -> None:
             keep_result(call, lambda: result)
         if is_error(result):
             said = text_of(result)
-            call.finish("error", kind_of_error_result(said), error=said)
+            kind = kind_of_error_result(said)
+            call.finish(outcome_of_kind(kind), kind, error=said)
         else:
             call.finish("success")
     except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
@@ -267,42 +264,69 @@ async def _timed(session: Any, original: Any, request: Any, args: Any, kwargs: A
             _COUNTED_ELSEWHERE.add(type(request))
         return await original(session, request, *args, **kwargs)
     started = perf_counter_ns()
-    exchange = Exchange()
+    connection = connection_of(session)
+    asked = ASKED.get()  # looking after its task: what HTTP meets here ends the call
+    exchange = asked.exchange if asked is not None and _session_of(asked.client) is session else Exchange(connection)
     token = WATCH.set(exchange)
     outcome: ToolOutcome = "success"
     try:
-        return await original(session, request, *args, **kwargs)
+        result = await original(session, request, *args, **kwargs)
     except BaseException as error:
         outcome, _ = ending_of(error, exchange)
         raise
     finally:
         WATCH.reset(token)
         seconds = (perf_counter_ns() - started) / 1e9
-        _safely(
-            lambda: settled.recorder().mcp.operation(connection_of(session).server_id, str(method), outcome, seconds)
-        )
+        safely(lambda: settled.recorder().mcp.operation(connection.server_id, str(method), outcome, seconds))
+    if connection.unfinished:
+        safely(lambda: _end_of_task(connection, result))
+    return result
+
+
+def _end_of_task(connection: Connection, result: Any) -> None:
+    """Finish the call of a background task that an application looks after itself, once it is told the end."""
+    status, key = pick(result, "status"), str(pick(result, "task_id"))
+    if status not in ("completed", "failed", "cancelled") or (call := connection.unfinished.pop(key, None)) is None:
+        return
+    if status == "completed":
+        answered(call, pick(result, "result") or {})
+    elif status == "cancelled":
+        call.finish("cancelled")
+    else:
+        said = str(dig(result, "error", "message") or pick(result, "status_message") or "")
+        kind = kind_of_error_result(said)
+        call.finish(outcome_of_kind(kind), kind, error=said)
 
 
 _COUNTED_ELSEWHERE: set[type[Any]] = set()
 """Types of requests that are a tool call or open the connection."""
 
 
-# Connections
+# Sessions
+
+
+def _init(original: Any) -> Any:
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        if is_watched():
+            stream = args[0] if args else kwargs.get("read_stream")
+            safely(lambda: mcp_connections.session_made(self, stream))
+
+    return __init__
 
 
 def _initialize(original: Any) -> Any:
     async def initialize(self: Any) -> Any:
-        if not _is_watched():
+        if not is_watched():
             return await original(self)
         try:
             result = await original(self)
         except BaseException as error:
-            outcome, _ = ending_of(error, Exchange())
-            if outcome != "cancelled":
-                _safely(lambda: settled.recorder().mcp.connect_ended(connection_of(self).server_id, outcome))
+            failure = error
+            safely(lambda: mcp_connections.connect_failed(self, failure))
             raise
         name = dig(result, "server_info", "name") or dig(result, "serverInfo", "name")
-        _safely(lambda: connection_of(self).opened(name))
+        safely(lambda: connection_of(self).opened(name))
         return result
 
     return initialize
@@ -311,8 +335,8 @@ def _initialize(original: Any) -> Any:
 def _adopt(original: Any) -> Any:
     def adopt(self: Any, result: Any) -> None:
         original(self, result)
-        if _is_watched():
-            _safely(lambda: connection_of(self).opened(dig(self, "server_info", "name")))
+        if is_watched():
+            safely(lambda: connection_of(self).opened(dig(self, "server_info", "name")))
 
     return adopt
 
@@ -321,13 +345,13 @@ def _enter(original: Any) -> Any:
     async def __aenter__(self: Any) -> Any:
         dispatcher = getattr(self, "_dispatcher", None)
         run = getattr(dispatcher, "run", None)
-        if dispatcher is not None and run is not None and _is_watched():
+        if dispatcher is not None and run is not None and is_watched():
 
             async def watched_run(*args: Any, **kwargs: Any) -> Any:
                 try:
                     return await run(*args, **kwargs)
                 finally:  # the transport has ended, though the session may still be open
-                    _safely(connection_of(self).closed)
+                    safely(connection_of(self).closed)
 
             with suppress(AttributeError):  # slots: its end is seen when the session closes
                 dispatcher.run = watched_run
@@ -341,7 +365,7 @@ def _receive_loop(original: Any) -> Any:
         try:
             return await original(self, *args, **kwargs)
         finally:
-            _safely(connection_of(self).closed)
+            safely(connection_of(self).closed)
 
     return _receive_loop
 
@@ -351,6 +375,6 @@ def _exit(original: Any) -> Any:
         try:
             return await original(self, *exc_info)
         finally:
-            _safely(connection_of(self).closed)
+            safely(connection_of(self).closed)
 
     return __aexit__

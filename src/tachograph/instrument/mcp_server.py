@@ -9,7 +9,9 @@ from typing import Any
 from tachograph.instrument import settled, vendor_spans
 from tachograph.instrument.content import keep_arguments
 from tachograph.instrument.imports import after_import
-from tachograph.instrument.mcp import NAMELESS, Exchange, answered, ending_of
+from tachograph.instrument.mcp import answered, goes_on
+from tachograph.instrument.mcp_connections import ending_of
+from tachograph.instrument.mcp_identity import named
 from tachograph.instrument.patches import MARK, SWITCH, patch
 from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.watch import WATCH
@@ -112,10 +114,9 @@ def _watched_handler(server: Any, handler: Any) -> Any:
 
 def _begin(server_name: Any, params: Any) -> ToolCall | None:
     try:
-        name = server_name or NAMELESS
         arguments = pick(params, "arguments")
         call = settled.recorder().start_tool_call(
-            settled.settings.mcp_servers.get(name, name),
+            named(server_name),
             str(pick(params, "name") or "unknown"),
             argument_count=len(arguments) if arguments else 0,
             server_side=True,
@@ -142,13 +143,18 @@ async def _execute(call: ToolCall | None, run: Any, *args: Any, **kwargs: Any) -
         ENGINE_MCP.reset(in_engine)
         ENGINE_CALL.reset(engine)
         WATCH.reset(watch)
-    answered(call, getattr(result, "root", result))
+    result_of_tool = getattr(result, "root", result)
+    if goes_on(result_of_tool) is None:
+        answered(call, result_of_tool)
+    else:  # a question to the user, or the receipt of a background task: no execution yet
+        settled.recorder().leave(call)
+        call.withdraw()
     return result
 
 
 def _failed(call: ToolCall, error: BaseException) -> None:
     try:
-        outcome, kind = ending_of(error, Exchange())
+        outcome, kind = ending_of(error)
         call.finish(outcome, kind, error=None if kind is None else error)
     except Exception as own:  # noqa: BLE001
         settled.recorder().failed("instrument", own)

@@ -8,7 +8,7 @@ are known by class name and code, so that a watched client of any origin is sort
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from tachograph.errors import TachographError
 from tachograph.records.outcomes import ErrorKind, ToolOutcome
@@ -27,10 +27,13 @@ CODE_KINDS: Final[dict[int, ErrorKind]] = {
     -32020: "validation",  # header mismatch
     -32021: "validation",  # missing required client capability
     -32022: "connection",  # no protocol version in common
+    32600: "connection",  # mcp 1: "Session terminated", for HTTP 404
+    408: "timeout",  # mcp 1: request timed out (SDK-local)
 }
 """JSON-RPC error codes; every other code is the server's own, and an `execution` error.
 
-Source: JSON-RPC 2.0 section 5.1 and mcp_types 2.3 `jsonrpc.py`, read 2026-11-23.
+Source: JSON-RPC 2.0 section 5.1, mcp_types 2.3 `jsonrpc.py`, read 2026-11-23; mcp 1.30 `shared/session.py` and
+`client/streamable_http.py`, read 2026-11-27.
 """
 
 STATUS_KINDS: Final[dict[int, ErrorKind]] = {
@@ -44,7 +47,14 @@ STATUS_KINDS: Final[dict[int, ErrorKind]] = {
     503: "connection",
     504: "timeout",
 }
-"""HTTP statuses. Other 4xx refuse the request itself (`validation`); other 5xx are the server failing (`execution`)."""
+"""HTTP statuses. Other 4xx refuse the request itself (`validation`); other 5xx are the server failing (`execution`).
+
+A status of this table comes before a JSON-RPC code of the same answer: servers on the TypeScript SDK answer an unknown
+session by 404 with code -32001, which is a timeout elsewhere.
+"""
+
+_LOCAL_CODES: Final = (-32000, -32001, 408)
+"""Codes that the SDK itself makes of a request without an answer: what broke below it says more."""
 
 _STATUS_LOST: Final = {
     (-32603, "Server returned an error response"),
@@ -60,8 +70,26 @@ _STATUS_ADVICE: Final[dict[int, str]] = {
     429: "The server limits how often it may be called; call it less often",
 }
 
-_BAD_ARGUMENTS: Final = re.compile(r"Unknown tool\b|\d+ validation errors? for \w+Arguments\b|Input validation error:")
-"""Texts with which servers built on the Python SDKs (mcp 1 and 2, fastmcp) refuse a call they never ran."""
+_CONNECT_TIMED_OUT: Final = (408, "Timed out while waiting for response.")
+"""What fastmcp 2 to 4 makes of a ConnectTimeout (`utilities/exceptions.py`)."""
+
+_SESSION_LOST: Final = re.compile(
+    r"(Bad Request: )?(Session (terminated|not found)|No valid session ID provided)", re.I
+)
+"""What servers say to a session that they do not know (any more): those of the Python SDK, of the TypeScript SDK, and
+of its examples, which many servers were copied from."""
+
+_TOOL_TIMED_OUT: Final = re.compile(r"(Error calling tool '[^']*': )?Tool '[^']*' (execution )?timed out after [\d.]+")
+"""fastmcp's words for a tool that exceeded its own `timeout` (`tools/function_tool.py`, 4.1)."""
+
+_UNKNOWN_TOOL: Final = re.compile(r"Unknown tool\b|MCP error -32602: Tool .* (not found|disabled)$")
+"""Texts with which servers (mcp 1 and 2, fastmcp, TypeScript SDK) say that they have no such tool."""
+
+_BAD_ARGUMENTS: Final = re.compile(
+    r"(Error executing tool [^:]*: )?\d+ validation errors? for (\w+Arguments\b|call\[)"
+    r"|MCP error -32602: |Input validation error:"
+)
+"""Texts with which servers (mcp 1 and 2, fastmcp, TypeScript SDK) refuse arguments to a tool they never ran."""
 
 
 def kind_of_status(status: int) -> ErrorKind:
@@ -70,8 +98,25 @@ def kind_of_status(status: int) -> ErrorKind:
 
 
 def kind_of_error_result(text: str) -> ErrorKind:
-    """The kind of a result with `isError`: `execution`, unless the server says that it refused the call."""
-    return "validation" if _BAD_ARGUMENTS.search(text[:2000]) else "execution"
+    """The kind of a result with `isError`: `execution`, unless the server says that it refused or stopped the call."""
+    if _BAD_ARGUMENTS.match(text) or _UNKNOWN_TOOL.match(text):
+        return "validation"
+    return "timeout" if _TOOL_TIMED_OUT.match(text) else "execution"
+
+
+def is_unknown_tool(error: BaseException | str | None) -> bool:
+    """Whether a failed call says that there is no such tool: its name may be a model's invention."""
+    if isinstance(error, UnknownToolError):
+        return True
+    text = error if isinstance(error, str) else _code_and_message(error)[1] if error is not None else ""
+    return _UNKNOWN_TOOL.match(text) is not None
+
+
+def says_session_lost(body: object) -> bool:
+    """Whether the body of an HTTP error says that the server does not know the session. The SDK drops what it says."""
+    error = body.get("error") if isinstance(body, dict) else None
+    message = error.get("message") if isinstance(error, dict) else None
+    return isinstance(message, str) and _SESSION_LOST.match(message) is not None
 
 
 def outcome_of_kind(kind: ErrorKind) -> ToolOutcome:
@@ -97,12 +142,12 @@ def classify(
         transport_error: What happened below the MCP client (httpx2), where it was seen.
     """
     error = unwrap(error)
-    code = getattr(error, "code", None)
     names = {base.__name__ for base in type(error).__mro__}
-    if "MCPError" in names and isinstance(code, int):
-        if status is not None and status >= 400 and (code, getattr(error, "message", "")) in _STATUS_LOST:
-            return kind_of_status(status)
-        if code == -32000 and transport_error is not None:
+    code, message = _code_and_message(error)
+    if code is not None and names & {"MCPError", "McpError"}:
+        if (kind := _kind_of_answer(code, message, status)) is not None:
+            return kind
+        if code in _LOCAL_CODES and transport_error is not None:
             return classify(transport_error)
         return CODE_KINDS.get(code, "execution")
     if isinstance(error, ToolError):
@@ -119,10 +164,45 @@ def classify(
         return "connection"
     if "HTTPStatusError" in names:
         return kind_of_status(error.response.status_code)  # type: ignore[attr-defined]
+    if isinstance(error, RuntimeError) and str(error).startswith(_CLIENT_IS_DOWN):
+        cause = classify(error.__cause__) if error.__cause__ is not None else "connection"
+        return cause if cause != "execution" else "connection"
     # What the SDK raises when a result does not fit the protocol or the tool's output schema.
     if "ValidationError" in names or (isinstance(error, RuntimeError) and "structured content" in str(error)):
         return "validation"
     return "execution"
+
+
+_CLIENT_IS_DOWN: Final = (
+    "Client is not connected",
+    "Client failed to connect",
+    "Failed to initialize server session",
+    "Server session was closed unexpectedly",
+    "Session task completed",
+)
+"""How fastmcp's client begins a RuntimeError of a connection that failed or ended (`client/client.py` of 2.14, 4.1)."""
+
+
+def _code_and_message(error: BaseException) -> tuple[int | None, str]:
+    """JSON-RPC code and message of the SDK's error, of mcp 2 (`MCPError`) or mcp 1 (`McpError`)."""
+    told = error if hasattr(error, "code") else getattr(error, "error", error)
+    code = getattr(told, "code", None)
+    return code if isinstance(code, int) else None, str(getattr(told, "message", None) or error)
+
+
+def _kind_of_answer(code: int, message: str, status: int | None) -> ErrorKind | None:
+    """The kind of a JSON-RPC error where its HTTP status or its text knows more than its code; else None."""
+    if _SESSION_LOST.match(message) or (code, message) == _CONNECT_TIMED_OUT:
+        return "connection"
+    if code == -32000 and _TOOL_TIMED_OUT.match(message):
+        return "timeout"
+    if status is None or status < 400:
+        return None
+    if (code, message) in _STATUS_LOST or code not in CODE_KINDS:
+        return kind_of_status(status)
+    if code == -32601 and status == 404:
+        return None  # the answer of protocol 2026-07-28 to an unknown method
+    return STATUS_KINDS.get(status)
 
 
 class ConfigError(TachographError):
@@ -201,7 +281,7 @@ class ToolTimeoutError(ToolError, TimeoutError):
     kind = "timeout"
 
 
-_ERRORS: Final[dict[ErrorKind, type[ToolError]]] = {
+ERROR_OF_KIND: Final[dict[ErrorKind, type[ToolError]]] = {
     "connection": ToolConnectionError,
     "validation": ToolValidationError,
     "execution": ToolExecutionError,
@@ -222,18 +302,18 @@ def tool_error(
     if isinstance(error, ToolError):
         return error
     kind = classify(error, status, transport_error)
-    code: Any = getattr(error, "code", None)
-    what = str(getattr(error, "what", "") or getattr(error, "message", "") or error or type(error).__name__)
+    code, message = _code_and_message(error)
+    what = str(getattr(error, "what", "") or message or type(error).__name__)
     do: str | None = getattr(error, "do", None)
     if status is not None and status >= 400:
         what, do = f"the server answered HTTP {status}: {what}", _STATUS_ADVICE.get(status)
     elif transport_error is not None and kind == "connection":
         what = f"the server cannot be reached: {transport_error or type(transport_error).__name__}"
-    return _ERRORS[kind](
+    return ERROR_OF_KIND[kind](
         what,
         server_id=server_id,
         tool_name=tool_name,
         do=do,
         status=status,
-        code=code if isinstance(code, int) else None,
+        code=code,
     )

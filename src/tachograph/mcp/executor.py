@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import propagate
 
 from tachograph.mcp.errors import (
+    ERROR_OF_KIND,
     ToolConnectionError,
     ToolError,
-    ToolExecutionError,
     ToolTimeoutError,
     ToolValidationError,
     kind_of_error_result,
@@ -190,8 +190,7 @@ def _result(answer: CallToolResult) -> ToolResult:
 
 def _error_result(entry: ToolEntry, result: ToolResult) -> ToolError:
     text = result.text
-    exception = ToolValidationError if kind_of_error_result(text) == "validation" else ToolExecutionError
-    return exception(
+    return ERROR_OF_KIND[kind_of_error_result(text)](
         text[:500] or "the tool failed and said nothing",
         server_id=entry.server_id,
         tool_name=entry.name,

@@ -22,6 +22,7 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
 from tachograph.mcp.config import HTTPServer, ServerConfig, StdioServer
+from tachograph.mcp.errors import says_session_lost
 
 _CONNECT_SECONDS = 10.0
 _STREAM_READ_SECONDS = 300.0
@@ -147,7 +148,7 @@ class _WatchedClient(httpx2.AsyncClient):
             self._watch.answered_at = anyio.current_time()
             self._watch.session_id = response.headers.get("mcp-session-id") or self._watch.session_id
         elif request.method == "POST":
-            if response.status_code == 404 and self._watch.session_id is not None:
+            if self._watch.session_id is not None and (response.status_code == 404 or _says_session_lost(response)):
                 if exchange is not None:
                     exchange.is_session_lost = True
                 self._watch.ended("the server has forgotten the session")
@@ -161,6 +162,13 @@ class _WatchedClient(httpx2.AsyncClient):
             self._watch.ended(why)
         else:
             self._watch.suspect(why)
+
+
+def _says_session_lost(response: httpx2.Response) -> bool:
+    try:
+        return response.is_closed and says_session_lost(response.json())
+    except ValueError:
+        return False
 
 
 def open_transport(config: ServerConfig, watch: Watch, errlog: TextIO | int | None) -> AbstractAsyncContextManager[Any]:

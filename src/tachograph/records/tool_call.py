@@ -92,6 +92,10 @@ class ToolCall(msgspec.Struct, eq=False, weakref=True):
         sink.finish_tool_call(self)
         return True
 
+    def withdraw(self) -> None:
+        """Drop the call undelivered: it turned out to be no execution."""
+        self._open.clear()
+
     @property
     def duration_seconds(self) -> float:
         """Seconds from the asking to the end."""

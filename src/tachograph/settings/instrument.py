@@ -17,7 +17,10 @@ class InstrumentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
             usage).
         include_usage_hosts: Further hosts that understand it (`llm.example.com`, or `.example.com` for all below).
         providers: Provider labels by host: `{"llm.example.com": "acme"}`; they win over the ones we know.
-        mcp_servers: Names for MCP servers, by the names they give themselves: `{"My Weather Server": "weather"}`.
+        mcp_servers: Names for MCP servers, by the label that they have without (a command line, an address) or by the
+            name that they give themselves: `{"My Weather Server": "weather"}`.
+        mcp_probe_seconds: How often the port of a watched MCP client's silent HTTP server is tried, to see that it has
+            gone; 0: never.
         mcp_server: Watch tool executions inside MCP servers of this process too.
         redact: `package.module:function` that gets each text that `spans.content` keeps, and where it stands
             (`input`, `output`, `tool.arguments`, `tool.result`), and returns what may be kept, or None.
@@ -33,5 +36,6 @@ class InstrumentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     include_usage_hosts: tuple[str, ...] = ()
     providers: dict[str, str] = {}
     mcp_servers: dict[str, str] = {}
+    mcp_probe_seconds: float = 1.0
     mcp_server: bool = True
     redact: str | None = None

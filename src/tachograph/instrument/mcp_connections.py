@@ -1,0 +1,478 @@
+"""Watching the connections of MCP clients: who is connected to which server, since when, and whether it still is.
+
+    mcp.Client.__aenter__, fastmcp.Client._connect     an Attempt: what the application asked for, counted once
+      stdio_client, streamable_http_client, ...        a Transport: where it leads, and what its HTTP layer met
+        ClientSession.initialize, adopt                a Connection: the server has answered, and is up
+
+A session that an application opens itself, over a transport of its own, counts the same without an attempt around it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
+from types import ModuleType
+from typing import Any, Final
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+from tachograph.instrument import mcp_identity, settled
+from tachograph.instrument.imports import after_import
+from tachograph.instrument.mcp_ports import PORTS
+from tachograph.instrument.patches import SWITCH, patch
+from tachograph.instrument.report import hooked, missing
+from tachograph.instrument.watch import WATCH, no_body
+from tachograph.mcp.errors import classify, kind_of_status, outcome_of_kind, says_session_lost, unwrap
+from tachograph.records import ENGINE_MCP, ToolCall
+from tachograph.records.outcomes import ErrorKind, ToolOutcome
+from tachograph.signals import semconv
+from tachograph.vendors.fields import dig, pick
+
+
+def install() -> None:
+    """Hook transports and clients, now or once they are imported."""
+    for module, name in _TRANSPORTS:
+        after_import(module, _hook_transport(name))
+    after_import("mcp.client.client", _hook_client)
+    after_import("fastmcp.client.client", _hook_fastmcp)
+    after_import("fastmcp.client.transports.config", _hook_fastmcp_config)
+
+
+def is_watched() -> bool:
+    """Whether what happens here is somebody else's client's and is to be watched."""
+    return SWITCH.on and not ENGINE_MCP.get()
+
+
+def safely(work: Callable[[], object]) -> None:
+    """Do something of ours; a failure of it is counted and dropped."""
+    try:
+        work()
+    except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
+        settled.recorder().failed("instrument", error)
+
+
+class Exchange:
+    """What the HTTP hook saw of the requests of one call, or of one transport.
+
+    It stands in for a watch; no attempt of it is recorded. mcp 2 sends each request in its caller's context, where the
+    call's own exchange stands. mcp 1 sends them from tasks of the transport: its exchange sees them all.
+
+    Attributes:
+        connection: Whose server answers; None until the session is known.
+        status: HTTP status of the last answer; error: what kept it away; error_body: reads what came with an error.
+        seen_ns: When either was seen last (monotonic).
+    """
+
+    is_raw = follows_body = uses_aiohttp = False
+    body = None
+    api = None
+    subject = None
+    status: int | None = None
+    error: BaseException | None = None
+    error_body: Callable[[], object] = no_body
+    seen_ns = 0
+
+    def __init__(self, connection: Connection | None = None) -> None:
+        self.connection = connection
+
+    def begin_attempt(self, host: str | None, port: int | None) -> Exchange:
+        """A request goes out."""
+        return self
+
+    def answered(self, attempt: object, status: int, headers: object, body: Callable[[], object]) -> None:
+        """An answer came."""
+        if status == 405:  # a server that offers no stream of its own says so to the GET for it
+            return
+        self.status, self.error, self.seen_ns = status, None, time.perf_counter_ns()
+        self.error_body = body
+        if status < 400 and self.connection is not None:
+            self.connection.server_answered()
+
+    def attempt_failed(self, attempt: object, error: BaseException) -> None:
+        """No answer came."""
+        if not isinstance(error, asyncio.CancelledError):
+            self.status, self.error, self.seen_ns = None, error, time.perf_counter_ns()
+
+    def end(self, outcome: str) -> None:
+        """The answer is whole."""
+
+
+def ending_of(
+    error: BaseException, *exchanges: Exchange | None, since_ns: int = 0
+) -> tuple[ToolOutcome, ErrorKind | None]:
+    """How an exception ends a call or a connecting; giving up is no error.
+
+    mcp tears a session down by cancelling whoever waits when its HTTP request broke: then the exchange knows better.
+
+    Args:
+        error: What the application gets.
+        exchanges: Where HTTP was seen, the call's own first.
+        since_ns: A status seen before this is of an earlier call; a failure stands until an answer comes.
+    """
+    inner = unwrap(error)
+    known = (seen for seen in exchanges if seen is not None and (seen.error is not None or seen.seen_ns > since_ns))
+    exchange = next(known, None) or Exchange()
+    if isinstance(inner, (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)):
+        if not isinstance(inner, asyncio.CancelledError):
+            return "cancelled", None
+        if exchange.error is not None:
+            return "error", "connection"
+        if exchange.status is not None and exchange.status >= 400:
+            kind = kind_of_status(exchange.status)
+            return outcome_of_kind(kind), kind
+        return "cancelled", None
+    kind = classify(inner, exchange.status, exchange.error)
+    if kind == "validation" and says_session_lost(exchange.error_body()):
+        kind = "connection"
+    return outcome_of_kind(kind), kind
+
+
+class Transport:
+    """One opened transport.
+
+    Attributes:
+        address: Where it leads, as an id; url: of an HTTP server.
+        facts: What its calls' spans say of it.
+        exchange: What its HTTP layer met in tasks of its own.
+    """
+
+    def __init__(self, address: str, url: str | None) -> None:
+        self.address = address
+        self.url = url
+        self.exchange = Exchange()
+        self.facts: dict[str, Any] = {semconv.NETWORK_TRANSPORT: "pipe"}
+        if url is not None:
+            parts = urlsplit(url)
+            port = parts.port or (443 if parts.scheme in ("https", "wss") else 80)
+            self.facts = {
+                semconv.NETWORK_TRANSPORT: "tcp",
+                semconv.SERVER_ADDRESS: parts.hostname or "",
+                semconv.SERVER_PORT: port,
+            }
+
+
+class Attempt:
+    """One attempt to connect that an application made.
+
+    Attributes:
+        name: The name of the server's entry in an `mcpServers` configuration, where the client was given one.
+        transport: What was opened for it; connection: what came of it.
+        is_over: It has ended; tasks that it left behind still have it in their context.
+    """
+
+    def __init__(self, name: str | None = None) -> None:
+        self.name = name
+        self.transport: Transport | None = None
+        self.connection: Connection | None = None
+        self.is_over = False
+
+    def failed(self, error: BaseException) -> None:
+        """It came to nothing: counted with its server, unless the application gave up."""
+        transport = self.transport
+        outcome, _ = ending_of(error, transport.exchange if transport is not None else None)
+        if outcome == "cancelled":
+            return
+        own_name = self.connection.own_name if self.connection is not None else None
+        server_id = mcp_identity.server_id(transport.address if transport is not None else None, own_name, self.name)
+        settled.recorder().mcp.connect_ended(server_id, outcome)
+
+
+class Connection:
+    """One session: which server it is with, and whether it counts as open. Told from the client's loop and from ours.
+
+    Attributes:
+        own_name: What the server calls itself.
+        facts: What its calls' spans say of it; None until the first call asks.
+        answered_at: When its server last answered over HTTP (monotonic seconds).
+        unfinished: Calls that go on after their request was answered: rounds of questions that the application drives
+            itself, and background tasks, by what the server knows them by.
+    """
+
+    def __init__(self, transport: Transport | None = None, name: str | None = None) -> None:
+        self.transport = transport
+        self.own_name: str | None = None
+        self.facts: dict[str, Any] | None = None
+        self.answered_at = 0.0
+        self.unfinished: dict[str, ToolCall] = {}
+        self._name = name
+        self._lock = threading.Lock()
+        self._is_open = self._is_counted = self._has_ended = False
+        if transport is not None:
+            transport.exchange.connection = self
+        self.server_id = self._identify()
+
+    def _identify(self) -> str:
+        address = self.transport.address if self.transport is not None else None
+        return mcp_identity.server_id(address, self.own_name, self._name)
+
+    def opened(self, own_name: object) -> None:
+        """The server has said who it is, if it does."""
+        self.answered_at = time.monotonic()
+        with self._lock:
+            is_first, self._is_counted = not self._is_counted, True
+        if is_first:
+            if isinstance(own_name, str) and own_name:
+                self.own_name = own_name
+            self.facts, self.server_id = None, self._identify()
+            settled.recorder().mcp.connect_ended(self.server_id, "success")
+            self._rise()
+
+    def _rise(self) -> None:
+        with self._lock:
+            if self._is_open or self._has_ended or not self._is_counted:
+                return
+            self._is_open = True
+        settled.recorder().mcp.connection_opened(self.server_id)
+        if self.transport is not None and self.transport.url is not None:
+            PORTS.add(self, self.transport.url)
+
+    def server_answered(self) -> None:
+        """An HTTP answer came: it is there, whatever we thought."""
+        self.answered_at = time.monotonic()
+        if self.transport is not None:
+            self.transport.exchange.error = None
+        if not self._is_open and self._is_counted:
+            safely(self._rise)
+
+    def server_gone(self) -> None:
+        """Its port refuses; the session may go on when the server is back."""
+        with self._lock:
+            if not self._is_open:
+                return
+            self._is_open = False
+        settled.recorder().mcp.connection_closed(self.server_id)
+
+    def closed(self) -> None:
+        """The session has ended, or its transport has."""
+        with self._lock:
+            self._has_ended = True
+        PORTS.remove(self)
+        self.server_gone()
+        for call in [self.unfinished.pop(key) for key in list(self.unfinished)]:
+            call.finish("cancelled")  # nobody will ask how it ended
+
+    def call_facts(self, session: Any) -> dict[str, Any]:
+        """What a call's span says of the connection; one dictionary for all calls."""
+        facts = self.facts
+        if facts is None:
+            facts = dict(self.transport.facts) if self.transport is not None else {}
+            version = pick(session, "protocol_version")
+            if version:
+                facts[semconv.MCP_PROTOCOL_VERSION] = str(version)
+            self.facts = facts
+        return facts
+
+
+_streams: WeakKeyDictionary[Any, Transport] = WeakKeyDictionary()
+"""Transports by the stream that a session reads."""
+
+_ATTEMPT: Final[ContextVar[Attempt | None]] = ContextVar("tachograph_mcp_attempt", default=None)
+_OPENING: Final[ContextVar[Transport | None]] = ContextVar("tachograph_mcp_opening", default=None)
+_CONFIGURED_NAME: Final[ContextVar[str | None]] = ContextVar("tachograph_mcp_configured_name", default=None)
+
+
+def current_attempt() -> Attempt | None:
+    """The attempt to connect that is under way here."""
+    attempt = _ATTEMPT.get()
+    return None if attempt is None or attempt.is_over else attempt
+
+
+def session_made(session: Any, read_stream: Any) -> None:
+    """A session was made: it belongs to the transport whose stream it reads, or to the attempt under way."""
+    attempt = current_attempt()
+    transport = None
+    with suppress(TypeError):  # a stream that the application put around ours
+        transport = _streams.get(getattr(read_stream, "_inner", read_stream))
+    if transport is None and attempt is not None:
+        transport = attempt.transport
+    session._tachograph = connection = Connection(transport, attempt.name if attempt is not None else None)
+    if attempt is not None:
+        attempt.connection = connection
+
+
+def connection_of(session: Any) -> Connection:
+    """What we know of a session; it stands on the session itself."""
+    try:
+        found: Connection = session._tachograph
+    except AttributeError:  # a session from before we came
+        found = session._tachograph = Connection()
+        found.own_name = dig(session, "server_info", "name") or dig(session, "initialize_result", "serverInfo", "name")
+        found.server_id = mcp_identity.server_id(None, found.own_name)
+    return found
+
+
+def connect_failed(session: Any, error: BaseException) -> None:
+    """A handshake failed: counted here where no attempt around it is."""
+    if current_attempt() is not None:
+        return
+    connection = connection_of(session)
+    exchange = connection.transport.exchange if connection.transport is not None else None
+    outcome, _ = ending_of(error, exchange)
+    if outcome != "cancelled":
+        settled.recorder().mcp.connect_ended(connection.server_id, outcome)
+
+
+# Clients
+
+
+def _hook_client(module: ModuleType) -> None:
+    if patch(module.Client, "__aenter__", _connect):
+        hooked("mcp", "Client.__aenter__")
+    else:
+        missing("mcp", "Client.__aenter__", "connections that fail are counted without their server")
+
+
+def _hook_fastmcp(module: ModuleType) -> None:
+    if patch(module.Client, "_connect", _connect):
+        hooked("fastmcp", "Client._connect")
+    else:
+        missing("fastmcp", "Client._connect", "connections that fail are counted without their server")
+
+
+def _connect(original: Any) -> Any:
+    async def connect(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if not is_watched():
+            return await original(self, *args, **kwargs)
+        attempt = Attempt(_CONFIGURED_NAME.get() or _name_in_config(self))
+        token = _ATTEMPT.set(attempt)
+        try:
+            result = await original(self, *args, **kwargs)
+        except BaseException as error:
+            failure = error
+            safely(lambda: attempt.failed(failure))
+            raise
+        finally:
+            attempt.is_over = True
+            _ATTEMPT.reset(token)
+        if attempt.connection is not None:  # else it went on with a session that was open
+            self._tachograph = attempt.connection
+        return result
+
+    return connect
+
+
+def _name_in_config(client: Any) -> str | None:
+    """The name of the one server of an `mcpServers` configuration, as fastmcp's clients take it."""
+    servers = dig(client, "transport", "config", "mcpServers")
+    return next(iter(servers), None) if isinstance(servers, dict) and len(servers) == 1 else None
+
+
+def _hook_fastmcp_config(module: ModuleType) -> None:
+    patch(module.MCPConfigTransport, "_create_proxy", _create_proxy)
+
+
+def _create_proxy(original: Any) -> Any:
+    async def create_proxy(self: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+        token = _CONFIGURED_NAME.set(name)
+        try:
+            return await original(self, name, *args, **kwargs)
+        finally:
+            _CONFIGURED_NAME.reset(token)
+
+    return create_proxy
+
+
+# Transports
+
+_TRANSPORTS: Final = (
+    ("mcp.client.stdio", "stdio_client"),
+    ("mcp.client.sse", "sse_client"),
+    ("mcp.client.streamable_http", "streamable_http_client"),
+    ("mcp.client.streamable_http", "streamablehttp_client"),
+    ("mcp.client.websocket", "websocket_client"),
+)
+
+
+class _Cell:
+    """The variable in which a function made by `asynccontextmanager` keeps its generator function.
+
+    Modules that imported the function by name before we came keep it: what it calls is replaced, not its name.
+    """
+
+    def __init__(self, cell: Any) -> None:
+        vars(self).update(_cell=cell, generator=cell.cell_contents)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        vars(self)[name] = vars(self)["_cell"].cell_contents = value
+
+
+def _hook_transport(name: str) -> Callable[[ModuleType], None]:
+    def hook(module: ModuleType) -> None:
+        function = vars(module).get(name)
+        if function is None:
+            return  # of another version of mcp
+        found = None
+        while function is not None and found is None:
+            names = getattr(getattr(function, "__code__", None), "co_freevars", ())
+            if names == ("func",):
+                found = function.__closure__[0]
+            function = getattr(function, "__wrapped__", None)
+        if found is not None and patch(_Cell(found), "generator", _watch_transport):
+            hooked("mcp", name)
+        else:
+            missing("mcp", name, "servers are known by the names that they give themselves only")
+
+    return hook
+
+
+def _watch_transport(original: Any) -> Any:
+    def open_transport(*args: Any, **kwargs: Any) -> Any:
+        if not is_watched() or _OPENING.get() is not None:
+            return original(*args, **kwargs)
+        try:
+            transport = _transport(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
+            settled.recorder().failed("instrument", error)
+            return original(*args, **kwargs)
+        return _opened(asynccontextmanager(original)(*args, **kwargs), transport)
+
+    return open_transport
+
+
+def _transport(target: Any = None, *args: Any, **kwargs: Any) -> Transport:
+    target = next((kwargs[name] for name in ("server", "url") if name in kwargs), target)
+    if isinstance(target, str):
+        return Transport(mcp_identity.address_of_url(target), target)
+    return Transport(mcp_identity.address_of_command(target.command, target.args), None)
+
+
+async def _opened(manager: Any, transport: Transport) -> Any:
+    async with _Opening(manager, transport) as streams:
+        yield streams
+
+
+class _Opening:
+    """Enters a transport where its tasks inherit who watches them; leaving it is its own affair."""
+
+    def __init__(self, manager: Any, transport: Transport) -> None:
+        self._manager = manager
+        self._transport = transport
+
+    async def __aenter__(self) -> Any:
+        transport = self._transport
+        attempt = current_attempt()
+        if attempt is not None:
+            attempt.transport = transport
+        watch, opening = WATCH.set(transport.exchange), _OPENING.set(transport)
+        try:
+            streams = await self._manager.__aenter__()
+        except BaseException as error:
+            failure = error
+            if attempt is None:
+                alone = Attempt()
+                alone.transport = transport
+                safely(lambda: alone.failed(failure))
+            raise
+        finally:
+            _OPENING.reset(opening)
+            WATCH.reset(watch)
+        with suppress(TypeError, IndexError):
+            _streams[getattr(streams[0], "_inner", streams[0])] = transport
+        return streams
+
+    async def __aexit__(self, *exc_info: Any) -> Any:
+        return await self._manager.__aexit__(*exc_info)
