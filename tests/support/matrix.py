@@ -253,8 +253,9 @@ def page() -> str:
         " manager; *parse* `.parse()`; *raw* `.with_raw_response`;"
         " *raw stream* `.with_streaming_response`, read as bytes.",
         "",
-        f"{sum(1 for _ in cells())} cells. MCP is in `tests/instrument/test_mcp*.py` and `test_fastmcp.py`: in process, over"
-        " JSON-RPC and over streamable HTTP; success, error results, refused requests, time-outs, cancellation, and a server that dies.",
+        f"{sum(1 for _ in cells())} cells. MCP is in `tests/instrument/test_mcp*.py` and `test_fastmcp.py`: in process,"
+        " over JSON-RPC and over streamable HTTP; success, error results, refused requests, time-outs, cancellation,"
+        " and a server that dies.",
         "",
     ]
     return "\n".join(lines)
