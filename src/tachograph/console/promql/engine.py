@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
-from tachograph.console.promql.errors import PromQLSyntaxError
+from tachograph.console.promql.errors import PromQLError, PromQLSyntaxError
 from tachograph.console.promql.labels import Labels
 from tachograph.console.promql.matchers import LabelMatcher
 from tachograph.console.promql.run import Run
@@ -25,11 +27,12 @@ class SeriesSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one query. They hold for each node of the tree.
+    """Bounds of one query.
 
     Attributes:
-        max_samples: Samples read by one selector.
-        max_points: Series times steps of one result.
+        max_samples: Samples read, and points (series times steps) made, by all nodes of the tree together: what a
+            query can take of memory and time, 9 bytes each.
+        max_points: Points of one node. The answer of a range query has at most a tenth of it, as text it is long.
         max_series: Series of one selector, and of the result.
         max_steps: Steps of a range query.
     """
@@ -57,6 +60,17 @@ class Result:
     samples: int = 0
 
 
+@contextmanager
+def _exhaustion_refused() -> Iterator[None]:
+    """A query that wants more than there is fails, and nothing else does."""
+    try:
+        yield
+    except MemoryError:
+        raise PromQLError("query processing would load too many samples into memory in query execution") from None
+    except RecursionError:
+        raise PromQLSyntaxError('invalid parameter "query": nested too deeply to be evaluated') from None
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
     """Evaluates queries over a source.
@@ -77,6 +91,10 @@ class Engine:
 
     def instant(self, query: str, at: int, *, timeout: float | None = None) -> Result:
         """Evaluate at one time."""
+        with _exhaustion_refused():
+            return self._instant(query, at, timeout)
+
+    def _instant(self, query: str, at: int, timeout: float | None) -> Result:
         node = parse(query)
         run = self._run(np.asarray([at], dtype=np.int64), at, at, 0, timeout)
         with np.errstate(all="ignore"):
@@ -98,6 +116,10 @@ class Engine:
 
     def range(self, query: str, start: int, end: int, step: int, *, timeout: float | None = None) -> Result:
         """Evaluate at every step from start to end, both included."""
+        with _exhaustion_refused():
+            return self._range(query, start, end, step, timeout)
+
+    def _range(self, query: str, start: int, end: int, step: int, timeout: float | None) -> Result:
         if step <= 0:
             raise PromQLSyntaxError(
                 'invalid parameter "step": zero or negative query resolution step widths are not accepted. '
@@ -124,6 +146,7 @@ class Engine:
                 return run.finish(Result("matrix", [((), times, values)]))
             frame = run.vector(node).compact().without_dropped_names()
             run.check_series(len(frame.labels))
+            run.check_points(10 * int(np.count_nonzero(frame.present)))
             order = sorted(range(len(frame.labels)), key=lambda i: frame.labels[i])
             rows = []
             for i in order:

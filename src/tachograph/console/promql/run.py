@@ -71,11 +71,12 @@ class Run:
         self.warnings: dict[str, None] = {}
         self.infos: dict[str, None] = {}
         self.samples = 0
+        self._used = [0]  # samples and points of all nodes so far
 
     def at_times(self, times: Ints) -> Run:
         """Return a run over other steps that shares clock and notes."""
         other = Run(self.engine, times, self.start, self.end, self.step, self.deadline, self.allowed)
-        other.warnings, other.infos = self.warnings, self.infos
+        other.warnings, other.infos, other._used = self.warnings, self.infos, self._used
         return other
 
     def finish(self, result: Result) -> Result:
@@ -102,13 +103,17 @@ class Run:
             )
 
     def check_samples(self, count: int) -> None:
+        """Stop before so many samples are worked on."""
         self.samples = max(self.samples, count)
-        if count > self.engine.limits.max_samples:
-            raise PromQLError("query processing would load too many samples into memory in query execution")
+        self._use(count, self.engine.limits.max_samples)
 
     def check_points(self, count: int) -> None:
         """Stop before a result of so many points is made."""
-        if count > self.engine.limits.max_points:
+        self._use(count, self.engine.limits.max_points)
+
+    def _use(self, count: int, limit: int) -> None:
+        self._used[0] += count
+        if count > limit or self._used[0] > self.engine.limits.max_samples:
             raise PromQLError("query processing would load too many samples into memory in query execution")
 
     # -- values -------------------------------------------------------------------------------------------
@@ -117,6 +122,7 @@ class Run:
         """Evaluate a node of type scalar: one value per step."""
         self.tick()
         steps = len(self.times)
+        self.check_points(steps)
         if isinstance(node, Number):
             return np.full(steps, node.value)
         if isinstance(node, Unary):

@@ -20,7 +20,9 @@ from tachograph.console.promql.labels import NAME
 from tachograph.console.promql.matchers import EQUAL, MATCH, NOT_EQUAL, NOT_MATCH, LabelMatcher
 
 MAX_QUERY_LENGTH = 64 * 1024
-MAX_DEPTH = 100
+MAX_DEPTH = 150
+"""Brackets, signs and chained operators on one way down the tree. The parser's native code ends the process with
+SIGSEGV when its tree is too deep for the stack: from 250 levels on with a stack of 512 kB, as threads have on macOS."""
 
 # A timestamp before 1970 makes the parser's Python binding abort, so it travels as a far future one.
 _NEGATIVE_AT = 200_000_000_000
@@ -235,6 +237,46 @@ def parse_selector(text: str) -> tuple[LabelMatcher, ...]:
     return node.matchers
 
 
+_SIGNS = frozenset("+-*/%^@")
+_COMPARISONS = frozenset("=!<>~")
+_WORD_OPERATORS = frozenset({"and", "or", "unless", "atan2"})
+_OPERATORS = frozenset({*"+-*/%^=!<>~@", "and", "or", "unless", "atan2"})
+_PRECEDENCES = 6
+
+
+class _Level:
+    """How deep the tree of one bracket's content is at most, counted while its text goes by.
+
+    `1+1+1` is a tree of depth 2 that grows to the left: each operator puts all before it one level deeper.
+    """
+
+    def __init__(self) -> None:
+        self.depth = self.deepest = self._operators = self._row = self._powers = 0
+
+    @property
+    def outside(self) -> int:
+        """How far down a bracket that is open in here begins."""
+        return 1 + min(self._operators, _PRECEDENCES) + self._row + self._powers
+
+    def operand(self, depth: int) -> None:
+        """A bracket was closed; its content is so deep."""
+        self.depth = max(self.depth, depth + self.outside)
+        self.deepest = max(self.deepest, self.depth)
+
+    def token(self, text: str) -> None:
+        """Any other piece of text."""
+        if text == ",":
+            self.depth = self._operators = self._row = self._powers = 0
+        elif text.lower() in _OPERATORS:
+            self.depth += 1
+            self._operators += 1
+            self._row += 1
+            self._powers += text == "^"
+            self.deepest = max(self.deepest, self.depth)
+        elif not text.isspace():
+            self._row = 0
+
+
 _TOKEN = re.compile(
     r"""(?P<comment>\#[^\n]*)
       | (?P<string>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`)
@@ -252,7 +294,7 @@ def _prepare(query: str) -> tuple[str, str]:
     """Return the text for the parser, and the text without strings and comments for looking at."""
     out: list[str] = []
     bare: list[str] = []
-    depth = signs = 0
+    levels = [_Level()]  # one for each bracket that is open
     for token in _TOKEN.finditer(query):
         text = token.group()
         kind = token.lastgroup
@@ -273,17 +315,13 @@ def _prepare(query: str) -> tuple[str, str]:
         elif kind == "number":
             text = text.replace("_", "")
         elif kind == "open":
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise PromQLSyntaxError(f'invalid parameter "query": nested deeper than {MAX_DEPTH}')
-        elif kind == "close":
-            depth -= 1
-        elif text in "+-":
-            signs += 1
-            if signs > MAX_DEPTH:
-                raise PromQLSyntaxError(f'invalid parameter "query": more than {MAX_DEPTH} signs in a row')
-        if text not in "+-" and not text.isspace():
-            signs = 0
+            levels.append(_Level())
+        elif kind == "close" and len(levels) > 1:
+            inner = levels.pop()
+            levels[-1].operand(inner.deepest + 1)
+        levels[-1].token(text)
+        if sum(level.outside for level in levels[:-1]) + levels[-1].deepest > MAX_DEPTH:
+            raise PromQLSyntaxError(f'invalid parameter "query": nested or chained deeper than {MAX_DEPTH}')
         out.append(text)
         bare.append(text)
     return "".join(out), "".join(bare)
