@@ -12,6 +12,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -76,6 +77,34 @@ def open_plain(path: Path, flags: int) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def make_private_directory(path: Path) -> None:
+    """Make a directory (and those above it) for this user alone, at any umask; one that is there stays as it is."""
+    try:
+        path.mkdir(parents=True, mode=0o700)
+    except FileExistsError:
+        if not path.is_dir():
+            raise
+    else:
+        path.chmod(0o700)
+
+
+def make_private_file(path: Path) -> None:
+    """Make an empty file for this user alone, at any umask, or take the others' rights from the one that is there.
+
+    One that is there is not opened: closing it again would drop the file locks that SQLite has in this process.
+    """
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | CLOEXEC, 0o600)
+    except FileExistsError:
+        with suppress(OSError):  # another user's, that we may write all the same
+            path.chmod(0o600)
+        return
+    try:
+        os.fchmod(fd, 0o600)
+    finally:
+        os.close(fd)
 
 
 def leak(thing: object) -> None:

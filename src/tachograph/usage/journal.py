@@ -52,7 +52,7 @@ def segment_name(journal: str, segment: int) -> str:
 def parse_segment_name(name: str) -> tuple[str, int] | None:
     """Journal and segment number of a file name, or None when it is no segment's."""
     stem, dash, number = name.removesuffix(SUFFIX).rpartition("-")
-    if not name.endswith(SUFFIX) or not dash or not number.isdigit():
+    if not name.endswith(SUFFIX) or not dash or not (number.isascii() and number.isdigit() and len(number) <= 10):
         return None
     return stem, int(number)
 
@@ -64,11 +64,11 @@ def directory_bytes(directory: Path) -> int:
         with os.scandir(directory) as entries:
             for entry in entries:
                 try:
-                    total += entry.stat().st_size
-                except FileNotFoundError:
+                    total += entry.stat(follow_symlinks=False).st_size
+                except OSError:  # drained meanwhile
                     continue
-    except FileNotFoundError:
-        return 0
+    except OSError:  # not there, or not ours to read: then records cannot be appended either, and that is said
+        return total
     return total
 
 
@@ -346,7 +346,7 @@ class Journal:
     def _note_of(self, number: int) -> int | None:
         try:
             fd = os.open(self.directory / segment_name(self.name, number), os.O_RDONLY | _CLOEXEC)
-        except FileNotFoundError:
+        except OSError:
             return None
         try:
             return frames.unpack_committed(os.pread(fd, frames.COMMITTED.size, frames.COMMITTED_AT))[1]
@@ -364,7 +364,7 @@ class Journal:
             for number in segments:
                 try:
                     fd = os.open(self.directory / segment_name(self.name, number), os.O_RDONLY | _CLOEXEC)
-                except FileNotFoundError:
+                except OSError:
                     continue
                 try:
                     offset, _ = frames.unpack_committed(os.pread(fd, frames.COMMITTED.size, frames.COMMITTED_AT))

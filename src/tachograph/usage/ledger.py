@@ -22,6 +22,7 @@ from tachograph.records import LLMCall, ToolCall
 from tachograph.records.projection import project
 from tachograph.settings.ledger import LedgerSettings
 from tachograph.signals.registry import Metrics
+from tachograph.usage.files import UnsafeFile, leak
 from tachograph.usage.frames import LARGEST_PAYLOAD
 from tachograph.usage.journal import Journal
 from tachograph.usage.labels import labels_of
@@ -86,6 +87,7 @@ class Ledger:
         self._retired = False
         self._wake = threading.Event()
         self._gauges_at = 0.0
+        self._said: set[str] = set()
 
     def _check_place(self) -> None:
         from tachograph.errors import SettingsError
@@ -184,6 +186,8 @@ class Ledger:
 
     def open_store(self, *, read_only: bool = False) -> Store:
         """The store of these settings."""
+        if self.settings.url is None:
+            self.place.refuse_links()
         return open_store(
             self.place.url,
             rollup_labels=self.settings.rollup_labels,
@@ -210,13 +214,22 @@ class Ledger:
                 try:
                     self._try_to_write()
                 except Exception as error:  # noqa: BLE001 - an unwritable directory may become writable
-                    logger.debug("tachograph: the ledger cannot write now: %s", error)
+                    self._cannot_write(error)
                 if not self._is_over():
                     self._refresh_now_and_then(_CANDIDATE_SECONDS)
                     self._wake.wait(_CANDIDATE_SECONDS)
                     self._wake.clear()
         finally:
             self._thread = None
+
+    def _cannot_write(self, error: Exception) -> None:
+        """Say once why records wait; `llm_usage_writer_alive` stays at 0 meanwhile."""
+        text = f"{type(error).__name__}: {error}"
+        if text not in self._said:
+            self._said.add(text)
+            if isinstance(error, UnsafeFile):
+                self._metrics.file_fault("entry_unreadable")
+            logger.warning("tachograph: the ledger cannot be written now, records wait in the journals: %s", text)
 
     def _is_over(self) -> bool:
         if self._stop_at is not None:
@@ -232,13 +245,16 @@ class Ledger:
 
     def write_if_free(self, stopped: Callable[[], bool]) -> bool:
         """Be the host's writer until `stopped()`, unless there is one already; whether we were."""
-        self._writer_lock = self.place.try_lock()
-        if self._writer_lock is None:
+        held = self._writer_lock = self.place.try_lock()
+        if held is None:
             return False
         try:
-            self._write(stopped)
+            self._write(lambda: held.is_lost or stopped())
+            if held.is_lost:
+                self._metrics.file_fault("lock_replaced")
+                logger.warning("tachograph: %s was deleted or replaced; the writer asks for it again", held.path)
         finally:
-            self._writer_lock.release()
+            held.release()
             self._writer_lock = None
         return True
 
@@ -318,7 +334,7 @@ class Ledger:
                 orphans, since = backlog(self.place.journals, (queue.name,), dead_only=True)
                 waiting += orphans
                 oldest = min(oldest, since) if oldest is not None and since is not None else oldest or since
-        self._metrics.handed_over(queue.sequence, queue.refused)
+        self._metrics.handed_over(queue.sequence, queue.refused, queue.replaced)
         self._metrics.standing(waiting=waiting, oldest_us=oldest, spool_bytes=spool, writer_alive=alive)
 
     def _after_fork_in_child(self) -> None:
@@ -326,15 +342,13 @@ class Ledger:
         if self._writer_lock is not None:
             self._writer_lock.release()  # the parent's opening, and its lock, stay
         if self._writer is not None:
-            _leaked.append(self._writer)
+            leak(self._writer)  # closing its store in a child would end the parent's connections
         self._begin()
         self._queue.after_fork_in_child()
         self._metrics.forget_reported()
 
 
 _all: weakref.WeakSet[Ledger] = weakref.WeakSet()
-_leaked: list[object] = []
-"""Stores that a parent process uses: closing them in a child would end the parent's connections."""
 
 
 def _after_fork_in_child() -> None:

@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from tachograph.usage.files import open_plain
+
 if sys.platform == "win32":  # pragma: no cover - the ledger is tested on POSIX systems
     import msvcrt
 
@@ -41,9 +43,13 @@ else:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody holds the lock of this file; a missing file is not locked."""
+    """Whether a process holds the lock of this file; a missing file is not locked.
+
+    Raises:
+        OSError: It cannot be opened, or is a link.
+    """
     try:
-        fd = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
+        fd = open_plain(path, os.O_RDWR)
     except FileNotFoundError:
         return False
     try:

@@ -28,6 +28,7 @@ class MemoryQueue:
         self._closed = False
         self.sequence = 0
         self.committed_records = 0
+        self.replaced = 0
         self.name = "memory"
 
     def after_fork_in_child(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import secrets
+import stat
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +13,16 @@ from typing import Final
 from zlib import crc32
 
 from tachograph.settings.ledger import LedgerSettings
-from tachograph.usage.files import CLOEXEC, NOFOLLOW
+from tachograph.usage.files import (
+    CLOEXEC,
+    NOFOLLOW,
+    Ours,
+    UnsafeFile,
+    is_at,
+    make_private_directory,
+    make_private_file,
+    open_plain,
+)
 from tachograph.usage.locks import is_locked, lock
 
 HEARTBEAT_SECONDS: Final = 1.0
@@ -24,7 +34,7 @@ class Place:
 
     def __init__(self, settings: LedgerSettings) -> None:
         if settings.data_dir is not None:
-            self.directory = Path(settings.data_dir).expanduser()
+            self.directory = Path(settings.data_dir).expanduser().absolute()  # a daemon changes its directory
         else:
             import platformdirs
 
@@ -35,9 +45,28 @@ class Place:
         self.url = settings.url or f"sqlite:///{self.directory / 'ledger.db'}"
 
     def make(self) -> None:
-        """Make the directories, for nobody else to read."""
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.journals.mkdir(exist_ok=True, mode=0o700)
+        """Make the directories, for no other user to read."""
+        make_private_directory(self.directory)
+        make_private_directory(self.journals)
+        self.refuse_links()
+
+    def refuse_links(self) -> None:
+        """See that no file of the ledger is a link to, or another name of, a file elsewhere.
+
+        Raises:
+            UnsafeFile: One is. Writing there would change the other file.
+        """
+        database = self.directory / "ledger.db"
+        beside = [database.with_name(database.name + suffix) for suffix in ("", "-wal", "-shm", ".reserve")]
+        for path in (self.journals, *beside, self.lock_file, self.flush_file, self.directory / "host"):
+            try:
+                status = path.lstat()
+            except OSError:
+                continue
+            if stat.S_ISLNK(status.st_mode):
+                raise UnsafeFile(f"{path} is a symbolic link. Remove it; ledger.data_dir may be one")
+            if stat.S_ISREG(status.st_mode) and status.st_nlink > 1 and path.name != "host":  # made by linking
+                raise UnsafeFile(f"{path} has another name (a hard link). Copy it instead")
 
     def host(self) -> str:
         """A name of this directory on this host that stays the same, for positions in a store that hosts share."""
@@ -49,6 +78,7 @@ class Place:
         name = f"{platform.node() or 'host'}-{secrets.token_hex(4)}"
         temporary = path.with_name(f"host.{secrets.token_hex(4)}")
         try:
+            make_private_file(temporary)
             temporary.write_text(name + "\n", "utf-8")
             os.link(temporary, path)  # the first of several processes wins
         except FileExistsError:
@@ -74,16 +104,20 @@ class Place:
     def try_lock(self) -> WriterLock | None:
         """Become the writer of this host, unless there is one."""
         self.make()
-        fd = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        make_private_file(self.lock_file)
+        fd = open_plain(self.lock_file, os.O_RDWR)
         if lock(fd):
-            return WriterLock(fd)
+            return WriterLock(fd, self.lock_file)
         os.close(fd)
         return None
 
     def is_writer_alive(self) -> bool:
         """Whether a writer holds the lock and has been at work in the last seconds."""
         beat = self.heartbeat()
-        return beat is not None and time.time() - beat[1] < STALE_SECONDS and is_locked(self.lock_file)
+        try:
+            return beat is not None and time.time() - beat[1] < STALE_SECONDS and is_locked(self.lock_file)
+        except OSError:
+            return False
 
     def heartbeat(self) -> tuple[int, float] | None:
         """Process id of the last writer, and when it last said that it is at work."""
@@ -95,22 +129,33 @@ class Place:
 
 
 class WriterLock:
-    """The right to write, and the heartbeat that goes with it."""
+    """The right to write, and the heartbeat that goes with it.
 
-    def __init__(self, fd: int) -> None:
+    Attributes:
+        is_lost: The file was deleted or replaced, or its descriptor taken away: another process may write now.
+    """
+
+    def __init__(self, fd: int, path: Path) -> None:
         self.fd = fd
+        self.path = path
+        self.is_lost = False
+        self._ours = Ours(fd)
         self._beat_at = 0.0
 
     def beat(self) -> None:
         """Say that the writer is at work; costs nothing more often than once a second."""
         now = time.time()
-        if abs(now - self._beat_at) >= HEARTBEAT_SECONDS:
-            self._beat_at = now
-            with suppress(OSError):  # a full disk: the writer then seems dead, and works
-                os.pwrite(self.fd, f"{os.getpid()} {now:.3f}\n".ljust(40).encode(), 0)
+        if self.is_lost or abs(now - self._beat_at) < HEARTBEAT_SECONDS:
+            return
+        self._beat_at = now
+        if not self._ours or not is_at(self.path, self._ours.identity):
+            self.is_lost = True
+            return
+        with suppress(OSError):  # a full disk: the writer then seems dead, and works
+            os.pwrite(self.fd, f"{os.getpid()} {now:.3f}\n".ljust(40).encode(), 0)
 
     def release(self) -> None:
         """Let another process write."""
-        if self.fd >= 0:
+        if self.fd >= 0 and self._ours:
             os.close(self.fd)
-            self.fd = -1
+        self.fd = -1

@@ -1,7 +1,11 @@
 """The writer's side of the journals: what is new in them, in order, with the position after it.
 
 Segments of live processes are followed as they grow, those of dead ones read to their end; a drained segment that
-nobody can append to any more is removed. Positions are kept by the store, in the transaction that stores the rows.
+no process can append to any more is removed. Positions are kept by the store, in the transaction that stores the rows.
+
+An entry that cannot be opened (another user's file, a link, a directory, a pipe) is left out and said once; all others
+drain. Segments are read in the order of their numbers, and one that turns up late is read late: records have ids, so
+reading one twice changes nothing, and only what stands in no segment is lost.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tachograph.usage import frames
+from tachograph.usage.files import Ours, open_plain
 from tachograph.usage.journal import SUFFIX, parse_segment_name, segment_name
 from tachograph.usage.locks import is_locked, lock
 
@@ -22,7 +27,8 @@ _READ_BYTES: Final = 1 << 20
 _LOOK_BYTES: Final = 4096
 _STUCK_SECONDS: Final = 2.0
 _ABANDONED_SECONDS: Final = 60.0
-_CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0)
+_UNREADABLE_SECONDS: Final = 5.0
+"""An entry that could not be opened is tried again after so long."""
 _datasync: Final = getattr(os, "fdatasync", os.fsync)  # macOS has only fsync
 
 
@@ -51,7 +57,7 @@ class Batch:
     Attributes:
         payloads: Rows as they stand in the journal.
         lost: Records that were accepted and are nowhere any more.
-        finished: Journals that have ended and are drained with this batch; their positions can go afterwards.
+        faults: What was left out, each said once: the kind of fault, and a sentence's end that says what and why.
     """
 
     payloads: list[bytes] = field(default_factory=list)
@@ -59,6 +65,7 @@ class Batch:
     positions: list[Position] = field(default_factory=list)
     forget: list[str] = field(default_factory=list)
     lost: int = 0
+    faults: list[tuple[str, str]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.payloads or self.quarantined or self.positions or self.forget or self.lost)
@@ -71,48 +78,91 @@ class _Reader:
         self.directory = directory
         self.name = name
         self.segment = position.segment if position else 0
-        self.offset = position.offset if position else frames.HEADER_SIZE
         self.sequence = position.sequence if position else -1
         self.fd = -1
         self.drained: list[int] = []
         self.pending: list[Quarantined] = []  # damage that waits for a later sequence to tell how many records it held
         self.stuck: tuple[int, float] = (-1, 0.0)
+        self._ours: Ours | None = None
+        self._offsets = {position.segment: position.offset} if position else {}  # where to go on in each segment
+        self._unreadable: dict[int, float] = {}  # segments that could not be opened, and when to try again
+        self._segments: list[int] = []
+
+    @property
+    def offset(self) -> int:
+        """How far the present segment is read."""
+        return self._offsets.get(self.segment, frames.HEADER_SIZE)
+
+    @offset.setter
+    def offset(self, offset: int) -> None:
+        self._offsets[self.segment] = offset
 
     def close(self) -> None:
-        if self.fd >= 0:
+        """Close the segment; not, however, a descriptor that has become another file's."""
+        if self.fd >= 0 and self._ours:
             os.close(self.fd)
-            self.fd = -1
+        self.fd, self._ours = -1, None
 
-    def open(self, segment: int) -> bool:
+    def is_open(self) -> bool:
+        """Whether a segment is open, and still the one that was opened."""
+        if self.fd >= 0 and not self._ours:
+            self.close()
+        return self.fd >= 0
+
+    def open(self, segment: int, batch: Batch) -> bool:
+        """Open a segment; False where it is gone, or cannot be opened and was left out."""
         self.close()
+        path = self.directory / segment_name(self.name, segment)
         try:
-            self.fd = os.open(self.directory / segment_name(self.name, segment), os.O_RDWR | _CLOEXEC)
+            self.fd = open_plain(path, os.O_RDWR)
         except FileNotFoundError:
             return False
-        if segment != self.segment:
-            self.segment, self.offset = segment, frames.HEADER_SIZE
+        except OSError as error:
+            if segment not in self._unreadable:
+                batch.faults.append(("entry_unreadable", f"{path}: {error.strerror or error}"))
+            self._unreadable[segment] = time.monotonic() + _UNREADABLE_SECONDS
+            return False
+        self._ours = Ours(self.fd)
+        self._unreadable.pop(segment, None)
+        self.segment = segment
         if self.sequence < 0:
-            head = os.pread(self.fd, frames.SEGMENT_HEAD.size, 0)
-            magic, version, _, number, journal, first, _, _ = (
-                frames.SEGMENT_HEAD.unpack(head) if len(head) == frames.SEGMENT_HEAD.size else (b"",) * 8
-            )
-            if magic == frames.SEGMENT_MAGIC and version == frames.SEGMENT_VERSION and journal.hex() == self.name:
-                self.sequence = first if number == segment and first < 1 << 48 else -1
+            self.sequence = self._first_sequence(segment)
         return True
+
+    def _first_sequence(self, segment: int) -> int:
+        """The sequence that the open segment's header says it begins with; -1 where that cannot be trusted."""
+        head = os.pread(self.fd, frames.SEGMENT_HEAD.size, 0)
+        if len(head) < frames.SEGMENT_HEAD.size:
+            return -1
+        magic, version, _, number, journal, first, _, _ = frames.SEGMENT_HEAD.unpack(head)
+        if magic != frames.SEGMENT_MAGIC or version != frames.SEGMENT_VERSION or journal.hex() != self.name:
+            return -1
+        return int(first) if number == segment and first < 1 << 48 else -1
+
+    def _next(self) -> int | None:
+        """The segment to read: the first that is neither drained nor unreadable."""
+        now = time.monotonic()
+        for number in self._segments:
+            if number not in self.drained and now >= self._unreadable.get(number, 0.0):
+                return number
+        return None
 
     def read(self, batch: Batch, segments: list[int], limit: int) -> None:
         """Add what is new to the batch. `segments` are this journal's files, listed before now."""
-        start = (self.segment, self.offset)
-        self.drained += [number for number in segments if number < self.segment and number not in self.drained]
+        self._segments = segments
+        start = (self.segment, self.offset, self.sequence)
         while len(batch.payloads) < limit:
-            if self.fd < 0:
-                following = [number for number in segments if number >= self.segment and number not in self.drained]
-                if not following or not self.open(following[0]):
-                    break
+            following = self._next()
+            if following is None:
+                break
+            if (not self.is_open() or self.segment != following) and not self.open(following, batch):
+                if following not in self._unreadable:
+                    break  # gone since it was listed
+                continue
             later = any(number > self.segment for number in segments)
             if not self._read_segment(batch, later, limit):
                 break
-        if (self.segment, self.offset) != start or self.drained:
+        if (self.segment, self.offset, self.sequence) != start or self.drained:
             batch.positions.append(Position(self.name, self.segment, self.offset, self.sequence))
 
     def _read_segment(self, batch: Batch, later: bool, limit: int) -> bool:
@@ -169,9 +219,9 @@ class _Reader:
             self._settle(batch, item.sequence)
             if item.kind == frames.RECORD:
                 batch.payloads.append(item.payload)
-                self.sequence = item.sequence + 1
+                self.sequence = max(self.sequence, item.sequence + 1)
             else:
-                self.sequence = item.sequence
+                self.sequence = max(self.sequence, item.sequence)
         return sound + used
 
     def _describe(self, item: frames.Damage, before: int, *, last: bool) -> Quarantined:
@@ -186,6 +236,8 @@ class _Reader:
     def _settle(self, batch: Batch, sequence: int | None) -> None:
         """A sequence tells how many records the stretch before it held: what no damage explains is lost."""
         missing = 0 if sequence is None or self.sequence < 0 else max(0, sequence - self.sequence)
+        if missing and sequence is not None:
+            missing = max(0, missing - self._elsewhere(self.sequence, sequence))
         for number, item in enumerate(self.pending):
             if sequence is not None and self.sequence >= 0 and number == len(self.pending) - 1:
                 others = sum(other.records for other in self.pending[:-1])
@@ -194,6 +246,21 @@ class _Reader:
         if not self.pending:
             batch.lost += missing
         self.pending.clear()
+
+    def _elsewhere(self, first: int, end: int) -> int:
+        """How many of these records stand in segments that are still to be read: renumbered, or unreadable for now."""
+        found = 0
+        for number in self._segments:
+            if number == self.segment or number in self.drained:
+                continue
+            try:
+                begins, ends = _span(self.directory / segment_name(self.name, number))
+            except PermissionError:
+                return end - first  # it may hold all of them; what is lost is known when it can be read
+            except OSError:
+                continue
+            found += max(0, min(end, ends) - max(first, begins))
+        return found
 
 
 def _is_torn(data: bytes) -> bool:
@@ -211,6 +278,8 @@ class JournalSource:
         self.directory = directory
         self._known = dict(positions)
         self._readers: dict[str, _Reader] = {}
+        self._odd: set[str] = set()
+        self._faults: list[tuple[str, str]] = []
         self._listed: dict[str, list[int]] = {}
         self._forget = [name for name in positions if name not in self._list()]
         self._turn = 0
@@ -227,6 +296,11 @@ class JournalSource:
                 listed.setdefault(parsed[0], []).append(parsed[1])
             elif name.endswith(".new"):
                 self._remove_abandoned(self.directory / name)
+            elif name.endswith(SUFFIX) and name not in self._odd:
+                self._odd.add(name)
+                self._faults.append(("entry_unreadable", f"{self.directory / name}: no journal's file has such a name"))
+        for numbers in listed.values():
+            numbers.sort()
         self._listed = listed
         return listed
 
@@ -235,7 +309,7 @@ class JournalSource:
         try:
             if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
                 path.unlink()
-        except FileNotFoundError:
+        except OSError:  # finished meanwhile, or not ours
             return
 
     def read(self, limit: int) -> Batch:
@@ -243,6 +317,7 @@ class JournalSource:
         batch = Batch(forget=self._forget)
         self._forget = []
         listed = self._list()
+        batch.faults, self._faults = self._faults, []
         names = list(listed)
         self._turn += 1
         cut = self._turn % len(names) if names else 0
@@ -260,14 +335,15 @@ class JournalSource:
         for position in batch.positions:
             reader = self._readers[position.journal]
             for number in reader.drained:
-                (self.directory / segment_name(reader.name, number)).unlink(missing_ok=True)
+                with suppress(OSError):  # it is read again by the next writer, and changes nothing
+                    (self.directory / segment_name(reader.name, number)).unlink(missing_ok=True)
             if reader.drained:
                 left = [n for n in self._listed.get(reader.name, ()) if n not in reader.drained]
                 reader.drained.clear()
                 if not left:
                     self._drop(reader)
                     continue
-            if reader.fd >= 0 and reader.segment == position.segment:
+            if reader.is_open() and reader.segment == position.segment:
                 note = frames.pack_committed(position.offset, max(0, position.sequence))
                 with suppress(OSError):  # it is for gauges; the position is in the store
                     os.pwrite(reader.fd, note, frames.COMMITTED_AT)
@@ -301,8 +377,8 @@ class JournalSync:
             if not name.endswith(SUFFIX):
                 continue
             try:
-                fd = os.open(self.directory / name, os.O_RDWR | _CLOEXEC)
-            except FileNotFoundError:
+                fd = open_plain(self.directory / name, os.O_RDWR)
+            except OSError:  # drained meanwhile, or left out by the writer, which says so
                 continue
             try:
                 size = os.fstat(fd).st_size
@@ -331,16 +407,26 @@ def backlog(directory: Path, skip: Iterable[str] = (), *, dead_only: bool = Fals
             journals.setdefault(parsed[0], []).append(parsed[1])
     for journal, segments in journals.items():
         paths = [directory / segment_name(journal, number) for number in segments]
-        if dead_only and is_locked(paths[-1]):
-            continue
         try:
+            if dead_only and is_locked(paths[-1]):
+                continue
+            while len(paths) > 1 and not _is_readable(paths[0]):
+                del paths[0]  # left out by the writer, which says so
             count, since = _backlog_of(paths)
-        except FileNotFoundError:
-            continue  # drained meanwhile
+        except OSError:
+            continue  # drained meanwhile, or left out too
         records += count
         if count and since is not None:
             oldest = since if oldest is None else min(oldest, since)
     return records, oldest
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        os.close(open_plain(path, os.O_RDONLY))
+    except OSError:
+        return False
+    return True
 
 
 def _backlog_of(paths: list[Path]) -> tuple[int, int | None]:
@@ -348,7 +434,7 @@ def _backlog_of(paths: list[Path]) -> tuple[int, int | None]:
 
     Reads a few kilobytes, however much waits: the writer asks once a second while it drains.
     """
-    with paths[0].open("rb") as file:
+    with os.fdopen(open_plain(paths[0], os.O_RDONLY), "rb") as file:
         head = file.read(frames.HEADER_SIZE)
         if len(head) < frames.HEADER_SIZE:
             return 0, None
@@ -369,9 +455,16 @@ def _first_sequence(head: bytes) -> int:
     return int(frames.SEGMENT_HEAD.unpack_from(head)[5])
 
 
+def _span(path: Path) -> tuple[int, int]:
+    """The sequences that a segment begins with and ends before."""
+    with os.fdopen(open_plain(path, os.O_RDONLY), "rb") as file:
+        head = file.read(frames.HEADER_SIZE)
+    return (_first_sequence(head), _end_sequence(path)) if len(head) == frames.HEADER_SIZE else (0, 0)
+
+
 def _end_sequence(path: Path) -> int:
     """The sequence after a segment's last whole frame, found from its end."""
-    with path.open("rb") as file:
+    with os.fdopen(open_plain(path, os.O_RDONLY), "rb") as file:
         head = file.read(frames.HEADER_SIZE)
         size = file.seek(0, os.SEEK_END)
         for reach in (_LOOK_BYTES, 2 * frames.LARGEST_PAYLOAD):

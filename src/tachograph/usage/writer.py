@@ -19,7 +19,14 @@ import msgspec
 
 from tachograph.usage.row import Row, decode
 from tachograph.usage.source import Batch, Position, Quarantined
-from tachograph.usage.stores.errors import RowsRejected, StoreError, StoreFull, StoreTimeout, StoreUnavailable
+from tachograph.usage.stores.errors import (
+    RowsRejected,
+    StoreError,
+    StoreFull,
+    StoreReplaced,
+    StoreTimeout,
+    StoreUnavailable,
+)
 from tachograph.usage.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -30,6 +37,7 @@ logger = logging.getLogger("tachograph")
 _FIRST_WAIT: Final = 0.05
 _LONGEST_WAIT: Final = 2.0
 _SYNC_SECONDS: Final = 1.0
+_CHECK_SECONDS: Final = 1.0
 _MAINTENANCE_SECONDS: Final = 3600.0
 _FIRST_MAINTENANCE_SECONDS: Final = 60.0
 _PAYLOAD_KEPT: Final = 64 * 1024
@@ -65,6 +73,9 @@ class Observer(Protocol):
 
     def lost(self, records: int) -> None:
         """Accepted records are nowhere any more."""
+
+    def file_fault(self, fault: str) -> None:
+        """A file is not what it was, or cannot be used: one of `FILE_FAULTS`' values."""
 
     def alive(self) -> None:
         """The writer is at work; told at least once in a few seconds."""
@@ -120,6 +131,7 @@ class Writer:
         self._retry_at = 0.0
         self._synced_at = time.monotonic()
         self._maintained_at = self._synced_at - _MAINTENANCE_SECONDS + _FIRST_MAINTENANCE_SECONDS
+        self._checked_at = self._synced_at
         self._logged: set[str] = set()
         self._waker = threading.Event()
         self.idle = False
@@ -161,6 +173,10 @@ class Writer:
             return self._retry_at - now
         try:
             return self._step(now)
+        except StoreReplaced as error:
+            self._observer.file_fault("database_replaced")
+            self._let_go()  # what was in the old file's positions may not be in the new one
+            self._failed("db_error", error)
         except StoreTimeout as error:
             self._part = max(_SMALLEST_PART, self._part // 2)
             self._failed("timeout", error)
@@ -175,9 +191,15 @@ class Writer:
 
     def _step(self, now: float) -> float:
         store, source = self._connected()
+        if now - self._checked_at >= _CHECK_SECONDS:
+            self._checked_at = now
+            store.check_files()
         if self._batch is None:
             self.idle = False
             batch = source.read(self._batch_limit)
+            for fault, what in batch.faults:
+                self._observer.file_fault(fault)
+                logger.warning("tachograph: the ledger leaves out %s, and drains what else there is", what)
             if not batch:
                 self.idle = True
                 if now - self._maintained_at > _MAINTENANCE_SECONDS and self._retain:
@@ -323,8 +345,12 @@ class Writer:
     def close(self) -> None:
         """Let go of source and store. What is not committed stays in the journals."""
         self._watchdog.stop()
+        self._let_go()
+
+    def _let_go(self) -> None:
         source, self._source = self._source, None
         store, self._store = self._store, None
+        self._batch = None
         with suppress(Exception):
             if source is not None:
                 source.close()

@@ -6,6 +6,14 @@ from typing import Final
 
 from tachograph.signals.family import Family
 
+_FAULTS: Final = (
+    "database_replaced",
+    "journal_replaced",
+    "lock_replaced",
+    "entry_unreadable",
+    "clock_jump",
+)
+
 PERSIST_SECONDS: Final = Family(
     "llm_usage_persist_seconds",
     "histogram",
@@ -64,6 +72,15 @@ LOST: Final = Family(
     "counter",
     (),
     "Usage records that were accepted and are gone. Must stay at zero.",
+)
+FILE_FAULTS: Final = Family(
+    "llm_usage_file_faults_total",
+    "counter",
+    ("fault",),
+    "How often a file of the ledger was deleted, replaced or closed under it, could not be opened or was a link, or a "
+    "clock jumped, by fault.",
+    values={"fault": _FAULTS},
+    zero={"fault": _FAULTS},
 )
 SPOOL_BYTES: Final = Family(
     "llm_usage_spool_bytes", "gauge", (), "Bytes of journals and spool on disk.", "bytes", gauge_merge="max"
@@ -133,6 +150,7 @@ FAMILIES: Final = (
     REFUSED,
     QUARANTINED,
     LOST,
+    FILE_FAULTS,
     SPOOL_BYTES,
     WRITER_ALIVE,
     BUDGET_LIMIT,

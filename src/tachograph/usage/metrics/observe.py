@@ -29,13 +29,17 @@ class UsageMetrics:
         """Count from zero again: this is a forked child."""
         self._accepted = 0
         self._refused: dict[str, int] = {}
+        self._replaced = 0
 
-    def handed_over(self, accepted: int, refused: Mapping[str, int]) -> None:
-        """How many records this process has accepted and refused so far."""
+    def handed_over(self, accepted: int, refused: Mapping[str, int], replaced: int) -> None:
+        """How many records this process has accepted and refused so far, and how often its journal was replaced."""
         metrics = self._metrics
         with metrics.lock:
             metrics.cell(f.ACCEPTED).add(accepted - self._accepted)
             self._accepted = accepted
+            if replaced != self._replaced:
+                metrics.cell(f.FILE_FAULTS, "journal_replaced").add(replaced - self._replaced)
+                self._replaced = replaced
             for reason, count in refused.items():
                 if count != self._refused.get(reason, 0):
                     metrics.cell(f.REFUSED, reason).add(count - self._refused.get(reason, 0))
@@ -68,6 +72,10 @@ class UsageMetrics:
     def lost(self, records: int) -> None:
         """Accepted records are gone."""
         self._metrics.cell(f.LOST).add(records)
+
+    def file_fault(self, fault: str) -> None:
+        """A file or a clock is not what it was."""
+        self._metrics.cell(f.FILE_FAULTS, fault).add()
 
     def alive(self) -> None:
         """The writer is at work."""

@@ -84,6 +84,13 @@ class Store(Protocol):
     def positions(self, host: str) -> dict[str, Position]:
         """How far the journals of this host are stored."""
 
+    def check_files(self) -> None:
+        """See that the files are still those that were opened; nothing where there are none.
+
+        Raises:
+            StoreReplaced: They are not; open the store again.
+        """
+
     def cut(self) -> None:
         """Break off what hangs, from another thread; the call that hung raises `StoreUnavailable`."""
 

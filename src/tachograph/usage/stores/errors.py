@@ -17,6 +17,10 @@ class StoreTimeout(StoreUnavailable):
     """It did not answer in time and was cut off."""
 
 
+class StoreReplaced(StoreUnavailable):
+    """Its files are not those that were opened: open it again, and read again what was not yet stored in it."""
+
+
 class StoreFull(StoreUnavailable):
     """Its disk has no space left: try again with less at once."""
 

@@ -11,13 +11,13 @@ older one is there, the ledger keeps a rollback journal instead, which is slower
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from tachograph.usage.files import make_private_directory, make_private_file
 from tachograph.usage.row import Row
 from tachograph.usage.source import Position, Quarantined
 from tachograph.usage.stores import schema
@@ -126,7 +126,9 @@ class SQLiteStore:
         self._is_tight = False
         try:
             if not read_only:
-                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                make_private_directory(path.parent)
+                _set_aside_orphan(path)
+                make_private_file(path)  # its WAL gets the same rights
         except OSError as error:
             raise StoreUnavailable(f"the ledger's directory cannot be made: {error}", where=str(path)) from error
         try:
@@ -144,13 +146,13 @@ class SQLiteStore:
                 self._prepare(create)
             if create or not self._read_only:
                 schema.check_version(self.version(), self.where)
+            if not self._read_only:
+                self._db.watch_files()
         except BaseException:
             self._db.close()
             raise
 
     def _prepare(self, create: bool) -> None:
-        with suppress(OSError):
-            os.chmod(self.path, 0o600)
         self._db.run(f"PRAGMA journal_mode={'WAL' if self._db.is_wal_safe else 'TRUNCATE'}")
         self._db.run("PRAGMA synchronous=FULL")
         self._db.run("PRAGMA temp_store=MEMORY")  # no file of its own on a disk that may be full
@@ -202,6 +204,7 @@ class SQLiteStore:
         forget: Sequence[str] = (),
     ) -> int:
         """Store all of this in one transaction; on a full disk, with the space of the reserve."""
+        self._db.check_files()
         while True:
             try:
                 inserted = self._write(rows, ingested_us, host, positions, quarantined, forget)
@@ -210,6 +213,7 @@ class SQLiteStore:
                 full = isinstance(error, StoreFull) or self._reserve.is_disk_full()
                 if not full or not self._make_room(len(rows)):
                     raise
+        self._db.check_files()  # what went into a file that is gone is not stored
         if self._is_tight:
             self._empty_wal()
         if self._reserve.keep():
@@ -288,6 +292,10 @@ class SQLiteStore:
             'SELECT journal, segment, "offset", sequence FROM journal_position WHERE host = ?', (host,)
         )
         return {row[0]: Position(*row) for row in found}
+
+    def check_files(self) -> None:
+        """See that the database and its descriptors are still those that were opened."""
+        self._db.check_files()
 
     def cut(self) -> None:
         """Interrupt the statement that runs."""
@@ -434,6 +442,16 @@ class SQLiteStore:
             )
             run(f"DELETE FROM usage_rollup WHERE {has('labels')}", (label, value))
         return len(gone)
+
+
+def _set_aside_orphan(database: Path) -> None:
+    """A WAL whose database is gone would be replayed into the new one: keep it under another name."""
+    wal = database.with_name(f"{database.name}-wal")
+    with suppress(OSError):
+        if not database.exists() and wal.stat().st_size:
+            kept = wal.with_name(f"{wal.name}.orphan-{time.time_ns()}")
+            wal.rename(kept)
+            logger.warning("tachograph: %s had lost its database; it is kept as %s", wal.name, kept)
 
 
 def _records(rows: Sequence[Sequence[Any]], names: Sequence[str], keys: int) -> list[dict[str, Any]]:

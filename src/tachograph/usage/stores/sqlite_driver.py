@@ -7,12 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from tachograph.usage.stores.errors import RowsRejected, StoreError, StoreFull, StoreUnavailable
-
-try:
-    import apsw
-except ImportError:  # the extra `sqlite` is not installed
-    apsw = None  # type: ignore[assignment]
+from tachograph.usage.files import Ours, identity, is_at, leak
+from tachograph.usage.stores import sqlite_library
+from tachograph.usage.stores.errors import RowsRejected, StoreError, StoreFull, StoreReplaced, StoreUnavailable
 
 FIXED_VERSION: Final = (3, 51, 3)
 OLDEST_VERSION: Final = (3, 38, 0)
@@ -24,8 +21,12 @@ _BAD_VALUES: Final = (TypeError, OverflowError, UnicodeEncodeError, ValueError)
 class Driver:
     """One connection. Errors come out as the ledger's own."""
 
-    def __init__(self, connection: Any, version: str, where: str) -> None:
+    def __init__(self, connection: Any, version: str, where: str, apsw: Any = None) -> None:
         self._connection = connection
+        self._apsw = apsw
+        self._files: list[Ours] = []
+        self._path = Path(where).resolve()  # also after a change of the working directory
+        self._identity = identity(self._path)
         self.library_version = version
         self.is_wal_safe = _numbers(version) >= FIXED_VERSION
         self._where = where
@@ -40,6 +41,7 @@ class Driver:
         except sqlite3.Error as error:
             raise self._translate(error, isinstance(error, sqlite3.IntegrityError | sqlite3.DataError)) from error
         except Exception as error:
+            apsw = self._apsw
             if apsw is None or not isinstance(error, apsw.Error):
                 raise
             rejected = apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError
@@ -63,13 +65,58 @@ class Driver:
         """Rows of `usage` that are newer than this sequence."""
         return int(self.run("SELECT count(*) FROM usage WHERE seq > ?", (seq,))[0][0])
 
+    def watch_files(self) -> None:
+        """Remember which descriptors SQLite has: now that it has read, it has them all."""
+        self._files = sqlite_library.descriptors(self._connection, self._path)
+
+    def check_files(self) -> None:
+        """See that the database is still where it was, and that SQLite's descriptors are still its own.
+
+        Raises:
+            StoreReplaced: They are not. The connection is of no use any more.
+        """
+        if not all(self._files):
+            leak(self._connection)  # closing it would close what has its numbers now
+            self._connection = None
+            sqlite_library.give_up()
+            raise StoreReplaced(
+                "the ledger's descriptors were closed by something else in this process", where=self._where
+            )
+        if self._identity is not None and not is_at(self._path, self._identity):
+            self._leave_moved()
+            raise StoreReplaced("the ledger's file was deleted, renamed or replaced", where=self._where)
+
+    def _leave_moved(self) -> None:
+        """Carry the WAL over into the file, wherever it is now, and leave the names to the file that takes its place.
+
+        Closing in the usual way would delete the WAL by its name, which may be another database's by now.
+        """
+        connection, self._connection = self._connection, None
+        if self._apsw is None:
+            leak(connection)
+            return
+        try:
+            sqlite_library.keep_wal(connection)
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            connection.close()
+        except self._apsw.Error:
+            leak(connection)
+
     def interrupt(self) -> None:
         """Break off what runs, from another thread."""
-        self._connection.interrupt()
+        connection = self._connection
+        if connection is not None:
+            connection.interrupt()
 
     def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
+        """Close the connection, unless it would close files of others."""
+        if self._connection is not None:
+            if all(self._files):
+                self._connection.close()
+            else:
+                leak(self._connection)
+                sqlite_library.give_up()
+            self._connection = None
 
 
 def connect(path: Path, *, timeout_seconds: float, read_only: bool) -> Driver:
@@ -79,12 +126,13 @@ def connect(path: Path, *, timeout_seconds: float, read_only: bool) -> Driver:
         StoreUnavailable: It cannot be opened, or this SQLite is too old.
     """
     where = str(path)
+    apsw = sqlite_library.library()
     try:
         if apsw is not None:
             flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
             connection = apsw.Connection(where, flags=flags)
             connection.set_busy_timeout(int(timeout_seconds * 1000))
-            return Driver(connection, apsw.sqlite_lib_version(), where)
+            return Driver(connection, apsw.sqlite_lib_version(), where, apsw)
         if _numbers(sqlite3.sqlite_version) < OLDEST_VERSION:
             raise StoreUnavailable(
                 f"this Python has SQLite {sqlite3.sqlite_version}, too old for the ledger",
