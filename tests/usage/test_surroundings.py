@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from support.ledgers import make_recorder, one_call, stored_numbers
-from tachograph.usage import frames
+import pytest
+
+from support.ledgers import eventually, make_recorder, metric, one_call, stored_numbers
+from tachograph.errors import SettingsError
+from tachograph.recorder import Recorder
+from tachograph.usage import frames, source
 from tachograph.usage.journal import Journal
 from tachograph.usage.source import JournalSource
+from tachograph.usage.stores.open import open_store
 
 
 def records_in(directory: Path) -> list[bytes]:
@@ -69,12 +76,12 @@ def test_a_descriptor_that_the_application_has_now_is_never_written_to_nor_close
     assert os.read(other, 100) == b""
     os.write(other, b"still open")
     assert journal.replaced == 1
-    source = JournalSource(tmp_path / "journals", {})
+    reader = JournalSource(tmp_path / "journals", {})
     found: list[bytes] = []
-    while batch := source.read(100):
+    while batch := reader.read(100):
         assert not batch.lost
         found += batch.payloads
-        source.committed(batch)
+        reader.committed(batch)
     assert found == [b"before", b"after", b"it"]
     assert journal.committed == 3
 
@@ -110,3 +117,270 @@ def test_a_flush_reaches_the_writer_in_another_process(tmp_path: Path) -> None:
     code = OTHER.format(path=sys.path, directory=str(tmp_path))
     assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False).returncode == 0
     assert stored_numbers(recorder.ledger) == [0, 1]
+
+
+def faults(recorder: Recorder, fault: str) -> float:
+    return metric(recorder, "llm_usage_file_faults_total", fault)
+
+
+@pytest.mark.parametrize("change", ["delete all", "delete the database", "rename", "replace"])
+def test_a_database_that_changes_under_the_writer_is_noticed_and_made_again(tmp_path: Path, change: str) -> None:
+    recorder = make_recorder(tmp_path)
+    database = tmp_path / "ledger.db"
+    for number in range(300):
+        one_call(recorder, number)
+    assert recorder.ledger.flush(20)
+    if change == "rename":
+        database.rename(tmp_path / "moved.db")
+    else:
+        for suffix in ("", "-wal", "-shm") if change == "delete all" else ("",):
+            database.with_name(database.name + suffix).unlink(missing_ok=True)
+        if change == "replace":
+            database.write_bytes(b"")
+    for number in range(300, 600):
+        one_call(recorder, number)
+    assert recorder.ledger.flush(20)
+    assert stored_numbers(recorder.ledger)[-300:] == list(range(300, 600))
+    assert faults(recorder, "database_replaced") == 1
+    assert metric(recorder, "llm_usage_records_lost_total") == 0
+    if change == "rename":
+        moved = open_store(f"sqlite:///{tmp_path / 'moved.db'}", read_only=True)
+        assert moved.count() == 300  # with what had been in its WAL
+        moved.close()
+    recorder.ledger.close()
+    check = open_store(f"sqlite:///{database}", read_only=True)
+    assert check.count() == 600  # what still stood in the journal was stored again
+    check.close()
+
+
+def test_a_deleted_database_is_noticed_without_any_call(tmp_path: Path) -> None:
+    recorder = make_recorder(tmp_path, interval_seconds=0.05)
+    one_call(recorder)
+    assert recorder.ledger.flush(20)
+    (tmp_path / "ledger.db").unlink()
+    started = time.monotonic()
+    eventually(lambda: faults(recorder, "database_replaced") == 1, "noticed", 10)
+    assert time.monotonic() - started < 5  # within two seconds on a machine that is not loaded
+    eventually((tmp_path / "ledger.db").exists, "made again")
+
+
+def test_a_deleted_lock_file_is_noticed_and_there_is_one_writer_again(tmp_path: Path) -> None:
+    recorder = make_recorder(tmp_path, interval_seconds=0.05)
+    one_call(recorder, 0)
+    assert recorder.ledger.flush(20)
+    recorder.ledger.place.lock_file.unlink()
+    eventually(lambda: faults(recorder, "lock_replaced") == 1, "noticed", 20)
+    eventually(recorder.ledger.place.is_writer_alive, "the writer has the new file", 20)
+    one_call(recorder, 1)
+    assert recorder.ledger.flush(20)
+    assert stored_numbers(recorder.ledger) == [0, 1]
+
+
+def _a_directory(path: Path) -> None:
+    path.mkdir()
+
+
+def _a_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _a_link(path: Path) -> None:
+    path.symlink_to("/nonexistent/file")
+
+
+def _a_second_name(path: Path) -> None:
+    other = path.parent.parent / "precious"
+    other.write_bytes(b"precious")
+    os.link(other, path)
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("0" * 32 + "-00000001.journal", _a_directory),
+        ("0" * 32 + "-00000001.journal", _a_pipe),
+        ("0" * 32 + "-00000001.journal", _a_link),
+        ("0" * 32 + "-00000001.journal", _a_second_name),
+        ("x-²².journal", lambda path: path.touch()),
+        ("x-" + "9" * 60 + ".journal", lambda path: path.touch()),
+    ],
+)
+def test_one_entry_that_cannot_be_read_stops_nothing_and_is_said_once(
+    tmp_path: Path, name: str, make: Callable[[Path], None]
+) -> None:
+    (tmp_path / "journals").mkdir()
+    make(tmp_path / "journals" / name)
+    recorder = make_recorder(tmp_path)
+    for number in range(100):
+        one_call(recorder, number)
+    assert recorder.ledger.flush(20)
+    assert stored_numbers(recorder.ledger) == list(range(100))
+    assert metric(recorder, "llm_usage_persist_queue_size") == 0
+    assert faults(recorder, "entry_unreadable") == 1
+    assert metric(recorder, "llm_usage_records_lost_total") == 0
+    if (tmp_path / "precious").exists():
+        assert (tmp_path / "precious").read_bytes() == b"precious"
+
+
+def test_a_segment_that_could_not_be_read_for_a_while_is_drained_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "_UNREADABLE_SECONDS", 0.0)
+    recorder = make_recorder(tmp_path, writer="external", segment_mb=0.004)
+    for number in range(100):
+        one_call(recorder, number)
+    recorder.ledger._queue.after_fork_in_child()
+    second = sorted((tmp_path / "journals").iterdir())[1]
+    real = source.open_plain
+
+    def forbidden(path: Path, flags: int) -> int:
+        if path == second:
+            raise PermissionError(13, "Permission denied")  # the tests may run as root, whom nothing is forbidden
+        return real(path, flags)
+
+    monkeypatch.setattr(source, "open_plain", forbidden)
+    writer = make_recorder(tmp_path, writer="external")
+    writer.ledger.drain(2)
+    there = stored_numbers(writer.ledger)
+    assert 50 < len(there) < 100
+    assert second.exists()
+    assert faults(writer, "entry_unreadable") == 1
+    monkeypatch.setattr(source, "open_plain", real)
+    assert writer.ledger.drain(20)
+    assert stored_numbers(writer.ledger) == list(range(100))
+    assert metric(writer, "llm_usage_records_lost_total") == 0
+
+
+def test_swapped_and_renumbered_segments_lose_nothing(tmp_path: Path) -> None:
+    recorder = make_recorder(tmp_path, writer="external", segment_mb=0.004)
+    for number in range(150):
+        one_call(recorder, number)
+    recorder.ledger._queue.after_fork_in_child()
+    first, second, third, *_ = paths = sorted((tmp_path / "journals").iterdir())
+    assert len(paths) > 4
+    spare = first.with_name("spare")
+    second.rename(spare)
+    third.rename(second)
+    spare.rename(third)
+    paths[3].rename(first.with_name(first.name.replace("00000001", "00000900")))
+    writer = make_recorder(tmp_path, writer="external")
+    assert writer.ledger.drain(20)
+    assert stored_numbers(writer.ledger) == list(range(150))
+    assert metric(writer, "llm_usage_records_lost_total") == 0
+
+
+@pytest.mark.parametrize("name", ["ledger.db", "ledger.db-wal", "writer.lock", "host", "journals"])
+def test_a_link_in_the_data_directory_is_refused_and_its_target_is_not_touched(tmp_path: Path, name: str) -> None:
+    target = tmp_path / "elsewhere"
+    target.write_bytes(b"precious")
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / name).symlink_to(target)
+    with pytest.raises(SettingsError, match="is a symbolic link"):
+        make_recorder(data)
+    assert target.read_bytes() == b"precious"
+
+
+def test_everything_is_for_this_user_alone_at_any_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        recorder = make_recorder(tmp_path / "new" / "data")
+        one_call(recorder)
+        assert recorder.ledger.flush(20)
+        other = make_recorder(tmp_path / "new" / "data")
+        one_call(other)
+        assert other.ledger.flush(20)
+        modes = {
+            path.relative_to(tmp_path).as_posix(): stat.S_IMODE(path.lstat().st_mode)
+            for path in (tmp_path / "new").rglob("*")
+        }
+    finally:
+        os.umask(before)
+    assert "new/data/ledger.db-wal" in modes
+    assert "new/data/host" in modes
+    assert {name: oct(mode) for name, mode in modes.items() if mode & 0o077} == {}
+
+
+DAEMON = """
+import os, sys, time
+sys.path[:0] = {path!r}
+from pathlib import Path
+from support.ledgers import make_recorder, one_call
+directory = Path({directory!r})
+recorder = make_recorder(directory)
+for number in range(5):
+    one_call(recorder, number)
+recorder.ledger.flush(20)
+if os.fork():
+    os._exit(0)
+os.setsid()
+if {early}:
+    one_call(recorder, 5)
+    recorder.ledger.flush(20)
+os.closerange(0, 256)
+os.open("/dev/null", os.O_RDWR); os.dup(0); os.dup(0)
+files = []
+for number in range(30):
+    files.append(open(directory / f"application-{{number}}", "wb+", buffering=0))
+    files[-1].write(b"A" * 300)
+for number in range(6, 26):
+    one_call(recorder, number)
+    time.sleep(0.02)
+recorder.ledger.flush(20)
+done = recorder.ledger.close(10)
+for file in files:
+    file.seek(0)
+    if file.read() != b"A" * 300:
+        done = False
+(directory / "done").write_text(str(done))
+"""
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_a_daemonizer_that_closes_every_descriptor_costs_nothing(tmp_path: Path, early: bool) -> None:
+    code = DAEMON.format(path=sys.path, directory=str(tmp_path), early=early)
+    subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
+    eventually((tmp_path / "done").exists, "the daemon has ended", 60)
+    eventually(lambda: (tmp_path / "done").read_text() != "", "the daemon has ended", 60)
+    assert (tmp_path / "done").read_text() == "True"
+    numbers = [*range(5), *([5] if early else []), *range(6, 26)]
+    assert stored_numbers(make_recorder(tmp_path, writer="external").ledger) == numbers
+
+
+ORPHAN = """
+import os, sys
+sys.path[:0] = {path!r}
+from pathlib import Path
+from support.ledgers import make_recorder, one_call
+directory = Path({directory!r})
+recorder = make_recorder(directory)
+one_call(recorder, 0)
+recorder.ledger.flush(20)
+read, write = os.pipe()
+if os.fork():
+    os._exit(0)
+os.close(write)
+os.read(read, 1)  # the parent is gone
+for number in range(1, 50):
+    one_call(recorder, number)
+assert recorder.ledger.flush(20)
+import subprocess
+look = "import apsw, sys; apsw.Connection(sys.argv[1]).execute('SELECT count(*) FROM usage').fetchall()"
+subprocess.run([sys.executable, "-c", look, str(directory / "ledger.db")], check=True)  # any program that looks in
+for number in range(50, 100):
+    one_call(recorder, number)
+assert recorder.ledger.flush(20)
+(directory / "done").write_text(str(os.path.exists(directory / "ledger.db-wal")))
+os._exit(0)
+"""
+
+
+def test_a_forked_child_keeps_its_rows_when_its_parent_is_gone_and_a_program_looks_in(tmp_path: Path) -> None:
+    pytest.importorskip("apsw")
+    subprocess.run(
+        [sys.executable, "-c", ORPHAN.format(path=sys.path, directory=str(tmp_path))], timeout=60, check=True
+    )
+    eventually((tmp_path / "done").exists, "the child has ended", 60)
+    eventually(lambda: (tmp_path / "done").read_text() != "", "the child has ended", 60)
+    assert (tmp_path / "done").read_text() == "True", "its WAL was removed under it"
+    assert stored_numbers(make_recorder(tmp_path, writer="external").ledger) == list(range(100))

@@ -47,8 +47,8 @@ class Place:
     def make(self) -> None:
         """Make the directories, for no other user to read."""
         make_private_directory(self.directory)
-        make_private_directory(self.journals)
         self.refuse_links()
+        make_private_directory(self.journals)
 
     def refuse_links(self) -> None:
         """See that no file of the ledger is a link to, or another name of, a file elsewhere.

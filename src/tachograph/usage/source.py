@@ -139,25 +139,26 @@ class _Reader:
             return -1
         return int(first) if number == segment and first < 1 << 48 else -1
 
-    def _next(self) -> int | None:
+    def _next(self, left_out: set[int]) -> int | None:
         """The segment to read: the first that is neither drained nor unreadable."""
         now = time.monotonic()
         for number in self._segments:
-            if number not in self.drained and now >= self._unreadable.get(number, 0.0):
+            if number not in self.drained and number not in left_out and now >= self._unreadable.get(number, 0.0):
                 return number
         return None
 
     def read(self, batch: Batch, segments: list[int], limit: int) -> None:
         """Add what is new to the batch. `segments` are this journal's files, listed before now."""
         self._segments = segments
-        start = (self.segment, self.offset, self.sequence)
+        start, left_out = (self.segment, self.offset, self.sequence), set[int]()
         while len(batch.payloads) < limit:
-            following = self._next()
+            following = self._next(left_out)
             if following is None:
                 break
             if (not self.is_open() or self.segment != following) and not self.open(following, batch):
                 if following not in self._unreadable:
                     break  # gone since it was listed
+                left_out.add(following)
                 continue
             later = any(number > self.segment for number in segments)
             if not self._read_segment(batch, later, limit):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
+from tachograph.usage.retention import Retention
 from tachograph.usage.row import Row, decode
 from tachograph.usage.source import Batch, Position, Quarantined
 from tachograph.usage.stores.errors import (
@@ -119,7 +120,7 @@ class Writer:
         self._batch_limit = batch_limit
         self._interval = interval_seconds
         self._watchdog = Watchdog(timeout_seconds)
-        self._retain = dict(retain or {})
+        self._retention = Retention(retain or {}, lambda: observer.file_fault("clock_jump"))
         self._sync = sync
         self._asked = asked
         self._asked_at = 0
@@ -202,9 +203,9 @@ class Writer:
                 logger.warning("tachograph: the ledger leaves out %s, and drains what else there is", what)
             if not batch:
                 self.idle = True
-                if now - self._maintained_at > _MAINTENANCE_SECONDS and self._retain:
+                if now - self._maintained_at > _MAINTENANCE_SECONDS:
                     self._maintained_at = now
-                    self.maintain()
+                    self._retention.run(store)
                 return self._interval
             self._batch = batch
         batch = self._batch
@@ -335,12 +336,6 @@ class Writer:
             except RowsRejected as smaller:
                 found += self._store_good_ones(store, part, data, smaller)
         return found
-
-    def maintain(self) -> int:
-        """Remove what is older than it is kept; returns the number of rows that went."""
-        store, _ = self._connected()
-        now_us = time.time_ns() // 1000
-        return store.retain({level: now_us - days * 86_400_000_000 for level, days in self._retain.items()})
 
     def close(self) -> None:
         """Let go of source and store. What is not committed stays in the journals."""

@@ -124,6 +124,9 @@ class Store(Protocol):
     def adjustments(self, query: Query) -> list[Adjustment]:
         """Corrections of rows whose calls began in the query's time."""
 
+    def extent(self, level: str, before_us: int) -> tuple[int, int] | None:
+        """When the oldest and the newest of a level (`rows`, `hour`, `day`) before this time are from."""
+
     def retain(self, before_us: Mapping[str, int]) -> int:
         """Remove what is older than `before_us` of the levels `rows`, `hour`, `day`; returns how many rows went."""
 

@@ -31,6 +31,7 @@ from tachograph.usage.stores.query import (
     HOUR_US,
     Dialect,
     Query,
+    extent_of,
     latency_sql,
     needs_rows,
     rows_where,
@@ -266,6 +267,11 @@ class ClickHouseStore:
             f" WHERE ts_us >= {int(query.since_us)} AND ts_us < {int(query.until_us)} ORDER BY at_us, id"
         )
         return [Adjustment._make((*row[:5], bool(row[5]), *row[6:])) for row in found]
+
+    def extent(self, level: str, before_us: int) -> tuple[int, int] | None:
+        """When the oldest and the newest of a level before this time are from."""
+        found = self._query(f"SELECT min(ts_us), max(ts_us) FROM usage WHERE ts_us < {before_us} HAVING count() > 0")
+        return extent_of(found)
 
     def retain(self, before_us: Mapping[str, int]) -> int:
         """Remove rows that are older than both the rows' and the hourly rollups' keeping time."""

@@ -32,6 +32,8 @@ from tachograph.usage.stores.query import (
     MEASURES,
     Dialect,
     Query,
+    extent_of,
+    extent_sql,
     latency_needs_rows,
     latency_sql,
     packed_latency_sql,
@@ -389,6 +391,10 @@ class PostgresStore:
             (query.since_us, query.until_us),
         )
         return [Adjustment(bytes(r[0]), bytes(r[1]), r[2], r[3], r[4], bool(r[5]), r[6], r[7]) for r in found]
+
+    def extent(self, level: str, before_us: int) -> tuple[int, int] | None:
+        """When the oldest and the newest of a level before this time are from."""
+        return extent_of(self._run(extent_sql(level, before_us)))
 
     def retain(self, before_us: Mapping[str, int]) -> int:
         """Drop the partitions of days that are too old, and delete what is too old elsewhere."""

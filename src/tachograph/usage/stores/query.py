@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -269,3 +269,19 @@ class _Builder:
         if keys:
             text += f" GROUP BY {', '.join(keys)} ORDER BY {', '.join(keys)}"
         return text
+
+
+def extent_sql(level: str, before_us: int) -> str:
+    """When the oldest and the newest of a level before this time are from; two look-ups in an index."""
+    if level == "rows":
+        where, column = f"usage WHERE ts_us < {before_us}", "ts_us"
+    else:
+        where, column = f"usage_rollup WHERE level = {LEVELS[level]} AND start_us < {before_us}", "start_us"
+    return f"SELECT (SELECT min({column}) FROM {where}), (SELECT max({column}) FROM {where})"
+
+
+def extent_of(found: Sequence[Sequence[Any]]) -> tuple[int, int] | None:
+    """The two times that such a query gave."""
+    if not found or found[0][0] is None:
+        return None
+    return int(found[0][0]), int(found[0][1])

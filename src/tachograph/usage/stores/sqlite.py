@@ -30,6 +30,8 @@ from tachograph.usage.stores.query import (
     MEASURES,
     Dialect,
     Query,
+    extent_of,
+    extent_sql,
     latency_needs_rows,
     latency_sql,
     packed_latency_sql,
@@ -393,6 +395,10 @@ class SQLiteStore:
             (query.since_us, query.until_us),
         )
         return [Adjustment._make((*row[:5], bool(row[5]), *row[6:])) for row in found]
+
+    def extent(self, level: str, before_us: int) -> tuple[int, int] | None:
+        """When the oldest and the newest of a level before this time are from."""
+        return extent_of(self._db.run(extent_sql(level, before_us)))
 
     def retain(self, before_us: Mapping[str, int]) -> int:
         """Remove what is too old, in transactions of at most 5,000 rows."""
