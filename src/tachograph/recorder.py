@@ -17,6 +17,7 @@ from tachograph.llm.headroom import Headroom
 from tachograph.llm.metrics.observe import LLMMetrics
 from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.records import LABELS, Cost, LLMCall, ToolCall
+from tachograph.records.prompt import prompt_of
 from tachograph.signals.families import FACTORY_CREATE_SECONDS, FAMILIES, TELEMETRY_ERRORS
 from tachograph.signals.registry import Metrics
 from tachograph.usage.metrics.families import FAMILIES as USAGE_FAMILIES
@@ -53,7 +54,7 @@ class Guard(Protocol):
     def refuses(self) -> bool:
         """Whether calls are to be asked for at all; it is told what they cost in any case."""
 
-    def reserve(self, call: LLMCall, asks: Any, is_watched: bool) -> None:
+    def reserve(self, call: LLMCall, asks: Any, is_watched: bool, takes_other_model: bool = True) -> None:
         """Hold what the call may cost; may change the model it asks for. Raises BudgetExceededError."""
 
     def settle(self, call: LLMCall) -> None:
@@ -85,6 +86,9 @@ class Recorder:
         ledger: The usage ledger, or None.
         strict: Raise our own failures instead of dropping them (tests).
         keeps_metrics: Whether calls are added to the metrics.
+
+    Attributes:
+        keeps_prompts: Whether a call gets the hashes of its prompt, by which waste is found.
     """
 
     def __init__(
@@ -105,13 +109,14 @@ class Recorder:
             metrics.register(family)
         self.otlp: Otlp | None = None
         self._guard: Guard | None = None
-        self._reserve: Callable[[LLMCall, Any, bool], None] | None = None
+        self._reserve: Callable[[LLMCall, Any, bool, bool], None] | None = None
+        self.keeps_prompts = False
         self.strict = strict
         self.keeps_metrics = keeps_metrics
         self._pricer = pricer
         self._spans = spans
         self._ledger = ledger
-        self._listeners: tuple[Listener, ...] = ()
+        self._listeners: tuple[tuple[Listener, bool], ...] = ()
         self._logged: set[tuple[str, type[BaseException]]] = set()
         self._llm_steps: tuple[Callable[[LLMCall], object], ...] = ()
         self._tool_steps: tuple[Callable[[ToolCall], object], ...] = ()
@@ -177,9 +182,10 @@ class Recorder:
         if self._ledger is not None:
             llm.append(("ledger", self._ledger.accept))
             tool.append(("ledger", self._ledger.accept))
-        for listener in self._listeners:
+        for listener, hears_tools in self._listeners:
             llm.append(("listener", listener))
-            tool.append(("listener", listener))
+            if hears_tools:
+                tool.append(("listener", listener))
         self._llm_names, self._llm_steps = tuple(name for name, _ in llm), tuple(step for _, step in llm)
         self._tool_names, self._tool_steps = tuple(name for name, _ in tool), tuple(step for _, step in tool)
 
@@ -194,6 +200,7 @@ class Recorder:
         labels: Mapping[str, str] | None = None,
         asks: Any = None,
         is_watched: bool = False,
+        takes_other_model: bool = True,
     ) -> LLMCall:
         """Begin one LLM call, under the labels of the surrounding code and these.
 
@@ -206,6 +213,7 @@ class Recorder:
         Args:
             asks: The request's body, by which its largest likely cost is estimated; None for calls that cost nothing.
             is_watched: Whether a watched client makes it; `budgets.guard` tells those apart.
+            takes_other_model: Whether the request can still be made to ask for another model.
 
         Raises:
             BudgetExceededError: A budget cannot pay for it.
@@ -214,8 +222,11 @@ class Recorder:
         if around:
             labels = {**around, **labels} if labels else around
         call = LLMCall(self, provider, model, operation, message_count, stream, labels)
-        if self._reserve is not None and asks is not None:
-            self._reserve_for(call, asks, is_watched)
+        if asks is not None:
+            if self.keeps_prompts:
+                self._read_prompt(call, asks)
+            if self._reserve is not None:
+                self._reserve_for(call, asks, is_watched, takes_other_model)
         if self._spans is not None:
             try:
                 self._spans.open_llm_call(call)
@@ -223,10 +234,16 @@ class Recorder:
                 self.failed("spans", error)
         return call
 
-    def _reserve_for(self, call: LLMCall, asks: Any, is_watched: bool) -> None:
+    def _read_prompt(self, call: LLMCall, asks: Any) -> None:
+        try:
+            call.prompt = prompt_of(asks)
+        except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
+            self.failed("waste", error)
+
+    def _reserve_for(self, call: LLMCall, asks: Any, is_watched: bool, takes_other_model: bool) -> None:
         assert self._reserve is not None
         try:
-            self._reserve(call, asks, is_watched)
+            self._reserve(call, asks, is_watched, takes_other_model)
         except BudgetExceededError:
             raise  # the user asked for this: budgets.guard
         except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
@@ -301,13 +318,18 @@ class Recorder:
         seconds = (perf_counter_ns() - started_ns) / 1e9
         self.metrics.histogram(FACTORY_CREATE_SECONDS, factory_type, name).observe(seconds)
 
-    def add_listener(self, listener: Listener) -> Callable[[], None]:
-        """Hear of every finished record, in the thread that finished it. Returns what removes the listener."""
-        self._listeners = (*self._listeners, listener)
+    def add_listener(self, listener: Listener, *, tools: bool = True) -> Callable[[], None]:
+        """Hear of every finished record, in the thread that finished it. Returns what removes the listener.
+
+        Args:
+            listener: Takes the record.
+            tools: Whether it hears of tool calls too.
+        """
+        self._listeners = (*self._listeners, (listener, tools))
         self._arrange()
 
         def remove() -> None:
-            self._listeners = tuple(other for other in self._listeners if other is not listener)
+            self._listeners = tuple(other for other in self._listeners if other[0] is not listener)
             self._arrange()
 
         return remove

@@ -45,6 +45,7 @@ def build(settings: Settings) -> Recorder:
     _join_pricer(recorder, settings)
     _join_ledger(recorder, settings)
     _join_budgets(recorder, settings)
+    _join_waste(recorder, settings)
     return recorder
 
 
@@ -97,6 +98,14 @@ def _join_budgets(recorder: Recorder, settings: Settings) -> None:
 
         ledger = recorder.ledger if isinstance(recorder.ledger, Ledger) else None
         Budgets(settings.budgets, recorder, ledger)
+
+
+def _join_waste(recorder: Recorder, settings: Settings) -> None:
+    if settings.enabled and settings.waste.enabled:
+        from tachograph.usage.waste import Waste
+
+        Waste(settings.waste, recorder)
+        recorder.keeps_prompts = settings.waste.prompts
 
 
 def _metrics(settings: Settings) -> Metrics:

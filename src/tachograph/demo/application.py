@@ -17,7 +17,7 @@ from tachograph.llm import Completed, Message, Provider, ProviderFactory
 from tachograph.recorder import Recorder
 from tachograph.records import labels
 
-from .jobs import Job
+from .jobs import FAQ_CALLS, Job
 
 if TYPE_CHECKING:
     from tachograph.mcp import MCPClient, Tool
@@ -107,6 +107,8 @@ class Application:
             try:
                 if job.kind == "agent":
                     await self._agent(job)
+                elif job.kind == "faq":
+                    await asyncio.gather(*(self._converse(job) for _ in range(FAQ_CALLS)))
                 else:
                     await self._converse(job)
             except TachographError as error:

@@ -1,4 +1,5 @@
-"""What the demo's application does: chats, streamed chats, summaries under a long cached prompt, agents with tools.
+"""What the demo's application does: chats, streamed chats, summaries under a long cached prompt, agents with tools, and
+questions that are asked again and again.
 
 A job is a few LLM calls that belong together. Job number n is always the same for the same seed.
 """
@@ -13,11 +14,19 @@ from typing import Final, Literal
 from .lineup import EXPENSIVE, LINEUP, Model
 from .simulators.seeded import sentence
 
-Kind = Literal["chat", "stream", "summary", "agent", "archive"]
+Kind = Literal["chat", "stream", "summary", "agent", "faq", "archive"]
 
-_SHARES: Final[tuple[tuple[Kind, float], ...]] = (("chat", 0.3), ("stream", 0.3), ("summary", 0.2), ("agent", 0.2))
+_SHARES: Final[tuple[tuple[Kind, float], ...]] = (
+    ("chat", 0.25),
+    ("stream", 0.3),
+    ("summary", 0.2),
+    ("agent", 0.2),
+    ("faq", 0.05),
+)
 _TURNS: Final = (1, 1, 2, 2)
-CALLS_PER_JOB: Final = 0.3 * 1.5 + 0.3 * 1.5 + 0.2 * 1 + 0.2 * 3
+FAQ_CALLS: Final = 3
+"""Calls of a job of the kind faq: an application without a cache asks the same thing several times at once."""
+CALLS_PER_JOB: Final = 0.25 * 1.5 + 0.3 * 1.5 + 0.2 * 1 + 0.2 * 3 + 0.05 * FAQ_CALLS
 """LLM calls of a job on average: agents take one to three steps with tools and then answer."""
 
 TEAMS: Final = ("support", "sales", "logistics")
@@ -62,6 +71,9 @@ def make_job(seed: int, number: int) -> Job:
             (f"Request {number}: {sentence(rng, 12)} Find out with the tools and answer.",),
             "You work in the back office of a small shop. Use the tools.",
         )
+    if kind == "faq":
+        question = f"Question {number % 3}: how long does a delivery of part {number % 3} take?"
+        return Job(number, kind, model, team, (question,), "Answer from the shop's manual. Be brief.")
     turns = tuple(f"Note {number}.{i}: {sentence(rng, rng.randint(10, 160))}" for i in range(rng.choice(_TURNS)))
     return Job(number, kind, model, team, turns, "You are the assistant of a small shop. Be brief.")
 

@@ -15,6 +15,7 @@ import socket
 import tempfile
 import time
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -23,8 +24,11 @@ from tachograph import runtime
 from tachograph.errors import MissingExtraError, TachographError
 from tachograph.recorder import Recorder
 from tachograph.settings import Settings
+from tachograph.settings.budgets import BudgetLimit, BudgetsSettings
 from tachograph.settings.ledger import LedgerSettings
+from tachograph.settings.waste import WasteSettings
 from tachograph.signals.http import MetricsServer
+from tachograph.usage.budgets import Budgets
 from tachograph.usage.ledger import Ledger
 from tachograph.usage.metrics.families import ACCEPTED
 
@@ -46,6 +50,8 @@ if TYPE_CHECKING:
 DEFAULT_RATE = 3.0
 ORDINARY_TOOL_FAILURES = 0.004
 """Share of the workshop's tool calls that fail without an incident: below every alert's threshold."""
+FAQ_BUDGET = BudgetLimit(name="faq", usd=Decimal("0.01"), period="hour", labels={"feature": "faq"})
+"""Small enough to be spent in a minute or two, while calls race for it."""
 _KEPT_EXCHANGES = 2000
 _PATIENCE_SECONDS = 5.0
 
@@ -205,7 +211,11 @@ class Demo:
         if self._given_directory is None:
             closing.callback(shutil.rmtree, self.directory, ignore_errors=True)
         # Settings of our own, not the user's: a demo must never write to a real ledger or exporter.
-        self._settings = Settings(ledger=LedgerSettings(data_dir=str(self.directory / "ledger")))
+        self._settings = Settings(
+            ledger=LedgerSettings(data_dir=str(self.directory / "ledger")),
+            budgets=BudgetsSettings(limits=(FAQ_BUDGET,), guard="engine"),
+            waste=WasteSettings(prompts=True),
+        )
         self.recorder = runtime.build(self._settings)
         closing.callback(self._close_ledger)
         before = runtime.set_recorder(self.recorder)
@@ -309,11 +319,13 @@ class Demo:
         if self._traffic is not None:
             await self._traffic.stop(_PATIENCE_SECONDS)
         self.window.look(time.monotonic())
+        budgets = self.recorder.guard.standing() if isinstance(self.recorder.guard, Budgets) else []
         self.truth = compare(
             self.simulators.served,
             self.recorder.metrics,
             await asyncio.to_thread(self._ledger_sums),
             has_prices=self.recorder.pricer is not None,
+            budgets={name: (spent, limit) for name, _, limit, spent, _ in budgets},
         )
 
     def _ledger_sums(self) -> dict[Who, Sums] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from tachograph.llm.metrics import families as llm
 from tachograph.signals.registry import Metrics
@@ -38,6 +39,7 @@ class Truth:
     Attributes:
         served, metrics, ledger: Sums by provider and model; `ledger` is None when there is none.
         unread: Answers that were sent while their reader was already gone; they may be missing elsewhere.
+        budgets: Spent and limit of each budget, in US dollars.
         differences: One sentence for each model that does not agree.
     """
 
@@ -45,6 +47,7 @@ class Truth:
     metrics: Mapping[Who, Sums]
     ledger: Mapping[Who, Sums] | None
     unread: int = 0
+    budgets: Mapping[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
     differences: tuple[str, ...] = field(default=())
 
     @property
@@ -56,7 +59,8 @@ class Truth:
         total = sum(self.served.values(), Sums())
         others = "metrics" if self.ledger is None else "metrics = ledger"
         if self.is_true:
-            return f"truth: served = {others}: {total}"
+            held = [f"; budget {name}: ${spent:f} of ${limit}" for name, (spent, limit) in self.budgets.items()]
+            return f"truth: served = {others}: {total}{''.join(held)}"
         return "truth: " + "; ".join(self.differences)
 
 
@@ -100,8 +104,15 @@ def ledger_sums(ledger: Ledger) -> dict[Who, Sums]:
     return {who: sums for who, sums in found.items() if sums != Sums()}
 
 
-def compare(served: Served, metrics: Metrics, ledger: Mapping[Who, Sums] | None, *, has_prices: bool = True) -> Truth:
-    """Read all sources and compare them model by model; without prices, only tokens."""
+def compare(
+    served: Served,
+    metrics: Metrics,
+    ledger: Mapping[Who, Sums] | None,
+    *,
+    has_prices: bool = True,
+    budgets: Mapping[str, tuple[Decimal, Decimal]] | None = None,
+) -> Truth:
+    """Read all sources and compare them model by model; without prices, only tokens. Budgets must not be overspent."""
     from_served, from_metrics = served_sums(served, has_prices), metric_sums(metrics)
     sources = {"metrics": from_metrics} | ({} if ledger is None else {"ledger": ledger})
     differences = []
@@ -110,5 +121,16 @@ def compare(served: Served, metrics: Metrics, ledger: Mapping[Who, Sums] | None,
             expected, found = from_served.get(who, Sums()), source.get(who, Sums())
             if expected != found:
                 differences.append(f"{'/'.join(who)}: served {expected}, {name} {found}")
+    budgets = budgets or {}
+    for name, (spent, limit) in budgets.items():
+        if spent > limit:
+            differences.append(f"budget {name}: ${spent:f} of ${limit} are spent")
     unread = sum(exchange.client_gone for exchange in served)
-    return Truth(served=from_served, metrics=from_metrics, ledger=ledger, unread=unread, differences=tuple(differences))
+    return Truth(
+        served=from_served,
+        metrics=from_metrics,
+        ledger=ledger,
+        unread=unread,
+        budgets=budgets,
+        differences=tuple(differences),
+    )

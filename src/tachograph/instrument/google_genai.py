@@ -27,7 +27,6 @@ from tachograph.instrument.streams import StreamState, read, read_async
 from tachograph.instrument.watch import WATCH, Watch
 from tachograph.instrument.wrap import watched, watched_async
 from tachograph.records import ENGINE_CALL, LLMCall
-from tachograph.records.reservation import asked_of
 from tachograph.signals.spans import enter, leave
 from tachograph.vendors.api import Api
 from tachograph.vendors.fields import getter, pick
@@ -152,8 +151,9 @@ def _start(models: Any, api: Api, keywords: dict[str, Any], *, stream: bool = Fa
         api.operation,
         message_count=len(asked) if isinstance(asked, list) else int(asked is not None),
         stream=stream,
-        asks=asked_of(keywords, takes_other_model=not stream) if api.counts_usage else None,
+        asks=keywords if api.counts_usage else None,
         is_watched=True,
+        takes_other_model=not stream,
     )
     if call.model != model:
         keywords["model"] = call.model
@@ -213,8 +213,9 @@ def _interaction(interactions: Any, keywords: dict[str, Any], *, api: Api) -> Wa
         short_model(model),
         api.operation,
         stream=bool(pick(body, "stream")),
-        asks=asked_of(body, takes_other_model=False) if api.counts_usage else None,
+        asks=body if api.counts_usage else None,
         is_watched=True,
+        takes_other_model=False,
     )
     given = pick(body, "input")
     call.message_count = len(given) if isinstance(given, list) else int(given is not None)

@@ -24,7 +24,7 @@ from tachograph.llm.content import is_kept, keep_input, keep_output
 from tachograph.llm.cutting import Cut
 from tachograph.llm.errors import ERROR_CLASSES, ProviderError
 from tachograph.llm.faces import END, Closing, Emit, Program
-from tachograph.llm.limiter import Limiter, asked_of_request, estimate_tokens
+from tachograph.llm.limiter import Limiter, estimate_tokens
 from tachograph.llm.retry import RetryPolicy
 from tachograph.llm.scrub import scrub, scrub_error
 from tachograph.llm.types import Completed, Message, Part, Reasoning, Request, Response, Text
@@ -147,7 +147,7 @@ class _Run:
             message_count=len(request.conversation),
             stream=self.stream,
             labels=request.labels,
-            asks=asked_of_request(request),
+            asks=request,
         )
         if call.model != request.model:
             self.request = request = replace(request, model=call.model)

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from time import monotonic
 
 from tachograph.llm.types import Image, Reasoning, Request, Text, ToolRequest, ToolResult
-from tachograph.records.reservation import Asked
 
 
 class _Bucket:
@@ -102,12 +101,6 @@ class Limiter:
 
 def estimate_tokens(request: Request) -> int:
     """About how many tokens a request will use, answer included. Rough on purpose: it is corrected afterwards."""
-    asked = asked_of_request(request)
-    return asked.size // 4 + (asked.most_output or 0) + 1
-
-
-def asked_of_request(request: Request) -> Asked:
-    """How long a request's prompt is, and how much it lets the model answer."""
     characters = len(request.system or "")
     images = 0
     for message in request.conversation:
@@ -124,4 +117,4 @@ def asked_of_request(request: Request) -> Asked:
                     characters += sum(len(inner.text) for inner in part.content if isinstance(inner, Text))
             else:
                 images += 1
-    return Asked(characters + 4000 * images, request.max_tokens)
+    return characters // 4 + 1000 * images + (request.max_tokens or 0) + 1

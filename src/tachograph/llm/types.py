@@ -157,6 +157,19 @@ class Request:
         assert not isinstance(self.messages, str)
         return tuple(self.messages)
 
+    def as_body(self) -> dict[str, Any]:
+        """What is asked, under the names that vendors use, for estimating its cost and knowing it again."""
+        return {
+            "system": self.system,
+            "tools": self.tools or None,
+            "messages": self.conversation,
+            "max_tokens": self.max_tokens,
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "output_schema": self.output_schema,
+            **self.options,
+        }
+
 
 class RequestFields(TypedDict, total=False):
     """The fields of a Request as keyword arguments of `complete()` and `stream()`."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tachograph.records.cost import Cost
+    from tachograph.records.prompt import Prompt
     from tachograph.records.reservation import Reservation
     from tachograph.records.usage import Usage
 
@@ -115,6 +116,7 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
         counts_usage: False where another call already counts these tokens (a stored response read again).
         unsent_wait_ns: Time slept in our own limiter for an attempt that was given up before it was sent.
         trace_id, span_id, span: Set by the span signal when there is one (ids as integers, 0 when none).
+        prompt: Hashes of what was asked, where waste is looked for.
         reservation: Money that a budget holds for it until it is finished.
         projection: Its facts as every view shows them, once they were asked for (`records.projection`).
         parent_id: Id of the record this call was made inside (an agent run, an outer call), if known.
@@ -162,6 +164,7 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
     projection: Any = None
     parent_id: bytes | None = None
     reservation: Reservation | None = None
+    prompt: Prompt | None = None
     _open: list[LLMCallSink] = msgspec.field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -23,14 +23,12 @@ class Asked:
     Attributes:
         size: Characters of the prompt; media count as three for each of their tokens.
         most_output: Tokens that the answer may have at most, or None when the request does not say.
-        takes_other_model: Whether the request can still be made to ask for another model.
     """
 
-    __slots__ = ("most_output", "size", "takes_other_model")
+    __slots__ = ("most_output", "size")
 
-    def __init__(self, size: int, most_output: int | None, *, takes_other_model: bool = True) -> None:
+    def __init__(self, size: int, most_output: int | None) -> None:
         self.size = size
-        self.takes_other_model = takes_other_model
         self.most_output = most_output
 
 
@@ -80,15 +78,23 @@ class BudgetRequest:
     needs_usd: Decimal
 
 
-def asked_of(body: Any, *, takes_other_model: bool = True) -> Asked:
+def as_mapping(body: Any) -> Mapping[str, Any] | None:
+    """A request's body, or what our engine's Request says, as a mapping."""
+    if isinstance(body, Mapping):
+        return body
+    made = getattr(body, "as_body", None)
+    return None if made is None else made()
+
+
+def asked_of(body: Any) -> Asked:
     """Read a request's body, of whatever vendor: how long the prompt is, and how much may be answered.
 
     Args:
-        body: The JSON object that is sent, or google-genai's keyword arguments.
-        takes_other_model: As of `Asked`.
+        body: The JSON object that is sent, google-genai's keyword arguments, or our engine's Request.
     """
-    if not isinstance(body, Mapping):
-        return Asked(0, None, takes_other_model=takes_other_model)
+    body = as_mapping(body)
+    if body is None:
+        return Asked(0, None)
     size = 0
     for name in _PROMPTS:
         part = body.get(name)
@@ -106,10 +112,10 @@ def asked_of(body: Any, *, takes_other_model: bool = True) -> Asked:
             instruction = _field(config, "system_instruction")
             size += len(instruction) if type(instruction) is str else 0
     if type(most) is not int:
-        return Asked(size, None, takes_other_model=takes_other_model)
+        return Asked(size, None)
     answers = body.get("n")
     most = most * answers if type(answers) is int and answers > 1 else most
-    return Asked(size, most, takes_other_model=takes_other_model)
+    return Asked(size, most)
 
 
 def _size(part: Any) -> int:
@@ -138,6 +144,8 @@ def _size(part: Any) -> int:
             inner = getattr(part, "__dict__", None)
             if inner:
                 waiting.extend(value for value in inner.values() if value is not None)
+            else:  # a dataclass of ours
+                waiting.extend(getattr(part, name, None) for name in getattr(kind, "__slots__", ()))
     return size
 
 

@@ -43,6 +43,8 @@ class AlertsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         token_spike_factor: LLMTokenSpike: times the average of the day before.
         token_spike_floor: LLMTokenSpike is quiet below it, in tokens per second.
         usage_missing_share: LLMUsageNotReported: share of calls without token counts.
+        waste_share: LLMWasteHigh: share of the cost that buys nothing.
+        waste_floor_usd_per_hour: LLMWasteHigh is quiet below it.
         tool_error_share: MCPToolErrorRatioHigh.
         tool_slow_share: MCPToolSlowRatioHigh: share of calls above `tool_seconds`.
         tool_timeout_share: MCPToolTimeouts.
@@ -87,6 +89,8 @@ class AlertsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     token_spike_factor: Positive = 5
     token_spike_floor: Positive = 500
     usage_missing_share: Share = 0.05
+    waste_share: Share = 0.2
+    waste_floor_usd_per_hour: Positive = 1
 
     tool_error_share: Share = 0.1
     tool_slow_share: Share = 0.05

@@ -19,6 +19,7 @@ from tachograph.settings.metrics import MetricsSettings
 from tachograph.settings.otlp import OtlpSettings
 from tachograph.settings.pricing import PricingSettings
 from tachograph.settings.spans import SpansSettings
+from tachograph.settings.waste import WasteSettings
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     alerts: AlertsSettings = AlertsSettings()
     ledger: LedgerSettings = LedgerSettings()
     budgets: BudgetsSettings = BudgetsSettings()
+    waste: WasteSettings = WasteSettings()
 
 
 PREFIX: Final = "TACHOGRAPH_"

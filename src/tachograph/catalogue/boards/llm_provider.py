@@ -401,7 +401,22 @@ def _money(settings: AlertsSettings) -> Row:
                         legend="{{provider}}/{{model}} usage missing",
                     ),
                 ),
-                width=24,
+            ),
+            Panel(
+                title="Wasted per hour by cause",
+                description=(
+                    "What calls cost that bought nothing: failed or aborted after billing, asked again, loops, prompts "
+                    "that missed the cache, tool definitions that are never used. It is part of the cost."
+                ),
+                kind="timeseries",
+                unit="currencyUSD",
+                queries=(
+                    Query(
+                        expression=(f"sum by (cause) (rate(llm_waste_usd_total{{{MODEL}}}[$__rate_interval])) * 3600"),
+                        legend="{{cause}}",
+                    ),
+                ),
+                stacked=True,
             ),
         ),
         folded=True,

@@ -82,7 +82,8 @@ class LedgerFeed:
             since = self._newest - SHORT_LOOK
         copied = 0
         batch: list[tuple[CallDetail, Span]] = []
-        for row in self._store.rows(Query(since_us=max(int(since * 1e6), 0), raw=True)):
+        calls = {"kind": ("llm", "mcp")}
+        for row in self._store.rows(Query(since_us=max(int(since * 1e6), 0), where=calls, raw=True)):
             self._newest = max(self._newest, row.ts_us / 1e6)
             if row.id in self._seen:
                 continue

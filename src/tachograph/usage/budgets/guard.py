@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tachograph.errors import BudgetExceededError, SettingsError
 from tachograph.records import LLMCall
-from tachograph.records.reservation import Asked, BudgetRequest, Reservation, asked_of
+from tachograph.records.reservation import BudgetRequest, Reservation, asked_of
 from tachograph.usage.budgets.accounts import STEP, Accounts, NoPlace, Row, Slot
 from tachograph.usage.budgets.estimate import Estimates
 from tachograph.usage.budgets.scope import ONLY_ACCOUNT, Scope
@@ -196,15 +196,16 @@ class Budgets:
         """Whether calls are ever checked."""
         return self._settings.guard != "off"
 
-    def reserve(self, call: LLMCall, asks: Any, is_watched: bool) -> None:
+    def reserve(self, call: LLMCall, asks: Any, is_watched: bool, takes_other_model: bool = True) -> None:
         """Hold what the call may cost at most, in every budget that pays for it.
 
         May change `call.model`, where a budget says so: what is sent must ask for that model.
 
         Args:
             call: Not sent yet.
-            asks: The request's body, or an `Asked`.
+            asks: The request's body.
             is_watched: Whether a watched client makes it.
+            takes_other_model: Whether the request can still be made to ask for another model.
 
         Raises:
             BudgetExceededError: A budget cannot pay. Nothing is held then.
@@ -219,9 +220,9 @@ class Budgets:
         if self._thread is None:
             self._start()
         now = time.time()
-        asked = asks if type(asks) is Asked else asked_of(asks)
+        asked = asked_of(asks)
         nano = self._estimates.nano_usd(call, asked, self._recorder.pricer)
-        if asked.takes_other_model and self._use_other_model(call, covering, nano, now):
+        if takes_other_model and self._use_other_model(call, covering, nano, now):
             covering = [budget for budget in self._budgets if budget.scope.covers(call)]
             nano = self._estimates.nano_usd(call, asked, self._recorder.pricer)
         allowed: list[_Budget] = []
@@ -233,7 +234,7 @@ class Budgets:
                 call.reservation = Reservation(nano, asked, rows, self._holder)
                 return
             other = self._resolve(refusal, call, now)
-            if other is not None and asked.takes_other_model:
+            if other is not None and takes_other_model:
                 call.model = other
                 covering = [budget for budget in self._budgets if budget.scope.covers(call)]
                 nano = self._estimates.nano_usd(call, asked, self._recorder.pricer)

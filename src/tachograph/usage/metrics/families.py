@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tachograph.records.cost import NANO_PER_USD
 from tachograph.signals.family import Family
 
 _FAULTS: Final = (
@@ -140,6 +141,26 @@ BUDGET_UNCHECKED: Final = Family(
     ("budget",),
     "Calls begun while a budget's files or the fleet's store did not answer.",
 )
+_WHO: Final = ("provider", "model")
+WASTE_USD: Final = Family(
+    "llm_waste_usd_total",
+    "counter",
+    (*_WHO, "cause"),
+    "Cost of calls, or of parts of them, that bought nothing, in US dollars.",
+    "usd",
+    values={"cause": ("failed", "aborted", "retried", "cache_miss", "duplicate", "loop", "tool_definitions")},
+    bounded=_WHO,
+    scale=NANO_PER_USD,
+)
+TOOL_DEFINITION_TOKENS: Final = Family(
+    "llm_tool_definition_tokens_total",
+    "counter",
+    (*_WHO, "server_id"),
+    "Prompt tokens that tool definitions took, by their share of the prompt's length; server_id is none for tools of "
+    "no known MCP server.",
+    "tokens",
+    bounded=(*_WHO, "server_id"),
+)
 
 FAMILIES: Final = (
     PERSIST_SECONDS,
@@ -159,4 +180,6 @@ FAMILIES: Final = (
     BUDGET_STEPS,
     BUDGET_ACTIONS,
     BUDGET_UNCHECKED,
+    WASTE_USD,
+    TOOL_DEFINITION_TOKENS,
 )

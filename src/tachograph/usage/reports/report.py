@@ -15,6 +15,8 @@ from tachograph.usage.stores.histograms import Histograms
 from tachograph.usage.stores.query import MEASURES, Query, latency_needs_rows
 
 PERCENTILES: Final = (50, 95, 99)
+CALLS: Final = ("llm", "mcp")
+"""Rows of other kinds (`waste`) name money that stands in a call's row already."""
 _TIMES: Final = ("hour", "day")
 MOST_ROWS: Final = 100_000
 """Rollups know no labels for latencies. Out of rows percentiles take some 0.3 s for so many calls."""
@@ -92,7 +94,7 @@ def report(
         since, until: Aware; half open. Where rollups answer, they are widened to whole hours.
         by: `provider`, `model`, `operation`, `outcome`, `error_type`, `kind`, `hour`, `day`, `response_model`, ...,
             `label:NAME`.
-        where: Dimension to the values that count.
+        where: Dimension to the values that count; calls alone (`kind` llm and mcp) unless it says another kind.
         latency: Whether percentiles are wanted. None: where rollups have them, and out of the rows of at most
             `MOST_ROWS` calls; the total has them in any case.
 
@@ -100,7 +102,7 @@ def report(
         QueryError: A dimension that the ledger does not have.
         StoreUnavailable: The store does not answer.
     """
-    query_where = {name: tuple(values) for name, values in (where or {}).items()}
+    query_where = {"kind": CALLS, **{name: tuple(values) for name, values in (where or {}).items()}}
     span = Query(microseconds(since), microseconds(until), where=query_where)
     dimensions = tuple(by)
     groups: dict[tuple[Any, ...], Line] = {}

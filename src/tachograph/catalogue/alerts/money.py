@@ -1,0 +1,55 @@
+"""Money that bought nothing, and bills that differ from the ledger."""
+
+from __future__ import annotations
+
+from tachograph.catalogue.drill import Counter, Drill
+from tachograph.catalogue.durations import number
+from tachograph.catalogue.rules import Alert
+from tachograph.settings.alerts import AlertsSettings
+
+
+def rules(s: AlertsSettings) -> tuple[Alert, ...]:
+    """Waste."""
+    return (_waste(s),)
+
+
+def _waste(s: AlertsSettings) -> Alert:
+    floor = s.waste_floor_usd_per_hour / 3600
+    cost = floor / s.waste_share * 4
+    wasted = (
+        {"provider": "openai", "model": "gpt-5", "cause": "duplicate"},
+        (0.0, cost * min(0.95, s.waste_share * 2), 0.0),
+    )
+    return Alert(
+        name="LLMWasteHigh",
+        expression=(
+            "(\n"
+            "  sum by (provider) (rate(llm_waste_usd_total[1h]))\n"
+            "  /\n"
+            "  (sum by (provider) (rate(llm_provider_cost_usd_total[1h])) > 0)\n"
+            f") > {number(s.waste_share)}\n"
+            "and\n"
+            f"sum by (provider) (rate(llm_waste_usd_total[1h])) * 3600 > {number(s.waste_floor_usd_per_hour)}"
+        ),
+        hold="15m",
+        severity="warning",
+        component="llm_provider",
+        summary="{{ $value | humanizePercentage }} of what {{ $labels.provider }} costs buys nothing",
+        description=(
+            "Over 1h {{ $value | humanizePercentage }} of the cost of {{ $labels.provider }} went to calls that "
+            "failed, were aborted or asked the same again, to loops, to prompts that missed the cache, or to tool "
+            "definitions that are never used. llm_waste_usd_total has the cause."
+        ),
+        drill=Drill(
+            series=(
+                Counter("llm_provider_cost_usd_total", {"provider": "openai", "model": "gpt-5"}, (cost, cost, cost)),
+                Counter("llm_waste_usd_total", *wasted),
+            ),
+            within="1h",
+            labels={"provider": "openai"},
+            quiet="70m",
+            trouble="70m",
+            after="70m",
+            step="30s",
+        ),
+    )

@@ -1,0 +1,137 @@
+"""What a prompt is made of, as numbers: enough to know one again, and nothing of what it says.
+
+The numbers are Python's own hashes, whose key every process draws anew: they mean nothing outside this process, and a
+text that the application keeps (a conversation that grows) is hashed only once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+from tachograph.records.reservation import as_mapping
+
+_TURNS: Final = ("messages", "input", "contents", "prompt")
+_SYSTEM: Final = ("system", "instructions")
+_NOT_THE_QUESTION: Final = frozenset(
+    {*_TURNS, *_SYSTEM, "tools", "stream", "stream_options", "metadata", "user", "store", "extra_headers", "timeout"}
+)
+
+
+class Prompt(NamedTuple):
+    """A request, by its hashes.
+
+    Attributes:
+        prefixes: Of the tools and the system prompt, then of these with one, two, ... and all turns.
+        whole: Of all of the request that the answer depends on.
+        size: Its length, in characters of the tools, the system prompt and the turns as Python writes them.
+        tools: Name and length of each tool definition.
+        asked: The tool calls that the conversation holds, in order, each by name and arguments.
+        used: Names of the tools that the conversation has called.
+    """
+
+    prefixes: tuple[int, ...]
+    whole: int
+    size: int
+    tools: tuple[tuple[str, int], ...]
+    asked: tuple[int, ...]
+    used: frozenset[str]
+
+
+def prompt_of(body: Any) -> Prompt | None:
+    """Read a request: the body of any vendor's API, google-genai's keyword arguments, or our engine's Request."""
+    body = as_mapping(body)
+    if body is None:
+        return None
+    config = body.get("config")
+    rest: Any = body if config is None else {**body, **_fields(config)}
+    turns = next((body[name] for name in _TURNS if body.get(name) is not None), None)
+    if turns is None:
+        return None
+    size = 0
+    system = next((rest[name] for name in (*_SYSTEM, "system_instruction") if rest.get(name) is not None), None)
+    tools = tuple(_tools(rest.get("tools")))
+    mark, length = _digest((system, rest.get("tools")))
+    size += length
+    prefixes = [mark]
+    asked: list[int] = []
+    used: set[str] = set()
+    for turn in turns if isinstance(turns, (list, tuple)) else (turns,):
+        turn_mark, length = _digest(turn)
+        size += length
+        mark = hash((mark, turn_mark))
+        prefixes.append(mark)
+        if type(turn) is not str:
+            for name, arguments in _asked(turn):
+                asked.append(hash((name, _digest(arguments)[0])))
+                used.add(name)
+    other, _ = _digest([(name, value) for name, value in rest.items() if name not in _NOT_THE_QUESTION])
+    return Prompt(tuple(prefixes), hash((mark, other)), size, tools, tuple(asked), frozenset(used))
+
+
+def _fields(config: Any) -> Mapping[str, Any]:
+    if isinstance(config, Mapping):
+        return config
+    return {name: value for name, value in (getattr(config, "__dict__", None) or {}).items() if value is not None}
+
+
+def _digest(part: Any) -> tuple[int, int]:
+    """A part's hash and its length."""
+    kind = type(part)
+    if kind is str or kind is bytes:
+        return hash(part), len(part)
+    if kind is dict:
+        marks, size = [], 0
+        for key, value in part.items():
+            mark, length = (hash(value), len(value)) if type(value) is str else _digest(value)
+            marks.append((key, mark))
+            size += length + len(key)
+        return hash(tuple(marks)), size
+    if kind is list or kind is tuple:
+        found = [_digest(one) for one in part]
+        return hash(tuple([mark for mark, _ in found])), sum([length for _, length in found])
+    if part is None or kind in (int, float, bool):
+        return hash((kind.__name__, part)), 4
+    inner = getattr(part, "__dict__", None)
+    if inner:
+        return _digest({name: value for name, value in inner.items() if value is not None})
+    slots = getattr(kind, "__slots__", None)
+    if slots:
+        return _digest({name: getattr(part, name, None) for name in slots})
+    return hash(repr(part)), 8
+
+
+def _tools(tools: Any) -> Iterable[tuple[str, int]]:
+    """Name and length of each definition; of Gemini's, which come in groups, of each function."""
+    for tool in tools if isinstance(tools, (list, tuple)) else ():
+        own: Any = tool if isinstance(tool, Mapping) else _fields(tool)
+        grouped = own.get("function_declarations") or own.get("functionDeclarations")
+        for one in grouped or (tool,):
+            function = one if isinstance(one, Mapping) else _fields(one) or one
+            inner = function.get("function") if isinstance(function, Mapping) else None
+            name = _get(inner or function, "name") or getattr(one, "__name__", None) or _get(function, "type")
+            yield str(name or ""), _digest(one)[1]
+
+
+def _asked(turn: Any) -> Iterable[tuple[str, Any]]:
+    """The tool calls that a turn of the conversation holds: name and arguments."""
+    if _get(turn, "type") == "function_call":  # OpenAI's Responses API
+        yield str(_get(turn, "name")), _get(turn, "arguments")
+        return
+    for call in _get(turn, "tool_calls") or ():  # Chat Completions
+        function = _get(call, "function")
+        yield str(_get(function, "name")), _get(function, "arguments")
+    parts = _get(turn, "content") or _get(turn, "parts")
+    for part in parts if isinstance(parts, (list, tuple)) else ():
+        if _get(part, "type") == "tool_use":  # Anthropic's Messages
+            yield str(_get(part, "name")), _get(part, "input")
+        elif type(part) is not str:
+            call = _get(part, "function_call") or _get(part, "functionCall")  # Gemini
+            if call is not None:
+                yield str(_get(call, "name")), _get(call, "args")
+            elif type(part).__name__ == "ToolRequest":  # our engine's
+                yield str(part.name), part.arguments
+
+
+def _get(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)

@@ -1,0 +1,202 @@
+"""Waste is counted to the nano-dollar, by cause, and stands in the ledger beside the calls, never in their sums."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+
+import tachograph
+from support.ledgers import metric
+from support.simulators import simulators, simulators_process  # noqa: F401 - fixtures
+from tachograph.cli import main
+from tachograph.demo.simulators import Answer, ServedUsage, Simulators
+from tachograph.recorder import Recorder
+from tachograph.records import LLMCall, Usage
+from tachograph.runtime import build
+from tachograph.settings import load
+
+# gpt-5: 1250 nano-dollars for a prompt token, 125 for a cached one, 10,000 for a token of the answer.
+FULL, CACHED, OUT = 1250, 125, 10_000
+HELLO = [{"role": "user", "content": "hello " * 50}]
+
+
+@pytest.fixture
+def recorder(tmp_path: Path) -> Recorder:
+    return recorder_with(tmp_path)
+
+
+def recorder_with(directory: Path, **waste: Any) -> Recorder:
+    settings = load(
+        {"ledger": {"data_dir": str(directory)}, "waste": {"prompts": True, **waste}}, environ={}, read_file=False
+    )
+    return build(settings)
+
+
+def call(
+    recorder: Recorder,
+    messages: list[Any],
+    usage: Usage,
+    outcome: Any = "success",
+    *,
+    later: float = 0.0,
+    seconds: float = 0.0,
+    **body: Any,
+) -> LLMCall:
+    """One call that began so many seconds later than now, and took so many."""
+    made = recorder.start_llm_call("openai", "gpt-5", asks={"messages": messages, **body})
+    made.started_unix_ns += int(later * 1e9)
+    made.begin_attempt().end(outcome)
+    made.usage = usage
+    made.finish(outcome, "server_error" if outcome == "error" else None, ended_ns=made.started_ns + int(seconds * 1e9))
+    return made
+
+
+def wasted(recorder: Recorder) -> dict[str, int]:
+    """Nano-dollars by cause."""
+    causes = ("failed", "aborted", "retried", "cache_miss", "duplicate", "loop", "tool_definitions")
+    found = {c: round(metric(recorder, "llm_waste_usd_total", "openai", "gpt-5", c) * 1e9) for c in causes}
+    return {cause: nano for cause, nano in found.items() if nano}
+
+
+def test_what_failed_or_was_given_up_after_billing_is_wasted_whole(recorder: Recorder) -> None:
+    call(recorder, HELLO, Usage(100, 7), "error")
+    call(recorder, HELLO, Usage(100, 9), "cancelled")
+    assert wasted(recorder) == {"failed": 100 * FULL + 7 * OUT, "aborted": 100 * FULL + 9 * OUT}
+
+
+def test_the_same_request_again_is_a_retry_at_first_and_a_duplicate_later(recorder: Recorder) -> None:
+    call(recorder, HELLO, Usage(100, 7))
+    call(recorder, HELLO, Usage(100, 8), later=30)
+    call(recorder, HELLO, Usage(100, 9), later=30 + 61)
+    call(recorder, HELLO, Usage(100, 10), later=30 + 61 + 3601)
+    call(recorder, [{"role": "user", "content": "other"}], Usage(100, 11))
+    call(recorder, HELLO, Usage(100, 12), temperature=0.5)
+    assert wasted(recorder) == {"retried": 100 * FULL + 8 * OUT, "duplicate": 100 * FULL + 9 * OUT}
+
+
+def test_the_same_request_at_the_same_time_is_a_duplicate(recorder: Recorder) -> None:
+    call(recorder, HELLO, Usage(100, 7), seconds=5)
+    call(recorder, HELLO, Usage(100, 8), seconds=5)
+    assert wasted(recorder) == {"duplicate": 100 * FULL + 8 * OUT}
+
+
+def test_a_prefix_that_was_cached_and_is_not_now_costs_what_it_would_have_saved(recorder: Recorder) -> None:
+    system = {"role": "system", "content": "manual " * 900}
+
+    def ask(text: str, cached: int, later: float = 0.0) -> None:
+        messages = [{"role": "user", "content": text}]
+        details = {"cache_read": cached} if cached else {}
+        call(recorder, messages, Usage(2000, 5, details), instructions=system, later=later)
+
+    ask("one", 0)  # nothing is known yet
+    ask("two", 1024)
+    ask("three", 1024)
+    assert wasted(recorder) == {}
+    ask("four", 0)
+    ask("five", 512)
+    assert wasted(recorder) == {"cache_miss": (1024 + 512) * (FULL - CACHED)}
+    ask("six", 0, later=400)  # longer ago than vendors promise to keep it
+    assert wasted(recorder) == {"cache_miss": (1024 + 512) * (FULL - CACHED)}
+
+
+def turns(*arguments: str) -> list[Any]:
+    found: list[Any] = [{"role": "user", "content": "find it"}]
+    for number, text in enumerate(arguments):
+        function = {"name": "search", "arguments": text}
+        found.append(
+            {"role": "assistant", "tool_calls": [{"id": f"{number}", "type": "function", "function": function}]}
+        )
+        found.append({"role": "tool", "tool_call_id": f"{number}", "content": "nothing"})
+    return found
+
+
+def test_from_the_third_time_the_same_tool_call_is_a_loop(recorder: Recorder) -> None:
+    for count in range(1, 5):
+        call(recorder, turns(*["{}"] * count), Usage(100, count))
+    call(recorder, turns("{}", "{}", '{"page": 2}'), Usage(100, 9))
+    assert wasted(recorder) == {"loop": (100 * FULL + 3 * OUT) + (100 * FULL + 4 * OUT)}
+
+
+def test_definitions_of_tools_that_are_never_called_cost_their_share(tmp_path: Path) -> None:
+    recorder = recorder_with(tmp_path, unused_calls=2)
+    recorder.start_tool_call("shop", "buy").finish("success")  # by this it is known whose tool it is
+    tools = [{"type": "function", "function": {"name": name, "parameters": {}}} for name in ("search", "buy")]
+    made = []
+    for count in range(5):
+        messages = [*turns(*[f"{{{count}}}"] * (count % 2)), {"role": "user", "content": f"question {count}"}]
+        made.append(call(recorder, messages, Usage(1000, count), tools=tools))
+    assert made[0].prompt is not None
+    expected = 0
+    for one in made[2:]:
+        assert one.prompt is not None
+        unused = dict(one.prompt.tools)["buy"]  # "search" was called
+        expected += 1000 * unused // one.prompt.size * FULL
+    assert wasted(recorder) == {"tool_definitions": expected}
+    assert metric(recorder, "llm_tool_definition_tokens_total", "openai", "gpt-5", "shop") == sum(
+        1000 * dict(one.prompt.tools)["buy"] // one.prompt.size for one in made if one.prompt is not None
+    )
+
+
+def test_watched_clients_and_the_engine_are_looked_at_alike(tmp_path: Path, simulators: Simulators) -> None:  # noqa: F811
+    recorder = recorder_with(tmp_path)
+    answer = Answer(text="hi", usage=ServedUsage(prompt=50, completion=2))
+    simulators.openai.always(answer)
+    simulators.anthropic.always(answer)
+    tachograph.instrument(recorder=recorder)
+    try:
+        gpt = openai.OpenAI(base_url=simulators.openai.url, api_key="k")
+        claude = anthropic.Anthropic(base_url=simulators.anthropic.url, api_key="k")
+        provider = tachograph.ProviderFactory.create(
+            "openai", api_key="k", base_url=simulators.openai.url, recorder=recorder
+        )
+        for _ in range(2):
+            gpt.chat.completions.create(model="gpt-5", messages=[{"role": "user", "content": "watched"}])
+            gpt.responses.create(model="gpt-5", input="watched")
+            claude.messages.create(
+                model="claude-sonnet-5", max_tokens=5, messages=[{"role": "user", "content": "watched"}]
+            )
+            provider.complete(model="gpt-5", messages="engine")
+    finally:
+        tachograph.uninstrument()
+    assert wasted(recorder) == {"retried": 3 * (50 * FULL + 2 * OUT)}
+    assert metric(recorder, "llm_waste_usd_total", "anthropic", "claude-sonnet-5", "retried") > 0
+
+
+def test_the_ledger_keeps_waste_beside_the_calls_and_out_of_their_sums(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = recorder_with(tmp_path)
+    with tachograph.labels(team="search"):
+        call(recorder, HELLO, Usage(100, 7), "error")
+        call(recorder, HELLO, Usage(100, 7))
+        call(recorder, HELLO, Usage(100, 7), later=1)
+    assert recorder.ledger is not None
+    assert recorder.ledger.close(20)  # type: ignore[attr-defined]
+    monkeypatch.setenv("TACHOGRAPH_LEDGER_DATA_DIR", str(tmp_path))
+    assert main(["report", "--since", "1d", "--format", "csv"]) == 0
+    assert f"{3 * (100 * FULL + 7 * OUT) / 1e9:.9f}" in capsys.readouterr().out
+    assert main(["waste", "--since", "1d", "--by", "cause,team"]) == 0
+    said = capsys.readouterr().out
+    assert [line.split()[:3] for line in said.splitlines()[2:4]] == [
+        ["failed", "search", "$0.000195"], ["retried", "search", "$0.000195"]
+    ]  # fmt: skip
+    assert "$0.000390 of $0.000585 (66.7 %) bought nothing." in said
+
+
+def test_tool_calls_of_every_vendor_s_history_are_read() -> None:
+    from tachograph.records.prompt import prompt_of
+
+    histories: list[dict[str, Any]] = [
+        {"messages": turns("{}")},
+        {"input": [{"type": "function_call", "name": "search", "arguments": "{}"}]},
+        {"messages": [{"role": "assistant", "content": [{"type": "tool_use", "name": "search", "input": {}}]}]},
+        {"contents": [{"role": "model", "parts": [{"function_call": {"name": "search", "args": {}}}]}]},
+    ]
+    for body in histories:
+        prompt = prompt_of(body)
+        assert prompt is not None
+        assert (len(prompt.asked), prompt.used) == (1, frozenset({"search"})), body
