@@ -17,6 +17,45 @@ Unit = Literal["s", "short", "currencyUSD", "cps", "reqps", "ops", "percentunit"
 _VARIABLE: Final = re.compile(r"\$\{?(\w+)\}?")
 
 
+Source = Literal["calls", "requests", "tools"]
+Stat = Literal["rate", "sum", "mean", "ratio", "p95", "events", "buckets"]
+Value = Literal[
+    "count", "cost", "tokens", "cached", "prompt", "wait", "retries", "success", "refused", "unpriced",
+    "usage_missing", "slow", "duration", "first_token",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """A query's answer out of the calls themselves: exact, and true from the first call on.
+
+    The console asks this where it keeps the calls, and PromQL where it has metrics only.
+
+    Attributes:
+        of: LLM calls, their requests on the wire, or tool executions.
+        stat: `rate` per second, `sum`, `mean` per call, `ratio` to the sum of `over`, `p95` (exact), single `events`,
+            or counts by latency `buckets`.
+        value: What is summed, or what the quantile is of.
+        by: Labels of the series. `type` splits tokens into prompt and completion.
+        where: Label to its values, separated by `|`; a `$variable` of the dashboard; `!value` refuses one.
+        over: Divides a `ratio`.
+        scale, offset: The result times and plus this.
+        above: For `slow`: seconds from which a call is.
+        window_seconds: Look back this far instead of by the step; from the first call on when that is later.
+    """
+
+    of: Source
+    stat: Stat
+    value: Value = "count"
+    by: tuple[str, ...] = ()
+    where: tuple[tuple[str, str], ...] = ()
+    over: Value | None = None
+    scale: float = 1.0
+    offset: float = 0.0
+    above: float = 0.0
+    window_seconds: float | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """One query of a panel.
@@ -28,6 +67,7 @@ class Query:
         buckets: The series are a histogram's cumulative buckets, one per `le`.
         exemplars: Ask for exemplars too; they lead to traces.
         table: Rows of a table instead of series.
+        measure: The same answer out of calls; None where only metrics know it.
     """
 
     expression: str
@@ -36,6 +76,7 @@ class Query:
     buckets: bool = False
     exemplars: bool = False
     table: bool = False
+    measure: Measure | None = None
 
     def fill(self, variables: Mapping[str, str] | None = None, *, rate_interval: str = "1m", range: str = "1h") -> str:
         """The expression with its variables replaced; a variable without a value matches everything."""
@@ -71,6 +112,7 @@ class Panel:
         minimum: Of the value axis.
         matrix: A table's (row, column) labels: one cell for each pair.
         required: Whether the contract names it.
+        reduce: What a stat with many series shows and names: the one that is worst by its thresholds, or their sum.
     """
 
     title: str
@@ -88,6 +130,7 @@ class Panel:
     minimum: float | None = 0.0
     matrix: tuple[str, str] | None = None
     required: bool = False
+    reduce: Literal["worst", "sum"] = "sum"
 
 
 @dataclass(frozen=True, slots=True)

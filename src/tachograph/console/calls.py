@@ -5,9 +5,10 @@ A record of this process, a row of a ledger and a span received over OTLP all co
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -16,6 +17,9 @@ from tachograph.records.projection import Projection, error_text, project
 from tachograph.signals import span_facts
 
 MAX_TEXT = 512
+MAX_ERROR = 4096
+MAX_CONTENT = 65_536
+Kept = TypeVar("Kept", "Call", "Span")
 
 
 class Attempt(msgspec.Struct, omit_defaults=False):
@@ -74,14 +78,27 @@ class Call(msgspec.Struct, kw_only=True):
     parent_call_id: str = ""
     labels: dict[str, str] = {}
     service: str = ""
+    execution_id: str = ""
+    run_id: str = ""
+    parent_run_id: str = ""
+    agent: str = ""
+    session_id: str = ""
+    user_id: str = ""
+    app_version: str = ""
 
 
 class CallDetail(msgspec.Struct):
-    """A call with what only its own page shows."""
+    """A call with what only its own page shows.
+
+    Attributes:
+        error: The error's text, as the provider or the tool gave it.
+        content: `input`, `output`, `arguments`, `result`: what was said, only where the user keeps content.
+    """
 
     call: Call
     attempts: list[Attempt]
     error: str | None = None
+    content: dict[str, str] = {}
 
 
 class Event(msgspec.Struct):
@@ -108,9 +125,62 @@ class Span(msgspec.Struct, kw_only=True):
     service: str = ""
 
 
-def clip(text: str) -> str:
+def clip(text: str, most: int = MAX_TEXT) -> str:
     """Shorten text from outside to a sane length."""
-    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def merge(known: CallDetail, more: CallDetail) -> CallDetail:
+    """One call out of two accounts of it: what one does not say, the other does; the fuller account of attempts."""
+    call = _filled(known.call, more.call)
+    if not known.call.attempts or (more.attempts and not known.attempts):
+        call.attempts = max(known.call.attempts, more.call.attempts)
+        call.wait_seconds = max(known.call.wait_seconds, more.call.wait_seconds)
+    if _is_exact(more.call.cost_quality) and not _is_exact(known.call.cost_quality):
+        call.cost_usd, call.cost_quality = more.call.cost_usd, more.call.cost_quality
+    attempts = more.attempts if len(more.attempts) > len(known.attempts) else known.attempts
+    errors = sorted((text for text in (known.error, more.error) if text), key=len)
+    return CallDetail(call, attempts, errors[-1] if errors else None, {**more.content, **known.content})
+
+
+def merge_spans(known: Span, more: Span) -> Span:
+    """One span out of two accounts of it: a sent one says more than one that stands for a record."""
+    span = _filled(known, more)
+    span.attributes = {**known.attributes, **more.attributes}
+    span.events = max(known.events, more.events, key=len)
+    return span
+
+
+def _filled(known: Kept, more: Kept) -> Kept:
+    """A copy of `known`, with what it does not say taken from `more`."""
+    values = {}
+    for name in known.__struct_fields__:
+        value = getattr(known, name)
+        values[name] = getattr(more, name) if value is None or value == "" or value == {} else value
+    return type(known)(**values)
+
+
+def _is_exact(quality: str | None) -> bool:
+    return quality is not None and quality not in ("estimated", "unpriced")
+
+
+_VARYING = re.compile(r"0x[0-9a-f]+|[0-9a-f-]{16,}|\b\w*\d\w*\b|(['\"`]).*?\1", re.IGNORECASE)
+
+
+def fingerprint(call: Call, error: str | None) -> str:
+    """What failures of one cause have in common: their type, and their text without numbers, ids and quoted names."""
+    kind = call.error_type or call.error_kind
+    if kind is None:
+        return ""
+    first = (error or "").strip().split("\n", 1)[0]
+    return clip(f"{kind}: {' '.join(_VARYING.sub('…', first).split())}" if first else kind, 200)
+
+
+def content_of(kept: Any) -> dict[str, str]:
+    """The content that a record keeps, as texts."""
+    if not isinstance(kept, dict):
+        return {}
+    return {str(name): clip(str(value), MAX_CONTENT) for name, value in list(kept.items())[:8]}
 
 
 def from_record(record: LLMCall | ToolCall, service: str = "", span: Span | None = None) -> tuple[CallDetail, Span]:
@@ -122,10 +192,12 @@ def from_record(record: LLMCall | ToolCall, service: str = "", span: Span | None
     """
     row = project(record)
     if span is None:
-        call = from_projection(row, service)
+        call = from_projection(row, service, parent_span_id=_span_above(record))
         span = _span(call, row, _details(record), _events(record))
+        error = _error(record)
     else:
         call = from_projection(row, service, parent_span_id=span.parent_span_id)
+        error = error_text(record)
     attempts = [
         Attempt(
             attempt.number,
@@ -140,7 +212,17 @@ def from_record(record: LLMCall | ToolCall, service: str = "", span: Span | None
         )
         for attempt in (record.attempts if isinstance(record, LLMCall) else ())
     ]
-    return CallDetail(call, attempts, _error(record)), span
+    error = None if error is None else clip(error, MAX_ERROR)
+    return CallDetail(call, attempts, error, content_of(record.content)), span
+
+
+def _span_above(record: LLMCall | ToolCall) -> str:
+    """The id of the span that the record's own span was opened under, or ""."""
+    above = getattr(record.span, "parent", None)
+    if isinstance(above, tuple):  # the context above, the kind, the start
+        above = above[0]
+    found = getattr(above, "span_id", None)
+    return f"{found:016x}" if isinstance(found, int) and found else ""
 
 
 def from_row(row: Projection, service: str = "") -> tuple[CallDetail, Span]:
@@ -217,7 +299,7 @@ def _error(record: LLMCall | ToolCall) -> str | None:
     if isinstance(record, ToolCall) and isinstance(record.error, str) and not record.content:
         # What a tool answers is content; it is kept only where the user has turned content on.
         return "the tool answered with an error; its text is not recorded"
-    return None if text is None else clip(text)
+    return text
 
 
 def _span(call: Call, row: Projection, details: dict[str, Any], events: list[Event]) -> Span:

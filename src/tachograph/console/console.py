@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tachograph.console.calls import from_record
+from tachograph.console.calls import Call, from_record
 from tachograph.console.ingest.ledger import LedgerFeed
+from tachograph.console.ingest.pricing import ForeignPricer
 from tachograph.console.ingest.registry import RegistryFeed
 from tachograph.console.ingest.scrape import Target
 from tachograph.console.kept import Kept
@@ -22,6 +24,9 @@ from tachograph.console.store import CallStore
 from tachograph.console.tsdb import Store
 from tachograph.records import LLMCall, ToolCall
 from tachograph.signals.registry import Metrics
+
+if TYPE_CHECKING:
+    from tachograph.settings import Settings
 
 logger = logging.getLogger("tachograph.console")
 
@@ -39,6 +44,7 @@ class Console:
         retention_seconds, max_series: Bounds of the metrics in memory.
         max_calls: Bound of the calls on disk.
         service: Name of this process in calls that it hands over itself.
+        settings: Of the project: its budgets, its dashboards' and rules' thresholds.
     """
 
     def __init__(
@@ -54,7 +60,10 @@ class Console:
         max_calls: int = 500_000,
         job: str = "tachograph",
         service: str = "",
+        settings: Settings | None = None,
     ) -> None:
+        self.settings = settings
+        self.pricer = ForeignPricer(settings.pricing.file if settings is not None else None)
         self.started = time.time()
         self.step_seconds = step_seconds
         self.service = service
@@ -69,8 +78,8 @@ class Console:
             self.kept = Kept(data_dir / "metrics", self.store)
         self._loading = threading.Thread(target=self._load, name="tachograph-console-kept", daemon=True)
         self._loading.start()
-        querier: Querier = self.prometheus or self.engine
-        self.rules = Rules(rule_groups, querier, None if self.prometheus else self.store)
+        self.querier: Querier = self.prometheus or self.engine
+        self.rules = Rules(rule_groups, self.querier, None if self.prometheus else self.store)
         self.ledger: LedgerFeed | None = None
         self.otlp_sources: dict[str, float] = {}
         self._feeds: list[RegistryFeed] = []
@@ -172,6 +181,39 @@ class Console:
     def closing(self) -> bool:
         """Whether the console is being closed."""
         return self._stop.is_set()
+
+    # -- alerts -----------------------------------------------------------------------------------------------
+
+    def alert_rules(self) -> list[dict[str, Any]]:
+        """Return the alerting rules in the shape of Prometheus' API: the real one's where it has rules, else ours."""
+        if self.prometheus is not None and self.prometheus.has_rules():
+            _, _, body = self.prometheus.forward("/api/v1/rules", [("type", "alert")])
+            groups = json.loads(body)["data"]["groups"]
+        else:
+            groups = self.rules.described("alert")
+        return [{**rule, "group": group["name"]} for group in groups for rule in group["rules"]]
+
+    def alerts_now(self) -> list[dict[str, Any]]:
+        """Return what fires or is about to, without what is silenced, the loudest first."""
+        from tachograph.console.views.incident import alerts
+
+        return [
+            {name: rule[name] for name in ("name", "state", "labels", "since", "acknowledged")}
+            | {"summary": rule["alerts"][0]["annotations"].get("summary", "") if rule["alerts"] else ""}
+            for rule in alerts(self)
+            if rule["state"] != "inactive" and not rule["silenced_until"] and rule["labels"].get("severity") != "none"
+        ]
+
+    def data_state(self) -> dict[str, Any]:
+        """Say how fresh what is shown is: when the last call and the last metrics came, and what does not answer."""
+        down = [t.url for t in self.targets if t.state.last_scrape and not t.state.up]
+        newest = self.store.bounds()[1] / 1000 if self.store.series_count else None
+        broken = [*down, *([self.ledger.url] if self.ledger is not None and self.ledger.last_error else [])]
+        return {"newest_metrics": newest, "newest_call": self.calls.newest(), "broken": broken}
+
+    def price_lines(self, call: Call) -> list[dict[str, Any]]:
+        """Return what a call's tokens cost by kind; empty where no price is known."""
+        return self.pricer.lines(call)
 
     # -- shown ------------------------------------------------------------------------------------------------
 

@@ -116,7 +116,6 @@ def start(
     from tachograph.console.api import catalogue
     from tachograph.console.app import build
     from tachograph.console.console import Console
-    from tachograph.console.ingest.pricing import ForeignPricer
 
     loopback = is_loopback(host)
     if not loopback and not auth:
@@ -141,6 +140,7 @@ def start(
         max_calls=max_calls,
         job=_job(settings),
         service=service,
+        settings=settings,
     )
     if recorder is not None:
         console.listen(recorder)
@@ -154,7 +154,7 @@ def start(
         hosts=[*allow_hosts, host],
         cookie=f"tachograph_session_{bound}",
         settings=settings,
-        price=ForeignPricer(_price_file(settings)),
+        price=console.pricer,
     )
     config = uvicorn.Config(
         app,
@@ -210,13 +210,6 @@ def _job(settings: Any) -> str:
 
     job: str = (settings or Settings()).alerts.job
     return job.split("|")[0]
-
-
-def _price_file(settings: Any) -> str | None:
-    from tachograph.settings import Settings
-
-    found: str | None = (settings or Settings()).pricing.file
-    return found
 
 
 def _ledger_feed(settings: LedgerSettings, console: Console) -> LedgerFeed:

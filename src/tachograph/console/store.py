@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sqlite3
 import threading
 import time
@@ -19,9 +20,21 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
-from tachograph.console.calls import Attempt, Call, CallDetail, Span
+from tachograph.console.calls import (
+    MAX_CONTENT,
+    Attempt,
+    Call,
+    CallDetail,
+    Span,
+    clip,
+    fingerprint,
+    merge,
+    merge_spans,
+)
 from tachograph.console.columns import Columns, Filter, label_text
+from tachograph.console.facts import Facts
 
 BUCKET_SECONDS = 300
 _SCHEMA = """
@@ -36,7 +49,13 @@ CREATE TABLE IF NOT EXISTS spending(
   bucket INTEGER NOT NULL, provider TEXT NOT NULL, model TEXT NOT NULL, labels TEXT NOT NULL, calls INTEGER NOT NULL,
   input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, cost_nano INTEGER NOT NULL, unpriced INTEGER NOT NULL,
   PRIMARY KEY(bucket, provider, model, labels)) WITHOUT ROWID;
+CREATE VIRTUAL TABLE IF NOT EXISTS calls_text USING fts5(said, detail=none, columnsize=0, tokenize="unicode61");
+CREATE TABLE IF NOT EXISTS views(name TEXT PRIMARY KEY, address TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS notes(
+  at REAL NOT NULL, alert TEXT NOT NULL, kind TEXT NOT NULL, until REAL NOT NULL, text TEXT NOT NULL);
 """
+_MAX_SEARCHED = 8_000
+"""Characters of one call that can be searched: its error first, then ids and names, then what was said."""
 _SPENDING = """
 INSERT INTO spending VALUES(?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET calls=calls+excluded.calls,
   input_tokens=input_tokens+excluded.input_tokens, output_tokens=output_tokens+excluded.output_tokens,
@@ -51,6 +70,7 @@ logger = logging.getLogger("tachograph.console")
 class _Detail(msgspec.Struct):
     attempts: list[Attempt]
     error: str | None = None
+    content: dict[str, str] = {}
 
 
 _call_encoder = msgspec.msgpack.Encoder()
@@ -201,54 +221,77 @@ class CallStore:
 
     def _write(self, batch: list[Item]) -> None:
         spending: dict[tuple[int, str, str, str], list[int]] = {}
-        added: list[tuple[int, Call]] = []
+        added: dict[int, CallDetail] = {}
+        changed: dict[int, CallDetail] = {}
         with self._lock:
             db = self._db
             db.execute("BEGIN IMMEDIATE")
             try:
                 for detail, span in batch:
                     if detail is not None:
-                        call = detail.call
-                        cursor = db.execute(
-                            "INSERT OR IGNORE INTO calls(id, time, trace_id, body, detail) VALUES(?,?,?,?,?)",
-                            (
-                                bytes.fromhex(call.id),
-                                call.time,
-                                bytes.fromhex(call.trace_id) if call.trace_id else None,
-                                _call_encoder.encode(call),
-                                _call_encoder.encode(_Detail(detail.attempts, detail.error))
-                                if detail.attempts or detail.error
-                                else None,
-                            ),
-                        )
-                        if cursor.rowcount == 1:
-                            added.append((int(cursor.lastrowid or 0), call))
-                            if call.kind == "llm":
-                                self._spend(call, spending)
+                        self._write_call(detail, added, changed, spending)
                     if span is not None:
-                        cursor = db.execute(
-                            "INSERT OR IGNORE INTO spans(trace_id, span_id, start, body) VALUES(?,?,?,?)",
-                            (
-                                bytes.fromhex(span.trace_id),
-                                bytes.fromhex(span.span_id),
-                                span.start_unix,
-                                _call_encoder.encode(span),
-                            ),
-                        )
-                        self._spans_kept += cursor.rowcount
+                        self._write_span(span)
                 if spending:
                     db.executemany(_SPENDING, [(*key, *sums) for key, sums in spending.items()])
                 db.execute("COMMIT")
             except BaseException:
                 db.execute("ROLLBACK")
                 raise
-            for seq, call in added:
-                self._columns.add(seq, call)
+            for seq, detail in added.items():
+                self._columns.add(seq, detail.call, detail.attempts, fingerprint(detail.call, detail.error))
                 self._last_seq = seq
+            if changed:
+                self._columns.replace(
+                    {q: (d.call, d.attempts, fingerprint(d.call, d.error)) for q, d in changed.items()}
+                )
             self._calls_kept += len(added)
             self._trim()
 
-    def _spend(self, call: Call, spending: dict[tuple[int, str, str, str], list[int]]) -> None:
+    def _write_call(
+        self,
+        detail: CallDetail,
+        added: dict[int, CallDetail],
+        changed: dict[int, CallDetail],
+        spending: dict[tuple[int, str, str, str], list[int]],
+    ) -> None:
+        """Insert a call, or add what this account of it says to what is known."""
+        db, call = self._db, detail.call
+        identity = bytes.fromhex(call.id)
+        row = db.execute("SELECT seq, body, detail FROM calls WHERE id = ?", (identity,)).fetchone()
+        if row is None:
+            values = (identity, call.time, *_written(detail))
+            cursor = db.execute("INSERT INTO calls(id, time, trace_id, body, detail) VALUES(?,?,?,?,?)", values)
+            seq = int(cursor.lastrowid or 0)
+            db.execute("INSERT INTO calls_text(rowid, said) VALUES(?,?)", (seq, _searched(detail)))
+            added[seq] = detail
+            if call.kind == "llm":
+                self._spend(call, spending, 1)
+            return
+        seq, known = int(row[0]), _detail_of(row[1], row[2])
+        merged = merge(known, detail)
+        if merged == known:
+            return
+        db.execute("UPDATE calls SET trace_id=?, body=?, detail=? WHERE seq=?", (*_written(merged), seq))
+        db.execute("UPDATE calls_text SET said=? WHERE rowid=?", (_searched(merged), seq))
+        if call.kind == "llm" and _spent_of(merged.call) != _spent_of(known.call):
+            self._spend(known.call, spending, -1)
+            self._spend(merged.call, spending, 1)
+        (added if seq in added else changed)[seq] = merged
+
+    def _write_span(self, span: Span) -> None:
+        db = self._db
+        key = (bytes.fromhex(span.trace_id), bytes.fromhex(span.span_id))
+        row = db.execute("SELECT seq, body FROM spans WHERE trace_id = ? AND span_id = ?", key).fetchone()
+        if row is None:
+            values = (*key, span.start_unix, _call_encoder.encode(span))
+            db.execute("INSERT INTO spans(trace_id, span_id, start, body) VALUES(?,?,?,?)", values)
+            self._spans_kept += 1
+            return
+        merged = merge_spans(_span_decoder.decode(row[1]), span)
+        db.execute("UPDATE spans SET body=? WHERE seq=?", (_call_encoder.encode(merged), row[0]))
+
+    def _spend(self, call: Call, spending: dict[tuple[int, str, str, str], list[int]], sign: int) -> None:
         bucket = int(call.time) // BUCKET_SECONDS * BUCKET_SECONDS
         labels = label_text(call.labels) if call.labels else ""
         current, known = self._labels_now
@@ -262,9 +305,8 @@ class CallStore:
             else:
                 labels = ""
         sums = spending.setdefault((bucket, call.provider, call.model, labels), [0] * 5)
-        nano = int(Decimal(call.cost_usd).scaleb(9)) if call.cost_usd is not None else 0
-        for i, value in enumerate((1, call.input_tokens or 0, call.output_tokens or 0, nano, is_unpriced(call))):
-            sums[i] += int(value)
+        for i, value in enumerate(_spent_of(call)):
+            sums[i] += sign * value
 
     def _trim(self) -> None:
         """Let the oldest go, a slice at a time, so that no write takes long."""
@@ -277,6 +319,10 @@ class CallStore:
         if first is not None and first[0] < oldest:
             edge = db.execute("SELECT seq FROM calls ORDER BY seq LIMIT 1 OFFSET 5000").fetchone()
             limit = edge[0] if edge else self._last_seq + 1
+            db.execute(
+                "DELETE FROM calls_text WHERE rowid IN (SELECT seq FROM calls WHERE seq < ? AND time < ?)",
+                (limit, oldest),
+            )
             gone = db.execute("DELETE FROM calls WHERE seq < ? AND time < ?", (limit, oldest)).rowcount
             self._calls_kept -= gone
             self._spans_kept -= db.execute("DELETE FROM spans WHERE start < ?", (oldest,)).rowcount
@@ -293,6 +339,8 @@ class CallStore:
         edge = self._db.execute(f"SELECT seq FROM {table} ORDER BY seq LIMIT 1 OFFSET ?", (cut,)).fetchone()
         if edge is None:
             return 0
+        if table == "calls":
+            self._db.execute("DELETE FROM calls_text WHERE rowid < ?", (edge[0],))
         return self._db.execute(f"DELETE FROM {table} WHERE seq < ?", (edge[0],)).rowcount
 
     def _pragma(self, name: str) -> int:
@@ -311,15 +359,24 @@ class CallStore:
         """Read the columns of calls that an earlier run left, oldest first, and put them in front."""
         older = Columns(self.max_calls)
         last = 0
+        indexed = self._db.execute("SELECT coalesce(max(rowid), 0) FROM calls_text").fetchone()[0]
         while True:
             with self._lock:
                 rows = self._db.execute(
-                    "SELECT seq, body FROM calls WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT 20000", (last, newest)
+                    "SELECT seq, body, detail FROM calls WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT 20000",
+                    (last, newest),
                 ).fetchall()
             if not rows:
                 break
-            for seq, body in rows:
-                older.add(seq, _call_decoder.decode(body))
+            found = [(int(seq), _detail_of(body, detail)) for seq, body, detail in rows]
+            for seq, one in found:
+                older.add(seq, one.call, one.attempts, fingerprint(one.call, one.error))
+            unread = [(seq, _searched(one)) for seq, one in found if seq > indexed]
+            if unread:  # kept by an earlier edition, which had no index
+                with self._lock:
+                    self._db.execute("BEGIN IMMEDIATE")
+                    self._db.executemany("INSERT OR IGNORE INTO calls_text(rowid, said) VALUES(?,?)", unread)
+                    self._db.execute("COMMIT")
             last = rows[-1][0]
         with self._lock:
             self._columns.prepend(older)
@@ -329,12 +386,17 @@ class CallStore:
     # -- reading ------------------------------------------------------------------------------------------
 
     def find(
-        self, wanted: Filter, limit: int, *, newest_first: bool = True
+        self, wanted: Filter, limit: int, *, newest_first: bool = True, sort: str = "time", skip: int = 0
     ) -> tuple[list[tuple[int, Call]], int, bool]:
-        """Return matching calls with their seq, how many match, and whether there are more."""
+        """Return matching calls with their seq, how many match, and whether there are more.
+
+        Args:
+            sort: `arrival`, or a number to order by: `time` (when they began), `duration`, `cost`, ...
+        """
         self._loaded.wait(5)
         with self._lock:
-            seqs, count, more = self._columns.find(wanted, limit, newest_first=newest_first)
+            self._match(wanted)
+            seqs, count, more = self._columns.find(wanted, limit, newest_first=newest_first, sort=sort, skip=skip)
             found = []
             for seq in seqs:
                 row = self._db.execute("SELECT body FROM calls WHERE seq = ?", (seq,)).fetchone()
@@ -342,14 +404,52 @@ class CallStore:
                     found.append((seq, _call_decoder.decode(row[0])))
         return found, count, more
 
+    def _match(self, wanted: Filter) -> None:
+        """Ask the full-text index for what the columns do not hold: errors, ids, what was said."""
+        words = re.findall(r"\w+", wanted.text)
+        if not words or wanted.matched is not None:
+            return
+        asked = " ".join(f'"{word}"*' for word in words)
+        rows = self._db.execute("SELECT rowid FROM calls_text WHERE calls_text MATCH ?", (asked,)).fetchall()
+        wanted.matched = np.fromiter((row[0] for row in rows), dtype=np.int64, count=len(rows))
+
+    def facts(self, wanted: Filter) -> tuple[Facts, Facts]:
+        """Return the matching calls, and the requests on the wire that they made, as columns."""
+        self._loaded.wait(5)
+        with self._lock:
+            self._match(wanted)
+            calls, requests = self._columns.calls, self._columns.requests
+            found = np.flatnonzero(self._columns.mask(wanted)) + calls.rows.start
+            sent = np.isin(requests.seq[requests.rows], calls.seq[found])
+            return Facts.of(calls, found), Facts.of(requests, np.flatnonzero(sent) + requests.rows.start)
+
+    def newest(self) -> float | None:
+        """Return when the newest call began, or None when there is none."""
+        with self._lock:
+            times = self._columns.calls.numbers["time"][self._columns.calls.rows]
+            return float(times.max()) if len(times) else None
+
+    def read(self, seqs: Iterable[int]) -> list[CallDetail]:
+        """Return the calls of these seqs, in this order."""
+        found = []
+        with self._lock:
+            for seq in seqs:
+                row = self._db.execute("SELECT body, detail FROM calls WHERE seq = ?", (int(seq),)).fetchone()
+                if row is not None:
+                    found.append(_detail_of(row[0], row[1]))
+        return found
+
     def get(self, identity: bytes) -> CallDetail | None:
         """Return one call, or None."""
         with self._lock:
             row = self._db.execute("SELECT body, detail FROM calls WHERE id = ?", (identity,)).fetchone()
-        if row is None:
-            return None
-        detail = _detail_decoder.decode(row[1]) if row[1] else _Detail([])
-        return CallDetail(_call_decoder.decode(row[0]), detail.attempts, detail.error)
+        return None if row is None else _detail_of(row[0], row[1])
+
+    def kept_since(self) -> float | None:
+        """Return when the oldest call that is kept began, or None when there is none."""
+        with self._lock:
+            times = self._columns.calls.numbers["time"][self._columns.calls.rows]
+            return float(times.min()) if len(times) else None
 
     def trace(self, trace_id: bytes, limit: int = 5000) -> tuple[list[Span], list[Call]]:
         """Return the spans and calls of one trace, by start."""
@@ -398,6 +498,34 @@ class CallStore:
         """Number of calls kept."""
         return self._calls_kept
 
+    # -- what people keep ---------------------------------------------------------------------------------
+
+    def saved_views(self) -> list[tuple[str, str]]:
+        """Return the saved views: name and address."""
+        with self._lock:
+            return self._db.execute("SELECT name, address FROM views ORDER BY name").fetchall()
+
+    def save_view(self, name: str, address: str | None) -> None:
+        """Keep a view under a name, or forget it."""
+        with self._lock:
+            if address is None:
+                self._db.execute("DELETE FROM views WHERE name = ?", (name,))
+            else:
+                self._db.execute("INSERT OR REPLACE INTO views VALUES(?,?)", (name, address))
+
+    def note(self, alert: str, kind: str, until: float, text: str) -> None:
+        """Keep what a person said about an alert: `acknowledge` or `silence`, until a time."""
+        with self._lock:
+            self._db.execute("INSERT INTO notes VALUES(?,?,?,?,?)", (time.time(), alert, kind, until, text))
+
+    def notes(self, alert: str | None = None) -> list[tuple[float, str, str, float, str]]:
+        """Return what was said about alerts, the newest first: at, alert, kind, until, text."""
+        with self._lock:
+            if alert is None:
+                return self._db.execute("SELECT * FROM notes ORDER BY at DESC LIMIT 500").fetchall()
+            asked = "SELECT * FROM notes WHERE alert = ? ORDER BY at DESC LIMIT 100"
+            return self._db.execute(asked, (alert,)).fetchall()
+
     def distinct(self, name: str) -> list[str]:
         """Return the distinct values of a column, for the filters' choices."""
         with self._lock:
@@ -413,6 +541,39 @@ class CallStore:
 def is_unpriced(call: Call) -> bool:
     """Tell whether a call used something that no price is known for; a failed call that used nothing is not."""
     return call.cost_usd is None and (call.input_tokens is not None or call.output_tokens is not None)
+
+
+def _spent_of(call: Call) -> tuple[int, int, int, int, int]:
+    """What a call adds to the sums: calls, tokens in and out, nano-dollars, calls without a price."""
+    nano = int(Decimal(call.cost_usd).scaleb(9)) if call.cost_usd is not None else 0
+    return 1, call.input_tokens or 0, call.output_tokens or 0, nano, int(is_unpriced(call))
+
+
+def _written(detail: CallDetail) -> tuple[bytes | None, bytes, bytes | None]:
+    """The trace, body and detail of a call as they are stored."""
+    call = detail.call
+    more = detail.attempts or detail.error or detail.content
+    return (
+        bytes.fromhex(call.trace_id) if call.trace_id else None,
+        _call_encoder.encode(call),
+        _call_encoder.encode(_Detail(detail.attempts, detail.error, detail.content)) if more else None,
+    )
+
+
+def _detail_of(body: bytes, detail: bytes | None) -> CallDetail:
+    more = _detail_decoder.decode(detail) if detail else _Detail([])
+    return CallDetail(_call_decoder.decode(body), more.attempts, more.error, more.content)
+
+
+def _searched(detail: CallDetail) -> str:
+    """The text by which a call is found."""
+    call = detail.call
+    parts = (
+        detail.error, call.id, call.trace_id, call.request_id, call.response_id, call.run_id, call.execution_id,
+        call.session_id, call.user_id, call.agent, call.model, call.response_model, call.tool_name, call.server_id,
+        call.provider, call.service, *(f"{k} {v}" for k, v in call.labels.items()), *detail.content.values(),
+    )  # fmt: skip
+    return clip(" ".join(part for part in parts if part), min(_MAX_SEARCHED, MAX_CONTENT))
 
 
 def to_json(value: Any) -> str:

@@ -15,7 +15,7 @@ from tachograph.catalogue.boards.common import (
     variables,
 )
 from tachograph.catalogue.durations import number
-from tachograph.catalogue.panels import Dashboard, Link, Panel, Query, Row, Variable
+from tachograph.catalogue.panels import Dashboard, Link, Measure, Panel, Query, Row, Variable
 from tachograph.settings.alerts import AlertsSettings
 
 _COUNT = "llm_provider_request_seconds_count"
@@ -72,6 +72,13 @@ def _latency(settings: AlertsSettings) -> Row:
                             "histogram_quantile(0.95, sum by (le, provider, model) (rate("
                             f'llm_provider_request_seconds_bucket{{{MODEL},outcome=~"$outcome"}}[$__rate_interval])))'
                         ),
+                        measure=Measure(
+                            of="requests",
+                            stat="p95",
+                            value="duration",
+                            by=("provider", "model"),
+                            where=(("outcome", "$outcome"),),
+                        ),
                         legend="{{provider}}/{{model}}",
                         exemplars=True,
                     ),
@@ -103,6 +110,7 @@ def _usage(settings: AlertsSettings) -> Row:
                             "sum by (provider, model, type) "
                             f"(rate(llm_provider_tokens_total{{{MODEL}}}[$__rate_interval]))"
                         ),
+                        measure=Measure(of="calls", stat="rate", value="tokens", by=("provider", "model", "type")),
                         legend="{{provider}}/{{model}} {{type}}",
                     ),
                 ),
@@ -120,6 +128,7 @@ def _usage(settings: AlertsSettings) -> Row:
                 queries=(
                     Query(
                         expression=f"sum(rate(llm_provider_cost_usd_total{{{MODEL}}}[15m])) * 3600",
+                        measure=Measure(of="calls", stat="rate", value="cost", scale=3600, window_seconds=900),
                         legend="per hour",
                     ),
                 ),
@@ -153,6 +162,7 @@ def _errors() -> Row:
                         expression=(
                             f"sum by (error_type) (rate(llm_provider_errors_total{{{MODEL}}}[$__rate_interval]))"
                         ),
+                        measure=Measure(of="requests", stat="rate", by=("error_type",), where=(("error_type", "!"),)),
                         legend="{{error_type}}",
                     ),
                 ),
@@ -171,6 +181,12 @@ def _errors() -> Row:
                         expression=(
                             f"{_ALL} (increase(llm_provider_errors_total"
                             f'{{{MODEL},error_type="rate_limit"}}[$__rate_interval]))'
+                        ),
+                        measure=Measure(
+                            of="requests",
+                            stat="events",
+                            by=("provider", "model"),
+                            where=(("error_type", "rate_limit"),),
                         ),
                         legend="{{provider}}/{{model}}",
                     ),
@@ -194,6 +210,7 @@ def _traffic() -> Row:
                 queries=(
                     Query(
                         expression=f"sum by (outcome) (rate({_COUNT}{{{MODEL}}}[$__rate_interval]))",
+                        measure=Measure(of="requests", stat="rate", by=("outcome",)),
                         legend="{{outcome}}",
                     ),
                 ),
@@ -210,6 +227,13 @@ def _traffic() -> Row:
                         expression=(
                             f'sum(rate({_COUNT}{{{MODEL},outcome="success"}}[15m]))'
                             f' / (sum(rate({_COUNT}{{{MODEL},outcome!="cancelled"}}[15m])) > 0)'
+                        ),
+                        measure=Measure(
+                            of="requests",
+                            stat="mean",
+                            value="success",
+                            where=(("outcome", "!cancelled"),),
+                            window_seconds=900,
                         ),
                         legend="success",
                     ),
@@ -229,6 +253,7 @@ def _traffic() -> Row:
                             "histogram_quantile(0.95, sum by (le, provider, model) (rate("
                             f"llm_call_time_to_first_token_seconds_bucket{{{MODEL}}}[$__rate_interval])))"
                         ),
+                        measure=Measure(of="calls", stat="p95", value="first_token", by=("provider", "model")),
                         legend="{{provider}}/{{model}}",
                         exemplars=True,
                     ),
@@ -246,6 +271,13 @@ def _traffic() -> Row:
                             "histogram_quantile(0.95, sum by (le, provider, model) (rate("
                             f'llm_call_seconds_bucket{{{MODEL},outcome=~"$outcome"}}[$__rate_interval])))'
                         ),
+                        measure=Measure(
+                            of="calls",
+                            stat="p95",
+                            value="duration",
+                            by=("provider", "model"),
+                            where=(("outcome", "$outcome"),),
+                        ),
                         legend="{{provider}}/{{model}}",
                         exemplars=True,
                     ),
@@ -261,6 +293,7 @@ def _traffic() -> Row:
                         expression=(
                             f"sum by (le) (increase(llm_provider_request_seconds_bucket{{{MODEL}}}[$__rate_interval]))"
                         ),
+                        measure=Measure(of="requests", stat="buckets", value="duration"),
                         legend="{{le}}",
                         buckets=True,
                     ),
@@ -286,6 +319,7 @@ def _money(settings: AlertsSettings) -> Row:
                 queries=(
                     Query(
                         expression=f"{_ALL} (rate(llm_provider_cost_usd_total{{{MODEL}}}[$__rate_interval])) * 3600",
+                        measure=Measure(of="calls", stat="rate", value="cost", by=("provider", "model"), scale=3600),
                         legend="{{provider}}/{{model}}",
                     ),
                 ),
@@ -300,6 +334,7 @@ def _money(settings: AlertsSettings) -> Row:
                 queries=(
                     Query(
                         expression=f"sum(increase(llm_provider_cost_usd_total{{{MODEL}}}[$__range]))",
+                        measure=Measure(of="calls", stat="sum", value="cost"),
                         legend="spent",
                         instant=True,
                     ),
@@ -314,12 +349,22 @@ def _money(settings: AlertsSettings) -> Row:
                     "wrong and rate limits do not count."
                 ),
                 kind="stat",
+                reduce="worst",
                 unit="percentunit",
                 queries=(
                     Query(
                         expression=(
                             f"1 - (sum by (provider) (increase(llm_provider_errors_total{{{MODEL},{refused}}}"
                             f"[$__range])) or 0 * {requests}) / ({allowed} * ({requests} > 0))"
+                        ),
+                        measure=Measure(
+                            of="requests",
+                            stat="mean",
+                            value="refused",
+                            by=("provider",),
+                            where=(("outcome", "!cancelled"),),
+                            scale=-1 / (1 - settings.availability_objective),
+                            offset=1,
                         ),
                         legend="{{provider}}",
                         instant=True,
@@ -333,6 +378,7 @@ def _money(settings: AlertsSettings) -> Row:
                 title="Budget spent",
                 description="Budgets of the settings: the share spent of each in its present period.",
                 kind="stat",
+                reduce="worst",
                 unit="percentunit",
                 queries=(
                     Query(
@@ -361,6 +407,13 @@ def _money(settings: AlertsSettings) -> Row:
                             f'({_ALL} (rate(llm_call_seconds_count{{{MODEL},outcome="success"}}'
                             "[$__rate_interval])) > 0)"
                         ),
+                        measure=Measure(
+                            of="calls",
+                            stat="mean",
+                            value="tokens",
+                            by=("provider", "model", "type"),
+                            where=(("outcome", "success"),),
+                        ),
                         legend="{{provider}}/{{model}} {{type}}",
                     ),
                 ),
@@ -378,6 +431,9 @@ def _money(settings: AlertsSettings) -> Row:
                             f"[$__rate_interval])) / ({_ALL} (rate(llm_provider_tokens_total"
                             f'{{{MODEL},type="prompt"}}[$__rate_interval])) > 0)'
                         ),
+                        measure=Measure(
+                            of="calls", stat="ratio", value="cached", by=("provider", "model"), over="prompt"
+                        ),
                         legend="{{provider}}/{{model}}",
                     ),
                 ),
@@ -394,10 +450,12 @@ def _money(settings: AlertsSettings) -> Row:
                 queries=(
                     Query(
                         expression=f"{_ALL} (rate(llm_calls_unpriced_total{{{MODEL}}}[$__rate_interval]))",
+                        measure=Measure(of="calls", stat="rate", value="unpriced", by=("provider", "model")),
                         legend="{{provider}}/{{model}} unpriced",
                     ),
                     Query(
                         expression=f"{_ALL} (rate(llm_calls_usage_missing_total{{{MODEL}}}[$__rate_interval]))",
+                        measure=Measure(of="calls", stat="rate", value="usage_missing", by=("provider", "model")),
                         legend="{{provider}}/{{model}} usage missing",
                     ),
                 ),
@@ -438,6 +496,7 @@ def _waits() -> Row:
                             "sum by (provider) "
                             f"(rate(llm_provider_rate_limit_delays_seconds_sum{{{PROVIDER}}}[$__rate_interval]))"
                         ),
+                        measure=Measure(of="calls", stat="rate", value="wait", by=("provider",)),
                         legend="{{provider}}",
                     ),
                 ),
@@ -454,6 +513,7 @@ def _waits() -> Row:
                             f"clamp_min({_ALL} (rate({_COUNT}{{{MODEL}}}[$__rate_interval])) / "
                             f"({_ALL} (rate(llm_call_seconds_count{{{MODEL}}}[$__rate_interval])) > 0) - 1, 0)"
                         ),
+                        measure=Measure(of="calls", stat="mean", value="retries", by=("provider", "model")),
                         legend="{{provider}}/{{model}}",
                     ),
                 ),

@@ -13,7 +13,7 @@ from tachograph.catalogue.boards.common import (
     variables,
 )
 from tachograph.catalogue.durations import number
-from tachograph.catalogue.panels import Dashboard, Link, Panel, Query, Row, Variable
+from tachograph.catalogue.panels import Dashboard, Link, Measure, Panel, Query, Row, Variable
 from tachograph.settings.alerts import AlertsSettings
 
 _COUNT = "mcp_tool_execute_seconds_count"
@@ -57,7 +57,13 @@ def _latency(settings: AlertsSettings) -> Row:
                 ),
                 kind="heatmap",
                 unit="s",
-                queries=(Query(expression=_p95("$__rate_interval"), legend="{{server_id}} / {{tool_name}}"),),
+                queries=(
+                    Query(
+                        expression=_p95("$__rate_interval"),
+                        measure=Measure(of="tools", stat="p95", value="duration", by=("server_id", "tool_name")),
+                        legend="{{server_id}} / {{tool_name}}",
+                    ),
+                ),
                 width=24,
                 height=9,
                 thresholds=steps((None, "green"), (seconds / 2, "yellow"), (seconds, "red")),
@@ -133,6 +139,12 @@ def _errors() -> Row:
                             "sum by (server_id, tool_name, error_kind) "
                             f"(rate(mcp_tool_errors_total{{{TOOL}}}[$__rate_interval]))"
                         ),
+                        measure=Measure(
+                            of="tools",
+                            stat="rate",
+                            by=("server_id", "tool_name", "error_kind"),
+                            where=(("error_kind", "!"),),
+                        ),
                         legend="{{server_id}}/{{tool_name}} {{error_kind}}",
                     ),
                 ),
@@ -158,6 +170,7 @@ def _calls(settings: AlertsSettings) -> Row:
                 queries=(
                     Query(
                         expression=f"sum by (outcome) (rate({_COUNT}{{{TOOL}}}[$__rate_interval]))",
+                        measure=Measure(of="tools", stat="rate", by=("outcome",)),
                         legend="{{outcome}}",
                     ),
                 ),
@@ -177,6 +190,13 @@ def _calls(settings: AlertsSettings) -> Row:
                             f'{{{TOOL},le=~"{bound}(\\\\.0)?"}}[$__rate_interval]))'
                             f" / ({per_tool} (rate({_COUNT}{{{TOOL}}}[$__rate_interval])) > 0)"
                         ),
+                        measure=Measure(
+                            of="tools",
+                            stat="mean",
+                            value="slow",
+                            by=("server_id", "tool_name"),
+                            above=settings.tool_seconds,
+                        ),
                         legend="{{server_id}}/{{tool_name}}",
                     ),
                 ),
@@ -187,7 +207,14 @@ def _calls(settings: AlertsSettings) -> Row:
                 description="The time shown as one number for each pair of server and tool.",
                 kind="table",
                 unit="s",
-                queries=(Query(expression=_p95("$__range"), instant=True, table=True),),
+                queries=(
+                    Query(
+                        expression=_p95("$__range"),
+                        instant=True,
+                        table=True,
+                        measure=Measure(of="tools", stat="p95", value="duration", by=("server_id", "tool_name")),
+                    ),
+                ),
                 width=8,
                 thresholds=steps(
                     (None, "green"), (settings.tool_seconds / 2, "yellow"), (settings.tool_seconds, "red")

@@ -84,10 +84,8 @@ def rule_groups(settings: Settings | None = None) -> list[Group]:
         rules = []
         for rule in group.rules:
             if isinstance(rule, Alert):
-                hold = int(rule.hold_seconds * 1000)
-                rules.append(
-                    Rule(rule.name, rule.expression, True, hold, labels=rule.labels, annotations=rule.annotations)
-                )
+                hold, keep = int(rule.hold_seconds * 1000), int(rule.keep_seconds * 1000)
+                rules.append(Rule(rule.name, rule.expression, True, hold, keep, rule.labels, rule.annotations))
             else:
                 rules.append(Rule(rule.name, rule.expression, False, labels=rule.labels))
         found.append(Group(group.name, int(group.interval_seconds * 1000), rules))

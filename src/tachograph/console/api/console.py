@@ -6,6 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,6 +20,7 @@ from tachograph.console.calls import Call
 from tachograph.console.columns import Filter
 from tachograph.console.security import problem
 from tachograph.console.store import to_json
+from tachograph.console.views import Views
 from tachograph.version import __version__
 
 if TYPE_CHECKING:
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 PREFIX = "/api/console"
 MAX_CALLS = 1000
 MAX_STREAMS = 64
+MAX_BODY = 16_384
+MAX_VIEWS = 200
+SORTS = ("time", "duration", "cost", "first_token", "wait", "input", "cached", "output", "attempts")
 _HEX = re.compile(r"[0-9a-f]{32}")
 
 Handler = Callable[["Console", Request], Response]
@@ -69,7 +74,67 @@ def routes(console: Console, *, auth: str, settings: Any = None) -> list[Route]:
             return problem(str(error), where=error.where, do=error.do)
         return streams.answer(console, _tail(console, request, wanted))
 
+    views = Views(console)
+
+    def board(console: Console, request: Request) -> Response:
+        start, end = _range(request)
+        chosen = {k: v for k, v in request.query_params.items() if k not in ("from", "to", "source")}
+        answer = views.board(request.path_params["uid"], start, end, chosen, request.query_params.get("source", ""))
+        return _json(answer) if answer is not None else _absent(request, "dashboard")
+
+    def now(console: Console, request: Request) -> Response:
+        return _json(views.now(*_range(request), _chosen(request)))
+
+    def incident(console: Console, request: Request) -> Response:
+        answer = views.incident(request.path_params["alert"])
+        return _json(answer) if answer is not None else _absent(request, "alert")
+
+    def alerts(console: Console, request: Request) -> Response:
+        return _json({"alerts": views.alerts()})
+
+    def explore(console: Console, request: Request) -> Response:
+        wanted, _ = _filter(request)
+        start, end = _range(request)
+        return _json(views.explore(start, end, wanted, request.query_params.get("what", "facets")))
+
+    def compare(console: Console, request: Request) -> Response:
+        wanted, _ = _filter(request)
+        start, end = _range(request)
+        versions = [request.query_params.get(name, "") for name in ("version_a", "version_b")]
+        before = _number(request, "a_from"), _number(request, "a_to")
+        return _json(views.compare(start, end, wanted, versions[0], versions[1], *before))
+
+    def run(console: Console, request: Request) -> Response:
+        answer = views.run(request.path_params["id"])
+        return _json(answer) if answer is not None else _absent(request, "run")
+
+    def session(console: Console, request: Request) -> Response:
+        answer = views.session(request.path_params["id"])
+        return _json(answer) if answer is not None else _absent(request, "session")
+
+    def spent(console: Console, request: Request) -> Response:
+        return _json(views.money(*_range(request), _chosen(request)))
+
+    def saved(console: Console, request: Request) -> Response:
+        return _json({"views": [{"name": name, "address": address} for name, address in console.calls.saved_views()]})
+
+    async def save(request: Request) -> Response:
+        return await _written(request, lambda body: _save(console, body))
+
+    async def note(request: Request) -> Response:
+        return await _written(request, lambda body: _note(console, request.path_params["alert"], body))
+
     table: list[tuple[str, Handler]] = [
+        ("/board/{uid}", board),
+        ("/now", now),
+        ("/alerts", alerts),
+        ("/incidents/{alert}", incident),
+        ("/explore", explore),
+        ("/compare", compare),
+        ("/runs/{id}", run),
+        ("/sessions/{id}", session),
+        ("/money", spent),
+        ("/views", saved),
         ("/status", status),
         ("/catalogue", shown),
         ("/calls", _calls),
@@ -83,6 +148,8 @@ def routes(console: Console, *, auth: str, settings: Any = None) -> list[Route]:
     return [
         Route(PREFIX + "/calls/stream", tail, methods=["GET"]),
         Route(PREFIX + "/events", events, methods=["GET"]),
+        Route(PREFIX + "/views", save, methods=["POST"]),
+        Route(PREFIX + "/alerts/{alert}/notes", note, methods=["POST"]),
         *(Route(PREFIX + path, _endpoint(console, handler), methods=["GET"]) for path, handler in table),
     ]
 
@@ -117,12 +184,76 @@ def _status(console: Console, auth: str) -> dict[str, Any]:
         ],
         "otlp": [{"service": name, "seen": seen} for name, seen in sorted(console.otlp_sources.items())],
         "calls": console.calls.count,
+        "calls_since": console.calls.kept_since(),
+        "metrics_since": console.store.bounds()[0] / 1000 if console.store.series_count else None,
+        "data": console.data_state(),
         "dropped_calls": console.calls.dropped,
         "ledger": {"url": console.ledger.url, "last_error": console.ledger.last_error or None}
         if console.ledger is not None
         else None,
         "auth": auth,
     }
+
+
+def _absent(request: Request, what: str) -> Response:
+    do = "It may be older than what the console keeps." if what in ("run", "session") else "See the lists for names."
+    return problem(f"there is no such {what} here", where=request.url.path[:200], do=do, status=404)
+
+
+async def _written(request: Request, act: Callable[[dict[str, Any]], None]) -> Response:
+    """Do what a small JSON body asks for."""
+    raw = bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > MAX_BODY:
+            return problem("the body is too large", do=f"Send at most {MAX_BODY} bytes.", status=413)
+    try:
+        body = msgspec.json.decode(bytes(raw), type=dict[str, Any])
+        await run_in_threadpool(act, body)
+    except msgspec.DecodeError:
+        return problem("the body is not a JSON object", where="body", do="Send a JSON object.")
+    except BadRequest as error:
+        return problem(str(error), where=error.where, do=error.do)
+    return _json({"ok": True})
+
+
+def _save(console: Console, body: dict[str, Any]) -> None:
+    name, address = body.get("name"), body.get("address")
+    if not isinstance(name, str) or not 0 < len(name.strip()) <= 80:
+        raise BadRequest("a view needs a name", "name", "Give 1 to 80 characters.")
+    if address is not None and (not isinstance(address, str) or not address.startswith("#/") or len(address) > 4000):
+        raise BadRequest("this is not an address of the page", "address", "Give one that begins with #/.")
+    if address is not None and len(console.calls.saved_views()) >= MAX_VIEWS:
+        raise BadRequest("too many views are saved", "name", "Delete one first.")
+    console.calls.save_view(name.strip(), address)
+
+
+def _note(console: Console, alert: str, body: dict[str, Any]) -> None:
+    if not any(rule["name"] == alert for rule in console.alert_rules()):
+        raise BadRequest(f"no alert is called {alert[:80]!r}", "alert", "See /api/console/alerts for their names.")
+    kind, text, minutes = body.get("kind"), body.get("text", ""), body.get("minutes", 0)
+    if kind not in ("acknowledge", "silence") or not isinstance(text, str) or len(text) > 500:
+        raise BadRequest("this cannot be noted", "kind", "Use acknowledge or silence, and at most 500 characters.")
+    if not isinstance(minutes, int | float) or not 0 <= minutes <= 7 * 1440:
+        raise BadRequest("a silence ends within a week", "minutes", "Give 0 to 10080.")
+    console.calls.note(alert, kind, time.time() + 60 * float(minutes) if kind == "silence" else 0.0, text)
+
+
+def _range(request: Request) -> tuple[float, float]:
+    now = time.time()
+    start, end = _number(request, "from"), _number(request, "to")
+    end = now if end is None else end
+    start = end - 900 if start is None else start
+    if not 0 <= start < end < 1e11:
+        raise BadRequest(
+            "the range is empty", "parameters from and to", "Give two times in seconds, the earlier first."
+        )
+    return start, end
+
+
+def _chosen(request: Request) -> dict[str, str]:
+    names = ("provider", "model", "server_id", "tool_name", "service", "app_version", "agent")
+    return {name: request.query_params[name] for name in names if request.query_params.get(name)}
 
 
 def _number(request: Request, name: str) -> float | None:
@@ -138,7 +269,7 @@ def _number(request: Request, name: str) -> float | None:
     return value
 
 
-def _cursor(request: Request, name: str) -> int | None:
+def _whole(request: Request, name: str) -> int | None:
     text = request.query_params.get(name, "")
     if not text:
         return None
@@ -147,14 +278,28 @@ def _cursor(request: Request, name: str) -> int | None:
     return int(text)
 
 
+def _cursor(request: Request) -> tuple[int | None, int]:
+    """The newest call that counts, so that pages do not shift while calls arrive; and how many to skip."""
+    text = request.query_params.get("cursor", "")
+    if not text:
+        return None, 0
+    found = re.fullmatch(r"(\d{1,18})-(\d{1,9})", text)
+    if found is None:
+        raise BadRequest(f"{text[:50]!r} is not a cursor", "parameter cursor", "Give the one an earlier answer had.")
+    return int(found[1]), int(found[2])
+
+
 def _filter(request: Request) -> tuple[Filter, int]:
     parameters = request.query_params
     fields: dict[str, tuple[str, ...]] = {}
     for name, column in (
         ("kind", "kind"), ("provider", "provider"), ("model", "model"), ("server", "server_id"), ("tool", "tool_name"),
-        ("outcome", "outcome"), ("error", "error"), ("service", "service"),
+        ("outcome", "outcome"), ("error", "error"), ("service", "service"), ("server_id", "server_id"),
+        ("tool_name", "tool_name"), ("agent", "agent"), ("session_id", "session_id"), ("user_id", "user_id"),
+        ("app_version", "app_version"), ("finish_reason", "finish_reason"), ("fingerprint", "fingerprint"),
     ):  # fmt: skip
-        values = [v for text in parameters.getlist(name) for v in re.split(r"[,~]", text) if v]
+        values = [v for text in parameters.getlist(name) for v in re.split(r"~" if name == "fingerprint" else r"[,~]",
+                                                                           text) if v]  # fmt: skip
         if values:
             fields[column] = tuple(values)
     labels = []
@@ -175,8 +320,8 @@ def _filter(request: Request) -> tuple[Filter, int]:
         duration=(_number(request, "min_duration"), _number(request, "max_duration")),
         time=(_number(request, "from"), _number(request, "to")),
         text=parameters.get("q", "")[:200],
-        before=_cursor(request, "cursor"),
-        after=_cursor(request, "after"),
+        after=_whole(request, "after"),
+        run=parameters.get("run", "")[:200],
     )
     return wanted, int(min(max(100 if limit is None else limit, 1), MAX_CALLS))
 
@@ -186,13 +331,23 @@ def _calls(console: Console, request: Request) -> Response:
     identity = wanted.text.strip().lower()
     if _HEX.fullmatch(identity):
         return _by_id(console, bytes.fromhex(identity))
-    found, count, more = console.calls.find(wanted, limit)
+    sort = request.query_params.get("sort", "time")
+    if sort not in SORTS:
+        raise BadRequest(f"calls are not sorted by {sort[:50]!r}", "parameter sort", f"Use {', '.join(SORTS)}.")
+    down = request.query_params.get("order", "desc") != "asc"
+    newest, skip = _cursor(request)
+    wanted.before = newest + 1 if newest else None
+    if wanted.after is not None:
+        sort = "arrival"
+    last = console.calls.last_seq
+    found, count, more = console.calls.find(wanted, limit, newest_first=down, sort=sort, skip=skip)
     return _json(
         {
             "calls": [call for _, call in found],
-            "next_cursor": str(found[-1][0]) if found and more else None,
-            "newest_cursor": str(max(console.calls.last_seq, found[0][0] if found else 0)),
+            "next_cursor": f"{newest or last}-{skip + len(found)}" if found and more else None,
+            "newest_cursor": str(max([last, *(seq for seq, _ in found)])),
             "total_estimate": count,
+            "kept_since": console.calls.kept_since(),
         }
     )
 
@@ -227,8 +382,15 @@ def _call(console: Console, request: Request) -> Response:
             "attempts_list": attempts,
             "attempt_count": detail.call.attempts,
             "error": detail.error,
+            "content": detail.content,
+            "arithmetic": _arithmetic(console, detail.call),
         }
     )
+
+
+def _arithmetic(console: Console, call: Call) -> list[dict[str, Any]]:
+    """Tokens by kind times their price, where the console has the price list."""
+    return console.price_lines(call) if call.kind == "llm" and call.cost_usd is not None else []
 
 
 def _trace(console: Console, request: Request) -> Response:
@@ -328,9 +490,7 @@ async def _tail(console: Console, request: Request, wanted: Filter) -> AsyncIter
     while not console.closing and not await request.is_disconnected():
         if console.calls.last_seq > seen:
             newest = console.calls.last_seq
-            asked = Filter(
-                wanted.fields, wanted.labels, wanted.cost, wanted.duration, wanted.time, wanted.text, None, seen
-            )
+            asked = replace(wanted, before=None, after=seen, matched=None)
             found, _, _ = await run_in_threadpool(_oldest_first, console, asked)
             for seq, call in found:
                 yield _event("call", call, seq)
@@ -344,4 +504,4 @@ async def _tail(console: Console, request: Request, wanted: Filter) -> AsyncIter
 
 
 def _oldest_first(console: Console, wanted: Filter) -> tuple[list[tuple[int, Call]], int, bool]:
-    return console.calls.find(wanted, 200, newest_first=False)
+    return console.calls.find(wanted, 200, newest_first=False, sort="arrival")

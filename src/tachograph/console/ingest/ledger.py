@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from tachograph.console.calls import CallDetail, Span, from_row
-from tachograph.console.columns import label_text
+from tachograph.console.columns import NUMBERS, TEXTS, label_text
+from tachograph.console.facts import Facts, from_rows
 from tachograph.console.store import CallStore
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class LedgerFeed:
         self._seen: dict[bytes, None] = {}
         self._newest = 0.0
         self._looked_long = 0.0
+        self._history: dict[tuple[float, float], tuple[float, Facts, float]] = {}
 
     def look(self, now: float | None = None) -> int:
         """Copy what is new; returns how many calls. A failure is kept in `last_error`, and tried again next time.
@@ -88,7 +90,7 @@ class LedgerFeed:
             if row.id in self._seen:
                 continue
             self._seen[row.id] = None
-            batch.append(from_row(row, "ledger"))
+            batch.append(from_row(row))
             if len(batch) >= 1000:
                 copied += self._calls.add_all(batch, wait=True)
                 batch = []
@@ -118,11 +120,91 @@ class LedgerFeed:
             rows.append((int(found["hour"]) // 1_000_000, found["provider"], found["model"], label_text(labels), *sums))
         self._calls.add_history(rows)
 
+    def history(self, start: float, end: float) -> tuple[Facts, float] | None:
+        """Hourly sums of [start, end) with the spread of their latencies, and when the ledger begins.
+
+        Both times stand on the hour. None when the ledger cannot be asked: `last_error` says why. An answer is kept
+        for a minute.
+        """
+        from tachograph.usage.stores.query import Query
+
+        key = (start, end)
+        with self._looking:
+            known = self._history.get(key)
+            if known is not None and time.monotonic() - known[0] < 60:
+                return known[1], known[2]
+            try:
+                if self._store is None:
+                    self._store = self._open()
+                span = (int(start * 1e6), int(end * 1e6))
+                by = ("hour", "kind", "provider", "model", "outcome", "error_type")
+                sums = self._store.usage(Query(*span, by=by))
+                buckets = self._store.histograms(Query(*span, by=by[:5]))
+                oldest = self._store.usage(Query(until_us=int(end * 1e6), by=("day",)))
+            except Exception as error:  # noqa: BLE001 - a ledger that is away must not stop the page
+                self.last_error = f"{type(error).__name__}: {error}"
+                return None
+            rows = [_sums(row) for row in sums]
+            facts = from_rows(rows, TEXTS, NUMBERS)
+            facts.spread = from_rows([_spread(k, b, n) for k, own in buckets.items() for b, n in own.items()],
+                                     TEXTS, NUMBERS)  # fmt: skip
+            hours = [row["time"] for row in rows]
+            first = min([*hours, *(int(row["day"]) / 1e6 for row in oldest if not hours)], default=end)
+            if oldest and min(int(row["day"]) for row in oldest) / 1e6 < start:
+                first = start
+            if len(self._history) > 8:
+                self._history.clear()
+            self._history[key] = (time.monotonic(), facts, first)
+            return facts, first
+
     def close(self) -> None:
         """Let go of the store."""
         store, self._store = self._store, None
         if store is not None:
             store.close()
+
+
+def _sums(row: Mapping[str, Any]) -> dict[str, Any]:
+    """One row of the ledger's sums in the words of the console's columns."""
+    is_llm = row["kind"] == "llm"
+    found = {
+        "kind": "llm" if is_llm else "tool",
+        ("provider" if is_llm else "server_id"): row["provider"],
+        ("model" if is_llm else "tool_name"): row["model"],
+        "outcome": row["outcome"],
+        "error": row["error_type"],
+        "weight": float(row["n"]),
+        "time": int(row["hour"]) / 1e6,
+        "duration": row["latency_us"] / 1e6,
+        "attempts": float(row["attempts"]),
+        "wait": row["wait_us"] / 1e6,
+    }
+    if is_llm:
+        found |= {
+            "cost": row["cost_nusd"] / 1e9,
+            "input": float(row["input_tokens"]),
+            "output": float(row["output_tokens"]),
+            "cached": float(row["cache_read_tokens"]),
+            "reasoning": float(row["reasoning_tokens"]),
+        }
+    return found
+
+
+def _spread(key: tuple[Any, ...], bucket: int, count: int) -> dict[str, Any]:
+    """So many calls of one latency bucket."""
+    from tachograph.usage.row import bucket_seconds
+
+    hour, kind, provider, model, outcome = key
+    is_llm = kind == "llm"
+    return {
+        "kind": "llm" if is_llm else "tool",
+        ("provider" if is_llm else "server_id"): provider,
+        ("model" if is_llm else "tool_name"): model,
+        "outcome": outcome,
+        "weight": float(count),
+        "time": int(hour) / 1e6,
+        "duration": bucket_seconds(bucket),
+    }
 
 
 def shown(url: str) -> str:

@@ -11,10 +11,11 @@ cache tokens; and our own `llm.complete` and `mcp.tool.execute`.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final, get_args
 
-from tachograph.console.calls import CallDetail, Event, Span, clip, from_record
+from tachograph.console.calls import MAX_CONTENT, MAX_ERROR, Call, CallDetail, Event, Span, clip, from_record
 from tachograph.console.ingest.otlp.values import attributes, hex_id, integer, number
 from tachograph.records import (
     ERROR_KINDS,
@@ -58,6 +59,7 @@ def read(request: Mapping[str, Any], price: Pricer | None = None) -> tuple[list[
     for resource in _list(request.get("resourceSpans")):
         about = attributes(_dict(resource.get("resource")).get("attributes"))
         service = clip(str(about.get("service.name") or ""))
+        version = clip(str(about.get("service.version") or ""))
         for scope in _list(resource.get("scopeSpans")):
             name = str(_dict(scope.get("scope")).get("name") or "")
             for raw in _list(scope.get("spans")):
@@ -68,7 +70,11 @@ def read(request: Mapping[str, Any], price: Pricer | None = None) -> tuple[list[
                 record = record_of(span, name, raw)
                 if isinstance(record, LLMCall) and record.cost is None and price is not None:
                     record.cost = price(record)
-                items.append((None if record is None else from_record(record, service, span)[0], span))
+                detail = None if record is None else from_record(record, service, span)[0]
+                if detail is not None:
+                    detail.content = _content(span)
+                    _own(detail.call, span.attributes, version)
+                items.append((detail, span))
     return items, refused
 
 
@@ -180,11 +186,11 @@ def _labels(found: Mapping[str, Any]) -> dict[str, str]:
 def _error(span: Span, raw: Mapping[str, Any]) -> tuple[str, str]:
     """Return the error's type as the sender named it, and its text."""
     kind = _text(span.attributes, "error.type", "error_type", "error_kind")
-    message = clip(str(_dict(raw.get("status")).get("message") or ""))
+    message = clip(str(_dict(raw.get("status")).get("message") or ""), MAX_ERROR)
     for event in span.events:
         if event.name == "exception":
             kind = kind or _text(event.attributes, "exception.type")
-            message = message or _text(event.attributes, "exception.message")
+            message = message or clip(str(event.attributes.get("exception.message") or ""), MAX_ERROR)
     return kind, message
 
 
@@ -256,6 +262,44 @@ def _llm(span: Span, operation: str, raw: Mapping[str, Any]) -> LLMCall:
     _attempts(record, span)
     record.finish(outcome, sorted_type, error=_failure(kind, message) if failed else None, ended_ns=ended)
     return record
+
+
+_CONTENT: Final = {
+    "input": ("gen_ai.input.messages", "gen_ai.prompt"),
+    "output": ("gen_ai.output.messages", "gen_ai.completion"),
+    "arguments": ("gen_ai.tool.call.arguments",),
+    "result": ("gen_ai.tool.call.result",),
+}
+
+
+def _content(span: Span) -> dict[str, str]:
+    """What was said, where the sender sends it: as attributes of the span, or of an event inside it."""
+    kept: dict[str, str] = {}
+    for found in (span.attributes, *(event.attributes for event in span.events)):
+        for name, words in _CONTENT.items():
+            value = next((found[word] for word in words if found.get(word) not in (None, "")), None)
+            if value is not None and name not in kept:
+                kept[name] = clip(value if isinstance(value, str) else json.dumps(value), MAX_CONTENT)
+    return kept
+
+
+_OWNERS: Final = {
+    "execution_id": ("tachograph.execution_id",),
+    "run_id": ("tachograph.run_id",),
+    "parent_run_id": ("tachograph.parent_run_id",),
+    "agent": ("gen_ai.agent.name", "tachograph.agent"),
+    "session_id": ("session.id", "gen_ai.conversation.id"),
+    "user_id": ("user.id", "enduser.id"),
+    "app_version": ("service.version",),
+}
+
+
+def _own(call: Call, found: Mapping[str, Any], version: str) -> None:
+    """Say whose call it was: its run, agent, session, user, and the application's version."""
+    for name, words in _OWNERS.items():
+        if not getattr(call, name):
+            setattr(call, name, _text(found, *words))
+    call.app_version = call.app_version or version
 
 
 def _failure(kind: str, message: str) -> str | None:

@@ -1,0 +1,178 @@
+"""Calls of a range as columns that can be grouped and summed: what every tile, panel, table and legend is made from.
+
+A row is one call, one request on the wire, or, from the ledger's hourly sums, many calls of one kind: then `weight`
+says how many, and the numbers are sums over them. Quantiles of such rows come from the ledger's log-scale buckets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tachograph.console.columns import Floats, Ints, Table
+
+
+@dataclass(slots=True)
+class Facts:
+    """Rows as columns.
+
+    Attributes:
+        codes, words: By name: the number of each row's text, and the texts.
+        numbers: By name; NaN where it is not known.
+        weight: How many calls a row stands for.
+        spread: Durations with their weights, where they are not the rows' own: the same codes beside them.
+    """
+
+    codes: dict[str, npt.NDArray[np.int32]]
+    words: dict[str, list[str]]
+    numbers: dict[str, Floats]
+    weight: Floats
+    seq: Ints
+    run: Ints
+    spread: Facts | None = None
+
+    @classmethod
+    def of(cls, table: Table, rows: npt.NDArray[np.intp]) -> Facts:
+        """Copy these rows of a table."""
+        return cls(
+            {name: column[rows] for name, column in table.codes.items()},
+            {name: list(words.texts) for name, words in table.words.items()},
+            {name: column[rows] for name, column in table.numbers.items()},
+            np.ones(len(rows)),
+            table.seq[rows],
+            table.run[rows],
+        )
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+    @property
+    def count(self) -> int:
+        """How many calls these rows stand for."""
+        return int(self.weight.sum())
+
+    def take(self, mask: npt.NDArray[np.bool_]) -> Facts:
+        """The rows of a mask."""
+        return Facts(
+            {name: column[mask] for name, column in self.codes.items()},
+            self.words,
+            {name: column[mask] for name, column in self.numbers.items()},
+            self.weight[mask],
+            self.seq[mask],
+            self.run[mask],
+            self.spread,
+        )
+
+    def where(self, **wanted: Sequence[str] | str) -> Facts:
+        """The rows whose text is one of these; a single text that begins with `!` is refused instead."""
+        mask, spread = self._mask(wanted), self.spread
+        found = self.take(mask)
+        if spread is not None:
+            found.spread = spread.take(spread._mask(wanted))
+        return found
+
+    def between(self, start: float, end: float) -> Facts:
+        """The rows of [start, end)."""
+        times = self.numbers["time"]
+        found = self.take((times >= start) & (times < end))
+        if self.spread is not None:
+            found.spread = self.spread.between(start, end)
+        return found
+
+    def _mask(self, wanted: Mapping[str, Sequence[str] | str]) -> npt.NDArray[np.bool_]:
+        mask = np.ones(len(self), dtype=bool)
+        for name, values in wanted.items():
+            texts = [values] if isinstance(values, str) else list(values)
+            refuse = [text[1:] for text in texts if text.startswith("!")]
+            words = {text: number for number, text in enumerate(self.words[name])}
+            numbers = [words.get(text, -1) for text in refuse or texts]
+            hit = np.isin(self.codes[name], numbers)
+            mask &= ~hit if refuse else hit
+        return mask
+
+    def group(self, by: Sequence[str]) -> tuple[list[dict[str, str]], npt.NDArray[np.intp]]:
+        """The groups by these texts, and the number of each row's group."""
+        if not by:
+            return [{}], np.zeros(len(self), dtype=np.intp)
+        key = np.zeros(len(self), dtype=np.int64)
+        for name in by:
+            key = key * len(self.words[name]) + self.codes[name]
+        found, index = np.unique(key, return_inverse=True)
+        groups = []
+        for number in found.tolist():
+            labels: dict[str, str] = {}
+            for name in reversed(by):
+                number, code = divmod(number, len(self.words[name]))
+                labels[name] = self.words[name][code]
+            groups.append({name: labels[name] for name in by})
+        return groups, index.reshape(-1)
+
+    def quantile(self, share: float, name: str = "duration") -> float | None:
+        """The exact quantile: the smallest value that this share of the calls does not exceed."""
+        values, weights = self._spread(name)
+        if not len(values):
+            return None
+        order = np.argsort(values, kind="stable")
+        passed = np.cumsum(weights[order])
+        at = int(np.searchsorted(passed, share * passed[-1] * (1 - 1e-12)))
+        return float(values[order][min(at, len(values) - 1)])
+
+    def _spread(self, name: str) -> tuple[Floats, Floats]:
+        values, weights = self.numbers[name], self.weight
+        if self.spread is not None and name == "duration":
+            values = np.concatenate([values[self.seq >= 0], self.spread.numbers["duration"]])
+            weights = np.concatenate([weights[self.seq >= 0], self.spread.weight])
+        known = ~np.isnan(values)
+        return values[known], weights[known]
+
+    def total(self, name: str) -> float:
+        """The sum of a number over the calls; what is not known adds nothing."""
+        return float(np.nansum(self.numbers[name]))
+
+    def joined(self, other: Facts) -> Facts:
+        """These rows and those of another account of the same kind."""
+        codes: dict[str, npt.NDArray[np.int32]] = {}
+        words: dict[str, list[str]] = {}
+        for name, column in self.codes.items():
+            known = {text: number for number, text in enumerate(self.words[name])}
+            texts = list(self.words[name])
+            for text in other.words[name]:
+                if text not in known:
+                    known[text] = len(texts)
+                    texts.append(text)
+            renumber = np.asarray([known[text] for text in other.words[name]], dtype=np.int32)
+            codes[name] = np.concatenate([column, renumber[other.codes[name]]])
+            words[name] = texts
+        numbers = {name: np.concatenate([column, other.numbers[name]]) for name, column in self.numbers.items()}
+        return Facts(
+            codes,
+            words,
+            numbers,
+            np.concatenate([self.weight, other.weight]),
+            np.concatenate([self.seq, other.seq]),
+            np.concatenate([self.run, other.run]),
+            other.spread if self.spread is None else self.spread,
+        )
+
+
+def from_rows(rows: Sequence[Mapping[str, Any]], texts: Sequence[str], numbers: Sequence[str]) -> Facts:
+    """Facts of sums: each row has its texts, its numbers and a `weight`; what it lacks is empty or not known."""
+    codes: dict[str, npt.NDArray[np.int32]] = {}
+    words: dict[str, list[str]] = {}
+    for name in texts:
+        known: dict[str, int] = {"": 0}
+        codes[name] = np.asarray([known.setdefault(row.get(name) or "", len(known)) for row in rows], dtype=np.int32)
+        words[name] = list(known)
+    size = len(rows)
+    return Facts(
+        codes,
+        words,
+        {name: np.asarray([row.get(name, np.nan) for row in rows], dtype=np.float64) for name in numbers},
+        np.asarray([row["weight"] for row in rows], dtype=np.float64),
+        np.full(size, -1, dtype=np.int64),
+        np.zeros(size, dtype=np.int64),
+    )

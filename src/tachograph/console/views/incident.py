@@ -1,0 +1,252 @@
+"""Incident: an alert from its first sign to its end, what it hits, whose fault it is by evidence, and what to do."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from tachograph.console.api import catalogue
+from tachograph.console.facts import Facts
+from tachograph.console.promql import PromQLError
+from tachograph.console.views import words
+from tachograph.console.views.explore import fingerprints
+from tachograph.console.views.selection import Range, filter_of, select
+
+if TYPE_CHECKING:
+    from tachograph.console.console import Console
+
+BEFORE_SECONDS: Final = 1800.0
+_QUERIES: Final = re.compile(r"```promql\n(.*?)```", re.DOTALL)
+_LABELS: Final = ("provider", "model", "server_id", "tool_name")
+_PARTIES: Final = {
+    "us": "us",
+    "provider": "the provider",
+    "network": "the network",
+    "quota": "a quota or rate limit",
+    "deploy": "a deploy",
+    "": "not clear",
+}
+
+
+def alerts(console: Console) -> list[dict[str, Any]]:
+    """Every alerting rule with its state, the loudest first; silenced ones say until when."""
+    notes = console.calls.notes()
+    now = time.time()
+    found = []
+    for rule in console.alert_rules():
+        own = [note for note in notes if note[1] == rule["name"]]
+        silence = next((note for note in own if note[2] == "silence" and note[3] > now), None)
+        ack = next((note for note in own if note[2] == "acknowledge"), None)
+        since = min((stamp(alert["activeAt"]) for alert in rule["alerts"]), default=None)
+        found.append(
+            {
+                **rule,
+                "since": since,
+                "silenced_until": silence[3] if silence else None,
+                "acknowledged": ack[0] if ack and since is not None and ack[0] >= since else None,
+            }
+        )
+    order = {"firing": 0, "pending": 1}
+    return sorted(
+        found,
+        key=lambda rule: (
+            rule["labels"].get("severity") == "none", order.get(rule["state"], 2),
+            {"critical": 0, "warning": 1}.get(rule["labels"].get("severity", ""), 2), rule["name"],
+        ),
+    )  # fmt: skip
+
+
+def stamp(text: str) -> float:
+    """Seconds of an RFC 3339 time."""
+    return datetime.fromisoformat(text).timestamp()
+
+
+def incident(console: Console, name: str) -> dict[str, Any] | None:
+    """One alert; None when no rule has this name."""
+    own = [rule for rule in alerts(console) if rule["name"] == name]
+    if not own:
+        return None
+    now = time.time()
+    active = [alert for rule in own for alert in rule["alerts"]]
+    history = _history(console, name)
+    since = min((stamp(alert["activeAt"]) for alert in active), default=None)
+    if since is None:
+        since = max((one["from"] for one in history), default=now - BEFORE_SECONDS)
+    chosen = Range(since - BEFORE_SECONDS, now)
+    labels = {key: sorted({a["labels"][key] for a in active if a["labels"].get(key)}) for key in _LABELS}
+    fields = {key: tuple(values) for key, values in labels.items() if values}
+    hit = select(console, chosen, filter_of(fields))
+    everything = select(console, chosen)
+    calls = _of_alert(own[0], hit.llm, hit.tools)
+    failed = calls.where(outcome=words.FAILED)
+    return {
+        "name": name,
+        "rules": own,
+        "since": since,
+        "now": now,
+        "active": active,
+        "hits": _hits(calls, failed),
+        "fault": fault(failed.between(since - 300, now + 1), everything.llm, since) if len(failed) else None,
+        "groups": fingerprints(console, failed),
+        "timeline": _timeline(console, own, active, history, everything.llm, chosen),
+        "history": history,
+        "notes": [dict(zip(("at", "alert", "kind", "until", "text"), note, strict=True))
+                  for note in console.calls.notes(name)],
+        "runbook": catalogue.runbook(name, console.settings),
+        "queries": queries(console, name),
+    }  # fmt: skip
+
+
+def queries(console: Console, name: str) -> list[dict[str, Any]]:
+    """The runbook's queries with what they give now."""
+    text = catalogue.runbook(name, console.settings) or ""
+    found = []
+    for query in _QUERIES.findall(text):
+        try:
+            result = console.querier.instant(query.strip(), int(time.time() * 1000))
+            rows = [
+                {"labels": {k: v for k, v in labels if k != "__name__"}, "value": float(values[0])}
+                for labels, _, values in sorted(result.series, key=lambda one: -float(np.nan_to_num(one[2][0])))
+            ]
+            found.append({"query": query.strip(), "rows": rows[:10], "more": max(len(rows) - 10, 0), "error": None})
+        except PromQLError as error:
+            found.append({"query": query.strip(), "rows": [], "more": 0, "error": str(error)})
+    return found
+
+
+def _of_alert(rule: dict[str, Any], llm: Facts, tools: Facts) -> Facts:
+    about = f"{rule['labels'].get('component', '')} {rule['query']}"
+    return tools if "mcp" in about and "llm_" not in rule["query"] else llm
+
+
+def _hits(calls: Facts, failed: Facts) -> dict[str, Any]:
+    def counted(name: str) -> list[dict[str, Any]]:
+        groups, index = failed.group((name,))
+        sums = np.bincount(index, failed.weight, len(groups))
+        pairs = [(int(n), g[name]) for g, n in zip(groups, sums, strict=True) if g[name] and n]
+        return [{"value": value, "failed": n} for n, value in sorted(pairs, reverse=True)[:10]]
+
+    names = ("provider", "model", "server_id", "tool_name", "service", "agent", "app_version", "error")
+    return {"calls": calls.count, "failed": failed.count, "by": {name: counted(name) for name in names}}
+
+
+def fault(failed: Facts, everything: Facts, since: float) -> dict[str, Any]:
+    """Whose fault it is, as far as the calls show, and the evidence."""
+    evidence: list[str] = []
+    groups, index = failed.group(("error",))
+    counts = np.bincount(index, failed.weight, len(groups))
+    kinds = sorted(
+        ((g["error"] or "unknown", int(n)) for g, n in zip(groups, counts, strict=True)), key=lambda x: -x[1]
+    )
+    if not kinds:
+        return {"party": "", "text": "No failed call is kept.", "evidence": []}
+    kind, most = kinds[0]
+    party = words.CAUSES.get(kind, "")
+    evidence.append(f"{most} of {failed.count} failures are {kind}.")
+    providers = {g["provider"] for g in failed.group(("provider",))[0] if g["provider"]}
+    used = {
+        g["provider"] for g in everything.between(since - 300, since + 1e9).group(("provider",))[0] if g["provider"]
+    }
+    if kind in ("timeout", "connection", "server_error") and len(used) > 1:
+        if len(providers) > 1:
+            party = "network"
+            evidence.append(f"{len(providers)} of {len(used)} providers fail at once.")
+        else:
+            party = "provider"
+            evidence.append(f"Only {words.name_of(next(iter(providers), ''))} fails; the others answer.")
+    versions = _versions(everything)
+    fresh = [version for version, first in versions.items() if since - BEFORE_SECONDS < first <= since + 60]
+    if len(versions) > 1 and fresh and kind in ("invalid_request", "auth", "validation", "execution", "unknown"):
+        bad = failed.where(app_version=fresh).count
+        if bad >= 0.8 * failed.count:
+            party = "deploy"
+            evidence.append(f"{bad} of them come from version {', '.join(fresh)}, first seen just before.")
+    return {"party": party, "text": f"By the evidence: {_PARTIES[party]}.", "evidence": evidence}
+
+
+def _versions(facts: Facts) -> dict[str, float]:
+    """When each version of the application was first seen in the range."""
+    groups, index = facts.group(("app_version",))
+    return {
+        g["app_version"]: float(facts.numbers["time"][index == n].min())
+        for n, g in enumerate(groups)
+        if g["app_version"] and (index == n).any()
+    }
+
+
+def _timeline(
+    console: Console, rules: list[dict[str, Any]], active: list[dict[str, Any]], history: list[dict[str, Any]],
+    everything: Facts, chosen: Range,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """What happened, oldest first."""
+    found: list[dict[str, Any]] = []
+    for alert in active:
+        about = " ".join(f"{k}={v}" for k, v in alert["labels"].items() if k in _LABELS)
+        began = stamp(alert["activeAt"])
+        found.append({"at": began, "kind": "pending", "text": f"Condition met {about}".strip()})
+        if alert["state"] == "firing":
+            hold = min(rule["duration"] for rule in rules)
+            found.append({"at": began + hold, "kind": "firing", "text": f"Firing {about}".strip()})
+    for one in history:
+        if one["from"] >= chosen.start:
+            found.append({"at": one["from"], "kind": "firing", "text": "Fired"})
+        if one["to"] is not None and one["to"] >= chosen.start:
+            found.append({"at": one["to"], "kind": "resolved", "text": "Resolved"})
+    versions = _versions(everything)
+    if len(versions) > 1:
+        found += [
+            {"at": at, "kind": "deploy", "text": f"Version {version} first seen"} for version, at in versions.items()
+        ]
+    found += [
+        {"at": at, "kind": "restart", "text": f"{instance} restarted"} for at, instance in _restarts(console, chosen)
+    ]
+    for at, _, kind, until, text in console.calls.notes(rules[0]["name"]):
+        if at >= chosen.start:
+            said = "Acknowledged" if kind == "acknowledge" else f"Silenced until {words.clock(until)}"
+            found.append({"at": at, "kind": kind, "text": f"{said}{': ' + text if text else ''}"})
+    return sorted(found, key=lambda event: event["at"])
+
+
+def _restarts(console: Console, chosen: Range) -> list[tuple[float, str]]:
+    try:
+        result = console.querier.range(
+            "process_start_time_seconds", int(chosen.start * 1000), int(chosen.end * 1000), 30_000
+        )
+    except PromQLError:
+        return []
+    found = []
+    for labels, _, values in result.series:
+        starts = sorted({float(v) for v in values if chosen.start <= float(v) <= chosen.end})
+        found += [(at, dict(labels).get("instance", "a process")) for at in starts]
+    return found
+
+
+def _history(console: Console, name: str) -> list[dict[str, Any]]:
+    """Earlier and present firings, as far back as the metrics and this console's memory go, the newest first."""
+    now = time.time()
+    start = now - console.store.retention_ms / 1000
+    found: list[dict[str, Any]] = []
+    try:
+        asked = f'max by (alertname) (ALERTS{{alertname={json.dumps(name)},alertstate="firing"}})'
+        result = console.querier.range(asked, int(start * 1000), int(now * 1000), 30_000)
+    except PromQLError:
+        return []
+    for _, times, values in result.series:
+        begin = last = None
+        for at, value in zip(times.tolist(), values.tolist(), strict=True):
+            if value != value:
+                continue
+            if begin is None or last is None:
+                begin = at
+            elif at - last > 90_000:
+                found.append({"from": begin / 1000, "to": last / 1000})
+                begin = at
+            last = at
+        if begin is not None and last is not None:
+            found.append({"from": begin / 1000, "to": None if now - last / 1000 < 90 else last / 1000})
+    return found[::-1]

@@ -1,0 +1,242 @@
+"""Money: the month against its budgets, where it is heading, why it changed, who spends it, and what is wasted."""
+
+from __future__ import annotations
+
+import time
+from calendar import monthrange
+from collections import defaultdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from tachograph.console.api.spending import forecast
+from tachograph.console.facts import Facts
+from tachograph.console.views.selection import Range, Selection, filter_of, select
+
+if TYPE_CHECKING:
+    from tachograph.console.console import Console
+
+NANO: Final = 1_000_000_000
+TOP: Final = 12
+Row = tuple[int, str, str, str, int, int, int, int, int]
+
+
+def money(console: Console, chosen: Range, wanted: dict[str, str] | None = None) -> dict[str, Any]:
+    """The page about money."""
+    asked = filter_of(wanted or {})
+    here, before = select(console, chosen, asked), select(console, chosen.before, asked)
+    now = time.time()
+    unpriced = _unpriced(here.llm)
+    return {
+        "from": chosen.start,
+        "to": chosen.end,
+        "known_since": here.known_since,
+        "total_usd": here.llm.total("cost"),
+        "before_usd": before.llm.total("cost"),
+        "has_before": before.llm.count > 0,
+        "calls": here.llm.count,
+        "forecast": forecast(console.calls, now),
+        "budgets": budgets(console, now),
+        "why": why(here, before),
+        "who": {name: _by(here.llm, name) for name in ("model", "provider", "service", "agent", "user_id")},
+        "labels": _labels(here.llm),
+        "top": _top(console, here),
+        "waste": _waste(here.llm),
+        "unpriced": unpriced,
+        "unpriced_calls": sum(row["calls"] for row in unpriced),
+        "bill": _bill(console, now),
+    }
+
+
+# -- where it is heading --------------------------------------------------------------------------------------------
+
+
+def budgets(console: Console, now: float) -> list[dict[str, Any]]:
+    """Each budget of the settings: spent, left, and the share of its period that is over."""
+    if console.settings is None or not console.settings.budgets.limits:
+        return []
+    moment = datetime.fromtimestamp(now, UTC)
+    midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+    first = midnight.replace(day=1)
+    rows = console.calls.spending(first.timestamp(), now + 300)
+    found = []
+    for limit in console.settings.budgets.limits:
+        begin = midnight if limit.period == "day" else first
+        length = 86400 if limit.period == "day" else monthrange(first.year, first.month)[1] * 86400
+        wanted = {f"{name}:{value}" for name, value in limit.labels.items()}
+        nano = sum(
+            row[7]
+            for row in rows
+            if row[0] >= begin.timestamp()
+            and limit.provider in (None, row[1])
+            and limit.model in (None, row[2])
+            and wanted <= set(row[3].split("\n"))
+        )
+        whole = float(limit.usd)
+        passed = (now - begin.timestamp()) / length
+        found.append(
+            {
+                "name": limit.name,
+                "period": limit.period,
+                "limit_usd": whole,
+                "spent_usd": nano / NANO,
+                "left_usd": whole - nano / NANO,
+                "share": nano / NANO / whole if whole else 1.0,
+                "passed": passed,
+                "heading_usd": nano / NANO / max(passed, 1 / 24),
+            }
+        )
+    return sorted(found, key=lambda one: -one["share"])
+
+
+def budget_tile(console: Console) -> dict[str, Any]:
+    """The budget that is closest to its limit, named."""
+    found = budgets(console, time.time())
+    worst = found[0] if found else None
+    return {
+        "name": "budget",
+        "title": f"Budget left: {worst['name']}" if worst else "Budget left",
+        "unit": "currencyUSD",
+        "value": worst["left_usd"] if worst else None,
+        "before": None,
+        "better": "up",
+        "line": [],
+        "ghost": [],
+        "n": 0,
+        "enough": True,
+        "note": f"{worst['share']:.0%} of ${worst['limit_usd']:,.2f} a {worst['period']} spent"
+        if worst
+        else "No budget is set",
+        "level": "" if worst is None or worst["share"] < 0.8 else "warn" if worst["share"] < 1 else "bad",
+    }
+
+
+# -- why it changed -------------------------------------------------------------------------------------------------
+
+
+def why(here: Selection, before: Selection) -> list[dict[str, Any]]:
+    """The change against the period before, in parts that add up to it: volume, mix of models, size, price or cache."""
+    now, past = _per_model(here.llm), _per_model(before.llm)
+    calls, old_calls = sum(m[0] for m in now.values()), sum(m[0] for m in past.values())
+    spent, old_spent = sum(m[1] for m in now.values()), sum(m[1] for m in past.values())
+    if not calls or not old_calls:
+        return []
+    volume = (calls - old_calls) * old_spent / old_calls
+    mix = size = price = 0.0
+    for key in now.keys() | past.keys():
+        count, cost, tokens, _ = now.get(key, (0.0, 0.0, 0.0, 0.0))
+        old_count, old_cost, old_tokens, _ = past.get(key, (0.0, 0.0, 0.0, 0.0))
+        each = old_cost / old_count if old_count else (cost / count if count else 0.0)
+        mix += (count / calls - old_count / old_calls) * calls * each
+        if count and old_count and tokens and old_tokens:
+            rate = old_cost / old_tokens
+            size += count * (tokens / count - old_tokens / old_count) * rate
+            price += tokens * (cost / tokens - rate)
+        elif count and old_count:
+            price += cost - count * each
+    cached, old_cached = _cached_share(here.llm), _cached_share(before.llm)
+    return [
+        {"part": "Volume", "usd": volume, "note": f"{calls:,.0f} calls, {old_calls:,.0f} before"},
+        {"part": "Mix of models", "usd": mix, "note": "other shares of cheap and expensive models"},
+        {"part": "Size of calls", "usd": size, "note": "tokens per call"},
+        {
+            "part": "Price and cache",
+            "usd": price,
+            "note": f"cached share of the prompt {cached:.0%}, {old_cached:.0%} before",
+        },
+        {"part": "Change", "usd": spent - old_spent, "note": ""},
+    ]
+
+
+def _per_model(facts: Facts) -> dict[tuple[str, ...], tuple[float, float, float, float]]:
+    groups, index = facts.group(("provider", "model"))
+    size = len(groups)
+    used = np.nan_to_num(facts.numbers["input"]) + np.nan_to_num(facts.numbers["output"])
+    sums = (
+        np.bincount(index, facts.weight, size),
+        np.bincount(index, np.nan_to_num(facts.numbers["cost"]), size),
+        np.bincount(index, used, size),
+        np.bincount(index, np.nan_to_num(facts.numbers["cached"]), size),
+    )
+    return {
+        tuple(g.values()): (float(sums[0][n]), float(sums[1][n]), float(sums[2][n]), float(sums[3][n]))
+        for n, g in enumerate(groups)
+    }
+
+
+def _cached_share(facts: Facts) -> float:
+    prompt = facts.total("input")
+    return facts.total("cached") / prompt if prompt else 0.0
+
+
+# -- who, what for nothing, what is not known -----------------------------------------------------------------------
+
+
+def _by(facts: Facts, name: str) -> list[dict[str, Any]]:
+    groups, index = facts.group((name,))
+    size = len(groups)
+    cost = np.bincount(index, np.nan_to_num(facts.numbers["cost"]), size)
+    calls = np.bincount(index, facts.weight, size)
+    order = np.argsort(-cost, kind="stable")[:TOP].tolist()
+    rows = [{"key": groups[n][name], "usd": float(cost[n]), "calls": int(calls[n])} for n in order]
+    if size > TOP:
+        rest = float(cost.sum() - cost[order].sum())
+        rows.append({"key": f"{size - TOP} others", "usd": rest, "calls": int(calls.sum() - calls[order].sum())})
+    return rows if any(row["key"] for row in rows) else []
+
+
+def _labels(facts: Facts) -> list[dict[str, Any]]:
+    """What calls with each of the users' own labels cost."""
+    sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0])
+    for row in _by(facts, "labels"):
+        for pair in row["key"].split("\n"):
+            if pair:
+                sums[pair][0] += row["usd"]
+                sums[pair][1] += row["calls"]
+    ordered = sorted(sums.items(), key=lambda item: -item[1][0])[:TOP]
+    return [{"key": key, "usd": value[0], "calls": int(value[1])} for key, value in ordered]
+
+
+def _top(console: Console, here: Selection) -> list[dict[str, Any]]:
+    """The calls that cost most, of those kept here."""
+    cost = np.nan_to_num(here.llm.numbers["cost"])
+    own = np.flatnonzero((here.llm.seq >= 0) & (cost > 0))
+    chosen = own[np.argsort(-cost[own], kind="stable")[:TOP]]
+    return [
+        {"id": d.call.id, "time": d.call.time, "provider": d.call.provider, "model": d.call.model,
+         "usd": float(d.call.cost_usd or 0), "input_tokens": d.call.input_tokens,
+         "output_tokens": d.call.output_tokens}
+        for d in console.calls.read(here.llm.seq[chosen])
+    ]  # fmt: skip
+
+
+def _waste(facts: Facts) -> list[dict[str, Any]]:
+    """Money for calls that gave nothing."""
+    causes = (("failed", ("error", "timeout", "rate_limited")), ("aborted", ("cancelled",)))
+    return [
+        {"cause": cause, "usd": own.total("cost"), "calls": own.count}
+        for cause, outcomes in causes
+        for own in (facts.where(outcome=outcomes),)
+        if own.count
+    ]
+
+
+def _unpriced(facts: Facts) -> list[dict[str, Any]]:
+    used = ~np.isnan(facts.numbers["input"]) | ~np.isnan(facts.numbers["output"])
+    own = facts.take(np.isnan(facts.numbers["cost"]) & used)
+    groups, index = own.group(("provider", "model"))
+    counts = np.bincount(index, own.weight, len(groups))
+    rows = [{**labels, "calls": int(n)} for labels, n in zip(groups, counts, strict=True) if n]
+    return sorted(rows, key=lambda row: -row["calls"])
+
+
+def _bill(console: Console, now: float) -> list[dict[str, Any]]:
+    """What providers billed, where `tachograph reconcile` has asked them."""
+    from tachograph.console.promql import PromQLError
+
+    try:
+        result = console.querier.instant("max by (provider) (llm_bill_drift_ratio)", int(now * 1000))
+    except PromQLError:
+        return []
+    return [{"provider": dict(labels).get("provider", ""), "drift": float(v[0])} for labels, _, v in result.series]

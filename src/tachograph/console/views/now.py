@@ -1,0 +1,308 @@
+"""Now: what is wrong and since when, in one sentence; tiles with the period before; providers by trouble."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from tachograph.console.facts import Facts
+from tachograph.console.views import money, words
+from tachograph.console.views.selection import Range, Selection, filter_of, select
+
+if TYPE_CHECKING:
+    from tachograph.console.console import Console
+
+GAP_SECONDS: Final = 300.0
+"""Failures of one kind with less than this between them are one trouble."""
+TOP: Final = 25
+BARS: Final = 40
+
+
+@dataclass(slots=True)
+class Trouble:
+    """Failures of one kind at one provider or server.
+
+    Attributes:
+        since, until: The first and the last failure of the present run of them.
+        over: Whether the last failure is some time ago.
+    """
+
+    who: str
+    kind: str
+    error: str
+    failed: int
+    calls: int
+    since: float
+    until: float
+    models: list[str]
+    all_models: bool
+    over: bool
+    text: str = ""
+
+
+def now(console: Console, chosen: Range, wanted: dict[str, str] | None = None) -> dict[str, Any]:
+    """Everything on the first page."""
+    asked = filter_of(wanted or {})
+    here = select(console, chosen, asked)
+    before = select(console, chosen.before, asked)
+    found = troubles(here)
+    return {
+        "at": time.time(),
+        "from": chosen.start,
+        "to": chosen.end,
+        "known_since": here.known_since,
+        "from_ledger": here.from_ledger,
+        "has_before": before.llm.count + before.tools.count > 0,
+        "sentence": sentence(here, before, found),
+        "troubles": [trouble_json(one) for one in found],
+        "tiles": _tiles(console, here, before),
+        "providers": _table(here.llm, before.llm, ("provider", "model"), chosen),
+        "servers": _table(here.tools, before.tools, ("server_id", "tool_name"), chosen),
+        "alerts": console.alerts_now(),
+    }
+
+
+def trouble_json(one: Trouble) -> dict[str, Any]:
+    """A trouble as JSON."""
+    return {name: getattr(one, name) for name in Trouble.__slots__}
+
+
+# -- the sentence ---------------------------------------------------------------------------------------------------
+
+
+def troubles(here: Selection) -> list[Trouble]:
+    """What fails, the worst first."""
+    found = [
+        *_troubles(here.llm, "provider", "model", here.end),
+        *_troubles(here.tools, "server_id", "tool_name", here.end),
+    ]
+    return sorted(found, key=lambda one: (one.over, -one.failed))
+
+
+def _troubles(facts: Facts, by: str, part: str, end: float) -> list[Trouble]:
+    failed = facts.where(outcome=words.FAILED)
+    groups, index = failed.group((by, "error"))
+    found = []
+    for number, labels in enumerate(groups):
+        own = failed.take(index == number)
+        same = facts.where(**{by: labels[by]})
+        times = np.sort(own.numbers["time"])
+        breaks = np.flatnonzero(np.diff(times) > GAP_SECONDS)
+        since = float(times[breaks[-1] + 1]) if len(breaks) else float(times[0])
+        lately = own.between(since, end + 1)
+        total = same.between(since, end + 1).count
+        if lately.count < 3 or lately.count < 0.02 * total:
+            continue
+        until = float(times[-1])
+        models = sorted({labels_[part] for labels_ in lately.group((part,))[0]})
+        used = {labels_[part] for labels_ in same.between(since, end + 1).group((part,))[0]}
+        one = Trouble(
+            labels[by], "llm" if by == "provider" else "tool", labels["error"] or "unknown", lately.count, total,
+            since, until, models, set(models) == used, end - until > GAP_SECONDS,
+        )  # fmt: skip
+        one.text = _text(one)
+        found.append(one)
+    return found
+
+
+def _text(one: Trouble) -> str:
+    who = words.name_of(one.who) if one.kind == "llm" else one.who or "A server"
+    noun = "model" if one.kind == "llm" else "tool"
+    what = words.failing(who, one.error)
+    if len(one.models) == 1:
+        hit = one.models[0]
+    elif one.all_models:
+        hit = f"all {noun}s"
+    else:
+        hit = f"{', '.join(one.models[:3])}{' and others' if len(one.models) > 3 else ''}"
+    times = "from {since} to {until}" if one.over else "since {since}"
+    of = f" of {one.calls:,}" if one.calls > one.failed else ""
+    return f"{what} {times}: {one.failed:,}{of} calls failed, {hit}"
+
+
+def sentence(here: Selection, before: Selection, found: list[Trouble]) -> dict[str, Any]:
+    """One sentence: `text` with {since} and {until} for times that the reader's clock writes, and `plain` with UTC."""
+    calls = here.llm.count + here.tools.count
+    if not calls:
+        kept = here.first != float("inf")
+        text = "No calls in this range." if kept else "No calls yet."
+        return {"text": text, "plain": text, "level": "empty", "since": None, "until": None}
+    worst = found[0] if found else None
+    if worst is not None:
+        others = [one for one in found[1:] if one.over == worst.over]
+        bad = {(one.kind, one.who) for one in found}
+        healthy = {("llm", g["provider"]) for g in here.llm.group(("provider",))[0]} | {
+            ("tool", g["server_id"]) for g in here.tools.group(("server_id",))[0]
+        }
+        rest = f"; {words.count(len(others), 'further trouble')}" if others else ""
+        rest += "; others healthy" if healthy - bad else ""
+        text = f"{worst.text}{rest}."
+        level = "over" if worst.over else "bad"
+        plain = text.replace("{since}", words.clock(worst.since)).replace("{until}", words.clock(worst.until))
+        return {"text": text, "plain": plain, "level": level, "since": worst.since, "until": worst.until}
+    slow = _slow(here, before)
+    if slow:
+        return {"text": slow, "plain": slow, "level": "warn", "since": None, "until": None}
+    failed = here.llm.where(outcome=words.FAILED).count + here.tools.where(outcome=words.FAILED).count
+    if failed:
+        text = f"Healthy: {words.count(calls, 'call')}, {words.share(failed, calls)} failed."
+    else:
+        text = f"Healthy: {words.count(calls, 'call')}, none failed."
+    return {"text": text, "plain": text, "level": "good", "since": None, "until": None}
+
+
+def _slow(here: Selection, before: Selection) -> str:
+    """A provider whose p95 has doubled, with enough calls on both sides to say so."""
+    for labels in here.llm.group(("provider",))[0]:
+        own, past = here.llm.where(**labels, outcome="success"), before.llm.where(**labels, outcome="success")
+        if own.count >= 50 and past.count >= 50:
+            p95, old = own.quantile(0.95), past.quantile(0.95)
+            if p95 and old and p95 > 2 * old and p95 > 1:
+                who = words.name_of(labels["provider"])
+                return f"{who} is slow: p95 {words.seconds(p95)}, and {words.seconds(old)} in the period before."
+    return ""
+
+
+# -- tiles ----------------------------------------------------------------------------------------------------------
+
+
+def _tiles(console: Console, here: Selection, before: Selection) -> list[dict[str, Any]]:
+    return [
+        _tile("calls", "Calls", "reqps", here, before, _rate, "up"),
+        _tile("success", "Success of calls", "percentunit", here, before, _success, "up"),
+        _tile("p95", "Call p95", "s", here, before, lambda s: s.llm.quantile(0.95), "down"),
+        _tile("first_token", "First token p95", "s", here, before, _first_token, "down"),
+        _tile("cost", "Cost per hour", "currencyUSD", here, before, _cost_per_hour, "down"),
+        money.budget_tile(console),
+        _tile("waste", "Waste", "currencyUSD", here, before, waste, "down"),
+    ]  # fmt: skip
+
+
+def _tile(
+    name: str, title: str, unit: str, here: Selection, before: Selection, value: Any, better: str
+) -> dict[str, Any]:
+    # A tile's ghost is the period before; without calls there, it has none.
+    past = value(before) if before.llm.count or before.tools.count else None
+    return {
+        "name": name,
+        "title": title,
+        "unit": unit,
+        "value": value(here) if here.llm.count or here.tools.count else None,
+        "before": past,
+        "better": better,
+        "line": _line(name, here),
+        "ghost": _line(name, before),
+        "n": here.llm.count,
+        "enough": here.llm.count >= 20,
+    }
+
+
+def _seconds(here: Selection) -> float:
+    """The part of the range in which there was something to see; a young process counts from its first call."""
+    return max(here.end - max(here.start, min(here.first, here.end)), 60.0)
+
+
+def _rate(here: Selection) -> float | None:
+    return (here.llm.count + here.tools.count) / _seconds(here)
+
+
+def _cost_per_hour(here: Selection) -> float | None:
+    return here.llm.total("cost") / _seconds(here) * 3600
+
+
+def _first_token(here: Selection) -> float | None:
+    return here.llm.quantile(0.95, "first_token")
+
+
+def _success(here: Selection) -> float | None:
+    counted = here.llm.where(outcome="!cancelled").count
+    return here.llm.where(outcome="success").count / counted if counted else None
+
+
+def waste(here: Selection) -> float | None:
+    """Dollars for calls that failed or were given up."""
+    return here.llm.where(outcome="!success").total("cost")
+
+
+def _line(name: str, here: Selection) -> list[float | None]:
+    """A small line of the range in equal parts."""
+    facts = here.llm.where(outcome="!success") if name == "waste" else here.llm
+    index = _bins(facts, here)
+    weight = np.bincount(index, weights=facts.weight, minlength=BARS)
+    if name == "calls":
+        return [float(v) for v in weight]
+    if name in ("cost", "waste"):
+        return [float(v) for v in np.bincount(index, np.nan_to_num(facts.numbers["cost"]), BARS)]
+    if name == "success":
+        good = facts.where(outcome="success")
+        well = np.bincount(_bins(good, here), weights=good.weight, minlength=BARS)
+        return [float(a / b) if b else None for a, b in zip(well, weight, strict=True)]
+    column = "duration" if name == "p95" else "first_token"
+    width = (here.end - here.start) / BARS
+    starts = [here.start + i * width for i in range(BARS)]
+    return [facts.between(at, at + width).quantile(0.95, column) if weight[i] else None for i, at in enumerate(starts)]
+
+
+def _bins(facts: Facts, here: Selection | Range) -> Any:
+    place = (facts.numbers["time"] - here.start) / max(here.end - here.start, 1e-9) * BARS
+    return np.clip(place.astype(np.int64), 0, BARS - 1)
+
+
+# -- tables ---------------------------------------------------------------------------------------------------------
+
+
+def _table(facts: Facts, past: Facts, by: tuple[str, str], chosen: Range) -> dict[str, Any]:
+    """Rows by trouble, the first `TOP` and one for all others."""
+    groups, index = facts.group(by)
+    old_groups, old_index = past.group(by)
+    old = {tuple(labels.values()): number for number, labels in enumerate(old_groups)}
+    failed = np.isin(facts.codes["outcome"], [facts.words["outcome"].index(o) for o in words.FAILED
+                                              if o in facts.words["outcome"]])  # fmt: skip
+    size = len(groups)
+    counts = np.bincount(index, facts.weight, size)
+    bad = np.bincount(index, facts.weight * failed, size)
+    cost = np.bincount(index, np.nan_to_num(facts.numbers["cost"]), size)
+    order = sorted(range(size), key=lambda n: (-bad[n], -cost[n], -counts[n]))
+    rows = []
+    for number in order[:TOP]:
+        own = facts.take(index == number)
+        key = tuple(groups[number].values())
+        before = past.take(old_index == old[key]) if key in old else None
+        rows.append(_row(groups[number], own, before, chosen))
+    rest = order[TOP:]
+    others = _row({by[0]: "", by[1]: ""}, facts.take(np.isin(index, rest)), None, chosen) if rest else None
+    return {"rows": rows, "others": others, "other_count": len(rest), "total": size}
+
+
+def _row(labels: dict[str, str], own: Facts, before: Facts | None, chosen: Range) -> dict[str, Any]:
+    failed = own.where(outcome=words.FAILED)
+    errors, index = failed.group(("error",))
+    counts = np.bincount(index, failed.weight, len(errors))
+    place = _bins(own, chosen)
+    bad_place = _bins(failed, chosen)
+    spread = own.spread
+    if spread is not None:  # the ledger's latencies are of all; narrow them to this row
+        own.spread = spread.where(**{name: text for name, text in labels.items() if text}) if any(
+            labels.values()) else spread  # fmt: skip
+    return {
+        **labels,
+        "calls": own.count,
+        "failed": failed.count,
+        "errors": sorted(
+            ([e["error"] or "unknown", int(n)] for e, n in zip(errors, counts, strict=True)), key=lambda x: -x[1]
+        )
+        if len(failed)
+        else [],
+        "p50": own.quantile(0.5),
+        "p95": own.quantile(0.95),
+        "p95_before": before.quantile(0.95) if before is not None and before.count >= 20 else None,
+        "first_token_p95": own.quantile(0.95, "first_token"),
+        "wait": own.total("wait"),
+        "cost": own.total("cost"),
+        "tokens": own.total("input") + own.total("output"),
+        "line": [int(v) for v in np.bincount(place, own.weight, BARS)],
+        "bad_line": [int(v) for v in np.bincount(bad_place, failed.weight, BARS)],
+    }
