@@ -22,7 +22,8 @@ CALL_FIELDS = {
     "server_id", "tool_name", "outcome", "error_type", "error_kind", "duration_seconds", "first_token_seconds",
     "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "cost_usd", "cost_quality", "attempts",
     "wait_seconds", "stream", "labels", "service", "counted", "details", "tool_uses", "audio_seconds", "price_source",
-    "api", "service_tier", "finish_reason", "response_id", "request_id", "parent_call_id",
+    "api", "service_tier", "finish_reason", "response_id", "request_id", "parent_call_id", "execution_id", "run_id",
+    "parent_run_id", "agent", "session_id", "user_id", "app_version",
 }  # fmt: skip
 
 
@@ -60,7 +61,7 @@ def ask(running: RunningConsole, client: Client) -> Iterator[Callable[..., Any]]
 def test_a_call_shows_up_with_all_its_facts(recorder: Recorder, ask: Callable[..., Any]) -> None:
     record = llm(recorder, team="search")
     answer = ask("calls")
-    assert answer.keys() == {"calls", "next_cursor", "newest_cursor", "total_estimate"}
+    assert answer.keys() == {"calls", "next_cursor", "newest_cursor", "total_estimate", "kept_since"}
     call = answer["calls"][0]
     assert call.keys() == CALL_FIELDS
     facts = (

@@ -23,7 +23,6 @@ import msgspec
 import numpy as np
 
 from tachograph.console.calls import (
-    MAX_CONTENT,
     Attempt,
     Call,
     CallDetail,
@@ -54,8 +53,10 @@ CREATE TABLE IF NOT EXISTS views(name TEXT PRIMARY KEY, address TEXT NOT NULL) W
 CREATE TABLE IF NOT EXISTS notes(
   at REAL NOT NULL, alert TEXT NOT NULL, kind TEXT NOT NULL, until REAL NOT NULL, text TEXT NOT NULL);
 """
+_INDEXED = 1
+"""The version of a file whose calls are all in the full-text index."""
 _MAX_SEARCHED = 8_000
-"""Characters of one call that can be searched: its error first, then ids and names, then what was said."""
+"""Characters of one call that can be searched: its error first, then ids, then what was said."""
 _SPENDING = """
 INSERT INTO spending VALUES(?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET calls=calls+excluded.calls,
   input_tokens=input_tokens+excluded.input_tokens, output_tokens=output_tokens+excluded.output_tokens,
@@ -127,6 +128,7 @@ class CallStore:
         if newest:
             threading.Thread(target=self._load, args=(newest,), name="tachograph-console-load", daemon=True).start()
         else:
+            self._db.execute(f"PRAGMA user_version={_INDEXED}")
             self._loaded.set()
 
     def _open(self) -> sqlite3.Connection:
@@ -263,7 +265,7 @@ class CallStore:
             values = (identity, call.time, *_written(detail))
             cursor = db.execute("INSERT INTO calls(id, time, trace_id, body, detail) VALUES(?,?,?,?,?)", values)
             seq = int(cursor.lastrowid or 0)
-            db.execute("INSERT INTO calls_text(rowid, said) VALUES(?,?)", (seq, _searched(detail)))
+            self._index(seq, detail)
             added[seq] = detail
             if call.kind == "llm":
                 self._spend(call, spending, 1)
@@ -273,11 +275,16 @@ class CallStore:
         if merged == known:
             return
         db.execute("UPDATE calls SET trace_id=?, body=?, detail=? WHERE seq=?", (*_written(merged), seq))
-        db.execute("UPDATE calls_text SET said=? WHERE rowid=?", (_searched(merged), seq))
+        self._index(seq, merged)
         if call.kind == "llm" and _spent_of(merged.call) != _spent_of(known.call):
             self._spend(known.call, spending, -1)
             self._spend(merged.call, spending, 1)
         (added if seq in added else changed)[seq] = merged
+
+    def _index(self, seq: int, detail: CallDetail) -> None:
+        said = _searched(detail)
+        if said:
+            self._db.execute("INSERT OR REPLACE INTO calls_text(rowid, said) VALUES(?,?)", (seq, said))
 
     def _write_span(self, span: Span) -> None:
         db = self._db
@@ -359,7 +366,7 @@ class CallStore:
         """Read the columns of calls that an earlier run left, oldest first, and put them in front."""
         older = Columns(self.max_calls)
         last = 0
-        indexed = self._db.execute("SELECT coalesce(max(rowid), 0) FROM calls_text").fetchone()[0]
+        indexed = self._pragma("user_version") >= _INDEXED
         while True:
             with self._lock:
                 rows = self._db.execute(
@@ -371,14 +378,15 @@ class CallStore:
             found = [(int(seq), _detail_of(body, detail)) for seq, body, detail in rows]
             for seq, one in found:
                 older.add(seq, one.call, one.attempts, fingerprint(one.call, one.error))
-            unread = [(seq, _searched(one)) for seq, one in found if seq > indexed]
-            if unread:  # kept by an earlier edition, which had no index
+            if not indexed:  # kept by an earlier edition, which had no index
                 with self._lock:
                     self._db.execute("BEGIN IMMEDIATE")
-                    self._db.executemany("INSERT OR IGNORE INTO calls_text(rowid, said) VALUES(?,?)", unread)
+                    for seq, one in found:
+                        self._index(seq, one)
                     self._db.execute("COMMIT")
             last = rows[-1][0]
         with self._lock:
+            self._db.execute(f"PRAGMA user_version={_INDEXED}")
             self._columns.prepend(older)
         self.generation += 1
         self._loaded.set()
@@ -566,14 +574,10 @@ def _detail_of(body: bytes, detail: bytes | None) -> CallDetail:
 
 
 def _searched(detail: CallDetail) -> str:
-    """The text by which a call is found."""
+    """The text by which a call is found, beside the names that the columns hold."""
     call = detail.call
-    parts = (
-        detail.error, call.id, call.trace_id, call.request_id, call.response_id, call.run_id, call.execution_id,
-        call.session_id, call.user_id, call.agent, call.model, call.response_model, call.tool_name, call.server_id,
-        call.provider, call.service, *(f"{k} {v}" for k, v in call.labels.items()), *detail.content.values(),
-    )  # fmt: skip
-    return clip(" ".join(part for part in parts if part), min(_MAX_SEARCHED, MAX_CONTENT))
+    ids = (call.request_id, call.response_id, call.run_id, call.execution_id)
+    return clip(" ".join(part for part in (detail.error, *ids, *detail.content.values()) if part), _MAX_SEARCHED)
 
 
 def to_json(value: Any) -> str:

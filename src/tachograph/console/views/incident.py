@@ -110,13 +110,17 @@ def queries(console: Console, name: str) -> list[dict[str, Any]]:
         try:
             result = console.querier.instant(query.strip(), int(time.time() * 1000))
             rows = [
-                {"labels": {k: v for k, v in labels if k != "__name__"}, "value": float(values[0])}
+                {"labels": {k: v for k, v in labels if k != "__name__"}, "value": _finite(float(values[0]))}
                 for labels, _, values in sorted(result.series, key=lambda one: -float(np.nan_to_num(one[2][0])))
             ]
             found.append({"query": query.strip(), "rows": rows[:10], "more": max(len(rows) - 10, 0), "error": None})
         except PromQLError as error:
             found.append({"query": query.strip(), "rows": [], "more": 0, "error": str(error)})
     return found
+
+
+def _finite(value: float) -> float | None:
+    return value if abs(value) != float("inf") and value == value else None
 
 
 def _of_alert(rule: dict[str, Any], llm: Facts, tools: Facts) -> Facts:

@@ -104,7 +104,7 @@ def _whole(measure: Measure, own: Facts, chosen: Selection) -> float | None:
         return own.quantile(0.95, measure.value)
     total = float(_values(own, measure.value, measure.above).sum())
     if measure.stat == "mean":
-        total = total / own.weight.sum()
+        total = total / float(own.weight.sum())
     elif measure.stat == "ratio":
         below = float(_values(own, measure.over or "count", 0).sum())
         if not below:
@@ -124,8 +124,8 @@ def _series(
     shown = [dict(zip(by, labels.values(), strict=True)) for labels in groups]
     if measure.stat == "events":
         return _events(facts, shown, index)
-    begin = np.floor(chosen.start / step) * step
-    bins = int(np.ceil((chosen.end - begin) / step))
+    begin = float(np.floor(chosen.start / step) * step)
+    bins = max(int(np.ceil((chosen.end - begin) / step)), 1)
     place = np.clip(((facts.numbers["time"] - begin) // step).astype(np.int64), 0, bins - 1)
     if measure.stat == "p95":
         return _quantiles(measure, facts, shown, index, place, bins, begin, step)
@@ -221,8 +221,8 @@ def _events(facts: Facts, shown: list[dict[str, str]], index: Any) -> list[Serie
 
 def _buckets(facts: Facts, chosen: Selection, step: float) -> list[Series]:
     """Cumulative counts by latency bucket and bin."""
-    begin = np.floor(chosen.start / step) * step
-    bins = int(np.ceil((chosen.end - begin) / step))
+    begin = float(np.floor(chosen.start / step) * step)
+    bins = max(int(np.ceil((chosen.end - begin) / step)), 1)
     rows = facts.spread.joined(facts.take(facts.seq >= 0)) if facts.spread is not None else facts
     if not len(rows):
         return []

@@ -93,15 +93,17 @@ def _troubles(facts: Facts, by: str, part: str, end: float) -> list[Trouble]:
         breaks = np.flatnonzero(np.diff(times) > GAP_SECONDS)
         since = float(times[breaks[-1] + 1]) if len(breaks) else float(times[0])
         lately = own.between(since, end + 1)
-        total = same.between(since, end + 1).count
+        until = float(times[-1])
+        over = end - until > GAP_SECONDS
+        during = same.between(since, until + 1e-3 if over else end + 1)
+        total = during.count
         if lately.count < 3 or lately.count < 0.02 * total:
             continue
-        until = float(times[-1])
         models = sorted({labels_[part] for labels_ in lately.group((part,))[0]})
-        used = {labels_[part] for labels_ in same.between(since, end + 1).group((part,))[0]}
+        used = {labels_[part] for labels_ in during.group((part,))[0]}
         one = Trouble(
             labels[by], "llm" if by == "provider" else "tool", labels["error"] or "unknown", lately.count, total,
-            since, until, models, set(models) == used, end - until > GAP_SECONDS,
+            since, until, models, set(models) == used, over,
         )  # fmt: skip
         one.text = _text(one)
         found.append(one)

@@ -1,0 +1,284 @@
+"""The console's answers out of calls: true from the first call on, exact, and the same however a call came."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from support.console_client import Client
+from tachograph.console import RunningConsole, start
+from tachograph.console.calls import Attempt, Call, CallDetail, Span, fingerprint
+from tachograph.console.columns import Filter
+from tachograph.console.store import CallStore
+from tachograph.recorder import Recorder
+from tachograph.records import Cost, LLMCall, Usage
+
+NOW = time.time()
+
+
+def made(number: int, *, at: float, **facts: Any) -> CallDetail:
+    """One LLM call; a tool execution where a server is named."""
+    identity = f"{number:032x}"
+    error = facts.pop("error", None)
+    attempts = facts.pop("tries", [])
+    facts = {"kind": "llm", "provider": "openai", "model": "gpt-5", "outcome": "success", "trace_id": identity,
+             "span_id": identity[16:], "duration_seconds": 1.0, "attempts": 1, **facts}  # fmt: skip
+    return CallDetail(Call(id=identity, time=at, **facts), attempts, error)
+
+
+def put(client: RunningConsole, *calls: CallDetail) -> None:
+    client.console.calls.add_all([(call, None) for call in calls], wait=True)
+
+
+def one(recorder: Recorder, seconds: float, *, nano: int = 1_000_000) -> LLMCall:
+    call = recorder.start_llm_call("openai", "gpt-5")
+    attempt = call.begin_attempt()
+    attempt.status = 200
+    call.usage = Usage(100, 20, {"cache_read": 40})
+    call.cost = Cost(nano, "priced", "test")
+    call.finish("success", ended_ns=call.started_ns + int(seconds * 1e9))
+    return call
+
+
+def test_three_calls_of_a_script_show_true_numbers_at_once(
+    recorder: Recorder, running: RunningConsole, client: Client
+) -> None:
+    for seconds in (0.5, 1.0, 3.0):
+        one(recorder, seconds)
+    running.console.calls.flush()
+    tiles = {tile["name"]: tile for tile in client.get("/api/console/now")["tiles"]}
+    assert tiles["success"]["value"] == 1.0
+    assert tiles["p95"]["value"] == pytest.approx(3.0)
+    assert tiles["p95"]["enough"] is False
+    # 0.003 dollars in a life of at most a minute so far, not in 15 empty minutes
+    assert tiles["cost"]["value"] == pytest.approx(0.003 * 60, rel=0.1)
+    panels = client.get("/api/console/board/tachograph-llm-provider")["panels"]
+    [latency] = panels["request-latency-p95-by-model"][0]
+    assert latency["metric"] == {"provider": "openai", "model": "gpt-5"}
+    assert max(value for _, value, _ in latency["values"]) == pytest.approx(3.0)
+    assert panels["money-spent-in-range"][0][0]["value"][1] == pytest.approx(0.003)
+
+
+def test_quantiles_are_exact_and_not_bucket_bounds(running: RunningConsole, client: Client) -> None:
+    put(running, *(made(i, at=NOW - 60, duration_seconds=0.01 * i) for i in range(1, 101)))
+    [row] = client.get("/api/console/now")["providers"]["rows"]
+    assert row["p95"] == pytest.approx(0.95)
+    assert row["p50"] == pytest.approx(0.5)
+
+
+def test_a_senders_calls_fill_the_board_without_any_metrics(running: RunningConsole, client: Client) -> None:
+    put(running, made(1, at=NOW - 30, input_tokens=600, output_tokens=60))
+    board = client.get("/api/console/board/tachograph-llm-provider", **{"from": NOW - 300, "to": NOW})
+    assert board["source"] == "calls"
+    series = {one["metric"]["type"]: one["n"] for one in board["panels"]["token-usage-rate"][0]}
+    assert series == {"prompt": 1, "completion": 1}
+    assert "active-connections" not in board["panels"]  # only metrics know those
+
+
+def test_retries_are_requests_of_the_board_and_one_call_of_the_page(running: RunningConsole, client: Client) -> None:
+    tries = [
+        Attempt(1, 0.0, 0.1, 429, "rate_limited", "rate_limit", slept_seconds=1),
+        Attempt(2, 1.1, 0.5, 200, "success"),
+    ]
+    put(running, made(1, at=NOW - 30, attempts=2, tries=tries, wait_seconds=1.0))
+    board = client.get("/api/console/board/tachograph-llm-provider", **{"from": NOW - 300, "to": NOW})
+    assert [s["metric"]["error_type"] for s in board["panels"]["error-rate-by-type"][0]] == ["rate_limit"]
+    assert len(board["panels"]["rate-limit-events"][0][0]["values"]) == 1
+    now = client.get("/api/console/now")
+    assert now["providers"]["rows"][0]["calls"] == 1
+    assert now["providers"]["rows"][0]["failed"] == 0
+    assert now["providers"]["rows"][0]["wait"] == 1.0
+
+
+def test_the_sentence_names_who_what_since_when_and_whom_it_spares(running: RunningConsole, client: Client) -> None:
+    bad = {"outcome": "error", "error_type": "auth", "error": "AuthenticationError: Incorrect API key sk-123"}
+    put(
+        running,
+        *(made(i, at=NOW - 600, provider="anthropic", model="claude") for i in range(20)),
+        *(made(100 + i, at=NOW - 300 + i, model=("gpt-5", "gpt-5-mini")[i % 2], **bad) for i in range(148)),
+    )
+    sentence = client.get("/api/console/now")["sentence"]
+    assert sentence["text"] == "OpenAI rejects the key since {since}: 148 calls failed, all models; others healthy."
+    assert sentence["since"] == pytest.approx(NOW - 300)
+    assert sentence["level"] == "bad"
+
+
+def test_a_trouble_that_ended_is_told_as_over(running: RunningConsole, client: Client) -> None:
+    bad = {"outcome": "timeout", "error_type": "timeout"}
+    put(running, *(made(i, at=NOW - 800 + i, **bad) for i in range(10)), *(made(50 + i, at=NOW - 30) for i in range(9)))
+    sentence = client.get("/api/console/now")["sentence"]
+    assert sentence["text"].startswith("OpenAI does not answer in time from {since} to {until}: 10 calls failed")
+    assert sentence["level"] == "over"
+
+
+def test_calls_that_went_well_and_no_calls_have_their_sentences(running: RunningConsole, client: Client) -> None:
+    assert client.get("/api/console/now")["sentence"]["text"] == "No calls yet."
+    put(running, made(1, at=NOW - 30))
+    assert client.get("/api/console/now")["sentence"]["text"] == "Healthy: 1 call, none failed."
+
+
+def test_two_accounts_of_a_call_become_one_with_its_parent() -> None:
+    store = CallStore()
+    first = made(1, at=NOW, cost_usd="0.25", cost_quality="priced", service="")
+    sent = made(1, at=NOW, parent_span_id="00000000000000aa", service="shop", error="boom", agent="triage")
+    store.add_all([(first, None), (sent, None)], wait=True)
+    [(_, call)], count, _ = store.find(Filter(), 10)
+    assert (count, call.parent_span_id, call.service, call.agent, call.cost_usd) == (
+        1, "00000000000000aa", "shop", "triage", "0.25",
+    )  # fmt: skip
+    assert store.get(bytes.fromhex(call.id)).error == "boom"  # type: ignore[union-attr]
+    store.close()
+
+
+def test_a_cost_that_comes_with_the_second_account_is_spent_once() -> None:
+    store = CallStore()
+    for cost in (None, "0.25", "0.25"):
+        store.add_all([(made(1, at=NOW, cost_usd=cost, input_tokens=10), None)], wait=True)
+    [row] = store.spending(NOW - 600, NOW + 600)
+    assert (row[4], row[5], row[7], row[8]) == (1, 10, 250_000_000, 0)
+    store.close()
+
+
+def test_an_agents_trace_is_a_tree_whichever_account_came_first(running: RunningConsole, client: Client) -> None:
+    trace = "ab" * 16
+    agent = Span(trace_id=trace, span_id="0" * 15 + "1", name="agent.run", start_unix=NOW, duration_seconds=3)
+    llm = made(7, at=NOW + 0.1, trace_id=trace, span_id="0" * 15 + "2")
+    tool = made(8, at=NOW + 1.2, trace_id=trace, span_id="0" * 15 + "3", kind="tool", server_id="git", tool_name="log",
+                provider="", model="")  # fmt: skip
+    put(running, llm, tool)
+    for call in (llm, tool):
+        call.call.parent_span_id = agent.span_id
+    running.console.calls.add_all([(llm, None), (tool, None), (None, agent)], wait=True)
+    tree = client.get(f"/api/console/runs/{trace}")["tree"]
+    assert [(row["name"], row["depth"]) for row in tree] == [("agent.run", 0), ("chat gpt-5", 1), ("git/log", 1)]
+
+
+def test_calls_are_ordered_by_their_start_and_the_range_filters_them(running: RunningConsole, client: Client) -> None:
+    put(running, made(1, at=NOW - 10), made(2, at=NOW - 5000), made(3, at=NOW - 1))
+    listed = client.get("/api/console/calls")["calls"]
+    assert [call["time"] for call in listed] == sorted((call["time"] for call in listed), reverse=True)
+    near = client.get("/api/console/calls", **{"from": NOW - 60, "to": NOW})["calls"]
+    assert len(near) == 2
+
+
+def test_pages_of_calls_do_not_shift_while_calls_arrive(running: RunningConsole, client: Client) -> None:
+    put(running, *(made(i, at=NOW - 100 + i) for i in range(10)))
+    first = client.get("/api/console/calls", limit=4)
+    put(running, made(99, at=NOW))
+    second = client.get("/api/console/calls", limit=4, cursor=first["next_cursor"])
+    ids = [call["id"] for call in (*first["calls"], *second["calls"])]
+    assert ids == [f"{i:032x}" for i in (9, 8, 7, 6, 5, 4, 3, 2)]
+
+
+def test_calls_are_found_by_what_their_error_said_and_sorted_by_what_they_cost(
+    running: RunningConsole, client: Client
+) -> None:
+    put(
+        running,
+        made(
+            1, at=NOW - 3, outcome="error", error_type="rate_limit", error="Rate limit reached: Limit 30000, Used 29000"
+        ),
+        made(2, at=NOW - 2, cost_usd="0.5"),
+        made(3, at=NOW - 1, cost_usd="0.1"),
+    )
+    assert [c["id"][-1] for c in client.get("/api/console/calls", q="limit reached")["calls"]] == ["1"]
+    by_cost = client.get("/api/console/calls", sort="cost")["calls"]
+    assert [call["id"][-1] for call in by_cost][:2] == ["2", "3"]
+    answer = client.request("GET", "/api/console/calls", parameters={"sort": "colour"})
+    assert answer.status == 400
+    assert "not sorted by" in answer.json["error"]["what"]
+
+
+def test_facets_count_what_each_choice_would_leave(running: RunningConsole, client: Client) -> None:
+    put(running, made(1, at=NOW - 3), made(2, at=NOW - 2, provider="gemini"), made(3, at=NOW - 1, outcome="error"))
+    found = client.get("/api/console/explore", provider="openai")
+    facets = {f["name"]: {v["value"]: v["calls"] for v in f["values"]} for f in found["facets"]}
+    assert found["calls"] == 2
+    assert facets["provider"] == {"openai": 2, "gemini": 1}
+    assert facets["outcome"] == {"success": 1, "error": 1}
+
+
+def test_errors_of_one_cause_are_one_group() -> None:
+    call = made(1, at=NOW, error_type="rate_limit").call
+    texts = ("Limit 30000, Used 29000 in org-a1", "Limit 30000, Used 100 in org-b2")
+    assert fingerprint(call, texts[0]) == fingerprint(call, texts[1])
+    assert fingerprint(call, texts[0]) != fingerprint(call, "the server had an error")
+
+
+def test_a_comparison_says_what_is_significant(running: RunningConsole, client: Client) -> None:
+    old = [made(i, at=NOW - 1200, app_version="1", duration_seconds=1 + i / 1000) for i in range(50)]
+    new = [made(100 + i, at=NOW - 100, app_version="2", duration_seconds=2 + i / 1000) for i in range(50)]
+    put(running, *old, *new)
+    found = client.get("/api/console/compare", version_a="1", version_b="2", **{"from": NOW - 3600, "to": NOW})
+    rows = {row["name"]: row for row in found["rows"]}
+    assert rows["Latency p95"]["significant"] is True
+    assert rows["Success"]["significant"] is False
+    assert found["a"]["calls"] == found["b"]["calls"] == 50
+
+
+def test_an_incident_says_whose_fault_it_is_and_by_which_evidence(running: RunningConsole, client: Client) -> None:
+    bad = {"outcome": "error", "error_type": "auth", "error": "AuthenticationError: Incorrect API key"}
+    put(running, *(made(i, at=NOW - 60 + i, **bad) for i in range(30)))
+    found = client.get("/api/console/incidents/LLMProviderAuthFailure")
+    assert found["fault"]["party"] == "us"
+    assert found["fault"]["evidence"][0] == "30 of 30 failures are auth."
+    assert found["groups"][0]["calls"] == 30
+    assert found["queries"]
+    assert all(query["error"] is None for query in found["queries"])
+    assert client.request("GET", "/api/console/incidents/NoSuchAlert").status == 404
+
+
+def test_an_alert_is_acknowledged_and_silenced_by_a_post(client: Client) -> None:
+    path = "/api/console/alerts/LLMProviderAuthFailure/notes"
+    body = json.dumps({"kind": "silence", "minutes": 30, "text": "key is being replaced"}).encode()
+    assert client.post(path, body, "application/json").status == 200
+    rule = next(r for r in client.get("/api/console/alerts")["alerts"] if r["name"] == "LLMProviderAuthFailure")
+    assert rule["silenced_until"] == pytest.approx(time.time() + 1800, abs=60)
+    assert client.post(path, b'{"kind": "delete"}', "application/json").status == 400
+    assert client.post("/api/console/alerts/None/notes", body, "application/json").status == 400
+    assert client.request("POST", path, body=body, login=False).status == 401
+
+
+def test_the_parts_of_a_change_of_cost_add_up_to_it(running: RunningConsole, client: Client) -> None:
+    cheap = [made(i, at=NOW - 1200, cost_usd="0.01", input_tokens=100, output_tokens=10) for i in range(10)]
+    dear = [made(50 + i, at=NOW - 100, model="gpt-5-pro", cost_usd="0.1", input_tokens=100, output_tokens=10)
+            for i in range(20)]  # fmt: skip
+    put(running, *cheap, *dear)
+    found = client.get("/api/console/money", **{"from": NOW - 900, "to": NOW})
+    parts = {row["part"]: row["usd"] for row in found["why"]}
+    assert parts.pop("Change") == pytest.approx(1.9)
+    assert sum(parts.values()) == pytest.approx(1.9)
+    assert parts["Volume"] == pytest.approx(0.1)
+    assert parts["Mix of models"] == pytest.approx(1.8)
+
+
+def test_a_view_is_saved_under_a_name(client: Client) -> None:
+    body = json.dumps({"name": "failures", "address": "#/explore?outcome=error"}).encode()
+    assert client.post("/api/console/views", body, "application/json").status == 200
+    assert client.get("/api/console/views") == {"views": [{"name": "failures", "address": "#/explore?outcome=error"}]}
+    bad = json.dumps({"name": "x", "address": "https://elsewhere.example"}).encode()
+    assert client.post("/api/console/views", bad, "application/json").status == 400
+
+
+def test_the_arithmetic_of_a_cost_adds_up(running: RunningConsole, client: Client) -> None:
+    put(running, made(1, at=NOW, input_tokens=1000, output_tokens=200, cached_tokens=400, cost_usd="0.0028",
+                      cost_quality="priced"))  # fmt: skip
+    lines = client.get(f"/api/console/calls/{1:032x}")["arithmetic"]
+    assert {line["kind"] for line in lines} >= {"prompt", "prompt, read from cache", "completion"}
+    assert sum(line["usd"] for line in lines) == pytest.approx(0.0028)
+
+
+def test_scraped_metrics_that_count_more_than_is_kept_are_asked_instead(recorder: Recorder) -> None:
+    with start(port=0, step_seconds=300, scrape=["http://127.0.0.1:1/metrics"]) as served:
+        put(served, made(1, at=NOW))
+        series = ("__name__", "llm_provider_request_seconds_count"), ("model", "gpt-5"), ("outcome", "success")
+        for i in range(20):
+            served.console.store.ingest("x", int((NOW - 100 + i * 5) * 1000), [(series, float(i * 10))])
+        board = Client(served.url, served.token).get(
+            "/api/console/board/tachograph-llm-provider", **{"from": NOW - 100, "to": NOW}
+        )
+    assert board["source"] == "metrics"
+    assert "of them are kept here" in board["why"]
