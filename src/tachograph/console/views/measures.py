@@ -133,7 +133,7 @@ def _series(
     width = max(1, round((measure.window_seconds or 0) / step))
     sums = _sliding(index, place, values, len(shown), bins, width)
     counts = _sliding(index, place, facts.weight, len(shown), bins, width)
-    ends = begin + step * np.arange(1, bins + 1)
+    ends: Floats = (begin + step * np.arange(1, bins + 1)).astype(np.float64)
     ends[-1] = min(ends[-1], max(chosen.end, begin + step * (bins - 1) + 1))
     if measure.stat == "rate":
         starts = np.maximum(ends - width * step, min(chosen.first, chosen.end))
@@ -227,7 +227,7 @@ def _buckets(facts: Facts, chosen: Selection, step: float) -> list[Series]:
     if not len(rows):
         return []
     place = np.clip(((rows.numbers["time"] - begin) // step).astype(np.int64), 0, bins - 1)
-    ends = begin + step * np.arange(1, bins + 1)
+    ends: Floats = (begin + step * np.arange(1, bins + 1)).astype(np.float64)
     found = []
     for bound in _BOUNDS:
         inside = rows.numbers["duration"] <= bound
