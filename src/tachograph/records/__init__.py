@@ -5,6 +5,7 @@ from tachograph.records.cost import NANO_PER_USD, UNPRICED, Cost
 from tachograph.records.ids import new_id
 from tachograph.records.llm_call import Attempt, LLMCall
 from tachograph.records.outcomes import (
+    COST_QUALITIES,
     ERROR_KINDS,
     ERROR_TYPES,
     OUTCOMES,
@@ -21,6 +22,7 @@ from tachograph.records.tool_call import ToolCall
 from tachograph.records.usage import DETAILS, Usage
 
 __all__ = [
+    "COST_QUALITIES",
     "CURRENT_CALL",
     "DETAILS",
     "ENGINE_CALL",

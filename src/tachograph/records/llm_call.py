@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tachograph.records.cost import Cost
-    from tachograph.records.prompt import Prompt
     from tachograph.records.reservation import Reservation
     from tachograph.records.usage import Usage
 
@@ -108,6 +107,11 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
         stated_cost_nano_usd: The vendor's own figure of the cost, where it gives one.
         unknown_billables: Fields of the usage report and items of the answer that may be billed and that no reader
             knows, in the vendor's words: the cost is an estimate then.
+        usages: The usage of each request that `usage` sums (function calling hops, results of a batch), where known:
+            prices go by the request. None: one request, or only the sum is known.
+        request_count: How many requests `usage` sums, where that is not known from `usages`; 0: unknown.
+        prompt: The body of the request, kept until the call is finished: a stream that is closed before it reports any
+            usage still costs its prompt. Never recorded.
         usage_mismatch: Why the usage report contradicts itself, if it does.
         server_address, server_port: The host the requests went to.
         request: Request settings for span attributes (`max_tokens`, `temperature`, ...), by OpenTelemetry name without
@@ -151,6 +155,9 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
     traffic_type: str | None = None
     stated_cost_nano_usd: int | None = None
     unknown_billables: tuple[str, ...] = ()
+    usages: tuple[Usage, ...] | None = None
+    request_count: int = 1
+    prompt: Any = None
     usage_mismatch: str | None = None
     server_address: str | None = None
     server_port: int | None = None
@@ -164,7 +171,6 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
     projection: Any = None
     parent_id: bytes | None = None
     reservation: Reservation | None = None
-    prompt: Prompt | None = None
     _open: list[LLMCallSink] = msgspec.field(default_factory=list)
 
     def __post_init__(self) -> None:

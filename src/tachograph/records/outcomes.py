@@ -21,7 +21,7 @@ ErrorType = Literal[
 ]
 ErrorKind = Literal["connection", "validation", "execution", "timeout"]
 ToolOutcome = Literal["success", "error", "timeout", "cancelled"]
-CostQuality = Literal["priced", "estimated", "unpriced"]
+CostQuality = Literal["priced", "stated", "estimated", "included", "unpriced"]
 
 OUTCOMES: Final[tuple[Outcome, ...]] = ("success", "error", "timeout", "rate_limited", "cancelled")
 ERROR_TYPES: Final[tuple[ErrorType, ...]] = (
@@ -37,6 +37,7 @@ ERROR_TYPES: Final[tuple[ErrorType, ...]] = (
 )
 ERROR_KINDS: Final[tuple[ErrorKind, ...]] = ("connection", "validation", "execution", "timeout")
 TOOL_OUTCOMES: Final[tuple[ToolOutcome, ...]] = ("success", "error", "timeout", "cancelled")
+COST_QUALITIES: Final[tuple[CostQuality, ...]] = ("priced", "stated", "estimated", "included", "unpriced")
 
 _OUTCOME_OF: Final[dict[ErrorType, Outcome]] = {"timeout": "timeout", "rate_limit": "rate_limited"}
 
