@@ -14,6 +14,7 @@ from typing import Any
 from tachograph.console import start
 from tachograph.recorder import Recorder
 from tachograph.records import Attempt, Cost, Usage
+from tachograph.runtime import join
 from tachograph.signals.registry import Metrics
 
 SERIES, POINTS, STEP_SECONDS, RUNS = 20, 720, 5, 7
@@ -23,7 +24,7 @@ def main() -> None:
     """Measure and print."""
     from playwright.sync_api import sync_playwright
 
-    recorder = Recorder(Metrics(()))
+    recorder = join(Metrics(()))
     with start(port=0, step_seconds=STEP_SECONDS) as served:
         served.console.listen(recorder)
         tell(recorder, served.console)

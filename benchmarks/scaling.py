@@ -83,11 +83,11 @@ def tool_once(recorder: Any, server: str, tool: str, number: int = 0) -> None:
 
 def series() -> dict[str, float]:
     """Series and bytes of /metrics: of an idle process, and of each further model and tool."""
-    from tachograph.recorder import Recorder
+    from tachograph.runtime import join
     from tachograph.signals.exposition import write
 
     def weigh(fill: Callable[[Any], None]) -> tuple[int, int]:
-        recorder = Recorder(_metrics())
+        recorder = join(_metrics())
         fill(recorder)
         text = write(recorder.metrics.collect())
         return sum(not line.startswith("#") for line in text.splitlines()), len(text)
@@ -162,9 +162,9 @@ def otlp() -> dict[str, float]:
         finally:
             uninstrument()
     span_bytes = encode_spans(seen.spans).SerializeToString()
-    from tachograph.recorder import Recorder
+    from tachograph.runtime import join
 
-    recorder = Recorder(_metrics())
+    recorder = join(_metrics())
     for number in range(51):
         for model in range(MODELS):
             call_once(recorder, "openai", f"model-{model}", number)
@@ -219,13 +219,13 @@ def _postgres() -> Iterator[str]:
 
 
 def _store(folder: str, url: str | None) -> None:
-    from tachograph.recorder import Recorder
+    from tachograph.runtime import join
     from tachograph.settings.ledger import LedgerSettings
     from tachograph.signals.registry import Metrics
     from tachograph.usage.ledger import Ledger
 
     ledger = Ledger(LedgerSettings(data_dir=folder, url=url), Metrics(()))
-    recorder = Recorder(Metrics(()), ledger=ledger)
+    recorder = join(Metrics(()), ledger=ledger)
     for number in range(ROWS):
         call_once(recorder, "openai", f"model-{number % MODELS}", number)
     if not ledger.flush(120):

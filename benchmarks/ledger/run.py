@@ -29,8 +29,8 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
 from support.postgres import postgres_server  # noqa: E402
 from tachograph.cli.values import whole  # noqa: E402
-from tachograph.recorder import Recorder  # noqa: E402
 from tachograph.records import Cost, LLMCall, Usage  # noqa: E402
+from tachograph.runtime import join  # noqa: E402
 from tachograph.settings.ledger import LedgerSettings  # noqa: E402
 from tachograph.signals.registry import Metrics  # noqa: E402
 from tachograph.usage.journal import _write_function  # noqa: E402
@@ -45,7 +45,7 @@ Figures = dict[str, float]
 
 def calls(count: int) -> list[LLMCall]:
     """Finished calls, as an application has them."""
-    recorder = Recorder(Metrics(()))
+    recorder = join(Metrics(()))
     made = []
     for number in range(count):
         call = recorder.start_llm_call("openai", "gpt-5", labels={"team": f"t{number % 5}", "user": f"u{number % 997}"})
@@ -281,13 +281,13 @@ import sys
 sys.path[:0] = {path!r}
 from pathlib import Path
 from support.ledgers import make_recorder, one_call
-from tachograph.recorder import Recorder
+from tachograph.runtime import join
 from tachograph.signals.registry import Metrics
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096 / 1e6
 
-recorder = make_recorder(Path({directory!r})) if {on} else Recorder(Metrics(()))
+recorder = make_recorder(Path({directory!r})) if {on} else join(Metrics(()))
 for _ in range(20):
     for number in range(500):
         one_call(recorder, number, team="a")

@@ -1,6 +1,7 @@
 """The recorder: begins records, and hands each finished one to pricing, metrics, spans, the ledger and listeners.
 
-This is the only writer of a metric, a span or a ledger row for calls. A failure of ours is counted and logged once, and
+It knows records only: what prices, counts and keeps them is handed in, by `runtime.py`. This is the only way from a
+call to a metric, a span or a ledger row. A failure of ours is counted and logged once, and
 dropped: it never reaches the application's call (under tests `strict` raises it instead).
 """
 
@@ -13,14 +14,10 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from tachograph.errors import BudgetExceededError
-from tachograph.llm.headroom import Headroom
-from tachograph.llm.metrics.observe import LLMMetrics
-from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.records import LABELS, Cost, LLMCall, ToolCall
 from tachograph.records.prompt import prompt_of
-from tachograph.signals.families import FACTORY_CREATE_SECONDS, FAMILIES, TELEMETRY_ERRORS
+from tachograph.signals.families import FACTORY_CREATE_SECONDS, TELEMETRY_ERRORS
 from tachograph.signals.registry import Metrics
-from tachograph.usage.metrics.families import FAMILIES as USAGE_FAMILIES
 
 if TYPE_CHECKING:
     from tachograph.signals.otlp import Otlp
@@ -81,11 +78,11 @@ class Recorder:
 
     Args:
         metrics: Where the numbers are kept.
+        count_llm_call, count_tool_call: Add a finished record to the metrics; None: calls are not counted.
         pricer: Prices an LLM call that has usage, or None.
         spans: The span signal, or None.
         ledger: The usage ledger, or None.
         strict: Raise our own failures instead of dropping them (tests).
-        keeps_metrics: Whether calls are added to the metrics.
 
     Attributes:
         keeps_prompts: Whether a call gets the hashes of its prompt, by which waste is found.
@@ -95,24 +92,21 @@ class Recorder:
         self,
         metrics: Metrics,
         *,
+        count_llm_call: Callable[[LLMCall], None] | None = None,
+        count_tool_call: Callable[[ToolCall], None] | None = None,
         pricer: Pricer | None = None,
         spans: Spans | None = None,
         ledger: Ledger | None = None,
         strict: bool = False,
-        keeps_metrics: bool = True,
     ) -> None:
         self.metrics = metrics
-        self.llm = LLMMetrics(metrics)
-        self.mcp = MCPMetrics(metrics)
-        self.headroom = Headroom(metrics)
-        for family in (*USAGE_FAMILIES, *FAMILIES):
-            metrics.register(family)
         self.otlp: Otlp | None = None
         self._guard: Guard | None = None
         self._reserve: Callable[[LLMCall, Any, bool, bool], None] | None = None
         self.keeps_prompts = False
         self.strict = strict
-        self.keeps_metrics = keeps_metrics
+        self._count_llm_call = count_llm_call
+        self._count_tool_call = count_tool_call
         self._pricer = pricer
         self._spans = spans
         self._ledger = ledger
@@ -173,9 +167,10 @@ class Recorder:
             llm.append(("pricing", self._price))
         if self._guard is not None:
             llm.append(("budgets", self._guard.settle))
-        if self.keeps_metrics:
-            llm.append(("metrics", self.llm.observe))
-            tool.append(("metrics", self.mcp.observe))
+        if self._count_llm_call is not None:
+            llm.append(("metrics", self._count_llm_call))
+        if self._count_tool_call is not None:
+            tool.append(("metrics", self._count_tool_call))
         if self._spans is not None:
             llm.append(("spans", self._spans.close_llm_call))
             tool.append(("spans", self._spans.close_tool_call))
@@ -305,13 +300,6 @@ class Recorder:
     def _price(self, call: LLMCall) -> None:
         if call.usage is not None and call.cost is None:
             call.cost = self._pricer(call)  # type: ignore[misc]  # this is a step only where there is one
-
-    def rate_limit_headers(self, provider: str, model: str, headers: Mapping[str, str] | None) -> None:
-        """Take what an answer's headers say about the provider's rate limits."""
-        try:
-            self.headroom.observe(provider, model, headers)
-        except Exception as error:  # noqa: BLE001
-            self.failed("headroom", error)
 
     def factory_created(self, factory_type: str, name: str, started_ns: int) -> None:
         """One provider or tool was created; `started_ns` is from `time.perf_counter_ns`."""

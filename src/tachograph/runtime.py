@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tachograph.errors import TachographError
+from tachograph.llm.metrics.observe import LLMMetrics
+from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.recorder import Recorder
 from tachograph.settings import Settings, load
-from tachograph.signals.families import BUILD_INFO, PROCESS_START, TELEMETRY_ERRORS
+from tachograph.signals.families import BUILD_INFO, FAMILIES, PROCESS_START, TELEMETRY_ERRORS
 from tachograph.signals.registry import Metrics, Storage
+from tachograph.usage.metrics.families import FAMILIES as USAGE_FAMILIES
 from tachograph.version import __version__
 
 if TYPE_CHECKING:
@@ -37,9 +40,11 @@ _server: MetricsServer | None = None
 def build(settings: Settings) -> Recorder:
     """A recorder as the settings say; nothing global is touched, and no port is opened."""
     metrics = _metrics(settings)
-    recorder = Recorder(metrics, keeps_metrics=settings.enabled and settings.metrics.enabled)
+    keeps_metrics = settings.enabled and settings.metrics.enabled
+    recorder = join(metrics, keeps_metrics=keeps_metrics)
     _join_spans(recorder, settings)
-    _join_otlp(recorder, settings)
+    if keeps_metrics and settings.otlp.metrics:
+        _join_otlp(recorder)
     _set_process_gauges(metrics)
     metrics.when_rebound(lambda: _set_process_gauges(metrics))
     _join_pricer(recorder, settings)
@@ -47,6 +52,20 @@ def build(settings: Settings) -> Recorder:
     _join_budgets(recorder, settings)
     _join_waste(recorder, settings)
     return recorder
+
+
+def join(metrics: Metrics, *, keeps_metrics: bool = True, **parts: Any) -> Recorder:
+    """A recorder that adds calls to these metrics, with these `parts` of `Recorder`'s.
+
+    Args:
+        keeps_metrics: Whether calls are counted; every family is there in any case.
+    """
+    llm, mcp = metrics.part(LLMMetrics), metrics.part(MCPMetrics)
+    for family in (*USAGE_FAMILIES, *FAMILIES):
+        metrics.register(family)
+    if not keeps_metrics:
+        return Recorder(metrics, **parts)
+    return Recorder(metrics, count_llm_call=llm.observe, count_tool_call=mcp.observe, **parts)
 
 
 def _join_spans(recorder: Recorder, settings: Settings) -> None:
@@ -58,13 +77,12 @@ def _join_spans(recorder: Recorder, settings: Settings) -> None:
         recorder.spans = SpanSignal(settings.spans, make_provider=otlp.SpanPush() if wants_provider else None)
 
 
-def _join_otlp(recorder: Recorder, settings: Settings) -> None:
-    if recorder.keeps_metrics and settings.otlp.metrics:
-        from tachograph.signals.otlp import Otlp
+def _join_otlp(recorder: Recorder) -> None:
+    from tachograph.signals.otlp import Otlp
 
-        recorder.otlp = Otlp(recorder.metrics, lambda error: recorder.count_failure("otlp", error))
-        recorder.metrics.when_grown(recorder.otlp.attach)
-        recorder.metrics.when_rebound(recorder.otlp.after_fork)
+    recorder.otlp = Otlp(recorder.metrics, lambda error: recorder.count_failure("otlp", error))
+    recorder.metrics.when_grown(recorder.otlp.attach)
+    recorder.metrics.when_rebound(recorder.otlp.after_fork)
 
 
 def _join_pricer(recorder: Recorder, settings: Settings) -> None:

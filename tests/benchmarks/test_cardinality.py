@@ -9,6 +9,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from tachograph.recorder import Recorder
 from tachograph.records import UNPRICED, Usage
+from tachograph.runtime import join
 from tachograph.signals.exposition import write
 from tachograph.signals.registry import Metrics
 from tachograph.signals.spans import SpanSignal
@@ -32,9 +33,7 @@ def value(recorder: Recorder, name: str) -> float:
 
 
 def test_a_hundred_thousand_names_leave_memory_and_metrics_bounded_and_are_counted() -> None:
-    recorder = Recorder(
-        Metrics((), limit=LIMIT), pricer=lambda call: UNPRICED, spans=SpanSignal(provider=TracerProvider())
-    )
+    recorder = join(Metrics((), limit=LIMIT), pricer=lambda call: UNPRICED, spans=SpanSignal(provider=TracerProvider()))
     ask(recorder, 0, FEW)
     lines = write(recorder.metrics.collect()).count("\n")
     gc.collect()

@@ -11,6 +11,7 @@ from support.console_client import Client
 from support.parts import shared_folder
 from tachograph.console import RunningConsole, start
 from tachograph.recorder import Recorder
+from tachograph.runtime import join
 from tachograph.signals.registry import Metrics
 
 
@@ -23,7 +24,7 @@ def promqltest_dir() -> Path:
 @pytest.fixture
 def recorder() -> Recorder:
     """A recorder of its own, which raises its own failures."""
-    return Recorder(Metrics(()), strict=True)
+    return join(Metrics(()), strict=True)
 
 
 @pytest.fixture

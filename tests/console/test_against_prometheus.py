@@ -19,7 +19,7 @@ from tachograph.catalogue import dashboards, rule_groups
 from tachograph.catalogue.panels import Query
 from tachograph.catalogue.rules import Recording
 from tachograph.console.promql import Engine
-from tachograph.recorder import Recorder
+from tachograph.runtime import join
 from tachograph.signals.registry import Metrics
 
 SEED = int(os.environ.get("TACHOGRAPH_PROMQL_SEED", "1"))
@@ -134,7 +134,7 @@ def catalogue_series() -> list[random_promql.Series]:
     target = {"job": "tachograph", "instance": "app:9464"}
     out: list[random_promql.Series] = []
     stamps = random_promql.times(rng, "regular")
-    for family in Recorder(Metrics(())).metrics.families.values():
+    for family in join(Metrics(())).metrics.families.values():
         sets = [dict(target)]
         for label in family.labels:
             choices = (family.values.get(label) or values.get(label) or ("x",))[:2]

@@ -16,6 +16,7 @@ from support.console_client import Client
 from tachograph.console import RunningConsole, start
 from tachograph.recorder import Recorder
 from tachograph.records import Cost, LLMCall, ToolCall, Usage
+from tachograph.runtime import join
 
 CALL_FIELDS = {
     "id", "trace_id", "span_id", "parent_span_id", "kind", "time", "provider", "model", "response_model", "operation",
@@ -306,7 +307,7 @@ def test_calls_of_a_ledger_are_shown_once(tmp_path: Path) -> None:
     settings = LedgerSettings(url=f"sqlite:///{tmp_path / 'ledger.db'}", data_dir=str(tmp_path))
     metrics = Metrics(())
     ledger = Ledger(settings, metrics)
-    recorder = Recorder(metrics, ledger=ledger, strict=True)
+    recorder = join(metrics, ledger=ledger, strict=True)
     record, failed = llm(recorder, team="search"), tool(recorder, fails=True)
     assert ledger.flush()
     with start(port=0, recorder=recorder, step_seconds=0.2, ledger=settings) as served:
@@ -337,7 +338,7 @@ def test_what_a_ledger_spent_before_is_part_of_the_cost(tmp_path: Path) -> None:
     settings = LedgerSettings(url=f"sqlite:///{tmp_path / 'ledger.db'}", data_dir=str(tmp_path))
     metrics = Metrics(())
     ledger = Ledger(settings, metrics)
-    recorder = Recorder(metrics, ledger=ledger, strict=True)
+    recorder = join(metrics, ledger=ledger, strict=True)
     now = time.time()
     for days_ago in (0, 1, 2, 3, 10):
         call = recorder.start_llm_call("openai", "gpt-5", labels={"team": "search"})

@@ -25,8 +25,8 @@ from tachograph.demo.truth import Sums, compare
 from tachograph.errors import TachographError
 from tachograph.llm.metrics import families as llm
 from tachograph.mcp.metrics import families as mcp
-from tachograph.recorder import Recorder
 from tachograph.records import Cost, Usage
+from tachograph.runtime import join
 from tachograph.settings import load
 from tachograph.signals.registry import Metrics
 
@@ -133,7 +133,7 @@ def test_the_demo_never_uses_the_users_ledger() -> None:
 
 
 def test_a_difference_is_told_and_is_not_true() -> None:
-    recorder = Recorder(Metrics(()), strict=True)
+    recorder = join(Metrics(()), strict=True)
     call = recorder.start_llm_call("openai", "gpt-5")
     call.usage = Usage(10, 5)
     call.cost = Cost(7, "priced")

@@ -11,12 +11,13 @@ from tachograph.llm.metrics import families as llm
 from tachograph.mcp.metrics import families as mcp
 from tachograph.recorder import Recorder
 from tachograph.records import Cost, Usage
+from tachograph.runtime import join
 from tachograph.signals.registry import Metrics
 
 
 @pytest.fixture
 def recorder() -> Recorder:
-    return Recorder(Metrics(()), strict=True)
+    return join(Metrics(()), strict=True)
 
 
 def call(recorder: Recorder, model: str, seconds: float, *, limited: bool = False) -> None:

@@ -17,6 +17,7 @@ from tachograph.demo.simulators import InvalidKey, Raw, Simulators
 from tachograph.llm.errors import AuthenticationError, ProviderError
 from tachograph.llm.providers.openai import OpenAIProvider
 from tachograph.llm.retry import NO_RETRIES
+from tachograph.runtime import join
 from tachograph.testing import Recording
 
 
@@ -185,13 +186,13 @@ def test_a_request_or_its_fields_but_not_both(simulators: Simulators) -> None:
 def test_a_provider_with_a_recorder_of_its_own_touches_no_other(
     simulators: Simulators, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tachograph import Recorder, runtime
+    from tachograph import runtime
     from tachograph.signals.registry import Metrics
 
     monkeypatch.setattr(runtime, "_default", lambda: pytest.fail("the process's recorder was made"))
     before = runtime.set_recorder(None)
     try:
-        own = Recorder(Metrics(()), strict=True)
+        own = join(Metrics(()), strict=True)
         way = Way("openai", False, False)
         call = way.ask(way.provider(simulators, recorder=own)).call
         assert own.metrics.cell(own.metrics.families["llm_provider_tokens_total"], "openai", way.model, "prompt").value

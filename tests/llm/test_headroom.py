@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from support.ways import Way
 from tachograph.demo.simulators import Answer, RateLimited, RateLimits, Simulators
 from tachograph.llm import headroom as module
-from tachograph.llm.headroom import Allowance, read_allowances
+from tachograph.llm.headroom import Allowance, note_headers, read_allowances
 from tachograph.testing import Recording
 
 NOW = 1_795_442_400.0  # 2026-11-23T14:00:00Z
@@ -82,7 +83,7 @@ def openai_headers(requests: int, tokens: int | None = None) -> dict[str, str]:
 def test_the_forecast_follows_the_present_rate(seen: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [1000.0]
     monkeypatch.setattr(module, "monotonic", lambda: clock[0])
-    observe = seen.recorder.rate_limit_headers
+    observe = partial(note_headers, seen.recorder)
     forecast: dict[str, Any] = {"provider": "openai", "model": "gpt-5", "kind": "requests"}
 
     observe("openai", "gpt-5", openai_headers(90))
@@ -103,7 +104,7 @@ def test_a_limit_that_does_not_shrink_is_never_met(seen: Recording, monkeypatch:
     clock = [1000.0]
     monkeypatch.setattr(module, "monotonic", lambda: clock[0])
     for _ in range(3):
-        seen.recorder.rate_limit_headers("openai", "gpt-5", openai_headers(100))
+        note_headers(seen.recorder, "openai", "gpt-5", openai_headers(100))
         clock[0] += 1
     assert seen.value("llm_provider_rate_limit_exhaustion_seconds", model="gpt-5") == math.inf
 
@@ -143,5 +144,5 @@ def test_gemini_says_nothing_and_makes_no_gauge(simulators: Simulators, seen: Re
 
 @pytest.mark.parametrize("odd", [None, {}, {"x-ratelimit-limit-requests": 7}, {"date": "today"}])
 def test_odd_headers_break_nothing(odd: Any, seen: Recording) -> None:
-    seen.recorder.rate_limit_headers("openai", "gpt-5", odd)
+    note_headers(seen.recorder, "openai", "gpt-5", odd)
     assert seen.series("llm_provider_rate_limit_limit") == {}

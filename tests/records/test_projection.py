@@ -19,6 +19,7 @@ from tachograph.console.ingest.otlp import traces, wire
 from tachograph.recorder import Recorder
 from tachograph.records import NOWHERE, Cost, LLMCall, ToolCall, Usage
 from tachograph.records.projection import Projection, project
+from tachograph.runtime import join
 from tachograph.signals.registry import Metrics
 from tachograph.signals.span_facts import projected
 from tachograph.signals.spans import SpanSignal
@@ -34,7 +35,7 @@ class World:
         self.exporter = InMemorySpanExporter()
         provider = TracerProvider(resource=Resource({"service.name": "app"}))
         provider.add_span_processor(SimpleSpanProcessor(self.exporter))
-        self.recorder = Recorder(Metrics(()), spans=SpanSignal(provider=provider), strict=True)
+        self.recorder = join(Metrics(()), spans=SpanSignal(provider=provider), strict=True)
 
     def received(self) -> LLMCall | ToolCall:
         """The record that a receiver makes of the one span."""

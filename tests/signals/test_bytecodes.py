@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from support.bytecodes import count
 from tachograph.recorder import Recorder
 from tachograph.records import Cost, Usage
+from tachograph.runtime import join
 from tachograph.signals.registry import Metrics
 from tachograph.signals.spans import SpanSignal
 
@@ -24,7 +25,7 @@ COST = Cost(1_250_000, "priced")
 
 
 def recorder(spans: SpanSignal | None = None, **options: Any) -> Recorder:
-    return Recorder(Metrics(()), pricer=lambda call: COST, spans=spans, **options)
+    return join(Metrics(()), pricer=lambda call: COST, spans=spans, **options)
 
 
 def llm_call(recorder: Recorder) -> Callable[[], None]:
@@ -63,7 +64,7 @@ def test_a_call_while_no_tracer_provider_is_set(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_call_that_nobody_listens_to() -> None:
-    silent = Recorder(Metrics(()), keeps_metrics=False)
+    silent = join(Metrics(()), keeps_metrics=False)
     assert instructions(llm_call(silent)) <= 300
 
 

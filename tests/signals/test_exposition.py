@@ -15,7 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from support import contract, parts
 from support.traffic import llm_call, retried_call, tool_call
+from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.recorder import Recorder
+from tachograph.runtime import join
 from tachograph.signals import exposition
 from tachograph.signals.registry import Metrics
 
@@ -27,11 +29,11 @@ FORMATS: list[Any] = [
 
 
 def used_recorder() -> Recorder:
-    recorder = Recorder(Metrics(()), strict=True)
+    recorder = join(Metrics(()), strict=True)
     llm_call(recorder)
     retried_call(recorder, "anthropic", "claude-sonnet-5")
     tool_call(recorder)
-    recorder.mcp.connection_opened("time")
+    recorder.metrics.part(MCPMetrics).connection_opened("time")
     recorder.factory_created("provider", "openai", 0)
     return recorder
 
@@ -66,7 +68,7 @@ def test_a_family_of_the_contract_stands_exactly_as_promised(name: str, format_:
 
 @pytest.mark.parametrize("format_", ["text", "openmetrics"])
 def test_families_without_samples_show_help_and_type(format_: Any) -> None:
-    text = exposition.write(Recorder(Metrics(())).metrics.collect(), format_)
+    text = exposition.write(join(Metrics(())).metrics.collect(), format_)
     for name, (kind, _, _) in contract.FAMILIES.items():
         shown = name.removesuffix("_total") if format_ == "openmetrics" and kind == "counter" else name
         assert f"# TYPE {shown} {kind}\n" in text
@@ -75,7 +77,7 @@ def test_families_without_samples_show_help_and_type(format_: Any) -> None:
 
 @pytest.mark.parametrize(("format_", "parse"), FORMATS)
 def test_a_call_with_two_429s_is_three_requests_two_errors_and_one_call(format_: Any, parse: Parser) -> None:
-    recorder = Recorder(Metrics(()), strict=True)
+    recorder = join(Metrics(()), strict=True)
     retried_call(recorder)
     found = samples(recorder, format_, parse)
 
@@ -96,7 +98,7 @@ def test_a_call_with_two_429s_is_three_requests_two_errors_and_one_call(format_:
 
 
 def test_a_new_model_starts_with_all_its_known_label_sets_at_zero() -> None:
-    recorder = Recorder(Metrics(()), strict=True)
+    recorder = join(Metrics(()), strict=True)
     llm_call(recorder)
     found = samples(recorder, "text", parse_text)
     outcomes = {s.labels["outcome"]: s.value for s in found["llm_provider_request_seconds_count"]}
@@ -117,7 +119,7 @@ def test_a_new_model_starts_with_all_its_known_label_sets_at_zero() -> None:
     )
 )
 def test_no_label_value_breaks_the_exposition(format_: Any, parse: Parser, value: Any) -> None:
-    recorder = Recorder(Metrics(()), strict=True)
+    recorder = join(Metrics(()), strict=True)
     llm_call(recorder, model=value)
     tool_call(recorder, value, value)
     body = exposition.write(recorder.metrics.collect(), format_).encode()
@@ -128,7 +130,7 @@ def test_no_label_value_breaks_the_exposition(format_: Any, parse: Parser, value
 
 
 def test_exemplars_carry_the_trace_id_in_openmetrics_alone() -> None:
-    recorder = Recorder(Metrics(()), strict=True)
+    recorder = join(Metrics(()), strict=True)
     call = recorder.start_llm_call("openai", "gpt-5")
     call.begin_attempt().end("success", ended_ns=call.started_ns + 300_000_000)
     call.trace_id = 0xABC
@@ -182,7 +184,7 @@ def test_the_format_follows_the_accept_header(accept: str | None, format_: str) 
 
 
 def test_gzip_is_used_when_accepted() -> None:
-    metrics = Recorder(Metrics(())).metrics
+    metrics = join(Metrics(())).metrics
     plain = exposition.respond(metrics.collect(), None, None)
     packed = exposition.respond(metrics.collect(), None, "br, gzip;q=0.5")
     refused = exposition.respond(metrics.collect(), None, "gzip;q=0")

@@ -9,6 +9,7 @@ import pytest
 from support import contract
 from support.prometheus import Prometheus, prometheus
 from support.traffic import llm_call, retried_call, tool_call
+from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.signals.http import MetricsServer
 from tachograph.testing import Recording
 
@@ -19,7 +20,7 @@ def test_prometheus_loads_every_family_and_number(seen: Recording) -> None:
         llm_call(recorder)
     retried_call(recorder, "anthropic", 'claude "4"\nbeta\\x')
     tool_call(recorder)
-    recorder.mcp.connection_opened("time")
+    recorder.metrics.part(MCPMetrics).connection_opened("time")
     recorder.factory_created("tool", "get_time", time.perf_counter_ns())
     traced = recorder.start_llm_call("gemini", "gemini-2.5-pro")
     traced.trace_id = 0xABC

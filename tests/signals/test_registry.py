@@ -10,8 +10,9 @@ import pytest
 
 from support.traffic import llm_call, tool_call
 from tachograph import runtime
-from tachograph.recorder import Recorder
+from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.records import LLMCall, Usage
+from tachograph.runtime import join
 from tachograph.settings import load
 from tachograph.signals import exposition
 from tachograph.signals.family import Family
@@ -62,7 +63,7 @@ def test_pairs_of_outside_values_are_bounded_too() -> None:
 
 
 def test_connections_never_go_below_zero(seen: Recording) -> None:
-    mcp = seen.recorder.mcp
+    mcp = seen.recorder.metrics.part(MCPMetrics)
     mcp.connection_opened("time")
     for _ in range(3):
         mcp.connection_closed("time")
@@ -72,7 +73,7 @@ def test_connections_never_go_below_zero(seen: Recording) -> None:
 
 
 def test_a_gauge_that_cannot_be_read_does_not_cost_the_scrape(caplog: pytest.LogCaptureFixture) -> None:
-    recorder = Recorder(Metrics(()))
+    recorder = join(Metrics(()))
 
     def broken() -> None:
         raise RuntimeError("no such file")

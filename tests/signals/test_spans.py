@@ -16,8 +16,8 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, TraceIdRat
 from opentelemetry.trace import SpanKind, StatusCode
 
 from support.traffic import llm_call, retried_call, tool_call
-from tachograph.recorder import Recorder
 from tachograph.records import Cost, Usage, labels
+from tachograph.runtime import join
 from tachograph.settings.spans import SpansSettings
 from tachograph.signals.registry import Metrics
 from tachograph.signals.spans import LightSpan, SpanSignal
@@ -40,7 +40,7 @@ class World:
         if stock:
             self.provider.add_span_processor(SeesStarts())
         self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
-        self.recorder = Recorder(Metrics(()), spans=SpanSignal(settings, self.provider), strict=True)
+        self.recorder = join(Metrics(()), spans=SpanSignal(settings, self.provider), strict=True)
         self.tracer = self.provider.get_tracer("application")
 
     @property
@@ -406,7 +406,7 @@ def test_both_ways_say_the_same() -> None:
 
 
 def test_without_a_provider_nothing_is_made() -> None:
-    recorder = Recorder(Metrics(()), spans=SpanSignal(provider=trace.NoOpTracerProvider()), strict=True)
+    recorder = join(Metrics(()), spans=SpanSignal(provider=trace.NoOpTracerProvider()), strict=True)
     before = context_api.get_current()
     call = recorder.start_llm_call("openai", "gpt-5")
     assert context_api.get_current() is before

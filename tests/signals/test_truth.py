@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from prometheus_client.parser import text_string_to_metric_families
 
 from support.traffic import llm_call, retried_call, tool_call
+from tachograph.llm.metrics.observe import LLMMetrics
+from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.records import Usage
 from tachograph.signals import exposition
 from tachograph.testing import Recording
@@ -112,8 +114,8 @@ def test_a_hundred_thousand_models_and_tools_stay_bounded_and_are_counted() -> N
         assert seen.value("llm_provider_tokens_total", type="prompt") == 100_000
         assert seen.value("tachograph_label_overflow_total", label="model") == 99_950
         assert seen.value("tachograph_label_overflow_total", label="tool_name") == 9_950
-        assert len(recorder.llm._bound) == 51
-        assert len(recorder.mcp._bound) == 51
+        assert len(recorder.metrics.part(LLMMetrics)._bound) == 51
+        assert len(recorder.metrics.part(MCPMetrics)._bound) == 51
         assert exposition.write(recorder.metrics.collect()).count("\n") < 15_000
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from tachograph.recorder import Recorder
 from tachograph.records import Cost, LLMCall, ToolCall, Usage
+from tachograph.runtime import join
 from tachograph.settings.ledger import LedgerSettings
 from tachograph.signals.registry import Metrics
 from tachograph.usage.ledger import Ledger
@@ -25,7 +26,7 @@ def make_recorder(directory: Path, **settings: Any) -> Recorder:
     """A strict recorder with a ledger in this directory."""
     metrics = Metrics(())
     ledger = Ledger(LedgerSettings(data_dir=str(directory), **settings), metrics)
-    return Recorder(metrics, ledger=ledger, strict=True)
+    return join(metrics, ledger=ledger, strict=True)
 
 
 def one_call(recorder: Recorder, number: int = 0, **labels: str) -> LLMCall:

@@ -11,6 +11,7 @@ from typing import Any
 
 import tachograph
 from support.traffic import llm_call, tool_call
+from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.signals import exposition
 
 
@@ -43,7 +44,7 @@ def main() -> None:
                 llm_call(recorder, prompt=3, nano_usd=1_000_000_001)
                 say("1")
         elif command == "connect":
-            recorder.mcp.connection_opened("time")
+            recorder.metrics.part(MCPMetrics).connection_opened("time")
             say("done")
         elif command == "scrape":
             say(json.dumps(exposition.write(recorder.metrics.collect())))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tachograph.console.ingest.registry import RegistryFeed
+from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.recorder import Recorder
 from tachograph.records import Attempt, Cost, LLMCall, Usage
 
@@ -24,7 +25,7 @@ def tell(recorder: Recorder, console: Any, *, ends: float) -> None:
     began = int(ends) - STEPS * STEP_SECONDS
     feed = RegistryFeed(console.store, recorder.metrics, job=console.job, instance="in-process")
     for server, _, _ in TOOLS:
-        recorder.mcp.connection_opened(server)
+        recorder.metrics.part(MCPMetrics).connection_opened(server)
     for step in range(STEPS):
         now = began + step * STEP_SECONDS
         for index, (provider, model, seconds, prompt, completion) in enumerate(MODELS):
@@ -33,7 +34,7 @@ def tell(recorder: Recorder, console: Any, *, ends: float) -> None:
         if step % 3 == 0:
             for server, tool, seconds in TOOLS:
                 one_tool(recorder, now, server, tool, seconds * (1 + step % 5 / 10), failed=step % 30 == 0)
-            recorder.mcp.registry_lookup("hit", 0.000004)
+            recorder.metrics.part(MCPMetrics).registry_lookup("hit", 0.000004)
         feed.feed(now * 1000)
     console.calls.flush()
 

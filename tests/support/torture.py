@@ -29,7 +29,7 @@ _COUNTS = struct.Struct("<QQQQ")  # accepted, refused, input tokens, nano-dollar
 PRODUCER = """
 import json, mmap, os, struct, sys, time
 sys.path[:0] = json.loads(sys.argv[4])
-from tachograph.recorder import Recorder
+from tachograph.runtime import join
 from tachograph.records import Cost, Usage
 from tachograph.settings.ledger import LedgerSettings
 from tachograph.signals.registry import Metrics
@@ -38,7 +38,7 @@ from tachograph.usage.ledger import Ledger
 settings, note, rate = json.loads(sys.argv[1]), sys.argv[2], float(sys.argv[3])
 metrics = Metrics(())
 ledger = Ledger(LedgerSettings(**settings), metrics)
-recorder = Recorder(metrics, strict=True)
+recorder = join(metrics, strict=True)
 prefix = os.urandom(8)
 with open(note, "w+b") as file:
     file.write(prefix.ljust(64, b"\\0"))

@@ -6,6 +6,8 @@ import asyncio
 from typing import Any, Final
 
 from tachograph.instrument.settled import recorder
+from tachograph.llm import headroom
+from tachograph.llm.headroom import Headroom
 from tachograph.records import Attempt, LLMCall, outcome_of
 from tachograph.records.outcomes import ErrorType, Outcome
 from tachograph.vendors.errors import failure_of
@@ -47,7 +49,7 @@ def note_headers(call: LLMCall, attempt: Attempt, headers: Any) -> None:
         if found:
             call.request_id = attempt.request_id = found.decode("latin-1")
     if b"ratelimit" in names:
-        recorder().headroom.keep(call.provider, call.model, known)
+        recorder().metrics.part(Headroom).keep(call.provider, call.model, known)
 
 
 def _request_id(raw: dict[bytes, bytes]) -> bytes | None:
@@ -65,7 +67,7 @@ def _note_other_headers(call: LLMCall, attempt: Attempt, headers: Any) -> None:
         if request_id:
             call.request_id = attempt.request_id = request_id
             break
-    recorder().rate_limit_headers(call.provider, call.model, headers)
+    headroom.note_headers(recorder(), call.provider, call.model, headers)
 
 
 def correct_last_attempt(call: LLMCall, outcome: Outcome, error_type: ErrorType | None) -> None:

@@ -26,6 +26,7 @@ from tachograph.instrument.patches import SWITCH, patch
 from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.watch import WATCH
 from tachograph.mcp.errors import kind_of_error_result, outcome_of_kind
+from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.records import ENGINE_MCP, ToolCall
 from tachograph.records.outcomes import ToolOutcome
 from tachograph.vendors.fields import dig, items, pick
@@ -277,7 +278,13 @@ async def _timed(session: Any, original: Any, request: Any, args: Any, kwargs: A
     finally:
         WATCH.reset(token)
         seconds = (perf_counter_ns() - started) / 1e9
-        safely(lambda: settled.recorder().mcp.operation(connection.server_id, str(method), outcome, seconds))
+        safely(
+            lambda: (
+                settled.recorder()
+                .metrics.part(MCPMetrics)
+                .operation(connection.server_id, str(method), outcome, seconds)
+            )
+        )
     if connection.unfinished:
         safely(lambda: _end_of_task(connection, result))
     return result

@@ -27,6 +27,7 @@ from tachograph.instrument.patches import SWITCH, patch
 from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.watch import WATCH, no_body
 from tachograph.mcp.errors import classify, kind_of_status, outcome_of_kind, says_session_lost, unwrap
+from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.records import ENGINE_MCP, ToolCall
 from tachograph.records.outcomes import ErrorKind, ToolOutcome
 from tachograph.signals import semconv
@@ -178,7 +179,7 @@ class Attempt:
             return
         own_name = self.connection.own_name if self.connection is not None else None
         server_id = mcp_identity.server_id(transport.address if transport is not None else None, own_name, self.name)
-        settled.recorder().mcp.connect_ended(server_id, outcome)
+        settled.recorder().metrics.part(MCPMetrics).connect_ended(server_id, outcome)
 
 
 class Connection:
@@ -218,7 +219,7 @@ class Connection:
             if isinstance(own_name, str) and own_name:
                 self.own_name = own_name
             self.facts, self.server_id = None, self._identify()
-            settled.recorder().mcp.connect_ended(self.server_id, "success")
+            settled.recorder().metrics.part(MCPMetrics).connect_ended(self.server_id, "success")
             self._rise()
 
     def _rise(self) -> None:
@@ -226,7 +227,7 @@ class Connection:
             if self._is_open or self._has_ended or not self._is_counted:
                 return
             self._is_open = True
-        settled.recorder().mcp.connection_opened(self.server_id)
+        settled.recorder().metrics.part(MCPMetrics).connection_opened(self.server_id)
         if self.transport is not None and self.transport.url is not None:
             PORTS.add(self, self.transport.url)
 
@@ -244,7 +245,7 @@ class Connection:
             if not self._is_open:
                 return
             self._is_open = False
-        settled.recorder().mcp.connection_closed(self.server_id)
+        settled.recorder().metrics.part(MCPMetrics).connection_closed(self.server_id)
 
     def closed(self) -> None:
         """The session has ended, or its transport has."""
@@ -313,7 +314,7 @@ def connect_failed(session: Any, error: BaseException) -> None:
     exchange = connection.transport.exchange if connection.transport is not None else None
     outcome, _ = ending_of(error, exchange)
     if outcome != "cancelled":
-        settled.recorder().mcp.connect_ended(connection.server_id, outcome)
+        settled.recorder().metrics.part(MCPMetrics).connect_ended(connection.server_id, outcome)
 
 
 # Clients

@@ -24,6 +24,7 @@ from tachograph.llm.content import is_kept, keep_input, keep_output
 from tachograph.llm.cutting import Cut
 from tachograph.llm.errors import ERROR_CLASSES, ProviderError
 from tachograph.llm.faces import END, Closing, Emit, Program
+from tachograph.llm.headroom import note_headers
 from tachograph.llm.limiter import Limiter, estimate_tokens
 from tachograph.llm.retry import RetryPolicy
 from tachograph.llm.scrub import scrub, scrub_error
@@ -239,7 +240,7 @@ class _Run:
             return
         attempt.status = 200
         call.request_id = attempt.request_id = headers.get("x-request-id") or headers.get("request-id")
-        self.engine.recorder().rate_limit_headers(self.engine.provider, self.request.model, headers)
+        note_headers(self.engine.recorder(), self.engine.provider, self.request.model, headers)
 
     def _limit(self, call: LLMCall) -> Program:
         """Wait for a place in the limiter; returns the nanoseconds that took."""
@@ -308,7 +309,7 @@ class _Run:
         response = getattr(error, "response", None)
         headers = getattr(response, "headers", None)
         if headers is not None:
-            self.engine.recorder().rate_limit_headers(self.engine.provider, self.request.model, headers)
+            note_headers(self.engine.recorder(), self.engine.provider, self.request.model, headers)
         return self.engine.adapter.failure(error)
 
     def _keep(self, keep: Callable[[LLMCall, Any], None], call: LLMCall, said: Any) -> None:

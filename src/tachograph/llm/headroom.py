@@ -1,6 +1,6 @@
 """How much of the provider's rate limits is left, from the headers of its answers, and when it will be gone.
 
-The engine calls `Headroom.observe` with each answer's headers, watched clients `Headroom.keep`. OpenAI (and Azure) send
+The engine calls `note_headers` with each answer's headers, watched clients `Headroom.keep`. OpenAI (and Azure) send
 `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, resets as durations (`6m0s`, `120ms`); Anthropic sends
 `anthropic-ratelimit-{requests,tokens,input-tokens,output-tokens}-{limit,remaining,reset}`, resets as RFC 3339 times.
 Gemini sends none. Sources: platform.openai.com/docs/guides/rate-limits, docs.anthropic.com/en/api/rate-limits,
@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic, time
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tachograph.llm.metrics.families import (
     RATE_LIMIT_EXHAUSTION,
@@ -25,6 +25,9 @@ from tachograph.llm.metrics.families import (
     RATE_LIMIT_RESET,
 )
 from tachograph.signals.registry import Metrics
+
+if TYPE_CHECKING:
+    from tachograph.recorder import Recorder
 
 _MEMORY_SECONDS: Final = 60.0
 """How long the present rate remembers: observations weigh half as much after 42 seconds."""
@@ -239,3 +242,11 @@ def _until(text: Any, now_unix: float | None) -> float | None:
         return None
     seconds = when.timestamp() - (time() if now_unix is None else now_unix)
     return max(0.0, seconds) if -_LONGEST_RESET <= seconds <= _LONGEST_RESET else None
+
+
+def note_headers(recorder: Recorder, provider: str, model: str, headers: Mapping[str, str] | None) -> None:
+    """Take what an answer's headers say about the provider's rate limits."""
+    try:
+        recorder.metrics.part(Headroom).observe(provider, model, headers)
+    except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
+        recorder.failed("headroom", error)

@@ -22,6 +22,7 @@ from tachograph.errors import MissingExtraError
 from tachograph.mcp.config import HTTPServer, ServerConfig, StdioServer, load_config
 from tachograph.mcp.errors import ConfigError, ServerUnavailableError, classify, outcome_of_kind
 from tachograph.mcp.loop import LoopThread
+from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.recorder import Recorder
 from tachograph.records import ENGINE_MCP
 from tachograph.runtime import get_recorder
@@ -239,7 +240,9 @@ class MCPClient:
             outcome = outcome_of_kind(classify(error))
             raise
         finally:
-            self.recorder.mcp.operation(server_id, "tools/list", outcome, (perf_counter_ns() - started_ns) / 1e9)
+            self.recorder.metrics.part(MCPMetrics).operation(
+                server_id, "tools/list", outcome, (perf_counter_ns() - started_ns) / 1e9
+            )
 
     def is_reachable(self, server_id: str) -> bool:
         """Whether a server is up or about to be. May be called on the connections' loop only."""

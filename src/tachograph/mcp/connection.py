@@ -31,6 +31,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from tachograph.mcp.config import HTTPServer, ServerConfig, StdioServer
 from tachograph.mcp.errors import ServerUnavailableError, classify, unwrap
 from tachograph.mcp.liveness import watch_port, watch_process
+from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.mcp.transports import EXCHANGE, Exchange, Watch, open_transport
 from tachograph.recorder import Recorder
 from tachograph.records import ENGINE_MCP
@@ -108,7 +109,7 @@ class Connection:
         self._options = options
         self._recorder = recorder
         self._notify = notify
-        recorder.mcp.server_known(config.id)
+        recorder.metrics.part(MCPMetrics).server_known(config.id)
         self.facts: dict[str, str | int] = {semconv.NETWORK_TRANSPORT: "pipe"}
         if isinstance(config, HTTPServer):
             host, port = config.address
@@ -275,9 +276,9 @@ class Connection:
         return was_up
 
     def _went_up(self, client: Client) -> bool:
-        self._recorder.mcp.connect_ended(self.config.id, "success")
+        self._recorder.metrics.part(MCPMetrics).connect_ended(self.config.id, "success")
         if not self._ended.is_set():  # else it died in the moment of the handshake
-            self._recorder.mcp.connection_opened(self.config.id)
+            self._recorder.metrics.part(MCPMetrics).connection_opened(self.config.id)
             self._client, self._reason = client, None
             facts = {**self.facts, semconv.MCP_PROTOCOL_VERSION: client.protocol_version}
             facts.pop(semconv.MCP_SESSION_ID, None)
@@ -295,7 +296,7 @@ class Connection:
         self._client = None
         self._reason = self._reason or why
         self._next_attempt_at = asyncio.get_running_loop().time() + self._options.backoff_first
-        self._recorder.mcp.connection_closed(self.config.id)
+        self._recorder.metrics.part(MCPMetrics).connection_closed(self.config.id)
         self._set_state("waiting")
         self._notify(self.config.id, "down")
         if not self._closing.is_set():
@@ -315,7 +316,7 @@ class Connection:
 
     def _failed_to_connect(self, error: BaseException, exchange: Exchange, watch: Watch, started_ns: int) -> None:
         timed_out = not self._ended.is_set() and classify(error) == "timeout"
-        self._recorder.mcp.connect_ended(self.config.id, "timeout" if timed_out else "error")
+        self._recorder.metrics.part(MCPMetrics).connect_ended(self.config.id, "timeout" if timed_out else "error")
         self._failures += 1
         if isinstance(error, FileNotFoundError) and isinstance(self.config, StdioServer):
             cwd = self.config.cwd

@@ -16,6 +16,7 @@ from typing import Any
 from tachograph.errors import TachographError
 from tachograph.mcp.executor import ToolExecutor
 from tachograph.mcp.formats import FORMATS, Definition, safe_name
+from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.mcp.registry import ToolEntry
 from tachograph.mcp.result import ToolResult
 
@@ -104,5 +105,5 @@ class ToolFactory:
         started_ns = perf_counter_ns()
         tool = Tool(name or safe_name(entry.name), entry, self.executor)
         self._recorder.factory_created("tool", entry.name, started_ns)
-        self._recorder.mcp.tool_known(entry.server_id, entry.name)
+        self._recorder.metrics.part(MCPMetrics).tool_known(entry.server_id, entry.name)
         return tool

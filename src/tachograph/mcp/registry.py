@@ -18,6 +18,7 @@ from typing import Any, overload
 from tachograph.mcp.client import MCPClient
 from tachograph.mcp.connection import Event
 from tachograph.mcp.errors import AmbiguousToolError, UnknownToolError, tool_error
+from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.mcp.validation import ArgumentCheck
 
 logger = logging.getLogger("tachograph.mcp")
@@ -91,7 +92,7 @@ class ToolRegistry:
                 entry = await self.client.call(load)
             return entry
         finally:
-            self._recorder.mcp.registry_lookup(outcome, (perf_counter_ns() - started_ns) / 1e9)
+            self._recorder.metrics.part(MCPMetrics).registry_lookup(outcome, (perf_counter_ns() - started_ns) / 1e9)
 
     async def tools(self, server: str | None = None) -> list[ToolEntry]:
         """Every tool of a server, or of all servers that can be reached, loading what is not fresh.

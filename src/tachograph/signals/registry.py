@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, MutableSequence
 from dataclasses import replace
 from itertools import product
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from tachograph.signals.cells import Cell, Exemplar, HistogramCell, LabelValues, Sample
 from tachograph.signals.families import LABEL_OVERFLOW, TELEMETRY_ERRORS
@@ -29,6 +29,7 @@ logger = logging.getLogger("tachograph")
 COMBINATIONS_PER_VALUE: Final = 5
 """Label sets of outside values that one group of families may have, times `metrics.label_limit`."""
 
+T = TypeVar("T")
 Collected = list[tuple[Family, list[Sample]]]
 
 
@@ -95,9 +96,20 @@ class Metrics:
         self._rebound: list[Callable[[], None]] = []
         self._grown: list[Callable[[], None]] = []
         self._failed: set[Callable[[], None]] = set()
+        self._parts: dict[Any, Any] = {}
         for family in families:
             self.register(family)
         _all.add(self)
+
+    def part(self, make: Callable[[Metrics], T]) -> T:
+        """What one room keeps its families' cells in: `make(metrics)`, made once and the same from then on."""
+        found: T | None = self._parts.get(make)
+        if found is None:
+            with self.lock:
+                found = self._parts.get(make)
+                if found is None:
+                    found = self._parts[make] = make(self)
+        return found
 
     def register(self, family: Family) -> None:
         """Declare a family; declaring the same one again changes nothing."""

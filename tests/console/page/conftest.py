@@ -14,7 +14,7 @@ from support.console_client import Client
 from support.parts import ROOT, npm_package, program
 from support.story import tell
 from tachograph.console import RunningConsole, start
-from tachograph.recorder import Recorder
+from tachograph.runtime import join
 from tachograph.signals.registry import Metrics
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def told() -> Iterator[RunningConsole]:
     """A served console whose metrics and calls tell a known story that ended just now."""
-    recorder = Recorder(Metrics(()), strict=True)
+    recorder = join(Metrics(()), strict=True)
     with start(port=0, step_seconds=5, service="story") as served:
         recorder.add_listener(served.console.accept)
         tell(recorder, served.console, ends=time.time())

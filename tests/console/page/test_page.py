@@ -13,7 +13,7 @@ import pytest
 
 from support.console_client import Client
 from tachograph.console import RunningConsole, start
-from tachograph.recorder import Recorder
+from tachograph.runtime import join
 from tachograph.signals.registry import Metrics
 
 if TYPE_CHECKING:
@@ -258,7 +258,7 @@ def test_reduced_motion_stops_every_animation(page: Page) -> None:
 
 
 def test_names_from_outside_are_text_only(browser: Browser, tmp_path: Path) -> None:
-    recorder = Recorder(Metrics(()), strict=True)
+    recorder = join(Metrics(()), strict=True)
     hostile = "<img src=x onerror=alert(1)>"
     with start(port=0, recorder=recorder, step_seconds=5) as served:
         call = recorder.start_llm_call("openai", hostile, labels={"team": hostile})
@@ -283,7 +283,7 @@ def test_names_from_outside_are_text_only(browser: Browser, tmp_path: Path) -> N
 
 
 def test_an_empty_console_says_what_to_do_next(browser: Browser, artifacts: Path) -> None:
-    with start(port=0, recorder=Recorder(Metrics(()), strict=True), step_seconds=5) as served:
+    with start(port=0, recorder=join(Metrics(()), strict=True), step_seconds=5) as served:
         page = browser.new_page()
         page.goto(served.login_url)
         page.wait_for_selector(".tab")
@@ -296,7 +296,7 @@ def test_an_empty_console_says_what_to_do_next(browser: Browser, artifacts: Path
 
 
 def test_a_console_that_went_away_is_said_so_and_what_is_drawn_stays(browser: Browser) -> None:
-    recorder = Recorder(Metrics(()), strict=True)
+    recorder = join(Metrics(()), strict=True)
     served: RunningConsole = start(port=0, recorder=recorder, step_seconds=5)
     page = browser.new_page()
     page.goto(served.login_url)
