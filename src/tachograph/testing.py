@@ -216,7 +216,9 @@ def _catch_spans(take: Callable[[ReadableSpan], None]) -> Callable[[], None] | N
 
     provider = trace.get_tracer_provider()
     if isinstance(provider, trace.ProxyTracerProvider):
-        trace.set_tracer_provider(TracerProvider())
+        from tachograph.signals.otel_fork import ForkSafeTracerProvider
+
+        trace.set_tracer_provider(ForkSafeTracerProvider())
         provider = trace.get_tracer_provider()
     if isinstance(provider, TracerProvider) and provider not in _watched:
         provider.add_span_processor(Tap())

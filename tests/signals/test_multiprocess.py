@@ -318,3 +318,19 @@ def test_gauges_merge_as_their_family_says(tmp_path: Path, merge: Any, value: fl
     other.metrics.remove(family, "x")
     other.metrics.cell(family, "x").set(2)
     assert total(read(one), "room_left") == value
+
+
+def test_files_that_were_closed_under_us_are_left_alone(tmp_path: Path) -> None:
+    failed: list[BaseException] = []
+    storage = multiprocess.MappedStorage(tmp_path / "metrics", failed.append)
+    numbers = [storage._index_file, storage._values_file]
+    for number in numbers:
+        os.close(number)  # as a daemonizer does
+    others = [os.open(tmp_path / f"other-{number}", os.O_RDWR | os.O_CREAT) for number in numbers]
+    assert sorted(others) == sorted(numbers)
+    storage.allocate(Family("made_up_total", "counter", ("a",), "Made up."), ("x",), 1)
+    assert isinstance(failed[0], OSError)
+    storage.close()
+    for number in others:
+        assert os.fstat(number).st_size == 0
+        os.close(number)

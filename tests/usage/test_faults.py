@@ -27,12 +27,13 @@ def stored_numbers(store: Store) -> list[int]:
 def test_a_record_that_is_no_row_is_set_aside_and_its_neighbours_are_stored(store_url: str, tmp_path: Path) -> None:
     recorder = make_recorder(tmp_path, url=store_url)
     for number in range(200):
-        call = one_call(recorder, number)
-        if number == 77:
-            call.id = b"too long to be an id" * 2  # as a record would be that a store cannot hold
-            recorder.ledger.accept(call)
-        if number == 99:
-            call.model = 5  # type: ignore[assignment]
+        one_call(recorder, number)
+        if number in (77, 99):
+            call = recorder.start_llm_call("openai", "gpt-5")
+            if number == 77:
+                call.id = b"too long to be an id" * 2  # as a record would be that a store cannot hold
+            else:
+                call.model = 5  # type: ignore[assignment]
             recorder.ledger.accept(call)
     assert recorder.ledger.flush(20)
     store = open_store(store_url)

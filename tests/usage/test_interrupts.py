@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from support.interrupts import Interrupt, interrupted_at
-from tachograph.usage import files, frames, journal, locks
+from tachograph import files
+from tachograph.usage import frames, journal, locks
 from tachograph.usage.journal import Journal
 from tachograph.usage.source import JournalSource
 

@@ -7,11 +7,13 @@ Importing it takes a moment (0.4 s cold, pydantic included), so it is loaded whe
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from importlib import _bootstrap
 from importlib.metadata import version
 from typing import Any
 
@@ -66,16 +68,36 @@ def _snapshot() -> Any:
 
 
 def load_in_background() -> None:
-    """Load the data in a thread of its own, unless it is loaded. A fork waits for it: a half-done import would hang
-    the child."""
+    """Load the data in a thread of its own, unless it is loaded."""
     global _thread
     if _thread is None:
         _thread = threading.Thread(target=_snapshot, name="tachograph-prices", daemon=True)
         _thread.start()
-        os.register_at_fork(before=_thread.join)
 
 
 _thread: threading.Thread | None = None
+
+
+def _after_fork_in_child() -> None:
+    """Begin the imports again that the thread was in the middle of: it is not here to finish them.
+
+    The child would wait for ever for the locks of those modules. Waiting for the thread before a fork is no way out:
+    under gevent other greenlets would run meanwhile, in the child too.
+    """
+    global _loading
+    _loading = threading.Lock()
+    if _thread is None or _snapshot.cache_info().currsize:
+        return
+    locks = _bootstrap._module_locks  # type: ignore[attr-defined]  # they are what a fork leaves taken
+    for name, reference in list(locks.items()):
+        lock = reference()
+        if lock is not None and lock.owner == _thread.ident:
+            locks.pop(name, None)
+            sys.modules.pop(name, None)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def find(label: str, host: str | None, models: tuple[str, ...], tier: str | None, when: datetime) -> Found | None:

@@ -21,6 +21,7 @@ docs/multiprocess.md is the user's page, docs/decisions/0031 says why it is done
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import mmap
 import os
@@ -30,6 +31,7 @@ from collections.abc import Callable, Iterable, MutableSequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from tachograph.files import Ours, make_private_directory, private
 from tachograph.signals.cells import LabelValues, Sample
 from tachograph.signals.family import Family
 from tachograph.signals.labels import OTHER, render
@@ -66,7 +68,7 @@ class MappedStorage:
     def _open(self) -> None:
         import fcntl
 
-        self.directory.mkdir(parents=True, exist_ok=True)
+        make_private_directory(self.directory)
         self.id = f"{os.getpid()}-{time.time_ns()}-{os.urandom(3).hex()}"
         self._slots: dict[Key, MutableSequence[Any]] = {}
         self._chunks: list[memoryview] = []
@@ -75,10 +77,10 @@ class MappedStorage:
         hidden = self.directory / f"{self.id}.new"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         with contextlib.ExitStack() as undo:
-            self._values_file = os.open(self.directory / f"{self.id}.values", flags, 0o640)
+            self._values_file = os.open(self.directory / f"{self.id}.values", flags, 0o600)
             undo.callback(self._forget)
             undo.callback(os.close, self._values_file)
-            self._index_file = os.open(hidden, flags | os.O_APPEND, 0o640)
+            self._index_file = os.open(hidden, flags | os.O_APPEND, 0o600)
             undo.callback(os.close, self._index_file)
             fcntl.flock(self._index_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._grow(FIRST_BYTES)
@@ -86,7 +88,8 @@ class MappedStorage:
             os.write(self._index_file, header.encode())
             hidden.rename(self.directory / f"{self.id}.index")  # seen only now, when it is locked
             undo.pop_all()
-        self._close_files = weakref.finalize(self, _close, self._index_file, self._values_file)
+        self._ours = (Ours(self._index_file), Ours(self._values_file))
+        self._close_files = weakref.finalize(self, _close, *self._ours)
 
     def _forget(self) -> None:
         for suffix in (".values", ".new"):
@@ -122,6 +125,8 @@ class MappedStorage:
         return [0.0] + [0] * (size - 1) if size > 1 else [0]
 
     def _allocate(self, family: Family, labels: LabelValues, size: int) -> MutableSequence[Any]:
+        if not all(self._ours):
+            raise OSError(errno.EBADF, "another part of the process has closed the files of the metrics")
         if self._used + size > self._size:
             self._grow(MORE_BYTES)
         kind = "d" if family.scale == 1 else "q"
@@ -145,7 +150,7 @@ class MappedStorage:
     def reopen(self) -> None:
         """A forked child: leave the parent's files to it, and begin its own."""
         if self._close_files.detach():
-            _close(self._index_file, self._values_file)  # the parent's lock holds as long as its own copy is open
+            _close(*self._ours)  # the parent's lock holds as long as its own copy is open
         try:
             self._open()
         except OSError as error:
@@ -157,10 +162,11 @@ class MappedStorage:
         self._close_files()
 
 
-def _close(*files: int) -> None:
+def _close(*files: Ours) -> None:
     for file in files:
-        with contextlib.suppress(OSError):
-            os.close(file)
+        if file:  # else its number is another file's by now
+            with contextlib.suppress(OSError):
+                os.close(file.fd)
 
 
 class _Entry(NamedTuple):
@@ -284,7 +290,7 @@ class _Siblings:
         """Merge the files of the dead into the archive, unless somebody else is at it."""
         import fcntl
 
-        lock = os.open(self.directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        lock = os.open(self.directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -327,7 +333,7 @@ class _Siblings:
             "cells": [[name, labels, numbers] for (name, labels), numbers in cells.items()],
         }
         fresh = self.directory / f"{ARCHIVE}.{os.getpid()}"
-        with fresh.open("w", encoding="utf-8") as file:
+        with open(fresh, "w", encoding="utf-8", opener=private) as file:
             json.dump(data, file)
             file.flush()
             os.fsync(file.fileno())

@@ -139,11 +139,10 @@ class Otlp:
         exporter = _exporter("metrics")
         if exporter is None:
             return None
-        from opentelemetry.sdk.metrics import MeterProvider
-        from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+        from tachograph.signals.otel_fork import ForkSafeMeterProvider, ForkSafeMetricReader
 
-        reader = PeriodicExportingMetricReader(exporter)
-        provider = MeterProvider([reader], resource=resource(), shutdown_on_exit=False)
+        reader = ForkSafeMetricReader(exporter)
+        provider = ForkSafeMeterProvider([reader], resource=resource(), shutdown_on_exit=False)
         self._hook(reader, provider)
         _at_exit(self)
         return reader
@@ -176,10 +175,11 @@ class SpanPush:
 
         if self._exporter is None:
             return None
-        from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-        provider = TracerProvider(resource=self._resource, shutdown_on_exit=False)
+        from tachograph.signals.otel_fork import ForkSafeTracerProvider
+
+        provider = ForkSafeTracerProvider(resource=self._resource, shutdown_on_exit=False)
         self._processor = BatchSpanProcessor(self._exporter)
         provider.add_span_processor(self._processor)
         trace.set_tracer_provider(provider)

@@ -19,7 +19,6 @@ import ctypes
 import errno
 import os
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -29,8 +28,9 @@ from time import time_ns
 from typing import Final, NamedTuple
 from zlib import crc32
 
+from tachograph.files import Ours, is_at, leak, private
+from tachograph.native import original
 from tachograph.usage import frames
-from tachograph.usage.files import Ours, is_at, leak, private
 from tachograph.usage.locks import append_only, lock
 
 SUFFIX: Final = ".journal"
@@ -119,8 +119,8 @@ class Journal:
         self._begin()
 
     def _begin(self) -> None:
-        self._lock = threading.RLock()
-        self._reading = threading.RLock()  # for what the gauges read; taken before the other, never inside it
+        self._lock = original("RLock")()
+        self._reading = original("RLock")()  # for what the gauges read; taken before the other, never inside it
         self._appending = False
         self._deferred: deque[bytes] = deque()
         self._out: _Open | None = None

@@ -18,11 +18,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import structs
 
+from tachograph.files import UnsafeFile, leak
+from tachograph.native import Signal, Thread, original
 from tachograph.records import LLMCall, ToolCall
 from tachograph.records.projection import project
 from tachograph.settings.ledger import LedgerSettings
 from tachograph.signals.registry import Metrics
-from tachograph.usage.files import UnsafeFile, leak
 from tachograph.usage.frames import LARGEST_PAYLOAD
 from tachograph.usage.journal import Journal
 from tachograph.usage.labels import labels_of
@@ -79,13 +80,13 @@ class Ledger:
         _all.add(self)
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._lock = original("allocate_lock")()
+        self._thread: Thread | None = None
         self._writer: Writer | None = None
         self._writer_lock: WriterLock | None = None
         self._stop_at: float | None = None
         self._retired = False
-        self._wake = threading.Event()
+        self._wake = Signal()
         self._gauges_at = 0.0
         self._said: set[str] = set()
 
@@ -200,7 +201,7 @@ class Ledger:
             if self._thread is not None:
                 return
             self._stop_at = None
-            thread = threading.Thread(target=self._run, name="tachograph-ledger", daemon=True)
+            thread = Thread(self._run, "tachograph-ledger")
             self._thread = thread
             try:
                 thread.start()
@@ -218,7 +219,6 @@ class Ledger:
                 if not self._is_over():
                     self._refresh_now_and_then(_CANDIDATE_SECONDS)
                     self._wake.wait(_CANDIDATE_SECONDS)
-                    self._wake.clear()
         finally:
             self._thread = None
 

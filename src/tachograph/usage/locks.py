@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from tachograph.usage.files import open_plain
+from tachograph.files import open_plain
 
 if sys.platform == "win32":  # pragma: no cover - the ledger is tested on POSIX systems
     import msvcrt

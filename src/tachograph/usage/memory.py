@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Sequence
 from time import time_ns
 
+from tachograph.native import original
 from tachograph.usage.source import Batch
 
 
@@ -23,7 +23,7 @@ class MemoryQueue:
         self._begin()
 
     def _begin(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = original("RLock")()
         self._queue: deque[tuple[bytes, int]] = deque()
         self._closed = False
         self.sequence = 0

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Final
 from zlib import crc32
 
-from tachograph.settings.ledger import LedgerSettings
-from tachograph.usage.files import (
+from tachograph.files import (
     CLOEXEC,
     NOFOLLOW,
     Ours,
@@ -23,6 +22,7 @@ from tachograph.usage.files import (
     make_private_file,
     open_plain,
 )
+from tachograph.settings.ledger import LedgerSettings
 from tachograph.usage.locks import is_locked, lock
 
 HEARTBEAT_SECONDS: Final = 1.0

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from tachograph.files import Ours, open_plain
 from tachograph.usage import frames
-from tachograph.usage.files import Ours, open_plain
 from tachograph.usage.journal import SUFFIX, parse_segment_name, segment_name
 from tachograph.usage.locks import is_locked, lock
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+
+from tachograph.native import Signal, Thread, original
 
 
 class Watchdog:
@@ -17,45 +18,45 @@ class Watchdog:
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._condition = threading.Condition()
+        self._lock = original("allocate_lock")()
+        self._changed = Signal()
         self._deadline = 0.0
         self._cut: Callable[[], None] | None = None
-        self._thread: threading.Thread | None = None
+        self._thread: Thread | None = None
         self._stopped = False
         self.fired = False
 
     @contextmanager
     def guard(self, cut: Callable[[], None]) -> Iterator[None]:
         """Guard a block; afterwards `fired` says whether it was cut off."""
-        with self._condition:
+        with self._lock:
             self.fired = False
             self._deadline, self._cut = time.monotonic() + self.seconds, cut
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="tachograph-ledger-watchdog", daemon=True)
+                self._thread = Thread(self._run, "tachograph-ledger-watchdog")
                 self._thread.start()
         try:
             yield
         finally:
-            with self._condition:
+            with self._lock:
                 self._cut = None
 
     def _run(self) -> None:
-        with self._condition:
-            while not self._stopped:
-                if self._cut is None:
-                    self._condition.wait(self.seconds)
-                    continue
-                left = self._deadline - time.monotonic()
-                if left > 0:
-                    self._condition.wait(left)
+        while not self._stopped:
+            left = self.seconds if self._cut is None else self._deadline - time.monotonic()
+            if left > 0:
+                self._changed.wait(left)
+                continue
+            with self._lock:
+                cut = self._cut
+                if cut is None:
                     continue
                 self.fired = True
                 self._deadline = time.monotonic() + 1.0
                 with suppress(Exception):  # what was to be cut may have ended by itself
-                    self._cut()
+                    cut()
 
     def stop(self) -> None:
         """End the thread."""
-        with self._condition:
-            self._stopped = True
-            self._condition.notify_all()
+        self._stopped = True
+        self._changed.set()

@@ -9,7 +9,6 @@ itself, so that this needs no free disk here.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
+from tachograph.native import Signal
 from tachograph.usage.retention import Retention
 from tachograph.usage.row import Row, decode
 from tachograph.usage.source import Batch, Position, Quarantined
@@ -134,7 +134,7 @@ class Writer:
         self._maintained_at = self._synced_at - _MAINTENANCE_SECONDS + _FIRST_MAINTENANCE_SECONDS
         self._checked_at = self._synced_at
         self._logged: set[str] = set()
-        self._waker = threading.Event()
+        self._waker = Signal()
         self.idle = False
         """Whether the last look found nothing to do."""
         self.last_error: BaseException | None = None
@@ -158,7 +158,6 @@ class Writer:
                 break
             if stopped():
                 break
-        self._waker.clear()
 
     def wake(self) -> None:
         """Look again now."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from tachograph.usage.files import Ours, identity, is_at, leak
+from tachograph.files import Ours, identity, is_at, leak
 from tachograph.usage.stores import sqlite_library
 from tachograph.usage.stores.errors import RowsRejected, StoreError, StoreFull, StoreReplaced, StoreUnavailable
 

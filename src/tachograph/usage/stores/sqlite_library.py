@@ -14,13 +14,13 @@ import ctypes
 import os
 import sqlite3
 import tempfile
-import threading
 from importlib.machinery import ExtensionFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, Final
 
-from tachograph.usage.files import Ours, identity
+from tachograph.files import Ours, identity
+from tachograph.native import original
 from tachograph.usage.stores.errors import StoreUnavailable
 
 try:
@@ -33,7 +33,7 @@ _FILE_POINTER, _PERSIST_WAL, _JOURNAL_POINTER = 7, 10, 28
 _DESCRIPTOR_AT: Final = 3 * ctypes.sizeof(ctypes.c_void_p)
 """Where struct unixFile has its descriptor, after pMethod, pVfs and pInode; compared with the file before use."""
 
-_lock = threading.Lock()
+_lock = original("allocate_lock")()
 _module: Any = apsw
 _opened_in = 0
 """The process in which a connection was opened with this copy; 0 for none."""
@@ -122,3 +122,12 @@ def _open_descriptors() -> list[int]:
         return sorted(int(name) for name in os.listdir("/dev/fd") if name.isdigit())
     except OSError:
         return []
+
+
+def _after_fork_in_child() -> None:
+    global _lock
+    _lock = original("allocate_lock")()  # another thread may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

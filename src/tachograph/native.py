@@ -1,0 +1,93 @@
+"""Threads and locks of the system, also where gevent or eventlet has replaced those of the standard library.
+
+Work that waits for a disk or a database runs in a real thread: as a greenlet it would hold up every other one, and it
+would go on in a forked child, where its connections are the parent's.
+"""
+
+from __future__ import annotations
+
+import _thread
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+
+def original(name: str) -> Any:
+    """What `_thread` had under this name before it was patched."""
+    gevent = sys.modules.get("gevent.monkey")
+    if gevent is not None:
+        return gevent.get_original("_thread", name)
+    eventlet = sys.modules.get("eventlet.patcher")
+    if eventlet is not None:
+        return getattr(eventlet.original("_thread"), name)
+    return getattr(_thread, name)
+
+
+class Signal:
+    """Wakes one thread; setting it never waits, whatever sets it."""
+
+    def __init__(self) -> None:
+        self._lock = original("allocate_lock")()
+        self._lock.acquire()
+
+    def set(self) -> None:
+        """Wake the thread that waits, or the next one that would."""
+        if self._lock.locked():
+            try:
+                self._lock.release()
+            except RuntimeError:  # another thread was faster
+                return
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until it is set, which ends with this, or the time is over; whether it was set."""
+        return bool(self._lock.acquire(True, max(0.0, seconds)))
+
+
+class Thread:
+    """A daemon thread of the system.
+
+    Args:
+        target: What it runs.
+        name: What it is called in listings of threads.
+    """
+
+    def __init__(self, target: Callable[[], object], name: str) -> None:
+        self._target = target
+        self._name = name
+        self._running = original("allocate_lock")()
+
+    def start(self) -> None:
+        """Start it.
+
+        Raises:
+            RuntimeError: No further thread can be started.
+        """
+        if original("start_new_thread") is _thread.start_new_thread:
+            thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._running.acquire()
+            try:
+                thread.start()
+            except BaseException:
+                self._running.release()
+                raise
+            return
+        self._running.acquire()
+        try:
+            original("start_new_thread")(self._run, ())
+        except BaseException:
+            self._running.release()
+            raise
+
+    def _run(self) -> None:
+        try:
+            self._target()
+        finally:
+            self._running.release()
+
+    def join(self, seconds: float) -> bool:
+        """Wait until it has ended, at most so long; whether it has."""
+        if not self._running.acquire(True, max(0.0, seconds)):
+            return False
+        self._running.release()
+        return True

@@ -1,0 +1,82 @@
+"""An application under gevent, for tests: greenlets make calls and forks, a ledger is kept; says what came of it.
+
+Run as a program, since patching is for the whole process. It ends itself as soon as a child of a fork forks.
+"""
+
+from __future__ import annotations
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import json  # noqa: E402
+import os  # noqa: E402
+import subprocess  # noqa: E402
+import sys  # noqa: E402
+import tempfile  # noqa: E402
+import time  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import gevent  # noqa: E402
+
+first = os.getpid()
+forked = tempfile.mkstemp()[1]
+
+
+def _audit(event: str, _: object) -> None:
+    if event == "os.fork" and os.getpid() != first:
+        with open(forked, "a") as file:
+            file.write("x")
+        os._exit(9)
+
+
+sys.addaudithook(_audit)
+
+from support.ledgers import one_call, stored_numbers  # noqa: E402
+from tachograph import configure  # noqa: E402
+from tachograph.testing import recording  # noqa: E402
+
+CALLS, FORKS = 30, 8
+
+
+def main(directory: Path) -> None:
+    """Thirty calls, eight forks, one heartbeat."""
+    recorder = configure(ledger={"data_dir": str(directory)}, metrics={"multiprocess_dir": str(directory / "metrics")})
+    longest = [0.0]
+
+    def beat() -> None:
+        last = time.perf_counter()
+        while True:
+            gevent.sleep(0.001)
+            now = time.perf_counter()
+            longest[0] = max(longest[0], now - last)
+            last = now
+
+    def call(number: int) -> None:
+        one_call(recorder, number)
+        gevent.sleep(0.01)
+        if number < FORKS:
+            subprocess.run(["true"], check=True)
+
+    one_call(recorder, CALLS)
+    recorder.ledger.flush(20)  # type: ignore[union-attr]
+    with recording(strict=False):
+        gevent.joinall([gevent.spawn(call, number) for number in range(CALLS)], timeout=30)
+    heart = gevent.spawn(beat)
+    for number in range(CALLS + 1, CALLS + 301):
+        one_call(recorder, number)
+        if number % 10 == 0:
+            gevent.sleep(0.01)
+    done = recorder.ledger.flush(20)  # type: ignore[union-attr]
+    heart.kill()
+    found = {
+        "flushed": done,
+        "stored": stored_numbers(recorder.ledger),  # type: ignore[arg-type]
+        "forks in children": os.path.getsize(forked),
+        "longest pause": longest[0],
+    }
+    sys.stdout.write(json.dumps(found) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,116 @@
+"""Forks: nothing of ours waits, locks or starts threads while one is under way; no greenlet forks in a child."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tachograph import native
+
+APP = Path(__file__).parents[1] / "support" / "gevent_app.py"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+WATCHED = """
+import json, os, sys
+from pathlib import Path
+import tachograph
+from support.ledgers import one_call
+directory = Path(sys.argv[1])
+recorder = tachograph.configure(
+    ledger={"data_dir": str(directory / "ledger")},
+    metrics={"multiprocess_dir": str(directory / "metrics"), "port": 0},
+)
+tachograph.instrument()
+one_call(recorder)
+recorder.ledger.flush(20)
+FORBIDDEN = {"acquire", "start_new_thread", "start_joinable_thread", "join", "wait", "sleep", "select", "poll"}
+found = []
+def profile(frame, event, argument):
+    ours = "/tachograph/" in frame.f_code.co_filename.replace(os.sep, "/")
+    if ours and event == "c_call" and argument.__name__ in FORBIDDEN:
+        found.append(f"{frame.f_code.co_qualname} calls {argument.__name__}")
+    if ours and event == "call":
+        ran.add(frame.f_code.co_qualname)
+ran = set()
+read, write = os.pipe()
+sys.setprofile(profile)
+child = os.fork()
+sys.setprofile(None)
+if not child:
+    os.write(write, json.dumps([found, sorted(ran)]).encode())
+    os._exit(0)
+os.close(write)
+os.waitpid(child, 0)
+in_child, ran_there = json.loads(os.read(read, 1 << 16))
+sys.stdout.write(json.dumps({"waits": found + in_child, "ran": ran_there, "ran in the parent": sorted(ran)}))
+os._exit(0)
+"""
+
+
+def test_no_handler_at_a_fork_waits_takes_a_lock_or_starts_a_thread(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED, str(tmp_path)], env=ENVIRONMENT, capture_output=True, timeout=60, check=True
+    )
+    found = json.loads(done.stdout)
+    found["waits"].remove("Signal.__init__ calls acquire")  # a lock that nothing else knows yet
+    assert found["waits"] == []
+    assert "Ledger._after_fork_in_child" in found["ran"]  # the handlers were seen at all
+    assert "MappedStorage.reopen" in found["ran"]
+    assert found["ran in the parent"] == []  # nothing of ours runs before a fork, or after it in the parent
+
+
+def test_under_gevent_calls_are_exact_and_no_child_forks(tmp_path: Path) -> None:
+    pytest.importorskip("gevent", reason="gevent is not installed")
+    done = subprocess.run(
+        [sys.executable, str(APP), str(tmp_path)], env=ENVIRONMENT, capture_output=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    found = json.loads(done.stdout)
+    assert found["forks in children"] == 0
+    assert found["flushed"] is True
+    assert found["stored"] == list(range(331))
+
+
+def test_a_signal_wakes_once_and_setting_it_twice_does_no_harm() -> None:
+    signal = native.Signal()
+    assert signal.wait(0) is False
+    signal.set()
+    signal.set()
+    assert signal.wait(0) is True
+    assert signal.wait(0) is False
+
+
+def test_a_thread_that_cannot_be_started_says_so_and_can_be_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    thread = native.Thread(lambda: None, "never")
+    monkeypatch.setattr("threading.Thread.start", full)
+    with pytest.raises(RuntimeError):
+        thread.start()
+    assert thread.join(0)
+
+
+WHILE_PRICES_LOAD = """
+import os, signal, sys, time
+from tachograph.pricing import bundled
+bundled.load_in_background()
+time.sleep(float(sys.argv[1]))
+child = os.fork()
+if not child:
+    signal.alarm(30)
+    assert bundled._snapshot().providers
+    os._exit(0)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.parametrize("after_seconds", [0.0, 0.02, 0.1, 0.2])
+def test_a_child_forked_while_the_prices_are_being_imported_prices_its_calls(after_seconds: float) -> None:
+    code = [sys.executable, "-c", WHILE_PRICES_LOAD, str(after_seconds)]
+    assert subprocess.run(code, env=ENVIRONMENT, timeout=60, check=False).returncode == 0
