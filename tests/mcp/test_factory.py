@@ -40,75 +40,39 @@ async def test_an_unknown_format_says_which_there_are(web):
         tool.definition("openia")
 
 
-SCHEMA = {
-    "type": "object",
-    "properties": {
-        "city": {"type": "string", "minLength": 1, "examples": ["Ulm"]},
-        "days": {"anyOf": [{"type": "integer", "format": "int32"}, {"type": "null"}], "default": None},
-        "unit": {"$ref": "#/$defs/Unit"},
-        "tags": {"type": ["array", "null"], "items": {"type": "string", "format": "uri"}},
-        "mode": {"const": 3},
-        "tree": {"$ref": "#/$defs/Tree"},
-        "shape": {"oneOf": [{"type": "string"}, {"type": "object", "properties": {"x": {"type": "number"}}}]},
-        "both": {"allOf": [{"type": "object", "properties": {"a": {"type": "string"}}}, {"required": ["a"]}]},
-    },
-    "required": ["city", "absent"],
-    "additionalProperties": False,
-    "$schema": "https://json-schema.org/draft/2020-12/schema",
-    "$defs": {
-        "Unit": {"type": "string", "enum": ["C", "F"], "title": "Unit"},
-        "Tree": {"type": "object", "properties": {"child": {"$ref": "#/$defs/Tree"}}},
-    },
-}
-
-
-def test_gemini_gets_only_what_its_schema_knows():
-    assert gemini("weather", "Tell it.", SCHEMA) == {
-        "name": "weather",
-        "description": "Tell it.",
-        "parameters": {
-            "type": "OBJECT",
-            "properties": {
-                "city": {"type": "STRING", "minLength": 1},
-                "days": {"type": "INTEGER", "format": "int32", "nullable": True},
-                "unit": {"type": "STRING", "enum": ["C", "F"], "title": "Unit"},
-                "tags": {"type": "ARRAY", "items": {"type": "STRING"}, "nullable": True},
-                "mode": {"type": "STRING", "enum": ["3"]},
-                "tree": {"type": "OBJECT", "properties": {"child": {"type": "OBJECT"}}},
-                "shape": {"anyOf": [{"type": "STRING"}, {"type": "OBJECT", "properties": {"x": {"type": "NUMBER"}}}]},
-                "both": {"type": "OBJECT", "properties": {"a": {"type": "STRING"}}, "required": ["a"]},
-            },
-            "required": ["city"],
-        },
+def test_a_definition_in_each_format():
+    schema = {"type": "object", "properties": {"n": {"type": "integer", "enum": [1, 2]}}, "required": ["n"]}
+    assert FORMATS["openai"]("w", "d", schema) == {
+        "type": "function",
+        "function": {"name": "w", "description": "d", "parameters": schema},
     }
-
-
-def test_gemini_gets_no_parameters_where_there_are_none():
-    assert gemini("now", "The time.", {"type": "object", "properties": {}}) == {
-        "name": "now",
-        "description": "The time.",
+    assert FORMATS["openai_responses"]("w", "d", schema) == {
+        "type": "function",
+        "name": "w",
+        "description": "d",
+        "parameters": schema,
+        "strict": False,
     }
+    assert FORMATS["anthropic"]("w", "d", schema) == {"name": "w", "description": "d", "input_schema": schema}
+    assert FORMATS["gemini"]("w", "d", schema) == {"name": "w", "description": "d", "parameters_json_schema": schema}
+
+
+def test_a_tool_without_arguments():
+    assert gemini("now", "The time.", {"type": "object"}) == {"name": "now", "description": "The time."}
+    assert FORMATS["anthropic"]("now", "d", {})["input_schema"] == {"type": "object", "properties": {}}
 
 
 def test_the_sdks_take_the_definitions():
+    from anthropic.types import ToolParam
     from google.genai import types
     from openai.types.chat import ChatCompletionFunctionToolParam
     from pydantic import TypeAdapter
 
-    declaration = types.FunctionDeclaration.model_validate(gemini("weather", "Tell it.", SCHEMA))
-    assert declaration.parameters is not None
-    assert declaration.parameters.properties["city"].type is types.Type.STRING
-    chat = FORMATS["openai"]("weather", "Tell it.", SCHEMA)
-    TypeAdapter(ChatCompletionFunctionToolParam).validate_python(chat)
-    assert FORMATS["openai_responses"]("w", "d", {}) == {
-        "type": "function",
-        "name": "w",
-        "description": "d",
-        "parameters": {"type": "object", "properties": {}},
-        "strict": False,
-    }
-    top = FORMATS["anthropic"]("w", "d", {"anyOf": [{"required": ["a"]}], "properties": {"a": {"type": "string"}}})
-    assert top["input_schema"] == {"type": "object", "properties": {"a": {"type": "string"}}}
+    schema = {"type": "object", "properties": {"n": {"enum": [1, 2]}}}
+    declaration = types.FunctionDeclaration.model_validate(gemini("weather", "Tell it.", schema))
+    assert declaration.parameters_json_schema["properties"]["n"] == {"type": "integer", "enum": [1, 2]}
+    TypeAdapter(ChatCompletionFunctionToolParam).validate_python(FORMATS["openai"]("weather", "Tell it.", schema))
+    TypeAdapter(ToolParam).validate_python(FORMATS["anthropic"]("weather", "Tell it.", schema))
 
 
 @pytest.mark.parametrize(("name", "safe"), [("git.log", "git_log"), ("9lives", "_9lives"), ("x" * 80, "x" * 64)])

@@ -28,6 +28,7 @@ from tachograph.llm.types import ToolResult as Answered
 from tachograph.mcp.errors import ToolError
 from tachograph.mcp.factory import Tool
 from tachograph.mcp.result import ToolResult
+from tachograph.mcp.schemas import portable
 from tachograph.records import Usage
 from tachograph.runtime import get_settings
 from tachograph.signals import semconv
@@ -122,7 +123,7 @@ class Agent:
         self._tools = {tool.name: tool for tool in tools}
         if len(self._tools) < len(tools):
             raise TachographError("two tools have the same name", where="Agent", do="Use ToolFactory.create_all()")
-        offered = tuple(Offered(tool.name, tool.description, tool.entry.input_schema) for tool in tools)
+        offered = tuple(Offered(tool.name, tool.description, portable(tool.entry.input_schema)) for tool in tools)
         self._request = Request(model=model, messages=(), tools=offered, **fields)
         self._tool_timeout = tool_timeout
 
