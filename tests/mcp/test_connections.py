@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 
 import pytest
 
 from support.mcp_servers import Gate, eventually, serving, stdio_trouble
 from support.mcp_trouble import make_server
-from tachograph.mcp import ConfigError, MCPClient, ToolConnectionError
+from tachograph.mcp import ConfigError, MCPClient, ToolConnectionError, ToolError, ToolExecutionError
 
 GAUGE = "mcp_server_connections_active"
 LONG = {"backoff_first": 30.0}  # no reconnection meanwhile, so that a fall can be seen
@@ -40,8 +41,6 @@ async def test_killing_a_stdio_server_by_its_pid_brings_the_gauge_down(on, seen)
     async with on({"trouble": stdio_trouble()}, **LONG) as bench:
         os.kill(await bench.pid("trouble"), signal.SIGKILL)
         await falls(seen, "trouble")
-        with pytest.raises(ToolConnectionError, match=r"next attempt is in \d\d\.\d s"):
-            await bench.execute("trouble", "echo", {"text": "x"}, timeout=60.0)
 
 
 async def test_a_grandchild_that_holds_the_pipe_open_does_not_hide_the_death(on, seen):
@@ -89,6 +88,83 @@ async def test_an_sse_server_that_vanishes_brings_the_gauge_down(on, sse_process
         assert active(seen, "old") == 1
         sse_process.kill()
         await falls(seen, "old")
+
+
+async def test_a_server_is_tried_again_when_a_call_needs_it_and_not_when_its_backoff_ends(on, http_process, seen):
+    async with on({"web": http_process.entry}, **LONG) as bench:
+        await bench.execute("web", "process")
+        http_process.kill()
+        await falls(seen, "web")
+        for _ in range(2):
+            with pytest.raises(ToolConnectionError, match=r"tried again when a call needs it, and in \d\d\.\d s"):
+                await bench.execute("web", "process", timeout=60.0)
+        http_process.start()
+        calls = [bench.execute("web", "process", timeout=60.0) for _ in range(3)]
+        started = asyncio.get_running_loop().time()
+        assert len({answer.text for answer in await asyncio.gather(*calls)}) == 1
+        assert asyncio.get_running_loop().time() - started < LONG["backoff_first"] / 2
+    assert seen.value("mcp_server_connections_total", server_id="web", outcome="success") == 2
+
+
+async def test_a_server_that_dies_says_its_last_line_of_stderr(on, seen, tmp_path):
+    python = sys.executable
+    with (tmp_path / "errors").open("w") as errlog:
+        servers = {
+            "quick": {"command": python, "args": ["-c", "raise SystemExit('no key was given')"]},
+            "trouble": stdio_trouble(),
+        }
+        async with on(servers, errlog=errlog, **LONG) as bench:
+            with pytest.raises(ToolConnectionError, match=r"exited \(1\): no key was given"):
+                await bench.execute("quick", "echo")
+            assert "no key was given" in (await bench.client.status())["quick"].error
+            with pytest.raises(ToolConnectionError, match=r"exited \(4\): the disk is full"):
+                await bench.execute("trouble", "die_saying", {"words": "the disk is full"})
+    assert "no key was given\n" in (tmp_path / "errors").read_text()
+    assert "first\nthe disk is full\n" in (tmp_path / "errors").read_text()
+
+
+@pytest.mark.parametrize("protocol", ["2026-07-28", "legacy"])
+async def test_a_servers_question_is_answered_by_a_hook(on, gate, seen, protocol):
+    asked = []
+
+    def ask_a_person(server_id, question):
+        asked.append((server_id, question.message))
+        return {"name": "Bo"} if len(asked) == 1 else None
+
+    async with on({"web": gate.entry}, protocol=protocol, elicitation=ask_a_person) as bench:
+        assert (await bench.execute("web", "greet")).text == "hello Bo"
+        with pytest.raises(ToolExecutionError):
+            await bench.execute("web", "greet")  # declined
+    assert asked == [("web", "who?")] * 2
+    assert [call.outcome for call in seen.tool_calls] == ["success", "error"]
+
+
+async def test_a_server_that_wants_a_model_gets_its_answer_by_a_hook(on, gate, seen):
+    async def ask_a_model(server_id, request):
+        return f"nothing to {request.messages[0].content.text}"
+
+    async with on({"web": gate.entry}, protocol="legacy", sampling=ask_a_model) as bench:
+        assert (await bench.execute("web", "think")).text == "it says nothing to and?"
+
+
+@pytest.mark.parametrize(("tool", "hook", "protocol"), [
+    ("greet", "elicitation", "2026-07-28"), ("greet", "elicitation", "legacy"), ("think", "sampling", "legacy"),
+])  # fmt: skip
+async def test_a_question_without_a_hook_is_refused_by_name(on, gate, seen, tool, hook, protocol):
+    async with on({"web": gate.entry}, protocol=protocol) as bench:
+        with pytest.raises(ToolError, match=rf"needs {hook}.*ConnectionOptions\({hook}=\.\.\.\)"):
+            await bench.execute("web", tool)
+
+
+async def test_a_hook_that_fails_fails_the_call_and_nothing_else(on, gate, seen, caplog):
+    async def broken(server_id, question):
+        raise ZeroDivisionError
+
+    async with on({"web": gate.entry}, elicitation=broken) as bench:
+        with pytest.raises(ToolError, match="the elicitation hook failed: ZeroDivisionError"):
+            await bench.execute("web", "greet")
+        assert (await bench.execute("web", "echo", {"text": "on"})).text == "on"
+    assert "'web': the elicitation hook failed" in caplog.text
 
 
 @pytest.mark.parametrize("protocol", ["2026-07-28", "legacy"])

@@ -6,7 +6,7 @@ import asyncio
 
 import mcp_types as types
 import pytest
-from mcp.server.lowlevel import Server
+from mcp.server.lowlevel import NotificationOptions, Server
 
 from support.mcp_servers import eventually, serving, stdio_trouble
 from tachograph.mcp import AmbiguousToolError, ToolConnectionError, UnknownToolError
@@ -107,6 +107,32 @@ async def test_every_page_of_tools_is_read(on, seen):
         async with on({"book": {"url": f"{address}/mcp"}}) as bench:
             assert [entry.name for entry in await bench.registry.tools("book")] == [f"tool_{n:02}" for n in range(30)]
             assert (await bench.execute("book", "tool_29")).text == "ran tool_29"
+
+
+async def test_a_server_that_says_changed_whenever_it_is_asked_is_not_asked_for_ever(on, seen):
+    asked = []
+
+    async def tools(context, params):
+        asked.append(1)
+        await context.session.send_tool_list_changed()
+        return types.ListToolsResult(tools=[types.Tool(name="ok", input_schema={"type": "object"})])
+
+    async def call(context, params):
+        return types.CallToolResult(content=[types.TextContent(text="ran")])
+
+    server = Server("lazy", on_list_tools=tools, on_call_tool=call)
+    options = server.create_initialization_options
+    server.create_initialization_options = lambda *_, **__: options(NotificationOptions(tools_changed=True))
+    with serving(server.streamable_http_app()) as address:
+        async with on({"lazy": {"url": f"{address}/mcp"}}, protocol="legacy") as bench:
+            for _ in range(20):
+                assert (await bench.execute("lazy", "ok")).text == "ran"
+            assert len(asked) <= 3
+            hits, misses = lookups(seen)
+            assert (hits, misses) == (19, 1)
+            part = bench.registry._servers["lazy"]
+            await asyncio.to_thread(eventually, lambda: part.pause >= 2.0)
+            assert len(asked) <= 5
 
 
 async def test_a_server_that_came_back_is_listed_anew(on, http_process, seen):

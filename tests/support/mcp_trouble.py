@@ -10,11 +10,23 @@ import os
 import socket
 import subprocess
 import sys
-from typing import Any
+import warnings
+from typing import Annotated, Any
 
 import uvicorn
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.resolve import Elicit, Resolve
+from mcp_types import SamplingMessage, TextContent
+from pydantic import BaseModel
+
+
+class Guest(BaseModel):
+    name: str
+
+
+async def _ask() -> Elicit[Guest]:
+    return Elicit("who?", Guest)
 
 
 def make_server(name: str = "trouble") -> MCPServer:
@@ -50,6 +62,26 @@ def make_server(name: str = "trouble") -> MCPServer:
     def crash() -> str:
         """End the process."""
         os._exit(3)
+
+    @server.tool()
+    def die_saying(words: str) -> str:
+        """End the process with a complaint."""
+        sys.stderr.write(f"first\n{words}\n\n")
+        sys.stderr.flush()
+        os._exit(4)
+
+    @server.tool()
+    async def greet(who: Annotated[Guest, Resolve(_ask)]) -> str:
+        """Ask the user who it is."""
+        return f"hello {who.name}"
+
+    @server.tool()
+    async def think(context: Context) -> str:
+        """Ask the client's model."""
+        message = SamplingMessage(role="user", content=TextContent(type="text", text="and?"))
+        with warnings.catch_warnings(action="ignore"):
+            answer: Any = await context.session.create_message(messages=[message], max_tokens=5)
+        return f"it says {answer.content.text}"
 
     @server.tool()
     def process() -> int:

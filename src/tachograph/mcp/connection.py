@@ -32,6 +32,7 @@ from tachograph.mcp.config import HTTPServer, ServerConfig, StdioServer
 from tachograph.mcp.errors import ServerUnavailableError, classify, unwrap
 from tachograph.mcp.liveness import watch_port, watch_process
 from tachograph.mcp.metrics.observe import MCPMetrics
+from tachograph.mcp.questions import Hook, elicitation, sampling
 from tachograph.mcp.transports import EXCHANGE, Exchange, Watch, open_transport
 from tachograph.recorder import Recorder
 from tachograph.records import ENGINE_MCP
@@ -44,11 +45,15 @@ State = Literal["connecting", "up", "waiting", "closed"]
 Event = Literal["up", "down", "tools_changed"]
 
 _STEADY_SECONDS: Final = 5.0
-"""A connection that lived this long has proved itself: the backoff begins anew."""
-_PATIENCE_SECONDS: Final = 1.0
-"""A caller waits for a reconnection that begins within this time, and is told at once otherwise."""
+"""A connection that lived this long has proved itself: the backoff starts over."""
+_IMMINENT_SECONDS: Final = 1.0
+"""A server whose next attempt begins within this time counts as reachable when all servers are asked."""
+_RETRY_GAP_SECONDS: Final = 0.2
+"""Between two attempts lies this much, however many calls want the server."""
 _LISTEN_SECONDS: Final = 1.0
 """Going up waits this long for the subscription to changes, so that none falls between it and the first listing."""
+_LAST_WORDS_SECONDS: Final = 1.0
+"""A call that a stdio server's death ended waits this long to learn of what it died."""
 _CLOSE_SECONDS: Final = 7.0
 """The SDK gives a stdio server 2 s to leave, 2 s after SIGTERM, and 2 s after SIGKILL."""
 
@@ -64,6 +69,10 @@ class ConnectionOptions:
         protocol: `auto`, `legacy` (the initialize handshake) or a protocol revision of the SDK.
         probe_interval: How often an idle HTTP server's port is looked at.
         errlog: Where stdio servers' standard error goes; None: to ours.
+        elicitation: Answers a server's question to the user: gets the server's id and `mcp_types.ElicitRequestParams`,
+            returns the fields of the answer, None to decline, or an `mcp_types.ElicitResult`.
+        sampling: Lets a server have a model's answer: gets the server's id and
+            `mcp_types.CreateMessageRequestParams`, returns text or an `mcp_types.CreateMessageResult`.
     """
 
     connect_timeout: float = 30.0
@@ -73,6 +82,8 @@ class ConnectionOptions:
     protocol: str = "auto"
     probe_interval: float = 0.5
     errlog: TextIO | int | None = None
+    elicitation: Hook | None = None
+    sampling: Hook | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +138,7 @@ class Connection:
         self._ended = asyncio.Event()
         self._changed = asyncio.Event()  # replaced at every change of state
         self._closing = asyncio.Event()
+        self._wanted = asyncio.Event()  # a call waits for the next attempt, or we are closing
         self._poke = asyncio.Event()  # look at the server now
         self._listening = asyncio.Event()  # changes of the tools will be heard of, as far as they ever will
         self._handshake: asyncio.Timeout | None = None
@@ -178,6 +190,7 @@ class Connection:
         """
         deadline = asyncio.get_running_loop().time() + timeout
         client = await self._wait_until_up(deadline)
+        watch = self._watch
         exchange = exchange or Exchange()
         exchange.seconds = timeout
         context = copy_context()
@@ -197,11 +210,17 @@ class Connection:
             raise TimeoutError(f"no answer within {timeout:g} s")
         if task.cancelled():
             raise ServerUnavailableError(self.config.id, self._reason or "the connection broke down during the request")
+        error = task.exception()
+        if error is not None and watch is not None and classify(error) == "connection":
+            why = await watch.last_words(_LAST_WORDS_SECONDS)
+            if why:
+                raise ServerUnavailableError(self.config.id, why) from error
         return task.result()
 
     async def close(self) -> None:
         """Say goodbye to the server and end; a server that does not leave is killed."""
         self._closing.set()
+        self._wanted.set()
         if self._state == "connecting":
             self._owner.cancel()
         self._end("closed by us")
@@ -224,8 +243,11 @@ class Connection:
                 doubled = self._options.backoff_first * 2.0 ** min(quick_ends - 1, 20)
                 seconds = min(self._options.backoff_longest, doubled) * random.uniform(0.75, 1.0)
                 self._next_attempt_at = loop.time() + seconds
+                self._wanted.clear()
                 self._set_state("waiting")
-                await _wait(self._closing, seconds)
+                gap = min(seconds, _RETRY_GAP_SECONDS)
+                if not await _wait(self._closing, gap):
+                    await _wait(self._wanted, seconds - gap)
         finally:
             self._set_state("closed")
 
@@ -247,6 +269,8 @@ class Connection:
                             mode=self._options.protocol,
                             read_timeout_seconds=self._options.read_timeout,
                             message_handler=self._on_message,
+                            elicitation_callback=elicitation(self.config.id, self._options.elicitation),
+                            sampling_callback=sampling(self.config.id, self._options.sampling),
                             cache=None,
                         )
                     )
@@ -272,7 +296,9 @@ class Connection:
             if was_up:
                 logger.debug("closing the connection to MCP server %r raised", self.config.id, exc_info=raised)
             else:
-                self._failed_to_connect(unwrap(raised), exchange, watch, started_ns)
+                self._failed_to_connect(unwrap(raised), exchange, started_ns)
+        if not self._closing.is_set() and (words := await watch.last_words(0.2 if was_up else _LAST_WORDS_SECONDS)):
+            self._reason = words if was_up else f"cannot connect: {words}"
         return was_up
 
     def _went_up(self, client: Client) -> bool:
@@ -314,7 +340,7 @@ class Connection:
     def _suspect(self, why: str) -> None:
         self._poke.set()
 
-    def _failed_to_connect(self, error: BaseException, exchange: Exchange, watch: Watch, started_ns: int) -> None:
+    def _failed_to_connect(self, error: BaseException, exchange: Exchange, started_ns: int) -> None:
         timed_out = not self._ended.is_set() and classify(error) == "timeout"
         self._recorder.metrics.part(MCPMetrics).connect_ended(self.config.id, "timeout" if timed_out else "error")
         self._failures += 1
@@ -325,8 +351,7 @@ class Connection:
         elif exchange.status is not None and exchange.status >= 400:
             self._reason = f"cannot connect: the server answered HTTP {exchange.status}"
         elif self._ended.is_set():
-            code = getattr(watch.process, "returncode", None)
-            self._reason = f"cannot connect: {self._reason if code is None else f'the server process exited ({code})'}"
+            self._reason = f"cannot connect: {self._reason}"
         elif timed_out:
             self._reason = f"no handshake within {(perf_counter_ns() - started_ns) / 1e9:.1f} s"
         else:
@@ -343,21 +368,25 @@ class Connection:
 
     def _is_imminent(self) -> bool:
         return self._state == "waiting" and (
-            self._next_attempt_at - asyncio.get_running_loop().time() <= _PATIENCE_SECONDS
+            self._next_attempt_at - asyncio.get_running_loop().time() <= _IMMINENT_SECONDS
         )
 
     async def _wait_until_up(self, deadline: float) -> Client:
-        """The client, as soon as there is one: for the attempt under way or the next one, if that is near."""
+        """The client, as soon as there is one: by the attempt under way, or by one that is made now."""
         loop = asyncio.get_running_loop()
         failures = self._failures
         while self._client is None:
             if self._state == "closed" or self._closing.is_set():
                 raise ServerUnavailableError(self.config.id, "the connection is closed")
-            if self._state == "waiting" and (self._failures > failures or not self._is_imminent()):
-                seconds = max(0.0, self._next_attempt_at - loop.time())
-                raise ServerUnavailableError(
-                    self.config.id, self._reason or "not connected", do=f"The next attempt is in {seconds:.1f} s"
-                )
+            if self._state == "waiting":
+                if self._failures > failures:
+                    seconds = max(0.0, self._next_attempt_at - loop.time())
+                    raise ServerUnavailableError(
+                        self.config.id,
+                        self._reason or "not connected",
+                        do=f"It is tried again when a call needs it, and in {seconds:.1f} s",
+                    )
+                self._wanted.set()
             if not await _wait(self._changed, deadline - loop.time()):
                 why = f": {self._reason}" if self._reason else ""
                 raise ServerUnavailableError(self.config.id, f"not connected in the time allowed{why}")

@@ -190,6 +190,16 @@ def _code_and_message(error: BaseException) -> tuple[int | None, str]:
     return code if isinstance(code, int) else None, str(getattr(told, "message", None) or error)
 
 
+def _missing_hook(error: BaseException, code: int | None, message: str) -> str | None:
+    """Which of our hooks a server asked for and that is not there: `elicitation` or `sampling`."""
+    if code == -32021:  # missing client capability
+        told = getattr(error, "data", None)
+        wanted = told.get("requiredCapabilities", {}) if isinstance(told, dict) else {}
+        return next((name for name in ("elicitation", "sampling") if name in wanted), None)
+    found = re.match(r"(Elicitation|Sampling) not supported$", message)
+    return found[1].lower() if found else None
+
+
 def _kind_of_answer(code: int, message: str, status: int | None) -> ErrorKind | None:
     """The kind of a JSON-RPC error where its HTTP status or its text knows more than its code; else None."""
     if _SESSION_LOST.match(message) or (code, message) == _CONNECT_TIMED_OUT:
@@ -305,7 +315,9 @@ def tool_error(
     code, message = _code_and_message(error)
     what = str(getattr(error, "what", "") or message or type(error).__name__)
     do: str | None = getattr(error, "do", None)
-    if status is not None and status >= 400:
+    if (hook := _missing_hook(error, code, message)) is not None:
+        what, do = f"the tool needs {hook}: {what}", f"Give ConnectionOptions({hook}=...)"
+    elif status is not None and status >= 400:
         what, do = f"the server answered HTTP {status}: {what}", _STATUS_ADVICE.get(status)
     elif transport_error is not None and kind == "connection":
         what = f"the server cannot be reached: {transport_error or type(transport_error).__name__}"

@@ -28,8 +28,12 @@ async def watch_process(process: Any, ended: Callable[[str], None]) -> None:
     """Say when a stdio server's process has exited. Polled: waiting for it would also wait for its pipes."""
     while process.returncode is None:
         await asyncio.sleep(PROCESS_INTERVAL_SECONDS)
-    code = process.returncode
-    ended(f"the server process was killed by signal {-code}" if code < 0 else f"the server process exited ({code})")
+    ended(how_it_ended(process.returncode))
+
+
+def how_it_ended(code: int) -> str:
+    """A process's return code in words."""
+    return f"the server process was killed by signal {-code}" if code < 0 else f"the server process exited ({code})"
 
 
 def port_of(url: str) -> tuple[str, int]:

@@ -1,8 +1,10 @@
 """The tools of all servers, by name: an index that is loaded when first asked and kept current by notifications.
 
 A server's part of the index is fresh from its loading until the server says that its tools changed, or reconnects;
-then it is loaded again in the background, and who asks meanwhile waits for that. So a lookup never answers with what is
-known to be out of date. Each lookup is measured: `hit` from the index, `miss` when a server had to be asked.
+then it is loaded again in the background, and a lookup waits for that. Some servers say so whenever they are asked for
+their tools: they are listened to at growing intervals, and lookups are answered by what they last listed. A tool that
+the index does not have is always asked for. Each lookup is measured: `hit` from the index, `miss` when a server had to
+be asked.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from time import perf_counter_ns
-from typing import Any, overload
+from typing import Any, Final, overload
 
 from tachograph.mcp.client import MCPClient
 from tachograph.mcp.connection import Event
@@ -22,6 +24,10 @@ from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.mcp.validation import ArgumentCheck
 
 logger = logging.getLogger("tachograph.mcp")
+
+_PAUSE_FIRST_SECONDS: Final = 0.5
+_PAUSE_LONGEST_SECONDS: Final = 60.0
+"""How long a server's next word waits after a listing that its word caused; twice as long each time it comes soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ class ToolEntry:
 class _ServerTools:
     """One server's part of the index. Written on the connections' loop, read from anywhere."""
 
-    __slots__ = ("changes", "is_fresh", "is_missed", "loading", "tools")
+    __slots__ = ("changes", "is_fresh", "is_missed", "later", "listen_at", "loading", "pause", "tools")
 
     def __init__(self) -> None:
         self.tools: dict[str, ToolEntry] = {}
@@ -55,6 +61,9 @@ class _ServerTools:
         self.is_missed = False
         self.changes = 0
         self.loading: asyncio.Task[None] | None = None
+        self.later: asyncio.Task[None] | None = None  # a listing that waits for the pause to end
+        self.listen_at = 0.0
+        self.pause = _PAUSE_FIRST_SECONDS
 
 
 class ToolRegistry:
@@ -218,11 +227,11 @@ class ToolRegistry:
         await asyncio.shield(part.loading)
 
     async def _load(self, server: str, part: _ServerTools) -> None:
-        while True:
+        changes = part.changes
+        tools = await self.client.list_tools(server)
+        if changes != part.changes and part.pause == _PAUSE_FIRST_SECONDS:  # they changed while they were listed
             changes = part.changes
             tools = await self.client.list_tools(server)
-            if changes == part.changes:  # else they changed while they were listed
-                break
         part.tools = {
             tool.name: ToolEntry(
                 server,
@@ -237,21 +246,47 @@ class ToolRegistry:
             for tool in tools
         }
         part.is_fresh, part.is_missed = True, False
+        if changes != part.changes:
+            self._load_later(server, part)
 
     def _on_event(self, server: str, event: Event) -> None:
         part = self._servers.get(server)
         if part is None or event == "down":
             return
         part.changes += 1
-        was_known, part.is_fresh = bool(part.is_fresh or part.tools), False
-        if was_known:
-            asyncio.ensure_future(self._reload_quietly(server))  # noqa: RUF006 - `part.loading` holds what it does
+        is_known = bool(part.is_fresh or part.tools)
+        if event == "up" or asyncio.get_running_loop().time() >= part.listen_at:
+            part.is_fresh = False
+            if is_known and (part.loading is None or part.loading.done()):
+                asyncio.ensure_future(self._reload_quietly(server, part))  # noqa: RUF006 - `part.loading` has its work
+        elif is_known:
+            self._load_later(server, part)
 
-    async def _reload_quietly(self, server: str) -> None:
+    def _load_later(self, server: str, part: _ServerTools) -> None:
+        """List a server's tools again when its pause has ended, which is longer each time."""
+        if part.later is not None and not part.later.done():
+            return
+        now = asyncio.get_running_loop().time()
+        if part.listen_at <= now:
+            part.listen_at = now + part.pause
+
+        async def wait() -> None:
+            await asyncio.sleep(part.listen_at - asyncio.get_running_loop().time())
+            part.later = None
+            await self._reload_quietly(server, part)
+
+        part.later = asyncio.create_task(wait())
+        part.later.add_done_callback(_forget)
+
+    async def _reload_quietly(self, server: str, part: _ServerTools) -> None:
+        loop = asyncio.get_running_loop()
+        is_soon = part.listen_at > 0 and loop.time() < part.listen_at + 2 * part.pause
+        part.pause = min(part.pause * 2, _PAUSE_LONGEST_SECONDS) if is_soon else _PAUSE_FIRST_SECONDS
         try:
             await self._reload(server)
         except Exception as error:  # noqa: BLE001 - the next lookup asks again, and tells its caller
             logger.info("MCP server %r: its changed tools could not be loaded: %s", server, error)
+        part.listen_at = loop.time() + part.pause
 
 
 def _forget(loading: asyncio.Task[None]) -> None:

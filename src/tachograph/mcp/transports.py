@@ -23,6 +23,8 @@ from mcp.client.streamable_http import streamable_http_client
 
 from tachograph.mcp.config import HTTPServer, ServerConfig, StdioServer
 from tachograph.mcp.errors import says_session_lost
+from tachograph.mcp.liveness import how_it_ended
+from tachograph.mcp.stderr import StderrTail
 
 _CONNECT_SECONDS = 10.0
 _STREAM_READ_SECONDS = 300.0
@@ -66,6 +68,7 @@ class Watch:
         self.ended = ended
         self.suspect = suspect
         self.process: Any = None
+        self.stderr: StderrTail | None = None
         self.session_id: str | None = None
         self.answered_at = 0.0
 
@@ -73,6 +76,15 @@ class Watch:
     def pid(self) -> int | None:
         """Process id of a stdio server."""
         return getattr(self.process, "pid", None)
+
+    async def last_words(self, seconds: float) -> str:
+        """How a stdio server's process ended and the last line of its standard error, waiting so long; else empty."""
+        if self.stderr is None:
+            return ""
+        line = await self.stderr.last_line(seconds)
+        code = getattr(self.process, "returncode", None)
+        ended = "" if code is None else how_it_ended(code)
+        return f"{ended}: {line}" if ended and line else ended or line
 
 
 class _WatchedStream:
@@ -185,13 +197,32 @@ async def _open_stdio(config: StdioServer, watch: Watch, errlog: TextIO | int | 
     parameters = StdioServerParameters(
         command=config.command, args=list(config.args), env=dict(config.env), cwd=config.cwd
     )
-    context: Any = stdio_client(parameters) if errlog is None else stdio_client(parameters, errlog)  # type: ignore[arg-type]
-    async with context as (read, write):
+    watch.stderr = StderrTail(errlog)
+    context: Any = stdio_client(parameters, watch.stderr.writer)
+    try:
+        streams = await context.__aenter__()
+    finally:
+        watch.stderr.started()
+    async with _Entered(context, streams) as (read, write):
         # The SDK keeps the process to itself. It is wanted for its pid, and to notice a death that a grandchild hides
         # by holding the pipe open. Where a later SDK names it otherwise, the end of the pipe still tells.
         frame = getattr(getattr(context, "gen", None), "ag_frame", None)
         watch.process = frame.f_locals.get("process") if frame is not None else None
         yield _WatchedStream(read, watch.ended), write
+
+
+class _Entered:
+    """A context manager that has been entered; leaving this leaves it."""
+
+    def __init__(self, manager: Any, result: Any) -> None:
+        self._manager = manager
+        self._result = result
+
+    async def __aenter__(self) -> Any:
+        return self._result
+
+    async def __aexit__(self, *exc_info: Any) -> Any:
+        return await self._manager.__aexit__(*exc_info)
 
 
 @functools.cache
