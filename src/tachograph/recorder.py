@@ -14,7 +14,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from tachograph.errors import BudgetExceededError
-from tachograph.records import LABELS, Cost, LLMCall, ToolCall
+from tachograph.records import LABELS, RUN, Cost, LLMCall, ToolCall
 from tachograph.records.prompt import prompt_of
 from tachograph.signals.families import FACTORY_CREATE_SECONDS, TELEMETRY_ERRORS
 from tachograph.signals.registry import Metrics
@@ -216,7 +216,7 @@ class Recorder:
         around = LABELS.get()
         if around:
             labels = {**around, **labels} if labels else around
-        call = LLMCall(self, provider, model, operation, message_count, stream, labels)
+        call = LLMCall(self, provider, model, operation, message_count, stream, labels, RUN.get())
         if asks is not None:
             if self.keeps_prompts:
                 self._read_prompt(call, asks)
@@ -264,6 +264,7 @@ class Recorder:
             argument_count=argument_count,
             labels=labels,
             side="server" if server_side else "client",
+            run=RUN.get(),
         )
         if self._spans is not None:
             try:

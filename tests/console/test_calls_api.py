@@ -24,7 +24,8 @@ CALL_FIELDS = {
     "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "cost_usd", "cost_quality", "attempts",
     "wait_seconds", "stream", "labels", "service", "counted", "details", "tool_uses", "audio_seconds", "price_source",
     "api", "service_tier", "finish_reason", "response_id", "request_id", "parent_call_id", "execution_id", "run_id",
-    "parent_run_id", "agent", "session_id", "user_id", "app_version",
+    "parent_run_id", "agent", "session_id", "user_id", "app_version", "retry_wait_seconds", "speed", "region",
+    "traffic_type", "cost_detail", "list_cost_usd", "stated_cost_usd", "usage_mismatch",
 }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from tachograph.console.calls import Call, from_projection, from_record, from_row
 from tachograph.console.ingest.otlp import traces, wire
 from tachograph.recorder import Recorder
-from tachograph.records import NOWHERE, Cost, LLMCall, ToolCall, Usage
+from tachograph.records import NOWHERE, Cost, LLMCall, Run, ToolCall, Usage
 from tachograph.records.projection import Projection, project
 from tachograph.runtime import join
 from tachograph.signals.registry import Metrics
@@ -67,6 +67,9 @@ def stored(row: Projection, folder: Path) -> Projection:
     return found
 
 
+RUN_OF_ALL = Run("run-1", "refund-agent", "job-7", "session-1", "user-1", "1.2.3", "run-0")
+
+
 def rich_call(recorder: Recorder) -> LLMCall:
     """A call of which every fact is there."""
     call = recorder.start_llm_call("openai", "gpt-5", "responses", message_count=2, stream=True, labels={"team": "a"})
@@ -80,10 +83,13 @@ def rich_call(recorder: Recorder) -> LLMCall:
     call.begin_attempt()
     details = {"cache_read": 60, "cache_write": 9, "cache_write_1h": 9, "reasoning": 5, "video_input": 1}
     call.usage = Usage(100, 20, details, {"web_search": 2}, 1.5)
-    call.cost = Cost(1_250_001, "priced", "file:prices.toml")
+    call.cost = Cost(1_250_001, "stated", "file:prices.toml", "no price for x", 1_250_002)
     call.response_model, call.api, call.service_tier = "gpt-5-2025", "responses", "flex"
     call.finish_reason, call.response_id, call.request_id = "stop", "r-1", "req-1"
     call.parent_id = bytes(range(16))
+    call.run = RUN_OF_ALL
+    call.speed, call.region, call.traffic_type, call.usage_mismatch = "fast", "eu", "ON_DEMAND_FLEX", "parts exceed sum"
+    call.stated_cost_nano_usd = 1_250_009
     call.finish("error", "content_filter", error=ValueError("refused"))
     return call
 
@@ -122,7 +128,7 @@ def audio_call(recorder: Recorder) -> LLMCall:
 def tool_call(recorder: Recorder) -> ToolCall:
     """A tool's execution that failed."""
     call = recorder.start_tool_call("time", "get_time", argument_count=2, labels={"team": "a"})
-    call.call_id, call.parent_id = "toolu_1", bytes(range(16))
+    call.call_id, call.parent_id, call.run = "toolu_1", bytes(range(16)), RUN_OF_ALL
     call.finish("error", "execution", error=ValueError("no such zone"))
     return call
 
@@ -146,7 +152,8 @@ def test_waits_of_a_call_are_one_number_everywhere(tmp_path: Path) -> None:
     """Slept for a 500, which is no rate limit: 2.0 s in the console and 0.0 in the ledger, once."""
     world = World()
     record = call_read_again(world.recorder)
-    assert [from_record(record)[0].call.wait_seconds, world.called().wait_seconds] == [0.0, 0.0]
+    shown = [from_record(record)[0].call, world.called(), from_row(stored(project(record), tmp_path))[0].call]
+    assert [(call.wait_seconds, call.retry_wait_seconds) for call in shown] == [(0.0, 2.0)] * 3
     detail = from_record(record)[0]
     assert [attempt.slept_seconds for attempt in detail.attempts] == [2.0, 0.0]
     assert (detail.call.input_tokens, detail.call.cached_tokens) == (None, None)

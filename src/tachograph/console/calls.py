@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from tachograph.records import LLMCall, ToolCall
+from tachograph.records import LLMCall, ToolCall, run
 from tachograph.records.projection import Projection, error_text, project
 from tachograph.signals import span_facts
 
@@ -76,6 +76,14 @@ class Call(msgspec.Struct, kw_only=True):
     response_id: str | None = None
     request_id: str | None = None
     parent_call_id: str = ""
+    retry_wait_seconds: float = 0.0
+    speed: str | None = None
+    region: str | None = None
+    traffic_type: str | None = None
+    cost_detail: str | None = None
+    list_cost_usd: str | None = None
+    stated_cost_usd: str | None = None
+    usage_mismatch: str | None = None
     labels: dict[str, str] = {}
     service: str = ""
     execution_id: str = ""
@@ -235,7 +243,7 @@ _shared_names: Final = tuple(
     name
     for name in Projection.__struct_fields__
     if name in Call.__struct_fields__
-    and name not in ("id", "kind", "provider", "model", "error_type", "trace_id", "span_id", "labels")
+    and name not in ("id", "kind", "provider", "model", "error_type", "trace_id", "span_id", "labels", *run.FIELDS)
 )
 _shared: Final = attrgetter(*_shared_names)
 """Facts that a call has by the projection's own names and in its own form; `from_projection` has the others."""
@@ -248,6 +256,7 @@ def from_projection(row: Projection, service: str = "", parent_span_id: str = ""
     above = row.parent_id
     if not parent_span_id and above and not row.span_id:
         parent_span_id = above[8:].hex()
+    ids: dict[str, Any] = {name: clip(value or "") for name, value in zip(run.FIELDS, _run(row), strict=True)}
     return Call(
         **dict(zip(_shared_names, _shared(row), strict=True)),
         id=row.id.hex(),
@@ -266,12 +275,23 @@ def from_projection(row: Projection, service: str = "", parent_span_id: str = ""
         first_token_seconds=None if row.ttft_us is None else row.ttft_us / 1e6,
         cached_tokens=details.get("cache_read"),
         reasoning_tokens=details.get("reasoning"),
-        cost_usd=None if row.cost_nusd is None else format(Decimal(row.cost_nusd).scaleb(-9).normalize(), "f"),
+        cost_usd=_dollars(row.cost_nusd),
+        list_cost_usd=_dollars(row.list_cost_nusd),
+        stated_cost_usd=_dollars(row.stated_cost_nusd),
+        retry_wait_seconds=row.retry_wait_us / 1e6,
         wait_seconds=row.wait_us / 1e6,
         parent_call_id=above.hex() if above else "",
         labels={clip(str(k)): clip(str(v)) for k, v in list((row.labels or {}).items())[:32]},
         service=service,
+        **ids,
     )
+
+
+_run: Final = attrgetter(*run.FIELDS)
+
+
+def _dollars(nano: int | None) -> str | None:
+    return None if nano is None else format(Decimal(nano).scaleb(-9).normalize(), "f")
 
 
 def _details(record: LLMCall | ToolCall) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from tachograph.records.outcomes import (
     ToolOutcome,
     outcome_of,
 )
+from tachograph.records.run import RUN, Run
 from tachograph.records.sink import NOWHERE
 from tachograph.records.tool_call import ToolCall
 from tachograph.records.usage import DETAILS, Usage
@@ -33,6 +34,7 @@ __all__ = [
     "NANO_PER_USD",
     "NOWHERE",
     "OUTCOMES",
+    "RUN",
     "TOOL_OUTCOMES",
     "UNPRICED",
     "Attempt",
@@ -42,6 +44,7 @@ __all__ = [
     "ErrorType",
     "LLMCall",
     "Outcome",
+    "Run",
     "ToolCall",
     "ToolOutcome",
     "Usage",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from tachograph.records.cost import Cost
     from tachograph.records.reservation import Reservation
+    from tachograph.records.run import Run
     from tachograph.records.usage import Usage
 
 
@@ -94,6 +95,7 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
         message_count: Number of messages sent (`prompt_length` on the span).
         stream: Whether the answer is streamed.
         labels: The user's own labels.
+        run: The run of an agent that it belongs to.
         started_unix_ns: UTC, nanoseconds since the epoch.
         started_ns, first_token_ns, ended_ns: Monotonic; 0 when it has not happened.
         outcome, error_type, error: How it ended, and the exception if there was one (its text, where the call was
@@ -133,6 +135,7 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
     message_count: int = 0
     stream: bool = False
     labels: Mapping[str, str] | None = None
+    run: Run | None = None
     id: bytes = b""
     started_unix_ns: int = 0
     started_ns: int = 0

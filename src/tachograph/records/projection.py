@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from tachograph.records import run
 from tachograph.records.llm_call import LLMCall
 from tachograph.records.tool_call import ToolCall
 
@@ -38,8 +39,11 @@ class Projection(msgspec.Struct, array_like=True, frozen=True, gc=False):
         cost_nusd: Billionths of a US dollar; None: unpriced, which is not zero.
         price_source: Which prices: the version that a correction compares with.
         latency_us, ttft_us: From the asking to the end, and to the first content.
-        wait_us: Slept because of rate limits.
+        wait_us, retry_wait_us: Slept because of rate limits, and before trying again for other reasons.
         labels: The user's own; hashed in the ledger where the settings say so.
+        execution_id, run_id, parent_run_id, agent, session_id, user_id, app_version: The run it belongs to.
+        cost_detail: What is unknown about the cost, for people.
+        list_cost_nusd, stated_cost_nusd: What our prices say, and what the vendor says, where that is known beside it.
     """
 
     id: Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
@@ -74,6 +78,21 @@ class Projection(msgspec.Struct, array_like=True, frozen=True, gc=False):
     span_id: bytes | None = None
     parent_id: bytes | None = None
     labels: dict[str, str] | None = None
+    execution_id: str | None = None
+    run_id: str | None = None
+    parent_run_id: str | None = None
+    agent: str | None = None
+    session_id: str | None = None
+    user_id: str | None = None
+    app_version: str | None = None
+    retry_wait_us: Count = 0
+    speed: str | None = None
+    region: str | None = None
+    traffic_type: str | None = None
+    cost_detail: str | None = None
+    list_cost_nusd: Count | None = None
+    stated_cost_nusd: Count | None = None
+    usage_mismatch: str | None = None
 
     @property
     def is_reported(self) -> bool:
@@ -103,11 +122,12 @@ def project(record: LLMCall | ToolCall) -> Projection:
 
 def _of_llm_call(call: LLMCall) -> Projection:
     usage, cost, attempts = call.usage, call.cost, call.attempts
-    wait = 0
+    wait = retry_wait = 0
     if call.unsent_wait_ns or (
         attempts and (len(attempts) > 1 or attempts[0].waited_ns or attempts[0].waited_before_ns)
     ):
         wait = round(call.rate_limit_wait_seconds * 1e6)
+        retry_wait = sum(attempt.waited_ns for attempt in attempts if attempt.outcome != "rate_limited") // 1000
     counted = call.counts_usage
     tokens = _NO_TOKENS
     if usage is not None and counted:
@@ -137,18 +157,27 @@ def _of_llm_call(call: LLMCall) -> Projection:
         call.span_id.to_bytes(8, "big") if trace_id else None,
         call.parent_id,
         call.labels,
+        *(_NO_RUN if call.run is None else run.facts_of(call.run)),
+        retry_wait,
+        *_priced_by(call),
+        *((cost.detail or None, cost.list_nano_usd) if cost is not None and counted else (None, None)),
+        call.stated_cost_nano_usd if counted else None,
+        call.usage_mismatch,
     )
 
 
 _asked: Final = attrgetter("provider", "model", "operation", "outcome", "error_type")
 _money: Final = attrgetter("nano_usd", "quality", "source")
 _answered: Final = attrgetter("response_model", "api", "service_tier", "finish_reason", "response_id", "request_id")
+_priced_by: Final = attrgetter("speed", "region", "traffic_type")
+_NO_RUN: Final = (None,) * len(run.FIELDS)
 _NO_TOKENS: Final[tuple[Any, ...]] = (None,) * 5
 _NO_MONEY: Final = (None,) * 3
 
 
 def _of_tool_call(call: ToolCall) -> Projection:
     trace_id = call.trace_id
+    of_run: dict[str, Any] = {} if call.run is None else dict(zip(run.FIELDS, run.facts_of(call.run), strict=True))
     return Projection(
         call.id,
         call.started_unix_ns // 1000,
@@ -165,6 +194,7 @@ def _of_tool_call(call: ToolCall) -> Projection:
         span_id=call.span_id.to_bytes(8, "big") if trace_id else None,
         parent_id=call.parent_id,
         labels=call.labels,  # type: ignore[arg-type]  # a mapping; the ledger makes it a dictionary
+        **of_run,
     )
 
 

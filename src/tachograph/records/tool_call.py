@@ -13,6 +13,8 @@ from tachograph.records.outcomes import ErrorKind, ToolOutcome
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tachograph.records.run import Run
+
 
 class ToolCallSink(Protocol):
     """Where a finished tool call goes."""
@@ -31,6 +33,7 @@ class ToolCall(msgspec.Struct, eq=False, weakref=True):
         argument_count: Number of arguments (`arg_count` on the span).
         outcome, error_kind, error: How it ended; `error` is the exception or the text of an error result.
         started_unix_ns: UTC. started_ns, ended_ns: monotonic.
+        run: The run of an agent that it belongs to.
         call_id: The model's id for this call, when a model asked for it.
         attributes: Further facts for the span (`mcp.session.id`, `network.transport`, ...).
         content: Arguments and result, only when the user turned recording on; else None.
@@ -44,6 +47,7 @@ class ToolCall(msgspec.Struct, eq=False, weakref=True):
     argument_count: int = 0
     labels: Mapping[str, str] | None = None
     side: Literal["client", "server"] = "client"
+    run: Run | None = None
     id: bytes = b""
     started_unix_ns: int = 0
     started_ns: int = 0

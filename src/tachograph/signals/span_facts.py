@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from tachograph.records.projection import Projection, project
+from tachograph.records.run import FIELDS as RUN_FIELDS
 from tachograph.signals import semconv as s
 
 if TYPE_CHECKING:
@@ -82,7 +84,24 @@ def projected(row: Projection) -> Attributes:
     if row.labels:
         for key, label in row.labels.items():
             facts[s.LABEL_PREFIX + key] = label
+    if row.run_id is not None or row.session_id is not None or row.user_id is not None or row.agent is not None:
+        for name, value in zip(RUN_NAMES, _run(row), strict=True):
+            if value is not None:
+                facts[name] = value
     return facts
+
+
+RUN_NAMES: Final = (
+    s.EXECUTION_ID,
+    s.RUN_ID,
+    s.PARENT_RUN_ID,
+    s.AGENT_NAME,
+    s.CONVERSATION_ID,
+    s.USER_ID,
+    s.AGENT_VERSION,
+)
+"""The attributes of a run, in the order of `records.run.FIELDS`."""
+_run: Final = attrgetter(*RUN_FIELDS)
 
 
 def _of_tool_call(row: Projection) -> Attributes:
@@ -119,6 +138,8 @@ def _of_llm_call(row: Projection) -> Attributes:
         facts[s.RESPONSE_TIME_TO_FIRST_CHUNK] = row.ttft_us / 1e6
     if row.wait_us:
         facts[s.RATE_LIMIT_WAIT] = row.wait_us / 1e6
+    if row.retry_wait_us:
+        facts[s.RETRY_WAIT] = row.retry_wait_us / 1e6
     if not row.counted:
         facts[s.COUNTED] = False
     if row.input_tokens is not None:
@@ -143,6 +164,20 @@ def _of_llm_call(row: Projection) -> Attributes:
             facts[s.COST_USD] = row.cost_nusd / 1e9
         if row.price_source:
             facts[s.PRICE_SOURCE] = row.price_source
+        if row.cost_detail:
+            facts[s.COST_DETAIL] = row.cost_detail
+        if row.list_cost_nusd is not None:
+            facts[s.LIST_COST_USD] = row.list_cost_nusd / 1e9
+    if row.stated_cost_nusd is not None:
+        facts[s.STATED_COST_USD] = row.stated_cost_nusd / 1e9
+    if row.usage_mismatch:
+        facts[s.USAGE_MISMATCH] = row.usage_mismatch
+    if row.speed:
+        facts[s.SPEED] = row.speed
+    if row.region:
+        facts[s.REGION] = row.region
+    if row.traffic_type:
+        facts[s.TRAFFIC_TYPE] = row.traffic_type
     if row.response_model:
         facts[s.RESPONSE_MODEL] = row.response_model
     if row.response_id:

@@ -6,8 +6,12 @@ import hashlib
 import hmac
 from collections.abc import Callable, Mapping
 
+from msgspec import structs
+
 from tachograph.errors import SettingsError
 from tachograph.settings.ledger import LedgerSettings
+from tachograph.usage.row import Row
+from tachograph.usage.stores.columns import SUBJECTS
 
 _CACHED = 10_000
 
@@ -49,6 +53,19 @@ def labels_of(settings: LedgerSettings) -> Callable[[Mapping[str, str]], dict[st
         return found
 
     return kept
+
+
+def ids_of(settings: LedgerSettings) -> Callable[[Row], Row] | None:
+    """A function that hashes a row's `user_id` and `session_id`; None where neither is to be hashed."""
+    names, key = [name for name in SUBJECTS if name in settings.hash_labels], settings.hash_key
+    if not names or not key:
+        return None
+
+    def hash_ids(row: Row) -> Row:
+        found = {name: hashed(value, key) for name in names if (value := getattr(row, name))}
+        return structs.replace(row, **found) if found else row
+
+    return hash_ids
 
 
 def _as_text(labels: Mapping[str, str]) -> dict[str, str]:

@@ -26,7 +26,7 @@ from tachograph.settings.ledger import LedgerSettings
 from tachograph.signals.registry import Metrics
 from tachograph.usage.frames import LARGEST_PAYLOAD
 from tachograph.usage.journal import Journal
-from tachograph.usage.labels import labels_of
+from tachograph.usage.labels import ids_of, labels_of
 from tachograph.usage.memory import MemoryQueue, MemorySource
 from tachograph.usage.metrics.observe import UsageMetrics
 from tachograph.usage.place import Place, WriterLock
@@ -63,6 +63,7 @@ class Ledger:
         if settings.data_dir is not None:
             self._check_place()
         self._labels = labels_of(settings)
+        self._hash_ids = ids_of(settings)
         self.registry = metrics
         self._metrics = UsageMetrics(metrics, self._beat)
         self._queue: Journal | MemoryQueue
@@ -127,6 +128,8 @@ class Ledger:
             labels = row.labels
             if labels is not None and (self._labels is not None or type(labels) is not dict):
                 row = structs.replace(row, labels=dict(labels) if self._labels is None else self._labels(labels))
+            if self._hash_ids is not None:
+                row = self._hash_ids(row)
             try:
                 return encode(row)
             except (TypeError, ValueError, OverflowError):

@@ -24,7 +24,7 @@ from tachograph.usage.source import Position, Quarantined
 from tachograph.usage.stores import schema
 from tachograph.usage.stores.base import Adjustment, StoredQuarantine
 from tachograph.usage.stores.clickhouse_schema import CREATE_VERSION_TABLE, REVISIONS, USAGE_KINDS, WEEK_US
-from tachograph.usage.stores.columns import COLUMNS, ROW_COLUMNS, row_from, values_of
+from tachograph.usage.stores.columns import COLUMNS, FORGET, ROW_COLUMNS, SUBJECTS, row_from, values_of
 from tachograph.usage.stores.errors import RowsRejected, StoreTimeout, StoreUnavailable
 from tachograph.usage.stores.histograms import Histograms, of_records
 from tachograph.usage.stores.query import (
@@ -299,11 +299,13 @@ class ClickHouseStore:
         condition = (
             f"JSONExtractString(coalesce(labels, ''), {name}) = {wanted} AND JSONHas(coalesce(labels, ''), {name})"
         )
+        if label in SUBJECTS:
+            condition = f"(({condition}) OR coalesce({label}, '') = {wanted})"
         count = int(self._query(f"SELECT count() FROM usage FINAL WHERE {condition}")[0][0])
         others = f"arrayFilter(x -> x.1 != {name}, JSONExtractKeysAndValuesRaw(rollup_labels))"
         self._command(
-            "ALTER TABLE usage UPDATE response_id = NULL, request_id = NULL, trace_id = NULL, span_id = NULL,"
-            " parent_id = NULL, rollup_labels = concat('{', arrayStringConcat(arrayMap(x -> concat(toJSONString(x.1),"
+            f"ALTER TABLE usage UPDATE {FORGET}, rollup_labels = concat('{{',"
+            " arrayStringConcat(arrayMap(x -> concat(toJSONString(x.1),"
             f" ':', x.2), {others}), ','), '}}'), labels = NULL WHERE {condition} SETTINGS mutations_sync = 2"
         )
         return count

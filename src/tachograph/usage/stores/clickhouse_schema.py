@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tachograph.usage.stores.postgres_schema import USAGE_TYPES
+from tachograph.usage.stores.postgres_schema import ADDED_TYPES, INDEXED, USAGE_TYPES
 from tachograph.usage.stores.schema import Revision
 
 _KINDS = {"bytea": "FixedString(16)", "bigint": "Int64", "text": "String", "jsonb": "String", "double": "Float64"}
@@ -16,11 +16,13 @@ _KINDS = {"bytea": "FixedString(16)", "bigint": "Int64", "text": "String", "json
 
 def _kind(name: str, sql: str) -> str:
     kind = "FixedString(8)" if name == "span_id" else _KINDS[sql.split()[0]]
+    if "DEFAULT 0" in sql:
+        return f"{kind} DEFAULT 0"
     return kind if "NOT NULL" in sql else f"Nullable({kind})"
 
 
-USAGE_KINDS: Final = {name: _kind(name, sql) for name, sql in USAGE_TYPES.items()}
-_COLUMNS = ", ".join(f"{name} {kind}" for name, kind in USAGE_KINDS.items())
+USAGE_KINDS: Final = {name: _kind(name, sql) for name, sql in {**USAGE_TYPES, **ADDED_TYPES}.items()}
+_COLUMNS = ", ".join(f"{name} {USAGE_KINDS[name]}" for name in USAGE_TYPES)
 WEEK_US: Final = 7 * 86_400_000_000
 
 REVISIONS: Final = (
@@ -45,6 +47,17 @@ REVISIONS: Final = (
  ENGINE = ReplacingMergeTree ORDER BY (ts_us, id) SETTINGS fsync_after_insert = 1""",
         ),
         down=("DROP TABLE usage_adjustment",),
+    ),
+    Revision(
+        "0003",
+        up=(
+            "ALTER TABLE usage " + ", ".join(f"ADD COLUMN {name} {USAGE_KINDS[name]}" for name in ADDED_TYPES),
+            "ALTER TABLE usage " + ", ".join(f"ADD INDEX usage_{name} {name} TYPE bloom_filter" for name in INDEXED),
+        ),
+        down=(
+            "ALTER TABLE usage " + ", ".join(f"DROP INDEX usage_{name}" for name in INDEXED),
+            "ALTER TABLE usage " + ", ".join(f"DROP COLUMN {name}" for name in ADDED_TYPES),
+        ),
     ),
 )
 CREATE_VERSION_TABLE: Final = "CREATE TABLE ledger_version (version_num String) ENGINE = MergeTree ORDER BY version_num"

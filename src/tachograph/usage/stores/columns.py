@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -50,6 +51,21 @@ COLUMNS: Final[tuple[str, ...]] = (
     "labels",
     "rollup_labels",
     "ingested_us",
+    "execution_id",
+    "run_id",
+    "parent_run_id",
+    "agent",
+    "session_id",
+    "user_id",
+    "app_version",
+    "retry_wait_us",
+    "speed",
+    "region",
+    "traffic_type",
+    "cost_detail",
+    "list_cost_nusd",
+    "stated_cost_nusd",
+    "usage_mismatch",
 )
 """Beside the row's own: three parts of the tokens as columns, the latency's bucket, two flags that rollups sum up,
 the labels that rollups are kept by as JSON with sorted keys, and when the row was stored."""
@@ -164,9 +180,29 @@ def values_of(rollup_labels: Sequence[str]) -> Callable[[Row, int], tuple[Any, .
             labels_text,
             rollup,
             ingested_us,
+            *_added(row),
         )
 
     return values
+
+
+ADDED: Final[tuple[str, ...]] = COLUMNS[COLUMNS.index("ingested_us") + 1 :]
+"""The columns of version 0003: the run that a call belongs to, and what its price depends on."""
+SUBJECTS: Final = ("user_id", "session_id")
+"""Columns that name a person: `erase` takes them beside labels."""
+FORGET: Final = ", ".join(
+    f"{name} = NULL"
+    for name in (
+        *("response_id", "request_id", "trace_id", "span_id", "parent_id"),
+        *("execution_id", "run_id", "parent_run_id", "session_id", "user_id"),
+    )
+)
+"""What an erased row loses beside its labels."""
+_get_added: Final = attrgetter(*ADDED)
+
+
+def _added(row: Row) -> list[Any]:
+    return [_clean(value) if type(value) is str else value for value in _get_added(row)]
 
 
 ROW_COLUMNS: Final[tuple[str, ...]] = tuple(name for name in Row.__struct_fields__)

@@ -22,10 +22,10 @@ from tachograph.usage.row import Row
 from tachograph.usage.source import Position, Quarantined
 from tachograph.usage.stores import schema
 from tachograph.usage.stores.base import Adjustment, StoredQuarantine
-from tachograph.usage.stores.columns import COLUMNS, ROW_COLUMNS, row_from, values_of
+from tachograph.usage.stores.columns import COLUMNS, FORGET, ROW_COLUMNS, SUBJECTS, row_from, values_of
 from tachograph.usage.stores.errors import RowsRejected, StoreError, StoreTimeout, StoreUnavailable
 from tachograph.usage.stores.histograms import Histograms, as_records, of_records, unpacked
-from tachograph.usage.stores.postgres_schema import REVISIONS, USAGE_TYPES
+from tachograph.usage.stores.postgres_schema import ADDED_TYPES, REVISIONS, USAGE_TYPES
 from tachograph.usage.stores.query import (
     DAY_US,
     LEVELS,
@@ -63,7 +63,8 @@ LOCK: Final = 0x7AC406 << 16
 _DAYS_BACK: Final = 3650
 _KEYS = "kind, provider, model, operation, outcome"
 _SIMPLE: Final = {"bytea": "bytea", "bigint": "int8", "text": "text", "jsonb": "text", "double": "float8"}
-_COPY_TYPES: Final = [_SIMPLE[USAGE_TYPES[name].split()[0]] for name in COLUMNS]
+_TYPES: Final = {**USAGE_TYPES, **ADDED_TYPES}
+_COPY_TYPES: Final = [_SIMPLE[_TYPES[name].split()[0]] for name in COLUMNS]
 _STAGING: Final = (
     "CREATE TEMP TABLE IF NOT EXISTS tachograph_staging ("
     + ", ".join(f"{name} {kind}" for name, kind in zip(COLUMNS, _COPY_TYPES, strict=True))
@@ -73,7 +74,7 @@ _COPY: Final = f"COPY tachograph_staging ({', '.join(COLUMNS)}) FROM STDIN (FORM
 
 
 def _store_statement() -> str:
-    staged = ", ".join(f"{name}::jsonb" if USAGE_TYPES[name] == "jsonb" else name for name in COLUMNS)
+    staged = ", ".join(f"{name}::jsonb" if _TYPES[name] == "jsonb" else name for name in COLUMNS)
     sums = {
         "n": "count(*)",
         "estimated_nusd": "sum(CASE WHEN cost_quality = 'estimated' THEN coalesce(cost_nusd, 0) ELSE 0 END)",
@@ -432,11 +433,11 @@ class PostgresStore:
         """Make the rows of one subject nobody's."""
         added = ", ".join(f"{name} = usage_rollup.{name} + excluded.{name}" for name in MEASURES)
         moved = "level, start_us, kind, provider, model, operation, outcome, error_type"
+        named = f" OR {label} = $2::text" if label in SUBJECTS else ""
         with self._transaction():
             gone = self._run(
-                f"WITH gone AS (UPDATE usage SET labels = NULL, response_id = NULL, request_id = NULL, trace_id = NULL,"
-                f" span_id = NULL, parent_id = NULL, rollup_labels = {_without('rollup_labels')}"
-                " WHERE labels ->> $1::text = $2::text RETURNING 1) SELECT count(*) FROM gone",
+                f"WITH gone AS (UPDATE usage SET labels = NULL, {FORGET}, rollup_labels = {_without('rollup_labels')}"
+                f" WHERE labels ->> $1::text = $2::text{named} RETURNING 1) SELECT count(*) FROM gone",
                 (label, value),
             )
             self._run(

@@ -49,6 +49,28 @@ USAGE_TYPES: Final[dict[str, str]] = {
     "rollup_labels": "text NOT NULL",
     "ingested_us": "bigint NOT NULL",
 }
+"""The columns of version 0001."""
+
+ADDED_TYPES: Final[dict[str, str]] = {
+    "execution_id": "text",
+    "run_id": "text",
+    "parent_run_id": "text",
+    "agent": "text",
+    "session_id": "text",
+    "user_id": "text",
+    "app_version": "text",
+    "retry_wait_us": "bigint NOT NULL DEFAULT 0",
+    "speed": "text",
+    "region": "text",
+    "traffic_type": "text",
+    "cost_detail": "text",
+    "list_cost_nusd": "bigint",
+    "stated_cost_nusd": "bigint",
+    "usage_mismatch": "text",
+}
+"""The columns that version 0003 added."""
+INDEXED: Final = ("execution_id", "run_id", "parent_run_id", "session_id", "user_id")
+"""Of these, the ones that name few rows among many; rows without them are not in the index."""
 
 _COLUMNS = ", ".join(f"{name} {kind}" for name, kind in USAGE_TYPES.items())
 _MEASURES = ", ".join(f"{name} bigint NOT NULL" for name in MEASURES)
@@ -91,5 +113,13 @@ REVISIONS: Final = (
             "CREATE INDEX usage_adjustment_record ON usage_adjustment (record_id)",
         ),
         down=("DROP TABLE usage_adjustment",),
+    ),
+    Revision(
+        "0003",
+        up=(
+            "ALTER TABLE usage " + ", ".join(f"ADD COLUMN {name} {kind}" for name, kind in ADDED_TYPES.items()),
+            *(f"CREATE INDEX usage_{name} ON usage ({name}) WHERE {name} IS NOT NULL" for name in INDEXED),
+        ),
+        down=("ALTER TABLE usage " + ", ".join(f"DROP COLUMN {name}" for name in ADDED_TYPES),),
     ),
 )

@@ -22,7 +22,7 @@ from tachograph.usage.row import Row
 from tachograph.usage.source import Position, Quarantined
 from tachograph.usage.stores import schema
 from tachograph.usage.stores.base import Adjustment, StoredQuarantine
-from tachograph.usage.stores.columns import COLUMNS, ROW_COLUMNS, row_from, values_of
+from tachograph.usage.stores.columns import COLUMNS, FORGET, ROW_COLUMNS, SUBJECTS, row_from, values_of
 from tachograph.usage.stores.errors import RowsRejected, StoreError, StoreFull, StoreUnavailable
 from tachograph.usage.stores.histograms import Histograms, as_records, of_records, unpacked
 from tachograph.usage.stores.query import (
@@ -55,8 +55,8 @@ DIALECT: Final = Dialect(
 _CHUNKS: Final = (64, 8, 1)
 _RETAIN_CHUNK: Final = 5000
 _STEP_BYTES: Final = 1 << 20
-_ROW_BYTES: Final = 2000
-"""Enough for a row in the WAL, in the file and in both indexes; most need 500."""
+_ROW_BYTES: Final = 3000
+"""Enough for a row in the WAL, in the file and in all indexes; most need 500."""
 
 _KEYS = "kind, provider, model, operation, outcome"
 
@@ -430,13 +430,13 @@ class SQLiteStore:
         """Make the rows of one subject nobody's."""
         has = "(SELECT value FROM json_each({}) WHERE key = ?1) = ?2".format
         without = "(SELECT json_group_object(key, value) FROM json_each({}) WHERE key <> ?1)".format
+        named = f" OR {label} = ?2" if label in SUBJECTS else ""
         run = self._db.run
         added = ", ".join(f"{name} = {name} + excluded.{name}" for name in MEASURES)
         with self._transaction():
             gone = run(
-                f"UPDATE usage SET labels = NULL, rollup_labels = {without('rollup_labels')}, response_id = NULL,"
-                " request_id = NULL, trace_id = NULL, span_id = NULL, parent_id = NULL"
-                f" WHERE labels IS NOT NULL AND {has('labels')} RETURNING 1",
+                f"UPDATE usage SET labels = NULL, rollup_labels = {without('rollup_labels')}, {FORGET}"
+                f" WHERE (labels IS NOT NULL AND {has('labels')}){named} RETURNING 1",
                 (label, value),
             )
             moved = "level, start_us, kind, provider, model, operation, outcome, error_type"

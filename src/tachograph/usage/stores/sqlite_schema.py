@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tachograph.usage.stores.postgres_schema import ADDED_TYPES, INDEXED
 from tachograph.usage.stores.schema import Revision
 
 _MEASURES = """
@@ -80,6 +81,11 @@ _ADJUSTMENTS = (
     "CREATE INDEX usage_adjustment_record ON usage_adjustment(record_id)",
 )
 
+
+def _kind(sql: str) -> str:
+    return sql.replace("bigint", "INTEGER").replace("text", "TEXT")
+
+
 REVISIONS: Final = (
     Revision(
         "0001",
@@ -93,4 +99,15 @@ REVISIONS: Final = (
         ),
     ),
     Revision("0002", up=_ADJUSTMENTS, down=("DROP TABLE usage_adjustment",)),
+    Revision(
+        "0003",
+        up=(
+            *(f"ALTER TABLE usage ADD COLUMN {name} {_kind(sql)}" for name, sql in ADDED_TYPES.items()),
+            *(f"CREATE INDEX usage_{name} ON usage({name}) WHERE {name} IS NOT NULL" for name in INDEXED),
+        ),
+        down=(
+            *(f"DROP INDEX usage_{name}" for name in INDEXED),
+            *(f"ALTER TABLE usage DROP COLUMN {name}" for name in ADDED_TYPES),
+        ),
+    ),
 )

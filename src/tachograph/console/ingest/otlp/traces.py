@@ -15,7 +15,9 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final, get_args
 
-from tachograph.console.calls import MAX_CONTENT, MAX_ERROR, Call, CallDetail, Event, Span, clip, from_record
+from msgspec import structs
+
+from tachograph.console.calls import MAX_CONTENT, MAX_ERROR, CallDetail, Event, Span, clip, from_record
 from tachograph.console.ingest.otlp.values import attributes, hex_id, integer, number
 from tachograph.records import (
     ERROR_KINDS,
@@ -28,6 +30,7 @@ from tachograph.records import (
     CostQuality,
     ErrorType,
     LLMCall,
+    Run,
     ToolCall,
     Usage,
     outcome_of,
@@ -68,12 +71,14 @@ def read(request: Mapping[str, Any], price: Pricer | None = None) -> tuple[list[
                     refused += 1
                     continue
                 record = record_of(span, name, raw)
+                if record is not None and version:
+                    run = record.run or _NO_RUN
+                    record.run = structs.replace(run, app_version=run.app_version or version)
                 if isinstance(record, LLMCall) and record.cost is None and price is not None:
                     record.cost = price(record)
                 detail = None if record is None else from_record(record, service, span)[0]
                 if detail is not None:
                     detail.content = _content(span)
-                    _own(detail.call, span.attributes, version)
                 items.append((detail, span))
     return items, refused
 
@@ -175,7 +180,24 @@ def _begin(record: LLMCall | ToolCall, span: Span, raw: Mapping[str, Any]) -> in
     above = hex_id(span.attributes.get(s.PARENT_CALL_ID), 16)
     record.parent_id = bytes.fromhex(above) if above else None
     record.labels = _labels(span.attributes) or None
+    record.run = _run(span.attributes)
     return max(start, end)
+
+
+def _run(found: Mapping[str, Any]) -> Run | None:
+    run = Run(
+        _text(found, s.RUN_ID),
+        _text(found, s.AGENT_NAME, "tachograph.agent", "gen_ai.agent.id"),
+        _text(found, s.EXECUTION_ID),
+        _text(found, s.SESSION_ID, s.CONVERSATION_ID),
+        _text(found, s.USER_ID, "enduser.id"),
+        _text(found, s.AGENT_VERSION),
+        _text(found, s.PARENT_RUN_ID),
+    )
+    return None if run == _NO_RUN else run
+
+
+_NO_RUN: Final = Run()
 
 
 def _labels(found: Mapping[str, Any]) -> dict[str, str]:
@@ -248,6 +270,11 @@ def _llm(span: Span, operation: str, raw: Mapping[str, Any]) -> LLMCall:
     first = number(found.get(s.RESPONSE_TIME_TO_FIRST_CHUNK))
     record.first_token_ns = record.started_ns + round(first * 1e9) if 0 <= first < 1e9 else 0
     record.stream = found.get(s.REQUEST_STREAM) is True or bool(record.first_token_ns)
+    record.speed = _text(found, s.SPEED) or None
+    record.region = _text(found, s.REGION) or None
+    record.traffic_type = _text(found, s.TRAFFIC_TYPE) or None
+    record.usage_mismatch = _text(found, s.USAGE_MISMATCH) or None
+    record.stated_cost_nano_usd = _nano(found, s.STATED_COST_USD)
     record.counts_usage = found.get(s.COUNTED) is not False
     record.usage = _usage(found)
     record.cost = _cost(found)
@@ -281,25 +308,6 @@ def _content(span: Span) -> dict[str, str]:
             if value is not None and name not in kept:
                 kept[name] = clip(value if isinstance(value, str) else json.dumps(value), MAX_CONTENT)
     return kept
-
-
-_OWNERS: Final = {
-    "execution_id": ("tachograph.execution_id",),
-    "run_id": ("tachograph.run_id",),
-    "parent_run_id": ("tachograph.parent_run_id",),
-    "agent": ("gen_ai.agent.name", "tachograph.agent"),
-    "session_id": ("session.id", "gen_ai.conversation.id"),
-    "user_id": ("user.id", "enduser.id"),
-    "app_version": ("service.version",),
-}
-
-
-def _own(call: Call, found: Mapping[str, Any], version: str) -> None:
-    """Say whose call it was: its run, agent, session, user, and the application's version."""
-    for name, words in _OWNERS.items():
-        if not getattr(call, name):
-            setattr(call, name, _text(found, *words))
-    call.app_version = call.app_version or version
 
 
 def _failure(kind: str, message: str) -> str | None:
@@ -346,11 +354,22 @@ def _counts(found: Mapping[str, Any], prefix: str) -> dict[str, int]:
 
 def _cost(found: Mapping[str, Any]) -> Cost | None:
     quality: CostQuality | None = next((word for word in _QUALITIES if word == found.get(s.COST_QUALITY)), None)
-    stated = found.get(s.COST_USD)
+    nano = _nano(found, s.COST_USD)
+    if nano is None and quality is None:
+        return None
+    return Cost(
+        nano,
+        quality or "estimated",
+        _text(found, s.PRICE_SOURCE),
+        _text(found, s.COST_DETAIL),
+        _nano(found, s.LIST_COST_USD),
+    )
+
+
+def _nano(found: Mapping[str, Any], name: str) -> int | None:
+    stated = found.get(name)
     amount = float("nan") if isinstance(stated, bool) else number(stated)
-    if 0 <= amount < 1e9:
-        return Cost(round(amount * 1e9), quality or "estimated", _text(found, s.PRICE_SOURCE))
-    return None if quality is None else Cost(None, quality, _text(found, s.PRICE_SOURCE))
+    return round(amount * 1e9) if 0 <= amount < 1e9 else None
 
 
 _QUALITIES: Final[tuple[CostQuality, ...]] = get_args(CostQuality)
