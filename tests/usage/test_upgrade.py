@@ -69,7 +69,8 @@ def test_frames_of_old_journals_still_drain(tmp_path: Path) -> None:
     RUN.reset(token)
     call.usage = Usage(10, 5)
     call.finish("success")
-    ledger._queue.append([base64.b64decode(frame) for frame in FRAMES])
+    for frame in FRAMES:
+        ledger._queue.append(base64.b64decode(frame))
     assert ledger.flush(20)
     store = ledger.open_store(read_only=True)
     rows = sorted(store.rows(Query(raw=True)), key=lambda row: row.ts_us)
@@ -83,7 +84,7 @@ def test_frames_of_old_journals_still_drain(tmp_path: Path) -> None:
 
 
 def test_erasing_a_user_takes_the_rows_that_the_run_names_too(tmp_path: Path) -> None:
-    recorder = make_recorder(tmp_path, hash_labels=(), data_dir=str(tmp_path))
+    recorder = make_recorder(tmp_path)
     ledger = recorder.ledger
     assert isinstance(ledger, Ledger)
     for user in ("alice", "bob"):
