@@ -11,7 +11,7 @@ import pytest
 from tachograph.catalogue import alert_names
 from tachograph.demo.brain import RATE_LIMITS, SERVER_ERRORS, Brain
 from tachograph.demo.incidents import INCIDENTS
-from tachograph.demo.jobs import CALLS_PER_JOB, make_archive_job, make_job
+from tachograph.demo.jobs import CALLS_PER_JOB, FAQ_CALLS, make_archive_job, make_job
 from tachograph.demo.lineup import LINEUP
 from tachograph.demo.servers import make_repository, server_configuration
 from tachograph.demo.simulators import Answer, AskedRequest, Failure, ServedUsage, Simulators
@@ -104,7 +104,8 @@ def test_jobs_repeat_with_the_seed_and_are_as_many_calls_as_planned() -> None:
     jobs = [make_job(3, n) for n in range(3000)]
     assert jobs[:50] == [make_job(3, n) for n in range(50)]
     assert jobs[:50] != [make_job(4, n) for n in range(50)]
-    calls = sum(3 if job.kind == "agent" else len(job.turns) for job in jobs)
+    each = {"agent": 3, "faq": FAQ_CALLS}
+    calls = sum(each.get(job.kind, len(job.turns)) for job in jobs)
     assert calls / len(jobs) == pytest.approx(CALLS_PER_JOB, rel=0.05)
     assert len(make_archive_job(3, 1).turns[0]) > 200_000
 
