@@ -6,14 +6,15 @@ import argparse
 import json
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tachograph.cli.values import number
+from tachograph.cli.values import number, port
 from tachograph.errors import TachographError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
     from tachograph.usage.reconcile import Billed, Difference, Reconciled
@@ -23,7 +24,14 @@ HELP = "Compare the ledger with a provider's own usage and cost report, by day a
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("provider", choices=("openai", "anthropic", "google"))
+    parser.add_argument("provider", choices=("openai", "anthropic", "google"), nargs="?")
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="fetch and compare every day, and serve the result as metrics; without a provider, all that have a key",
+    )
+    parser.add_argument("--every", default="24h", metavar="AGE", help="with --watch: how often (24h)")
+    parser.add_argument("--port", type=port, default=9467, help="with --watch: port of /metrics; 0: any free (9467)")
     parser.add_argument("--since", default="7d", help="age (7d), date or month; whole days, UTC (7d)")
     parser.add_argument("--until", default="now", help="the same, not included (now)")
     parser.add_argument(
@@ -55,18 +63,27 @@ def run(args: argparse.Namespace) -> int:
     from decimal import Decimal
 
     from tachograph.cli.report import open_for_reading
+    from tachograph.pricing import Pricer
+    from tachograph.settings import load
     from tachograph.usage.reconcile import reconcile
     from tachograph.usage.reports import moment
 
+    if args.watch:
+        return _watch(args)
+    if args.provider is None:
+        raise TachographError("there is no provider", where="tachograph reconcile", do="Name one, or give --watch.")
     now = datetime.now(UTC)
     since = moment(args.since, now=now).replace(hour=0, minute=0, second=0, microsecond=0)
     until = moment(args.until, now=now, where="--until")
     tolerance = Decimal(str(args.tolerance)) / 100
     label = args.label or {"google": "gemini"}.get(args.provider, args.provider)
     bill = list(_bill(args, since, until))
+    price_file = load().pricing.file
     store = open_for_reading(args.store)
     try:
-        found = reconcile(store, label, bill, since=since, until=until, tolerance=tolerance, now=now)
+        found = reconcile(
+            store, label, bill, since=since, until=until, tolerance=tolerance, now=now, pricer=Pricer(price_file)
+        )
     finally:
         store.close()
     if args.format == "json":
@@ -74,6 +91,63 @@ def run(args: argparse.Namespace) -> int:
     else:
         sys.stdout.write(as_table(found))
     return 1 if found.differences else 0
+
+
+def _watch(args: argparse.Namespace) -> int:
+    from datetime import UTC, datetime
+    from decimal import Decimal
+
+    from tachograph.cli.report import open_for_reading
+    from tachograph.pricing import Pricer
+    from tachograph.settings import load
+    from tachograph.signals.http import MetricsServer
+    from tachograph.signals.registry import Metrics
+    from tachograph.usage.place import Place
+    from tachograph.usage.reconcile.watch import Account, Watcher
+    from tachograph.usage.reports import moment
+
+    settings = load()
+    now = datetime.now(UTC)
+    every = (now - moment(args.every, now=now, where="--every")).total_seconds()
+    accounts = [Account(label, fetch) for label, fetch in _accounts(args)]
+    if not accounts:
+        raise TachographError(
+            "there is no bill to watch",
+            where="tachograph reconcile --watch",
+            do="Set OPENAI_ADMIN_KEY or ANTHROPIC_ADMIN_KEY, or give `google --from export.jsonl`.",
+        )
+    metrics = Metrics(())
+    watcher = Watcher(
+        accounts,
+        lambda: open_for_reading(args.store),
+        Place(settings.ledger).directory,
+        metrics,
+        Pricer(settings.pricing.file),
+        tolerance=Decimal(str(args.tolerance)) / 100,
+    )
+    server = MetricsServer(lambda: metrics, args.port)
+    print(f"watching the bills; metrics at {server.url}", flush=True)
+    try:
+        watcher.run(every, threading.Event())
+    finally:
+        server.close()
+    return 0
+
+
+def _accounts(args: argparse.Namespace) -> Iterator[tuple[str, Callable[[datetime, datetime], Iterable[Billed]]]]:
+    """The label of each bill that can be had, and how it is fetched."""
+    from functools import partial
+
+    from tachograph.usage.reconcile import anthropic, google, openai
+
+    vendors: dict[str, Any] = {"openai": openai, "anthropic": anthropic}
+    for name, vendor in vendors.items():
+        key = os.environ.get(args.key_env or vendor.KEY)
+        if key and args.provider in (None, name):
+            base_url = (args.base_url if args.provider else None) or vendor.BASE_URL
+            yield args.label or name, partial(vendor.billed, key=key, base_url=base_url)
+    if args.provider == "google" and args.files:
+        yield args.label or "gemini", lambda since, until: google.saved(args.files)
 
 
 def _bill(args: argparse.Namespace, since: datetime, until: datetime) -> Iterable[Billed]:
@@ -108,7 +182,7 @@ def as_table(found: Reconciled) -> str:
     lines = []
     for one in found.differences:
         lines.append(f"{one.day}  {one.model}  {_apart(one)}")
-        lines += [f"            {cause}" for cause in one.causes or ("no likely cause found",)]
+        lines += [f"            {cause.name}  {money(cause.usd)}  {cause.text}" for cause in one.causes]
     total = f"ours {money(found.ours_usd)}, billed {money(found.billed_usd)}"
     verdict = "all agree" if not found.differences else f"{len(found.differences)} differ"
     lines.append(f"{found.agreeing} days and models agree, {verdict}; {total}")
@@ -138,6 +212,7 @@ def as_json(found: Reconciled) -> str:
                 "agreeing": found.agreeing,
                 "ours_usd": f"{found.ours_usd:f}",
                 "billed_usd": f"{found.billed_usd:f}",
+                "causes": {name: f"{usd:f}" for name, usd in sorted(found.causes.items())},
                 "differences": [
                     {
                         "day": one.day.isoformat(),
@@ -158,7 +233,8 @@ def as_json(found: Reconciled) -> str:
                             "output_tokens": one.billed.output_tokens,
                             "usd": None if one.billed.usd is None else f"{one.billed.usd:f}",
                         },
-                        "causes": list(one.causes),
+                        "causes": [cause.text for cause in one.causes],
+                        "named": {cause.name: f"{cause.usd:f}" for cause in one.causes},
                     }
                     for one in found.differences
                 ],

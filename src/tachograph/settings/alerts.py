@@ -45,6 +45,7 @@ class AlertsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         usage_missing_share: LLMUsageNotReported: share of calls without token counts.
         waste_share: LLMWasteHigh: share of the cost that buys nothing.
         waste_floor_usd_per_hour: LLMWasteHigh is quiet below it.
+        bill_drift_share: LLMBillDrift: how far bill and ledger may be apart.
         tool_error_share: MCPToolErrorRatioHigh.
         tool_slow_share: MCPToolSlowRatioHigh: share of calls above `tool_seconds`.
         tool_timeout_share: MCPToolTimeouts.
@@ -91,6 +92,7 @@ class AlertsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     usage_missing_share: Share = 0.05
     waste_share: Share = 0.2
     waste_floor_usd_per_hour: Positive = 1
+    bill_drift_share: Share = 0.02
 
     tool_error_share: Share = 0.1
     tool_slow_share: Share = 0.05

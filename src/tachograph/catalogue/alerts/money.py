@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from tachograph.catalogue.drill import Counter, Drill
+from tachograph.catalogue.drill import Counter, Drill, Gauge
 from tachograph.catalogue.durations import number
 from tachograph.catalogue.rules import Alert
 from tachograph.settings.alerts import AlertsSettings
 
 
 def rules(s: AlertsSettings) -> tuple[Alert, ...]:
-    """Waste."""
-    return (_waste(s),)
+    """Waste, and bills that differ or are not fetched."""
+    return (_waste(s), _drift(s), _stale())
 
 
 def _waste(s: AlertsSettings) -> Alert:
@@ -51,5 +51,46 @@ def _waste(s: AlertsSettings) -> Alert:
             trouble="70m",
             after="70m",
             step="30s",
+        ),
+    )
+
+
+def _drift(s: AlertsSettings) -> Alert:
+    return Alert(
+        name="LLMBillDrift",
+        expression=f"max by (provider) (abs(llm_bill_drift_ratio)) > {number(s.bill_drift_share)}",
+        hold="10m",
+        severity="warning",
+        component="usage",
+        summary="{{ $labels.provider }} bills {{ $value | humanizePercentage }} other than the ledger says",
+        description=(
+            "Over the last two weeks' complete days the bill of {{ $labels.provider }} and the ledger differ by "
+            "{{ $value | humanizePercentage }}. llm_bill_cause_usd names the causes."
+        ),
+        drill=Drill(
+            series=(Gauge("llm_bill_drift_ratio", {"provider": "openai"}, (0.0, s.bill_drift_share * 2, 0.0)),),
+            within="11m",
+            labels={"provider": "openai"},
+        ),
+    )
+
+
+def _stale() -> Alert:
+    day = 86400.0
+    return Alert(
+        name="LLMBillNotFetched",
+        expression="min by (provider) (llm_bill_age_seconds) > 172800",
+        hold="10m",
+        severity="warning",
+        component="usage",
+        summary="The bill of {{ $labels.provider }} was last fetched {{ $value | humanizeDuration }} ago",
+        description=(
+            "tachograph reconcile --watch could not fetch or compare the bill of {{ $labels.provider }} for "
+            "{{ $value | humanizeDuration }}: LLMBillDrift is blind."
+        ),
+        drill=Drill(
+            series=(Gauge("llm_bill_age_seconds", {"provider": "openai"}, (day / 2, day * 3, 60.0)),),
+            within="11m",
+            labels={"provider": "openai"},
         ),
     )

@@ -1,12 +1,14 @@
 """The vendors' usage and cost reports, as their admin APIs tell them: made from what was served.
 
+Google tells no report by an API; `google_export` makes the rows of its export.
+
 Source: the openai 3.54 SDK's `types/admin/organization`, and Anthropic's Usage and Cost API pages
 (platform.claude.com/docs/en/api/admin), read on 2026-11-23.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -26,7 +28,8 @@ _DAYS_PER_PAGE = 7
 class BillEntry:
     """A line of the vendor's bill: what it says that one model used on one day (UTC).
 
-    `nano_usd` of None means: at the list price of the usage.
+    `nano_usd` of None means: at the list price of the usage. `tier` and `region` are the vendor's words; `is_credit`
+    makes it a credit of no model, with negative `nano_usd`.
     """
 
     day: date
@@ -34,6 +37,9 @@ class BillEntry:
     requests: int
     usage: ServedUsage
     nano_usd: int | None = None
+    tier: str = ""
+    region: str = ""
+    is_credit: bool = False
 
 
 class Bill:
@@ -52,12 +58,13 @@ class Bill:
         self._added.clear()
 
     def entries(self) -> list[BillEntry]:
-        """One entry for each day and served model, sorted."""
-        sums: dict[tuple[date, str], tuple[int, ServedUsage, int]] = {}
+        """One entry for each day and served model (and what was added by tier and region, and credits), sorted."""
+        sums: dict[tuple[date, str, str, str, bool], tuple[int, ServedUsage, int]] = {}
 
-        def count(day: date, model: str, requests: int, usage: ServedUsage, nano_usd: int) -> None:
-            before = sums.get((day, model), (0, ServedUsage(), 0))
-            sums[day, model] = (before[0] + requests, before[1] + usage, before[2] + nano_usd)
+        def count(day: date, model: str, requests: int, usage: ServedUsage, nano_usd: int, *more: Any) -> None:
+            key = (day, model, *(more or ("", "", False)))
+            before = sums.get(key, (0, ServedUsage(), 0))
+            sums[key] = (before[0] + requests, before[1] + usage, before[2] + nano_usd)
 
         for (vendor, _, model, day), totals in self._served.lines().items():
             if vendor == self._vendor and totals.billed_requests:
@@ -66,10 +73,20 @@ class Bill:
             nano_usd = entry.nano_usd
             if nano_usd is None:
                 nano_usd = cost_nano_usd(self._vendor, entry.model, entry.usage) or 0
-            count(entry.day, entry.model, entry.requests, entry.usage, nano_usd)
+            more = (entry.tier, entry.region, entry.is_credit)
+            count(entry.day, entry.model, entry.requests, entry.usage, nano_usd, *more)
         return [
-            BillEntry(day=day, model=model, requests=requests, usage=usage, nano_usd=nano_usd)
-            for (day, model), (requests, usage, nano_usd) in sorted(sums.items())
+            BillEntry(
+                day=key[0],
+                model=key[1],
+                requests=requests,
+                usage=usage,
+                nano_usd=nano_usd,
+                tier=key[2],
+                region=key[3],
+                is_credit=key[4],
+            )
+            for key, (requests, usage, nano_usd) in sorted(sums.items())
         ]
 
 
@@ -95,12 +112,21 @@ def route_openai(method: str, path: str, query: Iterable[tuple[str, str]], bill:
     return _operation(lambda: {"object": "page", **asked.page(bill.entries(), bucket)})
 
 
-def _openai_usage(entries: list[BillEntry], groups: set[str]) -> list[dict[str, Any]]:
-    rows: list[tuple[str | None, list[BillEntry]]] = [(e.model, [e]) for e in entries]
+def _by_model(entries: list[BillEntry], groups: set[str]) -> list[tuple[str | None, list[BillEntry]]]:
+    """Rows of a usage report: apart by model, tier and region where that was asked for."""
+    used = [e for e in entries if not e.is_credit]
     if "model" not in groups:
-        rows = [(None, entries)] if entries else []
+        return [(None, used)] if used else []
+    is_fine = not groups.isdisjoint({"service_tier", "batch", "inference_geo"})
+    rows: dict[tuple[str, str, str], list[BillEntry]] = {}
+    for e in used:
+        rows.setdefault((e.model, e.tier if is_fine else "", e.region if is_fine else ""), []).append(e)
+    return [(model, lines) for (model, _, _), lines in rows.items()]
+
+
+def _openai_usage(entries: list[BillEntry], groups: set[str]) -> list[dict[str, Any]]:
     found = []
-    for model, lines in rows:
+    for model, lines in _by_model(entries, groups):
         usage = sum((e.usage for e in lines), ServedUsage())
         found.append(
             {
@@ -117,15 +143,15 @@ def _openai_usage(entries: list[BillEntry], groups: set[str]) -> list[dict[str, 
                 "project_id": None,
                 "user_id": None,
                 "api_key_id": None,
-                "batch": None,
-                "service_tier": None,
+                "batch": any(e.tier == "batch" for e in lines) if "batch" in groups else None,
+                "service_tier": (lines[0].tier.replace("batch", "") or "default") if "service_tier" in groups else None,
             }
         )
     return found
 
 
 def _openai_costs(entries: list[BillEntry], groups: set[str]) -> list[dict[str, Any]]:
-    lines: list[tuple[str | None, int]] = [(e.model, e.nano_usd or 0) for e in entries]
+    lines: list[tuple[str | None, int]] = [("credits" if e.is_credit else e.model, e.nano_usd or 0) for e in entries]
     if "line_item" not in groups:
         lines = [(None, sum(nano_usd for _, nano_usd in lines))] if lines else []
     return [
@@ -160,11 +186,8 @@ def route_anthropic(method: str, path: str, query: Iterable[tuple[str, str]], bi
 
 
 def _anthropic_usage(entries: list[BillEntry], groups: set[str]) -> list[dict[str, Any]]:
-    rows: list[tuple[str | None, list[BillEntry]]] = [(e.model, [e]) for e in entries]
-    if "model" not in groups:
-        rows = [(None, entries)] if entries else []
     found = []
-    for model, lines in rows:
+    for model, lines in _by_model(entries, groups):
         usage = sum((e.usage for e in lines), ServedUsage())
         found.append(
             {
@@ -179,7 +202,8 @@ def _anthropic_usage(entries: list[BillEntry], groups: set[str]) -> list[dict[st
                 "model": model,
                 "api_key_id": None,
                 "workspace_id": None,
-                "service_tier": None,
+                "service_tier": (lines[0].tier or "standard") if "service_tier" in groups else None,
+                "inference_geo": (lines[0].region or "global") if "inference_geo" in groups else None,
                 "context_window": None,
             }
         )
@@ -187,7 +211,7 @@ def _anthropic_usage(entries: list[BillEntry], groups: set[str]) -> list[dict[st
 
 
 def _anthropic_costs(entries: list[BillEntry], groups: set[str]) -> list[dict[str, Any]]:
-    lines: list[tuple[str | None, int]] = [(e.model, e.nano_usd or 0) for e in entries]
+    lines: list[tuple[str | None, int]] = [("" if e.is_credit else e.model, e.nano_usd or 0) for e in entries]
     if "description" not in groups:
         lines = [(None, sum(nano_usd for _, nano_usd in lines))] if lines else []
     return [
@@ -195,9 +219,9 @@ def _anthropic_costs(entries: list[BillEntry], groups: set[str]) -> list[dict[st
             "currency": "USD",
             # in cents, as a decimal string
             "amount": str(Decimal(nano_usd).scaleb(-7).normalize()),
-            "description": None if model is None else f"{model} Usage",
-            "cost_type": None if model is None else "tokens",
-            "model": model,
+            "description": None if model is None else f"{model} Usage" if model else "Credits",
+            "cost_type": None if model is None else "tokens" if model else "credits",
+            "model": model or None,
             "token_type": None,
             "service_tier": None,
             "context_window": None,
@@ -205,6 +229,39 @@ def _anthropic_costs(entries: list[BillEntry], groups: set[str]) -> list[dict[st
         }
         for model, nano_usd in lines
     ]
+
+
+def google_export(bill: Bill) -> Iterator[dict[str, Any]]:
+    """The rows that Google Cloud's export to BigQuery has for this bill: one for each day, model and kind of tokens.
+
+    Source: cloud.google.com/billing/docs/how-to/export-data-bigquery-tables/standard-usage, read on 2026-11-27.
+    """
+    for entry in bill.entries():
+        usage, left = entry.usage, entry.nano_usd or 0
+        plain = usage.prompt - usage.cache_read
+        kinds = (("input token count", plain), ("cached content token count input", usage.cache_read),
+                 ("output token count", usage.completion))  # fmt: skip
+        shown = [(words, tokens) for words, tokens in kinds if tokens] or [("output token count", 0)]
+        for index, (words, tokens) in enumerate(shown):
+            share = left if index == len(shown) - 1 else (entry.nano_usd or 0) * tokens // max(1, usage.total)
+            left -= share
+            family, _, size = entry.model.removeprefix("gemini-").partition("-")
+            credits = [{"name": "Promotion", "amount": share / 1e9}] if entry.is_credit else []
+            yield {
+                "service": {"id": "AEFD-7695-64FA", "description": "Gemini API"},
+                "sku": {
+                    "id": "0",
+                    "description": f"Generate content {words} Gemini {family} {size.replace('-', ' ')} text",
+                },
+                "usage_start_time": f"{entry.day.isoformat()} 00:00:00 UTC",
+                "location": {"location": entry.region or "global", "region": entry.region},
+                "cost": 0.0 if entry.is_credit else share / 1e9,
+                "currency": "USD",
+                "usage": {"amount": float(tokens), "unit": "requests", "pricing_unit": "count"},
+                "credits": credits,
+                "invoice": {"month": entry.day.strftime("%Y%m")},
+                "cost_type": "regular",
+            }
 
 
 class _Asked:

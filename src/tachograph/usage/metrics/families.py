@@ -161,6 +161,69 @@ TOOL_DEFINITION_TOKENS: Final = Family(
     "tokens",
     bounded=(*_WHO, "server_id"),
 )
+BILL_USD: Final = Family(
+    "llm_bill_usd_total",
+    "counter",
+    ("provider",),
+    "What the provider has billed by its own cost report, in US dollars (`tachograph reconcile --watch`).",
+    "usd",
+    bounded=("provider",),
+    scale=NANO_PER_USD,
+)
+BILL_DRIFT: Final = Family(
+    "llm_bill_drift_ratio",
+    "gauge",
+    ("provider",),
+    "How far the ledger is from the bill of the last two weeks' complete days, as a share of the bill; above zero: "
+    "more is billed than the ledger has.",
+    bounded=("provider",),
+    gauge_merge="max",
+)
+BILL_CAUSE: Final = Family(
+    "llm_bill_cause_usd",
+    "gauge",
+    ("provider", "cause"),
+    "Billed less the ledger's cost of the same days, by cause, in US dollars.",
+    "usd",
+    values={
+        "cause": (
+            "unseen_client",
+            "late_rows",
+            "unpriced",
+            "tier",
+            "region",
+            "credit",
+            "rounding",
+            "usage_missing",
+            "cancelled",
+            "cached_tokens",
+            "day_boundary",
+            "other_account",
+            "price",
+            "unexplained",
+        )
+    },
+    bounded=("provider",),
+    gauge_merge="max",
+)
+BILL_AGE: Final = Family(
+    "llm_bill_age_seconds",
+    "gauge",
+    ("provider",),
+    "Seconds since the provider's bill was last fetched and compared.",
+    "seconds",
+    bounded=("provider",),
+    gauge_merge="min",
+)
+COST_FORECAST: Final = Family(
+    "llm_cost_forecast_usd",
+    "gauge",
+    ("period", "bound"),
+    "What the day and the month (UTC) come to by the ledger, in US dollars; no series while it is too early to say.",
+    "usd",
+    values={"period": ("day", "month"), "bound": ("low", "likely", "high")},
+    gauge_merge="max",
+)
 
 FAMILIES: Final = (
     PERSIST_SECONDS,
@@ -182,4 +245,9 @@ FAMILIES: Final = (
     BUDGET_UNCHECKED,
     WASTE_USD,
     TOOL_DEFINITION_TOKENS,
+    BILL_USD,
+    BILL_DRIFT,
+    BILL_CAUSE,
+    BILL_AGE,
+    COST_FORECAST,
 )

@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from tachograph.usage.reconcile.bill import Billed
+from tachograph.usage.reconcile.bill import Billed, money_line
 from tachograph.usage.reconcile.pages import from_api, from_files
 
 KEY: Final = "ANTHROPIC_ADMIN_KEY"
@@ -30,7 +30,8 @@ def billed(since: datetime, until: datetime, *, key: str, base_url: str = BASE_U
     span = [("starting_at", _stamp(since)), ("ending_at", _stamp(until)), ("limit", "31")]
     headers = {"x-api-key": key, "anthropic-version": _VERSION}
     root = f"{base_url.rstrip('/')}/v1/organizations"
-    usage = [*span, ("bucket_width", "1d"), ("group_by[]", "model")]
+    groups = [("group_by[]", name) for name in ("model", "service_tier", "inference_geo")]
+    usage = [*span, ("bucket_width", "1d"), *groups]
     yield from lines(from_api(f"{root}/usage_report/messages", usage, headers))
     yield from lines(from_api(f"{root}/cost_report", [*span, ("group_by[]", "description")], headers))
 
@@ -52,7 +53,9 @@ def _line(day: date, result: Mapping[str, Any]) -> Billed:
     model = str(result.get("model") or "")
     if "amount" in result:
         name = model or str(result.get("description") or "").removesuffix(" Usage")
-        return Billed(day, name, usd=Decimal(str(result["amount"])).scaleb(-2))
+        usd = Decimal(str(result["amount"])).scaleb(-2)
+        is_credit = "credit" in f"{result.get('cost_type')} {result.get('description')}".lower()
+        return money_line(day, "" if is_credit else name, usd, is_credit=is_credit)
     written = result.get("cache_creation") or {}
     cached = int(result.get("cache_read_input_tokens") or 0)
     cache_write = sum(int(value or 0) for value in written.values())
@@ -62,6 +65,10 @@ def _line(day: date, result: Mapping[str, Any]) -> Billed:
         input_tokens=int(result.get("uncached_input_tokens") or 0) + cached + cache_write,
         cache_read_tokens=cached,
         output_tokens=int(result.get("output_tokens") or 0),
+        cache_write_5m_tokens=int(written.get("ephemeral_5m_input_tokens") or 0),
+        cache_write_1h_tokens=int(written.get("ephemeral_1h_input_tokens") or 0),
+        tier=str(result.get("service_tier") or ""),
+        region=str(result.get("inference_geo") or ""),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 
@@ -16,12 +16,16 @@ class BillError(TachographError):
 
 @dataclass(slots=True)
 class Billed:
-    """One model on one day (UTC), as the provider reports it.
+    """One model on one day (UTC), as the provider reports it; or one part of that, by tier and region.
 
     Attributes:
         requests: Requests that were billed; None where the report does not count them.
         input_tokens: The whole prompt, cached and cache-written tokens included; None where not reported.
-        usd: What it cost; None where this report has no money.
+        usd: What it cost, credits included; None where this report has no money.
+        credit_usd: The part of it that is credits and refunds, below zero.
+        digits_usd: What rounding in the report's own digits may hide, added up.
+        tier, region: The vendor's words, where the report tells usage apart by them.
+        parts: What it was added up from, where that has tokens.
     """
 
     day: date
@@ -31,6 +35,25 @@ class Billed:
     cache_read_tokens: int | None = None
     output_tokens: int | None = None
     usd: Decimal | None = None
+    cache_write_5m_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    credit_usd: Decimal = Decimal(0)
+    digits_usd: Decimal = Decimal(0)
+    tier: str = ""
+    region: str = ""
+    parts: list[Billed] = field(default_factory=list)
+
+
+CREDITS = "credits"
+"""The model of lines that are credits of no model."""
+
+
+def money_line(day: date, model: str, usd: Decimal, *, is_credit: bool = False) -> Billed:
+    """A line of a cost report; its last digit is as exact as it is."""
+    exponent = usd.as_tuple().exponent
+    digits = Decimal(1).scaleb(exponent) / 2 if isinstance(exponent, int) and exponent < 0 else Decimal(0)
+    credit = usd if is_credit else Decimal(0)
+    return Billed(day, model or CREDITS if is_credit else model, usd=usd, credit_usd=credit, digits_usd=digits)
 
 
 def gathered(lines: Iterable[Billed]) -> dict[tuple[date, str], Billed]:
@@ -42,8 +65,14 @@ def gathered(lines: Iterable[Billed]) -> dict[tuple[date, str], Billed]:
         own.input_tokens = _plus(own.input_tokens, line.input_tokens)
         own.cache_read_tokens = _plus(own.cache_read_tokens, line.cache_read_tokens)
         own.output_tokens = _plus(own.output_tokens, line.output_tokens)
+        own.cache_write_5m_tokens += line.cache_write_5m_tokens
+        own.cache_write_1h_tokens += line.cache_write_1h_tokens
+        own.credit_usd += line.credit_usd
+        own.digits_usd += line.digits_usd
         if line.usd is not None:
             own.usd = (own.usd or Decimal(0)) + line.usd
+        if line.input_tokens is not None or line.output_tokens is not None:
+            own.parts.append(line)
     return found
 
 

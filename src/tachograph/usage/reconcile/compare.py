@@ -9,13 +9,12 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from tachograph.usage.reconcile.bill import Billed, gathered
+from tachograph.usage.reconcile.causes import Cause, Explainer, Pricer, midnight, near
 from tachograph.usage.reports.when import from_microseconds, microseconds
 from tachograph.usage.stores.base import Store
 from tachograph.usage.stores.query import Query
 
 _DATED = re.compile(r"[-@](\d{8}|\d{4}-\d{2}-\d{2}|\d{2}-\d{2}|\d{3}|latest)$")
-_COMPLETE_AFTER = timedelta(days=2)
-"""Providers' reports of a day are complete after a day or so."""
 
 
 @dataclass(slots=True)
@@ -28,6 +27,7 @@ class Ours:
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
     nano_usd: int = 0
     unpriced: int = 0
     usage_missing: int = 0
@@ -46,7 +46,7 @@ class Difference:
     model: str
     ours: Ours | None
     billed: Billed | None
-    causes: tuple[str, ...]
+    causes: tuple[Cause, ...]
 
     @property
     def usd(self) -> Decimal:
@@ -58,12 +58,22 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """All of it: what agrees, and what does not."""
+    """All of it: what agrees, and what does not.
+
+    Attributes:
+        causes: Money by the cause's name, of the days that agree too: they add up to billed less ours.
+    """
 
     agreeing: int
     ours_usd: Decimal
     billed_usd: Decimal
     differences: tuple[Difference, ...]
+    causes: Mapping[str, Decimal]
+
+    @property
+    def drift_ratio(self) -> float:
+        """How far the ledger is from the bill, as a share of the bill; above zero: more is billed."""
+        return float((self.billed_usd - self.ours_usd) / self.billed_usd) if self.billed_usd else 0.0
 
 
 def reconcile(
@@ -75,39 +85,40 @@ def reconcile(
     until: datetime,
     tolerance: Decimal = Decimal("0.005"),
     now: datetime | None = None,
+    pricer: Pricer | None = None,
 ) -> Reconciled:
     """Compare the ledger with a provider's report, by day (UTC) and model that answered.
 
     Args:
         provider: The label under which the ledger has these calls.
         tolerance: Share by which two numbers may be apart and still agree.
+        pricer: Our prices, by which causes get their money.
     """
     now = now or datetime.now(UTC)
     ours = _ours(store, provider, since, until)
     theirs = {
         key: line
         for key, line in gathered(bill).items()
-        if since.date() <= line.day and _midnight(line.day) < until and line.model
+        if since.date() <= line.day and midnight(line.day) < until and line.model
     }
     pairs = _paired(ours, theirs)
-    found = []
-    agreeing = 0
+    explainer = Explainer(provider, pricer, tolerance, now)
+    found: list[Difference] = []
+    agreed: list[Difference] = []
     for day, model, own, line in pairs:
-        if _agree(own, line, tolerance):
-            agreeing += 1
-        else:
-            found.append(Difference(day, model, own, line, tuple(_causes(day, own, line, tolerance, now))))
+        one = Difference(day, model, own, line, tuple(explainer.causes(day, own, line)))
+        (agreed if _agree(own, line, tolerance) else found).append(one)
     found = _with_day_boundaries(found, tolerance)
+    sums: dict[str, Decimal] = {}
+    for cause in (cause for one in (*agreed, *found) for cause in one.causes):
+        sums[cause.name] = sums.get(cause.name, Decimal(0)) + cause.usd
     return Reconciled(
-        agreeing,
+        len(agreed),
         sum((own.usd for own in ours.values()), Decimal(0)),
         sum((line.usd or Decimal(0) for line in theirs.values()), Decimal(0)),
         tuple(sorted(found, key=lambda one: (one.day, one.model))),
+        sums,
     )
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _ours(store: Store, provider: str, since: datetime, until: datetime) -> dict[tuple[date, str], Ours]:
@@ -128,6 +139,7 @@ def _ours(store: Store, provider: str, since: datetime, until: datetime) -> dict
         own.input_tokens += int(row["input_tokens"] or 0)
         own.output_tokens += int(row["output_tokens"] or 0)
         own.cache_read_tokens += int(row["cache_read_tokens"] or 0)
+        own.cache_write_tokens += int(row["cache_write_tokens"] or 0)
         own.nano_usd += int(row["cost_nusd"] or 0)
         own.unpriced += int(row["unpriced"] or 0)
         own.usage_missing += int(row["usage_missing"] or 0)
@@ -157,18 +169,13 @@ def undated(model: str) -> str:
     return _DATED.sub("", model.lower())
 
 
-def _near(left: Decimal | int, right: Decimal | int, tolerance: Decimal) -> bool:
-    left, right = Decimal(left), Decimal(right)
-    return abs(left - right) <= max(abs(left), abs(right)) * tolerance + Decimal("0.000001")
-
-
 def _agree(own: Ours | None, line: Billed | None, tolerance: Decimal) -> bool:
     if own is None or line is None:
         return not (
             line.usd or line.input_tokens or line.output_tokens if line else own and (own.nano_usd or own.succeeded)
         )
     return all(
-        theirs is None or _near(ours, theirs, tolerance)
+        theirs is None or near(ours, theirs, tolerance)
         for ours, theirs in (
             (own.input_tokens, line.input_tokens),
             (own.output_tokens, line.output_tokens),
@@ -177,42 +184,11 @@ def _agree(own: Ours | None, line: Billed | None, tolerance: Decimal) -> bool:
     )
 
 
-def _causes(day: date, own: Ours | None, line: Billed | None, tolerance: Decimal, now: datetime) -> Iterable[str]:
-    if own is None:
-        yield "not in the ledger: calls that are not watched (another application or key), or the ledger was off"
-        return
-    if line is None:
-        if now - _midnight(day) < _COMPLETE_AFTER:
-            yield "not in the report yet: the provider completes a day after a day or so"
-        else:
-            yield "not in the report: another organisation's key, or a compatible server under this provider's label"
-        return
-    tokens_agree = True
-    if line.input_tokens is not None and not _near(own.input_tokens, line.input_tokens, tolerance):
-        tokens_agree = False
-        apart = own.input_tokens - line.input_tokens
-        if own.cache_read_tokens and _near(abs(apart), own.cache_read_tokens, tolerance):
-            yield "cached tokens: one side counts them in the prompt and the other beside it"
-    if line.output_tokens is not None and not _near(own.output_tokens, line.output_tokens, tolerance):
-        tokens_agree = False
-    if not tokens_agree:
-        if own.usage_missing:
-            yield f"{own.usage_missing} calls reported no usage, but are billed"
-        if own.cancelled:
-            yield f"{own.cancelled} calls were given up before their usage came; providers bill what was made by then"
-        if line.requests is not None and line.requests > own.succeeded + own.cancelled:
-            yield f"{line.requests - own.succeeded - own.cancelled} billed requests are not in the ledger: not watched"
-        if line.requests is not None and line.requests < own.succeeded and now - _midnight(day) < _COMPLETE_AFTER:
-            yield "the report of this day is not complete yet"
-    if line.usd is not None and not _near(own.usd, line.usd, tolerance):
-        if own.unpriced:
-            yield f"{own.unpriced} calls have no price here: add it to the price file and run tachograph reprice"
-        elif tokens_agree and own.nano_usd:
-            ratio = line.usd / own.usd
-            if _near(ratio, Decimal("0.5"), Decimal("0.02")):
-                yield "half the price: a batch discount or a flexible service tier that the calls did not report"
-            else:
-                yield f"the same tokens at {ratio:.3f} of our price: a discount, a tier, or a price that has changed"
+def _output_apart(one: Difference, tolerance: Decimal) -> int:
+    """Tokens of the answers that are billed beyond ours; 0 where the two agree."""
+    ours = one.ours.output_tokens if one.ours else 0
+    theirs = (one.billed.output_tokens or 0) if one.billed else 0
+    return 0 if near(ours, theirs, tolerance) else theirs - ours
 
 
 def _with_day_boundaries(found: list[Difference], tolerance: Decimal) -> list[Difference]:
@@ -223,11 +199,16 @@ def _with_day_boundaries(found: list[Difference], tolerance: Decimal) -> list[Di
         after = by_key.get((one.day + timedelta(days=1), undated(one.model)))
         if after is None:
             continue
+        if any(_output_apart(d, tolerance) == 0 for d in (one, after)):
+            continue
         ours = sum(d.ours.output_tokens if d.ours else 0 for d in (one, after))
         theirs = sum((d.billed.output_tokens or 0) if d.billed else 0 for d in (one, after))
-        if ours and _near(ours, theirs, tolerance):
+        if ours and near(ours, theirs, tolerance):
             shifted |= {id(one), id(after)}
     told = "two days that agree together: the report's day ends at another hour than UTC's"
     return [
-        Difference(one.day, one.model, one.ours, one.billed, (told,)) if id(one) in shifted else one for one in found
+        Difference(one.day, one.model, one.ours, one.billed, (Cause("day_boundary", one.usd, told),))
+        if id(one) in shifted
+        else one
+        for one in found
     ]

@@ -1,4 +1,6 @@
-"""Google Cloud's billing export as CSV: cost by day and SKU; SKUs name the model and the kind of tokens in words.
+"""Google Cloud's billing export, as CSV or as rows of BigQuery: cost by day and SKU.
+
+SKUs name the model and the kind of tokens in words.
 
 Source: cloud.google.com/billing/docs/how-to/export-data-file and the console's cost table download (read 2026-11-23).
 """
@@ -6,14 +8,15 @@ Source: cloud.google.com/billing/docs/how-to/export-data-file and the console's 
 from __future__ import annotations
 
 import csv
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from tachograph.usage.reconcile.bill import Billed, BillError
+from tachograph.usage.reconcile.bill import Billed, BillError, money_line
 
 _COLUMNS: Final = {
     "day": ("usage start date", "usage_start_time", "usage start time", "date", "day"),
@@ -34,11 +37,47 @@ def saved(paths: Sequence[Path]) -> Iterator[Billed]:
     for path in paths:
         try:
             with path.open(encoding="utf-8-sig", newline="") as file:
-                yield from lines(csv.reader(file), str(path))
-        except (OSError, UnicodeDecodeError) as error:
+                if path.suffix in (".json", ".jsonl", ".ndjson"):
+                    yield from rows((json.loads(text) for text in file if text.strip()), str(path))
+                else:
+                    yield from lines(csv.reader(file), str(path))
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise BillError(
                 f"the export cannot be read: {error}", where=str(path), do="Name a readable file."
             ) from error
+
+
+def rows(exported: Iterable[Mapping[str, Any]], where: str) -> Iterator[Billed]:
+    """Rows of the export to BigQuery, one JSON object a line; their credits stand beside the cost.
+
+    `bq extract --destination_format NEWLINE_DELIMITED_JSON` writes them so.
+
+    Source: cloud.google.com/billing/docs/how-to/export-data-bigquery-tables/standard-usage (read 2026-11-27).
+    """
+    for row in exported:
+        sku = str((row.get("sku") or {}).get("description") or "")
+        model = model_of(sku)
+        if model is None:
+            continue
+        day = _day(str(row.get("usage_start_time")), where)
+        amount = (row.get("usage") or {}).get("amount")
+        found = _usage(sku, None if amount is None else int(Decimal(str(amount))))
+        cost = money_line(day, model, Decimal(str(row.get("cost") or 0)))
+        cost.input_tokens, cost.cache_read_tokens, cost.output_tokens = found
+        cost.region = str((row.get("location") or {}).get("region") or "")
+        yield cost
+        for credit in row.get("credits") or ():
+            yield money_line(day, model, Decimal(str(credit.get("amount") or 0)), is_credit=True)
+
+
+def _usage(sku: str, tokens: int | None) -> tuple[int | None, int | None, int | None]:
+    """Prompt, cached and completion tokens of a row, by the words of its SKU."""
+    words = sku.lower()
+    if "token" not in words or tokens is None:
+        return None, None, None
+    cached = tokens if "cach" in words else None
+    is_prompt = ("input" in words or "cach" in words) and "output" not in words
+    return tokens if is_prompt else None, cached, tokens if "output" in words else None
 
 
 def lines(rows: Iterable[Sequence[str]], where: str) -> Iterator[Billed]:
@@ -54,18 +93,11 @@ def lines(rows: Iterable[Sequence[str]], where: str) -> Iterator[Billed]:
         if model is None:
             continue
         day = _day(row[at["day"]], where)
-        words = row[at["sku"]].lower()
         amount = _number(row[at["amount"]]) if "amount" in at and len(row) > at["amount"] else None
-        tokens = None if amount is None or "token" not in words else int(amount)
-        cached = tokens if "cach" in words else None
-        yield Billed(
-            day,
-            model,
-            input_tokens=tokens if ("input" in words or "cach" in words) and "output" not in words else None,
-            cache_read_tokens=cached,
-            output_tokens=tokens if "output" in words else None,
-            usd=_number(row[at["cost"]]) or Decimal(0),
-        )
+        line = money_line(day, model, _number(row[at["cost"]]) or Decimal(0))
+        found = _usage(row[at["sku"]], None if amount is None else int(amount))
+        line.input_tokens, line.cache_read_tokens, line.output_tokens = found
+        yield line
     if at is None:
         raise BillError(
             "the export has no header with a day, a SKU and a cost",

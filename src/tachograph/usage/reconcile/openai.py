@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from tachograph.usage.reconcile.bill import Billed
+from tachograph.usage.reconcile.bill import Billed, money_line
 from tachograph.usage.reconcile.pages import from_api, from_files
 
 KEY: Final = "OPENAI_ADMIN_KEY"
@@ -28,7 +28,8 @@ def billed(since: datetime, until: datetime, *, key: str, base_url: str = BASE_U
     headers = {"Authorization": f"Bearer {key}"}
     root = base_url.rstrip("/")
     for report in ("usage/completions", "usage/embeddings"):
-        asked = [*span, ("bucket_width", "1d"), ("group_by[]", "model")]
+        groups = [("group_by[]", name) for name in ("model", "batch", "service_tier")]
+        asked = [*span, ("bucket_width", "1d"), *(groups if report.endswith("completions") else groups[:1])]
         yield from lines(from_api(f"{root}/organization/{report}", asked, headers))
     asked = [*span, ("bucket_width", "1d"), ("group_by[]", "line_item")]
     yield from lines(from_api(f"{root}/organization/costs", asked, headers))
@@ -51,7 +52,11 @@ def _line(day: date, result: Mapping[str, Any]) -> Billed:
     amount = result.get("amount")
     if isinstance(amount, dict):
         item = str(result.get("line_item") or "")
-        return Billed(day, item.partition(",")[0].strip(), usd=Decimal(str(amount.get("value") or 0)))
+        usd = Decimal(str(amount.get("value") or 0))
+        name = item.partition(",")[0].strip()
+        if "credit" in item.lower():
+            return money_line(day, "", usd, is_credit=True)
+        return money_line(day, name, usd)
     return Billed(
         day,
         str(result.get("model") or ""),
@@ -59,4 +64,5 @@ def _line(day: date, result: Mapping[str, Any]) -> Billed:
         input_tokens=int(result.get("input_tokens") or 0),
         cache_read_tokens=int(result.get("input_cached_tokens") or 0),
         output_tokens=int(result.get("output_tokens") or 0),
+        tier="batch" if result.get("batch") else str(result.get("service_tier") or ""),
     )

@@ -1,0 +1,203 @@
+"""`tachograph reconcile --watch`: the bills are fetched every day, kept, compared and shown as metrics.
+
+What the providers billed and why the ledger differs is kept in `bills.json` in the ledger's directory, by provider and
+day, so that a restart loses nothing and a day whose rows came late is corrected.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+from tachograph.errors import TachographError
+from tachograph.signals.registry import Metrics
+from tachograph.usage.metrics.families import (
+    BILL_AGE,
+    BILL_CAUSE,
+    BILL_DRIFT,
+    BILL_USD,
+    COST_FORECAST,
+)
+from tachograph.usage.reconcile.bill import Billed
+from tachograph.usage.reconcile.causes import COMPLETE_AFTER, NAMES, Pricer
+from tachograph.usage.reconcile.compare import reconcile
+from tachograph.usage.reports.forecast import forecast
+from tachograph.usage.stores.base import Store
+
+logger = logging.getLogger("tachograph")
+
+DAYS: Final = 14
+"""Each time so many days are fetched: providers correct a day for some days."""
+FILE: Final = "bills.json"
+
+Fetch = Callable[[datetime, datetime], Iterable[Billed]]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One provider's bill.
+
+    Attributes:
+        provider: The label under which the ledger has its calls.
+        fetch: Gets the report of a time.
+    """
+
+    provider: str
+    fetch: Fetch
+
+
+class Watcher:
+    """Compares each account with the ledger and keeps what it found.
+
+    Args:
+        accounts: Whose bills are fetched.
+        open_store: Opens the ledger for reading.
+        directory: Where `bills.json` is kept.
+        metrics: Where the families are set.
+        pricer: Our prices.
+        tolerance: As of `reconcile`.
+    """
+
+    def __init__(
+        self,
+        accounts: Iterable[Account],
+        open_store: Callable[[], Store],
+        directory: Path,
+        metrics: Metrics,
+        pricer: Pricer,
+        *,
+        tolerance: Decimal = Decimal("0.005"),
+    ) -> None:
+        self._accounts = tuple(accounts)
+        self._open_store = open_store
+        self._path = directory / FILE
+        self._metrics = metrics
+        self._pricer = pricer
+        self._tolerance = tolerance
+        for family in (BILL_USD, BILL_DRIFT, BILL_CAUSE, BILL_AGE, COST_FORECAST):
+            metrics.register(family)
+        self._kept: dict[str, Any] = self._read()
+        self._counted: dict[str, int] = {}
+        metrics.before_collect(self._show)
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            kept = json.loads(self._path.read_text("utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise TachographError(
+                f"what was kept of past bills cannot be read: {error}",
+                where=str(self._path),
+                do="Move the file away: the last days are fetched again.",
+            ) from error
+        return kept if isinstance(kept, dict) else {}
+
+    def check(self, now: datetime | None = None) -> list[TachographError]:
+        """Fetch and compare every account's last days, once; what could not be fetched is returned."""
+        now = now or datetime.now(UTC)
+        since = (now - timedelta(days=DAYS)).replace(hour=0, minute=0, second=0, microsecond=0)
+        failures = []
+        store = self._open_store()
+        try:
+            for account in self._accounts:
+                try:
+                    self._check(account, store, since, now)
+                except TachographError as error:
+                    logger.warning("tachograph: the bill of %s: %s", account.provider, error)
+                    failures.append(error)
+            ahead = forecast(store, now=now)
+        finally:
+            store.close()
+        for period, expected in (("day", ahead.day), ("month", ahead.month)):
+            for bound in ("low", "likely", "high"):
+                if expected is not None:
+                    self._metrics.cell(COST_FORECAST, period, bound).set(getattr(expected, f"{bound}_usd"))
+        self._write()
+        return failures
+
+    def _check(self, account: Account, store: Store, since: datetime, now: datetime) -> None:
+        bill = list(account.fetch(since, now))
+        kept = self._kept.setdefault(account.provider, {"days": {}})
+        complete = now - COMPLETE_AFTER
+        day = since
+        while day < now:
+            end = day + timedelta(days=1)
+            key = day.date().isoformat()
+            found = reconcile(
+                store,
+                account.provider,
+                (line for line in bill if line.day == day.date()),
+                since=day,
+                until=end,
+                tolerance=self._tolerance,
+                now=now,
+                pricer=self._pricer,
+            )
+            kept["days"][key] = {
+                "billed_usd": f"{found.billed_usd:f}",
+                "ours_usd": f"{found.ours_usd:f}",
+                "causes": {name: f"{usd:f}" for name, usd in found.causes.items() if usd},
+                "is_complete": end <= complete,
+            }
+            day = end
+        kept["checked"] = now.timestamp()
+
+    def _write(self) -> None:
+        hidden = self._path.with_suffix(".new")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with open(os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+                json.dump(self._kept, file, indent=1, sort_keys=True)
+            hidden.replace(self._path)
+        except OSError as error:
+            raise TachographError(
+                f"the bills cannot be kept: {error}", where=str(self._path), do="Give it space and write permission."
+            ) from error
+
+    def _show(self) -> None:
+        for account in self._accounts:
+            kept = self._kept.get(account.provider)
+            if kept is None:
+                continue
+            provider, days = account.provider, kept["days"]
+            self._metrics.cell(BILL_AGE, provider).set(max(0.0, time.time() - kept.get("checked", 0.0)))
+            total = sum(int(Decimal(day["billed_usd"]).scaleb(9)) for day in days.values())
+            counted = self._counted.get(provider, 0)
+            if total > counted:  # a counter: what is taken back later shows in the drift
+                self._metrics.cell(BILL_USD, provider).add(total - counted)
+                self._counted[provider] = total
+            recent = [days[key] for key in sorted(days)[-DAYS:] if days[key]["is_complete"]]
+            billed, ours = (sum((Decimal(d[n]) for d in recent), Decimal(0)) for n in ("billed_usd", "ours_usd"))
+            self._metrics.cell(BILL_DRIFT, provider).set(float((billed - ours) / billed) if billed else 0.0)
+            sums = _sums(recent)
+            for name in NAMES:
+                self._metrics.cell(BILL_CAUSE, provider, name).set(float(sums.get(name, 0)))
+
+    def run(self, every_seconds: float, stopped: threading.Event) -> None:
+        """Check now and then again and again, sooner after a failure, until stopped."""
+        while not stopped.is_set():
+            failures: list[Any] = []
+            try:
+                failures = list(self.check())
+            except TachographError as error:
+                logger.warning("tachograph: the bills could not be compared: %s", error)
+                failures = [error]
+            stopped.wait(min(every_seconds, 3600.0) if failures else every_seconds)
+
+
+def _sums(days: Iterable[Mapping[str, Any]]) -> dict[str, Decimal]:
+    sums: dict[str, Decimal] = {}
+    for day in days:
+        for name, usd in day["causes"].items():
+            sums[name] = sums.get(name, Decimal(0)) + Decimal(usd)
+    return sums
