@@ -12,10 +12,10 @@ from mcp import Client, MCPError
 from mcp.server import MCPServer
 from opentelemetry.trace import SpanKind
 
-from tachograph import labels
+from tachograph import instrument, labels, uninstrument
 from tachograph.demo.workshop import Workshop
 from tachograph.mcp import MCPClient, ToolExecutor, ToolRegistry
-from tachograph.testing import Recording
+from tachograph.testing import Recording, recording
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +72,22 @@ async def test_tool_calls_are_recorded_by_client_and_server_apart(
     assert seen.value("mcp_tool_execute_seconds_count") == 4
     assert seen.value("mcp_server_tool_execute_seconds_count") == 4
     assert all(call.content is None for call in seen.tool_calls)
+
+
+async def test_names_that_a_model_made_up_are_one_label_value_and_crowd_no_tool_out(weather: MCPServer) -> None:
+    with recording(metrics={"label_limit": 3}) as seen:
+        instrument()
+        try:
+            async with Client(weather) as client:
+                for number in range(10):
+                    assert (await client.call_tool(f"invented_{number}", {})).is_error
+                await client.call_tool("forecast", {"city": "Ulm"})
+        finally:
+            uninstrument()
+    for family in ("mcp_tool", "mcp_server_tool"):
+        assert seen.value(f"{family}_errors_total", tool_name="unknown", error_kind="validation") == 10
+        assert seen.value(f"{family}_execute_seconds_count", tool_name="forecast", outcome="success") == 1
+    assert seen.value("tachograph_label_overflow_total") == 0
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])

@@ -84,7 +84,11 @@ async def test_a_tool_that_is_not_offered_and_bad_arguments_are_told_to_the_mode
     destroyed, added = result.steps[0].tool_uses
     assert destroyed.error.what == "there is no tool 'destroy'; there are: add"
     assert added.error.what.endswith("arguments: missing 'right'; left: must be integer, not string")
-    assert [(call.tool_name, call.error_kind) for call in seen.tool_calls] == [("add", "validation")]
+    assert [(call.tool_name, call.error_kind) for call in seen.tool_calls] == [
+        ("destroy", "validation"),
+        ("add", "validation"),
+    ]
+    assert seen.value("mcp_tool_errors_total", server_id="unknown", tool_name="unknown", error_kind="validation") == 1
 
 
 async def test_a_failing_model_ends_the_run_with_its_error(simulators, web, seen):

@@ -18,12 +18,13 @@ from tachograph.mcp import (
     ToolValidationError,
     UnknownToolError,
 )
+from tachograph.testing import recording
 
 
 def ending(seen):
     """Outcome and kind of the last tool call, which must also be what the metrics say."""
     call = seen.tool_calls[-1]
-    labels = {"server_id": call.server_id, "tool_name": call.tool_name}
+    labels = {"server_id": call.server_id, "tool_name": "unknown" if call.is_made_up else call.tool_name}
     assert seen.value("mcp_tool_execute_seconds_count", outcome=call.outcome, **labels) >= 1
     if call.error_kind is not None:
         assert seen.value("mcp_tool_errors_total", error_kind=call.error_kind, **labels) >= 1
@@ -70,6 +71,19 @@ async def test_an_unknown_tool_is_refused_before_anything_is_sent(on, gate, seen
             await bench.execute("trouble", "ecco", {})
     assert ending(seen) == ("error", "validation")
     assert "tools/call" not in gate.seen
+
+
+async def test_names_that_a_model_made_up_are_one_label_value_and_crowd_no_tool_out(on, gate):
+    with recording(metrics={"label_limit": 3}) as seen:
+        async with on({"trouble": gate.entry}) as bench:
+            for number in range(10):
+                with pytest.raises(UnknownToolError):
+                    await bench.execute("trouble", f"invented_{number}")
+            await bench.execute("trouble", "add", {"left": 1, "right": 2})
+    assert seen.value("mcp_tool_errors_total", tool_name="unknown", error_kind="validation") == 10
+    assert seen.value("mcp_tool_execute_seconds_count", tool_name="add", outcome="success") == 1
+    assert seen.value("tachograph_label_overflow_total") == 0
+    assert [call.tool_name for call in seen.tool_calls][:2] == ["invented_0", "invented_1"]  # spans and rows have it
 
 
 async def test_an_unknown_server_says_which_there_are(web, seen):

@@ -25,7 +25,7 @@ from tachograph.instrument.mcp_connections import Connection, Exchange, connecti
 from tachograph.instrument.patches import SWITCH, patch
 from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.watch import WATCH
-from tachograph.mcp.errors import kind_of_error_result, outcome_of_kind
+from tachograph.mcp.errors import is_unknown_tool, kind_of_error_result, outcome_of_kind
 from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.records import ENGINE_MCP, ToolCall
 from tachograph.records.outcomes import ToolOutcome
@@ -180,6 +180,7 @@ def _failed(call: ToolCall, error: BaseException, exchange: Exchange, connection
         transport = connection.transport
         shared = transport.exchange if transport is not None else None
         outcome, kind = ending_of(error, exchange, shared, since_ns=call.started_ns)
+        call.is_made_up = kind == "validation" and is_unknown_tool(error)
         call.finish(outcome, kind, error=None if kind is None else error)
 
     safely(finish)
@@ -218,6 +219,7 @@ def answered(call: ToolCall, result: Any) -> None:
         if is_error(result):
             said = text_of(result)
             kind = kind_of_error_result(said)
+            call.is_made_up = kind == "validation" and is_unknown_tool(said)
             call.finish(outcome_of_kind(kind), kind, error=said)
         else:
             call.finish("success")

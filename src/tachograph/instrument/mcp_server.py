@@ -15,6 +15,7 @@ from tachograph.instrument.mcp_identity import named
 from tachograph.instrument.patches import MARK, SWITCH, patch
 from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.watch import WATCH
+from tachograph.mcp.errors import is_unknown_tool
 from tachograph.records import ENGINE_CALL, ENGINE_MCP, ToolCall
 from tachograph.vendors.fields import pick
 
@@ -155,6 +156,7 @@ async def _execute(call: ToolCall | None, run: Any, *args: Any, **kwargs: Any) -
 def _failed(call: ToolCall, error: BaseException) -> None:
     try:
         outcome, kind = ending_of(error)
+        call.is_made_up = kind == "validation" and is_unknown_tool(error)
         call.finish(outcome, kind, error=None if kind is None else error)
     except Exception as own:  # noqa: BLE001
         settled.recorder().failed("instrument", own)

@@ -25,7 +25,7 @@ from tachograph.llm.providers.base import Provider
 from tachograph.llm.types import Image, Message, Request, Response, Text, ToolRequest
 from tachograph.llm.types import Tool as Offered
 from tachograph.llm.types import ToolResult as Answered
-from tachograph.mcp.errors import ToolError
+from tachograph.mcp.errors import ToolError, ToolValidationError, UnknownToolError
 from tachograph.mcp.factory import Tool
 from tachograph.mcp.result import ToolResult
 from tachograph.mcp.schemas import portable
@@ -154,14 +154,19 @@ class Agent:
     async def _use(self, request: ToolRequest) -> ToolUse:
         tool = self._tools.get(request.name)
         if tool is None:
-            names = ", ".join(self._tools)
-            return ToolUse(request, error=ToolError(f"there is no tool {request.name!r}; there are: {names}"))
-        if not request.arguments and request.arguments_text.strip() not in ("", "{}", "null"):
-            why = "the arguments are not a JSON object"
-            return ToolUse(
-                request,
-                error=tool.executor.refuse(tool.entry.server_id, tool.entry.name, why, call_id=request.id),
+            unknown = UnknownToolError(
+                f"there is no tool {request.name!r}; there are: {', '.join(self._tools) or 'none'}",
+                tool_name=request.name,
             )
+            for offered in self._tools.values():
+                offered.executor.refuse(unknown, call_id=request.id)
+                break
+            return ToolUse(request, error=unknown)
+        if not request.arguments and request.arguments_text.strip() not in ("", "{}", "null"):
+            error = ToolValidationError(
+                "the arguments are not a JSON object", server_id=tool.entry.server_id, tool_name=tool.entry.name
+            )
+            return ToolUse(request, error=tool.executor.refuse(error, call_id=request.id))
         try:
             result = await tool.call(request.arguments, self._tool_timeout, call_id=request.id)
         except ToolError as error:

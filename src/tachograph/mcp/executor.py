@@ -18,6 +18,7 @@ from tachograph.mcp.errors import (
     ToolError,
     ToolTimeoutError,
     ToolValidationError,
+    is_unknown_tool,
     kind_of_error_result,
     outcome_of_kind,
     tool_error,
@@ -114,11 +115,10 @@ class ToolExecutor:
         call.finish("success")
         return result
 
-    def refuse(self, server_id: str, tool_name: str, why: str, *, call_id: str | None = None) -> ToolValidationError:
-        """Record a call that cannot even be tried (a model's arguments that are no JSON); returns its error."""
-        call = self.recorder.start_tool_call(server_id, tool_name)
+    def refuse(self, error: ToolValidationError, *, call_id: str | None = None) -> ToolValidationError:
+        """Record a call that cannot even be tried: a model's arguments are no JSON, or there is no such tool."""
+        call = self.recorder.start_tool_call(error.server_id or "unknown", error.tool_name)
         call.call_id = call_id
-        error = ToolValidationError(why, server_id=server_id, tool_name=tool_name)
         self._fail(call, error)
         return error
 
@@ -157,6 +157,7 @@ class ToolExecutor:
 
     def _fail(self, call: ToolCall, error: ToolError, said: str | None = None) -> None:
         """Finish the record. What the tool `said` is content: it is kept as text, which is recorded only when asked."""
+        call.is_made_up = is_unknown_tool(error if said is None else said)
         attributes = call.attributes = call.attributes or {}
         if error.code is not None:
             attributes[semconv.RPC_STATUS] = str(error.code)

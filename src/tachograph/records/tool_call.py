@@ -34,6 +34,7 @@ class ToolCall(msgspec.Struct, eq=False, weakref=True):
         outcome, error_kind, error: How it ended; `error` is the exception or the text of an error result.
         started_unix_ns: UTC. started_ns, ended_ns: monotonic.
         run: The run of an agent that it belongs to.
+        is_made_up: There is no such tool: its name, which a model may have invented, is no label value.
         call_id: The model's id for this call, when a model asked for it.
         attributes: Further facts for the span (`mcp.session.id`, `network.transport`, ...).
         content: Arguments and result, only when the user turned recording on; else None.
@@ -55,6 +56,7 @@ class ToolCall(msgspec.Struct, eq=False, weakref=True):
     outcome: ToolOutcome | None = None
     error_kind: ErrorKind | None = None
     error: BaseException | str | None = None
+    is_made_up: bool = False
     call_id: str | None = None
     attributes: dict[str, Any] | None = None
     content: Any = None

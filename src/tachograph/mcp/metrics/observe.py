@@ -9,6 +9,7 @@ from typing import Any, Final
 from tachograph.mcp.metrics import families as f
 from tachograph.records.tool_call import ToolCall
 from tachograph.signals.cells import Cell, Exemplar, HistogramCell, Known
+from tachograph.signals.labels import UNKNOWN
 from tachograph.signals.registry import Metrics
 
 _BOUNDS: Final = f.EXECUTE_SECONDS.buckets
@@ -46,10 +47,11 @@ class MCPMetrics:
     def observe(self, call: ToolCall) -> None:
         """Add one finished tool call."""
         labels = self._user_labels(call) if self._keys else ()
+        tool_name = UNKNOWN if call.is_made_up else call.tool_name
         try:
-            bound = self._bound[call.side, call.server_id, call.tool_name, labels]
+            bound = self._bound[call.side, call.server_id, tool_name, labels]
         except (KeyError, TypeError):
-            bound = self._bind(call.side, call.server_id, call.tool_name, labels)
+            bound = self._bind(call.side, call.server_id, tool_name, labels)
         seconds = (call.ended_ns - call.started_ns) / 1e9
         index = bisect_left(_BOUNDS, seconds)
         cell = bound.seconds[call.outcome]  # type: ignore[index]  # finished calls have one
