@@ -218,6 +218,8 @@ class Recorder:
             labels = {**around, **labels} if labels else around
         call = LLMCall(self, provider, model, operation, message_count, stream, labels, RUN.get())
         if asks is not None:
+            if stream:
+                call.body = asks
             if self.keeps_prompts:
                 self._read_prompt(call, asks)
             if self._reserve is not None:
@@ -299,8 +301,9 @@ class Recorder:
                 self.failed(self._tool_names[self._tool_steps.index(step)], error)
 
     def _price(self, call: LLMCall) -> None:
-        if call.usage is not None and call.cost is None:
+        if call.cost is None:
             call.cost = self._pricer(call)  # type: ignore[misc]  # this is a step only where there is one
+        call.body = None
 
     def factory_created(self, factory_type: str, name: str, started_ns: int) -> None:
         """One provider or tool was created; `started_ns` is from `time.perf_counter_ns`."""

@@ -97,7 +97,7 @@ def _join_pricer(recorder: Recorder, settings: Settings) -> None:
 def warm_up_prices(settings: Settings) -> None:
     """Begin to load the bundled prices, where the settings want them before the first call ends."""
     if settings.enabled and settings.pricing.enabled and settings.pricing.warm_up:
-        from tachograph.pricing import bundled
+        from tachograph.pricing.sources import bundled
 
         bundled.load_in_background()
 

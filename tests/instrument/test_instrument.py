@@ -119,7 +119,7 @@ def test_a_client_imported_afterwards_is_watched_and_nothing_is_imported_for_it(
         "assert not {'openai', 'anthropic', 'google.genai', 'mcp', 'httpx2', 'httpx'} & set(sys.modules)\n"
         "assert 'tachograph-prices' not in {thread.name for thread in threading.enumerate()}\n"
         "import openai\n"
-        "from tachograph.pricing import bundled\n"
+        "from tachograph.pricing.sources import bundled\n"
         "assert bundled._thread is not None\n"
         "from tachograph.instrument.patches import MARK\n"
         "assert hasattr(openai._base_client.SyncAPIClient.request, MARK)\n"

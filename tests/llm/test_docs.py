@@ -12,7 +12,7 @@ from tachograph.demo.simulators import Answer, Simulators, ToolCall
 from tachograph.llm.errors import ERROR_CLASSES
 from tachograph.llm.types import Request
 from tachograph.pricing import Pricer
-from tachograph.pricing.words import TOKENS, TOOLS
+from tachograph.pricing.dimensions import TOKENS, TOOLS
 from tachograph.records import ERROR_TYPES
 from tachograph.settings.pricing import PricingSettings
 from tachograph.testing import Recording

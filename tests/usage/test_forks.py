@@ -98,7 +98,7 @@ def test_a_thread_that_cannot_be_started_says_so_and_can_be_joined(monkeypatch: 
 
 WHILE_PRICES_LOAD = """
 import os, signal, sys, time
-from tachograph.pricing import bundled
+from tachograph.pricing.sources import bundled
 bundled.load_in_background()
 time.sleep(float(sys.argv[1]))
 child = os.fork()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 from math import lcm
 
-from tachograph.pricing.words import FREE_TOOLS, OWN_PRICE_EXPECTED, TOKENS
+from tachograph.pricing.dimensions import FREE_TOOLS, OWN_PRICE_EXPECTED, TOKENS
 from tachograph.records.cost import NANO_PER_USD
 from tachograph.records.usage import Usage
 
@@ -33,6 +33,10 @@ class Rate:
             tuple((start, Fraction(price) * NANO_PER_USD / per) for start, price in above),
         )
 
+    def times(self, factor: Fraction) -> Rate:
+        """The rate with a discount or a surcharge."""
+        return Rate(self.nano * factor, tuple((start, higher * factor) for start, higher in self.above))
+
     def at(self, input_tokens: int) -> Fraction:
         """The rate for a prompt of so many tokens."""
         rate = self.nano
@@ -47,16 +51,33 @@ class Price:
     """What a model costs, part by part.
 
     Attributes:
-        tokens: By the words of `words.TOKENS`.
+        tokens: By the words of `dimensions.TOKENS`.
         tools: By kind of server-side tool.
-        request: Of each call, whatever it used.
+        request: Of each request, whatever it used.
         audio_second: Of audio billed by time.
+        doubts: By tool, why its price may be another one.
     """
 
     tokens: Mapping[str, Rate] = field(default_factory=dict)
     tools: Mapping[str, Rate] = field(default_factory=dict)
     request: Rate | None = None
     audio_second: Rate | None = None
+    doubts: Mapping[str, str] = field(default_factory=dict)
+
+    def times(self, factor: Fraction, *, only_tokens: bool = False) -> Price:
+        """The price with a discount, or with a surcharge that tokens alone have."""
+        if factor == 1:
+            return self
+        tokens = {word: rate.times(factor) for word, rate in self.tokens.items()}
+        if only_tokens:
+            return replace(self, tokens=tokens)
+        return Price(
+            tokens,
+            {kind: rate.times(factor) for kind, rate in self.tools.items()},
+            None if self.request is None else self.request.times(factor),
+            None if self.audio_second is None else self.audio_second.times(factor),
+            self.doubts,
+        )
 
 
 INT64 = 2**63 - 1
@@ -71,6 +92,7 @@ class CompiledPrice:
     __slots__ = (
         "_audio_second",
         "_denominator",
+        "_doubts",
         "_flat",
         "_has_audio_cache",
         "_lacking",
@@ -102,6 +124,7 @@ class CompiledPrice:
         self._tools = {kind: self._whole(rate.nano) for kind, rate in price.tools.items()}
         self._request = 0 if price.request is None else self._whole(price.request.nano)
         self._audio_second = None if price.audio_second is None else self._whole(price.audio_second.nano)
+        self._doubts = price.doubts
         self._lacking = OWN_PRICE_EXPECTED - set(price.tokens)
         self._has_audio_cache = "audio_input" in price.tokens and "cache_read" in price.tokens
         self._flat = self._flatten(words)
@@ -129,14 +152,19 @@ class CompiledPrice:
         assert whole.denominator == 1
         return whole.numerator
 
-    def nano_usd(self, usage: Usage) -> tuple[int | None, bool]:
-        """The cost in whole nano-dollars, rounded half-even once, and whether it is only an estimate.
+    def nano_usd(self, usage: Usage, requests: int = 1) -> tuple[int | None, tuple[str, ...]]:
+        """The cost in whole nano-dollars, rounded half-even once, and what is not known about it.
 
-        None: nothing of what was used has a price.
+        Args:
+            usage: Of one request; of several, where only their sum is known.
+            requests: How many it sums; 0: several, and how many is unknown. The prompt of an average one decides then.
+
+        Returns:
+            None for the cost where nothing of what was used has a price.
         """
         flat = self._flat
-        if flat is None or usage.tool_uses or usage.audio_seconds is not None:
-            return self._with_thought(usage)
+        if flat is None or usage.tool_uses or usage.audio_seconds is not None or requests != 1:
+            return self._with_thought(usage, requests)
         most, input_rate, output_rate, parts = flat
         input_left, output_left = usage.input_tokens or 0, usage.output_tokens or 0
         if input_left > most:
@@ -157,19 +185,16 @@ class CompiledPrice:
                 total += tokens * more
         if input_left < 0 or output_left < 0:  # a report that contradicts itself
             return self._with_thought(usage)
-        return (total if self._denominator == 1 else _round(total, self._denominator)), False
+        return (total if self._denominator == 1 else _round(total, self._denominator)), ()
 
-    def _with_thought(self, usage: Usage) -> tuple[int | None, bool]:
+    def _with_thought(self, usage: Usage, requests: int = 1) -> tuple[int | None, tuple[str, ...]]:
         input_tokens, output_tokens = usage.input_tokens or 0, usage.output_tokens or 0
-        table = self._tables[-1]
-        for start in self._starts:
-            if input_tokens > start:
-                table = self._tables[start]
-                break
+        doubts: list[str] = []
+        table = self._table(input_tokens, requests, doubts)
         details = usage.details
-        is_estimate = False
-        total, denominator = self._request, self._denominator
+        total, denominator = self._request * max(requests, 1), self._denominator
         leaves: list[int] = []
+        is_contradiction = False
         for (word, inside), rate in zip(self._parts, table, strict=True):
             if word == "input":
                 tokens = input_tokens
@@ -180,43 +205,59 @@ class CompiledPrice:
             if details:
                 for at in inside:
                     tokens -= leaves[at]
-                if tokens < 0:  # a report that contradicts itself
-                    tokens, is_estimate = 0, True
+                if tokens < 0:
+                    tokens, is_contradiction = 0, True
             leaves.append(tokens)
             total += tokens * rate
-        if details and not is_estimate:
-            is_estimate = self._is_estimate(usage)
+        if is_contradiction:
+            doubts.append("the report contradicts itself")
+        if details:
+            self._doubt_parts(details, doubts)
         is_priced = self._request != 0
-        if (input_tokens and "input" in self._totals) or (output_tokens and "output" in self._totals):
-            is_priced = True
-        if (input_tokens and "input" not in self._totals) or (output_tokens and "output" not in self._totals):
-            is_estimate = True
+        for word, tokens in (("input", input_tokens), ("output", output_tokens)):
+            if tokens and word in self._totals:
+                is_priced = True
+            elif tokens:
+                doubts.append(f"no price for {word}")
         for kind, uses in usage.tool_uses.items():
             if kind in self._tools:
                 total += uses * self._tools[kind]
                 is_priced = True
+                if kind in self._doubts:
+                    doubts.append(self._doubts[kind])
             elif kind not in FREE_TOOLS:
-                is_estimate = True
+                doubts.append(f"no price for {kind}")
         if usage.audio_seconds:
             if self._audio_second is None:
-                is_estimate = True
+                doubts.append("no price for audio_seconds")
             else:
                 total = total * _MICRO + round(usage.audio_seconds * _MICRO) * self._audio_second
                 denominator *= _MICRO
                 is_priced = True
-        if not is_priced and (input_tokens or output_tokens or usage.audio_seconds):
-            return None, True
-        return _round(total, denominator), is_estimate
+        if not is_priced and (input_tokens or output_tokens or usage.audio_seconds or usage.tool_uses):
+            return None, tuple(doubts)
+        return _round(total, denominator), tuple(doubts)
 
-    def _is_estimate(self, usage: Usage) -> bool:
-        details = usage.details
-        for word in details:
-            if word in self._lacking:
-                return True
-        if not self._has_audio_cache:
-            return False
-        # how much of the audio was cached is not told
-        return "audio_input" in details and "cache_read" in details and "audio_cache_read" not in details
+    def _table(self, input_tokens: int, requests: int, doubts: list[str]) -> tuple[int, ...]:
+        """The rates of a prompt of this length; of a sum, those of its average request."""
+        if requests != 1 and self._starts and input_tokens > self._starts[-1]:
+            how_many = f"{requests:,} requests" if requests else "several requests"
+            doubts.append(f"the price of a long prompt goes by the request, and only the sum of {how_many} is known")
+            input_tokens = input_tokens // requests if requests else 0
+        for start in self._starts:
+            if input_tokens > start:
+                return self._tables[start]
+        return self._tables[-1]
+
+    def _doubt_parts(self, details: Mapping[str, int], doubts: list[str]) -> None:
+        doubts.extend(f"no price for {word}" for word in details if word in self._lacking)
+        if (
+            self._has_audio_cache
+            and details.get("audio_input")
+            and "cache_read" in details
+            and "audio_cache_read" not in details
+        ):
+            doubts.append("how much of the audio was cached is not told")
 
 
 _MICRO = 1_000_000

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tachograph.records.cost import Cost
+    from tachograph.records.prompt import Prompt
     from tachograph.records.reservation import Reservation
     from tachograph.records.run import Run
     from tachograph.records.usage import Usage
@@ -102,6 +103,8 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
             received from another process).
         attempts: In order.
         usage: Tokens, or None when none were reported.
+        usages: Tokens of each request, where the call made several that are priced each by itself (function calling
+            inside Gemini's client, the results of a batch): `usage` is their sum. Else empty.
         cost: Set when the call is finished.
         response_model, response_id, request_id, service_tier, finish_reason: As the vendor answered.
         speed, region, traffic_type: What else the vendor prices by, in its own words: Anthropic's `fast`, where the
@@ -109,10 +112,8 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
         stated_cost_nano_usd: The vendor's own figure of the cost, where it gives one.
         unknown_billables: Fields of the usage report and items of the answer that may be billed and that no reader
             knows, in the vendor's words: the cost is an estimate then.
-        usages: The usage of each request that `usage` sums (function calling hops, results of a batch), where known:
-            prices go by the request. None: one request, or only the sum is known.
         request_count: How many requests `usage` sums, where that is not known from `usages`; 0: unknown.
-        prompt: The body of the request, kept until the call is finished: a stream that is closed before it reports any
+        body: The request of a streamed call, kept until it is priced: a stream that is closed before it reports any
             usage still costs its prompt. Never recorded.
         usage_mismatch: Why the usage report contradicts itself, if it does.
         server_address, server_port: The host the requests went to.
@@ -147,6 +148,7 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
     error_type: ErrorType | None = None
     error: BaseException | str | None = None
     usage: Usage | None = None
+    usages: tuple[Usage, ...] = ()
     cost: Cost | None = None
     response_model: str | None = None
     response_id: str | None = None
@@ -158,9 +160,8 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
     traffic_type: str | None = None
     stated_cost_nano_usd: int | None = None
     unknown_billables: tuple[str, ...] = ()
-    usages: tuple[Usage, ...] | None = None
     request_count: int = 1
-    prompt: Any = None
+    body: Any = None
     usage_mismatch: str | None = None
     server_address: str | None = None
     server_port: int | None = None
@@ -173,6 +174,7 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
     span: Any = None
     projection: Any = None
     parent_id: bytes | None = None
+    prompt: Prompt | None = None
     reservation: Reservation | None = None
     _open: list[LLMCallSink] = msgspec.field(default_factory=list)
 

@@ -97,7 +97,12 @@ class Projection(msgspec.Struct, array_like=True, frozen=True, gc=False):
     @property
     def is_reported(self) -> bool:
         """Whether the vendor reported any usage."""
-        return self.input_tokens is not None or self.output_tokens is not None or self.audio_seconds is not None
+        return (
+            self.input_tokens is not None
+            or self.output_tokens is not None
+            or self.audio_seconds is not None
+            or bool(self.tool_uses)
+        )
 
     @property
     def is_unpriced(self) -> bool:

@@ -38,8 +38,9 @@ class Usage(msgspec.Struct):
         input_tokens: The whole prompt: cached, cache-written and tool-use prompt tokens included. None: not reported.
         output_tokens: The whole completion, reasoning included. None: not reported.
         details: Parts of the two totals by the words of `DETAILS`; never to be added to them. Zero parts are left out.
-        tool_uses: Server-side tool requests that are billed beside tokens, by kind (`web_search`, `web_fetch`,
-            `code_execution`, `image_generation`), and what is billed at another model's prices (`advisor`).
+        tool_uses: What is billed by number beside tokens, by kind: uses of server-side tools (`web_search`,
+            `web_fetch`, `file_search`, `code_interpreter` by container, `image_generation`), sources of a search
+            (`source`), characters of speech (`character`); and what is billed at another model's prices (`advisor`).
         audio_seconds: Audio billed by time, where the vendor bills so.
     """
 
@@ -52,7 +53,12 @@ class Usage(msgspec.Struct):
     @property
     def is_reported(self) -> bool:
         """Whether the vendor reported any usage at all."""
-        return self.input_tokens is not None or self.output_tokens is not None or self.audio_seconds is not None
+        return (
+            self.input_tokens is not None
+            or self.output_tokens is not None
+            or self.audio_seconds is not None
+            or bool(self.tool_uses)
+        )
 
     def __add__(self, other: Usage) -> Usage:
         """Sum two usages of one call (hops of one call, iterations), keeping 'not reported' apart from zero."""

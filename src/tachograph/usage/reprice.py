@@ -11,9 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, cast
 
-from tachograph.records import Cost, LLMCall, Usage
+from tachograph.records import NOWHERE, Cost, LLMCall, Usage
 from tachograph.usage.reports.when import microseconds
 from tachograph.usage.row import Row
 from tachograph.usage.stores.base import Adjustment, Store
@@ -21,19 +20,6 @@ from tachograph.usage.stores.query import Query
 
 _CHUNK = 1000
 Pricer = Callable[[LLMCall], Cost | None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """A row, seen as the finished call it came from, as far as prices ask."""
-
-    provider: str
-    model: str
-    response_model: str | None
-    service_tier: str | None
-    started_unix_ns: int
-    usage: Usage
-    server_address: str | None = None
 
 
 @dataclass(slots=True)
@@ -86,25 +72,27 @@ def reprice(
         pricer: `tachograph.pricing.Pricer(price_file)`; prices are those of the call's own day.
 
     Returns:
-        What changed (or would). A row that has a price and would lose it is left as it is.
+        What changed (or would). A row that has a price and would lose it is left as it is, and so is one whose cost the
+        vendor stated, and one whose requests were priced one by one where only their sum is stored.
     """
     found = Repriced()
     waiting: list[Adjustment] = []
     at_us = microseconds(datetime.now(UTC))
     conditions = {"kind": ("llm",), **{name: tuple(values) for name, values in (where or {}).items()}}
     for row in store.rows(Query(microseconds(since), microseconds(until), where=conditions)):
-        if not row.counted or not row.is_reported:
+        if not row.counted or not row.is_reported or row.cost_quality == "stated":
             continue
         found.looked_at += 1
         if progress is not None and found.looked_at % 10_000 == 0:
             progress(found.looked_at)
-        cost = pricer(cast(LLMCall, _as_call(row)))
+        call = _as_call(row)
+        cost = pricer(call)
         if cost is None or cost.nano_usd is None:
             found.still_unpriced += row.cost_nusd is None
             continue
         delta = cost.nano_usd - (row.cost_nusd or 0)
         prices_it = row.cost_nusd is None
-        if not delta and not prices_it:
+        if not prices_it and (not delta or (call.request_count != 1 and cost.quality == "estimated")):
             continue
         change = found.changes.setdefault((row.provider, row.model), Change())
         change.rows += 1
@@ -130,8 +118,15 @@ def _id(row: Row, cost: Cost) -> bytes:
     return hashlib.blake2b(row.id + text, digest_size=16).digest()
 
 
-def _as_call(row: Row) -> Any:
-    usage = Usage(
+def _as_call(row: Row) -> LLMCall:
+    """The finished call that a row came from, as far as prices ask and rows tell."""
+    call = LLMCall(NOWHERE, row.provider, row.model, row.operation)
+    call.started_unix_ns = row.ts_us * 1000
+    call.response_model, call.service_tier = row.response_model, row.service_tier
+    call.region = (row.price_source or "").partition(" region=")[2] or None
+    if row.api == "batches" or (row.api == "generate_content" and row.attempts > 1):
+        call.request_count = 0  # several, maybe; each had its own price
+    call.usage = Usage(
         row.input_tokens, row.output_tokens, dict(row.details or {}), dict(row.tool_uses or {}), row.audio_seconds
     )
-    return _Stored(row.provider, row.model, row.response_model, row.service_tier, row.ts_us * 1000, usage)
+    return call

@@ -114,6 +114,17 @@ USAGE_MISSING: Final = Family(
     bounded=_WHO,
     takes_user_labels=True,
 )
+USAGE_MISMATCH: Final = Family(
+    "llm_usage_mismatch_total",
+    "counter",
+    ("provider", "model", "reason"),
+    "Answers whose usage contradicts itself, or whose stated cost contradicts the price list.",
+    values={
+        "reason": ("absurd", "incomplete", "parts", "reasoning_outside", "stated_cost", "total", "zeros"),
+    },
+    bounded=_WHO,
+    takes_user_labels=True,
+)
 RATE_LIMIT_LIMIT: Final = Family(
     "llm_provider_rate_limit_limit",
     "gauge",
@@ -164,6 +175,7 @@ FAMILIES: Final = (
     TOKEN_DETAILS,
     UNPRICED_CALLS,
     USAGE_MISSING,
+    USAGE_MISMATCH,
     RATE_LIMIT_LIMIT,
     RATE_LIMIT_REMAINING,
     RATE_LIMIT_RESET,

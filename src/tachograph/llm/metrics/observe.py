@@ -124,6 +124,8 @@ class LLMMetrics:
             if usage is None or not usage.is_reported:
                 if call.outcome in ("success", "cancelled"):
                     bound.usage_missing.values[0] += 1
+                if call.cost is not None and call.cost.nano_usd:
+                    bound.cost[0] += call.cost.nano_usd  # stated, or the prompt of a stream that was cut
                 return
             if usage.input_tokens:
                 bound.prompt[0] += usage.input_tokens
@@ -139,6 +141,15 @@ class LLMMetrics:
                 bound.unpriced.values[0] += 1
             else:
                 bound.cost[0] += cost.nano_usd
+                if cost.list_nano_usd is not None and cost.contradicts_list:
+                    self._mismatch(bound, "stated_cost")
+            if call.usage_mismatch is not None:
+                self._mismatch(bound, call.usage_mismatch)
+
+    def _mismatch(self, bound: _Bound, reason: str) -> None:
+        """Rare: its cells are not made before they are needed."""
+        provider, model, _, *rest = bound.labels
+        self._metrics.cell(f.USAGE_MISMATCH, provider, model, reason, *rest).values[0] += 1
 
     def _new_detail(self, bound: _Bound, detail: str) -> Any:
         labels = bound.labels

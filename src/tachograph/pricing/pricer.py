@@ -1,0 +1,176 @@
+"""`Pricer`: from the user's price file, what vendors publish, and bundled prices, to the cost of a call.
+
+Finding a price takes a millisecond, so it is done once for all that a price depends on, misses included, and kept until
+prices may change. Then pricing a call is a handful of multiplications of whole numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from tachograph.pricing import quality
+from tachograph.pricing.compiled import CompiledPrice
+from tachograph.pricing.dimensions import served
+from tachograph.pricing.sources import bundled
+from tachograph.pricing.sources.price_file import PriceFile, Terms
+from tachograph.records.cost import UNPRICED, Cost
+from tachograph.records.llm_call import LLMCall
+from tachograph.records.reservation import asked_of
+from tachograph.records.usage import Usage
+
+_LARGEST_CACHE: Final = 4096
+"""Names of models come from outside; beyond so many the cache is emptied."""
+_CHARACTERS_PER_TOKEN: Final = 4
+"""Of English, about. Source: platform.openai.com/tokenizer, checked 2026-11-27."""
+
+_key: Callable[[LLMCall], tuple[Any, ...]] = attrgetter(
+    "provider",
+    "server_address",
+    "server_port",
+    "model",
+    "response_model",
+    "service_tier",
+    "speed",
+    "region",
+    "traffic_type",
+)
+
+
+class _Known(NamedTuple):
+    """A price in the cache; `price` is None when there is none."""
+
+    from_ns: int
+    until_ns: int
+    price: CompiledPrice | None
+    doubts: tuple[str, ...] = ()
+    source: str = ""
+    is_included: bool = False
+
+
+class Pricer:
+    """Prices finished calls.
+
+    Args:
+        price_file: A TOML file of the user's own prices; read now.
+
+    Raises:
+        PriceFileError: It cannot be used.
+    """
+
+    def __init__(self, price_file: str | Path | None = None) -> None:
+        self._file = None if price_file is None else PriceFile(price_file)
+        self._cache: dict[tuple[Any, ...], _Known] = {}
+
+    def __call__(self, call: LLMCall) -> Cost | None:
+        """The call's cost, of quality `unpriced` without a price, or None when it used nothing that is known."""
+        usage = call.usage
+        if usage is None or not usage.is_reported:
+            if call.stated_cost_nano_usd is not None:
+                return _stated(call, None)
+            usage = _prompt_at_least(call)
+            if usage is None:
+                return None
+        key = _key(call)
+        known = self._cache.get(key)
+        started = call.started_unix_ns
+        if known is None or not known[0] <= started < known[1]:
+            known = self._find(key, started)
+        cost = _price(call, usage, known)
+        return cost if call.stated_cost_nano_usd is None else _stated(call, cost)
+
+    def _find(self, key: tuple[Any, ...], started_unix_ns: int) -> _Known:
+        label, host, port, model, response_model, tier, speed, region, traffic_type = key
+        when = datetime.fromtimestamp(started_unix_ns / 1e9, UTC)
+        # what answered is what is billed: dated names, Azure deployments, fallbacks
+        models = tuple(dict.fromkeys(name for name in (response_model, model) if name))
+        how = served(label, host, port, models, tier, speed, region, traffic_type)
+        terms = Terms()
+        found, source = None, ""
+        if self._file is not None:
+            terms, found, source = self._file.terms(how, when), self._file.find(how, when), self._file.source
+        price = None if found is None else found.price
+        if found is None:
+            found, source = bundled.find(how, when), bundled.source()
+            if found is not None:
+                price = found.price.times(terms.factor)
+        if terms.factor != 1 and self._file is not None and source != self._file.source:
+            source = f"{source} less {float(100 - terms.factor * 100):g} %"
+        midnight = int(datetime(when.year, when.month, when.day, tzinfo=UTC).timestamp())
+        if found is None or price is None:
+            known = _Known(midnight * 10**9, (midnight + 86400) * 10**9, None, is_included=terms.is_included)
+        else:
+            until = int(found.until.timestamp())
+            begin = until - (60 if until != midnight + 86400 else 86400)
+            source += f" region={found.region}" if found.region else ""
+            known = _Known(begin * 10**9, until * 10**9, CompiledPrice(price), found.doubts, source, terms.is_included)
+        if known.is_included and self._file is not None:
+            known = known._replace(source=self._file.source)
+        if len(self._cache) >= _LARGEST_CACHE:
+            self._cache.clear()
+        self._cache[key] = known
+        return known
+
+
+def _price(call: LLMCall, usage: Usage, known: _Known) -> Cost:
+    _, _, price, doubts, source, is_included = known
+    nano_usd: int | None = None
+    if price is not None:
+        usages = call.usages
+        if usages:  # each request by itself: a long one makes none but itself expensive
+            nano_usd, more = _sum(price, usages)
+        else:
+            nano_usd, more = price.nano_usd(usage, call.request_count)
+        doubts += more
+    if is_included:
+        return Cost(0, "included", source, quality.detail(doubts), nano_usd)
+    if nano_usd is None:
+        return quality.unpriced(doubts) if doubts else UNPRICED
+    if call.usage is not usage:
+        doubts += (
+            f"the stream was closed before it reported usage: only its prompt of about {usage.input_tokens:,} tokens",
+        )
+    else:
+        doubts += quality.doubts_about(call)
+    return quality.cost_of(nano_usd, source, doubts)
+
+
+def _sum(price: CompiledPrice, usages: tuple[Usage, ...]) -> tuple[int | None, tuple[str, ...]]:
+    total, doubts = 0, dict[str, None]()
+    is_priced = False
+    for usage in usages:
+        nano_usd, more = price.nano_usd(usage)
+        doubts.update(dict.fromkeys(more))
+        if nano_usd is not None:
+            total += nano_usd
+            is_priced = True
+    return total if is_priced else None, tuple(doubts)
+
+
+def _stated(call: LLMCall, ours: Cost | None) -> Cost:
+    """The vendor's own figure, and ours beside it."""
+    source = f"stated by {call.provider}"
+    if ours is None:
+        return Cost(call.stated_cost_nano_usd, "stated", source)
+    return Cost(call.stated_cost_nano_usd, "stated", source, ours.detail, ours.nano_usd)
+
+
+def _prompt_at_least(call: LLMCall) -> Usage | None:
+    """What a stream that was closed before it reported any usage has used at least: its prompt, by our estimate."""
+    if not call.stream or call.outcome in (None, "success") or not call.counts_usage or not call.attempts:
+        return None
+    status = call.attempts[-1].status
+    if not call.first_token_ns and (status is None or status >= 400):
+        return None  # it was never answered
+    size = _prompt_size(call)
+    return Usage(max(1, size // _CHARACTERS_PER_TOKEN)) if size else None
+
+
+def _prompt_size(call: LLMCall) -> int:
+    """Characters of the prompt, 0 when they are not known."""
+    if call.reservation is not None:
+        return call.reservation.asked.size
+    return 0 if call.body is None else asked_of(call.body).size

@@ -1,0 +1,43 @@
+"""How far a cost is to be trusted, and why: `priced` has to be earned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tachograph.records.cost import Cost
+
+if TYPE_CHECKING:
+    from tachograph.records.llm_call import LLMCall
+
+_MOST: Final = 300
+"""Characters of a detail: names come from outside."""
+
+
+def cost_of(nano_usd: int, source: str, doubts: tuple[str, ...]) -> Cost:
+    """A cost by our prices: `priced` when nothing about it is in doubt."""
+    if not doubts:
+        return Cost(nano_usd, "priced", source)
+    return Cost(nano_usd, "estimated", source, detail(doubts))
+
+
+def unpriced(doubts: tuple[str, ...]) -> Cost:
+    """No price: unknown, which is not zero."""
+    return Cost(None, "unpriced", "", detail(doubts))
+
+
+def detail(doubts: tuple[str, ...]) -> str:
+    """What is not known, as one line."""
+    return "; ".join(dict.fromkeys(doubts))[:_MOST]
+
+
+def doubts_about(call: LLMCall) -> tuple[str, ...]:
+    """What a call's own record leaves open: items that nobody knows, and an answer that was cut."""
+    unknown = call.unknown_billables
+    if not unknown and call.outcome != "cancelled" and call.usage_mismatch is None:
+        return ()
+    doubts = [f"unknown item or field {name!r}" for name in unknown]
+    if call.usage_mismatch is not None:
+        doubts.append(f"the usage report contradicts itself ({call.usage_mismatch})")
+    if call.outcome == "cancelled" and call.stream:
+        doubts.append("the stream was closed early: what followed its last report is not in it")
+    return tuple(doubts)

@@ -1,0 +1,256 @@
+"""The bundled prices: genai-prices' data, which comes with the package and needs no network.
+
+Importing it takes a moment (0.4 s cold, pydantic included), so it is loaded when a first price is asked for, or by
+`load_in_background`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from functools import cache
+from importlib import _bootstrap
+from importlib.metadata import version
+from typing import Any
+
+from tachograph.pricing.compiled import Price, Rate
+from tachograph.pricing.dimensions import TOKENS, TOOLS, Name, Served, is_free, is_local, names, serves_own_models
+from tachograph.pricing.sources import published
+
+_LABELS = {"gemini": "google", "azure_openai": "azure", "vertex": "google", "bedrock": "aws"}
+_WORD_OF = {dimensions: word for word, dimensions in TOKENS.items()}
+_TOOL_OF = {theirs: ours for ours, theirs in TOOLS.items()}
+_OF_CLIENTS = frozenset({"openai", "anthropic", "google"})
+"""Labels that a client library gives to a host that it does not know."""
+_CLOSED = re.compile(
+    r"(ft:)?(gpt-(?!oss)|o\d|chatgpt|codex|computer-use|text-embedding|whisper-1|tts-1|dall-e|claude|gemini)"
+)
+"""Models that only their vendors and its partners serve: on a private host they are reached through a proxy."""
+_OWN = frozenset({"ollama", "vllm", "lmstudio"})
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A price that was found.
+
+    Attributes:
+        until: It may change from then on.
+        doubts: Why it may be another one; empty when it is the price.
+        region: Where, if that made a difference.
+    """
+
+    price: Price
+    until: datetime
+    doubts: tuple[str, ...] = ()
+    region: str = ""
+
+
+@cache
+def source() -> str:
+    """What the prices are, for `Cost.source`."""
+    return f"genai-prices/{version('genai-prices')}"
+
+
+_loading = threading.Lock()
+
+
+@cache
+def _snapshot() -> Any:
+    with _loading:
+        from genai_prices.data_snapshot import get_snapshot
+
+        return get_snapshot()
+
+
+def load_in_background() -> None:
+    """Load the data in a thread of its own, unless it is loaded."""
+    global _thread
+    if _thread is None:
+        _thread = threading.Thread(target=_snapshot, name="tachograph-prices", daemon=True)
+        _thread.start()
+
+
+_thread: threading.Thread | None = None
+
+
+def _after_fork_in_child() -> None:
+    """Begin the imports again that the thread was in the middle of: it is not here to finish them.
+
+    The child would wait for ever for the locks of those modules. Waiting for the thread before a fork is no way out:
+    under gevent other greenlets would run meanwhile, in the child too.
+    """
+    global _loading
+    _loading = threading.Lock()
+    if _thread is None or _snapshot.cache_info().currsize:
+        return
+    locks = _bootstrap._module_locks  # type: ignore[attr-defined]  # they are what a fork leaves taken
+    for name, reference in list(locks.items()):
+        lock = reference()
+        if lock is not None and lock.owner == _thread.ident:
+            locks.pop(name, None)
+            sys.modules.pop(name, None)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def find(served: Served, when: datetime) -> Found | None:
+    """The price of the first of a call's models that has one.
+    Args:
+        served: How and where.
+        when: When the call began, UTC.
+    """
+    if is_free(served.models):
+        free = Rate(Fraction(0))
+        return Found(Price({"input": free, "output": free}), _midnight(when))
+    looked_up = names(served.models)
+    if serves_own_models(served.label, served.host, served.port) or any(name.provider in _OWN for name in looked_up):
+        return None
+    snapshot = _snapshot()
+    for name, provider, doubt in _candidates(served, looked_up):
+        model = provider.find_model(name.model, all_providers=snapshot.providers)
+        if model is not None:
+            return _found(served, when, name, provider, model, doubt)
+    return None
+
+
+def _candidates(served: Served, looked_up: list[Name]) -> Iterator[tuple[Name, Any, str]]:
+    """Names and the providers whose prices may hold for them, best first, and why they might not."""
+    from genai_prices.data_snapshot import find_provider_by_id
+
+    providers = _snapshot().providers
+    of_host = _of_host(served.host)
+    of_label = find_provider_by_id(providers, _LABELS.get(served.label, served.label))
+    is_private = is_local(served.host)
+    for name in looked_up:
+        if name.provider is not None:
+            told = find_provider_by_id(providers, name.provider)
+            if told is not None:
+                differs = of_host is not None and told is not of_host
+                yield name, told, f"price of {told.id}, as the model's name says" if differs else ""
+        if of_host is not None:
+            yield name, of_host, ""
+        if of_label is not None and of_label is not of_host:
+            is_guess = is_private and of_label.id in _OF_CLIENTS and not _CLOSED.match(name.model)
+            if not is_guess:
+                yield name, of_label, f"price of {of_label.id}, not of {served.host}" if of_host is not None else ""
+    if is_private:
+        return  # a server of the user's own: no other vendor's price holds there
+    for name in looked_up:  # not by `find_provider`, which keeps every name it has ever been asked for
+        for guessed in providers:
+            if guessed.model_match is not None and guessed.model_match.is_match(name.model):
+                yield name, guessed, f"price of {guessed.id}, not of {served.label}"
+                break
+
+
+def _of_host(host: str | None) -> Any:
+    if host and "." in host:
+        with suppress(LookupError):  # a server of the user's own, or a proxy: the label says whose prices hold
+            return _snapshot().find_provider(None, None, f"https://{host}")
+    return None
+
+
+def _found(served: Served, when: datetime, name: Name, provider: Any, model: Any, doubt: str) -> Found:
+    prices, doubts = _prices(served, provider, model, when)
+    if doubt:
+        doubts.append(doubt)
+    discount = Fraction(1)
+    if doubts and served.tier:
+        discount = published.DISCOUNTS.get((provider.id, served.tier), discount)
+    factor, unsure = published.surcharge(provider.id, name.model, served.region)
+    if unsure:
+        doubts.append(unsure)
+    price = _with_fees(_price(prices), provider.id, name.model)
+    price = price.times(discount * factor, only_tokens=True)
+    return Found(price, _until(model, when), tuple(doubts), served.region if factor != 1 else "")
+
+
+def _with_fees(price: Price, provider: str, model: str) -> Price:
+    """The price with what the vendor charges by item, where genai-prices does not say."""
+    tools, doubts, request = dict(price.tools), {}, price.request
+    for tool, fee in published.fees(provider, model).items():
+        if tool == "request":
+            request = request or Rate.of(fee.usd, 1000)
+        elif tool not in tools:
+            tools[tool] = Rate.of(fee.usd, 1000)
+            if fee.doubt:
+                doubts[tool] = fee.doubt
+    return replace(price, tools=tools, request=request, doubts=doubts)
+
+
+def _prices(served: Served, provider: Any, model: Any, when: datetime) -> tuple[Any, list[str]]:
+    """The model's prices on that day, tier and speed, and which of these has no price of its own."""
+    if not served.tier and not served.speed:
+        return model.get_prices(when), []
+    asked = []
+    if served.tier == "batch":
+        asked.append(({"processing": "batch"}, "service tier 'batch'"))
+    elif served.tier:
+        asked.append(({"service_tier": served.tier}, f"service tier {served.tier!r}"))
+    if served.speed:
+        context = {"speed": served.speed, "service_tier": served.speed}
+        asked.append((context, f"speed {served.speed!r}"))
+    if not any(model is own for own in provider.models):  # tiers are the provider's own, not those it borrows from
+        return model.get_prices(when), [f"no price for {word}" for _, word in asked]
+    whole: dict[str, str] = {}
+    doubts = []
+    for context, word in asked:
+        whole |= context
+        if not any(
+            all(context.get(key) == value for key, value in variant.when.items())
+            and (variant.constraint is None or variant.constraint.active(when))
+            for variant in model.price_variants or ()
+        ):
+            doubts.append(f"no price for {word}")
+    return model.get_prices(when, whole), doubts
+
+
+def _midnight(when: datetime) -> datetime:
+    return datetime(when.year, when.month, when.day, tzinfo=UTC) + timedelta(days=1)
+
+
+def _until(model: Any, when: datetime) -> datetime:
+    from genai_prices.types import ModelPrice, TimeOfDateConstraint
+
+    prices = model.prices
+    if not isinstance(prices, ModelPrice) and any(isinstance(p.constraint, TimeOfDateConstraint) for p in prices):
+        return when.replace(second=0, microsecond=0) + timedelta(minutes=1)
+    return _midnight(when)
+
+
+def _price(prices: Any) -> Price:
+    from genai_prices.types import TieredPrices
+    from genai_prices.units import _get_registry
+
+    registry = _get_registry()
+    tokens: dict[str, Rate] = {}
+    tools: dict[str, Rate] = {}
+    request = audio_second = None
+    for key, value in vars(prices).items():
+        if value is None or key.startswith("_"):
+            continue
+        unit = registry.unit_for_price_key(key)
+        if isinstance(value, TieredPrices):
+            rate = Rate.of(value.base, unit.per, tuple((tier.start, tier.price) for tier in value.tiers))
+        else:
+            rate = Rate.of(value, unit.per)
+        word = _WORD_OF.get(frozenset(unit.dimensions.items()))
+        if word is not None:
+            tokens[word] = rate
+        elif unit.dimensions.get("tool_type") in _TOOL_OF:
+            tools[_TOOL_OF[unit.dimensions["tool_type"]]] = rate
+        elif key == "input_mchars":
+            tools["character"] = rate
+        elif key == "requests_kcount":
+            request = rate
+        elif key == "input_audio_hours" or (key == "audio_hours" and audio_second is None):
+            audio_second = rate
+    return Price(tokens, tools, request, audio_second)
