@@ -46,10 +46,11 @@ def test_it_starts_prints_a_login_link_scrapes_and_stops(
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
-        link = re.search(r"http://127\.0\.0\.1:\d+/login\?token=(\S+)", line)
+        link = re.search(r"http://127\.0\.0\.1:\d+/login\?ticket=(\S+)", line)
         assert link, line
-        client = Client(line.partition(": ")[2], link.group(1))
-        assert client.request("GET", f"/login?token={link.group(1)}", login=False).status == 200
+        token = process.stdout.readline().rpartition(": ")[2].strip()
+        client = Client(line.partition(": ")[2], token)
+        assert client.request("GET", f"/login?ticket={link.group(1)}", login=False).status == 200
         assert "Tachograph" in client.request("GET", "/").body.decode()
         targets = poll(
             lambda: [t for t in client.get("/api/console/status")["targets"] if t["up"] or t["last_error"]][1:],

@@ -333,3 +333,35 @@ def test_a_sender_that_never_stops_stays_within_the_bounds(running: RunningConso
     assert store.refused_series > 0
     assert calls.count <= 1020
     assert len(client.get("/api/console/calls?limit=1")["calls"][0]["model"]) <= 512
+
+
+def test_one_metric_of_an_unknown_type_does_not_refuse_the_batch(client: Client) -> None:
+    pytest.importorskip("opentelemetry.proto")
+    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+        ExportMetricsServiceRequest,
+        ExportMetricsServiceResponse,
+    )
+
+    now = time.time_ns()
+    message = ExportMetricsServiceRequest()
+    scope = message.resource_metrics.add().scope_metrics.add()
+    exponential = scope.metrics.add(name="latency")
+    point = exponential.exponential_histogram.data_points.add(time_unix_nano=now, count=3, sum=3.6, scale=-2)
+    point.positive.bucket_counts.extend([1, 2])
+    known = scope.metrics.add(name="orders")
+    known.sum.is_monotonic = True
+    known.sum.data_points.add(time_unix_nano=now, as_int=5)
+    packed = message.SerializeToString()
+    to_come = b"\x0a\x02hi" + b"\x7a\x04\x08\x01\x10\x02"  # a metric whose data stands in a field we do not know
+    torn = b"\x0a\x01x" + b"\x2a\x03\x0a\x01\x2a"  # a gauge with a point that ends too early
+    for extra in (to_come, torn):
+        inner = b"\x12" + bytes([len(extra)]) + extra
+        scope_bytes = b"\x12" + bytes([len(inner)]) + inner
+        packed += b"\x0a" + bytes([len(scope_bytes)]) + scope_bytes
+    answer = client.post("/v1/metrics", packed, "application/x-protobuf")
+    assert answer.status == 200
+    told = ExportMetricsServiceResponse()
+    told.ParseFromString(answer.body)
+    assert told.partial_success.rejected_data_points == 3
+    (found,) = client.get("/api/v1/query", query="orders_total")["data"]["result"]
+    assert found["value"][1] == "5"

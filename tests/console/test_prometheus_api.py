@@ -242,3 +242,46 @@ def test_a_prometheus_that_does_not_answer_is_an_error_that_names_it() -> None:
         answer = Client(served.url, served.token).request("GET", "/api/v1/query", parameters={"query": "up"})
     assert answer.status == 422
     assert "http://127.0.0.1:1" in answer.json["error"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/label/U___FFFFFFFFF_/values",
+        "/api/v1/label/U___d800_/values",
+        "/api/v1/label/%00/values",
+        "/api/v1/label/U__/values",
+        "/api/v1/label/%ff%fe/values",
+        "/api/v1/query?query=up&time=1e400",
+        "/api/v1/query?query=up&time=NaN",
+        "/api/v1/query?query=up&time=2026-13-45T99:99:99Z",
+        "/api/v1/query?query=up&time=0001-01-01T00:00:00%2B23:59",
+        "/api/v1/query?query=up&timeout=1e300",
+        "/api/v1/query?query=up&timeout=-5",
+        "/api/v1/query?query=up&limit=99999999999999999999999",
+        "/api/v1/query?query=up&limit=-1",
+        "/api/v1/query?query=%22%5Cxff%22",
+        "/api/v1/query?query=%22%5Cud800%22",
+        "/api/v1/query?query=up%7Ba%3D~%22%5Cxff%22%7D",
+        "/api/v1/query?query=up%20offset%2099999999999y",
+        "/api/v1/query?query=up%5B99999999999y%5D",
+        "/api/v1/query?query=up%20@%201e300",
+        "/api/v1/query_range?query=up&start=-9e15&end=9e15&step=1e9",
+        "/api/v1/query_range?query=up&start=0&end=9e18&step=1",
+        "/api/v1/query_range?query=up&start=0&end=1&step=1e-9",
+        "/api/v1/series?match[]=%7B%7D&start=9e99",
+        "/api/v1/series?match[]=%7B__name__%3D~%22(%22%7D",
+        "/api/v1/query?query=%00",
+        "/api/v1/query?query=%ed%a0%80",
+        "/api/v1/format_query?query=%22%5C777%22",
+        "/api/v1/metadata?limit=x",
+        "/api/console/calls?from=NaN&to=1e400",
+        "/api/console/calls?limit=99999999999999999999",
+        "/api/console/calls?before=%00",
+        "/api/console/traces/%00",
+        "/api/console/calls/zz",
+    ],
+)
+def test_what_cannot_be_read_is_the_asker_s_fault_and_never_ours(client: Client, path: str) -> None:
+    status = client.request("GET", path).status
+    assert status < 500 or status == 503, f"{path}: {status}"

@@ -7,6 +7,7 @@ import gzip
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -34,8 +35,62 @@ def test_the_login_link_makes_a_session_that_reads(running: RunningConsole, clie
     session = {"Cookie": cookie.partition(";")[0]}
     for path in READABLE[:4]:
         assert client.request("GET", path, login=False, headers=session).status == 200, path
-    assert client.request("GET", "/login?token=wrong", login=False).status == 401
+    assert client.request("GET", "/login?ticket=wrong", login=False).status == 401
     assert running.token not in cookie
+    assert running.token not in link
+
+
+def test_the_login_link_works_once_and_the_token_logs_in_further_browsers(
+    running: RunningConsole, client: Client
+) -> None:
+    link = running.login_url.removeprefix(running.url.rstrip("/"))
+    client.request("GET", link, login=False)
+    spent = client.request("GET", link, login=False)
+    assert spent.status == 401
+    assert b"A link works once" in spent.body
+    assert "set-cookie" not in spent.headers
+    assert client.request("GET", f"/login?token={running.token}", login=False).status == 401
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert client.request("POST", "/login", body=b"token=nonsense", login=False, headers=form).status == 401
+    assert client.request("POST", "/login", body=b"token=" + b"x" * 9000, login=False, headers=form).status == 401
+    sent = client.request("POST", "/login", body=f"token={running.token}".encode(), login=False, headers=form)
+    assert sent.status == 200
+    session = {"Cookie": sent.headers["set-cookie"].partition(";")[0]}
+    assert client.request("GET", READABLE[2], login=False, headers=session).status == 200
+
+
+def test_sessions_can_be_ended_one_and_all(running: RunningConsole, client: Client) -> None:
+    def begun() -> dict[str, str]:
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        sent = client.request("POST", "/login", body=f"token={running.token}".encode(), login=False, headers=form)
+        return {"Cookie": sent.headers["set-cookie"].partition(";")[0]}
+
+    def reads(session: dict[str, str]) -> bool:
+        return client.request("GET", READABLE[2], login=False, headers=session).status == 200
+
+    one, two, three = begun(), begun(), begun()
+    assert client.request("POST", "/logout", login=False).status == 401
+    assert client.request("GET", "/logout", login=False, headers=one).status == 405
+    assert (
+        client.request("POST", "/logout", login=False, headers={**one, "Origin": "http://evil.example"}).status == 403
+    )
+    assert client.request("POST", "/logout", login=False, headers=one).status == 200
+    assert [reads(one), reads(two), reads(three)] == [False, True, True]
+    assert client.request("POST", "/logout?everywhere=1", login=False, headers=two).status == 200
+    assert [reads(two), reads(three)] == [False, False]
+
+
+def test_what_the_console_keeps_is_for_this_user_alone_at_any_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with start(port=0, data_dir=tmp_path / "console") as served:
+            assert served.port
+        found = {path.name: oct(path.stat().st_mode & 0o777) for path in (tmp_path / "console").rglob("*")}
+    finally:
+        os.umask(before)
+    assert found
+    assert {name: mode for name, mode in found.items() if int(mode, 8) & 0o077} == {}
+    assert (tmp_path / "console").stat().st_mode & 0o077 == 0
 
 
 def test_tools_read_with_bearer_or_basic(running: RunningConsole, client: Client) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
@@ -21,6 +23,7 @@ from support.prometheus import free_port
 from support.traffic import llm_call, tool_call
 from tachograph import runtime
 from tachograph.errors import TachographError
+from tachograph.signals import http
 from tachograph.signals.http import MetricsServer
 from tachograph.signals.prometheus_client import Collector
 from tachograph.testing import Recording
@@ -188,3 +191,35 @@ def test_sibling_workers_share_one_port_and_others_do_not_get_it(seen: Recording
     finally:
         one.close()
         other.close()
+
+
+def test_connections_have_a_limit_and_a_scrape_gets_through(seen: Recording) -> None:
+    server = MetricsServer(lambda: seen.recorder.metrics, 0)
+    held = []
+    try:
+        for _ in range(3 * http.MAX_CONNECTIONS):
+            idle = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+            idle.sendall(b"GET /metrics HTTP/1.1\r\n")  # and never the rest
+            held.append(idle)
+        _, text = get(server.url)
+        assert "llm_calls_in_flight" in text or "llm_call_seconds" in text
+        serving = [thread for thread in threading.enumerate() if "process_request_thread" in thread.name]
+        assert len(serving) <= http.MAX_CONNECTIONS + 2
+    finally:
+        for idle in held:
+            idle.close()
+        server.close()
+
+
+def test_a_connection_that_is_kept_is_served_again(seen: Recording) -> None:
+    server = MetricsServer(lambda: seen.recorder.metrics, 0)
+    kept = HTTPConnection("127.0.0.1", server.port, timeout=20)
+    try:
+        for _ in range(3):
+            kept.request("GET", "/metrics")
+            answer = kept.getresponse()
+            assert answer.status == 200
+            answer.read()
+    finally:
+        kept.close()
+        server.close()

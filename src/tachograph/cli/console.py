@@ -90,6 +90,8 @@ def run(args: argparse.Namespace) -> int:
     with running:
         shown = running.url if token or args.no_auth else running.login_url
         print(f"Tachograph console: {shown}")
+        if shown == running.login_url and not args.no_auth:
+            print(f"The link works once. Further browsers and tools need the token: {running.token}")
         print(f"Send OTLP to it:    OTEL_EXPORTER_OTLP_ENDPOINT={running.url.rstrip('/')}")
         print("Stop it with Ctrl-C.", flush=True)
         if args.open:

@@ -45,6 +45,7 @@ def build(
     console: Console,
     *,
     token: str,
+    ticket: str = "",
     auth: str = "token",
     open_otlp: bool = True,
     hosts: Iterable[str] = (),
@@ -55,6 +56,7 @@ def build(
     """Put the application together.
 
     Args:
+        ticket: What the login link holds; good for one login.
         auth: `token` (log in to read) or `none`.
         open_otlp: OTLP senders need no token.
     """
@@ -80,7 +82,9 @@ def build(
         *otlp.routes(console, price),
     ]
     app = Starlette(routes=routes, exception_handlers={404: _not_found, 405: _not_allowed, 500: _failed})
-    return Guard(app, token=token, open_reading=auth == "none", open_otlp=open_otlp, hosts=hosts, cookie=cookie)
+    return Guard(
+        app, token=token, ticket=ticket, open_reading=auth == "none", open_otlp=open_otlp, hosts=hosts, cookie=cookie
+    )
 
 
 async def _not_found(request: Request, error: Exception) -> Response:

@@ -20,6 +20,7 @@ import msgspec
 
 from tachograph.console.promql.labels import Labels
 from tachograph.console.tsdb import Store
+from tachograph.files import make_private_directory, make_private_file
 
 try:
     import fcntl
@@ -60,8 +61,9 @@ class Kept:
         if fcntl is None:
             return
         try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = (directory / "lock").open("wb")
+            make_private_directory(directory)
+            make_private_file(directory / "lock")
+            lock = (directory / "lock").open("r+b")
         except OSError as error:
             logger.warning("tachograph console: metrics are not kept across a restart: %s", error)
             return
@@ -113,6 +115,7 @@ class Kept:
         path = self._directory / f"{now:015d}.part"
         partial = path.with_suffix(".writing")
         try:
+            make_private_file(partial)
             partial.write_bytes(zlib.compress(encode(_Part(_VERSION, series)), 1))
             os.replace(partial, path)
             self._parts(now)

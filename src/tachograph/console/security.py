@@ -1,6 +1,7 @@
 """Who may ask, and how answers are sent: sessions and tokens, Host and Origin, headers.
 
-Reading needs a session cookie (from the login link) or the token as a Bearer or Basic password. A page of another
+Reading needs a session cookie (from the login link, which works once, or from the token in the login form) or the
+token as a Bearer or Basic password. A session ends after a week, or at `POST /logout`. A page of another
 site can neither read nor write: names other than this machine's are refused as Host (DNS rebinding), foreign Origins
 are refused, and the cookie never travels with requests from other sites.
 """
@@ -15,6 +16,7 @@ import secrets
 import time
 from collections.abc import Iterable
 from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
@@ -22,6 +24,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SESSION_SECONDS = 7 * 86400
+MAX_FORM = 4096
 MAX_SESSIONS = 1000
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
@@ -48,6 +51,7 @@ class Guard:
 
     Args:
         token: The secret of this run.
+        ticket: What the login link holds instead; good for one login.
         open_reading: Nobody has to log in (only allowed on loopback).
         open_otlp: OTLP senders need no token.
         hosts: Further names under which the console may be asked.
@@ -59,6 +63,7 @@ class Guard:
         app: ASGIApp,
         *,
         token: str,
+        ticket: str = "",
         open_reading: bool = False,
         open_otlp: bool = True,
         hosts: Iterable[str] = (),
@@ -66,6 +71,7 @@ class Guard:
     ) -> None:
         self.app = app
         self._token = token
+        self._ticket = ticket
         self._open_reading, self._open_otlp = open_reading, open_otlp
         self._hosts = {host.lower() for host in hosts} | {"localhost"}
         self._cookie = cookie
@@ -91,6 +97,8 @@ class Guard:
 
         request = Request(scope, receive)
         answer = self._check(request, path)
+        if answer is None and path == "/login":
+            answer = await self._login(request)
         if answer is not None:
             await answer(scope, receive, guarded_send)
             return
@@ -112,7 +120,9 @@ class Guard:
         if origin is None and headers.get("sec-fetch-site") == "cross-site" and path != "/login" and path != "/":
             return problem("a page of another site may not use the console", where="header Sec-Fetch-Site", status=403)
         if path == "/login":
-            return self._login(request)
+            return None
+        if path == "/logout":
+            return self._logout(request)
         if path in ("/-/healthy", "/-/ready"):
             return None
         if path.startswith("/v1/"):
@@ -126,7 +136,7 @@ class Guard:
             return JSONResponse(body, status_code=401, headers={"WWW-Authenticate": 'Basic realm="tachograph"'})
         if path.startswith("/api/"):
             return problem("this browser is not logged in", do=_LOGIN, status=401)
-        return HTMLResponse(_NOT_LOGGED_IN, status_code=401)
+        return _refused(_NOT_LOGGED_IN)
 
     def _known_host(self, host: str) -> bool:
         name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
@@ -156,18 +166,29 @@ class Guard:
         return hmac.compare_digest(text.encode(), self._token.encode())
 
     def _has_session(self, headers: Headers) -> bool:
+        expires = self._sessions.get(self._session_of(headers))
+        return expires is not None and expires > time.time()
+
+    def _session_of(self, headers: Headers) -> str:
         cookie: SimpleCookie = SimpleCookie()
         try:
             cookie.load(headers.get("cookie", ""))
         except CookieError:
-            return False
+            return ""
         found = cookie.get(self._cookie)
-        expires = self._sessions.get(found.value) if found is not None else None
-        return expires is not None and expires > time.time()
+        return found.value if found is not None else ""
 
-    def _login(self, request: Request) -> Response:
-        if request.method != "GET" or not self._is_token(request.query_params.get("token", "")):
-            return HTMLResponse(_NOT_LOGGED_IN, status_code=401)
+    async def _login(self, request: Request) -> Response:
+        """Log in with the link's ticket, which is spent by it, or with the token from the form."""
+        if request.method == "POST":
+            return self._begin_session(request) if self._is_token(await _token_in(request)) else _refused(_WRONG)
+        given = request.query_params.get("ticket", "")
+        if request.method == "GET" and given and self._ticket and hmac.compare_digest(given, self._ticket):
+            self._ticket = ""
+            return self._begin_session(request)
+        return _refused(_SPENT if given else _NOT_LOGGED_IN)
+
+    def _begin_session(self, request: Request) -> Response:
         now = time.time()
         self._sessions = {key: expires for key, expires in self._sessions.items() if expires > now}
         while len(self._sessions) >= MAX_SESSIONS:
@@ -187,6 +208,34 @@ class Guard:
         )
         return answer
 
+    def _logout(self, request: Request) -> Response:
+        """End the session of this browser, or with `everywhere=1` all sessions."""
+        if request.method != "POST":
+            return problem("send POST to end a session", where="/logout", status=405)
+        if not (self._has_token(request.headers) or self._has_session(request.headers)):
+            return problem("this browser is not logged in", do=_LOGIN, status=401)
+        if request.query_params.get("everywhere") == "1":
+            self._sessions.clear()
+        else:
+            self._sessions.pop(self._session_of(request.headers), None)
+        answer = HTMLResponse(_LOGGED_OUT)
+        answer.delete_cookie(self._cookie, path="/")
+        return answer
+
+
+async def _token_in(request: Request) -> str:
+    """The token that the login form sends."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_FORM:
+            return ""
+    return dict(parse_qsl(body.decode("latin-1"))).get("token", "")
+
+
+def _refused(text: str) -> Response:
+    return HTMLResponse(_PAGE.format(head="", text=text + _FORM), status_code=401)
+
 
 def _same_origin(origin: str, host: str) -> bool:
     scheme, _, rest = origin.partition("://")
@@ -199,7 +248,12 @@ _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 {head}<title>Tachograph</title></head><body><main><h1>Tachograph</h1><p>{text}</p></main></body></html>
 """
-_NOT_LOGGED_IN = _PAGE.format(head="", text=f"This browser is not logged in. {_LOGIN.replace('`', '')}")
+_FORM = """</p><form method="post" action="/login"><label>Token <input type="password" name="token"
+autocomplete="current-password"></label> <button>Log in</button></form><p>"""
+_NOT_LOGGED_IN = f"This browser is not logged in. {_LOGIN.replace('`', '')}"
+_SPENT = "This login link was used before, or is from an earlier start. A link works once: enter the token instead."
+_WRONG = "This is not the token of this console."
+_LOGGED_OUT = _PAGE.format(head="", text="Logged out.")
 _LOGGED_IN = _PAGE.format(
     head='<meta http-equiv="refresh" content="0;url=/">', text='Logged in. <a href="/">Open the console</a>.'
 )

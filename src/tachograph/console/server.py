@@ -34,7 +34,7 @@ class RunningConsole:
 
     Attributes:
         url: Address of the page.
-        login_url: The address that logs a browser in; holds the token.
+        login_url: The address that logs one browser in, once.
         token: For tools: `Authorization: Bearer ...`.
     """
 
@@ -128,7 +128,7 @@ def start(
         raise TachographError("the token is shorter than 16 characters", where="--token", do="Use a long random one.")
     listener = _bind(host, port)
     bound = listener.getsockname()[1]
-    secret = token or secrets.token_urlsafe(32)
+    secret, ticket = token or secrets.token_urlsafe(32), secrets.token_urlsafe(32)
     console = Console(
         scrape=scrape,
         prometheus_url=prometheus,
@@ -149,6 +149,7 @@ def start(
     app = build(
         console,
         token=secret,
+        ticket=ticket,
         auth="token" if auth else "none",
         open_otlp=loopback,
         hosts=[*allow_hosts, host],
@@ -176,7 +177,7 @@ def start(
         time.sleep(0.005)
     shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
     url = f"http://{f'[{shown}]' if ':' in shown else shown}:{bound}/"
-    return RunningConsole(url, f"{url}login?token={secret}" if auth else url, secret, bound, console, server, thread)
+    return RunningConsole(url, f"{url}login?ticket={ticket}" if auth else url, secret, bound, console, server, thread)
 
 
 def is_loopback(host: str) -> bool:

@@ -34,6 +34,7 @@ from tachograph.console.calls import (
 )
 from tachograph.console.columns import Columns, Filter, label_text
 from tachograph.console.facts import Facts
+from tachograph.files import make_private_directory, make_private_file
 
 BUCKET_SECONDS = 300
 _SCHEMA = """
@@ -134,7 +135,8 @@ class CallStore:
     def _open(self) -> sqlite3.Connection:
         target = ":memory:" if self._path is None else str(self._path)
         if self._path is not None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_private_directory(self._path.parent)
+            make_private_file(self._path)  # its WAL gets the same rights
         db = sqlite3.connect(target, check_same_thread=False, isolation_level=None, timeout=10)
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=NORMAL")

@@ -16,6 +16,7 @@ import msgspec
 
 from tachograph.records import run
 from tachograph.records.llm_call import LLMCall
+from tachograph.records.redact import redact
 from tachograph.records.tool_call import ToolCall
 
 INT64: Final = 2**63 - 1
@@ -204,6 +205,9 @@ def _of_tool_call(call: ToolCall) -> Projection:
 
 
 def error_text(record: LLMCall | ToolCall) -> str | None:
-    """The failure of a record as one line: type and message of an exception, or the text that stands for one."""
+    """The failure of a record: type and message of an exception, or the text that stands for one; without secrets."""
     error = record.error
-    return f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else error
+    if error is None:
+        return None
+    text = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else error
+    return redact(text, keeps_content=bool(record.content))

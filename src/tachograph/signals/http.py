@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tachograph.errors import TachographError
 from tachograph.signals import exposition
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
     from http.server import ThreadingHTTPServer
 
 logger = logging.getLogger("tachograph")
+
+MAX_CONNECTIONS: Final = 32
+"""Open at the same time, and with each its thread. One more closes the one that was idle longest."""
+IDLE_SECONDS: Final = 15.0
 
 Source = Callable[[], Metrics]
 Scope = MutableMapping[str, Any]
@@ -144,7 +150,7 @@ def _listen(source: Source, port: int, address: str, shared: bool) -> ThreadingH
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        timeout = 30
+        timeout = IDLE_SECONDS
         disable_nagle_algorithm = True  # else a scraper that keeps its connection waits 40 ms for each body
         server_version = "tachograph"
         sys_version = ""
@@ -175,6 +181,14 @@ def _listen(source: Source, port: int, address: str, shared: bool) -> ThreadingH
 
         do_HEAD = do_GET
 
+        def parse_request(self) -> bool:
+            self.server.busy(self.request)  # type: ignore[attr-defined]  # it is ours, below
+            return super().parse_request()
+
+        def handle_one_request(self) -> None:
+            super().handle_one_request()
+            self.server.idle(self.request)  # type: ignore[attr-defined]
+
         def _send(self, status: int, kind: str, body: bytes) -> None:
             self.send_response(status)
             self.send_header("Content-Type", kind)
@@ -190,6 +204,45 @@ def _listen(source: Source, port: int, address: str, shared: bool) -> ThreadingH
         daemon_threads = True
         allow_reuse_address = True
         address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
+
+        def __init__(self, *args: Any) -> None:
+            self._guard = threading.Lock()
+            self._idle_since: dict[Any, float | None] = {}  # open connections; None while one is answered
+            super().__init__(*args)
+
+        def process_request(self, request: Any, client_address: Any) -> None:
+            with self._guard:
+                self._idle_since[request] = time.monotonic()
+                surplus = len(self._idle_since) > MAX_CONNECTIONS
+                idle = [(since, one) for one, since in self._idle_since.items() if since is not None]
+                oldest = min(idle, key=lambda pair: pair[0])[1] if surplus else None
+                if oldest is not None:
+                    self._idle_since.pop(oldest)
+            if oldest is not None:
+                with contextlib.suppress(OSError):
+                    oldest.shutdown(socket.SHUT_RDWR)  # its thread finds the end of the connection, and ends
+            if oldest is request:
+                self.shutdown_request(request)  # all others are being answered
+                return
+            try:
+                super().process_request(request, client_address)
+            except RuntimeError:  # no thread can be started
+                self.shutdown_request(request)
+
+        def shutdown_request(self, request: Any) -> None:
+            with self._guard:
+                self._idle_since.pop(request, None)
+            super().shutdown_request(request)
+
+        def busy(self, request: Any) -> None:
+            with self._guard:
+                if request in self._idle_since:
+                    self._idle_since[request] = None
+
+        def idle(self, request: Any) -> None:
+            with self._guard:
+                if request in self._idle_since:
+                    self._idle_since[request] = time.monotonic()
 
         def server_bind(self) -> None:
             if shared and hasattr(socket, "SO_REUSEPORT"):

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
-from tachograph.records.projection import Projection, project
+from tachograph.records.projection import Projection, error_text, project
+from tachograph.records.redact import redact
 from tachograph.records.run import FIELDS as RUN_FIELDS
 from tachograph.signals import semconv as s
 
@@ -198,7 +199,8 @@ def llm_events(call: LLMCall) -> list[EventFacts]:
     """Each attempt at its end, each wait at its end, and the exception, in the order in which they happened."""
     events = waits_and_attempts(call)
     if isinstance(call.error, BaseException) and call.outcome != "cancelled":
-        events.append(exception_event(call.error, call.started_unix_ns - call.started_ns + call.ended_ns))
+        ended = call.started_unix_ns - call.started_ns + call.ended_ns
+        events.append(exception_event(call.error, ended, keeps_content=bool(call.content)))
     return events
 
 
@@ -241,19 +243,22 @@ def tool_events(call: ToolCall, settings: SpansSettings) -> list[EventFacts]:
         return []
     ended = call.started_unix_ns + call.ended_ns - call.started_ns
     if isinstance(error, BaseException):
-        return [exception_event(error, ended)]
+        return [exception_event(error, ended, keeps_content=settings.content)]
     message = error if settings.content else "the tool answered with an error; its text is not recorded"
     return [("exception", ended, {s.EXCEPTION_TYPE: "ToolError", s.EXCEPTION_MESSAGE: message})]
 
 
-def exception_event(error: BaseException, at_unix_ns: int) -> EventFacts:
-    """An exception as the OpenTelemetry SDK records it."""
+def exception_event(error: BaseException, at_unix_ns: int, *, keeps_content: bool = False) -> EventFacts:
+    """An exception as the OpenTelemetry SDK records it; without secrets, and without prompts unless content is kept."""
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     facts: Attributes = {
         s.EXCEPTION_TYPE: name,
-        s.EXCEPTION_MESSAGE: str(error),
-        s.EXCEPTION_STACKTRACE: "".join(traceback.format_exception(kind, error, error.__traceback__, limit=-30)),
+        s.EXCEPTION_MESSAGE: redact(str(error), keeps_content=keeps_content),
+        s.EXCEPTION_STACKTRACE: redact(
+            "".join(traceback.format_exception(kind, error, error.__traceback__, limit=-30)),
+            keeps_content=keeps_content,
+        ),
         s.EXCEPTION_ESCAPED: "True",
     }
     return "exception", at_unix_ns, facts
@@ -264,7 +269,7 @@ def failure(record: LLMCall | ToolCall) -> str | None:
     if record.outcome in ("success", "cancelled", None):
         return None
     if isinstance(record.error, BaseException):
-        return f"{type(record.error).__name__}: {record.error}"[:500]
+        return (error_text(record) or "")[:500]
     word = getattr(record, "error_type", None) or getattr(record, "error_kind", None)
     return str(word or record.outcome)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -220,10 +221,20 @@ def _label_values(console: Console, parameters: Parameters, request: Request) ->
 
 
 def _unescape_name(name: str) -> str:
-    import re
+    """Read a name as Prometheus escapes it in a path: `U__` and code points between underscores.
+
+    Raises:
+        PromQLSyntaxError: It holds something that is no code point.
+    """
+
+    def code_point(found: re.Match[str]) -> str:
+        code = int(found.group(1), 16)
+        if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
+            raise PromQLSyntaxError(f'invalid label name: "{name}"')
+        return chr(code)
 
     text = name.removeprefix("U__").replace("__", "\x00")
-    return re.sub(r"_([0-9a-fA-F]+)_", lambda m: chr(int(m.group(1), 16)), text).replace("\x00", "_")
+    return re.sub(r"_([0-9a-fA-F]+)_", code_point, text).replace("\x00", "_")
 
 
 def _metadata(console: Console, parameters: Parameters, request: Request) -> Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from tachograph import spreadsheet
 from tachograph.errors import MissingExtraError
 from tachograph.usage.reports.report import PERCENTILES, Line, Report
 
@@ -49,11 +49,8 @@ def values(line: Line) -> dict[str, Any]:
 def as_csv(report: Report) -> str:
     """One row a line, no total: sums are a program's own business. Text that a spreadsheet might run is quoted."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    names = dimension_names(report.by)
-    writer.writerow([*names, *values(report.total)])
-    for line in report.lines:
-        writer.writerow([*(_cell(value) for value in line.key), *(_number(value) for value in values(line).values())])
+    rows = ([*(_plain(value) for value in line.key), *values(line).values()] for line in report.lines)
+    spreadsheet.write(out, [*dimension_names(report.by), *values(report.total)], rows)
     return out.getvalue()
 
 
@@ -163,17 +160,6 @@ def _shown_key(value: Any) -> str:
         return value.strftime("%Y-%m-%d" if not value.hour else "%Y-%m-%d %H:%M")
     text = "".join(character if character.isprintable() else "?" for character in str(value))
     return text or "(none)"
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    text = str(value)
-    return f"'{text}" if text[:1] in ("=", "+", "@", "\t", "\r") else text
-
-
-def _number(value: Any) -> Any:
-    return "" if value is None else f"{value:f}" if isinstance(value, Decimal) else value
 
 
 def _plain(value: Any) -> Any:

@@ -35,6 +35,7 @@ from tachograph.records import (
     Usage,
     outcome_of,
 )
+from tachograph.records.redact import redact
 from tachograph.signals import semconv as s
 
 MAX_SPANS = 20_000
@@ -213,7 +214,7 @@ def _error(span: Span, raw: Mapping[str, Any]) -> tuple[str, str]:
         if event.name == "exception":
             kind = kind or _text(event.attributes, "exception.type")
             message = message or clip(str(event.attributes.get("exception.message") or ""), MAX_ERROR)
-    return kind, message
+    return kind, redact(message, keeps_content=False)
 
 
 _ERROR_WORDS: Final[tuple[tuple[ErrorType, tuple[str, ...]], ...]] = (

@@ -60,7 +60,7 @@ _MESSAGES: dict[str, dict[int, tuple[str, str, bool]]] = {
         5: ("gauge", "{Gauge}", False),
         7: ("sum", "{Sum}", False),
         9: ("histogram", "{Histogram}", False),
-        10: ("exponentialHistogram", "{Histogram}", False),
+        10: ("exponentialHistogram", "{ExponentialHistogram}", False),
         11: ("summary", "{Summary}", False),
     },
     "Gauge": {1: ("dataPoints", "{NumberPoint}", True)},
@@ -73,6 +73,8 @@ _MESSAGES: dict[str, dict[int, tuple[str, str, bool]]] = {
         1: ("dataPoints", "{HistogramPoint}", True),
         2: ("aggregationTemporality", "varint", False),
     },
+    "ExponentialHistogram": {1: ("dataPoints", "{ExponentialPoint}", True)},
+    "ExponentialPoint": {},  # only counted, as refused
     "Summary": {1: ("dataPoints", "{SummaryPoint}", True)},
     "NumberPoint": {
         2: ("startTimeUnixNano", "fixed64", False),
@@ -101,11 +103,16 @@ _MESSAGES: dict[str, dict[int, tuple[str, str, bool]]] = {
     },
     "Quantile": {1: ("quantile", "double", False), 2: ("value", "double", False)},
 }
+_ALONE = frozenset({"{Metric}", "{Span}"})
 _EIGHT = {"fixed64": "<Q", "sfixed64": "<q", "double": "<d"}
 
 
 class WireError(ValueError):
     """Bytes that are not the message they should be."""
+
+
+class TooMuch(WireError):
+    """A body that would become too many objects."""
 
 
 def read_traces(data: bytes) -> dict[str, Any]:
@@ -133,9 +140,9 @@ class _Reader:
     def message(self, data: memoryview, kind: str, depth: int) -> dict[str, Any]:
         self._left -= 1
         if self._left < 0:
-            raise WireError("too many messages in one request")
+            raise TooMuch("too many messages in one request")
         if depth > MAX_DEPTH:
-            raise WireError("messages are nested too deep")
+            raise TooMuch("messages are nested too deep")
         fields = _MESSAGES[kind]
         out: dict[str, Any] = {}
         at, size = 0, len(data)
@@ -173,7 +180,14 @@ class _Reader:
             self._left -= len(raw) // 64
             values.extend(v[0] for v in struct.iter_unpack(_EIGHT[expected], raw))
             return
-        values.append(self._value(raw, wire, expected, depth))
+        try:
+            values.append(self._value(raw, wire, expected, depth))
+        except TooMuch:
+            raise
+        except WireError:
+            if expected not in _ALONE:
+                raise
+            values.append({})  # one that a later version writes otherwise costs itself, and is counted as refused
 
     def _value(self, raw: Any, wire: int, expected: str, depth: int) -> Any:
         if expected[0] == "{":

@@ -129,3 +129,14 @@ export function timeTicks(from, to, count) {
   for (let tick = Math.ceil((from + offset) / step) * step - offset; tick <= to; tick += step) found.push(tick);
   return found;
 }
+
+/** Rows as comma-separated values that a spreadsheet cannot run: text that begins like a formula gets a quote before it. */
+export function csv(rows) {
+  const cell = (value) => {
+    const text = value === null || value === undefined ? "" : String(value);
+    const runs = Number.isNaN(Number(text)) && /^ *[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(text);
+    const safe = runs ? `'${text}` : text;
+    return /[",\n\r]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+  };
+  return new Blob([rows.map((row) => row.map(cell).join(",") + "\n").join("")], { type: "text/csv" });
+}

@@ -4,7 +4,7 @@ import { console_, exemplars, query, queryRange } from "./api.js";
 import { assign, heat, theme } from "./colours.js";
 import { moveCursor, watchCursor } from "./cursor.js";
 import { announce, copy, download, h, icon, s, toast } from "./dom.js";
-import { legend as legendOf, moment, short, value as shown } from "./format.js";
+import { csv, legend as legendOf, moment, short, value as shown } from "./format.js";
 import { bars, events, gauges, latencyHeat, matrix } from "./charts/shapes.js";
 import { align, sparkline, timeseries } from "./charts/timeseries.js";
 import * as state from "./state.js";
@@ -511,8 +511,7 @@ export class Panel {
   fileName(ending) { return `${this.def.id}-${new Date().toISOString().slice(0, 19).replaceAll(":", "")}.${ending}`; }
 
   downloadCsv() {
-    const quote = (cell) => { const text = String(cell); const safe = /^[=+@\t\r-]/.test(text) && Number.isNaN(Number(text)) ? `'${text}` : text; return /[",\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe; };
-    download(this.fileName("csv"), new Blob([this.data().map((row) => row.map(quote).join(",")).join("\n") + "\n"], { type: "text/csv" }));
+    download(this.fileName("csv"), csv(this.data()));
   }
 
   svgText() {

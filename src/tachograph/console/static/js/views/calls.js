@@ -3,7 +3,7 @@
 import { console_ } from "../api.js";
 import { theme } from "../colours.js";
 import { announce, copy, download, h, icon, s } from "../dom.js";
-import { duration, short, timeOfDay, usd } from "../format.js";
+import { csv, duration, short, timeOfDay, usd } from "../format.js";
 import * as state from "../state.js";
 
 const FILTERS = ["kind", "provider", "model", "server", "tool", "outcome", "label", "min_cost", "min_duration", "q"];
@@ -199,8 +199,7 @@ export class CallsView {
 
   csv() {
     const names = ["id", "time", "kind", "provider", "model", "response_model", "server_id", "tool_name", "operation", "outcome", "error_type", "error_kind", "duration_seconds", "first_token_seconds", "input_tokens", "cached_tokens", "output_tokens", "cost_usd", "cost_quality", "attempts", "wait_seconds", "trace_id"];
-    const quote = (value) => { const text = value === null || value === undefined ? "" : String(value); const safe = /^[=+@\t\r]/.test(text) ? `'${text}` : text; return /[",\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe; };
-    download("calls.csv", new Blob([[names, ...this.calls.map((call) => names.map((name) => (name === "time" ? new Date(call.time * 1000).toISOString() : call[name])))].map((row) => row.map(quote).join(",")).join("\n") + "\n"], { type: "text/csv" }));
+    download("calls.csv", csv([names, ...this.calls.map((call) => names.map((name) => (name === "time" ? new Date(call.time * 1000).toISOString() : call[name])))]));
   }
 
   close() { this.closeDrawer(true); }

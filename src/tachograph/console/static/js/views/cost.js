@@ -3,7 +3,7 @@
 import { console_ } from "../api.js";
 import { assign, theme } from "../colours.js";
 import { download, h, icon, s } from "../dom.js";
-import { short, usd } from "../format.js";
+import { csv, short, usd } from "../format.js";
 import { timeseries } from "../charts/timeseries.js";
 import * as state from "../state.js";
 
@@ -85,8 +85,7 @@ export class CostView {
   csv() {
     if (!this.answer) return;
     const names = ["key", "cost_usd", "calls", "input_tokens", "output_tokens", "unpriced_calls"];
-    const quote = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-    download("cost.csv", new Blob([[names, ...this.answer.groups.map((group) => names.map((name) => quote(String(group[name] ?? ""))))].map((row) => row.join(",")).join("\n") + "\n"], { type: "text/csv" }));
+    download("cost.csv", csv([names, ...this.answer.groups.map((group) => names.map((name) => group[name]))]));
   }
 
   close() {}

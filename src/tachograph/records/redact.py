@@ -1,0 +1,57 @@
+"""What may be shown of an exception's text: no keys, no passwords, and without content no echoed prompt.
+
+Vendors and HTTP libraries put into their messages what was sent: URLs with `?key=`, headers, and parts of the prompt
+that they object to. The exception itself belongs to the application and stays as it is; this is for spans and drawers.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+HIDDEN: Final = "[redacted]"
+NOT_RECORDED: Final = "[text not recorded]"
+LONGEST: Final = 2000
+_SPEECH: Final = 40
+"""Quoted text that is longer and has a space in it is taken for what was said, not for a name or a value."""
+
+_SECRETS: Final = re.compile(
+    r"""(?P<keep>://)[^/\s:@'"]*:[^/\s@'"]*@
+      | (?P<parameter>[?&](?:api[_-]?key|key|access_token|token|sig|signature|secret|password)=)[^&\s"'<>)]+
+      | (?P<header>(?:authorization|x-api-key|x-goog-api-key|api[_-]key|password)["']?\s*[:=]\s*["']?
+          (?:(?:bearer|basic)\s+)?)[^\s"',;)}\]]+
+      | (?P<scheme>\b(?:bearer|basic)\s+)[\w.~+/=-]{8,}
+      | \b(?:sk|pk|rk)-[\w-]{8,}
+      | \bAIza[\w-]{20,}
+      | \bAKIA[0-9A-Z]{12,}
+      | \bgh[pousr]_\w{16,}
+      | \bxox[abprs]-[\w-]{8,}
+      | \beyJ[\w-]{4,}\.[\w-]{4,}\.[\w-]+""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_QUOTED: Final = re.compile(
+    rf"""(?P<quote>["'`])(?P<text>(?:\\.|(?!(?P=quote))[^\\]){{{_SPEECH},}}?)(?P=quote)""", re.DOTALL
+)
+_INPUT: Final = re.compile(r"""(?P<name>\binput(?:_value)?=)(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[^,\]\n]+)""")
+
+
+def redact(text: str, *, keeps_content: bool) -> str:
+    """The text without secrets; where content is not kept, also without what was quoted at length, and cut."""
+    if len(text) > 8 * LONGEST:
+        text = text[: 8 * LONGEST]
+    text = _SECRETS.sub(_hide, text)
+    if keeps_content:
+        return text
+    text = _INPUT.sub(lambda found: found["name"] + NOT_RECORDED, text)
+    return _QUOTED.sub(_hide_speech, text)
+
+
+def _hide(found: re.Match[str]) -> str:
+    if found["keep"]:
+        return f"://{HIDDEN}@"
+    return (found["parameter"] or found["header"] or found["scheme"] or "") + HIDDEN
+
+
+def _hide_speech(found: re.Match[str]) -> str:
+    said = any(letter.isspace() for letter in found["text"])
+    return f"{found['quote']}{NOT_RECORDED}{found['quote']}" if said else found[0]
