@@ -182,8 +182,9 @@ def _listen(source: Source, port: int, address: str, shared: bool) -> ThreadingH
         do_HEAD = do_GET
 
         def parse_request(self) -> bool:
+            parsed = super().parse_request()  # a sender that never ends its headers stays idle
             self.server.busy(self.request)  # type: ignore[attr-defined]  # it is ours, below
-            return super().parse_request()
+            return parsed
 
         def handle_one_request(self) -> None:
             super().handle_one_request()
