@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from tachograph.errors import BudgetExceededError
 from tachograph.records import LABELS, RUN, Cost, LLMCall, ToolCall
+from tachograph.records.content import CLOSED, ContentGate
 from tachograph.records.prompt import prompt_of
 from tachograph.signals.families import FACTORY_CREATE_SECONDS, TELEMETRY_ERRORS
 from tachograph.signals.registry import Metrics
@@ -85,6 +86,7 @@ class Recorder:
         strict: Raise our own failures instead of dropping them (tests).
 
     Attributes:
+        content: What may be kept of what was said.
         keeps_prompts: Whether a call gets the hashes of its prompt, by which waste is found.
     """
 
@@ -100,6 +102,7 @@ class Recorder:
         strict: bool = False,
     ) -> None:
         self.metrics = metrics
+        self.content: ContentGate = CLOSED
         self.otlp: Otlp | None = None
         self._guard: Guard | None = None
         self._reserve: Callable[[LLMCall, Any, bool, bool], None] | None = None

@@ -11,10 +11,13 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import structs
+
 from tachograph.errors import TachographError
 from tachograph.llm.metrics.observe import LLMMetrics
 from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.recorder import Recorder
+from tachograph.records.content import ContentGate, hook
 from tachograph.settings import Settings, load
 from tachograph.signals.families import BUILD_INFO, FAMILIES, PROCESS_START, TELEMETRY_ERRORS
 from tachograph.signals.registry import Metrics, Storage
@@ -35,6 +38,7 @@ _lock = threading.RLock()
 _recorder: Recorder | None = None
 _settings: Settings | None = None
 _server: MetricsServer | None = None
+_redact: str | None = None
 
 
 def build(settings: Settings) -> Recorder:
@@ -42,6 +46,7 @@ def build(settings: Settings) -> Recorder:
     metrics = _metrics(settings)
     keeps_metrics = settings.enabled and settings.metrics.enabled
     recorder = join(metrics, keeps_metrics=keeps_metrics)
+    set_content_gate(recorder, settings)
     _join_spans(recorder, settings)
     if keeps_metrics and settings.otlp.metrics:
         _join_otlp(recorder)
@@ -66,6 +71,20 @@ def join(metrics: Metrics, *, keeps_metrics: bool = True, **parts: Any) -> Recor
     if not keeps_metrics:
         return Recorder(metrics, **parts)
     return Recorder(metrics, count_llm_call=llm.observe, count_tool_call=mcp.observe, **parts)
+
+
+def set_content_gate(recorder: Recorder, settings: Settings) -> None:
+    """Let the recorder keep of what was said what the settings allow."""
+    keeps = settings.enabled and settings.spans.enabled and settings.spans.content
+    recorder.content = ContentGate(keeps, settings.spans.content_limit, _redact or settings.instrument.redact)
+
+
+def redact_with(path: str | None) -> None:
+    """Let this hook redact for recorders that are made from now on, whatever their settings name; None: as they say."""
+    global _redact
+    if path is not None:
+        hook(path)
+    _redact = path
 
 
 def _join_spans(recorder: Recorder, settings: Settings) -> None:
@@ -239,6 +258,7 @@ def _default() -> Recorder:
         )
         sections = {name: getattr(without_port, name) for name in without_port.__struct_fields__}
         for part, section, left in (
+            ("what was said", "spans", structs.replace(settings.spans, content=False)),
             ("the price file", "pricing", type(settings.pricing)()),
             ("the ledger", "ledger", type(settings.ledger)(enabled=False)),
         ):

@@ -365,8 +365,8 @@ def test_what_was_said_is_kept_when_asked_for(way: Way, simulators: Simulators) 
     question = [Message("user", [Text("What is it?"), Image(PIXEL)])]
     for hook in (None, f"{__name__}:upper"):
         getattr(simulators, way.vendor).script(Answer(text="A pixel."))
+        sys.modules.setdefault(__name__, sys.modules[upper.__module__])
         with recording(spans={"content": True}, instrument={"redact": hook}) as seen:
-            sys.modules.setdefault(__name__, sys.modules[upper.__module__])
             way.ask(way.provider(simulators), messages=question, system="Be brief.")
         kept = seen.llm_calls[0].content
         if hook is not None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
 from tachograph.mcp import ToolExecutionError, ToolValidationError
-from tachograph.settings import load
 from tachograph.testing import recording
 
 
@@ -73,15 +73,31 @@ async def test_a_failed_calls_span_carries_its_kind_and_none_of_its_content(web,
         assert "secret" not in span.to_json()
 
 
-async def test_content_is_recorded_when_asked_for(on, gate, monkeypatch):
-    settings = load({"spans": {"content": True}}, environ={}, read_file=False)
-    monkeypatch.setattr("tachograph.mcp.executor.get_settings", lambda: settings)
+async def test_content_is_recorded_when_asked_for(on, gate):
     with recording(spans={"content": True}) as seen:
         async with on({"trouble": gate.entry}) as bench:
             await bench.execute("trouble", "echo", {"text": "hello"})
     attributes = only(seen.spans, "mcp.tool.execute").attributes
     assert "hello" in str(attributes["gen_ai.tool.call.arguments"])
     assert "hello" in str(attributes["gen_ai.tool.call.result"])
+
+
+def hide(text, where):
+    """A redaction hook that keeps arguments without their digits, and no result."""
+    return "".join("#" if letter.isdigit() else letter for letter in text) if where == "tool.arguments" else None
+
+
+async def test_the_executor_asks_the_redaction_hook_for_arguments_results_and_error_texts(on, gate):
+    sys.modules["hooks_of_test_spans"] = sys.modules[hide.__module__]
+    with recording(spans={"content": True}, instrument={"redact": "hooks_of_test_spans:hide"}) as seen:
+        async with on({"trouble": gate.entry}) as bench:
+            await bench.execute("trouble", "echo", {"text": "card 4111"})
+            with pytest.raises(ToolExecutionError):
+                await bench.execute("trouble", "refuse", {"why": "card 4111"})
+    said = [span.to_json() for span in seen.spans]
+    assert any("card ####" in text for text in said)
+    assert not any("4111" in text for text in said)
+    assert not any("4111" in str((call.content, call.error)) for call in seen.tool_calls)
 
 
 async def test_nothing_is_traced_when_spans_are_off_and_the_sdks_own_span_stands(on, gate):

@@ -202,10 +202,8 @@ def from_record(record: LLMCall | ToolCall, service: str = "", span: Span | None
     if span is None:
         call = from_projection(row, service, parent_span_id=_span_above(record))
         span = _span(call, row, _details(record), _events(record))
-        error = _error(record)
     else:
         call = from_projection(row, service, parent_span_id=span.parent_span_id)
-        error = error_text(record)
     attempts = [
         Attempt(
             attempt.number,
@@ -220,6 +218,7 @@ def from_record(record: LLMCall | ToolCall, service: str = "", span: Span | None
         )
         for attempt in (record.attempts if isinstance(record, LLMCall) else ())
     ]
+    error = error_text(record)
     error = None if error is None else clip(error, MAX_ERROR)
     return CallDetail(call, attempts, error, content_of(record.content)), span
 
@@ -312,14 +311,6 @@ def _events(record: LLMCall | ToolCall) -> list[Event]:
     if record.first_token_seconds is not None:
         events.append(Event("first_token", record.first_token_seconds))
     return events
-
-
-def _error(record: LLMCall | ToolCall) -> str | None:
-    text = error_text(record)
-    if isinstance(record, ToolCall) and isinstance(record.error, str) and not record.content:
-        # What a tool answers is content; it is kept only where the user has turned content on.
-        return "the tool answered with an error; its text is not recorded"
-    return text
 
 
 def _span(call: Call, row: Projection, details: dict[str, Any], events: list[Event]) -> Span:

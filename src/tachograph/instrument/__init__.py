@@ -34,7 +34,7 @@ def instrument(*clients: str, recorder: Recorder | None = None, **settings: Any)
     Raises:
         SettingsError: A setting or a client's name is not allowed.
     """
-    from tachograph.instrument import attempts, content, imports, others, patches, settled, threads
+    from tachograph.instrument import attempts, imports, others, patches, settled, threads
 
     own = runtime.get_settings()
     if clients:
@@ -43,9 +43,9 @@ def instrument(*clients: str, recorder: Recorder | None = None, **settings: Any)
     if settings:
         base = {name: getattr(chosen, name) for name in chosen.__struct_fields__}
         chosen = load({"instrument": {**base, **settings}}, environ={}, read_file=False).instrument
-    if chosen.redact is not None:
-        content.redactor(chosen.redact)
-    settled.settle(recorder, chosen, own.spans)
+    runtime.redact_with(settings.get("redact"))
+    runtime.set_content_gate(recorder or runtime.get_recorder(), own)
+    settled.settle(recorder, chosen)
     if not own.enabled:
         return
     settled.recorder()  # its families are there from now on
@@ -70,3 +70,4 @@ def uninstrument() -> None:
     for place in patches.unpatch_all():
         logger.warning("tachograph: %s was wrapped by somebody after us; our part of it now does nothing", place)
     report.forget()
+    runtime.redact_with(None)

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from tachograph.errors import BudgetExceededError
 from tachograph.instrument import hosts, settled, stainless, vendor_spans
-from tachograph.instrument.content import keep_input
 from tachograph.instrument.watch import Watch, is_under_way
 from tachograph.records import ENGINE_CALL
+from tachograph.records.content import keep
 from tachograph.vendors.anthropic.apis import route
 
 _BY_CLASS: Final = (
@@ -66,8 +66,7 @@ def _begin(client: Any, options: Any) -> Watch | None:
             watch.subject, _ = stainless.with_body(options, {**body, "model": call.model})
         if options.headers and stainless.is_raw(options):
             watch.is_raw = True
-        if settled.content:
-            keep_input(call, lambda: messages)
+        keep(call, "input", lambda: messages)
     except BudgetExceededError:
         raise  # the user asked for this: budgets.guard = "all"
     except Exception as error:  # noqa: BLE001 - telemetry never breaks the call

@@ -19,7 +19,6 @@ from urllib.parse import urlsplit
 from tachograph.errors import BudgetExceededError
 from tachograph.instrument import endings, hosts, settled, stainless
 from tachograph.instrument.bodies import state_of
-from tachograph.instrument.content import keep_input
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import SWITCH, patch
 from tachograph.instrument.report import hooked, missing
@@ -27,6 +26,7 @@ from tachograph.instrument.streams import StreamState, read, read_async
 from tachograph.instrument.watch import WATCH, Watch
 from tachograph.instrument.wrap import watched, watched_async
 from tachograph.records import ENGINE_CALL, LLMCall
+from tachograph.records.content import keep
 from tachograph.signals.spans import enter, leave
 from tachograph.vendors.api import Api
 from tachograph.vendors.fields import getter, pick
@@ -163,8 +163,7 @@ def _start(models: Any, api: Api, keywords: dict[str, Any], *, stream: bool = Fa
     if config is not None:
         get = getter(config)
         call.request = {ours: value for theirs, ours in _FACTS if (value := get(theirs)) is not None} or None
-    if settled.content:
-        keep_input(call, lambda: asked)
+    keep(call, "input", lambda: asked)
     return call
 
 
@@ -220,7 +219,7 @@ def _interaction(interactions: Any, keywords: dict[str, Any], *, api: Api) -> Wa
     given = pick(body, "input")
     call.message_count = len(given) if isinstance(given, list) else int(given is not None)
     call.api = api.name
-    keep_input(call, lambda: given)
+    keep(call, "input", lambda: given)
     watch = Watch(call, api, None)
     watch.is_raw = True  # read from the body: the answer may be a model, or the response itself
     return watch

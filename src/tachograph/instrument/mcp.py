@@ -19,7 +19,6 @@ from types import ModuleType
 from typing import Any, Final
 
 from tachograph.instrument import mcp_connections, settled
-from tachograph.instrument.content import keep_arguments, keep_result
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.mcp_connections import Connection, Exchange, connection_of, ending_of, is_watched, safely
 from tachograph.instrument.patches import SWITCH, patch
@@ -28,6 +27,7 @@ from tachograph.instrument.watch import WATCH
 from tachograph.mcp.errors import is_unknown_tool, kind_of_error_result, outcome_of_kind
 from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.records import ENGINE_MCP, ToolCall
+from tachograph.records.content import keep
 from tachograph.records.outcomes import ToolOutcome
 from tachograph.vendors.fields import dig, items, pick
 
@@ -167,8 +167,7 @@ def _begin(connection: Connection, session: Any, name: str, arguments: Any) -> T
         count = len(arguments) if arguments else 0
         call = settled.recorder().start_tool_call(connection.server_id, name, argument_count=count)
         call.attributes = connection.call_facts(session)
-        if settled.content:
-            keep_arguments(call, arguments)
+        keep(call, "tool.arguments", lambda: arguments)
     except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
         settled.recorder().failed("instrument", error)
         return None
@@ -214,8 +213,7 @@ def goes_on(result: Any) -> str | None:
 def answered(call: ToolCall, result: Any) -> None:
     """A tool has answered: end its call."""
     try:
-        if settled.content:
-            keep_result(call, lambda: result)
+        keep(call, "tool.result", lambda: result)
         if is_error(result):
             said = text_of(result)
             kind = kind_of_error_result(said)

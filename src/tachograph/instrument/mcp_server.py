@@ -7,7 +7,6 @@ from types import ModuleType
 from typing import Any
 
 from tachograph.instrument import settled, vendor_spans
-from tachograph.instrument.content import keep_arguments
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.mcp import answered, goes_on
 from tachograph.instrument.mcp_connections import ending_of
@@ -17,6 +16,7 @@ from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.watch import WATCH
 from tachograph.mcp.errors import is_unknown_tool
 from tachograph.records import ENGINE_CALL, ENGINE_MCP, ToolCall
+from tachograph.records.content import keep
 from tachograph.vendors.fields import pick
 
 SERVER_NAME: ContextVar[str | None] = ContextVar("tachograph_mcp_server_name", default=None)
@@ -122,8 +122,7 @@ def _begin(server_name: Any, params: Any) -> ToolCall | None:
             argument_count=len(arguments) if arguments else 0,
             server_side=True,
         )
-        if settled.content:
-            keep_arguments(call, arguments)
+        keep(call, "tool.arguments", lambda: arguments)
     except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
         settled.recorder().failed("instrument", error)
         return None

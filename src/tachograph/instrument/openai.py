@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from tachograph.errors import BudgetExceededError
 from tachograph.instrument import hosts, openai_realtime, settled, stainless
-from tachograph.instrument.content import keep_input
 from tachograph.instrument.watch import Watch, is_under_way
 from tachograph.records import ENGINE_CALL
+from tachograph.records.content import keep
 from tachograph.vendors.openai.apis import ROUTES, ChatChunks, route
 
 _REQUEST_FACTS = (
@@ -68,8 +68,7 @@ def _begin(client: Any, options: Any) -> Watch | None:
             watch.subject, body = stainless.with_body(options, {**body, "model": call.model})
         if call.stream and api.chunks is ChatChunks:
             _ask_for_usage(watch, body, host, client)
-        if settled.content:
-            keep_input(call, lambda: body.get("messages") or body.get("input") or body.get("prompt"))
+        keep(call, "input", lambda: body.get("messages") or body.get("input") or body.get("prompt"))
     except BudgetExceededError:
         raise  # the user asked for this: budgets.guard = "all"
     except Exception as error:  # noqa: BLE001 - telemetry never breaks the call

@@ -1,50 +1,36 @@
-"""Keeping what was said, only when the user asked for it (`spans.content`), after the user's own redaction.
+"""The engine's requests and answers as content.
 
 The form is OpenTelemetry's for `gen_ai.input.messages` and `gen_ai.output.messages`. Images are named, never kept.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from tachograph.llm.types import Image, Message, Part, Reasoning, Request, Text, ToolRequest
-from tachograph.runtime import get_settings
+from tachograph.records.content import keep
 
 if TYPE_CHECKING:
-    from tachograph.recorder import Recorder
     from tachograph.records.llm_call import LLMCall
 
 
-def is_kept(recorder: Recorder) -> bool:
-    """Whether this recorder's spans carry content."""
-    return bool(getattr(getattr(recorder.spans, "settings", None), "content", False))
-
-
 def keep_input(call: LLMCall, request: Request) -> None:
-    """Keep the prompt."""
-    system = [Message("user", request.system)] if request.system is not None else []
-    said = _messages([*system, *request.conversation])
-    if system:
-        said[0]["role"] = "system"
-    _keep(call, "input", said)
+    """Keep the prompt, if prompts are kept."""
+
+    def said() -> list[dict[str, Any]]:
+        system = [Message("user", request.system)] if request.system is not None else []
+        messages = _messages([*system, *request.conversation])
+        if system:
+            messages[0]["role"] = "system"
+        return messages
+
+    keep(call, "input", said)
 
 
 def keep_output(call: LLMCall, message: Message) -> None:
-    """Keep the answer."""
-    _keep(call, "output", _messages([message]))
-
-
-def _keep(call: LLMCall, where: str, said: list[dict[str, Any]]) -> None:
-    settings = get_settings()
-    kept: str | None = json.dumps(said, ensure_ascii=False, default=str)
-    if settings.instrument.redact is not None:
-        from tachograph.instrument.content import redactor
-
-        kept = redactor(settings.instrument.redact)(kept or "", where)
-    if kept is not None:
-        call.content = {**(call.content or {}), where: kept}
+    """Keep the answer, if answers are kept."""
+    keep(call, "output", lambda: _messages([message]))
 
 
 def _messages(messages: Iterable[Message]) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from tachograph.llm.adapter import Adapter, Answer
-from tachograph.llm.content import is_kept, keep_input, keep_output
+from tachograph.llm.content import keep_input, keep_output
 from tachograph.llm.cutting import Cut
 from tachograph.llm.errors import ERROR_CLASSES, ProviderError
 from tachograph.llm.faces import END, Closing, Emit, Program
@@ -88,7 +88,7 @@ class _Run:
         call = self._begin()
         request = self.request
         try:
-            self._keep(keep_input, call, request)
+            keep_input(call, request)
             payload = engine.adapter.build(request, self.stream)
             while True:
                 before_ns = yield from self._limit(call)
@@ -106,7 +106,7 @@ class _Run:
                 if failure is None:
                     attempt.end("success")
                     response = self._response(call)
-                    self._keep(keep_output, call, response.message)
+                    keep_output(call, response.message)
                     self._finish(call)
                     if self.stream:
                         yield Emit(Completed(response))
@@ -311,14 +311,6 @@ class _Run:
         if headers is not None:
             note_headers(self.engine.recorder(), self.engine.provider, self.request.model, headers)
         return self.engine.adapter.failure(error)
-
-    def _keep(self, keep: Callable[[LLMCall, Any], None], call: LLMCall, said: Any) -> None:
-        recorder = self.engine.recorder()
-        try:
-            if is_kept(recorder):
-                keep(call, said)
-        except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
-            recorder.failed("content", error)
 
     def _count_usage(self, call: LLMCall) -> None:
         """Take this attempt's usage for the call's: tokens count once, those of the last attempt that told any."""

@@ -27,7 +27,7 @@ from tachograph.mcp.registry import ToolEntry, ToolRegistry
 from tachograph.mcp.result import ToolResult
 from tachograph.mcp.transports import Exchange
 from tachograph.records import ToolCall
-from tachograph.runtime import get_settings
+from tachograph.records.content import keep
 from tachograph.signals import semconv
 
 if TYPE_CHECKING:
@@ -83,9 +83,7 @@ class ToolExecutor:
         call = self.recorder.start_tool_call(server_id, tool_name, argument_count=len(sent), labels=labels)
         call.call_id = call_id
         call.attributes = self._client.facts(server_id)
-        keeps_content = get_settings().spans.content
-        if keeps_content:
-            call.content = {"arguments": sent}
+        keep(call, "tool.arguments", lambda: sent)
         exchange = Exchange()
         try:
             async with asyncio.timeout(seconds):
@@ -106,8 +104,7 @@ class ToolExecutor:
             failure = tool_error(error, server_id, tool_name, status=exchange.status, transport_error=exchange.error)
             self._fail(call, failure)
             raise failure from error
-        if keeps_content:
-            call.content = {"arguments": sent, "result": list(result.content)}
+        keep(call, "tool.result", lambda: list(result.content))
         if result.is_error:
             failure = _error_result(entry, result)
             self._fail(call, failure, result.text)

@@ -19,6 +19,7 @@ from tachograph.records.outcomes import ErrorType, Outcome
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tachograph.records.content import ContentGate
     from tachograph.records.cost import Cost
     from tachograph.records.prompt import Prompt
     from tachograph.records.reservation import Reservation
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
 
 class LLMCallSink(Protocol):
     """Where a finished call goes."""
+
+    @property
+    def content(self) -> ContentGate:
+        """What may be kept of what was said."""
+
+    def failed(self, component: str, error: BaseException) -> None:
+        """Take a failure of ours."""
 
     def finish_llm_call(self, call: LLMCall) -> None:
         """Take the call; it changes no more."""

@@ -7,17 +7,26 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
+from tachograph.records.content import error_result
 from tachograph.records.ids import new_id
 from tachograph.records.outcomes import ErrorKind, ToolOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tachograph.records.content import ContentGate
     from tachograph.records.run import Run
 
 
 class ToolCallSink(Protocol):
     """Where a finished tool call goes."""
+
+    @property
+    def content(self) -> ContentGate:
+        """What may be kept of what was said."""
+
+    def failed(self, component: str, error: BaseException) -> None:
+        """Take a failure of ours."""
 
     def finish_tool_call(self, call: ToolCall) -> None:
         """Take the call; it changes no more."""
@@ -31,7 +40,8 @@ class ToolCall(msgspec.Struct, eq=False, weakref=True):
         id: 16 bytes, UUIDv7.
         server_id, tool_name: Labels.
         argument_count: Number of arguments (`arg_count` on the span).
-        outcome, error_kind, error: How it ended; `error` is the exception or the text of an error result.
+        outcome, error_kind, error: How it ended; `error` is the exception, or what may be kept of the text of an error
+            result.
         started_unix_ns: UTC. started_ns, ended_ns: monotonic.
         run: The run of an agent that it belongs to.
         is_made_up: There is no such tool: its name, which a model may have invented, is no label value.
@@ -94,7 +104,7 @@ class ToolCall(msgspec.Struct, eq=False, weakref=True):
         self.ended_ns = ended_ns or perf_counter_ns()
         self.outcome = outcome
         self.error_kind = error_kind
-        self.error = error
+        self.error = error_result(self, error) if isinstance(error, str) else error
         sink.finish_tool_call(self)
         return True
 

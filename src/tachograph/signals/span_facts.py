@@ -14,7 +14,6 @@ from tachograph.signals import semconv as s
 
 if TYPE_CHECKING:
     from tachograph.records import LLMCall, ToolCall
-    from tachograph.settings.spans import SpansSettings
 
 Attributes = dict[str, Any]
 EventFacts = tuple[str, int, Attributes]
@@ -28,6 +27,10 @@ RETRY_WAIT_EVENT: Final = "llm.retry_wait"
 LIMITER_WAIT_EVENT: Final = "llm.limiter_wait"
 
 
+SENTINELS: Final = frozenset({"Omit", "NotGiven"})
+"""Types by which SDKs say that a field of a request was left out."""
+
+
 def llm_base(call: LLMCall) -> Attributes:
     """What is known of a call before it begins, the same for all calls of one provider, model and operation."""
     return {
@@ -39,7 +42,7 @@ def llm_base(call: LLMCall) -> Attributes:
     }
 
 
-def llm_attributes(call: LLMCall, settings: SpansSettings) -> Attributes:
+def llm_attributes(call: LLMCall) -> Attributes:
     """Everything known about a finished LLM call, by the contract's names and by OpenTelemetry's."""
     facts = projected(project(call))
     facts["prompt_length"] = call.message_count
@@ -50,14 +53,14 @@ def llm_attributes(call: LLMCall, settings: SpansSettings) -> Attributes:
             facts[s.SERVER_PORT] = call.server_port
     if call.request:
         for name, value in call.request.items():
-            if value is not None:
+            if value is not None and type(value).__name__ not in SENTINELS:
                 facts[s.REQUEST_PREFIX + name] = _plain(value)
-    if settings.content and call.content:
-        _add_content(facts, call.content, settings.content_limit, input=s.INPUT_MESSAGES, output=s.OUTPUT_MESSAGES)
+    if call.content:
+        _add_content(facts, call.content, input=s.INPUT_MESSAGES, output=s.OUTPUT_MESSAGES)
     return facts
 
 
-def tool_attributes(call: ToolCall, settings: SpansSettings) -> Attributes:
+def tool_attributes(call: ToolCall) -> Attributes:
     """Everything known about a finished tool call, by the contract's names and by OpenTelemetry's."""
     facts = projected(project(call))
     facts[s.MCP_METHOD_NAME] = "tools/call"
@@ -66,9 +69,8 @@ def tool_attributes(call: ToolCall, settings: SpansSettings) -> Attributes:
         for name, value in call.attributes.items():
             if value is not None:
                 facts[name] = _plain(value)
-    if settings.content and call.content:
-        limit = settings.content_limit
-        _add_content(facts, call.content, limit, arguments=s.TOOL_CALL_ARGUMENTS, result=s.TOOL_CALL_RESULT)
+    if call.content:
+        _add_content(facts, call.content, arguments=s.TOOL_CALL_ARGUMENTS, result=s.TOOL_CALL_RESULT)
     return facts
 
 
@@ -236,16 +238,15 @@ def waits_and_attempts(call: LLMCall) -> list[EventFacts]:
     return events
 
 
-def tool_events(call: ToolCall, settings: SpansSettings) -> list[EventFacts]:
-    """The exception, or the error result, whose text is kept only where content is."""
+def tool_events(call: ToolCall) -> list[EventFacts]:
+    """The exception, or the error result."""
     error = call.error
     if error is None or call.outcome == "cancelled":
         return []
     ended = call.started_unix_ns + call.ended_ns - call.started_ns
     if isinstance(error, BaseException):
-        return [exception_event(error, ended, keeps_content=settings.content)]
-    message = error if settings.content else "the tool answered with an error; its text is not recorded"
-    return [("exception", ended, {s.EXCEPTION_TYPE: "ToolError", s.EXCEPTION_MESSAGE: message})]
+        return [exception_event(error, ended, keeps_content=bool(call.content))]
+    return [("exception", ended, {s.EXCEPTION_TYPE: "ToolError", s.EXCEPTION_MESSAGE: error})]
 
 
 def exception_event(error: BaseException, at_unix_ns: int, *, keeps_content: bool = False) -> EventFacts:
@@ -274,13 +275,13 @@ def failure(record: LLMCall | ToolCall) -> str | None:
     return str(word or record.outcome)
 
 
-def _add_content(facts: Attributes, content: Any, limit: int, **names: str) -> None:
+def _add_content(facts: Attributes, content: Any, **names: str) -> None:
     if not isinstance(content, Mapping):
         return
     for key, name in names.items():
         value = content.get(key)
         if value is not None:
-            facts[name] = str(value)[:limit]
+            facts[name] = str(value)
 
 
 def _plain(value: Any) -> Any:

@@ -380,7 +380,7 @@ class SpanSignal:
         if pipeline is not None:
             pipeline.close(
                 opened,
-                facts.llm_attributes(call, self._settings),
+                facts.llm_attributes(call),
                 facts.llm_events(call),
                 facts.failure(call),
                 call.started_unix_ns + call.ended_ns - call.started_ns,
@@ -433,8 +433,8 @@ class SpanSignal:
         if pipeline is not None:
             pipeline.close(
                 opened,
-                facts.tool_attributes(call, self._settings),
-                facts.tool_events(call, self._settings),
+                facts.tool_attributes(call),
+                facts.tool_events(call),
                 facts.failure(call),
                 call.started_unix_ns + call.ended_ns - call.started_ns,
                 opened.name,

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from tachograph.instrument import settled
-from tachograph.instrument.content import keep_output
 from tachograph.records import LLMCall, Usage
+from tachograph.records.content import keep
 from tachograph.records.outcomes import ErrorType
 from tachograph.vendors.anthropic.errors import anthropic_finish_failure
 from tachograph.vendors.anthropic.usage import anthropic_merge_usage, anthropic_usage
@@ -24,8 +24,7 @@ def read_message(call: LLMCall, message: Any) -> ErrorType | None:
     _identify(call, get, usage)
     call.finish_reason = reason = word(get("stop_reason"))
     call.usage = anthropic_usage(usage)
-    if settled.content:
-        keep_output(call, lambda: [pick(block, "text") for block in items(message, "content") if pick(block, "text")])
+    keep(call, "output", lambda: [pick(block, "text") for block in items(message, "content") if pick(block, "text")])
     return _failure(reason)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tachograph.instrument.content import keep_output
 from tachograph.records import LLMCall
+from tachograph.records.content import keep
 from tachograph.records.outcomes import ErrorType
 from tachograph.vendors.api import Api, WholeAnswer
 from tachograph.vendors.fields import dig, getter, items, pick, text
@@ -140,7 +140,7 @@ def read_generation(call: LLMCall, reader: Any) -> ErrorType | None:
     reader.fill(call)
     if reader.hops:
         answer = reader.hops[-1].answer
-        keep_output(call, lambda: [pick(candidate, "content") for candidate in items(answer, "candidates")])
+        keep(call, "output", lambda: [pick(candidate, "content") for candidate in items(answer, "candidates")])
     failure: ErrorType | None = reader.error_type
     return failure
 

@@ -6,9 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from tachograph.instrument import settled
-from tachograph.instrument.content import keep_output
 from tachograph.records import LLMCall, Usage
+from tachograph.records.content import keep
 from tachograph.records.outcomes import ErrorType
 from tachograph.vendors.api import Api, WholeAnswer
 from tachograph.vendors.failures import Failure
@@ -43,10 +42,9 @@ def read_chat(call: LLMCall, answer: Any) -> ErrorType | None:
     if isinstance(choices, (list, tuple)) and choices:
         call.finish_reason = reason = word(pick(choices[0], "finish_reason"))
     call.usage = openai_usage(get("usage"))
-    if settled.content:
-        keep_output(
-            call, lambda: [dig(choice, "message", "content") or text(choice, "text") for choice in choices or ()]
-        )
+    keep(
+        call, "output", lambda: [dig(choice, "message", "content") or text(choice, "text") for choice in choices or ()]
+    )
     return None if reason == "stop" else _type_of(openai_finish_failure(reason))
 
 
@@ -67,7 +65,7 @@ def read_response(call: LLMCall, answer: Any) -> ErrorType | None:
     is_under_way = call.usage is None and status in ("queued", "in_progress")
     if is_under_way or (pick(answer, "background") and not COUNTED.first_time(call.response_id or "")):
         call.counts_usage = False
-    keep_output(call, lambda: [pick(answer, "output_text")])
+    keep(call, "output", lambda: [pick(answer, "output_text")])
     return _type_of(openai_response_failure(answer))
 
 
