@@ -88,3 +88,29 @@ def test_the_rows_themselves_stay_as_they_were(directory: Path) -> None:
     store.close()
     assert found.total.cost_usd == Decimal("0.018")
     assert found.total.unpriced == 0
+
+
+def test_what_a_vendor_stated_and_what_was_priced_by_the_request_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # gemini-2.5-pro: three requests of 100k at 1.25, where their sum alone would be priced as long prompts, at 2.50
+    recorder = make_recorder(tmp_path / "ledger")
+    for cost, model, api, attempts in (
+        (Cost(7, "stated", "stated by openrouter"), "gpt-5", "chat_completions", 1),
+        (Cost(378_000_000, "priced", "old"), "gemini-2.5-pro", "generate_content", 3),
+        (Cost(33_000_000, "priced", "old region=us"), "claude-opus-5", "messages", 1),
+    ):
+        provider = {"gpt-5": "openrouter", "gemini-2.5-pro": "gemini"}.get(model, "anthropic")
+        call = recorder.start_llm_call(provider, model)
+        call.api = api
+        for _ in range(attempts):
+            call.begin_attempt().end("success")
+        call.usage = Usage(1000, 1000) if model == "claude-opus-5" else Usage(300_000, 300)
+        call.cost = cost
+        call.finish("success")
+    assert recorder.ledger is not None
+    assert recorder.ledger.flush(20)  # type: ignore[attr-defined]
+    recorder.ledger.close()  # type: ignore[attr-defined]
+    monkeypatch.setenv("TACHOGRAPH_LEDGER_DATA_DIR", str(tmp_path / "ledger"))
+    assert main(["reprice", "--since", "1d"]) == 0
+    assert "2 calls looked at, 0 changed" in capsys.readouterr().out

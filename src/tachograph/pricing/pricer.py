@@ -40,6 +40,14 @@ _key: Callable[[LLMCall], tuple[Any, ...]] = attrgetter(
 )
 
 
+_facts: Callable[[LLMCall], tuple[Any, ...]] = attrgetter(
+    "usages", "request_count", "unknown_billables", "usage_mismatch", "stated_cost_nano_usd"
+)
+_ORDINARY: Final = ((), 1, (), None, None)
+_PLAIN: Final = ("",)
+"""In place of the doubts of a price that is the price, of a call that no subscription pays for."""
+
+
 class _Known(NamedTuple):
     """A price in the cache; `price` is None when there is none."""
 
@@ -79,6 +87,10 @@ class Pricer:
         started = call.started_unix_ns
         if known is None or not known[0] <= started < known[1]:
             known = self._find(key, started)
+        if known[3] is _PLAIN and _facts(call) == _ORDINARY:  # most calls: nothing is in doubt
+            nano_usd, doubts = known[2].nano_usd(usage)  # type: ignore[union-attr]  # there is one when it is plain
+            if not doubts and nano_usd is not None and call.usage is not None and call.outcome != "cancelled":
+                return Cost(nano_usd, "priced", known[4])
         cost = _price(call, usage, known)
         return cost if call.stated_cost_nano_usd is None else _stated(call, cost)
 
@@ -109,6 +121,8 @@ class Pricer:
             known = _Known(begin * 10**9, until * 10**9, CompiledPrice(price), found.doubts, source, terms.is_included)
         if known.is_included and self._file is not None:
             known = known._replace(source=self._file.source)
+        elif known.price is not None and not known.doubts:
+            known = known._replace(doubts=_PLAIN)
         if len(self._cache) >= _LARGEST_CACHE:
             self._cache.clear()
         self._cache[key] = known
@@ -117,6 +131,7 @@ class Pricer:
 
 def _price(call: LLMCall, usage: Usage, known: _Known) -> Cost:
     _, _, price, doubts, source, is_included = known
+    doubts = () if doubts is _PLAIN else doubts
     nano_usd: int | None = None
     if price is not None:
         usages = call.usages

@@ -123,7 +123,8 @@ def _as_call(row: Row) -> LLMCall:
     call = LLMCall(NOWHERE, row.provider, row.model, row.operation)
     call.started_unix_ns = row.ts_us * 1000
     call.response_model, call.service_tier = row.response_model, row.service_tier
-    call.region = (row.price_source or "").partition(" region=")[2] or None
+    call.speed, call.traffic_type = row.speed, row.traffic_type
+    call.region = row.region or (row.price_source or "").partition(" region=")[2] or None  # the second: by its host
     if row.api == "batches" or (row.api == "generate_content" and row.attempts > 1):
         call.request_count = 0  # several, maybe; each had its own price
     call.usage = Usage(
