@@ -123,6 +123,21 @@ def get_npm() -> bool:
     return False
 
 
+FOCUS = ("focus-validator==1.0.0", "multimethod<2")
+"""In an environment of its own: it needs older packages than ours."""
+
+
+def get_focus() -> bool:
+    """The validator of the FOCUS specification, in .parts/focus."""
+    folder = PARTS / "focus"
+    if (folder / "bin/focus-validator").is_file():
+        return True
+    print("Getting focus-validator for the tests ...")
+    return run(sys.executable, "-m", "venv", str(folder)) and run(
+        str(folder / "bin/pip"), "install", "--quiet", "--disable-pip-version-check", *FOCUS
+    )
+
+
 def main() -> int:
     """Get the parts and list them; 1 when one is required and missing."""
     missing = [part for part in WANTED if find(part) is None]
@@ -145,6 +160,11 @@ def main() -> int:
         print(
             f"  {'npm packages':<13} missing: their tests are skipped. To have them: install Node.js, then make parts"
         )
+    if get_focus():
+        print(f"  {'FOCUS':<13} {' '.join(FOCUS)}")
+    else:
+        lacking.append("focus-validator")
+        print(f"  {'FOCUS':<13} missing: its test is skipped. To have it: reach a package index, then make parts")
     if lacking and os.environ.get("TACHOGRAPH_REQUIRE_PARTS") == "1":
         print(f"Required here and missing: {', '.join(lacking)}", file=sys.stderr)
         return 1

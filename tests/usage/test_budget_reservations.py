@@ -26,6 +26,7 @@ from tachograph.demo.simulators import Answer, ServedUsage, Simulators
 from tachograph.errors import BudgetExceededError
 from tachograph.recorder import Recorder
 from tachograph.records import Cost, LLMCall, Usage
+from tachograph.records.run import RUN, Run
 from tachograph.runtime import build
 from tachograph.settings import load
 from tachograph.usage.budgets import Budgets
@@ -199,6 +200,34 @@ def test_a_budget_per_user_gives_each_an_account(tmp_path: Path) -> None:
     end(begin(recorder, user="bob"), "0.1")
     assert standing(recorder) == {"user (user=alice)": (Decimal("0.4"), 0), "user (user=bob)": (Decimal("0.1"), 0)}
     assert metric(recorder, "llm_budget_spent_usd", "user", "rolling") == 0.4  # the most of any account
+
+
+def test_the_run_of_a_call_is_a_scope(tmp_path: Path) -> None:
+    recorder = recorder_with(
+        tmp_path,
+        {"name": "run", "usd": "0.5", "period": "total", "per": ["run"]},
+        {"name": "refunds", "usd": "0.7", "agent": "refund-agent"},
+    )
+    assert recorder.ledger is not None
+    recorder.ledger.open_store().close()  # type: ignore[attr-defined]
+    for run, agent, usd, fits in (
+        ("r1", "refund-agent", "0.4", True),
+        ("r1", "refund-agent", "0.1", False),  # the run's own budget
+        ("r2", "search", "0.4", True),
+        ("r3", "refund-agent", "0.1", False),  # the agent's: 0.4 + 0.3 of 0.7 is too much by the prompt
+        ("r4", "search", "0.1", True),
+    ):
+        token = RUN.set(Run(id=run, agent=agent))
+        try:
+            if fits:
+                end(begin(recorder), usd)
+            else:
+                with pytest.raises(BudgetExceededError):
+                    begin(recorder)
+        finally:
+            RUN.reset(token)
+    assert standing(recorder)["run (run=r1)"][0] == Decimal("0.4")
+    guard(recorder).refresh()
 
 
 def test_a_scope_or_a_period_that_does_not_exist_is_refused_with_the_budget_s_name(tmp_path: Path) -> None:

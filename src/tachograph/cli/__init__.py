@@ -18,6 +18,7 @@ COMMANDS: Final[dict[str, str]] = {
     "doctor": "print what is watched and what is not, and make one call against a simulator to prove it",
     "fire-drill": "prove on this machine that every alert fires, pages and resolves",
     "export": "write Grafana dashboards, Prometheus rules, Alertmanager routes and runbooks",
+    "export-focus": "write the ledger as FOCUS 1.2 rows for cost tools, Parquet or CSV",
     "ledger": "run, inspect, move and migrate the usage ledger",
     "settings": "show every setting as it stands and where it came from",
     "run": "run a Python application watched: tachograph run -- python app.py",

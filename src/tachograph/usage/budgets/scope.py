@@ -14,17 +14,32 @@ if TYPE_CHECKING:
     from tachograph.records.llm_call import LLMCall
 
 ONLY_ACCOUNT: Final = 1
-SCOPES: Final = ("provider", "model", "agent", "user", "session", "run")
+SCOPES: Final = ("provider", "model", "agent", "user", "session", "run", "execution")
+_OF_RUN: Final = {
+    "agent": "agent",
+    "user": "user_id",
+    "session": "session_id",
+    "run": "id",
+    "execution": "execution_id",
+}
+_COLUMNS: Final = {"agent": "agent", "user": "user_id", "session": "session_id", "run": "run_id",
+                   "execution": "execution_id"}  # fmt: skip
+"""Where a run and where the ledger keep a scope."""
 _PER_ROWS: Final = 4096
 
 Read = Callable[["LLMCall"], str]
 
 
 def scope_of(call: LLMCall, name: str) -> str:
-    """The value of a scope for this call, "" when it has none."""
+    """The value of a scope for this call: its run's, or a label of the same name; "" when it has none."""
     if name in ("provider", "model"):
         found: str = getattr(call, name)
         return found
+    run = call.run
+    if run is not None and name in _OF_RUN:
+        value: str = getattr(run, _OF_RUN[name])
+        if value:
+            return value
     labels = call.labels
     return labels.get(name.removeprefix("label:"), "") if labels else ""
 
@@ -87,7 +102,7 @@ class Scope:
         where: dict[str, tuple[str, ...]] = {"kind": ("llm",)}
         asked = [*self._wanted, *((f"label:{name}", value) for name, value in self._labels)]
         for name, value in [*asked, *zip(self.per, self.values.get(key, ()), strict=True)]:
-            where[name if name in ("provider", "model") or ":" in name else f"label:{name}"] = (value,)
+            where[_COLUMNS.get(name, name)] = (value,)
         return where
 
     def account(self, key: int) -> str:

@@ -24,9 +24,11 @@ from collections import OrderedDict
 from time import time_ns
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
+from msgspec.structs import replace
+
 from tachograph.records import LLMCall, ToolCall
 from tachograph.records.ids import new_id
-from tachograph.records.projection import Projection
+from tachograph.records.projection import Projection, project
 from tachograph.records.prompt import Prompt
 from tachograph.records.usage import Usage
 from tachograph.usage.metrics.families import TOOL_DEFINITION_TOKENS, WASTE_USD
@@ -227,21 +229,32 @@ class Waste:
         self._recorder.metrics.cell(WASTE_USD, call.provider, call.model, cause).add(nano)
         ledger: Any = self._recorder.ledger
         if ledger is not None:
-            now = time_ns()
-            row = Projection(
-                new_id(now),
-                call.started_unix_ns // 1000,
-                "waste",
-                call.provider,
-                call.model,
-                cause,
-                "success",
+            row = replace(
+                project(call),
+                id=new_id(time_ns()),
+                kind="waste",
+                operation=cause,
+                outcome="success",
+                error_type=None,
+                latency_us=0,
+                ttft_us=None,
+                attempts=0,
+                wait_us=0,
+                retry_wait_us=0,
+                input_tokens=None,
+                output_tokens=None,
+                details=None,
+                tool_uses=None,
+                audio_seconds=None,
                 cost_nusd=nano,
-                cost_quality=call.cost.quality if call.cost is not None else None,
-                price_source=call.cost.source if call.cost is not None else None,
-                trace_id=call.trace_id.to_bytes(16, "big") if call.trace_id else None,
+                response_id=None,
+                request_id=None,
+                cost_detail=None,
+                list_cost_nusd=None,
+                stated_cost_nusd=None,
+                usage_mismatch=None,
+                span_id=None,
                 parent_id=call.id,
-                labels=dict(call.labels) if call.labels else None,
             )
             ledger.accept(_Row(row))
 

@@ -1,0 +1,108 @@
+"""The FOCUS export holds what the ledger holds, and the specification's own validator takes it."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shutil
+import subprocess
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.ledgers import make_recorder
+from support.parts import PARTS
+from tachograph.cli import main
+from tachograph.records import Cost, Usage
+from tachograph.records.cost import UNPRICED
+from tachograph.usage.focus import COLUMNS
+
+parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed: pip install 'tachograph[parquet]'")
+
+# Rules of focus-validator 1.0.0 that speak of columns which FOCUS 1.0 to 1.2 do not have (Provider for ProviderName,
+# ChargeType for ChargeCategory, ...), or of a list of currencies that the package does not bring.
+STALE = {
+    "BillingCurrency_IsCurrencyCode",
+    "InvoiceIssuer_Required",
+    "Provider_Required",
+    "Publisher_Required",
+    "ResourceID_Required",
+    "SkuPriceId_Nullable",
+}
+
+
+@pytest.fixture
+def nano(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """A ledger of 60 priced calls and one without a price; what they cost."""
+    recorder = make_recorder(tmp_path / "ledger")
+    total = 0
+    for number in range(61):
+        call = recorder.start_llm_call(
+            ("openai", "anthropic")[number % 2], "gpt-5", labels={"team": f"t{number % 3}"} if number % 4 else None
+        )
+        call.started_unix_ns -= number * 600 * 10**9
+        call.begin_attempt().end("success")
+        call.usage = Usage(1000 + number, 7)
+        call.cost = UNPRICED if number == 60 else Cost(1_000_000_007 * number, "priced", "test")
+        total += call.cost.nano_usd or 0
+        call.finish("success")
+    assert recorder.ledger is not None
+    assert recorder.ledger.close(20)  # type: ignore[attr-defined]
+    monkeypatch.setenv("TACHOGRAPH_LEDGER_DATA_DIR", str(tmp_path / "ledger"))
+    return total
+
+
+def export(path: Path, *more: str) -> Path:
+    assert main(["export-focus", str(path), "--since", "2d", "--account", "acme", *more]) == 0
+    return path
+
+
+def test_costs_and_tokens_add_up_to_the_ledger_s(tmp_path: Path, nano: int, capsys: pytest.CaptureFixture[str]) -> None:
+    calls = parquet.read_table(export(tmp_path / "calls.parquet", "--by", "call"))
+    hours = parquet.read_table(export(tmp_path / "hours.parquet"))
+    rows = list(csv.DictReader(export(tmp_path / "hours.csv").open()))
+    for table in (calls, hours):
+        assert table.column_names == list(COLUMNS)
+        for column in ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost"):
+            assert sum(table.column(column).to_pylist()) == Decimal(nano).scaleb(-9)
+        assert sum(table.column("ConsumedQuantity").to_pylist()) == sum(1007 + number for number in range(60))
+    assert (len(calls), len(rows)) == (60, len(hours))
+    assert sum(Decimal(row["BilledCost"]) for row in rows) == Decimal(nano).scaleb(-9)
+    assert {row["Tags"] for row in rows} == {"", *(f'{{"team":"t{n}"}}' for n in range(3))}
+    assert "1 calls have no price and are left out" in capsys.readouterr().err
+
+
+def test_a_row_says_what_the_specification_wants(tmp_path: Path, nano: int) -> None:
+    row: dict[str, Any] = parquet.read_table(export(tmp_path / "calls.parquet", "--by", "call")).to_pylist()[0]
+    assert row["ChargePeriodStart"] < row["ChargePeriodEnd"]
+    assert row["BillingPeriodStart"] <= row["ChargePeriodStart"] < row["BillingPeriodEnd"]
+    assert (row["BillingPeriodStart"].day, row["BillingPeriodEnd"].day) == (1, 1)
+    assert row["ListUnitPrice"] * row["PricingQuantity"] == pytest.approx(row["ListCost"], rel=Decimal("1e-6"))
+    assert (row["ProviderName"], row["ServiceCategory"]) == ("Anthropic", "AI and Machine Learning")
+    assert (row["BillingCurrency"], row["ChargeCategory"], row["SkuMeter"]) == ("USD", "Usage", "Tokens")
+
+
+def test_the_validator_of_the_specification_takes_it(tmp_path: Path, nano: int) -> None:
+    validator = shutil.which("focus-validator") or str(PARTS / "focus/bin/focus-validator")
+    if not os.access(validator, os.X_OK):
+        pytest.skip("focus-validator is not here: run `make parts`, which gets it into .parts/focus")
+    file = export(tmp_path / "hours.csv")
+    done = subprocess.run(
+        [validator, "--data-file", str(file), "--validate-version", "1.0"],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    failed = set(re.findall(r"^(\w+) failed:", done.stdout + done.stderr, re.MULTILINE))
+    assert failed, done.stderr  # the stale ones show that it has run
+    assert failed == STALE
+
+
+def test_another_ending_or_place_is_refused_in_words(
+    tmp_path: Path, nano: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export-focus", str(tmp_path / "focus.xlsx")]) == 2
+    assert "Name it .parquet or .csv" in capsys.readouterr().err
+    assert main(["export-focus", str(tmp_path / "absent" / "focus.csv")]) == 2
+    assert "cannot be written" in capsys.readouterr().err
