@@ -259,7 +259,9 @@ class Budgets:
         """Write the reservation, then look whether it fits; take it back where it does not."""
         if not self._lock.acquire(timeout=_LOCK_SECONDS):
             return None
+        passed: list[tuple[_Budget, int, float, int]] = []
         try:
+            self._apply_pending(passed)
             refusal = None
             for _ in range(3):
                 for _, row, _, _ in held:
@@ -275,6 +277,7 @@ class Budgets:
             return refusal
         finally:
             self._lock.release()
+            self._tell(passed)
             if self._pending:
                 self._settle_pending()
 
@@ -391,13 +394,18 @@ class Budgets:
         passed: list[tuple[_Budget, int, float, int]] = []
         while self._pending and self._lock.acquire(blocking=False):
             try:
-                now = time.time()
-                while self._pending:
-                    self._apply(*self._pending.popleft(), now=now, passed=passed)
-            except IndexError:  # a finaliser has taken the last one
-                continue
+                self._apply_pending(passed)
             finally:
                 self._lock.release()
+        self._tell(passed)
+
+    def _apply_pending(self, passed: list[tuple[_Budget, int, float, int]]) -> None:
+        """The caller holds the lock."""
+        now = time.time()
+        while self._pending:
+            self._apply(*self._pending.popleft(), now=now, passed=passed)
+
+    def _tell(self, passed: list[tuple[_Budget, int, float, int]]) -> None:
         for budget, key, step, spent in passed:
             self._step(budget, key, step, spent)
 
@@ -528,6 +536,7 @@ class Budgets:
         with self._lock:
             for scope, row in rows:
                 row.roll(scope.window.number(now))
+        self._settle_pending()
         if self._slot is None or self._slot.directory is None or not rows:
             return
         for number in range(1, rows[0][1].accounts.used_slots):
