@@ -24,9 +24,10 @@ from support.parts import shared_folder
 from support.recorded import Exchange, exchanges
 from support.replay import Replay, replaying
 from tachograph import instrument, uninstrument
-from tachograph.instrument import once, reaper
+from tachograph.instrument import reaper
 from tachograph.records import LLMCall
 from tachograph.testing import Recording
+from tachograph.vendors import once
 
 # What the vendor's body says
 

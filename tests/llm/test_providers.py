@@ -106,10 +106,11 @@ def test_a_conversation_with_tools_goes_round(way: Way, simulators: Simulators, 
     conversation = [question, first.message, Message("user", results)]
     second = way.ask(way.provider(simulators), messages=conversation, tools=[WEATHER])
     assert second.text == "Cold and warm."
-    body = json.dumps(simulators.served.wait(2)[1].body)
+    sent = simulators.served.wait(2)[1].body
     for said in ("Weather in Oslo and Rome?", "get_weather", "Oslo", "-5", "oven broken"):
-        assert said in body
-    assert seen.llm_calls[1].message_count == 3
+        assert said in json.dumps(sent)
+    asked = next(sent[name] for name in ("messages", "input", "contents") if name in sent)
+    assert seen.llm_calls[1].message_count == len(asked)  # each vendor divides a conversation in its own way
 
 
 def test_a_conversation_moves_from_one_vendor_to_the_next(simulators: Simulators, seen: Recording) -> None:
@@ -267,7 +268,8 @@ def test_a_request_says_the_same_to_every_vendor(vendor: str, simulators: Simula
         "temperature": 0.5,
         "top_p": 0.9,
         "stop_sequences": ["END"],
-        "reasoning.level": "low",
+        **({"reasoning.level": "low"} if vendor != "gemini" else {}),  # Gemini 2.5 is given a budget instead
+        **({"seed": 7} if vendor != "anthropic" else {}),
     }
 
 

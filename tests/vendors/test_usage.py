@@ -231,10 +231,9 @@ def test_vertex_embeddings_are_summed_from_their_statistics() -> None:
 
 
 def test_searches_of_a_grounded_answer_are_counted_as_they_are_billed() -> None:
-    grounded = {"candidates": [{"grounding_metadata": {"web_search_queries": ["a", "b", ""]}}]}
-    assert gemini_searches(grounded, "gemini-3-pro") == 2
-    assert gemini_searches(as_object(grounded), "models/gemini-2.5-pro") == 1
-    assert gemini_searches({"candidates": None}, "gemini-3-pro") == 0
+    assert gemini_searches(["a", "b", "", "a"], "gemini-3-pro") == 2
+    assert gemini_searches(["a", "b"], "models/gemini-2.5-pro") == 1
+    assert gemini_searches([], "gemini-3-pro") == 0
 
 
 READERS = [

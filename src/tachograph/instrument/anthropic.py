@@ -24,8 +24,6 @@ _BY_CLASS: Final = (
 )
 """Provider labels by what the name of the client's class holds."""
 
-_REQUEST_FACTS: Final = ("max_tokens", "temperature", "top_p", "top_k", "service_tier")
-
 
 def install() -> None:
     """Hook the client, now or once it is imported."""
@@ -43,14 +41,16 @@ def _begin(client: Any, options: Any) -> Watch | None:
         body: Any = data if isinstance(data, dict) else {}
         host, port, provider = hosts.place_of(client, settled.settings.providers, _fallback)
         recorder = settled.recorder()
-        messages = body.get("messages")
-        model = str(body.get("model") or "unknown")
+        if options.extra_json:
+            body = {**body, **options.extra_json}
+        facts = api.facts(body)
+        model = facts.model
         call = recorder.start_llm_call(
             provider,
             model,
             api.operation,
-            message_count=len(messages) if isinstance(messages, (list, tuple)) else 0,
-            stream=bool(body.get("stream")),
+            message_count=facts.message_count,
+            stream=facts.stream,
             asks=body if api.counts_usage else None,
             is_watched=True,
         )
@@ -60,13 +60,13 @@ def _begin(client: Any, options: Any) -> Watch | None:
         if stored_id is not None:
             call.response_id = stored_id
         call.server_address, call.server_port = host, port
-        call.request = {name: body[name] for name in _REQUEST_FACTS if body.get(name) is not None} or None
+        call.request = facts.settings
         watch = Watch(call, api, options, None if stored_id else host)
         if call.model != model:
             watch.subject, _ = stainless.with_body(options, {**body, "model": call.model})
         if options.headers and stainless.is_raw(options):
             watch.is_raw = True
-        keep(call, "input", lambda: messages)
+        keep(call, "input", lambda: api.input_content(body))
     except BudgetExceededError:
         raise  # the user asked for this: budgets.guard = "all"
     except Exception as error:  # noqa: BLE001 - telemetry never breaks the call

@@ -64,8 +64,11 @@ def _classes(library: Any) -> tuple[type[Any], type[Any]]:
 
         def _closing(self) -> None:
             state = self._state
-            if state.watch.call.is_finished or is_running(state.generator):
-                return  # the generator's own doing: it tells what happened
+            if state.watch.call.is_finished:
+                return
+            if is_running(state.generator):
+                state.closed_by_library()
+                return  # it tells what happened
             if state.reads_bytes:
                 state.dropped()  # perhaps from a generator that is being collected
             else:
@@ -79,7 +82,8 @@ def _classes(library: Any) -> tuple[type[Any], type[Any]]:
     class ObservedBody(_Body, library.SyncByteStream):  # type: ignore[misc]
         def __iter__(self) -> Iterator[bytes]:
             if self._state.generator is not None:
-                return iter(self._inner)
+                self._state.body = body = iter(self._inner)
+                return body  # type: ignore[no-any-return]
             return self._follow()
 
         def _follow(self) -> Iterator[bytes]:
@@ -106,7 +110,11 @@ def _classes(library: Any) -> tuple[type[Any], type[Any]]:
     class ObservedAsyncBody(_Body, library.AsyncByteStream):  # type: ignore[misc]
         def __aiter__(self) -> AsyncIterator[bytes]:
             if self._state.generator is not None:
-                return self._inner.__aiter__()  # type: ignore[no-any-return]
+                if self._state.body is not None:  # the library discards what follows the vendor's last word
+                    self._state.has_end_marker = True
+                    return self._inner.__aiter__()  # type: ignore[no-any-return]
+                self._state.body = body = self._inner.__aiter__()
+                return body  # type: ignore[no-any-return]
             return self._follow()
 
         async def _follow(self) -> AsyncIterator[bytes]:
@@ -219,7 +227,10 @@ class Follower:
             if not self.is_lines:
                 line = line[5:] if line.startswith(b"data:") else b""
             line = line.strip()
-            if not line or line == b"[DONE]":
+            if not line:
+                continue
+            if line == b"[DONE]":
+                state.has_end_marker = True
                 continue
             if self.keep is not None:
                 state.last_ns = perf_counter_ns()

@@ -29,21 +29,13 @@ from tachograph.records import ENGINE_CALL, LLMCall
 from tachograph.records.content import keep
 from tachograph.signals.spans import enter, leave
 from tachograph.vendors.api import Api
-from tachograph.vendors.fields import getter, pick
-from tachograph.vendors.gemini.apis import FETCH_INTERACTION, GENERATE, INTERACT, PLAIN, Generation
+from tachograph.vendors.fields import pick, plain
+from tachograph.vendors.gemini.apis import FETCH_INTERACTION, GENERATE, INTERACT, PLAIN
+from tachograph.vendors.gemini.generation import Generation
 from tachograph.vendors.loose import loads
 
 GENERATING: ContextVar[GenerationWatch | None] = ContextVar("tachograph_generation", default=None)
 """The `generate_content` that is under way here, tools of its included."""
-
-_FACTS = (
-    ("max_output_tokens", "max_tokens"),
-    ("temperature", "temperature"),
-    ("top_p", "top_p"),
-    ("top_k", "top_k"),
-    ("seed", "seed"),
-    ("service_tier", "service_tier"),
-)
 
 
 def install() -> None:
@@ -140,30 +132,26 @@ class GenerationWatch(Watch):
 
 
 def _start(models: Any, api: Api, keywords: dict[str, Any], *, stream: bool = False) -> LLMCall:
-    config = keywords.get("config")
-    asked = keywords.get("contents")
+    facts = api.facts(keywords)
     host, port = _address(models)
     provider = hosts.chosen(host, settled.settings.providers) or "gemini"
-    model = short_model(keywords.get("model"))
     call = settled.recorder().start_llm_call(
         provider,
-        model,
+        facts.model,
         api.operation,
-        message_count=len(asked) if isinstance(asked, list) else int(asked is not None),
+        message_count=facts.message_count,
         stream=stream,
         asks=keywords if api.counts_usage else None,
         is_watched=True,
         takes_other_model=not stream,
     )
-    if call.model != model:
+    if call.model != facts.model:
         keywords["model"] = call.model
     call.api = api.name
     call.counts_usage = api.counts_usage
     call.server_address, call.server_port = host, port
-    if config is not None:
-        get = getter(config)
-        call.request = {ours: value for theirs, ours in _FACTS if (value := get(theirs)) is not None} or None
-    keep(call, "input", lambda: asked)
+    call.request = facts.settings
+    keep(call, "input", lambda: api.input_content(keywords))
     return call
 
 
@@ -175,12 +163,7 @@ def _address(models: Any) -> tuple[str, int | None]:
 @lru_cache(maxsize=64)
 def _place(url: str) -> tuple[str, int | None]:
     place = urlsplit(url)
-    return place.hostname or "", place.port
-
-
-def short_model(model: Any) -> str:
-    """`models/gemini-2.5-flash` and `publishers/google/models/gemini-2.5-flash` are `gemini-2.5-flash`."""
-    return str(model or "unknown").rpartition("/")[2] or "unknown"
+    return place.hostname or "", place.port or hosts.DEFAULT_PORTS.get(place.scheme)
 
 
 def _uses_aiohttp(models: Any) -> bool:
@@ -206,20 +189,22 @@ def _plain(models: Any, keywords: dict[str, Any], *, api: Api, is_async: bool) -
 def _interaction(interactions: Any, keywords: dict[str, Any], *, api: Api) -> Watch:
     asked = keywords.get("request") or keywords
     body = pick(asked, "body") or asked
-    model = pick(body, "model") or pick(body, "agent")
+    fields = plain(body)
+    request: dict[str, Any] = fields if type(fields) is dict else {}
+    facts = api.facts(request)
     call = settled.recorder().start_llm_call(
         "gemini",
-        short_model(model),
+        facts.model,
         api.operation,
-        stream=bool(pick(body, "stream")),
+        message_count=facts.message_count,
+        stream=facts.stream,
         asks=body if api.counts_usage else None,
         is_watched=True,
         takes_other_model=False,
     )
-    given = pick(body, "input")
-    call.message_count = len(given) if isinstance(given, list) else int(given is not None)
     call.api = api.name
-    keep(call, "input", lambda: given)
+    call.request = facts.settings
+    keep(call, "input", lambda: api.input_content(request))
     watch = Watch(call, api, None)
     watch.is_raw = True  # read from the body: the answer may be a model, or the response itself
     return watch

@@ -12,20 +12,8 @@ from tachograph.instrument import hosts, openai_realtime, settled, stainless
 from tachograph.instrument.watch import Watch, is_under_way
 from tachograph.records import ENGINE_CALL
 from tachograph.records.content import keep
-from tachograph.vendors.openai.apis import ROUTES, ChatChunks, route
-
-_REQUEST_FACTS = (
-    ("max_tokens", "max_tokens"),
-    ("max_completion_tokens", "max_tokens"),
-    ("max_output_tokens", "max_tokens"),
-    ("temperature", "temperature"),
-    ("top_p", "top_p"),
-    ("frequency_penalty", "frequency_penalty"),
-    ("presence_penalty", "presence_penalty"),
-    ("seed", "seed"),
-    ("service_tier", "service_tier"),
-)
-_STATED = frozenset(theirs for theirs, _ in _REQUEST_FACTS)
+from tachograph.vendors.openai.apis import ROUTES, route
+from tachograph.vendors.openai.chat import ChatChunks
 
 
 def install() -> None:
@@ -42,16 +30,18 @@ def _begin(client: Any, options: Any) -> Watch | None:
             return None
         data = options.json_data
         body: Any = data if isinstance(data, dict) else {}
+        if options.extra_json:
+            body = {**body, **options.extra_json}
         host, port, provider = hosts.place_of(client, settled.settings.providers, _fallback)
         recorder = settled.recorder()
-        model = str(body.get("model") or "unknown")
-        asked = body.get("messages")
+        facts = api.facts(body)
+        model = facts.model
         call = recorder.start_llm_call(
             provider,
             model,
             api.operation,
-            message_count=len(asked) if type(asked) is list else _message_count(body),
-            stream=bool(body.get("stream")),
+            message_count=facts.message_count,
+            stream=facts.stream,
             asks=body if api.counts_usage else None,
             is_watched=True,
         )
@@ -59,8 +49,7 @@ def _begin(client: Any, options: Any) -> Watch | None:
         if not api.counts_usage:
             call.counts_usage = False
         call.server_address, call.server_port = host, port
-        if not _STATED.isdisjoint(body):
-            call.request = {ours: body[theirs] for theirs, ours in _REQUEST_FACTS if body.get(theirs) is not None}
+        call.request = facts.settings
         watch = Watch(call, api, options, host)
         if options.headers and stainless.is_raw(options):
             watch.is_raw = True
@@ -68,7 +57,7 @@ def _begin(client: Any, options: Any) -> Watch | None:
             watch.subject, body = stainless.with_body(options, {**body, "model": call.model})
         if call.stream and api.chunks is ChatChunks:
             _ask_for_usage(watch, body, host, client)
-        keep(call, "input", lambda: body.get("messages") or body.get("input") or body.get("prompt"))
+        keep(call, "input", lambda: api.input_content(body))
     except BudgetExceededError:
         raise  # the user asked for this: budgets.guard = "all"
     except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
@@ -81,17 +70,6 @@ def _fallback(client: type) -> str:
     return "azure" if "Azure" in client.__name__ else "openai"
 
 
-def _message_count(body: dict[str, Any]) -> int:
-    asked = body.get("messages")
-    if asked is None:
-        asked = body.get("input")
-    if asked is None:
-        asked = body.get("prompt")
-    if isinstance(asked, (list, tuple)):
-        return len(asked)
-    return 0 if asked is None else 1
-
-
 def _ask_for_usage(watch: Watch, body: dict[str, Any], host: str, client: Any) -> None:
     """Ask for the usage that the vendor sends only when asked, on a copy, and hide its chunk from the application.
 
@@ -100,7 +78,7 @@ def _ask_for_usage(watch: Watch, body: dict[str, Any], host: str, client: Any) -
     """
     options: Any = watch.subject
     mode = settled.settings.include_usage
-    if mode == "never" or "stream_options" in body or "stream_options" in (getattr(options, "extra_json", None) or ()):
+    if mode == "never" or "stream_options" in body:
         return
     if watch.is_raw and options.headers[stainless.RAW_HEADER] != "true":  # `with_streaming_response`
         return
@@ -110,7 +88,7 @@ def _ask_for_usage(watch: Watch, body: dict[str, Any], host: str, client: Any) -
         hosts.understands_include_usage(host, settled.settings.include_usage_hosts) or _is_azure_of_today(client)
     ):
         return
-    watch.subject, _ = stainless.with_body(options, {**body, "stream_options": {"include_usage": True}})
+    watch.subject, _ = stainless.with_body(options, {**options.json_data, "stream_options": {"include_usage": True}})
     watch.hides_usage = True
 
 

@@ -20,7 +20,7 @@ from tachograph.records import LLMCall
 from tachograph.signals.spans import leave
 from tachograph.vendors.fields import dig, pick, text
 from tachograph.vendors.openai.errors import openai_response_failure
-from tachograph.vendors.openai.usage import openai_response_usage, openai_usage
+from tachograph.vendors.openai.usage import read_response_usage, read_usage
 
 _DONE: Final = ("response.done", "response.completed", "response.failed", "response.incomplete")
 _TRANSCRIBED: Final = "conversation.item.input_audio_transcription.completed"
@@ -90,7 +90,7 @@ class Socket:
     def _end(self, response: Any) -> None:
         call = self.calls.pop(text(response, "id") or "", None) or self._begin(response)
         self.calls.pop(call.response_id or "", None)
-        call.usage = openai_response_usage(response)
+        read_response_usage(response).put(call)
         call.finish_reason = dig(response, "status_details", "reason") or text(response, "status")
         call.response_model = text(response, "model") or call.response_model
         failure = openai_response_failure(response)
@@ -104,7 +104,7 @@ class Socket:
         call.api = self.api
         call.response_id = text(event, "item_id")
         call.begin_attempt()
-        call.usage = openai_usage(pick(event, "usage"))
+        read_usage(pick(event, "usage")).put(call)
         call.finish("success")
 
     def abandon(self) -> None:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from tachograph.instrument import endings, reaper
 from tachograph.instrument.settled import recorder
+from tachograph.records.content import keep
 
 if TYPE_CHECKING:
     from tachograph.instrument.watch import Watch
@@ -37,18 +38,22 @@ class StreamState:
     Attributes:
         last_ns: When the last chunk came (the headers, before the first); monotonic.
         generator: The library's generator while it is being read; None when nobody has begun, or bytes are read.
+        has_end_marker: Whether the vendor said that nothing follows, by a marker that is no chunk (`[DONE]`).
         reads_bytes: Whether the application reads the body itself.
+        body: The iterator of the body that the generator reads.
         tail: The last chunks, not yet read; None while each is read as it comes.
     """
 
-    __slots__ = ("_unpack", "generator", "last_ns", "reader", "reads_bytes", "tail", "watch")
+    __slots__ = ("_unpack", "body", "generator", "has_end_marker", "last_ns", "reader", "reads_bytes", "tail", "watch")
 
     def __init__(self, watch: Watch, reader: ChunkReader) -> None:
         self.watch = watch
         self.reader = reader
         self.last_ns = perf_counter_ns()
         self.generator: Any = None
+        self.body: Any = None
         self.reads_bytes = False
+        self.has_end_marker = False
         self.tail: deque[Any] | None = None
         self._unpack: Callable[[Any], Any] | None = None
         reaper.ensure()
@@ -88,8 +93,14 @@ class StreamState:
         return self.tail.append
 
     def ended(self) -> None:
-        """The server's bytes are all read. Without the vendor's word that the answer is whole, it was cut."""
+        """The stream has ended. Without the vendor's word that the answer is whole, it was cut."""
+        self.reader.is_complete = self.reader.is_complete or self.has_end_marker
         self._finish("success", cut=True)
+
+    def closed_by_library(self) -> None:
+        """The library closes the response while it makes a chunk: at the end of the bytes, or before, at a word of the
+        vendor's that nothing follows (`[DONE]`), which it keeps to itself."""
+        self.has_end_marker = not is_exhausted(self.body)
 
     def failed(self, error: BaseException) -> None:
         """Reading ended with an exception that the application sees."""
@@ -140,6 +151,7 @@ class StreamState:
         try:
             self.read_tail()
             self.reader.fill(self.watch.call)
+            keep(self.watch.call, "output", self.reader.content)
         except Exception as error:  # noqa: BLE001
             recorder().failed("instrument", error)
 
@@ -238,6 +250,12 @@ async def _read_async(
                     yield chunk
     finally:
         state.generator = None
+
+
+def is_exhausted(iterator: Any) -> bool:
+    """Whether a generator has ended, as far as an iterator shows that."""
+    frame = getattr(iterator, "gi_frame", getattr(iterator, "ag_frame", None))
+    return frame is None
 
 
 def is_running(generator: Any) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tachograph.instrument import endings
 from tachograph.instrument.settled import recorder
+from tachograph.records.content import keep
 from tachograph.vendors.api import Api, ChunkReader, WholeAnswer
 from tachograph.vendors.retry_after import retry_after_seconds
 
@@ -121,6 +122,7 @@ class Watch:
         error_type: ErrorType | None = None
         try:
             error_type = self.api.read(call, answer)
+            keep(call, "output", lambda: self.api.output_content(answer))
         except Exception as own:  # noqa: BLE001
             recorder().failed("instrument", own)
         try:

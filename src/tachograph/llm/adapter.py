@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tachograph.llm.types import Delta, FinishReason, Request, ToolRequest
-from tachograph.records.usage import Usage
+from tachograph.vendors.api import Api
 from tachograph.vendors.failures import Failure
 
 
 @dataclass(slots=True)
 class Answer:
-    """What a vendor answered, in our words; unfinished while a stream runs.
+    """What a vendor answered, in our words; unfinished while a stream runs. Its facts are in the record, which the
+    vendor's reader fills.
 
     Attributes:
-        is_complete: The vendor has said that this is all.
         failure: A failure that raised nothing.
         native: The answer in the vendor's own form, to be sent back.
     """
@@ -27,15 +27,9 @@ class Answer:
     tool_calls: list[ToolRequest] = field(default_factory=list)
     refusal: str | None = None
     finish_reason: FinishReason = "other"
-    vendor_finish_reason: str | None = None
-    usage: Usage | None = None
-    model: str | None = None
-    id: str | None = None
-    service_tier: str | None = None
     native: Any = None
     raw: Any = None
     failure: Failure | None = None
-    is_complete: bool = False
 
 
 class Fold(Protocol):
@@ -44,22 +38,19 @@ class Fold(Protocol):
     def feed(self, chunk: Any) -> Iterable[Delta]:
         """Take one chunk; gives what is new to see."""
 
-    def answer(self) -> Answer:
-        """The answer so far."""
+    def answer(self, finish_reason: str | None) -> Answer:
+        """The answer so far, of which the reader knows how it finished."""
 
 
 class Adapter(Protocol):
     """One vendor's API. `send` and `parse` return a value from a blocking client and an awaitable from an async one.
 
     Attributes:
-        vendor: Whose tables of categories hold.
-        operation, api: For the record.
+        api: How requests and answers are read into the record.
         sends_while_read: Whether the SDK sends requests while its stream is read, and not before.
     """
 
-    vendor: str
-    operation: str
-    api: str
+    api: Api
     sends_while_read: bool
 
     def build(self, request: Request, stream: bool) -> dict[str, Any]:
@@ -77,8 +68,8 @@ class Adapter(Protocol):
     def headers(self, sent: Any) -> Mapping[str, str] | None:
         """The answer's headers, as far as the SDK shows them."""
 
-    def read(self, answer: Any) -> Answer:
-        """Read an answer's object."""
+    def read(self, answer: Any, finish_reason: str | None) -> Answer:
+        """Read an answer's object, of which the reader knows how it finished."""
 
     def fold(self) -> Fold:
         """Begin to read a stream."""
@@ -101,13 +92,6 @@ class RawAnswers:
     def headers(self, sent: Any) -> Mapping[str, str] | None:
         headers: Mapping[str, str] | None = sent.headers
         return headers
-
-
-def unreadable(answer: Any) -> Answer:
-    """An answer that is not what the vendor promises: an HTML page with status 200, JSON without what belongs in it."""
-    kind = type(answer).__name__
-    failure = Failure("server_error", True, 200, "unreadable_answer", f"The answer is no answer of this API ({kind})")
-    return Answer(raw=answer, failure=failure)
 
 
 def tool_request(id: str, name: str, arguments: str) -> ToolRequest:

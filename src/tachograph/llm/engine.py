@@ -13,6 +13,7 @@ cured, and finishes the record exactly once, whichever way it ends:
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from random import random as draw
@@ -30,7 +31,8 @@ from tachograph.llm.retry import RetryPolicy
 from tachograph.llm.scrub import scrub, scrub_error
 from tachograph.llm.types import Completed, Message, Part, Reasoning, Request, Response, Text
 from tachograph.records.outcomes import outcome_of
-from tachograph.vendors.failures import Failure
+from tachograph.vendors.api import Api, WholeAnswer
+from tachograph.vendors.failures import RETRYABLE, Failure
 
 if TYPE_CHECKING:
     from tachograph.llm.faces import Awaiting, Blocking
@@ -67,6 +69,30 @@ class Engine:
         return _Run(self, face, client, request, stream).program()
 
 
+class _Chunks:
+    """The pieces of a stream for the vendor's reader: each until the first content has come, then the last few."""
+
+    def __init__(self, api: Api, call: LLMCall) -> None:
+        self.reader = (api.chunks or WholeAnswer)()
+        self.call = call
+        self._tail: deque[Any] | None = None
+
+    def keep(self, chunk: Any) -> None:
+        """One piece."""
+        if self._tail is not None:
+            self._tail.append(chunk)
+            return
+        self.reader.feed(chunk, self.call)
+        if self.reader.tail and self.reader.started:
+            self._tail = deque(maxlen=self.reader.tail)
+
+    def fill(self, call: LLMCall) -> None:
+        """Put what they said into the record."""
+        for chunk in self._tail or ():
+            self.reader.feed(chunk, call)
+        self.reader.fill(call)
+
+
 @dataclass(slots=True)
 class _Run:
     """One call under way."""
@@ -81,6 +107,7 @@ class _Run:
     last_chunk_ns: int = 0
     has_shown: bool = False
     open_stream: Any = None
+    is_complete: bool = False
     cut: Cut | None = None
 
     def program(self) -> Program:
@@ -90,6 +117,8 @@ class _Run:
         try:
             keep_input(call, request)
             payload = engine.adapter.build(request, self.stream)
+            facts = engine.adapter.api.facts({**payload, **payload.get("extra_body", {})})
+            call.message_count, call.request = facts.message_count, facts.settings
             while True:
                 before_ns = yield from self._limit(call)
                 attempt = call.begin_attempt()
@@ -102,17 +131,18 @@ class _Run:
                     failure, cause = self._categorise(error), error
                 if self.open_stream is not None:
                     yield from self._close()
-                self._count_usage(call)
+                self._correct_limiter(call)
                 if failure is None:
                     attempt.end("success")
                     response = self._response(call)
                     keep_output(call, response.message)
-                    self._finish(call)
+                    call.finish("success")
                     if self.stream:
                         yield Emit(Completed(response))
                     return response
                 attempt.retry_after_seconds = failure.retry_after_seconds
                 attempt.request_id = failure.request_id or attempt.request_id
+                call.request_id = attempt.request_id
                 attempt.end(outcome_of(failure.error_type), failure.error_type, status=failure.status)
                 if not (yield from self._wait(attempt, failure)):
                     raise self._give_up(call, failure, cause) from cause
@@ -127,15 +157,14 @@ class _Run:
             self._leave(call)
             raise
         except ProviderError as error:
-            self._finish(call, error)
+            call.finish(outcome_of(error.category), error.category, error=error)
             raise
         except Exception as error:  # the request cannot be built: nothing was sent
             failure = Failure("invalid_request", False, message=str(error))
             refused = self._give_up(call, failure, error)
-            self._finish(call, refused)
+            call.finish(outcome_of(refused.category), refused.category, error=refused)
             raise refused from error
         except BaseException as error:
-            self._record(call)
             call.finish("cancelled", error=error)
             raise
 
@@ -144,7 +173,7 @@ class _Run:
         call = engine.recorder().start_llm_call(
             engine.provider,
             request.model,
-            engine.adapter.operation,
+            engine.adapter.api.operation,
             message_count=len(request.conversation),
             stream=self.stream,
             labels=request.labels,
@@ -152,26 +181,15 @@ class _Run:
         )
         if call.model != request.model:
             self.request = request = replace(request, model=call.model)
-        call.api = engine.adapter.api
+        call.api = engine.adapter.api.name
         call.server_address, call.server_port = engine.server
-        call.request = {
-            name: value
-            for name, value in (
-                ("max_tokens", request.max_tokens),
-                ("temperature", request.temperature),
-                ("top_p", request.top_p),
-                ("stop_sequences", list(request.stop) or None),
-                ("reasoning.level", request.reasoning_effort),
-            )
-            if value is not None
-        }
         if request.deadline is not None:
             self.deadline_ns = call.started_ns + int(request.deadline * 1e9)
         return call
 
     def _attempt(self, call: LLMCall, attempt: Attempt, payload: dict[str, Any]) -> Program:
         engine, face, adapter = self.engine, self.face, self.engine.adapter
-        self.answer, self.open_stream = Answer(), None
+        self.answer, self.open_stream, self.is_complete = Answer(), None, False
         left = self._left_seconds()
         timeout = self.request.timeout or engine.timeout_seconds
         sent = yield face.do(
@@ -187,10 +205,12 @@ class _Run:
         parsed = yield face.do(call, self._left_seconds(), adapter.parse, sent)
         if not self.stream:
             attempt.status = 200
-            self.answer = adapter.read(parsed)
+            self._fill(call, adapter.api.read, parsed)
+            self.answer = adapter.read(parsed, call.finish_reason)
             return
         self.open_stream = parsed
         fold = adapter.fold()
+        chunks = _Chunks(adapter.api, call)
         iterator = face.iterate(parsed)
         read: Callable[[Any], Any] = face.read
         chunk = None
@@ -210,16 +230,28 @@ class _Run:
                     break
                 attempt.status = 200
                 self.last_chunk_ns = perf_counter_ns()
+                chunks.keep(chunk)
                 for delta in fold.feed(chunk):
-                    call.first_token()
                     self.has_shown = True
                     yield Emit(delta)
         finally:
-            self.answer = fold.answer()
+            self._fill(call, chunks.fill)
+            self.is_complete = chunks.reader.is_complete
+            self.answer = fold.answer(call.finish_reason)
             self._end_cut()
         self.open_stream = None
-        if not self.answer.is_complete and self.answer.failure is None:
+        error_type = chunks.reader.error_type
+        if self.answer.failure is None and error_type is not None:
+            text = "The answer says that it failed"
+            self.answer.failure = Failure(error_type, error_type in RETRYABLE, 200, call.finish_reason, text)
+        if self.answer.failure is None and not self.is_complete:
             self.answer.failure = self._past_deadline() or CUT_SHORT
+
+    def _fill(self, call: LLMCall, fill: Callable[..., Any], *answer: Any) -> None:
+        """Put what an answer says into the record. Tokens count once: those of the last attempt that told any."""
+        told, call.counts_usage = call.usage, self.engine.adapter.api.counts_usage
+        fill(call, *answer)
+        call.usage = call.usage or told
 
     def _end_cut(self) -> None:
         if self.cut is not None:
@@ -312,37 +344,16 @@ class _Run:
             note_headers(self.engine.recorder(), self.engine.provider, self.request.model, headers)
         return self.engine.adapter.failure(error)
 
-    def _count_usage(self, call: LLMCall) -> None:
-        """Take this attempt's usage for the call's: tokens count once, those of the last attempt that told any."""
-        usage, limiter = self.answer.usage, self.engine.limiter
-        if usage is None:
-            return
-        call.usage = usage
-        if limiter is not None:
+    def _correct_limiter(self, call: LLMCall) -> None:
+        usage, limiter = call.usage, self.engine.limiter
+        if usage is not None and limiter is not None:
             used = (usage.input_tokens or 0) + (usage.output_tokens or 0)
             limiter.correct(self.engine.provider, self.request.model, estimate_tokens(self.request), used)
 
-    def _record(self, call: LLMCall) -> None:
-        answer = self.answer
-        if call.usage is None:
-            call.usage = answer.usage
-        call.response_model = answer.model
-        call.response_id = answer.id
-        call.service_tier = answer.service_tier
-        call.finish_reason = answer.vendor_finish_reason
-
-    def _finish(self, call: LLMCall, error: ProviderError | None = None) -> None:
-        self._record(call)
-        if error is None:
-            call.finish("success")
-        else:
-            call.finish(outcome_of(error.category), error.category, error=error)
-
     def _leave(self, call: LLMCall) -> None:
         """Finish a call whose consumer wants no more, as of the last chunk it saw."""
-        self._record(call)
         ended_ns = self.last_chunk_ns or 0
-        call.finish("success" if self.answer.is_complete else "cancelled", ended_ns=ended_ns)
+        call.finish("success" if self.is_complete else "cancelled", ended_ns=ended_ns)
 
     def _give_up(self, call: LLMCall, failure: Failure, cause: Exception | None) -> ProviderError:
         secrets = self.engine.secrets
@@ -365,7 +376,7 @@ class _Run:
         if answer.text:
             parts.append(Text(answer.text))
         parts += answer.tool_calls
-        native = None if answer.native is None else (self.engine.adapter.api, answer.native)
+        native = None if answer.native is None else (self.engine.adapter.api.name, answer.native)
         return Response(
             text=answer.text,
             reasoning=answer.reasoning,
@@ -373,8 +384,8 @@ class _Run:
             refusal=answer.refusal,
             finish_reason=answer.finish_reason,
             usage=call.usage,
-            model=answer.model,
-            id=answer.id,
+            model=call.response_model,
+            id=call.response_id,
             request_id=call.request_id,
             message=Message("assistant", parts, native),
             raw=answer.raw,

@@ -124,6 +124,7 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
         body: The request of a streamed call, kept until it is priced: a stream that is closed before it reports any
             usage still costs its prompt. Never recorded.
         usage_mismatch: Why the usage report contradicts itself, if it does.
+        dialect: What the user said of the host (a `vendors.dialects.Dialect`), if anything.
         server_address, server_port: The host the requests went to.
         request: Request settings for span attributes (`max_tokens`, `temperature`, ...), by OpenTelemetry name without
             the `gen_ai.request.` prefix. Never message content.
@@ -171,6 +172,7 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
     request_count: int = 1
     body: Any = None
     usage_mismatch: str | None = None
+    dialect: Any = None
     server_address: str | None = None
     server_port: int | None = None
     request: dict[str, Any] | None = None

@@ -2,13 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+from tachograph.vendors.fields import getter, scalar
 
 if TYPE_CHECKING:
     from tachograph.records import LLMCall
     from tachograph.records.outcomes import ErrorType
+
+TAIL: Final = 64
+"""Of the pieces after the first content, how many of the last are read: servers send annotations after the end. Each
+piece that is kept costs a reference."""
+
+
+class RequestFacts(NamedTuple):
+    """What a request says about itself.
+
+    Attributes:
+        model: As asked for.
+        message_count: Messages, or whatever the API takes in their place.
+        stream: Whether the answer is to be streamed.
+        settings: Settings for the record, by OpenTelemetry's names; None when there are none.
+    """
+
+    model: str
+    message_count: int
+    stream: bool
+    settings: dict[str, Any] | None
+
+
+def count_of(asked: Any) -> int:
+    """How many messages, inputs or prompts were given: a list counts its entries, anything else is one."""
+    return len(asked) if isinstance(asked, (list, tuple)) else int(asked is not None)
+
+
+def settings_of(body: Any, names: Mapping[str, str]) -> dict[str, Any]:
+    """The settings that a request states, under our names.
+
+    Args:
+        body: The request, or the part of it that holds settings.
+        names: Ours by theirs.
+    """
+    get = getter(body)
+    return {ours: value for theirs, ours in names.items() if (value := scalar(get(theirs))) is not None}
 
 
 class ChunkReader(Protocol):
@@ -37,6 +75,9 @@ class ChunkReader(Protocol):
     def fill(self, call: LLMCall) -> None:
         """Put what the pieces said into the record."""
 
+    def content(self) -> Any:
+        """What was said, as far as one piece holds all of it. Called only where content is recorded."""
+
 
 class WholeAnswer:
     """Reads an answer that is no stream of events; `bodies.Follower` reads it as a whole. Also what readers build on.
@@ -64,15 +105,28 @@ class WholeAnswer:
     def fill(self, call: LLMCall) -> None:
         """Nothing to add."""
 
+    def content(self) -> Any:
+        """No piece holds it all."""
+
     def start(self, call: LLMCall) -> None:
         """The first content is here."""
         self.started = True
         call.first_token()
 
 
+def nothing(anything: Any) -> Any:
+    """Nothing of it is told."""
+    return None
+
+
+def no_facts(body: Mapping[str, Any]) -> RequestFacts:
+    """A request without a body."""
+    return RequestFacts(str(scalar(body.get("model")) or "unknown"), 0, False, None)
+
+
 @dataclass(frozen=True, slots=True)
 class Api:
-    """One API of a vendor, as we watch it.
+    """One API of a vendor, as it is read.
 
     Attributes:
         vendor: Whose wire language it speaks: `openai`, `anthropic` or `gemini`.
@@ -81,6 +135,11 @@ class Api:
         read: Reads a whole answer into the record; returns an error type when the answer says that it failed.
         chunks: Makes a reader of streamed answers; None when the API does not stream.
         counts_usage: False where there is never any usage to count (a free or a stored answer).
+        facts: Reads a request.
+        tokens: Prompt and completion of a whole answer in the vendor's own words, or None: two look-ups, no more, for
+            the ring that survives a kill. `read` tells the truth.
+        input_content, output_content: What was said, of a request and of a whole answer. Called only where content is
+            recorded.
     """
 
     vendor: str
@@ -89,3 +148,7 @@ class Api:
     read: Callable[[LLMCall, Any], ErrorType | None]
     chunks: Callable[[], ChunkReader] | None = None
     counts_usage: bool = True
+    facts: Callable[[Mapping[str, Any]], RequestFacts] = no_facts
+    tokens: Callable[[Any], tuple[int, int] | None] = nothing
+    input_content: Callable[[Mapping[str, Any]], Any] = nothing
+    output_content: Callable[[Any], Any] = nothing

@@ -244,6 +244,12 @@ def _body(error: BaseException) -> Any:
     return pick(error, "details") if body is None else body
 
 
+def unreadable(answer: Any) -> Failure:
+    """An answer that is not what the vendor promises: an HTML page with status 200, JSON without what belongs in it."""
+    kind = type(answer).__name__
+    return Failure("server_error", True, 200, "unreadable_answer", f"The answer is no answer of this API ({kind})")
+
+
 def pick_header(headers: Any, name: str) -> str | None:
     """A header's value by its name in lower case; None when absent, or when these are no headers."""
     if not headers or not name:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Final
 
 
 def pick(thing: Any, name: str) -> Any:
@@ -54,17 +54,36 @@ def dig(thing: Any, *names: str) -> Any:
     return thing
 
 
+MOST: Final = 10**15
+"""More than this is no count of anything (ledgers hold 64 bits, JSON's numbers 53)."""
+
+
 def count(thing: Any, name: str) -> int | None:
-    """A field that counts something: a whole number from 0, else None."""
+    """A field that counts something: a whole number from 0 to `MOST`, else None."""
     return whole(pick(thing, name))
 
 
 def whole(value: Any) -> int | None:
-    """A value that counts something: a whole number from 0, else None."""
+    """A value that counts something: a whole number from 0 to `MOST`, else None."""
     if type(value) is int:
-        return value if value >= 0 else None
-    if type(value) is float and value >= 0 and value.is_integer():  # JSON made by other languages; not NaN, not inf
+        return value if 0 <= value <= MOST else None
+    if type(value) is float and 0 <= value <= MOST and value.is_integer():  # JSON made by other languages; not NaN
         return int(value)
+    return None
+
+
+def scalar(value: Any) -> Any:
+    """A setting of a request that may be told: text, number, truth value, or a list of those. Else None.
+
+    What SDKs put where the application said nothing (`Omit`, `NotGiven`) is none of these.
+    """
+    if type(value) in (str, int, float, bool):
+        return value
+    if isinstance(value, str):
+        return word(value)
+    if isinstance(value, (list, tuple)):
+        found = [each for each in map(scalar, value) if each is not None and type(each) is not list]
+        return found or None
     return None
 
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from tachograph.llm.adapter import Answer, CallParts, RawAnswers, unreadable
+from tachograph.llm.adapter import Answer, CallParts, RawAnswers
 from tachograph.llm.types import (
     Delta,
     FinishReason,
@@ -21,8 +21,8 @@ from tachograph.llm.types import (
     ToolRequest,
     ToolResult,
 )
-from tachograph.vendors.anthropic.errors import anthropic_failure, anthropic_finish_failure
-from tachograph.vendors.anthropic.usage import anthropic_merge_usage, anthropic_usage
+from tachograph.vendors.anthropic.apis import MESSAGES
+from tachograph.vendors.anthropic.errors import anthropic_failure, anthropic_finish_failure, anthropic_message_failure
 from tachograph.vendors.failures import Failure
 from tachograph.vendors.fields import items, pick, text
 
@@ -41,9 +41,7 @@ MAX_TOKENS = 4096
 class Messages(RawAnswers):
     """The Messages API."""
 
-    vendor = "anthropic"
-    operation = "chat"
-    api = "messages"
+    api = MESSAGES
 
     def build(self, request: Request, stream: bool) -> dict[str, Any]:
         payload: dict[str, Any] = {
@@ -89,9 +87,7 @@ class Messages(RawAnswers):
     def failure(self, error: BaseException) -> Failure:
         return anthropic_failure(error=error)
 
-    def read(self, answer: Any) -> Answer:
-        if not isinstance(pick(answer, "content"), list):
-            return unreadable(answer)
+    def read(self, answer: Any, finish_reason: str | None) -> Answer:
         texts, thoughts, calls, native = [], [], [], []
         for block in items(answer, "content"):
             native.append(block)
@@ -110,21 +106,14 @@ class Messages(RawAnswers):
                         json.dumps(arguments),
                     )
                 )
-        reason = text(answer, "stop_reason")
         return Answer(
             text="".join(texts),
             reasoning="".join(thoughts),
             tool_calls=calls,
-            finish_reason=_FINISH.get(reason, "other"),
-            vendor_finish_reason=reason,
-            usage=anthropic_usage(pick(answer, "usage")),
-            model=text(answer, "model"),
-            id=text(answer, "id"),
-            service_tier=_tier(pick(answer, "usage")),
+            finish_reason=_FINISH.get(finish_reason, "other"),
             native=native,
             raw=answer,
-            failure=anthropic_finish_failure(reason),
-            is_complete=True,
+            failure=anthropic_message_failure(answer),
         )
 
     def fold(self) -> _Fold:
@@ -138,7 +127,6 @@ class _Fold:
         self._calls = CallParts()
         self._blocks: dict[Any, dict[str, Any]] = {}
         self._inputs: dict[Any, list[str]] = {}
-        self._usage: Any = None
         self._answer = Answer()
 
     def feed(self, event: Any) -> Iterator[Delta]:
@@ -152,15 +140,6 @@ class _Fold:
             if text(block, "type") == "tool_use":
                 id, name = text(block, "id") or "", text(block, "name") or ""
                 yield ToolCallDelta(self._calls.begin(key, id, name), id, name)
-        elif kind == "message_start":
-            message = pick(event, "message")
-            answer.id, answer.model = text(message, "id"), text(message, "model")
-            self._usage = anthropic_merge_usage(pick(message, "usage"), None)
-        elif kind == "message_delta":
-            self._usage = anthropic_merge_usage(self._usage, pick(event, "usage"))
-            reason = text(pick(event, "delta"), "stop_reason")
-            if reason is not None:
-                answer.vendor_finish_reason, answer.is_complete = reason, True
 
     def _delta(self, key: Any, delta: Any) -> Iterator[Delta]:
         block = self._blocks.setdefault(key, {"type": "text", "text": ""})
@@ -185,25 +164,18 @@ class _Fold:
                 block["citations"] = []
             block["citations"].append(_plain(pick(delta, "citation")))
 
-    def answer(self) -> Answer:
+    def answer(self, finish_reason: str | None) -> Answer:
         answer = self._answer
         answer.text = "".join(self._texts)
         answer.reasoning = "".join(self._thoughts)
         answer.tool_calls = self._calls.requests()
-        answer.usage = anthropic_usage(self._usage)
-        answer.service_tier = _tier(self._usage)
-        answer.finish_reason = _FINISH.get(answer.vendor_finish_reason, "other")
-        answer.failure = anthropic_finish_failure(answer.vendor_finish_reason)
+        answer.finish_reason = _FINISH.get(finish_reason, "other")
+        answer.failure = anthropic_finish_failure(finish_reason)
         for key, parts in self._inputs.items():
             if key in self._blocks:
                 self._blocks[key]["input"] = _object("".join(parts))
         answer.native = list(self._blocks.values()) or None
         return answer
-
-
-def _tier(usage: Any) -> str | None:
-    """The service tier; `fast` speed is priced apart, so it is told as a tier of its own."""
-    return "fast" if text(usage, "speed") == "fast" else text(usage, "service_tier")
 
 
 def _object(arguments: str) -> dict[str, Any]:
@@ -220,7 +192,7 @@ def _plain(block: Any) -> dict[str, Any]:
 
 
 def _message(message: Message) -> dict[str, Any]:
-    if message.native is not None and message.native[0] == Messages.api:
+    if message.native is not None and message.native[0] == Messages.api.name:
         return {"role": message.role, "content": [_plain(block) for block in message.native[1]]}
     blocks: list[dict[str, Any]] = []
     for part in message.parts:

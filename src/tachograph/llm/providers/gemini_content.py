@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import count
 from typing import Any
 
-from tachograph.llm.adapter import Answer, unreadable
+from tachograph.llm.adapter import Answer
 from tachograph.llm.types import (
     Delta,
     FinishReason,
@@ -21,10 +21,10 @@ from tachograph.llm.types import (
     ToolRequest,
     ToolResult,
 )
-from tachograph.vendors.failures import Failure
+from tachograph.vendors.failures import Failure, unreadable
 from tachograph.vendors.fields import dig, items, pick, text
+from tachograph.vendors.gemini.apis import GENERATE
 from tachograph.vendors.gemini.errors import BLOCKED, gemini_failure, gemini_response_failure
-from tachograph.vendors.gemini.usage import gemini_searches, gemini_usage
 
 _MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
 _BUDGETS = {"none": 0, "minimal": 512, "low": 1024, "medium": 8192, "high": 24576}
@@ -36,9 +36,7 @@ _numbers = count(1)
 class GenerateContent:
     """The generateContent API."""
 
-    vendor = "gemini"
-    operation = "generate_content"
-    api = "generate_content"
+    api = GENERATE
     sends_while_read = True
 
     def build(self, request: Request, stream: bool) -> dict[str, Any]:
@@ -102,14 +100,13 @@ class GenerateContent:
     def failure(self, error: BaseException) -> Failure:
         return gemini_failure(error=error)
 
-    def read(self, answer: Any) -> Answer:
+    def read(self, answer: Any, finish_reason: str | None) -> Answer:
         fold = _Fold()
         for _ in fold.feed(answer):
             continue
-        result = fold.answer()
-        if result.failure is None and not any(True for _ in items(answer, "candidates")):
-            return unreadable(answer)
-        result.is_complete = True
+        result = fold.answer(finish_reason)
+        if result.failure is None and next(items(answer, "candidates"), None) is None:
+            result.failure = unreadable(answer)
         return result
 
     def fold(self) -> _Fold:
@@ -122,30 +119,14 @@ class _Fold:
         self._thoughts: list[str] = []
         self._parts: list[Any] = []
         self._answer = Answer()
-        self._searches = 0
 
     def feed(self, chunk: Any) -> Iterator[Delta]:
         answer = self._answer
         answer.raw = chunk
-        answer.model = text(chunk, "model_version") or answer.model
-        answer.id = text(chunk, "response_id") or answer.id
-        metadata = pick(chunk, "usage_metadata")
-        usage = gemini_usage(metadata)
-        if usage is not None:
-            answer.usage = usage  # each chunk's report is the running total
-            answer.service_tier = text(metadata, "traffic_type") or answer.service_tier
-        self._searches = max(self._searches, gemini_searches(chunk, answer.model or ""))
-        failure = gemini_response_failure(chunk)
-        if failure is not None:
-            answer.failure = failure
-            if text(pick(chunk, "prompt_feedback"), "block_reason"):
-                answer.vendor_finish_reason, answer.is_complete = failure.code, True
+        answer.failure = gemini_response_failure(chunk) or answer.failure
         candidate = next(items(chunk, "candidates"), None)
         if candidate is None:
             return
-        reason = text(candidate, "finish_reason")
-        if reason is not None:
-            answer.vendor_finish_reason, answer.is_complete = reason, True
         for part in items(pick(candidate, "content"), "parts"):
             self._parts.append(part)
             call = pick(part, "function_call")
@@ -162,19 +143,16 @@ class _Fold:
                     self._texts.append(said)
                     yield TextDelta(said)
 
-    def answer(self) -> Answer:
+    def answer(self, finish_reason: str | None) -> Answer:
         answer = self._answer
         answer.text = "".join(self._texts)
         answer.reasoning = "".join(self._thoughts)
         answer.native = self._parts or None
-        if self._searches and answer.usage is not None:
-            answer.usage.tool_uses["web_search"] = self._searches
-        answer.finish_reason = _finish(answer)
+        answer.finish_reason = _finish(answer, finish_reason)
         return answer
 
 
-def _finish(answer: Answer) -> FinishReason:
-    reason = answer.vendor_finish_reason
+def _finish(answer: Answer, reason: str | None) -> FinishReason:
     if answer.failure is not None or reason in BLOCKED:
         return "content_filter"
     if reason == "MAX_TOKENS":
@@ -201,7 +179,7 @@ def _thinking(request: Request) -> dict[str, Any]:
 
 def _content(message: Message) -> dict[str, Any]:
     role = "model" if message.role == "assistant" else "user"
-    if message.native is not None and message.native[0] == GenerateContent.api:
+    if message.native is not None and message.native[0] == GenerateContent.api.name:
         return {"role": role, "parts": list(message.native[1])}
     parts: list[dict[str, Any]] = []
     for part in message.parts:

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterator
 from typing import Any
 
-from tachograph.llm.adapter import Answer, CallParts, RawAnswers, tool_request, unreadable
+from tachograph.llm.adapter import Answer, CallParts, RawAnswers, tool_request
 from tachograph.llm.types import (
     Delta,
     FinishReason,
@@ -22,8 +22,8 @@ from tachograph.llm.types import (
 )
 from tachograph.vendors.failures import Failure
 from tachograph.vendors.fields import items, pick, text
-from tachograph.vendors.openai.errors import openai_failure, openai_finish_failure
-from tachograph.vendors.openai.usage import openai_usage
+from tachograph.vendors.openai.apis import CHAT
+from tachograph.vendors.openai.errors import openai_chat_failure, openai_failure, openai_finish_failure
 
 _FINISH: dict[str | None, FinishReason] = {
     "stop": "stop",
@@ -39,9 +39,7 @@ class ChatCompletions(RawAnswers):
     max_tokens_name: `max_completion_tokens`, or `max_tokens` for servers that know only that.
     """
 
-    vendor = "openai"
-    operation = "chat"
-    api = "chat_completions"
+    api = CHAT
 
     def __init__(self, max_tokens_name: str = "max_completion_tokens") -> None:
         self._max_tokens_name = max_tokens_name
@@ -86,12 +84,8 @@ class ChatCompletions(RawAnswers):
     def failure(self, error: BaseException) -> Failure:
         return openai_failure(error=error)
 
-    def read(self, answer: Any) -> Answer:
-        choice = next(items(answer, "choices"), None)
-        message = pick(choice, "message")
-        if message is None:
-            return unreadable(answer)
-        reason = text(choice, "finish_reason")
+    def read(self, answer: Any, finish_reason: str | None) -> Answer:
+        message = pick(next(items(answer, "choices"), None), "message")
         calls = [
             tool_request(
                 text(call, "id") or "",
@@ -105,15 +99,9 @@ class ChatCompletions(RawAnswers):
             reasoning=_reasoning(message),
             tool_calls=calls,
             refusal=text(message, "refusal"),
-            finish_reason=_FINISH.get(reason, "other"),
-            vendor_finish_reason=reason,
-            usage=openai_usage(pick(answer, "usage")),
-            model=text(answer, "model"),
-            id=text(answer, "id"),
-            service_tier=text(answer, "service_tier"),
+            finish_reason=_FINISH.get(finish_reason, "other"),
             raw=answer,
-            failure=openai_finish_failure(reason),
-            is_complete=True,
+            failure=openai_chat_failure(answer),
         )
 
     def fold(self) -> _Fold:
@@ -131,18 +119,9 @@ class _Fold:
     def feed(self, chunk: Any) -> Iterator[Delta]:
         answer = self._answer
         answer.raw = chunk
-        answer.model = text(chunk, "model") or answer.model
-        answer.id = text(chunk, "id") or answer.id
-        answer.service_tier = text(chunk, "service_tier") or answer.service_tier
-        usage = openai_usage(pick(chunk, "usage"))
-        if usage is not None:
-            answer.usage = usage
         choice = next(items(chunk, "choices"), None)
         if choice is None:
             return
-        reason = text(choice, "finish_reason")
-        if reason is not None:
-            answer.vendor_finish_reason, answer.is_complete = reason, True
         delta = pick(choice, "delta")
         if refusal := text(delta, "refusal"):
             self._refusals.append(refusal)
@@ -165,14 +144,14 @@ class _Fold:
         self._calls.add(key, arguments)
         return ToolCallDelta(place, id, name, arguments)
 
-    def answer(self) -> Answer:
+    def answer(self, finish_reason: str | None) -> Answer:
         answer = self._answer
         answer.text = "".join(self._texts)
         answer.reasoning = "".join(self._thoughts)
         answer.refusal = "".join(self._refusals) or None
         answer.tool_calls = self._calls.requests()
-        answer.finish_reason = _FINISH.get(answer.vendor_finish_reason, "other")
-        answer.failure = openai_finish_failure(answer.vendor_finish_reason)
+        answer.finish_reason = _FINISH.get(finish_reason, "other")
+        answer.failure = openai_finish_failure(finish_reason)
         return answer
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tachograph.llm.adapter import Answer, CallParts, RawAnswers, tool_request, unreadable
+from tachograph.llm.adapter import Answer, CallParts, RawAnswers, tool_request
 from tachograph.llm.providers.openai_chat import image_url, schema_format, split_result
 from tachograph.llm.types import (
     Delta,
@@ -21,19 +21,17 @@ from tachograph.llm.types import (
 )
 from tachograph.vendors.failures import Failure
 from tachograph.vendors.fields import dig, items, pick, text
+from tachograph.vendors.openai.apis import RESPONSES
 from tachograph.vendors.openai.errors import openai_event_failure, openai_failure, openai_response_failure
-from tachograph.vendors.openai.usage import openai_response_usage
+from tachograph.vendors.openai.responses import ENDINGS
 
-_TERMINAL = ("response.completed", "response.failed", "response.incomplete")
 _THOUGHTS = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
 
 
 class Responses(RawAnswers):
     """The Responses API."""
 
-    vendor = "openai"
-    operation = "chat"
-    api = "responses"
+    api = RESPONSES
 
     def build(self, request: Request, stream: bool) -> dict[str, Any]:
         if request.stop:
@@ -79,9 +77,7 @@ class Responses(RawAnswers):
     def failure(self, error: BaseException) -> Failure:
         return openai_failure(error=error)
 
-    def read(self, answer: Any) -> Answer:
-        if text(answer, "status") is None and not isinstance(pick(answer, "output"), list):
-            return unreadable(answer)
+    def read(self, answer: Any, finish_reason: str | None) -> Answer:
         return _read(answer)
 
     def fold(self) -> _Fold:
@@ -116,16 +112,13 @@ class _Fold:
             if text(item, "type") == "function_call":
                 id, name = text(item, "call_id") or "", text(item, "name") or ""
                 yield ToolCallDelta(self._calls.begin(pick(event, "output_index"), id, name), id, name)
-        elif kind in _TERMINAL:
+        elif kind in ENDINGS:
             self._last = _read(pick(event, "response"))
             self._last.failure = openai_event_failure(event)
         elif kind == "error":
             answer.failure = openai_event_failure(event)
-        elif kind == "response.created":
-            answer.id = dig(event, "response", "id")
-            answer.model = dig(event, "response", "model")
 
-    def answer(self) -> Answer:
+    def answer(self, finish_reason: str | None) -> Answer:
         if self._last is not None:
             return self._last
         answer = self._answer
@@ -136,15 +129,7 @@ class _Fold:
 
 
 def _read(response: Any) -> Answer:
-    answer = Answer(
-        usage=openai_response_usage(response),
-        model=text(response, "model"),
-        id=text(response, "id"),
-        service_tier=text(response, "service_tier"),
-        raw=response,
-        failure=openai_response_failure(response),
-        is_complete=True,
-    )
+    answer = Answer(raw=response, failure=openai_response_failure(response))
     texts, thoughts, refusals = [], [], []
     native = []
     for item in items(response, "output"):
@@ -165,7 +150,6 @@ def _read(response: Any) -> Answer:
     answer.refusal = "".join(refusals) or None
     answer.native = native
     status, why = text(response, "status"), dig(response, "incomplete_details", "reason")
-    answer.vendor_finish_reason = why if isinstance(why, str) else status
     if why == "max_output_tokens":
         answer.finish_reason = "length"
     elif why == "content_filter":
@@ -178,7 +162,7 @@ def _read(response: Any) -> Answer:
 
 
 def _entries(message: Message) -> list[Any]:
-    if message.native is not None and message.native[0] == Responses.api:
+    if message.native is not None and message.native[0] == Responses.api.name:
         return [_plain(item) for item in message.native[1]]
     found: list[dict[str, Any]] = []
     content: list[dict[str, Any]] = []

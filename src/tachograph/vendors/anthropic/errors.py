@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tachograph.vendors.failures import STATUSES, Failure, Table, categorise
-from tachograph.vendors.fields import text
+from tachograph.vendors.failures import STATUSES, Failure, Table, categorise, unreadable
+from tachograph.vendors.fields import pick, text
 
 TABLE: Final = Table(
     codes={
@@ -70,5 +70,16 @@ def anthropic_finish_failure(stop_reason: str | None) -> Failure | None:
 
 
 def anthropic_message_failure(message: Any) -> Failure | None:
-    """The failure that a finished message tells of."""
+    """The failure that a whole answer tells of under status 200: refused, an error body, or no message at all."""
+    if text(message, "type") == "error" or (pick(message, "error") is not None and pick(message, "content") is None):
+        return anthropic_event_failure(message)
+    if not isinstance(pick(message, "content"), (list, tuple)):
+        return unreadable(message)
     return anthropic_finish_failure(text(message, "stop_reason"))
+
+
+def anthropic_event_failure(event: Any) -> Failure:
+    """The failure that an `error` event, or an error body under status 200, tells of."""
+    error = pick(event, "error")
+    body = {name: value for name in ("type", "message") if (value := text(error, name))}
+    return anthropic_failure(status=200, body={"error": body})

@@ -1,21 +1,20 @@
 """Anthropic's usage reports. On the wire `input_tokens` leaves cached and cache-written tokens out; here they are in.
 
-Source: anthropic 2.12 types (`Usage`, `MessageDeltaUsage`, `BetaUsage`), read 2026-11-23.
+Source: anthropic 2.14 types (`Usage`, `MessageDeltaUsage`, `BetaUsage`), read 2026-11-27.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from tachograph.records.usage import Usage
-from tachograph.vendors.fields import count, getter, items, pick, text, whole
+from tachograph.vendors.fields import count, getter, items, plain, text, whole, word
+from tachograph.vendors.usage import Reading, billed_fields, bounded
 
-_FIELDS = (
-    "input_tokens",
-    "output_tokens",
-    "cache_read_input_tokens",
-    "cache_creation_input_tokens",
+_COUNTS: Final = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+_FIELDS: Final = (
+    *_COUNTS,
     "cache_creation",
     "output_tokens_details",
     "server_tool_use",
@@ -24,50 +23,69 @@ _FIELDS = (
     "inference_geo",
     "iterations",
 )
-_TOOLS = (
-    ("web_search_requests", "web_search"),
-    ("web_fetch_requests", "web_fetch"),
-    ("code_execution_requests", "code_execution"),
-)
-_OUTSIDE_THE_TOTAL = ("compaction", "advisor_message")
+_TOOLS: Final = {
+    "web_search_requests": "web_search",
+    "web_fetch_requests": "web_fetch",
+    "code_execution_requests": "code_execution",
+}
+_KNOWN: Final = frozenset((*_FIELDS, "fallback_credit"))
+_OUTSIDE_THE_TOTAL: Final = ("compaction", "advisor_message")
 """Iterations that are billed but left out of the top-level counts: the server's own work beside the answer."""
+_INSIDE_THE_TOTAL: Final = ("message", "fallback_message")
 
 
-def anthropic_usage(usage: Any) -> Usage | None:
-    """The `usage` of a message, or what `anthropic_merge_usage` made of a stream's.
+def anthropic_usage(report: Any) -> Usage | None:
+    """The tokens of a message's `usage`, or of what `anthropic_merge_usage` made of a stream's."""
+    return read_usage(report).usage
+
+
+def read_usage(report: Any) -> Reading:
+    """All that a `usage` says.
 
     Compaction and advisor iterations, which the top level leaves out, are added. An advisor may be another model, at
     other prices: it is named among the tool requests, so that the cost is known to be an estimate.
     """
-    if usage is None:
-        return None
-    get = getter(usage)
-    result = _one(get)
-    if result is None:
-        return None
-    if get("iterations"):
-        for iteration in items(usage, "iterations"):
-            kind = text(iteration, "type")
-            if kind in _OUTSIDE_THE_TOTAL:
-                more = _one(getter(iteration))
-                if more is not None:
-                    if kind == "advisor_message":
-                        more.tool_uses["advisor"] = 1
-                    result = result + more
-    return result
+    if report is None:
+        return Reading()
+    get = getter(report)
+    reading = Reading(
+        _one(get),
+        service_tier=word(get("service_tier")),
+        speed=word(get("speed")),
+        region=word(get("inference_geo")),
+    )
+    fields = plain(report)
+    if type(fields) is dict:
+        reading.unknown = billed_fields(fields, _KNOWN)
+        tools = plain(fields.get("server_tool_use"))
+        if type(tools) is dict:
+            reading.unknown += billed_fields(tools, frozenset(_TOOLS), "server_tool_use.")
+    usage = reading.usage
+    if usage is not None and get("iterations"):
+        for iteration in items(report, "iterations"):
+            kind = text(iteration, "type") or "iteration"
+            more = _one(getter(iteration)) if kind in _OUTSIDE_THE_TOTAL else None
+            if more is not None:
+                if kind == "advisor_message":
+                    more.tool_uses["advisor"] = 1
+                reading.usage = usage = usage + more
+            elif kind not in _INSIDE_THE_TOTAL:
+                reading.unknown += (f"iterations.{kind}",)
+    return bounded(reading, *map(get, _COUNTS))
 
 
 def anthropic_merge_usage(started: Any, delta: Any) -> dict[str, Any]:
     """The usage of a stream so far, as one report: what `message_start` said, overlaid by a `message_delta`.
 
-    A delta's counts are cumulative and may leave out what the start knew (cache lifetimes, service tier). Use it again
-    for further deltas: `merged = anthropic_merge_usage(merged, event.usage)`.
+    A delta's counts are cumulative and may leave out what the start knew (cache lifetimes, service tier); a relay's may
+    say zero where the start knew better. Use it again for further deltas.
     """
     merged: dict[str, Any] = {}
+    before, after = getter(started), getter(delta)
     for name in _FIELDS:
-        value = pick(delta, name)
-        if value is None:
-            value = pick(started, name)
+        value = after(name)
+        if value is None or (value == 0 and before(name)):
+            value = before(name)
         if value is not None:
             merged[name] = value
     return merged
@@ -102,5 +120,5 @@ def _one(get: Callable[[str], Any]) -> Usage | None:
         details["reasoning"] = thinking
     tools = get("server_tool_use")
     if tools is not None:
-        result.tool_uses = {ours: uses for theirs, ours in _TOOLS if (uses := count(tools, theirs))}
+        result.tool_uses = {ours: uses for theirs, ours in _TOOLS.items() if (uses := count(tools, theirs))}
     return result

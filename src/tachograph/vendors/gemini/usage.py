@@ -1,97 +1,132 @@
 """Gemini's usage reports: generateContent, embeddings and Interactions.
 
 On the wire the answer's tokens leave thoughts out, and the prompt's leave tool results out; here both are in.
-Source: google-genai 3.4 types (`GenerateContentResponseUsageMetadata`, interactions `Usage`), read 2026-11-23.
+Source: google-genai 3.6 types (`GenerateContentResponseUsageMetadata`, interactions `Usage`), read 2026-11-27.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from tachograph.records.usage import Usage
-from tachograph.vendors.fields import count, dig, getter, items, pick, text, whole
+from tachograph.vendors.fields import count, dig, getter, items, pick, plain, text, whole, word
+from tachograph.vendors.usage import Reading, billed_fields, bounded
 
 _MODALITIES = ("audio", "image", "video", "document")
 _BY_MODALITY = (
     ("prompt_tokens_details", "promptTokensDetails"),
     ("candidates_tokens_details", "candidatesTokensDetails"),
+    ("response_tokens_details", "responseTokensDetails"),
     ("cache_tokens_details", "cacheTokensDetails"),
 )
-_GROUNDING = {"google_search": "web_search", "google_maps": "google_maps", "retrieval": "retrieval"}
+_COUNTS: Final = (
+    ("prompt_token_count", "promptTokenCount"),
+    ("tool_use_prompt_token_count", "toolUsePromptTokenCount"),
+    ("candidates_token_count", "candidatesTokenCount"),
+    ("response_token_count", "responseTokenCount"),  # the live API's word
+    ("thoughts_token_count", "thoughtsTokenCount"),
+    ("cached_content_token_count", "cachedContentTokenCount"),
+    ("total_token_count", "totalTokenCount"),
+)
+_INTERACTION_COUNTS: Final = (
+    *("total_input_tokens", "total_tool_use_tokens", "total_output_tokens", "total_thought_tokens"),
+    "total_cached_tokens",
+)
+_KNOWN: Final = frozenset(
+    (
+        *(name for names in (*_COUNTS, *_BY_MODALITY) for name in names),
+        *("tool_use_prompt_tokens_details", "toolUsePromptTokensDetails", "traffic_type", "trafficType"),
+    )
+)
+_GROUNDING: Final = {"google_search": "web_search", "google_maps": "google_maps", "retrieval": "retrieval"}
 
 
 def gemini_usage(metadata: Any) -> Usage | None:
+    """The tokens of a response's `usage_metadata`."""
+    return read_usage(metadata).usage
+
+
+def read_usage(metadata: Any) -> Reading:
     """The `usage_metadata` of a response or of a stream's last chunk that has one (also `usageMetadata` as sent).
 
     A chunk's counts are the running total of its request: the last report is the whole.
     """
     if metadata is None:
-        return None
+        return Reading()
     get = getter(metadata)
     is_model = type(metadata) is not dict and type(get) is not partial  # then names are as in Python, never as sent
 
-    def tokens(name: str, wire_name: str) -> int | None:
+    def field(name: str, wire_name: str) -> Any:
         value = get(name)
-        return whole(get(wire_name) if value is None and not is_model else value)
+        return get(wire_name) if value is None and not is_model else value
 
-    prompt = tokens("prompt_token_count", "promptTokenCount")
-    tool_use = tokens("tool_use_prompt_token_count", "toolUsePromptTokenCount")
-    answer = tokens("candidates_token_count", "candidatesTokenCount")
-    if answer is None:
-        answer = tokens("response_token_count", "responseTokenCount")  # the live API's word
-    thoughts = tokens("thoughts_token_count", "thoughtsTokenCount")
-    result = _total(prompt, tool_use, answer, thoughts)
-    if result is None:
-        return None
-    _add(result.details, "cache_read", tokens("cached_content_token_count", "cachedContentTokenCount"))
-    parts = [(get(name), None if is_model else get(wire_name)) for name, wire_name in _BY_MODALITY]
-    if not any(ours or theirs for ours, theirs in parts):
-        return result
-    by_input, by_output, by_cache = (_modalities(ours) or _modalities(theirs) for ours, theirs in parts)
-    return _with_modalities(result, by_input, by_output, by_cache)
-
-
-def gemini_searches(response: Any, model: str) -> int:
-    """Web searches that are billed for a response or a chunk: grounding tells its queries beside the usage.
-
-    Up to Gemini 2.5 a grounded prompt costs once, however many searches it made; later models cost per search.
-    Source: ai.google.dev/gemini-api/docs/pricing, checked 2026-11-23.
-    """
-    queries = sum(
-        isinstance(query, str) and query != ""
-        for candidate in items(response, "candidates")
-        for query in items(pick(candidate, "grounding_metadata"), "web_search_queries")
+    said = [field(*names) for names in _COUNTS]
+    prompt, tool_use, answer, answered_live, thoughts, cached, total = map(whole, said)
+    reading = Reading(
+        _total(prompt, tool_use, answered_live if answer is None else answer, thoughts),
+        traffic_type=word(field("traffic_type", "trafficType")),
+        service_tier=word(field("service_tier", "serviceTier")),
     )
+    usage = reading.usage
+    if usage is None:
+        return bounded(reading, *said)
+    _add(usage.details, "cache_read", cached)
+    parts = [(get(name), None if is_model else get(wire_name)) for name, wire_name in _BY_MODALITY]
+    if any(ours or theirs for ours, theirs in parts):
+        by_input, by_output, by_live, by_cache = (_modalities(ours) or _modalities(theirs) for ours, theirs in parts)
+        _with_modalities(usage, by_input, by_output or by_live, by_cache)
+    fields = plain(metadata)
+    if type(fields) is dict:
+        reading.unknown = billed_fields(fields, _KNOWN)
+    if total is not None and total != (usage.input_tokens or 0) + (usage.output_tokens or 0):
+        reading.mismatch = "total"
+    return bounded(reading, *said)
+
+
+def gemini_searches(queries: Iterable[str], model: str) -> int:
+    """Web searches that are billed for a request, of the queries that grounding told.
+
+    Up to Gemini 2.5 a grounded prompt costs once, however many searches it made; later models cost for each query that
+    is not a repeated one. Source: ai.google.dev/gemini-api/docs/pricing, checked 2026-11-27.
+    """
+    asked = {query for query in queries if query}
     is_per_prompt = model.rpartition("/")[2].startswith(("gemini-1", "gemini-2"))
-    return min(queries, 1) if is_per_prompt else queries
+    return min(len(asked), 1) if is_per_prompt else len(asked)
 
 
 def interactions_usage(usage: Any) -> Usage | None:
+    """The tokens of an interaction's `usage`."""
+    return read_interaction_usage(usage).usage
+
+
+def read_interaction_usage(usage: Any) -> Reading:
     """The `usage` of an interaction, of its completed event, or a step's `metadata.total_usage`."""
     if usage is None:
-        return None
+        return Reading()
     result = _total(
         count(usage, "total_input_tokens"),
         count(usage, "total_tool_use_tokens"),
         count(usage, "total_output_tokens"),
         count(usage, "total_thought_tokens"),
     )
+    said = [pick(usage, name) for name in _INTERACTION_COUNTS]
     if result is None:
-        return None
+        return bounded(Reading(), *said)
     _add(result.details, "cache_read", count(usage, "total_cached_tokens"))
     for tool in items(usage, "grounding_tool_count"):
         kind, uses = text(tool, "type"), count(tool, "count")
         if kind and uses:
             name = _GROUNDING.get(kind, "other")
             result.tool_uses[name] = result.tool_uses.get(name, 0) + uses
-    return _with_modalities(
+    _with_modalities(
         result,
         _modalities(pick(usage, "input_tokens_by_modality")),
         _modalities(pick(usage, "output_tokens_by_modality")),
         _modalities(pick(usage, "cached_tokens_by_modality")),
     )
+    return bounded(Reading(result), *said)
 
 
 def gemini_embedding_usage(response: Any) -> Usage | None:
@@ -133,13 +168,12 @@ def _counts(entry: Any, names: tuple[str, ...]) -> Iterator[int]:
 
 def _with_modalities(
     usage: Usage, by_input: dict[str, int], by_output: dict[str, int], by_cache: dict[str, int]
-) -> Usage:
+) -> None:
     for modality in _MODALITIES:
         _add(usage.details, f"{modality}_input", by_input.get(modality))
     _add(usage.details, "audio_output", by_output.get("audio"))
     _add(usage.details, "image_output", by_output.get("image"))
     _add(usage.details, "audio_cache_read", by_cache.get("audio"))
-    return usage
 
 
 def _add(details: dict[str, int], name: str, tokens: int | None) -> None:

@@ -1,16 +1,21 @@
 """OpenAI's categories, Azure's and compatible servers' included.
 
-Sources: openai 3.54 `_exceptions.py`, `types/responses/response_error.py`; platform.openai.com/docs/guides/error-codes;
-Azure content filter codes. Checked 2026-11-23.
+Sources: openai 3.57 `_exceptions.py`, `types/responses/response_error.py`, `types/beta/session_turn_error.py` (spend
+limits); platform.openai.com/docs/guides/error-codes; Azure content filter codes. Checked 2026-11-27.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from tachograph.vendors.failures import STATUSES, Failure, Table, categorise
-from tachograph.vendors.fields import dig, pick, text
+from tachograph.vendors.failures import STATUSES, Failure, Table, categorise, unreadable
+from tachograph.vendors.fields import count, dig, items, pick, text
 
+_IMAGES: Final[tuple[str, ...]] = (
+    *("invalid_image", "invalid_image_format", "invalid_base64_image", "invalid_image_url", "image_too_large"),
+    *("image_too_small", "image_parse_error", "invalid_image_mode", "image_file_too_large", "empty_image_file"),
+    *("unsupported_image_media_type", "failed_to_download_image", "image_file_not_found"),
+)
 TABLE: Final = Table(
     codes={
         "invalid_api_key": "auth",
@@ -23,6 +28,11 @@ TABLE: Final = Table(
         "quota_exceeded": "quota",
         "billing_hard_limit_reached": "quota",
         "billing_not_active": "quota",
+        "credit_balance_exhausted": "quota",
+        "usage_limit_exceeded": "quota",
+        "project_spend_limit_exceeded": "quota",
+        "organization_spend_limit_exceeded": "quota",
+        "organization_usage_limit_exceeded": "quota",
         "access_terminated": "auth",
         "content_filter": "content_filter",
         "content_policy_violation": "content_filter",
@@ -30,16 +40,23 @@ TABLE: Final = Table(
         "moderation_blocked": "content_filter",
         "ResponsibleAIPolicyViolation": "content_filter",
         "bio_policy": "content_filter",
+        "cyber_policy": "content_filter",
         "misalignment_policy_violation": "content_filter",
         "context_length_exceeded": "invalid_request",
         "model_not_found": "invalid_request",
         "DeploymentNotFound": "invalid_request",
         "invalid_prompt": "invalid_request",
+        "data_residency_mismatch": "invalid_request",
         "vector_store_timeout": "server_error",
+        "flex_unavailable": "server_error",
+        "server_overloaded": "server_error",
+        "request_timeout": "timeout",
+        **dict.fromkeys(_IMAGES, "invalid_request"),
     },
     phrases=(
         ("request too large for", "quota"),  # one request above the minute's tokens: a 429 that no waiting cures
         ("insufficient balance", "quota"),
+        ("monthly spending limit", "quota"),  # xAI
     ),
     classes={
         "OAuthError": "auth",
@@ -88,9 +105,11 @@ def openai_failure(
 def openai_response_failure(response: Any) -> Failure | None:
     """The failure that a Responses API object tells of without raising: `failed`, or `incomplete` by the filter."""
     status = text(response, "status")
-    if status == "failed":
-        failure = categorise(TABLE, body={"error": _plain(pick(response, "error"))})
-        return failure if failure.error_type != "unknown" else _server_error(failure)
+    error = pick(response, "error")
+    if status == "failed" or (status is None and error is not None):
+        return openai_body_failure(error)
+    if status is None and pick(response, "usage") is None and not isinstance(pick(response, "output"), (list, tuple)):
+        return unreadable(response)
     if status == "incomplete" and dig(response, "incomplete_details", "reason") == "content_filter":
         return Failure("content_filter", False, 200, "content_filter", "The answer was cut by the content filter")
     return None
@@ -103,8 +122,7 @@ def openai_event_failure(event: Any) -> Failure | None:
         return openai_response_failure(pick(event, "response"))
     if kind == "error":
         nested = pick(event, "error")
-        failure = categorise(TABLE, body={"error": _plain(event if nested is None else nested)})
-        return failure if failure.error_type != "unknown" else _server_error(failure)
+        return openai_body_failure(event if nested is None else nested)
     return None
 
 
@@ -112,7 +130,31 @@ def openai_finish_failure(finish_reason: str | None) -> Failure | None:
     """The failure that a chat completion's finish reason tells of."""
     if finish_reason == "content_filter":
         return Failure("content_filter", False, 200, "content_filter", "The answer was cut by the content filter")
+    if finish_reason == "error":  # OpenRouter: the provider behind it failed amid the answer
+        return Failure("server_error", True, 200, "error", "The provider ended the answer with an error")
     return None
+
+
+def openai_chat_failure(answer: Any) -> Failure | None:
+    """The failure that a chat completion, or one chunk of it, tells of under status 200."""
+    choice = next(items(answer, "choices"), None)
+    error = pick(answer, "error") or pick(choice, "error")
+    if error is not None and error != "":
+        return openai_body_failure(error)
+    if choice is None:
+        return unreadable(answer)
+    return openai_finish_failure(text(choice, "finish_reason"))
+
+
+def openai_body_failure(error: Any) -> Failure:
+    """The failure that an error object under status 200 tells of; relays put the status they got into its code."""
+    status = count(error, "code")
+    if isinstance(error, str):
+        failure = categorise(TABLE, body={"error": error})
+    else:
+        known = status if status is not None and 400 <= status <= 599 else None
+        failure = categorise(TABLE, status=known, body={"error": _plain(error)})
+    return failure if failure.error_type != "unknown" else _server_error(failure)
 
 
 def _plain(error: Any) -> dict[str, Any]:

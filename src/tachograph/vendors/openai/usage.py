@@ -1,22 +1,29 @@
-"""OpenAI's usage reports: chat, responses, embeddings, images, transcription, realtime, batches.
+"""OpenAI's usage reports, and those of servers that speak its language: chat, responses, embeddings, images, audio.
 
-Cached, cache-written and audio tokens are parts of the prompt, reasoning and audio tokens parts of the completion, on
-the wire already. Source: openai 3.54 types (`CompletionUsage`, `ResponseUsage`, ...), read 2026-11-23.
+On the wire cached, cache-written and audio tokens are parts of the prompt, reasoning and audio tokens parts of the
+completion; hosts that leave reasoning out are known by their `Dialect` or found by the total. Source: openai 3.57 types
+(`CompletionUsage`, `ResponseUsage`, ...); fields of compatible servers as their references have them. Read 2026-11-27.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tachograph.records.usage import Usage
-from tachograph.vendors.fields import count, getter, pick, plain, whole
+from tachograph.vendors.fields import count, getter, items, pick, plain, text, whole
+from tachograph.vendors.usage import Reading, billed_fields, bounded, nano_usd, stated
+
+if TYPE_CHECKING:
+    from tachograph.vendors.dialects import Dialect
 
 _INPUT: Final = {
     "cached_tokens": "cache_read",
     "cache_write_tokens": "cache_write",
+    "cache_creation_tokens": "cache_write",  # LiteLLM
     "audio_tokens": "audio_input",
     "image_tokens": "image_input",
+    "video_tokens": "video_input",
 }
 _OUTPUT: Final = {
     "reasoning_tokens": "reasoning",
@@ -29,54 +36,181 @@ _PARTS_OF_PARTS: Final[Mapping[str, Mapping[str, str]]] = {
     "cache_write_tokens_details": {"ttl_30m_tokens": "cache_write_30m", "ttl_12h_tokens": "cache_write_12h"},
     "cached_tokens_details": {"audio_tokens": "audio_cache_read"},
 }
+_CACHE_READ_BESIDE: Final = ("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens")
+"""Where servers put cached tokens beside the details: DeepSeek, Moonshot, Databricks. They are parts of the prompt."""
+_CACHE_WRITE_BESIDE: Final = ("cache_creation_input_tokens", "cache_write_tokens")
+_TOOLS_BESIDE: Final = {"num_sources_used": "source", "num_search_queries": "search_query"}
+"""What xAI and Perplexity bill beside tokens."""
+_KNOWN: Final = frozenset(
+    (
+        *("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "total_tokens", "seconds", "type"),
+        *("prompt_tokens_details", "input_tokens_details", "input_token_details"),
+        *("completion_tokens_details", "output_tokens_details", "output_token_details"),
+        *(*_CACHE_READ_BESIDE, "prompt_cache_miss_tokens", *_CACHE_WRITE_BESIDE, *_TOOLS_BESIDE),
+        *("cost", "cost_details", "cost_in_usd_ticks", "is_byok", "estimated_cost"),
+        *("queue_time", "prompt_time", "completion_time", "total_time"),  # Groq's clocks
+    )
+)
+_KNOWN_PARTS: Final = frozenset((*_INPUT, *_OUTPUT, *_PARTS_OF_PARTS, "text_tokens"))
 
 
-def openai_usage(usage: Any) -> Usage | None:
-    """The `usage` of any OpenAI API, and of servers that speak its language.
+def openai_usage(report: Any, dialect: Dialect | None = None) -> Usage | None:
+    """The tokens of any OpenAI API's `usage`, and of servers that speak its language."""
+    return read_usage(report, dialect).usage
+
+
+def read_usage(report: Any, dialect: Dialect | None = None) -> Reading:
+    """All that a `usage` says.
 
     Args:
-        usage: `prompt_tokens`/`completion_tokens` (chat, embeddings), `input_tokens`/`output_tokens` (responses,
+        report: `prompt_tokens`/`completion_tokens` (chat, embeddings), `input_tokens`/`output_tokens` (responses,
             images, audio, realtime), or `seconds` (transcription billed by time).
+        dialect: What is known of the host.
     """
-    if usage is None:
-        return None
-    get = getter(usage)
-    input_tokens, output_tokens = get("prompt_tokens"), get("completion_tokens")
-    if type(input_tokens) is not int or input_tokens < 0:
-        input_tokens = whole(input_tokens)
-        if input_tokens is None:
-            input_tokens = whole(get("input_tokens"))
-    if type(output_tokens) is not int or output_tokens < 0:
-        output_tokens = whole(output_tokens)
-        if output_tokens is None:
-            output_tokens = whole(get("output_tokens"))
-    result = Usage(input_tokens, output_tokens)
+    if report is None:
+        return Reading()
+    get = getter(report)
+    said_in, said_out, said_total = get("prompt_tokens"), get("completion_tokens"), get("total_tokens")
+    if said_in is None:
+        said_in = get("input_tokens")
+    if said_out is None:
+        said_out = get("output_tokens")
+    input_tokens, output_tokens, total = whole(said_in), whole(said_out), whole(said_total)
+    reading = Reading(stated_cost_nano_usd=_cost_of(report, dialect))
     if input_tokens is None and output_tokens is None:
         seconds = get("seconds")
-        if type(seconds) not in (int, float) or not 0 <= seconds < float("inf"):
-            return None
-        result.audio_seconds = float(seconds)
-        return result
+        if type(seconds) in (int, float) and 0 <= seconds < float("inf"):
+            reading.usage = Usage(audio_seconds=float(seconds))
+        return bounded(reading, said_in, said_out, said_total)
+    reading.usage = usage = Usage(input_tokens, output_tokens)
+    details = usage.details
     into = get("prompt_tokens_details") or get("input_tokens_details") or get("input_token_details")
     if into is not None:
-        _add(result.details, into, _INPUT)
+        _add(details, into, _INPUT)
     out_of = get("completion_tokens_details") or get("output_tokens_details") or get("output_token_details")
     if out_of is not None:
-        _add(result.details, out_of, _OUTPUT)
-    return result
+        _add(details, out_of, _OUTPUT)
+    fields = plain(report)
+    if type(fields) is dict:
+        _read_beside(usage, fields)
+        reading.unknown = billed_fields(fields, _KNOWN)
+        for parts in (into, out_of):
+            named = plain(parts)
+            if type(named) is dict:
+                reading.unknown += billed_fields(named, _KNOWN_PARTS)
+    if total is not None:
+        reading.mismatch = _add_up(usage, total, dialect)
+    return bounded(reading, said_in, said_out, said_total)
+
+
+def _read_beside(usage: Usage, fields: Mapping[str, Any]) -> None:
+    """What servers report beside the two details."""
+    for name in _CACHE_READ_BESIDE:
+        if name in fields and "cache_read" not in usage.details and (tokens := whole(fields[name])):
+            usage.details["cache_read"] = tokens
+    for name in _CACHE_WRITE_BESIDE:
+        if name in fields and "cache_write" not in usage.details and (tokens := whole(fields[name])):
+            usage.details["cache_write"] = tokens
+    for name, ours in _TOOLS_BESIDE.items():
+        if name in fields and (uses := whole(fields[name])):
+            usage.tool_uses[ours] = uses
+
+
+def _add_up(usage: Usage, total: int, dialect: Dialect | None) -> str | None:
+    """Make the two sides fit the total, where it is known how; else say why not."""
+    prompt, completion = usage.input_tokens, usage.output_tokens
+    if prompt is None or completion is None:
+        left = total - (prompt or 0) - (completion or 0)
+        if left > 0:  # an embedding has no completion: nothing is left
+            usage.input_tokens = left if prompt is None else prompt
+            usage.output_tokens = left if completion is None else completion
+            return "incomplete"
+        return None
+    left = total - prompt - completion
+    if left == 0:
+        return None
+    leaves_out = dialect is not None and dialect.reasoning == "outside"
+    reasoning = usage.details.get("reasoning", 0)
+    if left == reasoning and left > 0:
+        usage.output_tokens = completion + left
+        return None if leaves_out else "reasoning_outside"
+    if leaves_out and left > 0:
+        usage.output_tokens = completion + left
+        usage.details["reasoning"] = max(reasoning, left)
+        return None
+    return "total"
+
+
+def _cost_of(report: Any, dialect: Dialect | None) -> Any:
+    if dialect is None or not dialect.stated_cost:
+        return None
+    return nano_usd(stated(report, *dialect.stated_cost), dialect.stated_cost_per_usd)
+
+
+# What the Responses API bills beside tokens
+
+_TOOL_ITEMS: Final = {
+    "web_search_call": "web_search",
+    "file_search_call": "file_search",
+    "code_interpreter_call": "code_interpreter",
+    "image_generation_call": "image_generation",
+}
+_FREE_ITEMS: Final = frozenset(
+    (
+        *("message", "reasoning", "function_call", "function_call_output", "computer_call", "computer_call_output"),
+        *("program", "program_output", "tool_search_call", "tool_search_output", "additional_tools", "compaction"),
+        *("local_shell_call", "local_shell_call_output", "shell_call_output", "apply_patch_call"),
+        *("apply_patch_call_output", "mcp_call", "mcp_list_tools", "mcp_approval_request", "mcp_approval_response"),
+        *("custom_tool_call", "custom_tool_call_output"),
+    )
+)
+"""Kinds of output items that cost nothing but the tokens they make. Source: openai 3.57 `ResponseOutputItem`."""
 
 
 def openai_response_usage(response: Any) -> Usage | None:
-    """The usage of a whole response object: its `usage` and, for the Responses API, its billed tool requests."""
-    usage = openai_usage(pick(response, "usage"))
-    tools = pick(response, "tool_usage")
-    if tools is None:
-        return usage
-    searches = count(pick(tools, "web_search"), "num_requests")
-    if searches:
-        usage = usage or Usage()
-        usage.tool_uses["web_search"] = searches
-    return usage
+    """The tokens of a whole response object, and its billed tool requests."""
+    return read_response_usage(response).usage
+
+
+def read_response_usage(response: Any, dialect: Dialect | None = None) -> Reading:
+    """The usage of a response: its `usage`, and its billed tools by `tool_usage`, else by the items of the output."""
+    reading = read_usage(pick(response, "usage"), dialect)
+    uses, unknown = _tools_of(response)
+    if uses:
+        reading.usage = reading.usage or Usage()
+        reading.usage.tool_uses.update(uses)
+    reading.unknown += unknown
+    return reading
+
+
+def _tools_of(response: Any) -> tuple[dict[str, int], tuple[str, ...]]:
+    uses: dict[str, int] = {}
+    unknown: dict[str, None] = {}
+    containers: set[str] = set()
+    for item in items(response, "output"):
+        kind = text(item, "type") or ""
+        if kind in _FREE_ITEMS:
+            continue
+        tool = _TOOL_ITEMS.get(kind)
+        if tool == "code_interpreter":  # billed for each container that is kept for a session
+            containers.add(text(item, "container_id") or text(item, "id") or "")
+        elif tool == "web_search" and text(pick(item, "action"), "type") not in (None, "search"):
+            continue  # opening a page that was found is no search
+        elif tool is not None:
+            uses[tool] = uses.get(tool, 0) + 1
+        elif kind:
+            unknown[kind] = None
+    if containers:
+        uses["code_interpreter"] = len(containers)
+    told = pick(response, "tool_usage")
+    searches = count(pick(told, "web_search"), "num_requests")
+    if searches is not None:
+        uses.pop("web_search", None)
+        if searches:
+            uses["web_search"] = searches
+    if count(pick(told, "image_gen"), "total_tokens"):
+        unknown["tool_usage.image_gen"] = None  # tokens at the prices of another model
+    return uses, tuple(unknown)
 
 
 def _add(details: dict[str, int], source: Any, parts: Mapping[str, str]) -> None:
@@ -90,5 +224,5 @@ def _add(details: dict[str, int], source: Any, parts: Mapping[str, str]) -> None
             if ours is None:
                 if theirs in _PARTS_OF_PARTS:
                     _add(details, value, _PARTS_OF_PARTS[theirs])
-            elif tokens := value if type(value) is int and value > 0 else whole(value):
+            elif tokens := whole(value):
                 details[ours] = tokens

@@ -1,0 +1,80 @@
+"""Hosts that are known, one file each: whose label they get, and how they differ from the language they speak.
+
+The OpenAI client is used against many vendors' servers. What differs between them is data here; a server that is not
+known is read as the vendor itself, and what does not add up in its reports is counted.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from tachograph.vendors.dialects import (
+    anthropic,
+    azure,
+    azure_models,
+    bedrock,
+    cerebras,
+    cohere,
+    deepseek,
+    fireworks,
+    gemini,
+    groq,
+    huggingface,
+    mistral,
+    moonshot,
+    openai,
+    openrouter,
+    perplexity,
+    together,
+    vertex,
+    x_ai,
+)
+from tachograph.vendors.dialects.dialect import Dialect
+
+if TYPE_CHECKING:
+    from tachograph.records import LLMCall
+
+__all__ = ["KNOWN", "Dialect", "dialect_for", "dialect_of", "matches"]
+
+KNOWN: Final[tuple[Dialect, ...]] = tuple(
+    module.DIALECT
+    for module in (
+        anthropic,
+        azure,
+        azure_models,
+        bedrock,
+        cerebras,
+        cohere,
+        deepseek,
+        fireworks,
+        gemini,
+        groq,
+        huggingface,
+        mistral,
+        moonshot,
+        openai,
+        openrouter,
+        perplexity,
+        together,
+        vertex,
+        x_ai,
+    )
+)
+
+
+def matches(host: str, pattern: str) -> bool:
+    """Whether a host is the one named, or ends as a pattern with a leading dot or hyphen says."""
+    return host.endswith(pattern) if pattern[:1] in (".", "-") else host == pattern
+
+
+@lru_cache(maxsize=256)
+def dialect_of(host: str) -> Dialect | None:
+    """What is known of a host."""
+    return next((each for each in KNOWN if any(matches(host, pattern) for pattern in each.hosts)), None)
+
+
+def dialect_for(call: LLMCall) -> Dialect | None:
+    """What is known of the host that answered a call: the user's word, else ours."""
+    host = call.server_address
+    return call.dialect or (dialect_of(host) if host else None)

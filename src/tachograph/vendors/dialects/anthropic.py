@@ -1,0 +1,8 @@
+"""Anthropic."""
+
+from tachograph.vendors.dialects.dialect import Dialect
+
+DIALECT = Dialect(
+    label="anthropic",
+    hosts=("api.anthropic.com",),
+)

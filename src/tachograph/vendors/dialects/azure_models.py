@@ -1,0 +1,8 @@
+"""Azure's serverless deployments of other vendors' models."""
+
+from tachograph.vendors.dialects.dialect import Dialect
+
+DIALECT = Dialect(
+    label="azure",
+    hosts=(".models.ai.azure.com",),
+)

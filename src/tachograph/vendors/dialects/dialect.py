@@ -1,0 +1,30 @@
+"""What is peculiar to a server that speaks a vendor's language: data, no code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """How one host differs from the vendor whose language it speaks.
+
+    Attributes:
+        label: The provider label. Those of genai-prices where it has the provider, so that prices are found.
+        hosts: Its host names; a leading dot or hyphen stands for every host that ends so.
+        reasoning: Whether `completion_tokens` includes reasoning tokens, as with OpenAI, or leaves them out.
+        stream_usage: Whether a chat stream reports usage when it is asked by `stream_options`, always in a chunk of its
+            own, or not known. A server that does not know the option may refuse the request, so it is not asked.
+        stated_cost: Where in the usage report the host states what the call cost.
+        stated_cost_per_usd: How many of the unit of that figure make a US dollar.
+        source: Where this is said, and when it was checked.
+    """
+
+    label: str
+    hosts: tuple[str, ...]
+    reasoning: Literal["inside", "outside"] = "inside"
+    stream_usage: Literal["on_request", "always", "unknown"] = "unknown"
+    stated_cost: tuple[str, ...] = ()
+    stated_cost_per_usd: int = 1
+    source: str = ""

@@ -1,0 +1,9 @@
+"""Fireworks."""
+
+from tachograph.vendors.dialects.dialect import Dialect
+
+DIALECT = Dialect(
+    label="fireworks",
+    hosts=("api.fireworks.ai",),
+    stream_usage="on_request",
+)

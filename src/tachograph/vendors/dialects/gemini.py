@@ -1,0 +1,10 @@
+"""Gemini, its OpenAI endpoint included: thoughts stand in the total alone."""
+
+from tachograph.vendors.dialects.dialect import Dialect
+
+DIALECT = Dialect(
+    label="gemini",
+    hosts=("generativelanguage.googleapis.com",),
+    reasoning="outside",
+    source="ai.google.dev/gemini-api/docs/openai; answers of it; 2026-11-27",
+)

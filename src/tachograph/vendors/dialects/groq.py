@@ -1,0 +1,10 @@
+"""Groq."""
+
+from tachograph.vendors.dialects.dialect import Dialect
+
+DIALECT = Dialect(
+    label="groq",
+    hosts=("api.groq.com",),
+    stream_usage="on_request",
+    source="console.groq.com/docs/api-reference; 2026-11-27",
+)

@@ -1,0 +1,8 @@
+"""Hugging Face's router."""
+
+from tachograph.vendors.dialects.dialect import Dialect
+
+DIALECT = Dialect(
+    label="huggingface",
+    hosts=("router.huggingface.co",),
+)

@@ -1,0 +1,66 @@
+"""How OpenAI's other answers are read: embeddings, images, audio, moderations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tachograph.records import LLMCall, Usage
+from tachograph.records.outcomes import ErrorType
+from tachograph.vendors.api import TAIL, WholeAnswer
+from tachograph.vendors.dialects import dialect_for
+from tachograph.vendors.fields import count, getter, pick, text
+from tachograph.vendors.openai.chat import identify
+from tachograph.vendors.openai.usage import read_usage
+
+
+def read_usage_only(call: LLMCall, answer: Any) -> ErrorType | None:
+    """An answer of which only the usage matters: images, transcriptions."""
+    identify(call, getter(answer))
+    read_usage(pick(answer, "usage"), dialect_for(call)).put(call)
+    return None
+
+
+def read_embeddings(call: LLMCall, answer: Any) -> ErrorType | None:
+    """Embeddings have a prompt and nothing else, so servers that tell the total alone (Voyage) have told the prompt."""
+    read_usage_only(call, answer)
+    if call.usage is None:
+        total = count(pick(answer, "usage"), "total_tokens")
+        call.usage = Usage(total) if total else None
+    return None
+
+
+def embedding_tokens(answer: Any) -> tuple[int, int] | None:
+    """The prompt as it is reported."""
+    usage = answer.usage
+    return None if usage is None else (usage.prompt_tokens, 0)
+
+
+def read_nothing(call: LLMCall, answer: Any) -> ErrorType | None:
+    """An answer without usage: speech, moderations, token counts."""
+    call.response_model = text(answer, "model") if not isinstance(answer, (str, bytes)) else None
+    return None
+
+
+class MediaEvents(WholeAnswer):
+    """Reads streamed images, transcriptions and speech: the last event carries the usage."""
+
+    tail = TAIL
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last: Any = None
+
+    def feed(self, event: Any, call: LLMCall) -> bool:
+        """Note one event."""
+        kind = getattr(event, "type", None) or ""
+        if kind.endswith((".completed", ".done")):
+            self.last = event
+            self.is_complete = True
+        elif not self.started:
+            self.start(call)
+        return False
+
+    def fill(self, call: LLMCall) -> None:
+        """Put what the last event said into the record."""
+        if self.last is not None:
+            read_usage(pick(self.last, "usage"), dialect_for(call)).put(call)

@@ -1,0 +1,52 @@
+"""What requests to OpenAI's APIs say about themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tachograph.vendors.api import RequestFacts, count_of, settings_of
+from tachograph.vendors.fields import pick, scalar
+
+_SETTINGS: Final = {
+    "max_tokens": "max_tokens",
+    "max_completion_tokens": "max_tokens",
+    "max_output_tokens": "max_tokens",
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "frequency_penalty": "frequency_penalty",
+    "presence_penalty": "presence_penalty",
+    "seed": "seed",
+    "service_tier": "service_tier",
+    "stop": "stop_sequences",
+    "reasoning_effort": "reasoning.level",
+}
+_STATED: Final = frozenset((*_SETTINGS, "reasoning"))
+
+
+def request_facts(body: Mapping[str, Any]) -> RequestFacts:
+    """A request with messages, an input or a prompt."""
+    model, stream = body.get("model"), body.get("stream")
+    asked = body.get("messages")
+    return RequestFacts(
+        model if type(model) is str and model else str(scalar(model) or "unknown"),
+        len(asked) if type(asked) is list else count_of(said(body)),
+        stream is True or bool(scalar(stream)),
+        None if _STATED.isdisjoint(body) else _settings(body),
+    )
+
+
+def _settings(body: Mapping[str, Any]) -> dict[str, Any] | None:
+    settings = settings_of(body, _SETTINGS)
+    stop = settings.get("stop_sequences")
+    if type(stop) is str:
+        settings["stop_sequences"] = [stop]
+    effort = scalar(pick(body.get("reasoning"), "effort"))
+    if effort is not None:
+        settings["reasoning.level"] = effort
+    return settings or None
+
+
+def said(body: Mapping[str, Any]) -> Any:
+    """What the model was asked."""
+    return next((body[name] for name in ("messages", "input", "prompt") if body.get(name) is not None), None)

@@ -1,0 +1,70 @@
+"""How OpenAI's batches and runs of assistants are read: asked for many times, their usage counts once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tachograph.records import LLMCall
+from tachograph.records.outcomes import ErrorType
+from tachograph.vendors.api import TAIL, WholeAnswer
+from tachograph.vendors.dialects import dialect_for
+from tachograph.vendors.fields import count, pick, text
+from tachograph.vendors.once import COUNTED
+from tachograph.vendors.openai.errors import openai_failure
+from tachograph.vendors.openai.usage import read_usage
+
+_ENDED = ("completed", "failed", "expired", "cancelled", "incomplete")
+
+
+def read_batch(call: LLMCall, answer: Any) -> ErrorType | None:
+    """A batch: its usage counts the first time that it is read with one."""
+    call.model = text(answer, "model") or call.model
+    call.service_tier = "batch"
+    call.request_count = count(pick(answer, "request_counts"), "completed") or 0
+    return _count_once(call, answer)
+
+
+def read_run(call: LLMCall, answer: Any) -> ErrorType | None:
+    """A run of an assistant: its usage counts the first time that it is read with one."""
+    call.model = call.response_model = text(answer, "model") or call.model
+    call.request_count = 0  # a run asks the model as often as it must
+    return _count_once(call, answer)
+
+
+def _count_once(call: LLMCall, answer: Any) -> ErrorType | None:
+    call.response_id = text(answer, "id")
+    call.finish_reason = text(answer, "status")
+    reading = read_usage(pick(answer, "usage"), dialect_for(call))
+    is_whole = call.finish_reason in _ENDED and reading.usage is not None
+    if is_whole and call.response_id and COUNTED.first_time(call.response_id):
+        reading.put(call)
+    else:
+        call.counts_usage = False
+    return None
+
+
+class RunEvents(WholeAnswer):
+    """Reads the events of a streamed run of an assistant."""
+
+    tail = TAIL
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.run: Any = None
+
+    def feed(self, event: Any, call: LLMCall) -> bool:
+        """Note one event."""
+        kind = getattr(event, "event", None) or ""
+        if kind.startswith("thread.run.") and not kind.startswith("thread.run.step"):
+            self.run = getattr(event, "data", None)
+            self.is_complete = kind.rpartition(".")[2] not in ("created", "queued", "in_progress")
+            if kind == "thread.run.failed":
+                self.error_type = openai_failure(body=pick(self.run, "last_error")).error_type
+        elif kind == "thread.message.delta" and not self.started:
+            self.start(call)
+        return False
+
+    def fill(self, call: LLMCall) -> None:
+        """Put what the last run event said into the record."""
+        if self.run is not None:
+            read_run(call, self.run)
