@@ -56,10 +56,19 @@ SETS["fastmcp"] = [*SETS["newest"], "fastmcp>=4,<5", "fastmcp-tasks"]
 SETS["fastmcp-2"] = [*SETS["openai-2"], "fastmcp>=2.14,<3"]
 """fastmcp's client over mcp 2 and over mcp 1."""
 
+_CLIENTS = ["openai>=2,<4", "anthropic>=1,<3", "google-genai>=2,<4", "mcp>=1,<3"]
+SETS["adk"] = [*_CLIENTS, "google-adk"]
+SETS["strands"] = [*_CLIENTS, "strands-agents[openai]"]
+SETS["agent-framework"] = [*_CLIENTS, "agent-framework-core", "agent-framework-openai"]
+"""Frameworks with spans of their own for each call of a model, which pin clients of different ages."""
+
 COMMON = ["aiohttp", "opentelemetry-sdk", "pytest", "pytest-asyncio", "pytest-xdist", "pyyaml", "uvicorn"]
 TESTS = {
     "oldest": ["test_openai.py", "test_matrix.py", "test_mcp_1.py"],
     "openai-2": ["test_openai.py", "test_matrix.py", "test_mcp_1.py"],
+    "adk": ["test_spans_of_frameworks.py"],
+    "strands": ["test_spans_of_frameworks.py"],
+    "agent-framework": ["test_spans_of_frameworks.py"],
     "fastmcp": ["test_fastmcp.py"],
     "fastmcp-2": ["test_fastmcp.py", "test_mcp_1.py"],
     # `make test` runs the matrix with these

@@ -106,6 +106,32 @@ def test_a_call_that_succeeds_has_the_contract_s_attributes_and_opentelemetry_s(
     assert (call.trace_id, call.span_id) == (span.context.trace_id, span.context.span_id)
 
 
+@pytest.mark.parametrize(
+    ("around", "duplicate", "carries"),
+    [
+        ({"gen_ai.operation.name": "chat"}, False, False),
+        ({"gen_ai.operation.name": "generate_content"}, False, False),
+        ({"openinference.span.kind": "LLM"}, False, False),
+        ({"gen_ai.operation.name": "chat"}, True, True),
+        ({"gen_ai.operation.name": "invoke_agent"}, False, True),
+        ({"gen_ai.operation.name": "execute_tool"}, False, True),
+        ({"http.request.method": "POST"}, False, True),
+    ],
+)
+@pytest.mark.parametrize("stock", [False, True])
+def test_usage_stands_once_where_a_framework_has_a_span_of_the_same_call(
+    around: dict[str, str], duplicate: bool, carries: bool, stock: bool
+) -> None:
+    world = World(SpansSettings(duplicate_usage=duplicate), stock=stock)
+    with world.tracer.start_as_current_span("framework's", attributes=around):
+        call = world.recorder.start_llm_call("openai", "gpt-5")
+        call.usage = Usage(120, 30, {"cache_read": 100})
+        call.finish("success")
+    ours = attributes(world.spans[0])
+    assert any(name.startswith("gen_ai.usage.") for name in ours) is carries
+    assert (ours["prompt_tokens"], ours["completion_tokens"]) == (120, 30)  # the contract's, which nobody sums
+
+
 def test_a_call_that_fails_has_its_error_type_status_and_exception(world: World) -> None:
     call = world.recorder.start_llm_call("openai", "gpt-5")
     call.begin_attempt()

@@ -107,7 +107,7 @@ def _client(checkup: Checkup, name: str) -> None:
 
 def _others(checkup: Checkup) -> None:
     active = others.active()
-    for other in active:
+    for other in (*active, *others.frameworks()):
         checkup.add("others", other.name, "ok", other.meaning)
     # An environment may show one entry point several times: a package installed twice, or under two names.
     places = {entry.value: entry.name for entry in entry_points(group="opentelemetry_instrumentor")}

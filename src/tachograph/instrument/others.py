@@ -11,8 +11,10 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Final
 
+from tachograph import runtime
 from tachograph.instrument import report
 
 logger = logging.getLogger("tachograph")
@@ -122,6 +124,30 @@ def _vendors() -> dict[str, str]:
     if "fastmcp" in sys.modules and os.environ.get("FASTMCP_TELEMETRY_MODE", "native") == "native":
         found["fastmcp: its own spans"] = "stand beside ours; FASTMCP_TELEMETRY_MODE=off switches them off"
     return found
+
+
+_FRAMEWORKS: Final = {
+    "google.adk": "Google ADK",
+    "strands": "Strands Agents",
+    "agent_framework": "Microsoft Agent Framework",
+    "pydantic_ai": "PydanticAI",
+}
+"""Frameworks that make a span of each call of a model, with its usage; by the module that tells that one is there."""
+
+
+def frameworks() -> Iterator[Other]:
+    """Installed frameworks whose spans carry the usage of the calls that have spans of ours."""
+    for module, name in _FRAMEWORKS.items():
+        try:
+            is_there = find_spec(module) is not None
+        except (ImportError, ValueError):
+            is_there = False
+        if is_there:
+            if runtime.get_settings().spans.duplicate_usage:
+                meaning = "carry gen_ai.usage.* as ours do (spans.duplicate_usage): a sum over a trace counts twice"
+            else:
+                meaning = "carry gen_ai.usage.* for their calls; ours below them leave it out (spans.duplicate_usage)"
+            yield Other(f"{name}: its own spans", meaning, module)
 
 
 _logged: set[str] = set()

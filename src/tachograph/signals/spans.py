@@ -61,10 +61,24 @@ def _context_with(span: Span, around: Any) -> Any:
     return trace.set_span_in_context(span, around)
 
 
+_USAGE: Final = "gen_ai.usage."
+_MODEL_CALLS: Final = (
+    ("gen_ai.operation.name", ("chat", "generate_content", "text_completion", "embeddings")),
+    ("openinference.span.kind", ("LLM", "EMBEDDING")),
+)
+"""What a span of a call of a model says of itself: by OpenTelemetry's conventions, or by OpenInference's."""
+
+
+def _is_of_the_same_call(span: Span) -> bool:
+    """Whether a span is somebody else's for the call that is made below it: a framework's, which carries its usage."""
+    attributes = getattr(span, "attributes", None) or {}
+    return any(attributes.get(name) in values for name, values in _MODEL_CALLS)
+
+
 class Opened:
     """What a call's record keeps of its span: `call.span`."""
 
-    __slots__ = ("context", "name", "parent", "pipeline", "span", "token")
+    __slots__ = ("context", "has_usage", "name", "parent", "pipeline", "span", "token")
 
     def __init__(self, pipeline: _Pipeline | None, name: str, span: Span, context: Any, parent: Any) -> None:
         self.pipeline = pipeline
@@ -72,6 +86,7 @@ class Opened:
         self.span = span
         self.context = context
         self.parent = parent
+        self.has_usage = True
         self.token: Any = None
 
     def attach(self) -> None:
@@ -363,6 +378,9 @@ class SpanSignal:
         if opened is None:
             return
         call.span = opened
+        over = _span_in(around)
+        if over is not None and type(over) is not LightSpan and not self._settings.duplicate_usage:
+            opened.has_usage = not _is_of_the_same_call(over)
         ids = opened.span.get_span_context()
         if ids.trace_flags & 1:  # a trace that nobody keeps is no use in an exemplar or in the ledger
             call.trace_id, call.span_id = ids.trace_id, ids.span_id
@@ -378,9 +396,12 @@ class SpanSignal:
             opened.detach()
         pipeline = opened.pipeline
         if pipeline is not None:
+            attributes = facts.llm_attributes(call)
+            if not opened.has_usage:
+                attributes = {name: value for name, value in attributes.items() if not name.startswith(_USAGE)}
             pipeline.close(
                 opened,
-                facts.llm_attributes(call),
+                attributes,
                 facts.llm_events(call),
                 facts.failure(call),
                 call.started_unix_ns + call.ended_ns - call.started_ns,
