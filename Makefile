@@ -16,7 +16,7 @@ COMMA := ,
 PYTEST_ARGS ?=
 WORKERS ?= 3
 
-.PHONY: help demo test lint types parts tests versions setup format goldens torture bench clean
+.PHONY: help demo test lint types parts tests versions setup format goldens torture chaos fuzz bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -61,6 +61,12 @@ versions: $(VENV)/.dev ## the instrumentation's tests with the oldest and newest
 
 torture: $(VENV)/.dev ## kill the ledger's producers and writer for minutes, fill its disks, and check the books
 	@$(BIN)/python benchmarks/ledger/torture.py $(ARGS)
+
+chaos: $(VENV)/.dev ## random faults around the ledger for minutes, replayed from a seed (ARGS="--seed 7" or "--minutes 60")
+	@PYTHONPATH=tests $(BIN)/python -m support.chaos $(ARGS)
+
+fuzz: $(VENV)/.dev ## many random inputs for every parser of bytes from outside (EXAMPLES=20000)
+	@TACHOGRAPH_FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/python -m pytest -n $(WORKERS) -q tests/fuzz $(PYTEST_ARGS)
 
 bench: $(VENV)/.dev ## are the numbers right, what does watching cost: ours beside the peers' (ARGS="--quick")
 	@$(BIN)/python -m benchmarks $(ARGS)

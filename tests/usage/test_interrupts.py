@@ -37,7 +37,7 @@ def drained(directory: Path) -> list[bytes]:
     found: list[bytes] = []
     while batch := source.read(1000):
         assert not batch.quarantined
-        assert not batch.lost
+        assert not batch.gaps
         found += batch.payloads
         source.committed(batch)
     source.close()

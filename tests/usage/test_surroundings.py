@@ -79,7 +79,7 @@ def test_a_descriptor_that_the_application_has_now_is_never_written_to_nor_close
     reader = JournalSource(tmp_path / "journals", {})
     found: list[bytes] = []
     while batch := reader.read(100):
-        assert not batch.lost
+        assert not batch.gaps
         found += batch.payloads
         reader.committed(batch)
     assert found == [b"before", b"after", b"it"]

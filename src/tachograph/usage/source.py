@@ -50,13 +50,22 @@ class Quarantined(NamedTuple):
     records: int
 
 
+class Gap(NamedTuple):
+    """Records that stand in no segment: those from `first` up to `end`, or `records` of them."""
+
+    journal: str
+    first: int
+    end: int
+    records: int
+
+
 @dataclass(slots=True)
 class Batch:
     """What the writer hands to the store at once.
 
     Attributes:
         payloads: Rows as they stand in the journal.
-        lost: Records that were accepted and are nowhere any more.
+        gaps: Accepted records that stand in no segment: lost, unless another writer has stored them.
         faults: What was left out, each said once: the kind of fault, and a sentence's end that says what and why.
     """
 
@@ -64,11 +73,11 @@ class Batch:
     quarantined: list[Quarantined] = field(default_factory=list)
     positions: list[Position] = field(default_factory=list)
     forget: list[str] = field(default_factory=list)
-    lost: int = 0
+    gaps: list[Gap] = field(default_factory=list)
     faults: list[tuple[str, str]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.payloads or self.quarantined or self.positions or self.forget or self.lost)
+        return bool(self.payloads or self.quarantined or self.positions or self.forget or self.gaps)
 
 
 class _Reader:
@@ -244,8 +253,8 @@ class _Reader:
                 others = sum(other.records for other in self.pending[:-1])
                 item = item._replace(records=max(0, missing - others))
             batch.quarantined.append(item)
-        if not self.pending:
-            batch.lost += missing
+        if not self.pending and missing and sequence is not None:
+            batch.gaps.append(Gap(self.name, self.sequence, sequence, missing))
         self.pending.clear()
 
     def _elsewhere(self, first: int, end: int) -> int:

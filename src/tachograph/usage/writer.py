@@ -267,6 +267,7 @@ class Writer:
             except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
                 quarantined.append(Quarantined("invalid", str(error), payload, 1))
         started = time.perf_counter()
+        lost = self._lost(store, batch)
         try:
             try:
                 first = 0
@@ -285,9 +286,22 @@ class Writer:
         for item in quarantined:
             self._observer.quarantined(item.reason, item.records)
             logger.warning("tachograph: the ledger set %d record(s) aside: %s", item.records, item.detail)
-        if batch.lost:
-            self._observer.lost(batch.lost)
-            logger.error("tachograph: %d accepted usage record(s) are gone from the journals", batch.lost)
+        if lost:
+            self._observer.lost(lost)
+            logger.error("tachograph: %d accepted usage record(s) are gone from the journals", lost)
+
+    def _lost(self, store: Store, batch: Batch) -> int:
+        """How many records of the batch's gaps are gone: not those that another writer has stored and removed."""
+        if not batch.gaps:
+            return 0
+        with self._guard(store):
+            known = store.positions(self._host)
+        lost = 0
+        for gap in batch.gaps:
+            position = known.get(gap.journal)
+            stored = 0 if position is None else min(max(0, position.sequence - gap.first), gap.end - gap.first)
+            lost += max(0, gap.records - stored)
+        return lost
 
     def _write(
         self, store: Store, rows: Sequence[Row], batch: Batch | None, quarantined: Sequence[Quarantined]
