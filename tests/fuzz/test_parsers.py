@@ -131,7 +131,8 @@ NAMES: Final = [
     "resourceSpans", "scopeSpans", "spans", "attributes", "key", "value", "stringValue", "intValue", "doubleValue",
     "arrayValue", "kvlistValue", "values", "traceId", "spanId", "startTimeUnixNano", "endTimeUnixNano", "events",
     "name", "status", "message", "code", "resource", "resourceMetrics", "scopeMetrics", "metrics", "gauge", "sum",
-    "histogram", "summary", "dataPoints", "asDouble", "asInt", "bucketCounts", "explicitBounds", "timeUnixNano", "isMonotonic",
+    "histogram", "summary", "dataPoints", "asDouble", "asInt", "bucketCounts", "explicitBounds", "timeUnixNano",
+    "isMonotonic",
 ]  # fmt: skip
 tree = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
