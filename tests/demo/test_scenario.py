@@ -94,6 +94,8 @@ async def test_all_books_agree_after_every_incident(tmp_path: Path, monkeypatch:
     assert demo.truth is not None
     assert demo.truth.is_true, str(demo.truth)
     assert demo.truth.ledger == demo.truth.served
+    assert demo.truth.bills is not None
+    assert sum(demo.truth.bills.values()) >= sum(sums.nano_usd for sums in demo.truth.served.values())
     assert sum(sums.nano_usd for sums in demo.truth.served.values()) > 0
     assert [moment.what.split(" begins")[0] for moment in demo.timeline if " begins:" in moment.what] == [
         "rate-limit-storm",

@@ -15,6 +15,7 @@ import socket
 import tempfile
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
@@ -36,7 +37,8 @@ from .board import Board, read_board
 from .brain import Brain
 from .incidents import INCIDENTS, Incident, Stage
 from .servers import REPOSITORY, make_repository, server_configuration
-from .simulators import Simulators
+from .simulators import Bill, Simulators
+from .simulators.billing import google_export
 from .tracing import trace_to
 from .traffic import Traffic
 from .traffic_dial import TrafficDial
@@ -326,6 +328,7 @@ class Demo:
             await asyncio.to_thread(self._ledger_sums),
             has_prices=self.recorder.pricer is not None,
             budgets={name: (spent, limit) for name, _, limit, spent, _ in budgets},
+            bills=await asyncio.to_thread(self._bills),
         )
 
     def _ledger_sums(self) -> dict[Who, Sums] | None:
@@ -334,6 +337,22 @@ class Demo:
             return None
         ledger.flush(_PATIENCE_SECONDS)
         return ledger_sums(ledger) if self.window.value(ACCEPTED) else {}
+
+    def _bills(self) -> dict[str, int]:
+        """What the vendors' own cost reports say, read as `tachograph reconcile` reads them: nano-dollars."""
+        from tachograph.usage.reconcile import anthropic, google, openai
+
+        until = datetime.now(UTC)
+        since = until - timedelta(days=1)
+        lines = {
+            "openai": openai.billed(since, until, key="demo-key", base_url=self.simulators.openai.url),
+            "anthropic": anthropic.billed(since, until, key="demo-key", base_url=self.simulators.anthropic.url),
+            "gemini": google.rows(google_export(Bill("gemini", self.simulators.served)), "the simulator"),
+        }
+        return {
+            provider: sum(int(line.usd.scaleb(9)) for line in billed if line.usd is not None)
+            for provider, billed in lines.items()
+        }
 
     def summary(self) -> dict[str, Any]:
         """Totals of the run, after it has ended."""

@@ -40,6 +40,7 @@ class Truth:
         served, metrics, ledger: Sums by provider and model; `ledger` is None when there is none.
         unread: Answers that were sent while their reader was already gone; they may be missing elsewhere.
         budgets: Spent and limit of each budget, in US dollars.
+        bills: What each vendor's own cost report says, in nano-dollars; None when it was not asked.
         differences: One sentence for each model that does not agree.
     """
 
@@ -48,6 +49,7 @@ class Truth:
     ledger: Mapping[Who, Sums] | None
     unread: int = 0
     budgets: Mapping[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
+    bills: Mapping[str, int] | None = None
     differences: tuple[str, ...] = field(default=())
 
     @property
@@ -58,6 +60,8 @@ class Truth:
         """One line: what was served, and whether the others agree."""
         total = sum(self.served.values(), Sums())
         others = "metrics" if self.ledger is None else "metrics = ledger"
+        if self.bills is not None:
+            others += " = bill"
         if self.is_true:
             held = [f"; budget {name}: ${spent:f} of ${limit}" for name, (spent, limit) in self.budgets.items()]
             return f"truth: served = {others}: {total}{''.join(held)}"
@@ -111,6 +115,7 @@ def compare(
     *,
     has_prices: bool = True,
     budgets: Mapping[str, tuple[Decimal, Decimal]] | None = None,
+    bills: Mapping[str, int] | None = None,
 ) -> Truth:
     """Read all sources and compare them model by model; without prices, only tokens. Budgets must not be overspent."""
     from_served, from_metrics = served_sums(served, has_prices), metric_sums(metrics)
@@ -125,6 +130,10 @@ def compare(
     for name, (spent, limit) in budgets.items():
         if spent > limit:
             differences.append(f"budget {name}: ${spent:f} of ${limit} are spent")
+    for provider, billed in (bills or {}).items() if has_prices else ():
+        owed = sum(sums.nano_usd for who, sums in from_served.items() if who[0] == provider)
+        if billed != owed and not any(exchange.client_gone for exchange in served):
+            differences.append(f"{provider}: served ${owed / 1e9:.9f}, bill ${billed / 1e9:.9f}")
     unread = sum(exchange.client_gone for exchange in served)
     return Truth(
         served=from_served,
@@ -132,5 +141,6 @@ def compare(
         ledger=ledger,
         unread=unread,
         budgets=budgets,
+        bills=bills,
         differences=tuple(differences),
     )
