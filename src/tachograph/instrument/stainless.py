@@ -19,7 +19,7 @@ from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.streams import read, read_async
 from tachograph.instrument.watch import WATCH, Watch
 from tachograph.signals.spans import enter, leave
-from tachograph.vendors.loose import loads
+from tachograph.vendors.loose import opened
 
 RAW_HEADER = "X-Stainless-Raw-Response"
 
@@ -154,8 +154,5 @@ def _answered_raw(watch: Watch, answer: Any) -> None:
     if watch.state is not None:
         return
     if watch.body is not None:
-        try:
-            answer = loads(watch.body.content)
-        except Exception:  # noqa: BLE001 - sound, text, or nothing at all: no usage in it
-            answer = None
+        answer = opened(watch.body)
     watch.answer(answer)

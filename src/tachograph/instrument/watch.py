@@ -14,6 +14,7 @@ from tachograph.instrument import endings
 from tachograph.instrument.settled import recorder
 from tachograph.records.content import keep
 from tachograph.vendors.api import Api, ChunkReader, WholeAnswer
+from tachograph.vendors.loose import opened
 from tachograph.vendors.retry_after import retry_after_seconds
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ class Watch:
         call = self.call
         error_type: ErrorType | None = None
         try:
+            answer = opened(answer)
             error_type = self.api.read(call, answer)
             keep(call, "output", lambda: self.api.output_content(answer))
         except Exception as own:  # noqa: BLE001

@@ -1,4 +1,4 @@
-"""JSON that reads like an SDK's models."""
+"""JSON that reads like an SDK's models, and answers in whatever form an application asked for."""
 
 from __future__ import annotations
 
@@ -25,3 +25,22 @@ def _loose(fields: dict[str, Any]) -> Loose:
 def loads(data: bytes | str) -> Any:
     """JSON read into `Loose` objects, which the readers take for the SDK's models."""
     return json.loads(data, object_hook=_loose)
+
+
+def opened(answer: Any) -> Any:
+    """An answer as a reader takes it: an HTTP response or a text that holds JSON is opened, anything else is itself.
+
+    Applications ask for those by `client.post(..., cast_to=httpx2.Response)`. A response without JSON in it gives None.
+    """
+    kind = type(answer)
+    if kind is str or kind is bytes:
+        try:
+            return loads(answer)
+        except (ValueError, RecursionError):
+            return answer
+    if kind.__module__.startswith("httpx"):
+        try:
+            return loads(answer.content)
+        except Exception:  # noqa: BLE001 - unread, or sound, or nothing at all: nothing in it to read
+            return None
+    return answer

@@ -121,6 +121,8 @@ class LLMMetrics:
             if not call.counts_usage:
                 return
             usage = call.usage
+            if call.usage_mismatch is not None:
+                self._mismatch(bound, call.usage_mismatch)
             if usage is None or not usage.is_reported:
                 if call.outcome in ("success", "cancelled"):
                     bound.usage_missing.values[0] += 1
@@ -143,8 +145,6 @@ class LLMMetrics:
                 bound.cost[0] += cost.nano_usd
                 if cost.list_nano_usd is not None and cost.contradicts_list:
                     self._mismatch(bound, "stated_cost")
-            if call.usage_mismatch is not None:
-                self._mismatch(bound, call.usage_mismatch)
 
     def _mismatch(self, bound: _Bound, reason: str) -> None:
         """Rare: its cells are not made before they are needed."""

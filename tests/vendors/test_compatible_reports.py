@@ -1,0 +1,308 @@
+"""Usage reports of servers that speak a vendor's language: where tokens stand, and what contradicts itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import anthropic
+import httpx2
+import openai
+import pytest
+
+from tachograph import instrument, uninstrument
+from tachograph.instrument import reaper
+from tachograph.records import LLMCall
+from tachograph.testing import Recording, recording
+from tachograph.vendors.dialects import KNOWN, dialect_of
+from tachograph.vendors.openai.usage import read_response_usage, read_usage
+
+ASKED: Any = [{"role": "user", "content": "hello"}]
+USAGE = {"prompt_tokens": 194, "completion_tokens": 2, "total_tokens": 196}
+UNKNOWN = "https://llm.example.com/v1"
+
+
+@pytest.fixture
+def seen() -> Iterator[Recording]:
+    with recording() as caught:
+        instrument()
+        try:
+            yield caught
+        finally:
+            reaper.drain()
+            uninstrument()
+
+
+def client(base_url: str, body: Any, kind: str = "application/json", status: int = 200) -> openai.OpenAI:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    answer = httpx2.MockTransport(
+        lambda _: httpx2.Response(status, stream=httpx2.ByteStream(content), headers={"content-type": kind})
+    )
+    http = httpx2.Client(transport=answer)
+    return openai.OpenAI(api_key="any", base_url=base_url, http_client=http, max_retries=0)
+
+
+def chat(usage: Any, **fields: Any) -> dict[str, Any]:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}
+    head = {"id": "c1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+    return {**head, "usage": usage, **fields}
+
+
+def chunk(content: str | None = None, finish: str | None = None, **fields: Any) -> dict[str, Any]:
+    delta = {} if content is None else {"content": content}
+    choices = [{"index": 0, "delta": delta, "finish_reason": finish}]
+    return {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": choices, **fields}
+
+
+def asked(seen: Recording, base_url: str, body: Any) -> LLMCall:
+    client(base_url, body).chat.completions.create(model="m", messages=ASKED)
+    return seen.llm_calls[-1]
+
+
+def streamed(seen: Recording, base_url: str, *chunks: Any, done: bool = True) -> LLMCall:
+    data = "".join(f"data: {json.dumps(each)}\n\n" for each in chunks) + ("data: [DONE]\n\n" if done else "")
+    for _ in client(base_url, data.encode(), "text/event-stream").chat.completions.create(
+        model="m", messages=ASKED, stream=True
+    ):
+        pass
+    return seen.llm_calls[-1]
+
+
+def tokens(call: LLMCall) -> tuple[int | None, int | None] | None:
+    return None if call.usage is None else (call.usage.input_tokens, call.usage.output_tokens)
+
+
+# Reasoning beside the completion
+
+
+@pytest.mark.parametrize(
+    ("base_url", "usage", "expected"),
+    [
+        (
+            "https://api.x.ai/v1",
+            {
+                "prompt_tokens": 10120,
+                "completion_tokens": 1499,
+                "total_tokens": 14428,
+                "completion_tokens_details": {"reasoning_tokens": 2809},
+            },
+            (10120, 1499 + 2809, 2809),
+        ),
+        (
+            "https://generativelanguage.googleapis.com/v1beta/openai/",
+            {"prompt_tokens": 758, "completion_tokens": 102, "total_tokens": 1725},
+            (758, 967, 865),
+        ),
+        (
+            "https://us-central1-aiplatform.googleapis.com/v1/projects/p/locations/l/endpoints/openapi",
+            {
+                "prompt_tokens": 20,
+                "completion_tokens": 20,
+                "total_tokens": 140,
+                "completion_tokens_details": {"reasoning_tokens": 100},
+            },
+            (20, 120, 100),
+        ),
+    ],
+    ids=["xAI", "Gemini", "Vertex"],
+)
+def test_the_completion_includes_reasoning_whatever_the_host_leaves_out(
+    seen: Recording, base_url: str, usage: dict[str, Any], expected: tuple[int, int, int]
+) -> None:
+    call = asked(seen, base_url, chat(usage))
+    assert call.usage is not None
+    assert (call.usage.input_tokens, call.usage.output_tokens, call.usage.details["reasoning"]) == expected
+    assert call.usage_mismatch is None
+
+
+def test_an_unknown_host_that_leaves_reasoning_out_is_found_by_the_total_and_counted(seen: Recording) -> None:
+    usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 22, "reasoning_tokens": 7}
+    usage["completion_tokens_details"] = {"reasoning_tokens": usage.pop("reasoning_tokens")}  # type: ignore[assignment]
+    call = asked(seen, UNKNOWN, chat(usage))
+    assert (tokens(call), call.usage_mismatch) == ((10, 12), "reasoning_outside")
+    assert seen.value("llm_usage_mismatch_total", reason="reasoning_outside") == 1
+
+
+# Where cached tokens and whole reports stand
+
+
+@pytest.mark.parametrize(
+    ("base_url", "more"),
+    [
+        ("https://api.deepseek.com", {"prompt_cache_hit_tokens": 900, "prompt_cache_miss_tokens": 100}),
+        ("https://api.moonshot.ai/v1", {"cached_tokens": 900}),
+        ("https://dbc.cloud.databricks.com/serving-endpoints", {"cache_read_input_tokens": 900}),
+    ],
+    ids=["DeepSeek", "Moonshot", "Databricks"],
+)
+def test_cached_tokens_beside_the_details_are_parts_of_the_prompt(
+    seen: Recording, base_url: str, more: dict[str, int]
+) -> None:
+    call = asked(seen, base_url, chat({"prompt_tokens": 1000, "completion_tokens": 10, "total_tokens": 1010, **more}))
+    assert call.usage is not None
+    assert (tokens(call), call.usage.details, call.unknown_billables) == ((1000, 10), {"cache_read": 900}, ())
+
+
+def test_a_stream_reports_usage_in_its_last_choice_or_in_a_field_of_its_own(seen: Recording) -> None:
+    last = chunk(None, "stop")
+    last["choices"][0]["usage"] = USAGE
+    assert tokens(streamed(seen, "https://api.moonshot.ai/v1", chunk("a"), last)) == (194, 2)
+    assert tokens(streamed(seen, UNKNOWN, chunk("a"), chunk("", "stop", x_groq={"usage": USAGE}))) == (194, 2)
+
+
+# Reports that contradict themselves
+
+ZEROS = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected", "reason"),
+    [
+        ({"prompt_tokens": 12, "total_tokens": 17}, (12, 5), "incomplete"),
+        (ZEROS, None, "zeros"),
+        ({"prompt_tokens": 1e30, "completion_tokens": 5}, (None, 5), "absurd"),
+        ({"prompt_tokens": -3, "completion_tokens": 5}, (None, 5), "absurd"),
+        ({"prompt_tokens": "12", "completion_tokens": 5}, (None, 5), "absurd"),
+        ({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 99}, (10, 5), "total"),
+        (
+            {"prompt_tokens": 10, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 900}},
+            (10, 5),
+            "parts",
+        ),
+        (USAGE, (194, 2), None),
+    ],
+)
+def test_what_contradicts_itself_is_counted_and_bounded(
+    seen: Recording, usage: dict[str, Any], expected: tuple[int | None, int | None] | None, reason: str | None
+) -> None:
+    call = asked(seen, UNKNOWN, chat(usage))
+    assert (tokens(call), call.usage_mismatch) == (expected, reason)
+    assert seen.value("llm_usage_mismatch_total") == (reason is not None)
+    said = (expected or (0, 0))[0] or 0
+    assert seen.value("llm_provider_tokens_total", type="prompt") == said
+
+
+def test_a_report_of_zeros_takes_nothing_back(seen: Recording) -> None:
+    zeros = {**chunk(), "choices": [], "usage": ZEROS}
+    assert tokens(streamed(seen, UNKNOWN, chunk("a"), chunk("", "stop", usage=USAGE), zeros)) == (194, 2)
+
+
+def test_a_relay_that_says_zero_at_the_end_takes_nothing_back(seen: Recording) -> None:
+    message = {"id": "m1", "type": "message", "role": "assistant", "model": "claude-opus-5", "content": []}
+    begun = {**message, "stop_reason": None, "usage": {"input_tokens": 400, "output_tokens": 0}}
+    ended = {"delta": {"stop_reason": "end_turn"}, "usage": {"input_tokens": 0, "output_tokens": 15}}
+    events = [{"type": "message_start", "message": begun}, {"type": "message_delta", **ended}, {"type": "message_stop"}]
+    data = "".join(f"event: {each['type']}\ndata: {json.dumps(each)}\n\n" for each in events)
+    headers = {"content-type": "text/event-stream"}
+    answer = httpx2.MockTransport(lambda _: httpx2.Response(200, text=data, headers=headers))
+    relay = anthropic.Anthropic(api_key="any", http_client=httpx2.Client(transport=answer))
+    list(relay.messages.create(model="claude-opus-5", max_tokens=9, messages=ASKED, stream=True))
+    assert tokens(seen.llm_calls[-1]) == (400, 15)
+
+
+# Endings
+
+
+def test_a_stream_that_ends_by_the_marker_alone_is_whole(seen: Recording) -> None:
+    assert streamed(seen, UNKNOWN, chunk("a"), chunk("b")).outcome == "success"
+
+
+def test_a_stream_without_a_finish_and_without_the_marker_was_cut(seen: Recording) -> None:
+    call = streamed(seen, UNKNOWN, chunk("a", ""), chunk("b", ""), done=False)
+    assert (call.outcome, call.error_type) == ("error", "connection")
+
+
+def test_a_finish_reason_error_is_an_error(seen: Recording) -> None:
+    call = streamed(seen, "https://openrouter.ai/api/v1", chunk("a"), chunk("", "error"))
+    assert (call.outcome, call.error_type, call.finish_reason) == ("error", "server_error", "error")
+
+
+def test_an_error_body_with_status_200_is_an_error(seen: Recording) -> None:
+    call = asked(seen, "https://openrouter.ai/api/v1", {"error": {"message": "Provider returned error", "code": 502}})
+    assert (call.outcome, call.error_type) == ("error", "server_error")
+    call = asked(seen, "https://openrouter.ai/api/v1", {"error": {"message": "slow down", "code": 429}})
+    assert (call.outcome, call.error_type) == ("rate_limited", "rate_limit")
+    assert seen.value("llm_provider_errors_total") == 2
+
+
+def test_chunks_after_the_end_change_nothing(seen: Recording) -> None:
+    after = [chunk(None) for _ in range(20)]
+    call = streamed(seen, UNKNOWN, *[chunk("a")] * 5, chunk("", "stop", usage=USAGE), *after)
+    assert (call.outcome, call.finish_reason, tokens(call)) == ("success", "stop", (194, 2))
+
+
+def test_a_page_with_status_200_is_an_error(seen: Recording) -> None:
+    client(UNKNOWN, b"<html>busy</html>", "text/html").chat.completions.create(model="m", messages=ASKED)
+    assert [(call.outcome, call.error_type) for call in seen.llm_calls] == [("error", "server_error")]
+
+
+@pytest.mark.parametrize(
+    "code", ["project_spend_limit_exceeded", "organization_spend_limit_exceeded", "organization_usage_limit_exceeded"]
+)
+def test_spend_limits_are_quota(seen: Recording, code: str) -> None:
+    error = {"error": {"message": "The limit has been reached.", "type": "invalid_request_error", "code": code}}
+    with pytest.raises(openai.RateLimitError):
+        client(UNKNOWN, error, status=429).chat.completions.create(model="m", messages=ASKED)
+    assert [call.error_type for call in seen.llm_calls] == ["quota"]
+
+
+# Requests and answers in other forms
+
+
+@pytest.mark.parametrize("path", ["/chat/completions", "chat/completions", f"{UNKNOWN}/chat/completions"])
+@pytest.mark.parametrize(
+    "kind", [httpx2.Response, str, object, dict[str, Any]], ids=["response", "text", "any", "dict"]
+)
+def test_a_request_by_post_is_a_call_whatever_its_path_and_its_answer(seen: Recording, path: str, kind: Any) -> None:
+    assert client(UNKNOWN, chat(USAGE)).post(path, body={"model": "m", "messages": ASKED}, cast_to=kind)
+    (call,) = seen.llm_calls
+    assert (call.outcome, call.message_count, tokens(call)) == ("success", 1, (194, 2))
+
+
+# What is billed beside tokens
+
+
+def test_tools_are_counted_by_the_items_of_the_output() -> None:
+    items = [
+        {"type": "web_search_call", "action": {"type": "search"}},
+        {"type": "web_search_call", "action": {"type": "open_page"}},
+        {"type": "file_search_call"},
+        {"type": "code_interpreter_call", "container_id": "c1"},
+        {"type": "code_interpreter_call", "container_id": "c1"},
+        {"type": "image_generation_call"},
+        {"type": "hologram_call"},
+        {"type": "message", "content": []},
+    ]
+    usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15, "hologram_tokens": 3}
+    reading = read_response_usage({"output": items, "usage": usage})
+    assert reading.usage is not None
+    assert reading.usage.tool_uses == {
+        "web_search": 1,
+        "file_search": 1,
+        "code_interpreter": 1,
+        "image_generation": 1,
+    }
+    assert reading.unknown == ("hologram_tokens", "hologram_call")
+
+
+@pytest.mark.parametrize(
+    ("host", "usage", "nano_usd"),
+    [
+        ("openrouter.ai", {"cost": 0.0095}, 9_500_000),
+        ("api.perplexity.ai", {"cost": {"total_cost": 0.006}}, 6_000_000),
+        ("api.x.ai", {"cost_in_usd_ticks": 37_756_000}, 3_775_600),
+        ("llm.example.com", {"cost": 3}, None),
+        ("openrouter.ai", {"cost": "a lot"}, None),
+    ],
+)
+def test_a_cost_that_the_host_states_is_read_where_its_unit_is_known(
+    host: str, usage: dict[str, Any], nano_usd: int | None
+) -> None:
+    assert read_usage({**USAGE, **usage}, dialect_of(host)).stated_cost_nano_usd == nano_usd
+
+
+def test_each_host_is_known_once() -> None:
+    patterns = [pattern for dialect in KNOWN for pattern in dialect.hosts]
+    assert len(patterns) == len(set(patterns))
+    assert all(dialect_of(pattern.lstrip(".-") if pattern[0] not in ".-" else f"x{pattern}") for pattern in patterns)
