@@ -28,6 +28,7 @@ def rules(s: AlertsSettings) -> tuple[Alert, ...]:
         _lost(),
         _suspected(),
         _quarantined(),
+        _files(),
     )
 
 
@@ -253,5 +254,26 @@ def _quarantined() -> Alert:
             series=(Counter("llm_usage_records_quarantined_total", {"reason": "rejected"}, (0, 0.05, 0)),),
             within="1m30s",
             labels={"reason": "rejected"},
+        ),
+    )
+
+
+def _files() -> Alert:
+    faults = "llm_usage_file_faults_total"
+    return Alert(
+        name="LLMUsageFileFaults",
+        expression=counted(faults, "fault", window="15m", at_least="> 0"),
+        hold="0s",
+        severity="warning",
+        component="usage",
+        summary="The usage ledger's files are not what they were: {{ $labels.fault }}",
+        description=(
+            "{{ $value | humanize }} times in 15m: {{ $labels.fault }}. The ledger has opened its files again or left "
+            "the entry out; what it accepted is stored."
+        ),
+        drill=Drill(
+            series=(Counter(faults, {"fault": "database_replaced"}, (0, 0.05, 0)),),
+            within="1m30s",
+            labels={"fault": "database_replaced"},
         ),
     )
