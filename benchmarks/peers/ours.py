@@ -66,11 +66,11 @@ class Ours:
     def take(self) -> dict[str, Any]:
         """What the metrics gained, and the ledger's new rows, since the last taking."""
         from tachograph import runtime
-        from tachograph.instrument import reaper
+        from tachograph.tape import TAPE
         from tachograph.usage.ledger import Ledger
         from tachograph.usage.stores.query import Query
 
-        reaper.drain()
+        TAPE.drain()
         recorder = runtime.get_recorder()
         metrics = []
         for family, samples in recorder.metrics.collect():

@@ -1,8 +1,8 @@
-"""The recorder: begins records, and hands each finished one to pricing, metrics, spans, the ledger and listeners.
+"""The recorder: begins records, puts finished ones on the tape, and delivers them to every signal when it is drained.
 
 It knows records only: what prices, counts and keeps them is handed in, by `runtime.py`. This is the only way from a
-call to a metric, a span or a ledger row. A failure of ours is counted and logged once, and
-dropped: it never reaches the application's call (under tests `strict` raises it instead).
+call to a metric, a span or a ledger row. A failure of ours is counted and logged once, and dropped: it never reaches
+the application's call (under tests `strict` raises it where the tape is drained).
 """
 
 from __future__ import annotations
@@ -10,18 +10,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from time import perf_counter_ns, time_ns
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from weakref import ref
+
+from msgspec import structs
 
 from tachograph.errors import BudgetExceededError
-from tachograph.records import LABELS, RUN, Cost, LLMCall, ToolCall
+from tachograph.records import LABELS, RUN, Cost, LLMCall, ToolCall, ids
 from tachograph.records.content import CLOSED, ContentGate
 from tachograph.records.prompt import prompt_of
 from tachograph.signals.families import FACTORY_CREATE_SECONDS, TELEMETRY_ERRORS
 from tachograph.signals.registry import Metrics
+from tachograph.tape import TAPE
 
 if TYPE_CHECKING:
     from tachograph.signals.otlp import Otlp
+    from tachograph.tape.ring import Ring
 
 logger = logging.getLogger("tachograph")
 
@@ -103,10 +108,15 @@ class Recorder:
     ) -> None:
         self.metrics = metrics
         self.content: ContentGate = CLOSED
+        self.in_flight: dict[int, Any] = {}
+        self.ring: Ring | None = None
+        self.shares_metrics = False
+        metrics.before_collect(self.settle, first=True)  # what is collected is as of now
+        metrics.when_rebound(self.in_flight.clear)  # calls under way in the parent are the parent's
         self.otlp: Otlp | None = None
         self._guard: Guard | None = None
         self._reserve: Callable[[LLMCall, Any, bool, bool], None] | None = None
-        self.keeps_prompts = False
+        self._keeps_prompts = False
         self.strict = strict
         self._count_llm_call = count_llm_call
         self._count_tool_call = count_tool_call
@@ -115,10 +125,18 @@ class Recorder:
         self._ledger = ledger
         self._listeners: tuple[tuple[Listener, bool], ...] = ()
         self._logged: set[tuple[str, type[BaseException]]] = set()
-        self._llm_steps: tuple[Callable[[LLMCall], object], ...] = ()
-        self._tool_steps: tuple[Callable[[ToolCall], object], ...] = ()
-        self._llm_names: tuple[str, ...] = ()
-        self._tool_names: tuple[str, ...] = ()
+        self._llm_steps: tuple[tuple[str, Callable[[LLMCall], object]], ...] = ()
+        self._tool_steps: tuple[tuple[str, Callable[[ToolCall], object]], ...] = ()
+        self._arrange()
+
+    @property
+    def keeps_prompts(self) -> bool:
+        """Whether a call gets the hashes of its prompt."""
+        return self._keeps_prompts
+
+    @keeps_prompts.setter
+    def keeps_prompts(self, keeps_prompts: bool) -> None:
+        self._keeps_prompts = keeps_prompts
         self._arrange()
 
     @property
@@ -164,7 +182,9 @@ class Recorder:
 
     def _arrange(self) -> None:
         """Line up what a finished record goes through; what is not there costs nothing."""
-        llm: list[tuple[str, Callable[[LLMCall], object]]] = []
+        llm: list[tuple[str, Callable[[LLMCall], object]]] = (
+            [("waste", self._read_prompt)] if self.keeps_prompts else []
+        )
         tool: list[tuple[str, Callable[[ToolCall], object]]] = []
         if self._pricer is not None:
             llm.append(("pricing", self._price))
@@ -184,8 +204,7 @@ class Recorder:
             llm.append(("listener", listener))
             if hears_tools:
                 tool.append(("listener", listener))
-        self._llm_names, self._llm_steps = tuple(name for name, _ in llm), tuple(step for _, step in llm)
-        self._tool_names, self._tool_steps = tuple(name for name, _ in tool), tuple(step for _, step in tool)
+        self._llm_steps, self._tool_steps = tuple(llm), tuple(tool)
 
     def start_llm_call(
         self,
@@ -219,12 +238,13 @@ class Recorder:
         around = LABELS.get()
         if around:
             labels = {**around, **labels} if labels else around
-        call = LLMCall(self, provider, model, operation, message_count, stream, labels, RUN.get())
+        number, run = ids.next_number(), RUN.get()
+        call = LLMCall(
+            self, provider, model, operation, message_count, stream, labels, run, number, time_ns(), perf_counter_ns()
+        )
         if asks is not None:
-            if stream:
+            if stream or self._keeps_prompts:
                 call.body = asks
-            if self.keeps_prompts:
-                self._read_prompt(call, asks)
             if self._reserve is not None:
                 self._reserve_for(call, asks, is_watched, takes_other_model)
         if self._spans is not None:
@@ -232,17 +252,18 @@ class Recorder:
                 self._spans.open_llm_call(call)
             except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
                 self.failed("spans", error)
+        self.in_flight[number] = ref(call)
         return call
 
-    def _read_prompt(self, call: LLMCall, asks: Any) -> None:
-        try:
-            call.prompt = prompt_of(asks)
-        except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
-            self.failed("waste", error)
+    def _read_prompt(self, call: LLMCall) -> None:
+        if call.body is not None:
+            call.prompt = prompt_of(call.body)
 
     def _reserve_for(self, call: LLMCall, asks: Any, is_watched: bool, takes_other_model: bool) -> None:
         assert self._reserve is not None
         try:
+            if len(TAPE):
+                TAPE.drain(wait_seconds=_PATIENCE_SECONDS)  # what calls that have ended cost is a part of the decision
             self._reserve(call, asks, is_watched, takes_other_model)
         except BudgetExceededError:
             raise  # the user asked for this: budgets.guard
@@ -262,20 +283,17 @@ class Recorder:
         around = LABELS.get()
         if around:
             labels = {**around, **labels} if labels else around
+        side: Literal["client", "server"] = "server" if server_side else "client"
+        number, run = ids.next_number(), RUN.get()
         call = ToolCall(
-            self,
-            server_id,
-            tool_name,
-            argument_count=argument_count,
-            labels=labels,
-            side="server" if server_side else "client",
-            run=RUN.get(),
+            self, server_id, tool_name, argument_count, labels, side, run, number, time_ns(), perf_counter_ns()
         )
         if self._spans is not None:
             try:
                 self._spans.open_tool_call(call)
             except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
                 self.failed("spans", error)
+        self.in_flight[number] = ref(call)
         return call
 
     def current(self, call: LLMCall | ToolCall) -> AbstractContextManager[None]:
@@ -287,26 +305,107 @@ class Recorder:
         if call.span is not None:
             call.span.detach()
 
-    def finish_llm_call(self, call: LLMCall) -> None:
-        """Deliver a finished call; `LLMCall.finish` calls this once."""
-        for step in self._llm_steps:
-            try:
-                step(call)
-            except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
-                self.failed(self._llm_names[self._llm_steps.index(step)], error)
+    def put(self, record: LLMCall | ToolCall) -> None:
+        """Take a finished record: it goes into the ring and on the tape, and its span is current here no longer.
 
-    def finish_tool_call(self, call: ToolCall) -> None:
-        """Deliver a finished tool call; `ToolCall.finish` calls this once."""
-        for step in self._tool_steps:
-            try:
-                step(call)
-            except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
-                self.failed(self._tool_names[self._tool_steps.index(step)], error)
+        Where the ring cannot take it, it is delivered and written at once, here.
+        """
+        if record.span is not None:
+            record.span.finish()
+        ring = self.ring
+        if ring is None or ring.keep(record):
+            TAPE.put(record)
+        else:
+            TAPE.put(record)
+            TAPE.drain(wait_seconds=_PATIENCE_SECONDS)
+            TAPE.run_after_batch()
+
+    def recover(self) -> None:
+        """Count what other workers that share these metrics had not yet counted when they were killed."""
+        from tachograph.tape.ring import dead, measure_dead
+
+        assert self.ring is not None
+        measure_dead(self.ring.directory, self._count_recovered, self)
+        if self._ledger is None:
+            for _ in dead(self.ring.directory):
+                """Nobody else needs what it holds."""
+
+    def _count_recovered(self, record: LLMCall | ToolCall) -> None:
+        if isinstance(record, LLMCall):
+            self._price_recovered(record)
+            if self._count_llm_call is not None:
+                self._count_llm_call(record)
+        elif self._count_tool_call is not None:
+            self._count_tool_call(record)
+
+    def _price_recovered(self, call: LLMCall) -> None:
+        if self._pricer is not None and call.cost is None:
+            self._price(call)
+            if call.cost is not None and call.cost.quality == "priced":
+                call.cost = structs.replace(call.cost, quality="estimated", detail="recovered after a crash")
+
+    def recovered(self, record: LLMCall | ToolCall) -> None:
+        """Take a record that a process left in its ring when it was killed into the ledger. Its cost is an estimate,
+        for only the sums of its tokens are known."""
+        if isinstance(record, LLMCall):
+            self._price_recovered(record)
+        record.slot = -1  # of another process's ring
+        if self._ledger is not None:
+            self._ledger.accept(record)
+
+    def settle(self) -> None:
+        """Deliver every record that is finished so far, now.
+
+        Raises:
+            Exception: In strict mode, the first failure of ours.
+        """
+        TAPE.drain()
+
+    def deliver(self, record: LLMCall | ToolCall) -> None:
+        """Complete a finished record and hand it to every signal; the drain calls this, once for each record."""
+        failures: list[Exception] = []
+        reading = record.reading
+        if reading is not None:
+            record.reading = None
+            self._do("instrument", reading, failures)
+        if type(record) is LLMCall:
+            for name, step in self._llm_steps:
+                try:
+                    step(record)
+                except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
+                    self._failed(name, error, failures)
+            record.body = None
+        else:
+            for name, tool_step in self._tool_steps:
+                try:
+                    tool_step(record)  # type: ignore[arg-type]  # what is no LLM call is a tool call
+                except Exception as error:  # noqa: BLE001
+                    self._failed(name, error, failures)
+        record.traceback = None  # it holds the application's frames
+        if record.slot >= 0 and self.ring is not None:
+            if self._ledger is None:
+                self.ring.release([record.slot])
+            elif self.shares_metrics:
+                self.ring.measured(record)
+        if failures:
+            raise failures[0]
+
+    def _do(self, component: str, work: Callable[[], object], failures: list[Exception]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
+            self._failed(component, error, failures)
+
+    def _failed(self, component: str, error: Exception, failures: list[Exception]) -> None:
+        """One step failed: the others still get the record. In strict mode it is raised after them."""
+        if self.strict:
+            failures.append(error)
+        else:
+            self.count_failure(component, error)
 
     def _price(self, call: LLMCall) -> None:
         if call.cost is None:
             call.cost = self._pricer(call)  # type: ignore[misc]  # this is a step only where there is one
-        call.body = None
 
     def factory_created(self, factory_type: str, name: str, started_ns: int) -> None:
         """One provider or tool was created; `started_ns` is from `time.perf_counter_ns`."""
@@ -314,11 +413,14 @@ class Recorder:
         self.metrics.histogram(FACTORY_CREATE_SECONDS, factory_type, name).observe(seconds)
 
     def add_listener(self, listener: Listener, *, tools: bool = True) -> Callable[[], None]:
-        """Hear of every finished record, in the thread that finished it. Returns what removes the listener.
+        """Hear of every finished record, in the order in which they were finished, in the thread that drains the tape.
 
         Args:
             listener: Takes the record.
             tools: Whether it hears of tool calls too.
+
+        Returns:
+            What removes the listener.
         """
         self._listeners = (*self._listeners, (listener, tools))
         self._arrange()
@@ -350,6 +452,9 @@ class Recorder:
             )
 
 
+_PATIENCE_SECONDS: Final = 0.005
+"""How long a call waits for another thread that is delivering: where its record has no slot in the ring, and before a
+budget decides about it."""
 _NOTHING: Final = nullcontext()
 
 

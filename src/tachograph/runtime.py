@@ -21,6 +21,7 @@ from tachograph.records.content import ContentGate, hook
 from tachograph.settings import Settings, load
 from tachograph.signals.families import BUILD_INFO, FAMILIES, PROCESS_START, TELEMETRY_ERRORS
 from tachograph.signals.registry import Metrics, Storage
+from tachograph.tape import TAPE
 from tachograph.usage.metrics.families import FAMILIES as USAGE_FAMILIES
 from tachograph.version import __version__
 
@@ -54,6 +55,7 @@ def build(settings: Settings) -> Recorder:
     metrics.when_rebound(lambda: _set_process_gauges(metrics))
     _join_pricer(recorder, settings)
     _join_ledger(recorder, settings)
+    _join_ring(recorder, settings)
     _join_budgets(recorder, settings)
     _join_waste(recorder, settings)
     return recorder
@@ -102,6 +104,7 @@ def _join_otlp(recorder: Recorder) -> None:
     recorder.otlp = Otlp(recorder.metrics, lambda error: recorder.count_failure("otlp", error))
     recorder.metrics.when_grown(recorder.otlp.attach)
     recorder.metrics.when_rebound(recorder.otlp.after_fork)
+    TAPE.when_started(recorder.otlp.attach)  # a forked child's own reader begins with its first call
 
 
 def _join_pricer(recorder: Recorder, settings: Settings) -> None:
@@ -126,6 +129,25 @@ def _join_ledger(recorder: Recorder, settings: Settings) -> None:
         from tachograph.usage.ledger import Ledger
 
         recorder.ledger = Ledger(settings.ledger, recorder.metrics)
+
+
+def _join_ring(recorder: Recorder, settings: Settings) -> None:
+    """What is kept of a finished record through `kill -9` until the ledger, or the workers' metrics, have it."""
+    from tachograph.usage.ledger import Ledger
+
+    directory = settings.metrics.multiprocess_dir if settings.enabled and settings.metrics.enabled else None
+    recorder.shares_metrics = directory is not None
+    ledger = recorder.ledger
+    if isinstance(ledger, Ledger):
+        recorder.ring = ledger.ring
+        ledger.recovered = recorder.recovered
+    elif directory is not None:
+        from tachograph.tape.ring import Ring, directory_of
+
+        recorder.ring = Ring(directory_of(Path(directory)))
+        recorder.metrics.when_rebound(recorder.ring.after_fork_in_child)
+    if directory is not None and recorder.ring is not None:
+        recorder.metrics.before_collect(recorder.recover)
 
 
 def _join_budgets(recorder: Recorder, settings: Settings) -> None:

@@ -13,6 +13,7 @@ def test_the_summary_asks_once():
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -55,9 +56,9 @@ class Recording:
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
-        self.llm_calls: list[LLMCall] = []
-        self.tool_calls: list[ToolCall] = []
-        self.spans: list[ReadableSpan] = []
+        self._llm_calls: list[LLMCall] = []
+        self._tool_calls: list[ToolCall] = []
+        self._spans: list[ReadableSpan] = []
         self._changed = threading.Condition()
 
     @property
@@ -65,17 +66,35 @@ class Recording:
         """All finished records, LLM calls first."""
         return [*self.llm_calls, *self.tool_calls]
 
+    @property
+    def llm_calls(self) -> list[LLMCall]:
+        """Finished LLM calls, in the order in which they were finished."""
+        self.recorder.settle()
+        return self._llm_calls
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        """Finished tool calls, in the order in which they were finished."""
+        self.recorder.settle()
+        return self._tool_calls
+
+    @property
+    def spans(self) -> list[ReadableSpan]:
+        """Ended spans, in the order in which they were handed to the span processors."""
+        self.recorder.settle()
+        return self._spans
+
     def _take(self, record: LLMCall | ToolCall) -> None:
         with self._changed:
             if isinstance(record, LLMCall):
-                self.llm_calls.append(record)
+                self._llm_calls.append(record)
             else:
-                self.tool_calls.append(record)
+                self._tool_calls.append(record)
             self._changed.notify_all()
 
     def _take_span(self, span: ReadableSpan) -> None:
         with self._changed:
-            self.spans.append(span)
+            self._spans.append(span)
             self._changed.notify_all()
 
     def wait_for(self, condition: Callable[[Recording], Any], seconds: float = 5.0) -> None:
@@ -84,12 +103,16 @@ class Recording:
         Raises:
             AssertionError: It did not hold within this many seconds.
         """
-        with self._changed:
-            if not self._changed.wait_for(lambda: condition(self), seconds):
+        deadline = time.monotonic() + seconds
+        while not condition(self):  # not under the lock: the condition may drain the tape, which comes here
+            left = deadline - time.monotonic()
+            if left <= 0:
                 raise AssertionError(
-                    f"not within {seconds} s: {len(self.llm_calls)} LLM calls, {len(self.tool_calls)} tool calls, "
-                    f"{len(self.spans)} spans"
+                    f"not within {seconds} s: {len(self._llm_calls)} LLM calls, {len(self._tool_calls)} tool calls, "
+                    f"{len(self._spans)} spans"
                 )
+            with self._changed:
+                self._changed.wait(min(0.02, left))
 
     def series(self, name: str) -> dict[tuple[tuple[str, str], ...], float]:
         """Every label set of a counter or gauge, or of a histogram's `_count` or `_sum`, with its value.
@@ -191,6 +214,7 @@ def recording(*, strict: bool = True, **sections: Any) -> Iterator[Recording]:
     before = runtime.set_recorder(recorder, settings)
     try:
         yield seen
+        recorder.settle()
     finally:
         runtime.set_recorder(before, settings_before)
         if stop is not None:

@@ -10,7 +10,7 @@ import pytest
 
 from support.simulators import simulators, simulators_process  # noqa: F401
 from tachograph import instrument, uninstrument
-from tachograph.instrument import reaper
+from tachograph.tape import TAPE
 from tachograph.testing import Recording, recording
 
 # What is about mcp 1.x runs where that is installed: `make versions`.
@@ -25,7 +25,7 @@ def seen() -> Iterator[Recording]:
         try:
             yield caught
         finally:
-            reaper.drain()
+            TAPE.drain()
             uninstrument()
 
 

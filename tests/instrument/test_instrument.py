@@ -23,8 +23,9 @@ import tachograph
 from tachograph import instrument, labels, uninstrument
 from tachograph.demo.simulators import Answer, ServedUsage, Simulators, ToolCall
 from tachograph.errors import SettingsError
-from tachograph.instrument import others, patches, reaper, report
+from tachograph.instrument import others, patches, report
 from tachograph.records import ENGINE_CALL
+from tachograph.tape import TAPE
 from tachograph.testing import Recording, recording
 from tachograph.vendors import once
 
@@ -288,7 +289,7 @@ def test_automatic_function_calling_is_one_call_with_the_tokens_of_every_hop(
 def test_a_gemini_stream_that_nobody_reads_is_no_call(simulators: Simulators, seen: Recording) -> None:
     client = genai.Client(api_key="any", http_options={"base_url": simulators.gemini.url})
     client.models.generate_content_stream(model="gemini-2.5-flash", contents="hello")
-    assert reaper.drain()
+    assert TAPE.drain()
     assert not seen.llm_calls
     assert not list(simulators.served)
 

@@ -14,8 +14,8 @@ from google.genai import types
 
 from support.matrix import PAGE, STREAMED, Cell, cells, page
 from tachograph.demo.simulators import Answer, BadRequest, Hang, RateLimited, Simulators
-from tachograph.instrument import reaper
 from tachograph.records import LLMCall
+from tachograph.tape import TAPE
 from tachograph.testing import Recording
 
 CELLS = list(cells())
@@ -134,7 +134,7 @@ def test_cell(cell: Cell, simulators: Simulators, seen: Recording, clients: dict
             asyncio.run(run(cell, simulators, clients))
     else:
         asyncio.run(run(cell, simulators, clients))
-    assert reaper.drain()
+    assert TAPE.drain()
     assert len(seen.llm_calls) == 1
     check(cell, seen.llm_calls[0], simulators)
 

@@ -23,7 +23,7 @@ from tachograph.demo.simulators import (
     StreamError,
     Unauthorized,
 )
-from tachograph.instrument import reaper
+from tachograph.tape import TAPE
 from tachograph.testing import Recording
 
 ASKED: Any = [{"role": "user", "content": "hello"}]
@@ -104,7 +104,7 @@ def test_abandoned_stream_is_recorded_once(client: openai.OpenAI, seen: Recordin
     next(iter(stream))
     del stream
     gc.collect()
-    assert reaper.drain()
+    assert TAPE.drain()
     (call,) = seen.llm_calls
     assert (call.outcome, call.error_type) == ("cancelled", None)
 
@@ -112,7 +112,7 @@ def test_abandoned_stream_is_recorded_once(client: openai.OpenAI, seen: Recordin
 def test_a_stream_that_nobody_iterated_is_recorded_once(client: openai.OpenAI, seen: Recording) -> None:
     client.chat.completions.create(model="gpt-5", messages=ASKED, stream=True)
     gc.collect()
-    assert reaper.drain()
+    assert TAPE.drain()
     assert [call.outcome for call in seen.llm_calls] == ["cancelled"]
 
 
@@ -165,7 +165,7 @@ def test_raw_and_streaming_responses_are_read_as_the_application_reads_them(
         assert any("prompt_tokens" in line for line in response.iter_lines())
     raw = chat.with_raw_response.create(model="gpt-5", messages=ASKED, stream=True, **options)
     assert len(list(raw.parse())) > 2
-    assert reaper.drain()  # a body that is closed while the application reads it itself is noted by a thread of ours
+    assert TAPE.drain()  # a body that is closed while the application reads it itself is noted by a thread of ours
     assert [call.usage and call.usage.input_tokens for call in seen.llm_calls] == [120] * 4
     assert [call.outcome for call in seen.llm_calls] == ["success"] * 4
 

@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from tachograph.demo.simulators import Answer, ServedUsage, Simulators
-from tachograph.instrument import reaper
+from tachograph.tape import TAPE
 from tachograph.testing import Recording
 
 pytest.importorskip("websockets", reason="pip install 'openai[realtime]'")
@@ -45,5 +45,5 @@ async def test_a_response_on_a_connection_that_is_dropped_is_recorded_once(
     await connection.close()
     del connection, event
     gc.collect()
-    assert reaper.drain()
+    assert TAPE.drain()
     assert [call.outcome for call in seen.llm_calls] == ["cancelled"]

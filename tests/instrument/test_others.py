@@ -16,7 +16,8 @@ from google import genai
 
 from tachograph import instrument, uninstrument
 from tachograph.demo.simulators import Answer, RateLimited, ServedUsage, Simulators
-from tachograph.instrument import checkup, others, reaper
+from tachograph.instrument import checkup, others
+from tachograph.tape import TAPE
 from tachograph.testing import Recording, recording
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the other instrumentations' own deprecations
@@ -67,7 +68,7 @@ def switch_on(seen: Recording, order: str) -> Iterator[Any]:
             def ours() -> None:
                 instrument(include_usage_hosts=["127.0.0.1"])
                 stack.callback(uninstrument)
-                stack.callback(reaper.drain)
+                stack.callback(TAPE.drain)
 
             if order == "after":
                 ours()

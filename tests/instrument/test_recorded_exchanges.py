@@ -24,8 +24,8 @@ from support.parts import shared_folder
 from support.recorded import Exchange, exchanges
 from support.replay import Replay, replaying
 from tachograph import instrument, uninstrument
-from tachograph.instrument import reaper
 from tachograph.records import LLMCall
+from tachograph.tape import TAPE
 from tachograph.testing import Recording
 from tachograph.vendors import once
 
@@ -537,7 +537,7 @@ def test_every_recorded_exchange_is_recorded_as_its_body_says(
         try:
             await ask()
             if not seen.llm_calls:
-                reaper.drain()
+                TAPE.drain()
             with_usage += check(api, exchange, seen.llm_calls, counted)
             checked += 1
         except Exception as error:  # noqa: BLE001 - all that differ are told at the end

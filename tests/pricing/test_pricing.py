@@ -19,15 +19,10 @@ from tachograph.errors import TachographError
 from tachograph.pricing import PriceFileError, Pricer
 from tachograph.pricing.compiled import CompiledPrice, Price, Rate
 from tachograph.pricing.sources.published import DISCOUNTS
-from tachograph.records import UNPRICED, Cost, LLMCall, Usage
+from tachograph.records import NOWHERE, UNPRICED, Cost, LLMCall, Usage
 from tachograph.testing import recording
 
 WHEN = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-
-
-class _Nowhere:
-    def finish_llm_call(self, call: LLMCall) -> None:
-        raise AssertionError("not finished here")
 
 
 def call(
@@ -40,7 +35,7 @@ def call(
     host: str | None = None,
     when: datetime = WHEN,
 ) -> LLMCall:
-    made = LLMCall(_Nowhere(), provider, model)
+    made = LLMCall(NOWHERE, provider, model)
     made.usage, made.response_model, made.service_tier, made.server_address = usage, response_model, tier, host
     made.started_unix_ns = int(when.timestamp()) * 10**9
     return made

@@ -289,6 +289,7 @@ def test_an_aborted_stream_costs_at_least_its_prompt() -> None:
         made.begin_attempt().status = 200
         made.first_token()
         made.finish("cancelled")
+        seen.recorder.settle()
         assert made.cost is not None
         assert (made.cost.nano_usd, made.cost.quality) == (1003 * 1250, "estimated")
         assert "only its prompt of about 1,003 tokens" in made.cost.detail

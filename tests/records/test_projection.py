@@ -23,6 +23,7 @@ from tachograph.runtime import join
 from tachograph.signals.registry import Metrics
 from tachograph.signals.span_facts import projected
 from tachograph.signals.spans import SpanSignal
+from tachograph.tape import TAPE
 from tachograph.usage.row import decode, encode
 from tachograph.usage.stores.open import open_store
 from tachograph.usage.stores.query import Query
@@ -39,6 +40,7 @@ class World:
 
     def received(self) -> LLMCall | ToolCall:
         """The record that a receiver makes of the one span."""
+        TAPE.drain()
         request = wire.read_traces(encode_spans(self.exporter.get_finished_spans()).SerializeToString())
         scope = request["resourceSpans"][0]["scopeSpans"][0]
         (raw,) = scope["spans"]
@@ -50,6 +52,7 @@ class World:
 
     def called(self) -> Call:
         """The console's call of the one span."""
+        TAPE.drain()
         request = wire.read_traces(encode_spans(self.exporter.get_finished_spans()).SerializeToString())
         ((detail, _),), _refused = traces.read(request)
         assert detail is not None
@@ -221,7 +224,10 @@ def test_a_foreign_span_leaves_unknown_what_it_does_not_say() -> None:
     assert (call.outcome, call.duration_seconds, call.attempts) == ("success", 2.0, 1)
 
 
-def test_a_record_that_goes_nowhere_can_be_finished() -> None:
+def test_a_record_that_goes_nowhere_is_ended_and_handed_to_nobody() -> None:
     call = LLMCall(NOWHERE, "openai", "gpt-5")
-    assert call.finish("success")
-    assert ToolCall(NOWHERE, "time", "get_time").finish("success")
+    call.end("success", ended_ns=5)
+    assert (call.outcome, call.ended_ns, call.finish("error")) == ("success", 5, False)
+    tool = ToolCall(NOWHERE, "time", "get_time")
+    tool.end("success")
+    assert (tool.outcome, tool.finish("error")) == ("success", False)

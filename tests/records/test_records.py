@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import pickle
 import threading
+import time
 import weakref
 from decimal import Decimal
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tachograph.records import UNPRICED, Cost, LLMCall, ToolCall, Usage, labels, new_id, outcome_of
+from tachograph.records import UNPRICED, Cost, LLMCall, Usage, ids, labels, new_id, outcome_of
 from tachograph.records.context import LABELS
 
 
@@ -22,17 +23,27 @@ class Sink:
 
     def __init__(self) -> None:
         self.finished: list[Any] = []
+        self.in_flight: dict[int, Any] = {}
 
-    def finish_llm_call(self, call: LLMCall) -> None:
-        self.finished.append(call)
+    def put(self, record: Any) -> None:
+        self.finished.append(record)
 
-    def finish_tool_call(self, call: ToolCall) -> None:
-        self.finished.append(call)
+    def settle(self) -> None:
+        """Nothing waits here."""
+
+
+def begin(sink: Sink, provider: str = "openai", model: str = "gpt-5") -> LLMCall:
+    number = ids.next_number()
+    call = LLMCall(
+        sink, provider, model, number=number, started_unix_ns=time.time_ns(), started_ns=time.perf_counter_ns()
+    )
+    sink.in_flight[number] = weakref.ref(call)
+    return call
 
 
 def test_a_call_is_finished_once_however_many_try() -> None:
     sink = Sink()
-    call = LLMCall(sink, "openai", "gpt-5")
+    call = begin(sink)
     gate = threading.Barrier(8)
     counted: list[bool] = []
 
@@ -51,7 +62,7 @@ def test_a_call_is_finished_once_however_many_try() -> None:
 
 
 def test_an_attempt_that_runs_ends_with_the_call() -> None:
-    call = LLMCall(Sink(), "openai", "gpt-5")
+    call = begin(Sink(), "openai", "gpt-5")
     attempt = call.begin_attempt()
     call.finish("timeout", "timeout", ended_ns=call.started_ns + 500)
     assert (attempt.outcome, attempt.error_type, attempt.ended_ns) == ("timeout", "timeout", call.ended_ns)
@@ -60,7 +71,7 @@ def test_an_attempt_that_runs_ends_with_the_call() -> None:
 
 
 def test_the_time_between_attempts_is_the_wait_of_the_first_unless_told() -> None:
-    call = LLMCall(Sink(), "openai", "gpt-5")
+    call = begin(Sink(), "openai", "gpt-5")
     first = call.begin_attempt()
     first.end("rate_limited", "rate_limit")
     second = call.begin_attempt()
@@ -73,7 +84,7 @@ def test_the_time_between_attempts_is_the_wait_of_the_first_unless_told() -> Non
 
 
 def test_the_time_after_an_attempt_that_went_well_is_no_wait() -> None:
-    call = LLMCall(Sink(), "gemini", "gemini-2.5-flash")
+    call = begin(Sink(), "gemini", "gemini-2.5-flash")
     call.begin_attempt().end("success")
     call.begin_attempt()
     assert call.attempts[0].waited_ns == 0
@@ -81,7 +92,7 @@ def test_the_time_after_an_attempt_that_went_well_is_no_wait() -> None:
 
 
 def test_giving_up_while_waiting_counts_the_wait() -> None:
-    call = LLMCall(Sink(), "openai", "gpt-5")
+    call = begin(Sink(), "openai", "gpt-5")
     attempt = call.begin_attempt()
     attempt.end("rate_limited", "rate_limit", ended_ns=call.started_ns + 100)
     call.finish("cancelled", ended_ns=call.started_ns + 900)
@@ -89,7 +100,7 @@ def test_giving_up_while_waiting_counts_the_wait() -> None:
 
 
 def test_a_record_is_small_weakly_referable_and_has_its_own_attempts() -> None:
-    one, other = LLMCall(Sink(), "openai", "gpt-5"), LLMCall(Sink(), "openai", "gpt-5")
+    one, other = begin(Sink(), "openai", "gpt-5"), begin(Sink(), "openai", "gpt-5")
     one.begin_attempt()
     one.usage = Usage(1, 2)
     assert (other.attempts, other.usage) == ([], None)

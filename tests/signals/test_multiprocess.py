@@ -21,6 +21,7 @@ import tachograph
 from support.metrics_worker import record_and_wait
 from support.traffic import llm_call, tool_call
 from tachograph import runtime
+from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.recorder import Recorder
 from tachograph.settings import load
 from tachograph.signals import exposition, multiprocess
@@ -178,7 +179,7 @@ def test_workers_of_multiprocessing_add_up(method: str, tmp_path: Path, monkeypa
     monkeypatch.setattr(runtime, "_recorder", None)
     parent = tachograph.get_recorder()
     llm_call(parent)
-    parent.mcp.connection_opened("time")
+    parent.metrics.part(MCPMetrics).connection_opened("time")
     context: Any = multiprocessing.get_context(method)
     done = context.Event()
     children = [context.Process(target=record_and_wait, args=(calls, done)) for calls in (2, 3)]
@@ -217,6 +218,7 @@ def test_more_label_sets_than_the_first_file_holds(tmp_path: Path) -> None:
     recorder, other = shared(tmp_path), shared(tmp_path)
     for number in range(120):
         llm_call(recorder, model=f"model-{number}")
+    recorder.settle()
     assert (tmp_path / f"{recorder.metrics.storage.id}.values").stat().st_size > multiprocess.FIRST_BYTES  # type: ignore[attr-defined]
     assert total(read(other), "llm_call_seconds_count") == 120
     assert {value for (name, _), value in read(other).items() if name == "llm_call_seconds_count"} == {0, 1}
@@ -261,6 +263,7 @@ def test_generations_of_workers_with_ever_new_models_stay_bounded(tmp_path: Path
         worker = shared(tmp_path, label_limit=10)
         for number in range(10):
             llm_call(worker, model=f"model-{generation}-{number}")
+        worker.settle()
         worker.metrics.storage.close()
         read(recorder)
     found = read(recorder)

@@ -63,8 +63,9 @@ def test_strictness_raises_our_own_failures_and_leniency_counts_them() -> None:
 
     with recording() as seen:
         seen.recorder.add_listener(broken)
+        call_once()
         with pytest.raises(RuntimeError, match="listener"):
-            call_once()
+            seen.recorder.settle()
     with recording(strict=False) as seen:
         seen.recorder.add_listener(broken)
         call_once()

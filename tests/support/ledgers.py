@@ -12,6 +12,7 @@ from tachograph.records import Cost, LLMCall, ToolCall, Usage
 from tachograph.runtime import join
 from tachograph.settings.ledger import LedgerSettings
 from tachograph.signals.registry import Metrics
+from tachograph.tape import TAPE
 from tachograph.usage.ledger import Ledger
 from tachograph.usage.row import Row
 from tachograph.usage.stores.query import MEASURES, Query
@@ -36,6 +37,7 @@ def one_call(recorder: Recorder, number: int = 0, **labels: str) -> LLMCall:
     call.usage = Usage(100 + number, 7, {"cache_read": 40, "reasoning": 3})
     call.cost = Cost(1000 + number, "priced", "test/1")
     call.finish("success")
+    TAPE.flush()  # its row stands in the journal; the drain thread does so a quarter of a second later
     return call
 
 
@@ -43,6 +45,7 @@ def one_tool_call(recorder: Recorder) -> ToolCall:
     """One finished tool call that failed."""
     call = recorder.start_tool_call("clock", "get_time")
     call.finish("error", "execution", error="no")
+    TAPE.flush()
     return call
 
 

@@ -25,7 +25,7 @@ def record_and_wait(calls: int, done: Any) -> None:
     recorder = tachograph.get_recorder()
     for _ in range(calls):
         llm_call(recorder)
-    done.wait(120)
+    done.wait(120)  # what is still on the tape is delivered when the process ends
 
 
 def main() -> None:
@@ -38,6 +38,7 @@ def main() -> None:
                 llm_call(recorder, prompt=3, nano_usd=1_000_000_001)
                 if number % 2 == 0:
                     tool_call(recorder)
+            recorder.settle()
             say("done")
         elif command == "forever":
             while True:

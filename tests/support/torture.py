@@ -3,7 +3,7 @@
 A producer is a process of its own that hands calls to a real `Recorder` and notes, after each hand-over has returned,
 how many were accepted, in a file that survives it (a shared mapping). The writer is `python -m tachograph ledger
 writer` in a process of its own. At the end the ids in the store are compared with those that were accepted: an id is
-the producer's random 8 bytes and its running number, so the check is exact and needs little memory.
+the random bits of the producer's ids and its running number, so the check is exact and needs little memory.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tachograph.tape.ring import directory_of
 from tachograph.usage.stores import Store, StoreUnavailable, UnknownVersion, open_store
 from tachograph.usage.stores.query import Query
 
 _COUNTS = struct.Struct("<QQQQ")  # accepted, refused, input tokens, nano-dollars
 
 PRODUCER = """
-import json, mmap, os, struct, sys, time
+import json, mmap, struct, sys, time
 sys.path[:0] = json.loads(sys.argv[4])
 from tachograph.runtime import join
-from tachograph.records import Cost, Usage
+from tachograph.records import Cost, Usage, ids
 from tachograph.settings.ledger import LedgerSettings
 from tachograph.signals.registry import Metrics
 from tachograph.usage.ledger import Ledger
@@ -38,32 +39,26 @@ from tachograph.usage.ledger import Ledger
 settings, note, rate = json.loads(sys.argv[1]), sys.argv[2], float(sys.argv[3])
 metrics = Metrics(())
 ledger = Ledger(LedgerSettings(**settings), metrics)
-recorder = join(metrics, strict=True)
-prefix = os.urandom(8)
+recorder = join(metrics, strict=True, ledger=ledger)
+recorder.ring = ledger.ring
+first = ids.next_number() + 1
 with open(note, "w+b") as file:
-    file.write(prefix.ljust(64, b"\\0"))
+    file.write((ids.id_from(ids.base(), 0, 0)[6:12] + first.to_bytes(4, "big")).ljust(64, b"\\0"))
     file.flush()
     counts = mmap.mmap(file.fileno(), 64)
-pack, accept, queue = struct.Struct("<QQQQ").pack_into, ledger.accept, ledger._queue
-accepted = refused = tokens = nano = number = 0
+pack, queue = struct.Struct("<QQQQ").pack_into, ledger._queue
+tokens = nano = number = 0
 started = time.perf_counter()
 while True:
     for _ in range(20):
         call = recorder.start_llm_call("openai", "gpt-5", labels={"team": "t%d" % (number % 5)})
-        call.id = prefix + number.to_bytes(8, "big")
         call.begin_attempt().end("success", status=200)
         call.usage = Usage(number % 1000, 7, {"cache_read": 3})
         call.cost = Cost(number % 77777, "priced", "torture/1")
         call.finish("success")
-        before = queue.sequence
-        accept(call)
-        if queue.sequence > before:
-            accepted, tokens, nano = accepted + 1, tokens + number % 1000, nano + number % 77777
-            number += 1
-        else:
-            refused += 1
-        pack(counts, 16, accepted, refused, tokens, nano)
-    ahead = (accepted + refused) / rate - (time.perf_counter() - started)
+        tokens, nano, number = tokens + number % 1000, nano + number % 77777, number + 1
+        pack(counts, 16, number, sum(queue.refused.values()), tokens, nano)
+    ahead = number / rate - (time.perf_counter() - started)
     if ahead > 0:
         time.sleep(ahead)
 """
@@ -116,6 +111,7 @@ class Torture:
         self._producers: list[subprocess.Popen[bytes]] = []
         self._writer: subprocess.Popen[bytes] | None = None
         self._started = 0
+        self._first: dict[bytes, int] = {}
 
     def start_producer(self) -> None:
         """Start one more producer."""
@@ -218,10 +214,11 @@ class Torture:
         raise RuntimeError("producers and writer did not start in 60 s")
 
     def _drain(self, result: Result, seconds: float) -> None:
-        """Wait until no journal is left."""
-        journals = Path(str(self.settings["data_dir"])) / "journals"
+        """Wait until no journal and no ring is left."""
+        data = Path(str(self.settings["data_dir"]))
+        journals, rings = data / "journals", directory_of(data)
         started = time.monotonic()
-        while any(journals.glob("*.journal")):
+        while any(journals.glob("*.journal")) or any(rings.glob("*.ring")):
             if time.monotonic() - started > seconds:
                 result.problems.append(f"not drained in {seconds:g} s: {sorted(p.name for p in journals.iterdir())}")
                 state = self._writer.poll() if self._writer is not None else None
@@ -237,7 +234,8 @@ class Torture:
         for note in self.notes.iterdir():
             data = note.read_bytes()
             if len(data) == 64:
-                found[data[:8]] = _COUNTS.unpack_from(data, 16)
+                found[data[:6]] = _COUNTS.unpack_from(data, 16)
+                self._first[data[:6]] = int.from_bytes(data[6:10], "big")
         return found
 
     def _check(self, result: Result) -> None:
@@ -255,7 +253,8 @@ class Torture:
         stored: dict[bytes, int] = {}
         tokens = nano = 0
         for identity, row_tokens, row_nano in _ids(store):
-            producer, number = identity[:8], int.from_bytes(identity[8:], "big")
+            producer = identity[6:12]
+            number = int.from_bytes(identity[12:], "big") - self._first.get(producer, 0)
             stored[producer] = stored.get(producer, 0) + 1
             highest[producer] = max(highest.get(producer, -1), number)
             tokens, nano = tokens + row_tokens, nano + row_nano

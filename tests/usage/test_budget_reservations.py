@@ -67,6 +67,7 @@ def guard(recorder: Recorder) -> Budgets:
 
 def standing(recorder: Recorder) -> dict[str, tuple[Decimal, Decimal]]:
     """Spent and reserved by account."""
+    recorder.settle()
     return {name: (spent, reserved) for name, _, _, spent, reserved in guard(recorder).standing()}
 
 
@@ -151,6 +152,7 @@ from usage.test_budget_reservations import recorder_with, begin, end
 recorder = recorder_with(Path(sys.argv[1]), {{"name": "day", "usd": "1"}})
 end(begin(recorder), "0.25")
 held = begin(recorder)
+recorder.settle()
 print("ready", flush=True)
 sys.stdin.readline()
 """
@@ -183,6 +185,7 @@ def test_a_forked_child_counts_in_a_slot_of_its_own(tmp_path: Path) -> None:
         try:
             held.finish("cancelled")  # the parent's: it lets go, not the child
             end(begin(recorder), "0.5")
+            recorder.settle()
         finally:
             os._exit(0)
     os.waitpid(child, 0)
@@ -347,6 +350,7 @@ def test_steps_are_told_once_each(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.WARNING, "tachograph"):
         for usd in ("0.4", "0.2", "0.1", "0.35"):
             end(begin(recorder, {"max_tokens": 10}), usd)
+        recorder.settle()
     told = [record.message.partition(" % of the budget 'day'")[0] for record in caplog.records]
     assert told == ["tachograph: 50", "tachograph: 80", "tachograph: 100"]
     assert [metric(recorder, "llm_budget_steps_total", "day", step) for step in ("50", "80", "100")] == [1, 1, 1]
@@ -388,5 +392,7 @@ def test_a_decision_runs_few_instructions(tmp_path: Path) -> None:
     recorder = recorder_with(tmp_path, {"name": "day", "usd": "1000"}, {"name": "model", "usd": "9", "model": "gpt-4"})
     for _ in range(3):
         end(begin(recorder), "0.01")
+    recorder.settle()
     budgets, call = guard(recorder), LLMCall(recorder, "openai", "gpt-5")
+    count(lambda: budgets.reserve(call, ASKS, False))  # the first one after a settlement brings the sums up to date
     assert count(lambda: budgets.reserve(call, ASKS, False)) < 1150  # about 13 us at 11 ns each

@@ -31,7 +31,7 @@ def test_a_record_that_is_no_row_is_set_aside_and_its_neighbours_are_stored(stor
         if number in (77, 99):
             call = recorder.start_llm_call("openai", "gpt-5")
             if number == 77:
-                call.id = b"too long to be an id" * 2  # as a record would be that a store cannot hold
+                call.given_id = b"too long to be an id" * 2  # as a record would be that a store cannot hold
             else:
                 call.model = 5  # type: ignore[assignment]
             recorder.ledger.accept(call)

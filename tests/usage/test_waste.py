@@ -52,6 +52,7 @@ def call(
     made.begin_attempt().end(outcome)
     made.usage = usage
     made.finish(outcome, "server_error" if outcome == "error" else None, ended_ns=made.started_ns + int(seconds * 1e9))
+    recorder.settle()
     return made
 
 

@@ -12,8 +12,8 @@ import openai
 import pytest
 
 from tachograph import instrument, uninstrument
-from tachograph.instrument import reaper
 from tachograph.records import LLMCall
+from tachograph.tape import TAPE
 from tachograph.testing import Recording, recording
 from tachograph.vendors.dialects import KNOWN, dialect_of
 from tachograph.vendors.openai.usage import read_response_usage, read_usage
@@ -30,7 +30,7 @@ def seen() -> Iterator[Recording]:
         try:
             yield caught
         finally:
-            reaper.drain()
+            TAPE.drain()
             uninstrument()
 
 

@@ -31,17 +31,20 @@ from tachograph.demo.simulators.script import (
     Unauthorized,
 )
 from tachograph.demo.simulators.usage import ServedUsage
-from tachograph.instrument import reaper
 from tachograph.llm.errors import ProviderError
 from tachograph.llm.retry import RetryPolicy
 from tachograph.llm.types import Request
 from tachograph.records import LLMCall
+from tachograph.tape import TAPE
 from tachograph.testing import recording
 from tachograph.vendors.dialects import dialect_of
 
 OF_ONE_CALL = (
     "sink",
-    "id",
+    "projection",
+    "number",
+    "slot",
+    "tokens",
     "started_unix_ns",
     "started_ns",
     "first_token_ns",
@@ -117,7 +120,7 @@ def asked_by_a_watched_client(served: Served) -> dict[str, Any]:
         except (openai.OpenAIError, anthropic.AnthropicError, genai.errors.APIError, httpx2.HTTPError, ValueError):
             pass
         finally:
-            reaper.drain()
+            TAPE.drain()
             uninstrument()
     (call,) = seen.llm_calls
     return facts(call)

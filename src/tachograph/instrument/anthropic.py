@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tachograph.errors import BudgetExceededError
 from tachograph.instrument import hosts, settled, stainless, vendor_spans
 from tachograph.instrument.watch import Watch, is_under_way
 from tachograph.records import ENGINE_CALL
@@ -32,46 +31,42 @@ def install() -> None:
 
 
 def _begin(client: Any, options: Any) -> Watch | None:
-    """The watch of one request, or None when it is not to be watched. Raises nothing but a spent budget."""
+    """The watch of one request, or None when it is not to be watched."""
+    api, stored_id = route(options.method, options.url)
+    if api is None or ENGINE_CALL.get() is not None or is_under_way(api, options):
+        return None
+    data = options.json_data
+    body: Any = data if isinstance(data, dict) else {}
+    if options.extra_json:
+        body = {**body, **options.extra_json}
+    host, port, provider = hosts.place_of(client, settled.settings.providers, _fallback)
+    facts = api.facts(body)
+    model = facts.model
+    call = settled.recorder().start_llm_call(
+        provider,
+        model,
+        api.operation,
+        message_count=facts.message_count,
+        stream=facts.stream,
+        asks=body if api.counts_usage else None,
+        is_watched=True,
+    )
     try:
-        api, stored_id = route(options.method, options.url)
-        if api is None or ENGINE_CALL.get() is not None or is_under_way(api, options):
-            return None
-        data = options.json_data
-        body: Any = data if isinstance(data, dict) else {}
-        host, port, provider = hosts.place_of(client, settled.settings.providers, _fallback)
-        recorder = settled.recorder()
-        if options.extra_json:
-            body = {**body, **options.extra_json}
-        facts = api.facts(body)
-        model = facts.model
-        call = recorder.start_llm_call(
-            provider,
-            model,
-            api.operation,
-            message_count=facts.message_count,
-            stream=facts.stream,
-            asks=body if api.counts_usage else None,
-            is_watched=True,
-        )
         call.api = api.name
-        if not api.counts_usage:
-            call.counts_usage = False
+        call.counts_usage = api.counts_usage
         if stored_id is not None:
             call.response_id = stored_id
         call.server_address, call.server_port = host, port
         call.request = facts.settings
         watch = Watch(call, api, options, None if stored_id else host)
-        if call.model != model:
-            watch.subject, _ = stainless.with_body(options, {**body, "model": call.model})
         if options.headers and stainless.is_raw(options):
             watch.is_raw = True
+        if call.model != model:
+            watch.subject, _ = stainless.with_body(options, {**body, "model": call.model})
         keep(call, "input", lambda: api.input_content(body))
-    except BudgetExceededError:
-        raise  # the user asked for this: budgets.guard = "all"
-    except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
-        settled.recorder().failed("instrument", error)
-        return None
+    except Exception:
+        call.withdraw()
+        raise
     return watch
 
 

@@ -7,17 +7,16 @@ google-genai's async client over aiohttp does not pass there, so aiohttp's own o
 
 from __future__ import annotations
 
-import json
-from contextlib import suppress
+from time import perf_counter_ns
 from types import ModuleType
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, Final
 
 from tachograph.instrument import bodies
+from tachograph.instrument.guard import generate
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import patch
 from tachograph.instrument.streams import StreamState
-from tachograph.instrument.watch import WATCH, Watch, no_body
+from tachograph.instrument.watch import WATCH
 
 READABLE_ERROR_BYTES = 64 * 1024
 """An unread error body of at most this stated length is read to tell a spent quota from a rate limit."""
@@ -30,116 +29,89 @@ def install() -> None:
     after_import("aiohttp.client", _hook_aiohttp)
 
 
+_SEND: Final = """
+    ASYNC def send(self, request, *args, **keywords):
+        watch = current()
+        if watch is None:
+            return AWAIT original(self, request, *args, **keywords)
+        sent = None
+        guard pass: sent = watch.sending(request.url)
+        if sent is None:
+            return AWAIT original(self, request, *args, **keywords)
+        try:
+            response = AWAIT original(self, request, *args, **keywords)
+        except BaseException as error:
+            guard pass: watch.not_answered(sent, error)
+            raise
+        if response.status_code == 429 and not response.is_closed:
+            try:
+                if is_short(response):
+                    AWAIT response.READ()
+            except Exception:
+                pass  # the library meets the same failure, if it reads the body
+        guard pass: answered(watch, sent, response, library, IS_ASYNC)
+        return response
+"""
+
+_REQUEST: Final = """
+    ASYNC def _request(self, method, url, *args, **keywords):
+        watch = current()
+        if watch is None or not watch.uses_aiohttp:
+            return AWAIT original(self, method, url, *args, **keywords)
+        sent = None
+        guard pass: sent = watch.sending(url)
+        if sent is None:
+            return AWAIT original(self, method, url, *args, **keywords)
+        try:
+            response = AWAIT original(self, method, url, *args, **keywords)
+        except BaseException as error:
+            guard pass: watch.not_answered(sent, error)
+            raise
+        guard pass: watch.answered(sent, response.status, response)
+        return response
+"""
+
+
 def _hook(library: ModuleType) -> None:
-    patch(library.Client, "send", lambda original: _send(original, library))
-    patch(library.AsyncClient, "send", lambda original: _send_async(original, library))
+    patch(library.Client, "send", lambda original: _send(original, library, is_async=False))
+    patch(library.AsyncClient, "send", lambda original: _send(original, library, is_async=True))
+
+
+def _send(original: Any, library: Any, *, is_async: bool) -> Any:
+    text = _SEND.replace("READ", "aread" if is_async else "read").replace("IS_ASYNC", str(is_async))
+    names = {"original": original, "library": library, "answered": _answered, "is_short": _is_short}
+    return generate(text, "send", is_async=is_async, current=WATCH.get, **names)
 
 
 def _hook_aiohttp(module: ModuleType) -> None:
-    patch(module.ClientSession, "_request", _request_aiohttp)
+    patch(
+        module.ClientSession,
+        "_request",
+        lambda original: generate(_REQUEST, "_request", is_async=True, original=original, current=WATCH.get),
+    )
 
 
-def _send(original: Any, library: Any) -> Any:
-    def send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        watch = WATCH.get()
-        if watch is None:
-            return original(self, request, *args, **kwargs)
-        attempt = watch.begin_attempt(request.url.host, request.url.port)
-        if attempt is None:
-            return original(self, request, *args, **kwargs)
-        try:
-            response = original(self, request, *args, **kwargs)
-        except BaseException as error:
-            watch.attempt_failed(attempt, error)
-            raise
-        if response.status_code == 429 and _should_read(response):
-            with suppress(Exception):  # the library meets the same failure, if it reads the body
-                response.read()
-        _answered(watch, attempt, response, library, is_async=False)
-        return response
-
-    return send
-
-
-def _send_async(original: Any, library: Any) -> Any:
-    async def send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        watch = WATCH.get()
-        if watch is None:
-            return await original(self, request, *args, **kwargs)
-        attempt = watch.begin_attempt(request.url.host, request.url.port)
-        if attempt is None:
-            return await original(self, request, *args, **kwargs)
-        try:
-            response = await original(self, request, *args, **kwargs)
-        except BaseException as error:
-            watch.attempt_failed(attempt, error)
-            raise
-        if response.status_code == 429 and _should_read(response):
-            with suppress(Exception):
-                await response.aread()
-        _answered(watch, attempt, response, library, is_async=True)
-        return response
-
-    return send
-
-
-def _request_aiohttp(original: Any) -> Any:
-    async def _request(self: Any, method: str, url: Any, **kwargs: Any) -> Any:
-        watch = WATCH.get()
-        if watch is None or not watch.uses_aiohttp:
-            return await original(self, method, url, **kwargs)
-        place = urlsplit(str(url))
-        attempt = watch.begin_attempt(place.hostname, place.port)
-        if attempt is None:
-            return await original(self, method, url, **kwargs)
-        try:
-            response = await original(self, method, url, **kwargs)
-        except BaseException as error:
-            watch.attempt_failed(attempt, error)
-            raise
-        watch.answered(attempt, response.status, response.headers, no_body)
-        return response
-
-    return _request
-
-
-def _should_read(response: Any) -> bool:
+def _is_short(response: Any) -> bool:
     """Whether an unread 429 says in its body what it is, and is short enough to ask."""
-    if response.is_closed:
-        return False
     length = response.headers.get("content-length", "")
     return length.isdigit() and int(length) <= READABLE_ERROR_BYTES
 
 
-def _answered(watch: Watch, attempt: Any, response: Any, library: Any, *, is_async: bool) -> None:
-    status = response.status_code
-    if status >= 400:
-        watch.answered(attempt, status, response.headers, lambda: error_body(response))
+def _answered(watch: Any, sent: Any, response: Any, library: Any, is_async: bool) -> None:
+    watch.answered(sent, response.status_code, response)
+    if response.status_code >= 400:
         return
-    watch.answered(attempt, status, response.headers, no_body)
-    if response.is_closed and not (watch.call.stream and _is_mocked_stream(watch, response)):
+    if response.is_closed and not (watch.expects_events and _is_mocked_stream(response)):
         if watch.is_raw:
             watch.body = response
-        attempt.end("success")
+        sent.ended_ns = perf_counter_ns()
         return
-    if not watch.follows_body:
+    if not watch.follows_body or (watch.host is not None and response.request.url.host != watch.host):
         return
     watch.state = state = StreamState(watch, watch.reader())
     bodies.watch_body(response, state, library, is_async=is_async)
 
 
-def _is_mocked_stream(watch: Watch, response: Any) -> bool:
+def _is_mocked_stream(response: Any) -> bool:
     """Whether events are still to be read from a response that counts as read: one made with its whole content."""
-    return (
-        watch.follows_body
-        and watch.api.chunks is not None
-        and "event-stream" in response.headers.get("content-type", "")
-    )
-
-
-def error_body(response: Any) -> Any:
-    """The body of an error as JSON, where it has been read; else None."""
-    try:
-        return json.loads(response.content) if response.is_closed else None
-    except Exception:  # noqa: BLE001 - an error body can be anything
-        return None
+    return "event-stream" in response.headers.get("content-type", "")

@@ -8,12 +8,12 @@ the inner iterator and only hears of closing and of being collected. When the ap
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, Final
 
-from tachograph.instrument.settled import recorder
+from tachograph.instrument.guard import generate
 from tachograph.instrument.streams import StreamState, is_running
 from tachograph.vendors.loose import loads
 
@@ -48,102 +48,104 @@ def state_of(response: Any) -> StreamState | None:
     return state if isinstance(state, StreamState) else None
 
 
-@lru_cache(maxsize=4)
-def _classes(library: Any) -> tuple[type[Any], type[Any]]:
-    """Byte streams that are what the library expects: `isinstance(response.stream, SyncByteStream)` stays true."""
-
-    class _Body:
-        def __init__(self, inner: Any, state: StreamState, follower: Follower) -> None:
+_BODY: Final = """
+    class ObservedBody(Base):
+        def __init__(self, inner, state, follower):
             self._inner = inner
             self._state = state
             self._follower = follower
             self.stream_observer = getattr(inner, "stream_observer", None)  # anthropic asks for it at each chunk
 
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self._inner, name)  # `elapsed`, and whatever else the inner one offers
+        def __getattr__(self, name):
+            return getattr(self.__dict__["_inner"], name)  # `elapsed`, and whatever else the inner one offers
 
-        def _closing(self) -> None:
-            state = self._state
-            if state.watch.call.is_finished:
-                return
-            if is_running(state.generator):
-                state.closed_by_library()
-                return  # it tells what happened
-            if state.reads_bytes:
-                state.dropped()  # perhaps from a generator that is being collected
-            else:
-                state.closed()
-
-        def __del__(self) -> None:
+        def __del__(self):
             state = self.__dict__.get("_state")
             if state is not None:
-                state.dropped()
+                try:
+                    state.dropped()
+                except Exception:
+                    pass
 
-    class ObservedBody(_Body, library.SyncByteStream):  # type: ignore[misc]
-        def __iter__(self) -> Iterator[bytes]:
-            if self._state.generator is not None:
-                self._state.body = body = iter(self._inner)
-                return body  # type: ignore[no-any-return]
-            return self._follow()
+        def ITER(self):
+            state = self._state
+            if state.generator is None:
+                return self._follow()
+            body = self._inner.ITER()
+            if state.body is None or not IS_ASYNC:
+                state.body = body
+            else:  # the library discards what follows the vendor's last word
+                state.has_end_marker = True
+            return body
 
-        def _follow(self) -> Iterator[bytes]:
+        ASYNC def _follow(self):
             follower = self._follower
-            self._state.reads_bytes = True
+            inner = self._inner.ITER()
+            guard pass: follower.begin()
             try:
-                for data in self._inner:
-                    follower.feed(data)
-                    yield data if not follower.hides else follower.shown(data)
+                ASYNC for data in inner:
+                    guard pass: follower.feed(data)
+                    if follower.hides:
+                        guard pass: data = follower.shown(data)
+                    yield data
                 if follower.unshown:
                     yield follower.unshown
-            except GeneratorExit:
-                self._state.dropped()
-                raise
             except BaseException as error:
-                follower.failed(error)
-                raise
-            follower.ended()
-
-        def close(self) -> None:
-            self._closing()
-            self._inner.close()
-
-    class ObservedAsyncBody(_Body, library.AsyncByteStream):  # type: ignore[misc]
-        def __aiter__(self) -> AsyncIterator[bytes]:
-            if self._state.generator is not None:
-                if self._state.body is not None:  # the library discards what follows the vendor's last word
-                    self._state.has_end_marker = True
-                    return self._inner.__aiter__()  # type: ignore[no-any-return]
-                self._state.body = body = self._inner.__aiter__()
-                return body  # type: ignore[no-any-return]
-            return self._follow()
-
-        async def _follow(self) -> AsyncIterator[bytes]:
-            follower = self._follower
-            self._state.reads_bytes = True
-            inner = self._inner.__aiter__()
-            try:
-                async for data in inner:
-                    follower.feed(data)
-                    yield data if not follower.hides else follower.shown(data)
-                if follower.unshown:
-                    yield follower.unshown
-            except GeneratorExit:
-                self._state.dropped()
-                raise
-            except BaseException as error:
-                follower.failed(error)
+                guard pass: follower.interrupted(error)
                 raise
             finally:
-                close = getattr(inner, "aclose", None)
-                if close is not None:
-                    await close()
-            follower.ended()
+                CLOSE_INNER
+            guard pass: follower.ended()
 
-        async def aclose(self) -> None:
-            self._closing()
-            await self._inner.aclose()
+        ASYNC def CLOSE(self):
+            guard pass: closing(self._state)
+            AWAIT self._inner.CLOSE()
+"""
 
-    return ObservedBody, ObservedAsyncBody
+
+def closing(state: StreamState) -> None:
+    """The response is being closed: by the generator, which tells what happened, or by the application."""
+    if state.watch.call.is_finished:
+        return
+    if is_running(state.generator):
+        state.closed_by_library()  # the generator tells what happened
+    elif state.reads_bytes:
+        state.dropped()  # perhaps from a generator that is being collected
+    else:
+        state.closed()
+
+
+@lru_cache(maxsize=4)
+def _classes(library: Any) -> tuple[type[Any], type[Any]]:
+    """Byte streams that are what the library expects: `isinstance(response.stream, SyncByteStream)` stays true."""
+    sync = (
+        _BODY.replace("ITER", "__iter__")
+        .replace("CLOSE_INNER", "pass")
+        .replace("IS_ASYNC", "False")
+        .replace("CLOSE", "close")
+    )
+    asynchronous = (
+        _BODY.replace("ITER", "__aiter__")
+        .replace("CLOSE_INNER", "await close_inner(inner)")
+        .replace("IS_ASYNC", "True")
+    )
+    names: dict[str, Any] = {"closing": closing, "is_running": is_running, "close_inner": _close_inner}
+    return (
+        generate(sync, "ObservedBody", Base=library.SyncByteStream, **names),
+        generate(
+            asynchronous.replace("CLOSE", "aclose"),
+            "ObservedBody",
+            is_async=True,
+            Base=library.AsyncByteStream,
+            **names,
+        ),
+    )
+
+
+async def _close_inner(inner: Any) -> None:
+    close = getattr(inner, "aclose", None)
+    if close is not None:
+        await close()
 
 
 class Follower:
@@ -160,7 +162,7 @@ class Follower:
         self.make_response = type(response)
         self.kept: list[bytes] = []
         self.size = 0
-        self.rest = b""
+        self.rest: list[bytes] = []
         self.keep: Callable[[bytes], None] | None = None
         self.hides = state.watch.hides_usage and self.is_events and self.encoding == "identity"
         self.unshown = b""
@@ -182,6 +184,10 @@ class Follower:
         except Exception:  # noqa: BLE001 - what cannot be read is the application's
             return False
 
+    def begin(self) -> None:
+        """The application reads the bytes itself."""
+        self.state.reads_bytes = True
+
     def feed(self, data: bytes) -> None:
         """Some bytes of the body, as they came over the wire."""
         if self.encoding == "identity" and (self.is_events or self.is_lines):
@@ -192,26 +198,32 @@ class Follower:
             self.size += len(data)
             self.kept.append(data)
 
-    def failed(self, error: BaseException) -> None:
-        """Reading the body failed."""
-        self.state.failed(error)
+    def interrupted(self, error: BaseException) -> None:
+        """Reading the body failed, or nobody reads it any more."""
+        self.state.interrupted(error)
 
     def ended(self) -> None:
-        """The body is whole."""
+        """The body is whole. What was kept of it is read when the record is delivered."""
         state, watch = self.state, self.state.watch
-        try:
-            if self.is_events or self.is_lines:
-                self._lines(self._decoded() + b"\n\n")
-                state.reader.is_complete = state.reader.is_complete or self.is_lines
-                state.ended()
-                return
-            if self.is_json and self.size <= KEPT_BYTES:
-                watch.answer(loads(self._decoded()))
-                return
-        except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
-            recorder().failed("instrument", error)
-        state.reader.is_complete = True  # binary, or too long to keep: whole, and without usage
-        state.closed()
+        if self.is_events or self.is_lines:
+            state.rest = self._read_rest
+            state.ended()
+        elif self.is_json and self.size <= KEPT_BYTES:
+            watch.call.hand_over(self._read_json)
+        else:
+            state.reader.is_complete = True  # binary, or too long to keep: whole, and without usage
+            state.closed()
+
+    def _read_rest(self) -> None:
+        self.keep = None
+        self._lines(self._decoded() + b"\n\n")
+        reader = self.state.reader
+        self.state.read_tail()
+        reader.is_complete = reader.is_complete or self.is_lines
+
+    def _read_json(self) -> None:
+        self.state.watch.answer = loads(self._decoded())
+        self.state.watch.read_answer()
 
     def _decoded(self) -> bytes:
         data = b"".join(self.kept)
@@ -220,17 +232,23 @@ class Follower:
         return bytes(self.make_response(200, headers={"content-encoding": self.encoding}, content=data).content)
 
     def _lines(self, data: bytes) -> None:
-        lines = (self.rest + data).split(b"\n")
-        self.rest = lines.pop()
+        lines = data.split(b"\n")
+        if len(lines) == 1:  # in the middle of a line: joined once, when its end has come
+            self.rest.append(data)
+            return
+        if self.rest:
+            self.rest.append(lines[0])
+            lines[0] = b"".join(self.rest)
+            self.rest.clear()
+        last = lines.pop()
+        if last:
+            self.rest.append(last)
         state, reader = self.state, self.state.reader
         for line in lines:
             if not self.is_lines:
                 line = line[5:] if line.startswith(b"data:") else b""
             line = line.strip()
-            if not line:
-                continue
-            if line == b"[DONE]":
-                state.has_end_marker = True
+            if not line or line == b"[DONE]":
                 continue
             if self.keep is not None:
                 state.last_ns = perf_counter_ns()
@@ -247,5 +265,5 @@ def _loads(line: bytes) -> Any:
     """A line of an answer; None when it is no JSON."""
     try:
         return loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

@@ -20,12 +20,14 @@ REQUEST_ID_HEADERS: Final = ("x-request-id", "request-id", "x-goog-request-id")
 def ending_of(vendor: str, error: BaseException) -> tuple[Outcome, ErrorType | None]:
     """The outcome and the error type of an exception; giving up is no error."""
     if isinstance(error, (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)):
-        reason = error.args[0] if error.args and isinstance(error.args[0], str) else ""
-        if "deadline exceeded" in reason:  # anyio says why it cancels; asyncio's own deadlines do not
-            return "timeout", "timeout"
-        return "cancelled", None
+        return ("timeout", "timeout") if is_late(error) else ("cancelled", None)
     error_type = failure_of(vendor, error=error).error_type
     return outcome_of(error_type), error_type
+
+
+def is_late(error: BaseException) -> bool:
+    """Whether a cancellation says that a deadline has passed: anyio says why it cancels, asyncio's own do not."""
+    return bool(error.args) and isinstance(error.args[0], str) and "deadline exceeded" in error.args[0]
 
 
 def of_status(vendor: str, status: int, headers: Any, body: Any) -> ErrorType:

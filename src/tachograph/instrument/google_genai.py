@@ -8,17 +8,19 @@ is sent, and no call begins, before the first `next`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from contextvars import ContextVar
 from functools import lru_cache, partial
 from time import perf_counter_ns
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
-from tachograph.errors import BudgetExceededError
-from tachograph.instrument import endings, hosts, settled, stainless
+import msgspec
+
+from tachograph.instrument import hosts, settled, stainless
 from tachograph.instrument.bodies import state_of
+from tachograph.instrument.guard import generate, unhooked
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import SWITCH, patch
 from tachograph.instrument.report import hooked, missing
@@ -31,8 +33,7 @@ from tachograph.signals.spans import enter, leave
 from tachograph.vendors.api import Api
 from tachograph.vendors.fields import pick, plain
 from tachograph.vendors.gemini.apis import FETCH_INTERACTION, GENERATE, INTERACT, PLAIN
-from tachograph.vendors.gemini.generation import Generation
-from tachograph.vendors.loose import loads
+from tachograph.vendors.gemini.generation import Generation, Hop
 
 GENERATING: ContextVar[GenerationWatch | None] = ContextVar("tachograph_generation", default=None)
 """The `generate_content` that is under way here, tools of its included."""
@@ -48,84 +49,131 @@ def install() -> None:
 
 
 class GenerationWatch(Watch):
-    """One `generate_content`; its record begins with its first request, or when `call` is first asked for.
+    """One `generate_content`; its record begins with its first request, or when it is read.
 
     Attributes:
+        start: Begins the record.
         reader_of_hops: Reads the answers of its requests.
+        answers: Whole answers of its requests, not yet read.
+        tails: The last chunks of its requests, not yet read, each with the hop that they belong to.
         stream: How far the answer has come, where it streams.
         is_inside: Whether `GENERATING`, and the span, are those of this call here.
     """
 
-    __slots__ = ("_before", "_begin", "is_begun", "is_inside", "reader_of_hops", "stream")
+    start: Callable[[], LLMCall] | None = None
+    reader_of_hops: Generation = msgspec.field(default_factory=Generation)
+    answers: list[Any] = msgspec.field(default_factory=list)
+    tails: list[tuple[Hop, Any]] = msgspec.field(default_factory=list)
+    stream: StreamState | None = None
+    is_inside: bool = False
+    before: Any = None
 
-    def __init__(self, begin: Callable[[], LLMCall]) -> None:
-        self._begin = begin
-        self.api = GENERATE
-        self.subject = None
-        self.host = None
-        self.state = None
-        self.hides_usage = self.is_raw = self.follows_body = self.uses_aiohttp = self.is_begun = self.is_inside = False
-        self.body = None
-        self.reader_of_hops = Generation()
-        self.stream: StreamState | None = None
-        self._before: GenerationWatch | None = None
+    def begin_now(self) -> None:
+        """Begin the record, where it has not begun."""
+        if self.call is None:
+            assert self.start is not None
+            self.call = self.start()
+            if self.is_inside:
+                enter(self.call)
 
-    def __getattr__(self, name: str) -> Any:
-        """`call`, while there is none."""
-        if name != "call":
-            raise AttributeError(name)
-        call = self.call = self._begin()
-        self.is_begun = True
-        if self.is_inside:
-            enter(call)
-        return call
+    def sending(self, url: Any) -> Any:
+        """A request goes out."""
+        self.begin_now()
+        return super().sending(url)
 
     def go_inside(self) -> None:
         """From here on the library works for this call: it sends requests and runs tools."""
         if not self.is_inside:
-            self._before = GENERATING.get()
+            self.before = GENERATING.get()
             GENERATING.set(self)
             self.is_inside = True
-            if self.is_begun:
+            if self.call is not None:
                 enter(self.call)
 
     def come_out(self) -> None:
         """The application is at work again."""
-        self.is_inside = False
-        GENERATING.set(self._before)  # not reset(): a generator may be closed in another context
-        if self.is_begun:
-            leave(self.call)
+        if self.is_inside:
+            self.is_inside = False
+            GENERATING.set(self.before)  # not reset(): a generator may be closed in another context
+            if self.call is not None:
+                leave(self.call)
+
+    def came_out(self, keep: Any) -> Any:
+        """A chunk has come, and goes to the application; returns what keeps the next ones of this request."""
+        self.come_out()
+        stream = self.stream
+        return keep if stream is None or stream.tail is not None else stream.keep_last()
 
     def hop_answered(self, answer: Any) -> None:
         """A request that does not stream is done."""
-        try:
-            self.reader_of_hops.hop().feed(answer)
-        except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
-            settled.recorder().failed("instrument", error)
-        self.hop_ended()
+        self.answers.append(answer)
+        self._request_ended()
+        tokens, before = GENERATE.tokens(answer), self.call.tokens
+        if tokens is not None and before is not None:
+            tokens = (tokens[0] or 0) + (before[0] or 0), (tokens[1] or 0) + (before[1] or 0)
+        self.call.tokens = tokens or before
+
+    def next_hop(self) -> Hop:
+        """A streamed request is about to be sent."""
+        return self.reader_of_hops.hop()
+
+    def note(self, hop: Hop, chunk: Any) -> bool:
+        """One of the first chunks of a streamed request; says whether there has been content."""
+        reader = self.reader_of_hops
+        if hop.feed(chunk) and not reader.started:
+            reader.start(self.call)
+        return reader.started
 
     def hop_ended(self) -> None:
-        """A request's answer is read: its attempt ends, if it has not yet."""
-        attempts = self.call.attempts
-        if attempts:
-            attempts[-1].end("success")
-        if self.stream is not None:
-            self.stream.read_tail()
-            self.go_inside()
+        """A streamed request's answer is whole: its attempt ends, if it has not yet."""
+        self._request_ended()
+        self._keep_tail()
 
     def hop_failed(self) -> None:
         """Reading a streamed answer has failed; the library may ask again."""
-        if self.stream is not None:
-            self.stream.read_tail()
+        self._keep_tail()
+
+    def _request_ended(self) -> None:
+        if self.sent and not self.sent[-1].ended_ns:
+            self.sent[-1].ended_ns = perf_counter_ns()
+
+    def _keep_tail(self) -> None:
+        stream = self.stream
+        if stream is not None:
+            if stream.tail is not None and self.reader_of_hops.hops:
+                self.tails.append((self.reader_of_hops.hops[-1], stream.tail))
+                stream.tail = None
             self.go_inside()
 
     def failed(self, error: BaseException) -> None:
         """As for any call, with the tokens of the hops that went well."""
-        try:
-            self.reader_of_hops.fill(self.call)
-        except Exception as own:  # noqa: BLE001
-            settled.recorder().failed("instrument", own)
-        super().failed(error)
+        if self.call is not None or self.stream is None:
+            self.begin_now()
+            super().failed(error)
+
+    # Read when the record is delivered
+
+    def read_hops(self) -> None:
+        """What the requests' answers say."""
+        answers, self.answers = self.answers, []
+        for answer in answers:
+            self.reader_of_hops.hop().feed(answer)
+        tails, self.tails = self.tails, []
+        for hop, tail in tails:
+            for chunk in tail:
+                hop.feed(chunk)
+
+    def read_failure(self) -> None:
+        """How the call failed."""
+        self.read_requests()
+        self.read_hops()
+        self.reader_of_hops.fill(self.call)
+        self.end_failed()
+
+    def whole_answer(self) -> Any:
+        """What reads the answers."""
+        self.read_hops()
+        return self.reader_of_hops
 
 
 # Beginning
@@ -172,18 +220,34 @@ def _uses_aiohttp(models: Any) -> bool:
 
 
 def _generation(models: Any, keywords: dict[str, Any], *, stream: bool = False, is_async: bool) -> GenerationWatch:
-    watch = GenerationWatch(partial(_start, models, GENERATE, keywords, stream=stream))
-    watch.uses_aiohttp = is_async and _uses_aiohttp(models)
+    watch = GenerationWatch(
+        None,  # type: ignore[arg-type]  # begins with its first request
+        GENERATE,
+        follows_body=False,
+        uses_aiohttp=is_async and _uses_aiohttp(models),
+        start=partial(_start, models, GENERATE, keywords, stream=stream),
+    )
     if not stream:
-        _ = watch.call  # it begins now
+        watch.begin_now()
+    return watch
+
+
+def _begin_stream(models: Any, keywords: dict[str, Any], *, is_async: bool) -> GenerationWatch | None:
+    if not SWITCH.on or ENGINE_CALL.get() is not None:
+        return None
+    watch = _generation(models, keywords, stream=True, is_async=is_async)
+    watch.stream = StreamState(watch, watch.reader_of_hops)
+    watch.stream.rest = watch.read_hops
     return watch
 
 
 def _plain(models: Any, keywords: dict[str, Any], *, api: Api, is_async: bool) -> Watch:
-    watch = Watch(_start(models, api, keywords), api, None)
-    watch.follows_body = False
-    watch.uses_aiohttp = is_async and _uses_aiohttp(models)
-    return watch
+    return Watch(
+        _start(models, api, keywords),
+        api,
+        follows_body=False,
+        uses_aiohttp=is_async and _uses_aiohttp(models),
+    )
 
 
 def _interaction(interactions: Any, keywords: dict[str, Any], *, api: Api) -> Watch:
@@ -205,49 +269,33 @@ def _interaction(interactions: Any, keywords: dict[str, Any], *, api: Api) -> Wa
     call.api = api.name
     call.request = facts.settings
     keep(call, "input", lambda: api.input_content(request))
-    watch = Watch(call, api, None)
-    watch.is_raw = True  # read from the body: the answer may be a model, or the response itself
-    return watch
+    return Watch(call, api, is_raw=True)  # read from the body: the answer may be a model, or the response itself
 
 
 def _interaction_request(client: Any, options: Any) -> Watch | None:
-    """google-genai 2.x: interactions are a generated client inside; every request of it passes here. Never raises."""
-    try:
-        path = options.url.partition("?")[0]
-        create = options.method.lower() == "post" and path.endswith("interactions")
-        fetch = options.method.lower() == "get" and "interactions/" in path
-        outer = WATCH.get()
-        if not (create or fetch) or ENGINE_CALL.get() is not None:
-            return None
-        if outer is not None and outer.subject is options:
-            return None
-        body = options.json_data if isinstance(options.json_data, dict) else {}
-        watch = _interaction(client, body, api=INTERACT if create else FETCH_INTERACTION)
-        watch.subject = options
-        watch.is_raw = stainless.is_raw(options)
-    except BudgetExceededError:
-        raise  # the user asked for this: budgets.guard = "all"
-    except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
-        settled.recorder().failed("instrument", error)
+    """google-genai 2.x: interactions are a generated client inside; every request of it passes here."""
+    path = options.url.partition("?")[0]
+    create = options.method.lower() == "post" and path.endswith("interactions")
+    fetch = options.method.lower() == "get" and "interactions/" in path
+    outer = WATCH.get()
+    if not (create or fetch) or ENGINE_CALL.get() is not None:
         return None
+    if outer is not None and outer.subject is options:
+        return None
+    body = options.json_data if isinstance(options.json_data, dict) else {}
+    watch = _interaction(client, body, api=INTERACT if create else FETCH_INTERACTION)
+    watch.subject = options
+    watch.is_raw = stainless.is_raw(options)
     return watch
 
 
 # What is done with whole answers
 
 
-def _generated(watch: Any, answer: Any) -> None:
-    watch.answer(watch.reader_of_hops)
-
-
 def _answered(watch: Watch, answer: Any) -> None:
-    if watch.call.attempts:
-        watch.call.attempts[-1].end("success")
-    watch.answer(answer)
-
-
-def _interacted(watch: Watch, answer: Any) -> None:
-    watch.answer(loads(watch.body.content) if watch.body is not None else answer)
+    if watch.sent and not watch.sent[-1].ended_ns:
+        watch.sent[-1].ended_ns = perf_counter_ns()
+    watch.answered_whole(answer)
 
 
 # The public methods: calls
@@ -256,11 +304,15 @@ def _interacted(watch: Watch, answer: Any) -> None:
 def _hook_models(module: ModuleType) -> None:
     makers: dict[str, tuple[Any, Any]] = {
         "generate_content": (
-            partial(watched, begin=partial(_generation, is_async=False), done=_generated, variable=GENERATING),
-            partial(watched_async, begin=partial(_generation, is_async=True), done=_generated, variable=GENERATING),
+            partial(
+                watched, begin=partial(_generation, is_async=False), done=Watch.answered_whole, variable=GENERATING
+            ),
+            partial(
+                watched_async, begin=partial(_generation, is_async=True), done=Watch.answered_whole, variable=GENERATING
+            ),
         ),
         "generate_content_stream": (_generate_stream, _generate_stream_async),
-        "_generate_content": (_hop, _hop_async),
+        "_generate_content": (_hop, partial(_hop, is_async=True)),
         "_generate_content_stream": (_hop_stream, _hop_stream_async),
     }
     for name, api in PLAIN.items():
@@ -276,8 +328,10 @@ def _hook_models(module: ModuleType) -> None:
 def _hook_interactions(module: ModuleType) -> None:
     for name, api in (("create", INTERACT), ("get", FETCH_INTERACTION)):
         begin = partial(_interaction, api=api)
-        _patch(module, "Interactions", name, partial(watched, begin=begin, done=_interacted), "they are not seen")
-        make = partial(watched_async, begin=begin, done=_interacted)
+        _patch(
+            module, "Interactions", name, partial(watched, begin=begin, done=Watch.answered_whole), "they are not seen"
+        )
+        make = partial(watched_async, begin=begin, done=Watch.answered_whole)
         _patch(module, "AsyncInteractions", name, make, "they are not seen")
 
 
@@ -289,255 +343,245 @@ def _patch(module: ModuleType, owner_name: str, name: str, make: Any, consequenc
         missing("google_genai", f"{owner_name}.{name}", consequence)
 
 
-def _generate_stream(original: Any) -> Any:
-    def generate_content_stream(self: Any, **keywords: Any) -> Any:
-        chunks = original(self, **keywords)
-        if not SWITCH.on or ENGINE_CALL.get() is not None:
-            return chunks
-        watch = _generation(self, keywords, stream=True, is_async=False)
-        return _read(watch, StreamState(watch, watch.reader_of_hops), chunks, runs_tools=_has_tools(keywords))
+_STREAM: Final = """
+    def generate_content_stream(self, *args, **keywords):
+        chunks = original(self, *args, **keywords)
+        watch = None
+        guard pass: watch = begin(self, keywords)
+        return chunks if watch is None else read(watch, watch.stream, chunks, keywords.get("config"))
+"""
 
-    return generate_content_stream
+_ASYNC_STREAM: Final = """
+    async def generate_content_stream(self, *args, **keywords):
+        watch = None
+        guard pass: watch = begin(self, keywords)
+        if watch is None:
+            return await original(self, *args, **keywords)
+        token = set_variable(watch)
+        try:
+            chunks = await original(self, *args, **keywords)
+        except BaseException as error:
+            guard pass: watch.failed(error)
+            raise
+        finally:
+            reset_variable(token)
+        return read(watch, watch.stream, chunks, keywords.get("config"))
+"""
+
+_READ: Final = """
+    ASYNC def read(watch, state, chunks, config):
+        # The chunks of all hops. The library works for this call at first, between hops, and where it runs tools.
+        keep = None
+        runs_tools = False
+        guard pass: keep = state.keep_last()
+        guard pass: runs_tools = has_tools(config)
+        try:
+            FIRST_STEP
+            guard pass: state.begin(chunks)
+            guard pass: watch.go_inside()
+            ASYNC for chunk in chunks:
+                state.last_ns = clock()
+                if watch.is_inside:
+                    guard pass: keep = watch.came_out(keep)
+                if keep is not None:
+                    keep(chunk)
+                yield chunk
+                if runs_tools:
+                    guard pass: watch.go_inside()
+            guard pass: watch.begin_now()
+            guard pass: state.ended()
+        except BaseException as error:
+            guard pass: watch.begin_now()
+            guard pass: state.interrupted(error)
+            raise
+        finally:
+            guard pass: watch.come_out()
+            state.generator = None
+            CLOSE
+"""
+
+_HOP: Final = """
+    ASYNC def _generate_content(self, *args, **keywords):
+        watch = current()
+        if watch is None:
+            return AWAIT original(self, *args, **keywords)
+        token = set_variable(watch)
+        try:
+            answer = AWAIT original(self, *args, **keywords)
+        finally:
+            reset_variable(token)
+        guard pass: watch.hop_answered(answer)
+        return answer
+"""
+
+_HOP_STREAM: Final = """
+    def _generate_content_stream(self, *args, **keywords):
+        watch = current()
+        chunks = original(self, *args, **keywords)
+        return chunks if watch is None else read(watch, chunks)
+"""
+
+_ASYNC_HOP_STREAM: Final = """
+    async def _generate_content_stream(self, *args, **keywords):
+        watch = current()
+        if watch is None:
+            return await original(self, *args, **keywords)
+        token = set_variable(watch)
+        try:
+            chunks = await original(self, *args, **keywords)
+        finally:
+            reset_variable(token)
+        return read(watch, chunks)
+"""
+
+_READ_HOP: Final = """
+    ASYNC def read(watch, chunks):
+        # The chunks of one request, which is sent when the first is asked for.
+        hop = None
+        guard pass: hop = watch.next_hop()
+        chunks = ITER(chunks)
+        try:
+            FIRST_STEP
+            before = current()
+            set_variable(watch)
+            try:
+                chunk = AWAIT NEXT(chunks, None)
+            finally:
+                set_variable(before)  # not reset(): a generator may be closed in another context
+            while chunk is not None:
+                has_started = hop is None
+                if hop is not None:
+                    guard has_started = True: has_started = watch.note(hop, chunk)
+                yield chunk
+                if has_started:
+                    break
+                chunk = AWAIT NEXT(chunks, None)
+            REST
+            guard pass: watch.hop_ended()
+        except Exception:
+            guard pass: watch.hop_failed()
+            raise
+        finally:
+            CLOSE
+"""
+
+
+def _async_words(text: str, *, is_async: bool) -> str:
+    """The text with the iteration's words for sync or async."""
+    words = {"ITER": "iter", "NEXT": "next", "REST": "yield from chunks"}
+    words |= {"FIRST_STEP": "pass", "CLOSE": "chunks.close()"}
+    if is_async:
+        words = {"ITER": "aiter", "NEXT": "anext", "FIRST_STEP": "yield None", "CLOSE": "pass"}
+        words["REST"] = "async for chunk in chunks:\n                yield chunk"
+    for word, meaning in words.items():
+        text = text.replace(word, meaning)
+    return text
+
+
+def _readers(text: str, *, chunks: int, **names: Any) -> tuple[Any, Any]:
+    """The generator function for sync, and the one for async; `chunks`: which argument is the library's generator."""
+    sync, asynchronous = (
+        generate(_async_words(text, is_async=is_async), "read", is_async=is_async, **names)
+        for is_async in (False, True)
+    )
+    return sync, unhooked(asynchronous, chunks=chunks)
+
+
+def _has_tools(config: Any) -> bool:
+    """Whether the library may run tools while it makes a chunk."""
+    return bool(pick(config, "tools"))
+
+
+_read, _read_async = _readers(_READ, chunks=2, clock=perf_counter_ns, has_tools=_has_tools)
+_read_hop, _read_hop_async = _readers(_READ_HOP, chunks=1, current=WATCH.get, set_variable=WATCH.set)
+
+
+def _generate_stream(original: Any) -> Any:
+    begin = partial(_begin_stream, is_async=False)
+    return generate(_STREAM, "generate_content_stream", original=original, begin=begin, read=_read)
 
 
 def _generate_stream_async(original: Any) -> Any:
-    async def generate_content_stream(self: Any, **keywords: Any) -> Any:
-        if not SWITCH.on or ENGINE_CALL.get() is not None:
-            return await original(self, **keywords)
-        watch = _generation(self, keywords, stream=True, is_async=True)
-        token = GENERATING.set(watch)
-        try:
-            chunks = await original(self, **keywords)
-        except BaseException as error:
-            if watch.is_begun:
-                watch.failed(error)
-            raise
-        finally:
-            GENERATING.reset(token)
-        return _read_async(watch, StreamState(watch, watch.reader_of_hops), chunks, runs_tools=_has_tools(keywords))
-
-    return generate_content_stream
+    return generate(
+        _ASYNC_STREAM,
+        "generate_content_stream",
+        original=original,
+        begin=partial(_begin_stream, is_async=True),
+        read=_read_async,
+        set_variable=GENERATING.set,
+        reset_variable=GENERATING.reset,
+    )
 
 
-def _has_tools(keywords: dict[str, Any]) -> bool:
-    """Whether the library may run tools while it makes a chunk."""
-    return bool(pick(keywords.get("config"), "tools"))
-
-
-def _read(watch: GenerationWatch, state: StreamState, chunks: Any, *, runs_tools: bool) -> Iterator[Any]:
-    """The chunks of all hops. The library is at work for this call at first, between hops, and where it runs tools."""
-    watch.stream, state.generator = state, chunks
-    keep, now = state.keep_last(), perf_counter_ns
-    try:
-        with state:
-            watch.go_inside()
-            for chunk in chunks:
-                state.last_ns = now()
-                if watch.is_inside:
-                    watch.come_out()
-                    if state.tail is None:  # another hop
-                        keep = state.keep_last()
-                keep(chunk)
-                yield chunk
-                if runs_tools:
-                    watch.go_inside()
-    finally:
-        if watch.is_inside:
-            watch.come_out()
-        chunks.close()
-        state.generator = None
-
-
-async def _read_async(
-    watch: GenerationWatch, state: StreamState, chunks: Any, *, runs_tools: bool
-) -> AsyncIterator[Any]:
-    """The same for async streams."""
-    watch.stream, state.generator = state, chunks
-    keep, now = state.keep_last(), perf_counter_ns
-    try:
-        with state:
-            watch.go_inside()
-            async for chunk in chunks:
-                state.last_ns = now()
-                if watch.is_inside:
-                    watch.come_out()
-                    if state.tail is None:  # another hop
-                        keep = state.keep_last()
-                keep(chunk)
-                yield chunk
-                if runs_tools:
-                    watch.go_inside()
-    finally:
-        if watch.is_inside:
-            watch.come_out()
-        await chunks.aclose()
-        state.generator = None
-
-
-# The private methods: hops
-
-
-def _hop(original: Any) -> Any:
-    def _generate_content(self: Any, **keywords: Any) -> Any:
-        watch = GENERATING.get()
-        if watch is None:
-            return original(self, **keywords)
-        token = WATCH.set(watch)
-        try:
-            answer = original(self, **keywords)
-        finally:
-            WATCH.reset(token)
-        watch.hop_answered(answer)
-        return answer
-
-    return _generate_content
-
-
-def _hop_async(original: Any) -> Any:
-    async def _generate_content(self: Any, **keywords: Any) -> Any:
-        watch = GENERATING.get()
-        if watch is None:
-            return await original(self, **keywords)
-        token = WATCH.set(watch)
-        try:
-            answer = await original(self, **keywords)
-        finally:
-            WATCH.reset(token)
-        watch.hop_answered(answer)
-        return answer
-
-    return _generate_content
+def _hop(original: Any, *, is_async: bool = False) -> Any:
+    return generate(
+        _HOP,
+        "_generate_content",
+        is_async=is_async,
+        original=original,
+        current=GENERATING.get,
+        set_variable=WATCH.set,
+        reset_variable=WATCH.reset,
+    )
 
 
 def _hop_stream(original: Any) -> Any:
-    def _generate_content_stream(self: Any, **keywords: Any) -> Any:
-        watch = GENERATING.get()
-        chunks = original(self, **keywords)
-        return chunks if watch is None else _read_hop(watch, chunks)
-
-    return _generate_content_stream
+    return generate(_HOP_STREAM, "_generate_content_stream", original=original, current=GENERATING.get, read=_read_hop)
 
 
 def _hop_stream_async(original: Any) -> Any:
-    async def _generate_content_stream(self: Any, **keywords: Any) -> Any:
-        watch = GENERATING.get()
-        if watch is None:
-            return await original(self, **keywords)
-        token = WATCH.set(watch)
-        try:
-            chunks = await original(self, **keywords)
-        finally:
-            WATCH.reset(token)
-        return _read_hop_async(watch, chunks)
-
-    return _generate_content_stream
-
-
-def _read_hop(watch: GenerationWatch, chunks: Any) -> Iterator[Any]:
-    """The chunks of one request, which is sent when the first is asked for."""
-    reader = watch.reader_of_hops
-    hop = reader.hop()
-    try:
-        before = WATCH.get()
-        WATCH.set(watch)
-        try:
-            chunk = next(chunks, None)
-        finally:
-            WATCH.set(before)  # not reset(): a generator may be closed in another context
-        while chunk is not None:
-            _note(watch, hop, chunk)
-            yield chunk
-            if reader.started:
-                break
-            chunk = next(chunks, None)
-        yield from chunks  # the last of them are read at the end
-        watch.hop_ended()
-    except Exception:
-        watch.hop_failed()
-        raise
-    finally:
-        chunks.close()
-
-
-async def _read_hop_async(watch: GenerationWatch, chunks: Any) -> AsyncIterator[Any]:
-    """The same for async streams."""
-    reader = watch.reader_of_hops
-    hop = reader.hop()
-    chunks = aiter(chunks)
-    try:
-        before = WATCH.get()
-        WATCH.set(watch)
-        try:
-            chunk = await anext(chunks, None)
-        finally:
-            WATCH.set(before)
-        while chunk is not None:
-            _note(watch, hop, chunk)
-            yield chunk
-            if reader.started:
-                break
-            chunk = await anext(chunks, None)
-        async for chunk in chunks:
-            yield chunk
-        watch.hop_ended()
-    except Exception:
-        watch.hop_failed()
-        raise
-    finally:
-        await chunks.aclose()
-
-
-def _note(watch: GenerationWatch, hop: Any, chunk: Any) -> None:
-    try:
-        if hop.feed(chunk) and not watch.reader_of_hops.started:
-            watch.reader_of_hops.start(watch.call)
-    except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
-        settled.recorder().failed("instrument", error)
+    return generate(
+        _ASYNC_HOP_STREAM,
+        "_generate_content_stream",
+        original=original,
+        current=GENERATING.get,
+        read=_read_hop_async,
+        set_variable=WATCH.set,
+        reset_variable=WATCH.reset,
+    )
 
 
 # The HTTP layer: what an error body says
 
 
+_ONCE: Final = """
+    ASYNC def request_once(self, *args, **keywords):
+        try:
+            return AWAIT original(self, *args, **keywords)
+        except BaseException as error:
+            guard pass: correct(error)
+            raise
+"""
+
+
 def _hook_requests(module: ModuleType) -> None:
     owner = module.BaseApiClient
-    patch(owner, "_request_once", _request_once)
-    patch(owner, "_async_request_once", _request_once_async)
+    for name, is_async in (("_request_once", False), ("_async_request_once", True)):
+        patch(owner, name, partial(_request_once, is_async=is_async))
 
 
-def _request_once(original: Any) -> Any:
-    def _request_once(self: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return original(self, *args, **kwargs)
-        except BaseException as error:
-            _correct(error)
-            raise
-
-    return _request_once
-
-
-def _request_once_async(original: Any) -> Any:
-    async def _async_request_once(self: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return await original(self, *args, **kwargs)
-        except BaseException as error:
-            _correct(error)
-            raise
-
-    return _async_request_once
+def _request_once(original: Any, *, is_async: bool) -> Any:
+    return generate(_ONCE, "request_once", is_async=is_async, original=original, correct=_correct)
 
 
 def _correct(error: BaseException) -> None:
+    """The exception that the library makes of an error answer says more than its status."""
     watch = WATCH.get()
-    if watch is None or not SWITCH.on:
-        return
-    try:
-        outcome, error_type = endings.ending_of("gemini", error)
-        endings.correct_last_attempt(watch.call, outcome, error_type)
-    except Exception as own:  # noqa: BLE001
-        settled.recorder().failed("instrument", own)
+    if watch is not None and SWITCH.on and watch.sent:
+        watch.sent[-1].error = error
 
 
 # Streams of interactions: a stack of its own, over httpx2
+
+
+_EVENTS: Final = """
+    def __init__(self, response, *args, **keywords):
+        original(self, response, *args, **keywords)
+        state = None
+        guard pass: state = state_of(response)
+        if state is not None:
+            self.generator = read(state, self.generator)
+"""
 
 
 def _hook_events(module: ModuleType) -> None:
@@ -546,10 +590,4 @@ def _hook_events(module: ModuleType) -> None:
 
 
 def _event_stream(original: Any, *, reader: Any) -> Any:
-    def __init__(self: Any, response: Any, *args: Any, **kwargs: Any) -> None:
-        original(self, response, *args, **kwargs)
-        state = state_of(response)
-        if state is not None:
-            self.generator = reader(state, self.generator)
-
-    return __init__
+    return generate(_EVENTS, "__init__", original=original, read=reader, state_of=state_of)

@@ -25,7 +25,7 @@ from tachograph.instrument.imports import after_import
 from tachograph.instrument.mcp_ports import PORTS
 from tachograph.instrument.patches import SWITCH, patch
 from tachograph.instrument.report import hooked, missing
-from tachograph.instrument.watch import WATCH, no_body
+from tachograph.instrument.watch import WATCH, error_body
 from tachograph.mcp.errors import classify, kind_of_status, outcome_of_kind, says_session_lost, unwrap
 from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.records import ENGINE_MCP, ToolCall
@@ -64,42 +64,43 @@ class Exchange:
 
     Attributes:
         connection: Whose server answers; None until the session is known.
-        status: HTTP status of the last answer; error: what kept it away; error_body: reads what came with an error.
+        status: HTTP status of the last answer; error: what kept it away; error_body(): what came with an error.
         seen_ns: When either was seen last (monotonic).
     """
 
-    is_raw = follows_body = uses_aiohttp = False
-    body = None
-    api = None
-    subject = None
+    is_raw = follows_body = uses_aiohttp = expects_events = False
+    host = body = api = subject = None
+    sent = ()
     status: int | None = None
     error: BaseException | None = None
-    error_body: Callable[[], object] = no_body
     seen_ns = 0
+    ended_ns = 0
 
     def __init__(self, connection: Connection | None = None) -> None:
         self.connection = connection
+        self._response: object = None
 
-    def begin_attempt(self, host: str | None, port: int | None) -> Exchange:
+    def error_body(self) -> object:
+        """What came with an error."""
+        return error_body(self._response)
+
+    def sending(self, url: object) -> Exchange:
         """A request goes out."""
         return self
 
-    def answered(self, attempt: object, status: int, headers: object, body: Callable[[], object]) -> None:
+    def answered(self, sent: object, status: int, response: object) -> None:
         """An answer came."""
         if status == 405:  # a server that offers no stream of its own says so to the GET for it
             return
         self.status, self.error, self.seen_ns = status, None, time.perf_counter_ns()
-        self.error_body = body
+        self._response = response if status >= 400 else None
         if status < 400 and self.connection is not None:
             self.connection.server_answered()
 
-    def attempt_failed(self, attempt: object, error: BaseException) -> None:
+    def not_answered(self, sent: object, error: BaseException) -> None:
         """No answer came."""
         if not isinstance(error, asyncio.CancelledError):
             self.status, self.error, self.seen_ns = None, error, time.perf_counter_ns()
-
-    def end(self, outcome: str) -> None:
-        """The answer is whole."""
 
 
 def ending_of(

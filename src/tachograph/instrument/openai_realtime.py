@@ -12,12 +12,13 @@ from time import perf_counter_ns
 from types import ModuleType
 from typing import Any, Final
 
-from tachograph.instrument import endings, reaper, settled
+from tachograph.instrument import endings, settled
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import SWITCH, patch
 from tachograph.instrument.report import hooked
 from tachograph.records import LLMCall
 from tachograph.signals.spans import leave
+from tachograph.tape import TAPE
 from tachograph.vendors.fields import dig, pick, text
 from tachograph.vendors.openai.errors import openai_response_failure
 from tachograph.vendors.openai.usage import read_response_usage, read_usage
@@ -120,8 +121,7 @@ _sockets: weakref.WeakKeyDictionary[Any, Socket] = weakref.WeakKeyDictionary()
 def _socket(connection: Any) -> Socket:
     found = _sockets.get(connection)
     if found is None:
-        reaper.ensure()
         found = Socket("realtime" if "Realtime" in type(connection).__name__ else "responses")
         _sockets[connection] = found
-        weakref.finalize(connection, reaper.later, found.abandon)
+        weakref.finalize(connection, TAPE.append, found.abandon)
     return found

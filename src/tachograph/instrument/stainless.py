@@ -10,21 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 from tachograph.instrument.bodies import state_of
+from tachograph.instrument.guard import call_wrapper, generate
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import SWITCH, patch, patch_overrides
 from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.streams import read, read_async
 from tachograph.instrument.watch import WATCH, Watch
 from tachograph.signals.spans import enter, leave
-from tachograph.vendors.loose import opened
 
 RAW_HEADER = "X-Stainless-Raw-Response"
 
 Begin = Callable[[Any, Any], Watch | None]
-"""Makes the watch of one request of a client, or None when it is not to be watched. Never raises."""
+"""Makes the watch of one request of a client, or None when it is not to be watched."""
 
 
 def install(package: str, begin: Begin, *, name: str = "") -> None:
@@ -71,88 +71,60 @@ def with_body(options: Any, body: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     return copy, body
 
 
-def stream_hook(original: Any) -> Any:
-    """Put our generator around the library's, where the stream is a watched one."""
-
-    def __stream__(self: Any) -> Any:
-        state = state_of(self.response)
+_STREAM: Final = """
+    def __stream__(self):
+        state = None
+        guard pass: state = state_of(self.response)
         return original(self) if state is None else read(state, original(self))
-
-    return __stream__
-
-
-def async_stream_hook(original: Any) -> Any:
-    """The same for async streams."""
-
-    def __stream__(self: Any) -> Any:
-        state = state_of(self.response)
-        return original(self) if state is None else read_async(state, original(self))
-
-    return __stream__
+"""
 
 
-def request_hook(original: Any, *, begin: Begin) -> Any:
+def stream_hook(original: Any, *, read: Any = read) -> Any:
+    """Put our generator around the library's, where the stream is a watched one."""
+    return generate(_STREAM, "__stream__", original=original, read=read, state_of=state_of)
+
+
+async_stream_hook = partial(stream_hook, read=read_async)
+"""The same for async streams."""
+
+
+def _wrapper(original: Any, *, begin: Begin, is_async: bool) -> Any:
     """Watch every request that `begin` wants watched."""
 
-    def request(self: Any, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
-        watch = begin(self, options) if SWITCH.on else None
-        if watch is None:
-            return original(self, cast_to, options, *args, **kwargs)
-        token = WATCH.set(watch)
-        has_span = watch.call.span is not None
-        if has_span:
-            enter(watch.call)  # a stream's span is current only here
-        try:
-            answer = original(self, cast_to, watch.subject, *args, **kwargs)
-        except BaseException as error:
-            watch.failed(error)
-            raise
-        finally:
-            if has_span:
-                leave(watch.call)
-            WATCH.reset(token)
-        if watch.is_raw:
-            _answered_raw(watch, answer)
-        elif watch.state is None:
-            watch.answer(answer)
-        return answer
+    def begin_watch(client: Any, options: Any) -> Watch | None:
+        watch = begin(client, options) if SWITCH.on else None
+        if watch is not None and watch.call.span is not None:
+            enter(watch.call)  # a stream's span is current while its request is sent
+        return watch
 
-    return request
+    return call_wrapper(
+        original,
+        WATCH,
+        begin=begin_watch,
+        done=_answered,
+        failed=_failed,
+        is_async=is_async,
+        signature="self, cast_to, options, *args, **keywords",
+        begins="self, options",
+        plain="self, cast_to, options, *args, **keywords",
+        watched="self, cast_to, watch.subject, *args, **keywords",
+    )
 
 
-def async_request_hook(original: Any, *, begin: Begin) -> Any:
-    """The same for async clients."""
-
-    async def request(self: Any, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
-        watch = begin(self, options) if SWITCH.on else None
-        if watch is None:
-            return await original(self, cast_to, options, *args, **kwargs)
-        token = WATCH.set(watch)
-        has_span = watch.call.span is not None
-        if has_span:
-            enter(watch.call)  # a stream's span is current only here
-        try:
-            answer = await original(self, cast_to, watch.subject, *args, **kwargs)
-        except BaseException as error:
-            watch.failed(error)
-            raise
-        finally:
-            if has_span:
-                leave(watch.call)
-            WATCH.reset(token)
-        if watch.is_raw:
-            _answered_raw(watch, answer)
-        elif watch.state is None:
-            watch.answer(answer)
-        return answer
-
-    return request
+request_hook = partial(_wrapper, is_async=False)
+"""The hook for sync clients."""
+async_request_hook = partial(_wrapper, is_async=True)
+"""The hook for async clients."""
 
 
-def _answered_raw(watch: Watch, answer: Any) -> None:
-    """The application asked for the response itself: a whole answer is read from its body."""
-    if watch.state is not None:
-        return
-    if watch.body is not None:
-        answer = opened(watch.body)
-    watch.answer(answer)
+def _answered(watch: Watch, answer: Any) -> None:
+    if watch.call.span is not None:
+        leave(watch.call)  # a call that goes on in its stream is current only while its request is sent
+    if watch.state is None:
+        watch.answered_whole(answer)
+
+
+def _failed(watch: Watch, error: BaseException) -> None:
+    if watch.call.span is not None:
+        leave(watch.call)
+    watch.failed(error)

@@ -1,26 +1,27 @@
 """One watched call under way: its record, and how its answer is read.
 
-Every hook of every client reports to a `Watch`. Its methods never raise into the application: a failure of ours is
-handed to the recorder, which counts it and drops it.
+Every hook of every client reports to a `Watch`, through the guard (`guard.py`). The hooks put down clocks and
+references; `read_...` methods run when the record is delivered, in the drain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from contextlib import suppress
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from time import perf_counter_ns
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
 
 from tachograph.instrument import endings
-from tachograph.instrument.settled import recorder
+from tachograph.records import LLMCall
 from tachograph.records.content import keep
+from tachograph.records.outcomes import ErrorType
 from tachograph.vendors.api import Api, ChunkReader, WholeAnswer
 from tachograph.vendors.loose import opened
 from tachograph.vendors.retry_after import retry_after_seconds
-
-if TYPE_CHECKING:
-    from tachograph.instrument.streams import StreamState
-    from tachograph.records import Attempt, LLMCall
-    from tachograph.records.outcomes import ErrorType
 
 WATCH: ContextVar[Any] = ContextVar("tachograph_watch", default=None)
 """The watch whose requests are being sent here, or None: set only around a client library's own call.
@@ -29,112 +30,188 @@ A `Watch`, or what has its methods for the HTTP layer.
 """
 
 
-def no_body() -> None:
-    """The body of an answer that nobody has read."""
-
-
-class Watch:
-    """One call being watched.
+class Sent(msgspec.Struct, eq=False):
+    """One request of a watched call, as the HTTP layer told it; read when the record is delivered.
 
     Attributes:
-        call: The record.
+        started_ns, ended_ns: Monotonic; `ended_ns` is 0 while the answer's body is unread.
+        url: Where it went.
+        status: HTTP status; None when no answer came.
+        headers: Of the answer, with `get`.
+        response: An answer with an error status, whose body says more.
+        error: The exception that ended it, where there was one.
+    """
+
+    started_ns: int
+    url: Any = None
+    ended_ns: int = 0
+    status: int | None = None
+    headers: Any = None
+    response: Any = None
+    error: BaseException | None = None
+
+
+class Watch(msgspec.Struct, eq=False, weakref=True):
+    """One call being watched: what the hooks put down, and how it is read when the record is delivered.
+
+    Attributes:
+        call: The record; None for a call that has sent nothing yet (Gemini's lazy streams).
         api: What is being called.
         subject: The request object of the client library, to know a second wrapper around the same call.
         host: Only requests to this host are attempts of the call; None: all are.
+        sent: Its requests on the wire, in order.
         state: Set when an answer's body is still to be read when the client library returns.
         hides_usage: Whether we asked for usage on the application's behalf and hide the chunk that carries it.
         is_raw: Whether the application asked for the response itself.
         body: The response, when the application asked for it and it is read.
         follows_body: Whether the HTTP layer follows the body of a streamed answer; else the client's hook does.
         uses_aiohttp: Whether the requests go through aiohttp itself.
+        answer: The whole answer.
+        error: The exception that the application sees.
     """
 
-    # What most calls never set stands on the class.
-    state: StreamState | None = None
-    hides_usage = False
-    is_raw = False
+    call: LLMCall
+    api: Api
+    subject: Any = None
+    host: str | None = None
+    sent: list[Sent] = msgspec.field(default_factory=list)
+    state: Any = None
+    hides_usage: bool = False
+    is_raw: bool = False
     body: Any = None
-    follows_body = True
-    uses_aiohttp = False
-
-    def __init__(self, call: LLMCall, api: Api, subject: object, host: str | None = None) -> None:
-        self.call = call
-        self.api = api
-        self.subject = subject
-        self.host = host
+    follows_body: bool = True
+    uses_aiohttp: bool = False
+    answer: Any = None
+    error: BaseException | None = None
 
     def reader(self) -> ChunkReader:
         """A reader for this call's streamed answer."""
         return self.api.chunks() if self.api.chunks is not None else WholeAnswer()
 
-    # Attempts, told by the HTTP layer
+    @property
+    def expects_events(self) -> bool:
+        """Whether the answer is a stream of events that the HTTP layer follows."""
+        return self.call.stream and self.follows_body and self.api.chunks is not None
 
-    def begin_attempt(self, host: str | None, port: int | None) -> Attempt | None:
-        """A request goes out; None when it is none of this call's (a token being fetched elsewhere)."""
-        if self.host is not None and host != self.host:
-            return None
-        call = self.call
-        if call.server_address is None:
-            call.server_address, call.server_port = host, port
-        return call.begin_attempt()
+    # Told by the HTTP layer
 
-    def answered(self, attempt: Attempt, status: int, headers: Any, body: Callable[[], Any]) -> None:
-        """An answer came.
+    def sending(self, url: Any) -> Sent | None:
+        """A request goes out; None when it is none of this call's."""
+        sent = Sent(perf_counter_ns(), url)
+        self.sent.append(sent)
+        return sent
 
-        Args:
-            attempt: The request's.
-            status: HTTP status.
-            headers: Of the answer, with `get`.
-            body: Reads the error body if it is there already, else returns None.
-        """
-        try:
-            attempt.status = status
-            endings.note_headers(self.call, attempt, headers)
-            if status >= 400:
-                attempt.retry_after_seconds = retry_after_seconds(headers)
-                error_type = endings.of_status(self.api.vendor, status, headers, body())
-                attempt.end(endings.outcome_of(error_type), error_type, status=status)
-        except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
-            recorder().failed("instrument", error)
+    def answered(self, sent: Sent, status: int, response: Any) -> None:
+        """An answer came; its body may be unread."""
+        sent.status = status
+        sent.headers = response.headers
+        if status >= 400:
+            sent.ended_ns = perf_counter_ns()
+            sent.response = response
 
-    def attempt_failed(self, attempt: Attempt, error: BaseException) -> None:
+    def not_answered(self, sent: Sent, error: BaseException) -> None:
         """No answer came."""
-        try:
-            outcome, error_type = endings.ending_of(self.api.vendor, error)
-            attempt.end(outcome, error_type)
-        except Exception as own:  # noqa: BLE001
-            recorder().failed("instrument", own)
+        sent.ended_ns = perf_counter_ns()
+        sent.error = error
 
-    # Endings, told by the client library's hook
+    # Told by the client library's hook
 
     def failed(self, error: BaseException) -> None:
         """The call ended with an exception that the application sees."""
-        try:
-            call = self.call
-            outcome, error_type = endings.ending_of(self.api.vendor, error)
-            endings.correct_last_attempt(call, outcome, error_type)
-            call.finish(outcome, error_type, error=None if outcome == "cancelled" else error)
-        except Exception as own:  # noqa: BLE001
-            recorder().failed("instrument", own)
+        self.error = error
+        self.call.traceback = error.__traceback__
+        self.call.hand_over(self.read_failure)
 
-    def answer(self, answer: Any) -> None:
+    def answered_whole(self, answer: Any) -> None:
         """The call ended with a whole answer."""
+        self.answer = answer
+        tokens = self.api.tokens
+        if tokens is not None and not self.is_raw:
+            with suppress(Exception):  # no model of the SDK's: what it says is read when the record is delivered
+                self.call.tokens = tokens(answer)
+        self.call.hand_over(self.read_answer)
+
+    # Read when the record is delivered
+
+    def read_failure(self) -> None:
+        """How the call failed."""
+        self.read_requests()
+        self.end_failed()
+
+    def end_failed(self) -> None:
+        """End the record with the exception that the application saw."""
+        call, error = self.call, self.error
+        assert error is not None
+        outcome, error_type = endings.ending_of(self.api.vendor, error)
+        endings.correct_last_attempt(call, outcome, error_type)
+        call.end(outcome, error_type, error=None if outcome == "cancelled" else error)
+
+    def read_answer(self) -> None:
+        """A whole answer, whatever it says."""
+        self.read_requests()
         call = self.call
         error_type: ErrorType | None = None
         try:
-            answer = opened(answer)
+            answer = opened(self.whole_answer())
             error_type = self.api.read(call, answer)
             keep(call, "output", lambda: self.api.output_content(answer))
-        except Exception as own:  # noqa: BLE001
-            recorder().failed("instrument", own)
-        try:
+        finally:
+            self.answer = self.body = None
             if error_type is None:
-                call.finish("success")
+                call.end("success")
             else:
                 endings.correct_last_attempt(call, endings.outcome_of(error_type), error_type)
-                call.finish(endings.outcome_of(error_type), error_type)
-        except Exception as own:  # noqa: BLE001
-            recorder().failed("instrument", own)
+                call.end(endings.outcome_of(error_type), error_type)
+
+    def whole_answer(self) -> Any:
+        """The answer; where the application asked for the response itself, that response."""
+        return self.answer if self.body is None else self.body
+
+    def read_requests(self) -> None:
+        """The attempts on the wire."""
+        call = self.call
+        call.attempts = []
+        for sent in self.sent:
+            self._read_request(call, sent)
+
+    def _read_request(self, call: LLMCall, sent: Sent) -> None:
+        host, port = place_of(sent.url)
+        if self.host is not None and host != self.host:
+            return  # a token being fetched elsewhere
+        if call.server_address is None:
+            call.server_address, call.server_port = host, port
+        attempt = call.begin_attempt(sent.started_ns)
+        attempt.status = sent.status
+        if sent.headers is not None:
+            endings.note_headers(call, attempt, sent.headers)
+        vendor = self.api.vendor
+        outcome, error_type = None, None
+        if sent.error is not None:
+            outcome, error_type = endings.ending_of(vendor, sent.error)
+        if sent.status is not None and sent.status >= 400:
+            attempt.retry_after_seconds = retry_after_seconds(sent.headers)
+            if error_type is None:
+                error_type = endings.of_status(vendor, sent.status, sent.headers, error_body(sent.response))
+                outcome = endings.outcome_of(error_type)
+        if sent.ended_ns:
+            attempt.end(outcome or "success", error_type, ended_ns=sent.ended_ns)
+        sent.headers = sent.response = sent.error = None
+
+
+def place_of(url: Any) -> tuple[str | None, int | None]:
+    """Host and port of a URL of whatever make."""
+    if isinstance(url, str):
+        url = urlsplit(url)
+        return url.hostname, url.port
+    return (None, None) if url is None else (url.host, url.port)
+
+
+def error_body(response: Any) -> Any:
+    """The body of an error as JSON, where the client library has read it; else None."""
+    try:
+        return json.loads(response.content) if response.is_closed else None
+    except Exception:  # noqa: BLE001 - an error body can be anything
+        return None
 
 
 def is_under_way(api: Api, subject: object) -> bool:
@@ -143,4 +220,4 @@ def is_under_way(api: Api, subject: object) -> bool:
     Those between may have copied the request object; then it has sent nothing yet.
     """
     outer = WATCH.get()
-    return outer is not None and (outer.subject is subject or (outer.api is api and not outer.call.attempts))
+    return outer is not None and (outer.subject is subject or (outer.api is api and not outer.sent))

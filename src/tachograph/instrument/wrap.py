@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
-from tachograph.errors import BudgetExceededError
+from tachograph.instrument.guard import call_wrapper
 from tachograph.instrument.patches import SWITCH
-from tachograph.instrument.settled import recorder
 from tachograph.instrument.watch import WATCH, Watch
 from tachograph.records import ENGINE_CALL
 from tachograph.signals.spans import enter, leave
@@ -20,61 +20,30 @@ Done = Callable[[Any, Any], None]
 """Takes the watch and the answer, when the client's method has returned a whole one."""
 
 
-def watched(original: Any, *, begin: Begin, done: Done, variable: ContextVar[Any] = WATCH) -> Any:
+def watched(
+    original: Any, *, begin: Begin, done: Done, variable: ContextVar[Any] = WATCH, is_async: bool = False
+) -> Any:
     """Watch a method: the variable holds the watch while the method runs."""
 
-    def method(self: Any, *args: Any, **keywords: Any) -> Any:
-        watch = _begin(begin, self, keywords)
-        if watch is None:
-            return original(self, *args, **keywords)
-        token = variable.set(watch)
-        enter(watch.call)
-        try:
-            answer = original(self, *args, **keywords)
-        except BaseException as error:
-            watch.failed(error)
-            raise
-        finally:
-            leave(watch.call)  # a stream's span is current only here
-            variable.reset(token)
+    def begin_watch(owner: Any, args: Any, keywords: dict[str, Any]) -> Watch | None:
+        if not SWITCH.on or ENGINE_CALL.get() is not None:
+            return None
+        watch = begin(owner, keywords)
+        if watch is not None:
+            enter(watch.call)
+        return watch
+
+    def ended(watch: Watch, answer: Any) -> None:
+        leave(watch.call)  # a stream's span is current only here
         if watch.state is None:
             done(watch, answer)
-        return answer
 
-    return method
+    def failed(watch: Watch, error: BaseException) -> None:
+        leave(watch.call)
+        watch.failed(error)
 
-
-def watched_async(original: Any, *, begin: Begin, done: Done, variable: ContextVar[Any] = WATCH) -> Any:
-    """The same for a coroutine method."""
-
-    async def method(self: Any, *args: Any, **keywords: Any) -> Any:
-        watch = _begin(begin, self, keywords)
-        if watch is None:
-            return await original(self, *args, **keywords)
-        token = variable.set(watch)
-        enter(watch.call)
-        try:
-            answer = await original(self, *args, **keywords)
-        except BaseException as error:
-            watch.failed(error)
-            raise
-        finally:
-            leave(watch.call)  # a stream's span is current only here
-            variable.reset(token)
-        if watch.state is None:
-            done(watch, answer)
-        return answer
-
-    return method
+    return call_wrapper(original, variable, begin=begin_watch, done=ended, failed=failed, is_async=is_async)
 
 
-def _begin(begin: Begin, owner: Any, keywords: dict[str, Any]) -> Watch | None:
-    if not SWITCH.on or ENGINE_CALL.get() is not None:
-        return None
-    try:
-        return begin(owner, keywords)
-    except BudgetExceededError:
-        raise  # the user asked for this: budgets.guard = "all"
-    except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
-        recorder().failed("instrument", error)
-        return None
+watched_async = partial(watched, is_async=True)
+"""The same for a coroutine method."""

@@ -117,6 +117,8 @@ class _Run:
         try:
             keep_input(call, request)
             payload = engine.adapter.build(request, self.stream)
+            if call.body is not None:
+                call.body = payload  # what is sent, as a watched client's would be
             facts = engine.adapter.api.facts({**payload, **payload.get("extra_body", {})})
             call.message_count, call.request = facts.message_count, facts.settings
             while True:
@@ -389,5 +391,5 @@ class _Run:
             request_id=call.request_id,
             message=Message("assistant", parts, native),
             raw=answer.raw,
-            call=call,
+            record=call,
         )

@@ -208,7 +208,7 @@ class Response:
         request_id: The vendor's id of the request.
         message: The answer as a message, to go on with the conversation.
         raw: The vendor's own object; for a stream, the last one that had a say.
-        call: The record.
+        record: The record, perhaps not complete yet; `call` is.
     """
 
     text: str
@@ -222,7 +222,13 @@ class Response:
     request_id: str | None
     message: Message
     raw: Any = field(repr=False)
-    call: LLMCall = field(repr=False)
+    record: LLMCall = field(repr=False)
+
+    @property
+    def call(self) -> LLMCall:
+        """The record, complete: with its cost. A finished record is completed a moment later, or at once when asked."""
+        self.record.sink.settle()
+        return self.record
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from tachograph.records.outcomes import (
     outcome_of,
 )
 from tachograph.records.run import RUN, Run
-from tachograph.records.sink import NOWHERE
+from tachograph.records.sink import NOWHERE, Sink
 from tachograph.records.tool_call import ToolCall
 from tachograph.records.usage import DETAILS, Usage
 
@@ -45,6 +45,7 @@ __all__ = [
     "LLMCall",
     "Outcome",
     "Run",
+    "Sink",
     "ToolCall",
     "ToolOutcome",
     "Usage",

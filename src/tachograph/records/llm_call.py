@@ -8,37 +8,25 @@ Durations come from the monotonic clock (`*_ns` from `time.perf_counter_ns`), st
 
 from __future__ import annotations
 
-from time import perf_counter_ns, time_ns
-from typing import TYPE_CHECKING, Any, Protocol
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import msgspec
 
-from tachograph.records.ids import new_id
+from tachograph.records import ids
+from tachograph.records.ids import id_of
 from tachograph.records.outcomes import ErrorType, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from tachograph.records.content import ContentGate
     from tachograph.records.cost import Cost
     from tachograph.records.prompt import Prompt
     from tachograph.records.reservation import Reservation
     from tachograph.records.run import Run
+    from tachograph.records.sink import Sink
     from tachograph.records.usage import Usage
-
-
-class LLMCallSink(Protocol):
-    """Where a finished call goes."""
-
-    @property
-    def content(self) -> ContentGate:
-        """What may be kept of what was said."""
-
-    def failed(self, component: str, error: BaseException) -> None:
-        """Take a failure of ours."""
-
-    def finish_llm_call(self, call: LLMCall) -> None:
-        """Take the call; it changes no more."""
 
 
 class Attempt(msgspec.Struct, eq=False):
@@ -97,7 +85,8 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
 
     Attributes:
         sink: Where it goes when it is finished.
-        id: 16 bytes, UUIDv7.
+        number: In this process.
+        given_id: The id of a record that was made elsewhere: received, or recovered.
         provider, model: Labels: `openai`, `anthropic`, `gemini` or the user's own; the requested model.
         operation: OpenTelemetry's word: `chat`, `generate_content`, `embeddings`, `fetch_response`, ...
         api: Which of the vendor's APIs: `chat_completions`, `responses`, `messages`, `generate_content`, ...
@@ -121,24 +110,29 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
         unknown_billables: Fields of the usage report and items of the answer that may be billed and that no reader
             knows, in the vendor's words: the cost is an estimate then.
         request_count: How many requests `usage` sums, where that is not known from `usages`; 0: unknown.
-        body: The request of a streamed call, kept until it is priced: a stream that is closed before it reports any
-            usage still costs its prompt. Never recorded.
+        body: The request of a streamed call, and of any call where waste is looked for, kept until the record is
+            delivered: a stream that is closed before it reports any usage still costs its prompt. Never recorded.
         usage_mismatch: Why the usage report contradicts itself, if it does.
         dialect: What the user said of the host (a `vendors.dialects.Dialect`), if anything.
         server_address, server_port: The host the requests went to.
         request: Request settings for span attributes (`max_tokens`, `temperature`, ...), by OpenTelemetry name without
             the `gen_ai.request.` prefix. Never message content.
         content: What was said, only when the user turned recording on; else None.
+        reading: Completes a finished record when it is delivered: reads the answer, the headers, the error. Set by
+            hooks, so that reading costs the application's call nothing.
         counts_usage: False where another call already counts these tokens (a stored response read again).
         unsent_wait_ns: Time slept in our own limiter for an attempt that was given up before it was sent.
         trace_id, span_id, span: Set by the span signal when there is one (ids as integers, 0 when none).
         prompt: Hashes of what was asked, where waste is looked for.
+        traceback: Of the exception, as it was when the call ended.
+        slot: Where it is in the ring (`tape.ring`) until the journal has it; -1: nowhere.
+        tokens: Input and output tokens as the answer gives them cheaply, for the ring.
         reservation: Money that a budget holds for it until it is finished.
         projection: Its facts as every view shows them, once they were asked for (`records.projection`).
         parent_id: Id of the record this call was made inside (an agent run, an outer call), if known.
     """
 
-    sink: LLMCallSink
+    sink: Sink
     provider: str
     model: str
     operation: str = "chat"
@@ -146,9 +140,10 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
     stream: bool = False
     labels: Mapping[str, str] | None = None
     run: Run | None = None
-    id: bytes = b""
+    number: int = 0
     started_unix_ns: int = 0
     started_ns: int = 0
+    reading: Callable[[], object] | None = None
     attempts: list[Attempt] = msgspec.field(default_factory=list)
     api: str = ""
     first_token_ns: int = 0
@@ -185,27 +180,37 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
     projection: Any = None
     parent_id: bytes | None = None
     prompt: Prompt | None = None
+    given_id: bytes = b""
+    slot: int = -1
+    traceback: Any = None
+    tokens: tuple[int | None, int | None] | None = None
     reservation: Reservation | None = None
-    _open: list[LLMCallSink] = msgspec.field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self._open.append(self.sink)
-        self.started_unix_ns = now = time_ns()
-        self.id = new_id(now)
-        self.started_ns = perf_counter_ns()
+    @property
+    def id(self) -> bytes:
+        """16 bytes, UUIDv7."""
+        return self.given_id or id_of(self.started_unix_ns, self.number)
 
     @property
     def is_finished(self) -> bool:
         """Whether the call has been finished."""
-        return not self._open
+        return self.number not in self.sink.in_flight
 
-    def begin_attempt(self) -> Attempt:
-        """Begin the next request on the wire.
+    def another(self, model: str) -> LLMCall:
+        """One more call that the same answer tells of, begun as this one was."""
+        more = LLMCall(self.sink, self.provider, model, self.operation, labels=self.labels, run=self.run)
+        more.number = ids.next_number()
+        more.started_unix_ns, more.started_ns = self.started_unix_ns, self.started_ns
+        self.sink.in_flight[more.number] = ref(more)
+        return more
+
+    def begin_attempt(self, started_ns: int = 0) -> Attempt:
+        """Begin the next request on the wire, now or at `started_ns`.
 
         The time since the previous attempt ended is noted on that one as its wait, unless the wait was told already,
         or that one went well: then nobody waited, the caller's tools ran (Gemini's automatic function calling).
         """
-        now = perf_counter_ns()
+        now = started_ns or perf_counter_ns()
         attempts = self.attempts
         if attempts:
             previous = attempts[-1]
@@ -232,28 +237,54 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
     ) -> bool:
         """Finish the call, now or at `ended_ns`, and hand it over. Only the first finish counts.
 
-        An attempt that still runs ends with the call and as the call did.
-
         Returns:
             Whether this was the finish that counted.
         """
-        try:
-            sink = self._open.pop()  # one atomic step: a finaliser and a reader may race
-        except IndexError:
+        if self.sink.in_flight.pop(self.number, None) is None:
             return False
-        ended = ended_ns or perf_counter_ns()
-        self.ended_ns = ended
+        self.end(outcome, error_type, error=error, ended_ns=ended_ns or perf_counter_ns())
+        self.sink.put(self)
+        return True
+
+    def hand_over(self, reading: Callable[[], object], ended_ns: int = 0) -> bool:
+        """Finish the call, now or at `ended_ns`; `reading` says how it ended, later. Only the first finish counts."""
+        if self.sink.in_flight.pop(self.number, None) is None:
+            return False
+        self.ended_ns = ended_ns or perf_counter_ns()
+        self.reading = reading
+        self.sink.put(self)
+        return True
+
+    def withdraw(self) -> None:
+        """Drop the call undelivered: it is not watched after all."""
+        self.sink.in_flight.pop(self.number, None)
+        if self.span is not None:
+            self.span.finish()
+
+    def end(
+        self,
+        outcome: Outcome,
+        error_type: ErrorType | None = None,
+        *,
+        error: BaseException | str | None = None,
+        ended_ns: int = 0,
+    ) -> None:
+        """Say how the call ended; `hand_over`'s reading does.
+
+        An attempt that still runs ends with the call and as the call did.
+        """
+        ended = self.ended_ns = ended_ns or self.ended_ns
         self.outcome = outcome
         if outcome != "success":
             self.error_type, self.error = error_type, error
+            if self.traceback is None and isinstance(error, BaseException):
+                self.traceback = error.__traceback__
         if self.attempts:
             last = self.attempts[-1]
             if not last.ended_ns:
                 last.end(outcome, error_type, ended_ns=ended)
             elif not last.waited_ns and outcome in ("cancelled", "timeout"):
                 last.waited_ns = max(0, ended - last.ended_ns)  # given up while waiting to try again
-        sink.finish_llm_call(self)
-        return True
 
     @property
     def duration_seconds(self) -> float:

@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from time import perf_counter_ns, time_ns
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from tachograph.records.content import error_result
-from tachograph.records.ids import new_id
+from tachograph.records.ids import id_of
 from tachograph.records.outcomes import ErrorKind, ToolOutcome
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from tachograph.records.content import ContentGate
     from tachograph.records.run import Run
-
-
-class ToolCallSink(Protocol):
-    """Where a finished tool call goes."""
-
-    @property
-    def content(self) -> ContentGate:
-        """What may be kept of what was said."""
-
-    def failed(self, component: str, error: BaseException) -> None:
-        """Take a failure of ours."""
-
-    def finish_tool_call(self, call: ToolCall) -> None:
-        """Take the call; it changes no more."""
+    from tachograph.records.sink import Sink
 
 
 class ToolCall(msgspec.Struct, eq=False, weakref=True):
@@ -37,7 +23,10 @@ class ToolCall(msgspec.Struct, eq=False, weakref=True):
 
     Attributes:
         sink: Where it goes when it is finished.
-        id: 16 bytes, UUIDv7.
+        number: In this process.
+        given_id: The id of a record that was made elsewhere: received, or recovered.
+        traceback: Of the exception, as it was when the call ended.
+        slot: Where it is in the ring until the journal has it; -1: nowhere.
         server_id, tool_name: Labels.
         argument_count: Number of arguments (`arg_count` on the span).
         outcome, error_kind, error: How it ended; `error` is the exception, or what may be kept of the text of an error
@@ -47,22 +36,24 @@ class ToolCall(msgspec.Struct, eq=False, weakref=True):
         is_made_up: There is no such tool: its name, which a model may have invented, is no label value.
         call_id: The model's id for this call, when a model asked for it.
         attributes: Further facts for the span (`mcp.session.id`, `network.transport`, ...).
+        reading: Completes a finished record when it is delivered; as on an LLM call.
         content: Arguments and result, only when the user turned recording on; else None.
         trace_id, span_id, span: Set by the span signal.
         projection: Its facts as every view shows them, once they were asked for (`records.projection`).
     """
 
-    sink: ToolCallSink
+    sink: Sink
     server_id: str
     tool_name: str
     argument_count: int = 0
     labels: Mapping[str, str] | None = None
     side: Literal["client", "server"] = "client"
     run: Run | None = None
-    id: bytes = b""
+    number: int = 0
     started_unix_ns: int = 0
     started_ns: int = 0
     ended_ns: int = 0
+    reading: Callable[[], object] | None = None
     outcome: ToolOutcome | None = None
     error_kind: ErrorKind | None = None
     error: BaseException | str | None = None
@@ -75,18 +66,19 @@ class ToolCall(msgspec.Struct, eq=False, weakref=True):
     span: Any = None
     projection: Any = None
     parent_id: bytes | None = None
-    _open: list[ToolCallSink] = msgspec.field(default_factory=list)
+    given_id: bytes = b""
+    slot: int = -1
+    traceback: Any = None
 
-    def __post_init__(self) -> None:
-        self._open.append(self.sink)
-        self.started_unix_ns = now = time_ns()
-        self.id = new_id(now)
-        self.started_ns = perf_counter_ns()
+    @property
+    def id(self) -> bytes:
+        """16 bytes, UUIDv7."""
+        return self.given_id or id_of(self.started_unix_ns, self.number)
 
     @property
     def is_finished(self) -> bool:
         """Whether the call has been finished."""
-        return not self._open
+        return self.number not in self.sink.in_flight
 
     def finish(
         self,
@@ -97,20 +89,33 @@ class ToolCall(msgspec.Struct, eq=False, weakref=True):
         ended_ns: int = 0,
     ) -> bool:
         """Finish the call, now or at `ended_ns`, and hand it over. Only the first finish counts."""
-        try:
-            sink = self._open.pop()  # one atomic step
-        except IndexError:
+        if self.sink.in_flight.pop(self.number, None) is None:
             return False
-        self.ended_ns = ended_ns or perf_counter_ns()
+        self.end(outcome, error_kind, error=error, ended_ns=ended_ns or perf_counter_ns())
+        self.sink.put(self)
+        return True
+
+    def end(
+        self,
+        outcome: ToolOutcome,
+        error_kind: ErrorKind | None = None,
+        *,
+        error: BaseException | str | None = None,
+        ended_ns: int = 0,
+    ) -> None:
+        """Say how the execution ended, and no more; `finish` hands it over too."""
+        self.ended_ns = ended_ns
         self.outcome = outcome
         self.error_kind = error_kind
         self.error = error_result(self, error) if isinstance(error, str) else error
-        sink.finish_tool_call(self)
-        return True
+        if isinstance(error, BaseException):
+            self.traceback = error.__traceback__
 
     def withdraw(self) -> None:
         """Drop the call undelivered: it turned out to be no execution."""
-        self._open.clear()
+        self.sink.in_flight.pop(self.number, None)
+        if self.span is not None:
+            self.span.finish()
 
     @property
     def duration_seconds(self) -> float:

@@ -86,7 +86,7 @@ def silence_span_function(module: Any, name: str, *, beside_ours: bool = False) 
 
     @functools.wraps(original)
     def span(*args: Any, **options: Any) -> AbstractContextManager[Any]:
-        if trace._TRACER_PROVIDER is None:
+        if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
             if options.get("context") is None:  # else it hands on a caller's trace
                 return _NO_SPAN
         elif not beside_ours and our_span_is_current():

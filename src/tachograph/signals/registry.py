@@ -210,9 +210,9 @@ class Metrics:
             if removed is not None:
                 removed.values[0] = 0  # siblings read the storage, which only grows
 
-    def before_collect(self, callback: Callable[[], None]) -> None:
-        """Call this before each collection, to set gauges that are cheaper asked than kept."""
-        self._collectors.append(callback)
+    def before_collect(self, callback: Callable[[], None], *, first: bool = False) -> None:
+        """Call this before each collection, to set gauges that are cheaper asked than kept; `first`: before others."""
+        self._collectors.insert(0 if first else len(self._collectors), callback)
 
     def when_rebound(self, callback: Callable[[], None]) -> None:
         """Call this in a forked child, whose cells begin at zero and in storage of its own."""

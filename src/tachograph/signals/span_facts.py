@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Mapping
 from operator import attrgetter
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from tachograph.records.projection import Projection, error_text, project
@@ -202,7 +203,7 @@ def llm_events(call: LLMCall) -> list[EventFacts]:
     events = waits_and_attempts(call)
     if isinstance(call.error, BaseException) and call.outcome != "cancelled":
         ended = call.started_unix_ns - call.started_ns + call.ended_ns
-        events.append(exception_event(call.error, ended, keeps_content=bool(call.content)))
+        events.append(exception_event(call.error, ended, call.traceback, keeps_content=bool(call.content)))
     return events
 
 
@@ -245,19 +246,28 @@ def tool_events(call: ToolCall) -> list[EventFacts]:
         return []
     ended = call.started_unix_ns + call.ended_ns - call.started_ns
     if isinstance(error, BaseException):
-        return [exception_event(error, ended, keeps_content=bool(call.content))]
+        return [exception_event(error, ended, call.traceback, keeps_content=bool(call.content))]
     return [("exception", ended, {s.EXCEPTION_TYPE: "ToolError", s.EXCEPTION_MESSAGE: error})]
 
 
-def exception_event(error: BaseException, at_unix_ns: int, *, keeps_content: bool = False) -> EventFacts:
-    """An exception as the OpenTelemetry SDK records it; without secrets, and without prompts unless content is kept."""
+def exception_event(
+    error: BaseException, at_unix_ns: int, trace: TracebackType | None, *, keeps_content: bool = False
+) -> EventFacts:
+    """An exception as the OpenTelemetry SDK records it; without secrets, and without prompts unless content is kept.
+
+    Args:
+        error: The exception.
+        at_unix_ns: When.
+        trace: Its traceback where the call ended: the exception's own grows on its way through the application.
+        keeps_content: Whether what was said is recorded.
+    """
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     facts: Attributes = {
         s.EXCEPTION_TYPE: name,
         s.EXCEPTION_MESSAGE: redact(str(error), keeps_content=keeps_content),
         s.EXCEPTION_STACKTRACE: redact(
-            "".join(traceback.format_exception(kind, error, error.__traceback__, limit=-30)),
+            "".join(traceback.format_exception(kind, error, trace, limit=-30)),
             keeps_content=keeps_content,
         ),
         s.EXCEPTION_ESCAPED: "True",

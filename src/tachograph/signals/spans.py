@@ -1,9 +1,10 @@
 """The span signal: one span per call, through whatever TracerProvider the application has set.
 
-Nothing is done while no provider is set. With the OpenTelemetry SDK's own provider the sampler decides first; then a
-light span is current while the call runs, so that children nest and headers carry it, and one ReadableSpan is built
-at the end and given to the span processor: a third of what a stock span costs (facts: 7 us against 22 to 42). Other
-providers, and span processors that want to see spans start, get stock spans.
+Nothing is done while no provider is set. With the OpenTelemetry SDK's own provider, samplers and exporting processors,
+the sampler decides and the ids are drawn when the call begins; then a light span is current while the call runs, so
+that children nest and headers carry it. Its attributes, events and the ReadableSpan are made when the record is
+delivered, off the application's path. Other providers and samplers, and span processors that want to see spans start,
+get stock spans, which begin and become current at once and get their attributes when the record is delivered.
 
 A span becomes current when its call begins, in that context, and stops being current when the call finishes there.
 A streamed call outlives the function that begins it, so its span is current only inside `current(call)`.
@@ -11,7 +12,7 @@ A streamed call outlives the function that begins it, so its span is current onl
 
 from __future__ import annotations
 
-import os
+import contextlib
 import sys
 import threading
 from collections.abc import Callable
@@ -20,13 +21,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import context as context_api
 from opentelemetry import trace
-from opentelemetry.context.context import Context
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
-from opentelemetry.trace import propagation as _propagation
 
 from tachograph.settings.spans import SpansSettings
 from tachograph.signals import semconv as s
 from tachograph.signals import span_facts as facts
+from tachograph.tape import TAPE
 from tachograph.version import __version__
 
 if TYPE_CHECKING:
@@ -37,28 +37,14 @@ MCP_SCOPE: Final = "tachograph.mcp"
 _NATIVE_MCP_SCOPE: Final = "mcp-python-sdk"
 """The scope of the spans that mcp 2 makes of its own."""
 
-_SUPPRESSED: Final = getattr(context_api, "_SUPPRESS_INSTRUMENTATION_KEY", "suppress_instrumentation")
+_SUPPRESSED: Final[str] = next(
+    (key for key in vars(context_api).values() if isinstance(key, str) and key.startswith("suppress_instrumentation")),
+    "suppress_instrumentation",
+)
+"""The key in a context that asks instrumentations to keep out; the API makes it, with a random part."""
 _UNSET: Final = Status(StatusCode.UNSET)
 _CLIENT: Final = SpanKind.CLIENT
 _FLAGS: Final = {number: TraceFlags(number) for number in range(4)}
-_SPAN_KEY: Final[str] = getattr(_propagation, "_SPAN_KEY", "")
-"""Where a context keeps its span; "" where a later API keeps it elsewhere, and is then asked instead."""
-
-
-def _span_in(context: Any) -> Span | None:
-    """The span of a context, or None."""
-    if _SPAN_KEY:
-        found: Span | None = context.get(_SPAN_KEY)
-        return found
-    span = trace.get_current_span(context)
-    return span if span.get_span_context().is_valid else None
-
-
-def _context_with(span: Span, around: Any) -> Any:
-    """A context with this span in it."""
-    if _SPAN_KEY:
-        return Context({**around, _SPAN_KEY: span})  # half the price of set_span_in_context, which does the same
-    return trace.set_span_in_context(span, around)
 
 
 _USAGE: Final = "gen_ai.usage."
@@ -93,6 +79,14 @@ class Opened:
         """Make the span current here."""
         self.token = _attach(self.context)
 
+    def finish(self) -> None:
+        """The call has ended: its span is current here no longer, and is nobody's parent any more."""
+        span = self.span
+        if type(span) is LightSpan:
+            span.ended = True
+        if self.token is not None:
+            self.detach()
+
     def detach(self) -> None:
         """Make current what was current before, where that is still ours to say."""
         token, self.token = self.token, None
@@ -100,15 +94,14 @@ class Opened:
             _detach(token)
 
 
-_RUNTIME: Final[Any] = getattr(context_api, "_RUNTIME_CONTEXT", context_api)
-_attach: Final = _RUNTIME.attach
-_get_current: Final = _RUNTIME.get_current
+_attach: Final = context_api.attach
+_get_current: Final = context_api.get_current
 
 
 def _detach(token: Any) -> None:
     """`context_api.detach`, without its log of a traceback for a token of another context."""
     try:
-        _RUNTIME.detach(token)
+        token.var.reset(token)
     except ValueError:
         return  # finished in another task: the context that began it has gone, or is left as its owner left it
 
@@ -169,24 +162,34 @@ class LightSpan(Span):
         return not self.ended
 
     def set_attribute(self, key: str, value: Any) -> None:
+        if self.ended:
+            return
         self.attributes = {**(self.attributes or {}), key: value}
 
     def set_attributes(self, attributes: Any) -> None:
+        if self.ended:
+            return
         self.attributes = {**(self.attributes or {}), **attributes}
 
     def add_event(self, name: str, attributes: Any = None, timestamp: int | None = None) -> None:
+        if self.ended:
+            return
         self.events = (*self.events, (name, timestamp, dict(attributes or {})))
 
     def add_link(self, context: SpanContext, attributes: Any = None) -> None:
+        if self.ended:
+            return
         self.links = (*self.links, trace.Link(context, attributes))
 
     def record_exception(
         self, exception: BaseException, attributes: Any = None, timestamp: int | None = None, escaped: bool = False
     ) -> None:
-        name, at, found = facts.exception_event(exception, timestamp or 0)
+        name, at, found = facts.exception_event(exception, timestamp or 0, exception.__traceback__)
         self.add_event(name, {**found, **(attributes or {})}, at or None)
 
     def set_status(self, status: Any, description: str | None = None) -> None:
+        if self.ended:
+            return
         self.status = status if isinstance(status, Status) else Status(status, description)
 
     def update_name(self, name: str) -> None:
@@ -200,9 +203,9 @@ class UnsampledSpan(NonRecordingSpan):
     """Stands for a call whose span nobody keeps."""
 
 
-def current_span() -> Span | None:
-    """The span that is current here, or None."""
-    return _span_in(_get_current())
+def current_span() -> Span:
+    """The span that is current here; an invalid one where there is none."""
+    return trace.get_current_span()
 
 
 class _Pipeline:
@@ -237,12 +240,14 @@ class _Pipeline:
         span.end(ended)
 
 
-class _Direct(_Pipeline):
-    """The SDK's own provider: sample first, build one ReadableSpan at the end, hand it to the processor."""
+class _Lazy(_Pipeline):
+    """The SDK's own provider, where all that it does is known: the sampler is asked and the ids are drawn at once, and
+    one ReadableSpan is built when the record is delivered. Others get stock spans."""
 
-    def __init__(self, tracer: Any) -> None:
+    def __init__(self, tracer: Any, scope: str) -> None:
         super().__init__(tracer)
         from opentelemetry.sdk.trace import Event, ReadableSpan
+        from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
         self.event = Event
         self.readable = ReadableSpan
@@ -251,15 +256,15 @@ class _Direct(_Pipeline):
         is_random = getattr(tracer.id_generator, "is_trace_id_random", None)
         self.random_flag = 2 if is_random is not None and is_random() else 0
         self.should_sample = tracer.sampler.should_sample
-        self.scope = tracer._instrumentation_scope
+        self.scope = InstrumentationScope(scope, __version__)
         self.processor = tracer.span_processor
 
     def open(self, name: str, kind: SpanKind, attributes: dict[str, Any], started: int, parent: Any) -> Opened:
-        over = _span_in(parent)
+        over = trace.get_current_span(parent)
         while type(over) is LightSpan and over.ended:  # left current by a call that was finished elsewhere
             parent = over.outer
-            over = _span_in(parent)
-        above = None if over is None else over.get_span_context()
+            over = trace.get_current_span(parent)
+        above: SpanContext | None = over.get_span_context()
         if above is not None and above.is_valid:
             trace_id, random = above.trace_id, above.trace_flags & 2
         else:
@@ -273,10 +278,10 @@ class _Direct(_Pipeline):
         )
         if not decision.is_recording():
             span: Span = UnsampledSpan(context)
-            return Opened(None, name, span, _context_with(span, parent), above)
+            return Opened(None, name, span, trace.set_span_in_context(span, parent), above)
         said = result.attributes
         span = LightSpan(context, None if said is None or said == attributes else dict(said), parent)
-        return Opened(self, name, span, _context_with(span, parent), (above, kind, started))
+        return Opened(self, name, span, trace.set_span_in_context(span, parent), (above, kind, started))
 
     def close(
         self,
@@ -289,7 +294,6 @@ class _Direct(_Pipeline):
     ) -> None:
         span = opened.span
         assert isinstance(span, LightSpan)
-        span.ended = True
         above, kind, started = opened.parent
         event = self.event
         built = [event(event_name, found, at) for event_name, at, found in events]
@@ -316,12 +320,6 @@ class _Direct(_Pipeline):
         )
 
 
-class _NoProcessors:
-    """Stands for the span processors of a provider that is not the SDK's."""
-
-    _span_processors: Final = ()
-
-
 class SpanSignal:
     """Opens and closes the spans of records.
 
@@ -343,13 +341,12 @@ class SpanSignal:
         self._given = provider
         self._otel_names = self._settings.names == "otel"
         self._provider: Any = None
+        self._fields: dict[str, Any] = {}
+        self._field = ""
         self._processors: Any = None
         self._llm: _Pipeline | None = None
         self._mcp: _Pipeline | None = None
-        self._multi: Any = _NoProcessors
         self._bases: dict[tuple[str, str, str], facts.Attributes] = {}
-        if "OTEL_PYTHON_TRACER_PROVIDER" in os.environ:
-            trace.get_tracer_provider()  # loads the provider that the variable names
 
     @property
     def settings(self) -> SpansSettings:
@@ -358,9 +355,9 @@ class SpanSignal:
 
     def open_llm_call(self, call: LLMCall) -> None:
         """Start the call's span. It is current here at once, unless the call streams: then in `current(call)`."""
-        provider = self._given or trace._TRACER_PROVIDER
+        provider = self._given or trace.get_tracer_provider()
         if (
-            provider is None or provider is not self._provider or self._multi._span_processors is not self._processors
+            provider is not self._provider or self._fields.get(self._field) is not self._processors
         ) and not self._joined(provider):
             return
         pipeline = self._llm
@@ -378,8 +375,8 @@ class SpanSignal:
         if opened is None:
             return
         call.span = opened
-        over = _span_in(around)
-        if over is not None and type(over) is not LightSpan and not self._settings.duplicate_usage:
+        over = trace.get_current_span(around)
+        if over is not trace.INVALID_SPAN and type(over) is not LightSpan and not self._settings.duplicate_usage:
             opened.has_usage = not _is_of_the_same_call(over)
         ids = opened.span.get_span_context()
         if ids.trace_flags & 1:  # a trace that nobody keeps is no use in an exemplar or in the ledger
@@ -392,8 +389,6 @@ class SpanSignal:
         opened: Opened | None = call.span
         if opened is None:
             return
-        if opened.token is not None:
-            opened.detach()
         pipeline = opened.pipeline
         if pipeline is not None:
             attributes = facts.llm_attributes(call)
@@ -414,9 +409,9 @@ class SpanSignal:
         Seen from inside the server the MCP SDK's own span stands for the execution already: where there is one, the
         record takes its ids and no second one is made.
         """
-        provider = self._given or trace._TRACER_PROVIDER
+        provider = self._given or trace.get_tracer_provider()
         if (
-            provider is None or provider is not self._provider or self._multi._span_processors is not self._processors
+            provider is not self._provider or self._fields.get(self._field) is not self._processors
         ) and not self._joined(provider):
             return
         pipeline = self._mcp
@@ -448,8 +443,6 @@ class SpanSignal:
         opened: Opened | None = call.span
         if opened is None:
             return
-        if opened.token is not None:
-            opened.detach()
         pipeline = opened.pipeline
         if pipeline is not None:
             pipeline.close(
@@ -464,25 +457,52 @@ class SpanSignal:
     def _made(self) -> trace.TracerProvider | None:
         with self._making:
             make, self._make_provider = self._make_provider, None
-            return trace._TRACER_PROVIDER if make is None else make()
+            return trace.get_tracer_provider() if make is None else make()
 
     def _joined(self, provider: trace.TracerProvider | None) -> bool:
         """Bind to the provider that is there now, or to one that is made; whether there is any."""
-        if provider is None and self._make_provider is not None:
-            provider = self._made()
-        if provider is None:
+        if isinstance(provider, trace.ProxyTracerProvider):  # the application has set none
+            provider = None if self._make_provider is None else self._made()
+        if provider is None or isinstance(provider, trace.ProxyTracerProvider):
             return False
         self._bind(provider)
         return True
 
     def _bind(self, provider: Any) -> None:
         """Look at a provider, once, and again when its span processors have changed."""
-        multi = getattr(provider, "_active_span_processor", None)
-        self._multi = multi if hasattr(multi, "_span_processors") else _NoProcessors
-        self._processors = self._multi._span_processors
+        if provider is not self._provider:
+            _settle_before_flush(provider)
         self._llm = _pipeline(provider, LLM_SCOPE)
         self._mcp = _pipeline(provider, MCP_SCOPE)
+        multi = getattr(getattr(self._llm, "tracer", None), "span_processor", None)
+        self._fields, self._field = getattr(multi, "__dict__", {}), _field_of_processors(multi)
+        self._processors = self._fields.get(self._field)
         self._provider = provider
+
+
+def _settle_before_flush(provider: Any) -> None:
+    """Have spans that are still on the tape handed over before the provider is flushed or shut down."""
+    for name in ("force_flush", "shutdown"):
+        original = getattr(provider, name, None)
+        if original is None or getattr(original, "_settles", False):
+            continue
+
+        def settle_first(*args: Any, _original: Any = original, **keywords: Any) -> Any:
+            TAPE.drain()
+            return _original(*args, **keywords)
+
+        settle_first._settles = True  # type: ignore[attr-defined]
+        with contextlib.suppress(AttributeError):  # a provider with slots: its spans come a quarter of a second later
+            setattr(provider, name, settle_first)
+    TAPE.flush_at_exit()  # before the provider's own, which was registered before this one
+
+
+def _field_of_processors(multi: Any) -> str:
+    """Under which name the SDK's own collection of span processors keeps them: found by what it holds."""
+    sdk = sys.modules.get("opentelemetry.sdk.trace")
+    if sdk is None or not isinstance(multi, sdk.SynchronousMultiSpanProcessor):
+        return ""
+    return next((name for name, value in vars(multi).items() if type(value) is tuple), "")
 
 
 def _pipeline(provider: Any, scope: str) -> _Pipeline | None:
@@ -491,19 +511,27 @@ def _pipeline(provider: Any, scope: str) -> _Pipeline | None:
         return None
     sdk = sys.modules.get("opentelemetry.sdk.trace")
     if sdk is not None and type(provider) is sdk.TracerProvider and type(tracer) is sdk.Tracer:
-        limits = tracer._span_limits
-        processors = getattr(provider._active_span_processor, "_span_processors", None)
+        field = _field_of_processors(tracer.span_processor)
+        parts = vars(tracer).values()
+        limits = next((part for part in parts if isinstance(part, sdk.SpanLimits)), None)
         if (
-            processors is not None
+            field
+            and limits is not None
             and limits.max_span_attribute_length is None
-            and getattr(tracer, "_is_enabled", lambda: True)()
-            and all(_looks_only_at_ends(type(processor), sdk.SpanProcessor) for processor in processors)
+            and all(getattr(part, "is_enabled", True) is not False for part in parts)
+            and _is_known(tracer.sampler)
+            and all(_looks_only_at_ends(type(one), sdk.SpanProcessor) for one in vars(tracer.span_processor)[field])
         ):
             try:
-                return _Direct(tracer)
+                return _Lazy(tracer, scope)
             except (AttributeError, ImportError):  # an SDK laid out otherwise
                 return _Pipeline(tracer)
     return _Pipeline(tracer)
+
+
+def _is_known(sampler: Any) -> bool:
+    """Whether a sampler is one of the SDK's, which decide by the arguments alone."""
+    return type(sampler).__module__ == "opentelemetry.sdk.trace.sampling"
 
 
 def _looks_only_at_ends(kind: Any, base: Any) -> bool:

@@ -1,10 +1,9 @@
 """The producer's side of a journal: one per process, appended with write(2), survives the process's death.
 
-Why it is written as it is (measured, docs/ledger.md): `os.write` lets go of the interpreter lock, and beside a busy
-Python thread getting it back takes 5 to 15 ms. write(2) through `ctypes.PyDLL` keeps the lock for the 2 us that a
-write into the page cache takes. A memory-mapped file is as fast but kills the process with SIGBUS on a full disk.
-For the same reason nobody who makes system calls holds the lock under which records are appended: the gauges read
-notes and files under a lock of their own.
+Records come in batches from the drain of the tape, never from an application's call. write(2) lets go of the
+interpreter lock, so a disk that does not answer stops the thread that writes and no other. A memory-mapped file would
+kill the process with SIGBUS on a full disk. The lock under which records are appended is held across the write: only
+the thread that writes may need it, so the gauges read notes and files under a lock of their own.
 
 A segment is held with a file lock while it may still grow. A process that can take that lock knows that no other
 appends any more. A new segment gets its name only after it is locked.
@@ -38,7 +37,7 @@ _FULL: Final = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), 
 _RECHECK_SECONDS: Final = 0.05
 _SPOOL_SECONDS: Final = 3.0
 _WRITE_BYTES: Final = 256 * 1024
-"""Most bytes in one write, so that a batch holds the interpreter lock for tens of microseconds and no longer."""
+"""Most bytes in one write."""
 _CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0)
 _MAGIC, _VERSION, _RECORD = frames.MAGIC, frames.VERSION, frames.RECORD
 _pack_head, _pack_body = frames.HEAD.pack, frames.BODY.pack
@@ -75,7 +74,7 @@ def directory_bytes(directory: Path) -> int:
 def _write_function() -> Callable[[int, bytes, int], int]:
     if sys.platform == "win32":  # pragma: no cover
         return lambda fd, data, size: os.write(fd, data)
-    write = ctypes.PyDLL(None, use_errno=True).write
+    write = ctypes.CDLL(None, use_errno=True).write
     write.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
     write.restype = ctypes.c_ssize_t
     return write
@@ -120,6 +119,7 @@ class Journal:
 
     def _begin(self) -> None:
         self._lock = original("RLock")()
+        self._counting = original("allocate_lock")()
         self._reading = original("RLock")()  # for what the gauges read; taken before the other, never inside it
         self._appending = False
         self._deferred: deque[bytes] = deque()
@@ -176,9 +176,15 @@ class Journal:
                 self._appending = False
             return reason
 
+    def rotate(self) -> None:
+        """End the open segment: it can be removed once it is stored, though this process lives on."""
+        with self._lock:
+            if not self._appending:
+                self._finish_segment()
+
     def refuse(self, reason: str) -> str:
         """Count a record that is refused before it gets here."""
-        with self._lock:
+        with self._counting:
             self.refused[reason] += 1
         return reason
 

@@ -1,8 +1,8 @@
 """The ledger as the application has it: takes finished records, and in one process of the host drains them.
 
-`accept` runs on the call's own path: it encodes the record and appends it to this process's journal, about 4 us. All
-else is done by one thread, begun with the first record. It tries to become the host's writer until it is, and
-meanwhile keeps the gauges.
+The drain of the tape hands each record to `accept`, which encodes it, and calls `write` after each batch, which appends
+the batch to this process's journal. All else is done by one thread, begun with the first batch. It tries to become the
+host's writer until it is, and meanwhile keeps the gauges.
 """
 
 from __future__ import annotations
@@ -14,16 +14,20 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from msgspec import structs
 
 from tachograph.files import UnsafeFile, leak
 from tachograph.native import Signal, Thread, original
-from tachograph.records import LLMCall, ToolCall
+from tachograph.records import NOWHERE, LLMCall, ToolCall
 from tachograph.records.projection import project
 from tachograph.settings.ledger import LedgerSettings
 from tachograph.signals.registry import Metrics
+from tachograph.tape import TAPE
+from tachograph.tape.ring import Ring, are_there_any, dead, directory_of, read
 from tachograph.usage.frames import LARGEST_PAYLOAD
 from tachograph.usage.journal import Journal
 from tachograph.usage.labels import ids_of, labels_of
@@ -41,6 +45,8 @@ logger = logging.getLogger("tachograph")
 _CANDIDATE_SECONDS = 0.25
 _GAUGE_SECONDS = 1.0
 _ASK_SECONDS = 0.1
+MOST_PENDING: Final = 100_000
+"""Records that wait in memory for a disk that does not answer; further ones are refused as `queue_full`."""
 
 
 class Ledger:
@@ -76,12 +82,29 @@ class Ledger:
                 limit_bytes=int(settings.spool_limit_mb * 1e6),
             )
         self._append = self._queue.append_many
+        self.ring = None if settings.mode == "memory" else Ring(directory_of(self.place.directory))
+        self.recovered: Callable[[LLMCall | ToolCall], None] | None = None
+        """Takes the records that a killed process left in its ring, pricing first; the ledger alone unless set."""
         self._begin()
+        self._write_after_batches()
         metrics.before_collect(self.refresh)
         _all.add(self)
 
+    def _write_after_batches(self) -> None:
+        """Have `write` called after each batch of the drain, for as long as this ledger is in use."""
+        reference = weakref.ref(self)
+
+        def write() -> None:
+            ledger = reference()
+            if ledger is not None and ledger._pending:
+                ledger.write()
+
+        weakref.finalize(self, TAPE.after_batch(write))
+
     def _begin(self) -> None:
         self._lock = original("allocate_lock")()
+        self._writing = original("allocate_lock")()
+        self._pending: deque[tuple[bytes, int]] = deque()
         self._thread: Thread | None = None
         self._writer: Writer | None = None
         self._writer_lock: WriterLock | None = None
@@ -104,22 +127,51 @@ class Ledger:
             ) from error
 
     def accept(self, record: LLMCall | ToolCall) -> None:
-        """Accept or refuse (and count) one finished record."""
-        self.accept_many((record,))
+        """Take one finished record: it is encoded now, and goes into the journal with the batch that it belongs to.
 
-    def accept_many(self, records: Sequence[LLMCall | ToolCall]) -> None:
-        """Accept or refuse (and count) finished records; all that are accepted go into the journal in one write."""
-        payloads = []
-        for record in records:
-            payload = self._payload(record)
-            if payload is None or len(payload) > LARGEST_PAYLOAD:
-                self._queue.refuse("invalid")
-            else:
-                payloads.append(payload)
-        if payloads:
-            self._append(payloads)
-            if self._thread is None and self._queue.sequence:
-                self._start()
+        The drain calls this for each record, and `write` after each batch.
+        """
+        payload = self._payload(record)
+        if payload is None or len(payload) > LARGEST_PAYLOAD:
+            self._refuse(record, "invalid")
+        elif len(self._pending) >= MOST_PENDING:
+            self._refuse(record, "queue_full")
+        else:
+            self._pending.append((payload, record.slot))
+
+    def _refuse(self, record: LLMCall | ToolCall, reason: str) -> None:
+        self._queue.refuse(reason)
+        if record.slot >= 0 and self.ring is not None:
+            self.ring.release([record.slot])
+
+    def write(self) -> None:
+        """Append what was taken to the journal, in one write. May wait for the disk, so it is never asked of a call."""
+        if not self._writing.acquire(blocking=False):
+            return  # the thread that writes takes what has come meanwhile
+        try:
+            while self._pending:
+                taken = list(self._pending)
+                self._append([payload for payload, _ in taken])
+                if self.ring is not None:
+                    self.ring.release([slot for _, slot in taken if slot >= 0])
+                for _ in taken:
+                    self._pending.popleft()
+        finally:
+            self._writing.release()
+        if self._thread is None and self._queue.sequence:
+            self._start()
+
+    def _settle(self, deadline: float) -> bool:
+        """Deliver what lies on the tape and write what is pending; whether all of it is written."""
+        TAPE.drain(wait_seconds=max(0.0, deadline - time.monotonic()))
+        self.write()
+        pause = threading.Event()
+        while self._pending:
+            if time.monotonic() >= deadline:
+                return False
+            pause.wait(0.002)
+            self.write()
+        return True
 
     def _payload(self, record: LLMCall | ToolCall) -> bytes | None:
         """The record as a journal keeps it; None where that cannot be made."""
@@ -140,7 +192,10 @@ class Ledger:
     def flush(self, timeout: float = 10.0) -> bool:
         """Wait until all that this process has accepted so far is in the store; whether it is."""
         queue = self._queue
-        target, deadline = queue.sequence, time.monotonic() + timeout
+        deadline = time.monotonic() + timeout
+        if not self._settle(deadline):
+            return False
+        target = queue.sequence
         if not queue.check():
             return False
         pause, asked_at = threading.Event(), 0.0
@@ -165,6 +220,7 @@ class Ledger:
         """
         timeout = self.settings.exit_seconds if timeout is None else timeout
         deadline = time.monotonic() + timeout
+        self._settle(deadline)
         self._queue.close()
         if self._writer is not None:
             self._writer.idle = False  # there is the journal's end to read
@@ -174,6 +230,8 @@ class Ledger:
             self._stop_at = max(deadline, time.monotonic() + 0.2)
             self._wake_thread()
             thread.join(max(0.5, deadline + 0.5 - time.monotonic()))
+        if self.ring is not None:
+            self.ring.close()
         self.refresh()
         return done
 
@@ -271,7 +329,9 @@ class Ledger:
         def done() -> bool:
             writer = self._writer
             looked = writer is None or writer.idle
-            return time.monotonic() >= deadline or (looked and not backlog(self.place.journals)[0])
+            if time.monotonic() >= deadline:
+                return True
+            return looked and not backlog(self.place.journals)[0] and not self.recover()
 
         pause = threading.Event()
         while not self.write_if_free(done):
@@ -310,6 +370,35 @@ class Ledger:
             return MemorySource(self._queue)
         return JournalSource(self.place.journals, positions)
 
+    def recover(self) -> int:
+        """Store what processes that were killed had put into their rings; how many records that were.
+
+        The complete row of a record may stand in the journal of the same process: it is stored first, and wins.
+        """
+        if (
+            self.ring is None
+            or not are_there_any(self.ring.directory)
+            or backlog(self.place.journals, dead_only=True)[0]
+        ):
+            return 0
+        count = 0
+        for path, data in dead(self.ring.directory):
+            try:
+                found = read(data, NOWHERE)
+            except ValueError as error:
+                logger.warning("tachograph: %s is left out: %s", path, error)
+                continue
+            for record in found.records:
+                record.slot = -1  # of another process's ring
+                (self.recovered or self.accept)(record)
+            count += len(found.records)
+            self.write()
+            if self._pending:
+                break  # the disk does not take them now: the file stays
+        if count and isinstance(self._queue, Journal):
+            self._queue.rotate()
+        return count
+
     def _beat(self) -> None:
         if self._writer_lock is not None:
             self._writer_lock.beat()
@@ -318,6 +407,8 @@ class Ledger:
     def _refresh_now_and_then(self, seconds: float = _GAUGE_SECONDS) -> None:
         if time.monotonic() - self._gauges_at >= seconds:
             try:
+                if self._writer_lock is not None:
+                    self.recover()
                 self.refresh()
             except Exception as error:  # noqa: BLE001 - a gauge is not worth the writer
                 logger.debug("tachograph: the ledger's gauges could not be set: %s", error)
@@ -348,6 +439,8 @@ class Ledger:
             leak(self._writer)  # closing its store in a child would end the parent's connections
         self._begin()
         self._queue.after_fork_in_child()
+        if self.ring is not None:
+            self.ring.after_fork_in_child()
         self._metrics.forget_reported()
 
 

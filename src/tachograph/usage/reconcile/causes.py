@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
-from tachograph.records.llm_call import LLMCall, LLMCallSink
+from tachograph.records.llm_call import LLMCall
+from tachograph.records.sink import NOWHERE
 from tachograph.records.usage import Usage
 from tachograph.usage.reconcile.bill import Billed
 
@@ -226,7 +227,7 @@ class Explainer:
             )
             worth = self._worth(model, day, less, tier)
             return None if worth is None else -worth
-        call = LLMCall(cast("LLMCallSink", None), self._provider, model)
+        call = LLMCall(NOWHERE, self._provider, model)
         call.started_unix_ns = int(midnight(day).timestamp() * 1e9)
         call.usage, call.service_tier = usage, tier or None
         cost = self._pricer(call)

@@ -65,6 +65,7 @@ class _Row:
     """What the ledger is given: a row made already."""
 
     __slots__ = ("labels", "projection")
+    slot = -1
 
     def __init__(self, projection: Projection) -> None:
         self.projection = projection

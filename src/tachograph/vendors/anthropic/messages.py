@@ -122,7 +122,7 @@ class BatchResults(WholeAnswer):
         call.model = call.response_model = model
         _put_all(call, usages)
         for model, usages in others:
-            more = LLMCall(call.sink, call.provider, model, call.operation, labels=call.labels)
+            more = call.another(model)
             more.api, more.response_id, more.service_tier = call.api, batch_id, "batch"
             more.response_model, more.parent_id = model, call.id
             _put_all(more, usages)

@@ -175,7 +175,7 @@ def _identity(span: Span) -> bytes:
 def _begin(record: LLMCall | ToolCall, span: Span, raw: Mapping[str, Any]) -> int:
     """Give a record the span's ids and times; returns its end. The clock of a span is UTC."""
     start, end = integer(raw["startTimeUnixNano"]) or 0, integer(raw["endTimeUnixNano"]) or 0
-    record.id = _identity(span)
+    record.given_id = _identity(span)
     record.started_unix_ns = record.started_ns = start
     record.trace_id, record.span_id = int(span.trace_id, 16), int(span.span_id, 16)
     above = hex_id(span.attributes.get(s.PARENT_CALL_ID), 16)
@@ -288,7 +288,7 @@ def _llm(span: Span, operation: str, raw: Mapping[str, Any]) -> LLMCall:
     if isinstance(reasons, list) and reasons:
         record.finish_reason = clip(str(reasons[0]))
     _attempts(record, span)
-    record.finish(outcome, sorted_type, error=_failure(kind, message) if failed else None, ended_ns=ended)
+    record.end(outcome, sorted_type, error=_failure(kind, message) if failed else None, ended_ns=ended)
     return record
 
 
@@ -430,7 +430,7 @@ def _tool(span: Span, raw: Mapping[str, Any]) -> ToolCall:
     )
     ended = _begin(record, span, raw)
     record.call_id = _text(found, s.TOOL_CALL_ID) or None
-    record.finish(
+    record.end(
         outcome,
         error_kind if outcome not in ("success", "cancelled") else None,
         error=_failure(kind, message) if failed else None,

@@ -1,0 +1,467 @@
+"""The ring: what money needs of each finished record, in a mapped file, until the ledger's journal has it.
+
+A record on the tape lives in this process's memory for up to a quarter of a second. `kill -9` in that time must not
+lose what the call cost. So a finished record is put into a slot of a mapped file with one `struct.pack_into`: no system
+call, no lock, no disk (the file is on /dev/shm where there is one). The slot is given back when the journal has the
+record's row. What stands in the slots of a process that is gone is recovered by the host's ledger writer.
+
+    header   4096 bytes: magic, version, sizes, process id, the base of this process's record ids, bytes of plans used
+    plans    what records have in common (kind, provider, model, operation, API, ...), written once, found by number
+    slots    SLOTS slots of SLOT_BYTES; a slot is in use while its first and its last eight bytes hold the same mark
+
+A process that dies while it packs leaves two different marks, and the slot counts as unused: that call was not yet
+accepted. A record that does not fit (long labels), a full ring, or a file that cannot be mapped: then `keep` says no,
+and the record is delivered at once by the thread that finished it, by the same code.
+
+A slot is recovered as a record of its own. Its tokens are those that the answer gave cheaply, so its cost is an
+estimate. The row has the id that the complete row would have had: where both exist, the ledger keeps the first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import mmap
+import os
+import secrets
+import stat
+import struct
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from io import FileIO
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from msgspec import structs
+
+from tachograph.records import Attempt, Cost, LLMCall, Run, ToolCall, Usage, ids
+from tachograph.records.outcomes import ERROR_KINDS, ERROR_TYPES, OUTCOMES, TOOL_OUTCOMES
+
+SLOTS: Final = 1024
+SLOT_BYTES: Final = 384
+SUFFIX: Final = ".ring"
+_MAGIC: Final = b"TGRING01"
+_HEADER: Final = struct.Struct("<8sHHIIQ16s")  # magic, version, slot bytes, slots, bytes for plans, process id, base
+_VERSION: Final = 1
+_HEADER_BYTES: Final = 4096
+_USED_AT: Final = 1024
+_PLAN_BYTES: Final = 128 * 1024
+_EXTRA_BYTES: Final = 260
+_SLOT: Final = struct.Struct("<QQqqqqqqHBBBBQQQH260sQ")
+_MARK: Final = struct.Struct("<Q")
+_USED: Final = struct.Struct("<I")
+_PLAN: Final = struct.Struct("<H")
+_FLAGS_AT: Final = struct.calcsize("<QQqqqqqqHBBB")
+_LAST_AT: Final = _SLOT.size - _MARK.size
+_STREAM, _COUNTS_USAGE, _MEASURED = 1, 2, 4
+_NONE: Final = 255
+_SIZE: Final = _HEADER_BYTES + _PLAN_BYTES + SLOTS * SLOT_BYTES
+
+_outcome_codes: Final = {word: code for code, word in enumerate(OUTCOMES)}
+_error_codes: Final = {word: code for code, word in enumerate(ERROR_TYPES)}
+_tool_outcome_codes: Final = {word: code for code, word in enumerate(TOOL_OUTCOMES)}
+_kind_codes: Final = {word: code for code, word in enumerate(ERROR_KINDS)}
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder().decode
+
+
+def directory_of(data_dir: Path) -> Path:
+    """Where the rings of the processes that share a data directory are: on /dev/shm where that is ours to use."""
+    name = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:16]
+    shared = Path("/dev/shm")
+    if shared.is_dir() and os.access(shared, os.W_OK):
+        return shared / f"tachograph-{os.getuid()}" / name
+    return data_dir / "rings"
+
+
+def _make_private(directory: Path) -> None:
+    """Make a directory for this user alone.
+
+    Raises:
+        OSError: It cannot be made, or it is somebody else's.
+    """
+    for part in (directory.parent, directory):
+        with contextlib.suppress(FileExistsError):
+            part.mkdir(mode=0o700)
+    for part in (directory.parent, directory):
+        found = part.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+            raise PermissionError(f"{part} is not a directory of this user")
+
+
+class Ring:
+    """The slots of this process. Safe from any thread, from finalisers and signal handlers, and after fork.
+
+    Args:
+        directory: Where its file is made, with the first record.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._file: FileIO | None = None
+        self._path: Path | None = None
+        self._leaked: list[Any] = []
+        self.after_fork_in_child()
+
+    def after_fork_in_child(self) -> None:
+        """The parent's slots are the parent's. Only references are dropped here: nothing waits or is written."""
+        if self._file is not None:
+            self._leaked.append(self._buffer)  # unmapping takes time, and the pages are shared
+            self._file.close()  # the lock stays with the parent's opening
+        self._file = self._path = None
+        self._buffer: Any = None
+        self._free: deque[int] = deque()  # a new one: a slot that the parent takes back is not ours to give out
+        self._plans: dict[tuple[Any, ...], int] = {}
+        self._plan_bytes = 0
+        self._has_failed = False
+        self._opening = threading.Lock()
+
+    @property
+    def path(self) -> Path | None:
+        """The file, while it is open."""
+        return self._path
+
+    @property
+    def slots_in_use(self) -> int:
+        """Records that the journal does not have yet."""
+        return 0 if self._buffer is None else SLOTS - len(self._free)
+
+    def keep(self, record: LLMCall | ToolCall) -> bool:
+        """Put a finished record into a slot; False where that is not possible."""
+        try:
+            offset = self._free.popleft()
+        except IndexError:
+            if self._buffer is not None or not self._open():
+                return False
+            return self.keep(record)
+        try:
+            if isinstance(record, LLMCall):
+                kept = self._put_llm_call(record, offset)
+            else:
+                kept = self._put_tool_call(record, offset)
+        except Exception:
+            self._free.append(offset)
+            raise
+        if kept:
+            record.slot = offset
+        else:
+            self._free.append(offset)
+        return kept
+
+    def _put_llm_call(self, call: LLMCall, offset: int) -> bool:
+        key = (call.provider, call.model, call.operation, call.api)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._add_plan(key, "llm")
+            if plan is None:
+                return False
+        extra = b""
+        if call.labels is not None or call.run is not None:
+            extra = _extra(call)
+            if len(extra) > _EXTRA_BYTES:
+                return False
+        tokens = call.tokens
+        if tokens is None:
+            usage = call.usage
+            tokens = (None, None) if usage is None else (usage.input_tokens, usage.output_tokens)
+        cost = call.cost
+        trace_id = call.trace_id
+        mark = call.number + 1
+        _SLOT.pack_into(
+            self._buffer,
+            offset,
+            mark,
+            call.started_unix_ns,
+            call.ended_ns - call.started_ns,
+            call.first_token_ns and call.first_token_ns - call.started_ns,
+            call.unsent_wait_ns,
+            -1 if tokens[0] is None else tokens[0],
+            -1 if tokens[1] is None else tokens[1],
+            -1 if cost is None or cost.nano_usd is None else cost.nano_usd,
+            plan,
+            _outcome_codes.get(call.outcome, _NONE),  # type: ignore[arg-type]  # None has no code
+            _error_codes.get(call.error_type, _NONE),  # type: ignore[arg-type]
+            len(call.attempts) or 1,
+            call.stream + (call.counts_usage << 1),
+            trace_id >> 64,
+            trace_id & 0xFFFFFFFFFFFFFFFF,
+            call.span_id,
+            len(extra),
+            extra,
+            mark,
+        )
+        return True
+
+    def _put_tool_call(self, call: ToolCall, offset: int) -> bool:
+        key = (call.server_id, call.tool_name, call.side, call.call_id)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._add_plan(key, "mcp")
+            if plan is None:
+                return False
+        extra = b""
+        if call.labels is not None or call.run is not None:
+            extra = _extra(call)
+            if len(extra) > _EXTRA_BYTES:
+                return False
+        trace_id = call.trace_id
+        mark = call.number + 1
+        _SLOT.pack_into(
+            self._buffer,
+            offset,
+            mark,
+            call.started_unix_ns,
+            call.ended_ns - call.started_ns,
+            0,
+            0,
+            -1,
+            -1,
+            -1,
+            plan,
+            _tool_outcome_codes.get(call.outcome, _NONE),  # type: ignore[arg-type]
+            _kind_codes.get(call.error_kind, _NONE),  # type: ignore[arg-type]
+            1,
+            _COUNTS_USAGE,
+            trace_id >> 64,
+            trace_id & 0xFFFFFFFFFFFFFFFF,
+            call.span_id,
+            len(extra),
+            extra,
+            mark,
+        )
+        return True
+
+    def _add_plan(self, key: tuple[Any, ...], kind: str) -> int | None:
+        """Write down what calls of this kind have in common; None when there is no room for more."""
+        with self._opening:
+            found = self._plans.get(key)
+            if found is not None:
+                return found
+            data = _encode((kind, *key))
+            end = self._plan_bytes + _PLAN.size + len(data)
+            if end > _PLAN_BYTES or len(self._plans) >= 0xFFFF:
+                return None
+            at = _HEADER_BYTES + self._plan_bytes
+            _PLAN.pack_into(self._buffer, at, len(data))
+            self._buffer[at + _PLAN.size : at + _PLAN.size + len(data)] = data
+            _USED.pack_into(self._buffer, _USED_AT, end)  # after the plan itself
+            self._plan_bytes = end
+            number = self._plans[key] = len(self._plans)
+            return number
+
+    def measured(self, record: LLMCall | ToolCall) -> None:
+        """The record stands in the metrics: whoever recovers its slot must not count it there again."""
+        at = record.slot + _FLAGS_AT
+        self._buffer[at] |= _MEASURED
+
+    def release(self, slots: list[int]) -> None:
+        """The journal has these records, or has refused them: their slots are free again."""
+        buffer, free = self._buffer, self._free
+        if buffer is None:
+            return
+        for offset in slots:
+            _MARK.pack_into(buffer, offset, 0)
+            free.append(offset)
+
+    def _open(self) -> bool:
+        """Make, allocate and map the file; whether there is one. Once for each process."""
+        with self._opening:
+            if self._buffer is not None:
+                return True
+            if self._has_failed:
+                return False
+            try:
+                self._create()
+            except (
+                OSError,
+                ValueError,
+            ):  # no such file system, no room, no permission: each record is delivered at once
+                self._has_failed = True
+                return False
+            return True
+
+    def _create(self) -> None:
+        _make_private(self.directory)
+        path = self.directory / f"{os.getpid()}-{secrets.token_hex(8)}{SUFFIX}"
+        unnamed = path.with_suffix(".new")
+        file = FileIO(str(unnamed), "x+")
+        try:
+            os.fchmod(file.fileno(), 0o600)
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)  # held for as long as the process lives
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, _SIZE)  # a page that cannot be had would be a SIGBUS later
+            else:
+                os.truncate(file.fileno(), _SIZE)
+            buffer = mmap.mmap(file.fileno(), _SIZE)
+            _HEADER.pack_into(
+                buffer, 0, _MAGIC, _VERSION, SLOT_BYTES, SLOTS, _PLAN_BYTES, os.getpid(), ids.base().to_bytes(16, "big")
+            )
+            os.rename(unnamed, path)
+        except BaseException:
+            file.close()
+            unnamed.unlink(missing_ok=True)
+            raise
+        self._file, self._path, self._buffer = file, path, buffer
+        start = _HEADER_BYTES + _PLAN_BYTES
+        self._free.extend(range(start, start + SLOTS * SLOT_BYTES, SLOT_BYTES))
+
+    def close(self) -> None:
+        """The process ends in good order: remove the file, unless a slot of it is still in use."""
+        file, path = self._file, self._path
+        if file is None or path is None or self.slots_in_use:
+            return
+        self.after_fork_in_child()
+        self._has_failed = True
+        path.unlink(missing_ok=True)
+
+
+def _extra(record: LLMCall | ToolCall) -> bytes:
+    """What only some records have: the user's labels, and the run."""
+    labels, run = record.labels, record.run
+    return _encode((None if labels is None else dict(labels), None if run is None else structs.astuple(run)))
+
+
+@dataclass(slots=True)
+class Recovered:
+    """What the slots of a process that is gone hold.
+
+    Attributes:
+        records: To be delivered; each with the id that it had, and with its slot.
+        measured: Ids of those that the process, or a sibling, had added to the metrics already.
+    """
+
+    records: list[LLMCall | ToolCall] = field(default_factory=list)
+    measured: set[bytes] = field(default_factory=set)
+
+
+def read(data: bytes, sink: Any) -> Recovered:
+    """What a ring's file holds.
+
+    Args:
+        data: The bytes of the file.
+        sink: Of the records that are made.
+
+    Raises:
+        ValueError: It is no ring, or one of another version.
+    """
+    if len(data) < _HEADER_BYTES:
+        raise ValueError("too short for a ring")
+    magic, version, slot_bytes, slots, plan_bytes, _, base = _HEADER.unpack_from(data)
+    if magic != _MAGIC or version != _VERSION or slot_bytes < _SLOT.size:
+        raise ValueError("no ring of a version that is known here")
+    plans = _plans(data, min(_USED.unpack_from(data, _USED_AT)[0], plan_bytes))
+    found = Recovered()
+    start = _HEADER_BYTES + plan_bytes
+    for offset in range(start, min(start + slots * slot_bytes, len(data) - slot_bytes + 1), slot_bytes):
+        mark = _MARK.unpack_from(data, offset)[0]
+        if mark and mark == _MARK.unpack_from(data, offset + _LAST_AT)[0]:
+            with contextlib.suppress(
+                msgspec.DecodeError, ValueError, TypeError, IndexError
+            ):  # a slot that says nothing
+                record, is_measured = _record(_SLOT.unpack_from(data, offset), plans, int.from_bytes(base, "big"), sink)
+                record.slot = offset
+                found.records.append(record)
+                if is_measured:
+                    found.measured.add(record.id)
+    found.records.sort(key=lambda record: record.id)
+    return found
+
+
+def _plans(data: bytes, used: int) -> list[tuple[Any, ...]]:
+    plans, at, end = [], _HEADER_BYTES, _HEADER_BYTES + used
+    while at + _PLAN.size <= end:
+        (length,) = _PLAN.unpack_from(data, at)
+        plans.append(tuple(_decode(data[at + _PLAN.size : at + _PLAN.size + length])))
+        at += _PLAN.size + length
+    return plans
+
+
+def _record(
+    slot: tuple[Any, ...], plans: list[tuple[Any, ...]], base: int, sink: Any
+) -> tuple[LLMCall | ToolCall, bool]:
+    mark, started, duration, first, waited, tokens_in, tokens_out, nano, plan, outcome, error, attempts, flags = slot[
+        :13
+    ]
+    trace_high, trace_low, span_id, length, extra = slot[13:18]
+    kind, *common = plans[plan]
+    labels, facts = _decode(extra[:length]) if length else (None, None)
+    run = None if facts is None else Run(*facts)
+    made: LLMCall | ToolCall
+    if kind == "llm":
+        provider, model, operation, api = common
+        made = call = LLMCall(
+            sink, provider, model, operation, 0, bool(flags & _STREAM), labels, run, mark - 1, started, 0
+        )
+        call.api = api
+        call.ended_ns = duration
+        call.first_token_ns = first
+        call.unsent_wait_ns = waited
+        call.counts_usage = bool(flags & _COUNTS_USAGE)
+        call.outcome = OUTCOMES[outcome] if outcome != _NONE else "success"
+        call.error_type = ERROR_TYPES[error] if error != _NONE else None
+        if tokens_in >= 0 or tokens_out >= 0:
+            call.usage = Usage(tokens_in if tokens_in >= 0 else None, tokens_out if tokens_out >= 0 else None)
+        if nano >= 0:
+            call.cost = Cost(nano, "priced")
+        call.attempts = [
+            Attempt(number + 1, 0, duration, None, call.outcome, call.error_type) for number in range(attempts)
+        ]
+    else:
+        server_id, tool_name, side, call_id = common
+        made = tool = ToolCall(sink, server_id, tool_name, 0, labels, side, run, mark - 1, started, 0)
+        tool.ended_ns = duration
+        tool.outcome = TOOL_OUTCOMES[outcome] if outcome != _NONE else "success"
+        tool.error_kind = ERROR_KINDS[error] if error != _NONE else None
+        tool.call_id = call_id
+    made.given_id = ids.id_from(base, started, mark - 1)
+    made.trace_id, made.span_id = trace_high << 64 | trace_low, span_id
+    return made, bool(flags & _MEASURED)
+
+
+def are_there_any(directory: Path) -> bool:
+    """Whether there is any ring, of processes that live or are gone."""
+    return next(directory.glob(f"*{SUFFIX}"), None) is not None
+
+
+def measure_dead(directory: Path, count: Callable[[LLMCall | ToolCall], None], sink: Any) -> None:
+    """Add to the metrics what processes that are gone had not added to them, once; their rings stay for the ledger."""
+    for file in _dead(directory):
+        with contextlib.suppress(ValueError):
+            found = read(file.readall(), sink)
+            for record in found.records:
+                if record.id not in found.measured:
+                    count(record)
+                    at = record.slot + _FLAGS_AT
+                    os.pwrite(file.fileno(), bytes((os.pread(file.fileno(), 1, at)[0] | _MEASURED,)), at)
+
+
+def dead(directory: Path) -> Iterator[tuple[Path, bytes]]:
+    """The rings of processes that are gone, each with its bytes, locked while it is looked at.
+
+    The file is removed when the next one is asked for: by then its records must be where they belong.
+    """
+    for file in _dead(directory):
+        yield Path(str(file.name)), file.readall()
+        Path(str(file.name)).unlink(missing_ok=True)
+
+
+def _dead(directory: Path) -> Iterator[FileIO]:
+    try:
+        paths = sorted(directory.glob(f"*{SUFFIX}"))
+    except OSError:
+        return
+    for path in paths:
+        try:
+            file = FileIO(str(path), "r+")
+        except OSError:
+            continue
+        with file:
+            try:
+                fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue  # its process lives
+            yield file
