@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -32,6 +35,39 @@ def test_requests_beyond_the_limit_wait_for_their_place() -> None:
     assert limiter.reserve("anthropic", "gpt-5", 1) == 0.0
     clock.now = 3.0
     assert limiter.reserve("openai", "gpt-5", 1) == 1.0
+
+
+def test_processes_share_the_limits_through_a_directory(tmp_path: Path) -> None:
+    source = (
+        "import sys; from tachograph.llm import Limiter\n"
+        "limiter = Limiter(requests_per_minute=60, shared=sys.argv[1], clock=lambda: 7.0)\n"
+        "print([limiter.reserve('openai', 'gpt-5', 1) for _ in range(30)][-1])\n"
+        "import os, signal; os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    workers = [
+        subprocess.Popen([sys.executable, "-c", source, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    assert [worker.communicate()[0] for worker in workers] == ["0.0\n", "0.0\n"]
+    clock = Clock()
+    clock.now = 7.0
+    limiter = Limiter(requests_per_minute=60, shared=tmp_path, clock=clock)
+    assert limiter.reserve("openai", "gpt-5", 1) == 1.0  # sixty are taken, by processes that are dead
+    limiter.cancel("openai", "gpt-5", 1)
+    other = Limiter(requests_per_minute=60, shared=tmp_path, clock=clock)
+    assert other.reserve("openai", "gpt-5", 1) == 1.0
+    clock.now = 0.5  # the host was started again
+    assert other.reserve("openai", "gpt-5", 1) == 2.0
+    assert other.reserve("openai", "gpt-4o", 1) == 0.0
+
+
+def test_a_directory_that_cannot_be_used_leaves_the_process_its_own_limits(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    limiter = Limiter(requests_per_minute=1, shared=tmp_path / "file", clock=Clock())
+    assert [limiter.reserve("openai", "gpt-5", 1) for _ in range(2)] == [0.0, 60.0]
+    assert "keeps to the limits alone" in caplog.text
 
 
 def test_tokens_are_limited_and_corrected() -> None:

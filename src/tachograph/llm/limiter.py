@@ -5,11 +5,20 @@ Off unless given to a provider. Waiting here, before a request is sent, costs le
 
 from __future__ import annotations
 
+import logging
+import os
+import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from hashlib import blake2b
+from pathlib import Path
 from time import monotonic
+from typing import Final
 
 from tachograph.llm.types import Image, Reasoning, Request, Text, ToolRequest, ToolResult
+
+logger = logging.getLogger("tachograph")
 
 
 class _Bucket:
@@ -35,6 +44,61 @@ class _Bucket:
         self.level = min(self.limit, self.level + amount)
 
 
+class _SharedBucket(_Bucket):
+    """The same bucket for all processes of a host: its state is a small file, locked for the moment of each change.
+
+    A process that is killed gives up the lock; what it took stays taken.
+    """
+
+    __slots__ = ("_path",)
+
+    def __init__(self, per_minute: float, now: float, path: Path) -> None:
+        super().__init__(per_minute, now)
+        self._path = path
+        os.close(self._open())
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Read the state, and write what became of it. Opened each time: a lock belongs to an opening, and forks share.
+
+        A file that can no longer be used leaves this process the state that it last saw.
+        """
+        import fcntl
+
+        fd = None
+        try:
+            fd = self._open()
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            state = os.pread(fd, _STATE.size, 0)
+            if len(state) == _STATE.size:
+                self.level, self.refilled = _STATE.unpack(state)
+        except OSError as error:
+            logger.debug("tachograph: the limiter's file %s cannot be read: %s", self._path, error)
+        try:
+            yield
+        finally:
+            if fd is not None:
+                with suppress(OSError):
+                    os.pwrite(fd, _STATE.pack(self.level, self.refilled), 0)
+                os.close(fd)
+
+    def take(self, amount: float, now: float) -> float:
+        with self._locked():
+            if self.refilled > now:  # the host was started again, and its clock with it
+                self.refilled = now
+            return super().take(amount, now)
+
+    def give_back(self, amount: float) -> None:
+        with self._locked():
+            super().give_back(amount)
+
+
+_STATE: Final = struct.Struct("=dd")
+
+
 class Limiter:
     """Requests and tokens a minute, for each provider and model; share one between the providers it should bind.
 
@@ -42,7 +106,9 @@ class Limiter:
         requests_per_minute: None: no limit.
         tokens_per_minute: Prompt and completion together; None: no limit. A request takes an estimate (a token for 4
             characters, 1000 for an image, and `max_tokens`), corrected when its usage is known.
-        clock: Seconds, monotonic.
+        shared: A directory through which processes of this host share the limits (not on Windows): those that name
+            the same one. A file that cannot be used is logged, and the process then keeps to the limits alone.
+        clock: Seconds, monotonic, the same in all processes that share.
     """
 
     def __init__(
@@ -50,6 +116,7 @@ class Limiter:
         *,
         requests_per_minute: float | None = None,
         tokens_per_minute: float | None = None,
+        shared: str | Path | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         for name, value in (("requests_per_minute", requests_per_minute), ("tokens_per_minute", tokens_per_minute)):
@@ -57,6 +124,7 @@ class Limiter:
                 raise ValueError(f"Limiter.{name} must be above 0, got {value}")
         self.requests_per_minute = requests_per_minute
         self.tokens_per_minute = tokens_per_minute
+        self._shared = None if shared is None else Path(shared)
         self._clock = clock
         self._lock = threading.Lock()
         self._buckets: dict[tuple[str, str, str], _Bucket] = {}
@@ -95,8 +163,23 @@ class Limiter:
         key = (provider, model, kind)
         bucket = self._buckets.get(key)
         if bucket is None:
-            bucket = self._buckets[key] = _Bucket(limit, now)
+            bucket = self._buckets[key] = self._make(key, limit, now)
         return bucket
+
+    def _make(self, key: tuple[str, str, str], limit: float, now: float) -> _Bucket:
+        if self._shared is not None:
+            name = blake2b("\0".join(key).encode("utf-8", "replace"), digest_size=8).hexdigest()
+            try:
+                self._shared.mkdir(parents=True, exist_ok=True, mode=0o700)
+                return _SharedBucket(limit, now, self._shared / f"{name}.bucket")
+            except OSError as error:
+                logger.warning(
+                    "tachograph: the limiter's directory %s cannot be used (%s): this process keeps to the limits "
+                    "alone. Give it space and write permission.",
+                    self._shared,
+                    error,
+                )
+        return _Bucket(limit, now)
 
 
 def estimate_tokens(request: Request) -> int:
