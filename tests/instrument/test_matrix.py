@@ -12,11 +12,13 @@ import pytest
 from google import genai
 from google.genai import types
 
-from support.matrix import PAGE, STREAMED, Cell, cells, page
+from support.matrix import NOT_SEEN, PAGE, STREAMED, Cell, cells, page
 from tachograph.demo.simulators import Answer, BadRequest, Hang, RateLimited, Simulators
 from tachograph.records import LLMCall
 from tachograph.tape import TAPE
 from tachograph.testing import Recording
+from tachograph.vendors.anthropic.apis import route as anthropic_route
+from tachograph.vendors.openai.apis import route as openai_route
 
 CELLS = list(cells())
 _VENDOR = {"openai": "openai", "azure": "openai", "anthropic": "anthropic", "gemini": "gemini"}
@@ -171,3 +173,11 @@ def knows_usage(cell: Cell) -> bool:
 
 def test_the_page_shows_this_matrix() -> None:
     assert PAGE.read_text("utf-8") == page(), "write it anew: PYTHONPATH=src:tests python -m support.matrix"
+
+
+@pytest.mark.parametrize(("client", "what", "method", "path"), NOT_SEEN)
+def test_what_the_page_says_is_not_seen_is_not_watched(client: str, what: str, method: str, path: str) -> None:
+    if client == "openai":
+        assert openai_route(method, path) is None, what
+    else:
+        assert anthropic_route(method, path) == (None, None), what

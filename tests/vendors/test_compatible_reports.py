@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -300,6 +301,23 @@ def test_a_cost_that_the_host_states_is_read_where_its_unit_is_known(
     host: str, usage: dict[str, Any], nano_usd: int | None
 ) -> None:
     assert read_usage({**USAGE, **usage}, dialect_of(host)).stated_cost_nano_usd == nano_usd
+
+
+def test_a_host_of_the_users_is_read_as_the_settings_say(seen: Recording) -> None:
+    instrument(reasoning_outside_hosts=[".example.com"], always_usage_hosts=["llm.example.com"])
+    usage = {"prompt_tokens": 758, "completion_tokens": 102, "total_tokens": 1725}
+    call = asked(seen, UNKNOWN, chat(usage))
+    assert (tokens(call), call.usage_mismatch) == ((758, 967), None)
+    instrument(include_usage="always", always_usage_hosts=["llm.example.com"])
+    served = Counter[str]()
+    data = (
+        f"data: {json.dumps(chunk('a', 'stop'))}\n\ndata: {json.dumps({**chunk(), 'choices': [], 'usage': USAGE})}\n\n"
+    )
+    for each in client(UNKNOWN, data.encode(), "text/event-stream").chat.completions.create(
+        model="m", messages=ASKED, stream=True
+    ):
+        served["usage" if each.usage else "content"] += 1
+    assert served == {"content": 1, "usage": 1}
 
 
 def test_each_host_is_known_once() -> None:

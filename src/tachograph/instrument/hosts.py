@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from tachograph.vendors.dialects import dialect_of, matches
+from tachograph.instrument import settled
+from tachograph.vendors.dialects import Dialect, configured, dialect_of, matches
 
 
 def provider_of(host: str | None, fallback: str, overrides: Mapping[str, str]) -> str:
@@ -75,7 +76,13 @@ def understands_include_usage(host: str, extra: tuple[str, ...]) -> bool:
     )
 
 
+def configured_dialect(host: str) -> Dialect | None:
+    """What the user's settings say of a host."""
+    chosen = settled.settings
+    return configured(host, chosen.always_usage_hosts, chosen.reasoning_outside_hosts)
+
+
 def always_sends_usage(host: str) -> bool:
     """Whether a host sends the chunk of usage without being asked."""
-    dialect = dialect_of(host)
+    dialect = configured_dialect(host) or dialect_of(host)
     return dialect is not None and dialect.stream_usage == "always"

@@ -47,6 +47,7 @@ def _begin(client: Any, options: Any) -> Watch | None:
         call.counts_usage = api.counts_usage
         call.server_address, call.server_port = host, port
         call.request = facts.settings
+        call.dialect = hosts.configured_dialect(host)
         watch = Watch(call, api, options, host)
         if options.headers and stainless.is_raw(options):
             watch.is_raw = True

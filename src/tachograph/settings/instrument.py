@@ -16,6 +16,10 @@ class InstrumentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
             `known` for hosts known to understand it, `always`, or `never` (such streams then count as calls without
             usage).
         include_usage_hosts: Further hosts that understand it (`llm.example.com`, or `.example.com` for all below).
+        always_usage_hosts: Further hosts whose chat streams report usage without being asked; nothing of theirs is
+            hidden.
+        reasoning_outside_hosts: Further hosts whose `completion_tokens` leave reasoning out, while `total_tokens` has
+            it.
         providers: Provider labels by host: `{"llm.example.com": "acme"}`; they win over the ones we know.
         mcp_servers: Names for MCP servers, by the label that they have without (a command line, an address) or by the
             name that they give themselves: `{"My Weather Server": "weather"}`.
@@ -34,6 +38,8 @@ class InstrumentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     )
     include_usage: Literal["known", "always", "never"] = "known"
     include_usage_hosts: tuple[str, ...] = ()
+    always_usage_hosts: tuple[str, ...] = ()
+    reasoning_outside_hosts: tuple[str, ...] = ()
     providers: dict[str, str] = {}
     mcp_servers: dict[str, str] = {}
     mcp_probe_seconds: float = 1.0

@@ -6,6 +6,7 @@ known is read as the vendor itself, and what does not add up in its reports is c
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -35,7 +36,7 @@ from tachograph.vendors.dialects.dialect import Dialect
 if TYPE_CHECKING:
     from tachograph.records import LLMCall
 
-__all__ = ["KNOWN", "Dialect", "dialect_for", "dialect_of", "matches"]
+__all__ = ["KNOWN", "Dialect", "configured", "dialect_for", "dialect_of", "matches"]
 
 KNOWN: Final[tuple[Dialect, ...]] = tuple(
     module.DIALECT
@@ -72,6 +73,21 @@ def matches(host: str, pattern: str) -> bool:
 def dialect_of(host: str) -> Dialect | None:
     """What is known of a host."""
     return next((each for each in KNOWN if any(matches(host, pattern) for pattern in each.hosts)), None)
+
+
+@lru_cache(maxsize=256)
+def configured(host: str, always_usage: tuple[str, ...], reasoning_outside: tuple[str, ...]) -> Dialect | None:
+    """What the user's settings say of a host, beside what is known; None when they say nothing."""
+    sends = any(matches(host, pattern) for pattern in always_usage)
+    leaves_out = any(matches(host, pattern) for pattern in reasoning_outside)
+    if not sends and not leaves_out:
+        return None
+    known = dialect_of(host) or Dialect(label="", hosts=(host,))
+    return replace(
+        known,
+        stream_usage="always" if sends else known.stream_usage,
+        reasoning="outside" if leaves_out else known.reasoning,
+    )
 
 
 def dialect_for(call: LLMCall) -> Dialect | None:
