@@ -53,6 +53,7 @@ def _panel(panel: Panel) -> dict[str, Any]:
         "minimum": panel.minimum,
         "matrix": panel.matrix,
         "required": panel.required,
+        "reduce": panel.reduce,
     }
     return {
         "id": _slug(panel.title),

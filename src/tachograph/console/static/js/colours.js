@@ -35,6 +35,18 @@ export function isDark() {
 
 export const theme = () => (isDark() ? DARK : LIGHT);
 
+const BY_NAME = {
+  green: "good", "semi-dark-green": "good", red: "bad", "dark-red": "bad", yellow: "warn", orange: "warn", "semi-dark-orange": 4, purple: 3, blue: 0,
+  text: 9, "light-blue": 5, "light-purple": 8,
+};
+
+/** A colour of the catalogue (Grafana's names) in this theme, or null. */
+export function named(name) {
+  const place = BY_NAME[name];
+  if (place === undefined) return null;
+  return typeof place === "number" ? theme().wheel[place] : theme()[place];
+}
+
 /** A colour for each series of a panel: by meaning, by provider, or from the wheel; stable for the same set of names. */
 export function assign(series) {
   const now = theme();
@@ -44,6 +56,7 @@ export function assign(series) {
     const single = labels.error_type || labels.error_kind || labels.outcome;
     if (single && !labels.model && !labels.tool_name && MEANING[single]) return now[MEANING[single]];
     if (single && !labels.tool_name && WHEEL_OF[single] !== undefined) return now.wheel[WHEEL_OF[single]];
+    if (labels.others) return now.axis;
     const family = now.families[labels.provider];
     if (family) {
       const index = used[labels.provider] || 0;

@@ -73,22 +73,39 @@ export function value(number, unit) {
 
 const pad = (number) => String(number).padStart(2, "0");
 
+// One time zone for the whole page: this browser's, or UTC. Times are shifted once and read as if they were UTC.
+let utc = false;
+
+export function useUtc(on) { utc = on; }
+
+export function zoneName() {
+  return utc ? "UTC" : Intl.DateTimeFormat().resolvedOptions().timeZone || "local time";
+}
+
+const offset = (unix) => (utc ? 0 : new Date(unix * 1000).getTimezoneOffset() * -60);
+const shifted = (unix) => new Date((unix + offset(unix)) * 1000);
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const day = (date) => `${date.getUTCDate()} ${MONTHS[date.getUTCMonth()]}`;
+
 export function clock(unix, span = 0) {
-  const date = new Date(unix * 1000);
-  const time = `${pad(date.getHours())}:${pad(date.getMinutes())}`;
-  if (span > 86400 * 1.5) return `${date.getDate()} ${date.toLocaleString("en", { month: "short" })} ${time}`;
-  return span && span < 900 ? `${time}:${pad(date.getSeconds())}` : time;
+  const date = shifted(unix);
+  const time = `${pad(date.getUTCHours())}:${pad(date.getUTCMinutes())}`;
+  if (span > 86400 * 1.5) return `${day(date)} ${time}`;
+  return span && span < 900 ? `${time}:${pad(date.getUTCSeconds())}` : time;
 }
 
 export function moment(unix) {
-  const date = new Date(unix * 1000);
-  return `${date.getDate()} ${date.toLocaleString("en", { month: "short" })} ${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
+  return `${day(shifted(unix))} ${timeOfDay(unix)}`;
 }
 
 export function timeOfDay(unix) {
-  const date = new Date(unix * 1000);
-  return `${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
+  const date = shifted(unix);
+  return `${pad(date.getUTCHours())}:${pad(date.getUTCMinutes())}:${pad(date.getUTCSeconds())}`;
 }
+
+/** A time as an input of kind datetime-local has it, and back. */
+export const toInput = (unix) => shifted(unix).toISOString().slice(0, 19);
+export const fromInput = (text) => { const unix = Date.parse(`${text}Z`) / 1000; return unix - offset(unix); };
 
 export function ago(unix, now = Date.now() / 1000) {
   const gone = Math.max(0, now - unix);
@@ -121,12 +138,12 @@ export function ticks(low, high, count) {
 
 const TIME_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800];
 
-/** Round times covering a range, in local time. */
+/** Round times covering a range, in the page's time zone. */
 export function timeTicks(from, to, count) {
   const step = TIME_STEPS.find((candidate) => (to - from) / candidate <= count) || 604800;
-  const offset = new Date(from * 1000).getTimezoneOffset() * -60;
+  const shift = offset(from);
   const found = [];
-  for (let tick = Math.ceil((from + offset) / step) * step - offset; tick <= to; tick += step) found.push(tick);
+  for (let tick = Math.ceil((from + shift) / step) * step - shift; tick <= to; tick += step) found.push(tick);
   return found;
 }
 

@@ -2,20 +2,23 @@
 
 import { console_, labelValues } from "./api.js";
 import { $, announce, h, icon, s, toast } from "./dom.js";
-import { duration, moment } from "./format.js";
+import { ago, duration, fromInput, moment, toInput, useUtc, zoneName } from "./format.js";
 import { isDark } from "./colours.js";
 import * as state from "./state.js";
 import { AlertsView, readAlerts, strip } from "./views/alerts.js";
 import { CallsView } from "./views/calls.js";
-import { CostView } from "./views/cost.js";
 import { DashboardView } from "./views/dashboard.js";
+import { MoneyView } from "./views/money.js";
+import { NowView } from "./views/now.js";
+import { RunView } from "./views/run.js";
 
 const KEYS = [
-  ["?", "This list"], ["1 – 5", "LLM Provider, MCP Tools, Alerts, Calls, Cost"], ["space", "Pause or resume live refresh"],
+  ["?", "This list"], ["1 – 6", "Now, LLM Provider, MCP Tools, Alerts, Explore, Money"], ["space", "Pause or resume live refresh"],
   ["r", "Refresh now"], ["[ ]", "Earlier, later by half a range"], ["- +", "Longer, shorter range"], ["n", "Back to now"],
-  ["d", "Dark or light"], ["f", "To the first filter"], ["j k", "Next, previous call or panel"], ["Enter", "Open the call or the panel"],
+  ["d u", "Dark or light, local time or UTC"], ["f", "To the first filter"], ["j k", "Next, previous call or panel"], ["Enter", "Open the call or the panel"],
   ["← →", "Move the crosshair in a panel"], ["v t c", "View large, table, copy PromQL of a panel"], ["Esc", "Close what is open"],
 ];
+const BOARD_IDS = { "tachograph-llm-provider": "llm", "tachograph-mcp-tools": "mcp" };
 const RANGE_WORD = { "5m": "Last 5 min", "15m": "Last 15 min", "1h": "Last 1 h", "3h": "Last 3 h", "6h": "Last 6 h", "1d": "Last day", "7d": "Last 7 days" };
 
 const app = { dashboards: [], views: [], view: null, current: "", status: null, timer: 0, busy: false, began: 0, step: 5 };
@@ -27,14 +30,17 @@ async function start() {
     return showFatal(error);
   }
   app.step = app.status.step_seconds || 5;
-  const [llm, mcp] = app.dashboards;
+  const boards = app.dashboards.map((one) => ({ id: BOARD_IDS[one.uid] || one.uid, title: one.title, board: one, make: () => new DashboardView(one, context) }));
   app.views = [
-    { id: "llm", title: llm?.title || "LLM Provider", make: () => new DashboardView(llm, context) },
-    { id: "mcp", title: mcp?.title || "MCP Tools", make: () => new DashboardView(mcp, context) },
-    { id: "alerts", title: "Alerts", make: () => new AlertsView() },
-    { id: "calls", title: "Calls", make: () => new CallsView(context) },
-    { id: "cost", title: "Cost", make: () => new CostView() },
+    { id: "now", title: "Now", make: () => new NowView(context) },
+    ...boards.slice(0, 2),
+    { id: "alerts", title: "Alerts", make: () => new AlertsView(context) },
+    { id: "calls", title: "Explore", make: () => new CallsView(context) },
+    { id: "cost", title: "Money", make: () => new MoneyView(context) },
+    ...boards.slice(2),
+    { id: "run", title: "Run", hidden: true, make: () => new RunView(context) },
   ];
+  try { if (localStorage.getItem("tachograph.zone") === "UTC") useUtc(true); } catch { useUtc(false); } // storage may be forbidden
   buildBar();
   state.subscribe(onState);
   document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); else clearTimeout(app.timer); });
@@ -50,23 +56,26 @@ function showFatal(error) {
 }
 
 const context = {
+  told: (text) => { app.source = text; drawLive(); $("#told").textContent = text; },
+  status: () => app.status,
   zoomOut,
   dialog: openDialog,
   emptyHint: () => (app.status.targets?.some((target) => !target.up) ? "A scrape target does not answer: see its state in the bar's tooltip." : "Calls show up here a few seconds after they end. `tachograph demo` makes some."),
 };
 
 function buildBar() {
-  const nav = h("nav", { "aria-label": "Views" }, app.views.map((view) => h("a", { class: "tab", dataset: { view: view.id }, href: state.hrefOf(view.id) }, view.title)));
+  const nav = h("nav", { "aria-label": "Views" }, app.views.filter((view) => !view.hidden).map((view) => h("a", { class: "tab", dataset: { view: view.id }, href: state.hrefOf(view.id) }, view.title)));
   app.filters = h("div", { class: "bar-filters" });
   app.rangeButton = h("button", { class: "button", "aria-haspopup": "dialog", onclick: openRange });
   app.liveButton = h("button", { class: "button live", onclick: toggleLive });
   $("#bar").replaceChildren(
-    h("a", { class: "brand", href: state.hrefOf("llm"), "aria-label": "Tachograph" }, logo(), h("span", {}, "tachograph")), nav, h("span", { class: "spring" }), app.filters,
+    h("a", { class: "brand", href: state.hrefOf("now"), "aria-label": "Tachograph" }, logo(), h("span", {}, "tachograph")), nav, h("span", { class: "spring" }), app.filters,
     h("div", { class: "bar-tools" },
       h("button", { class: "icon-button", "aria-label": "Earlier", title: "Earlier ( [ )", onclick: () => shift(-0.5) }, icon("left")), app.rangeButton,
       h("button", { class: "icon-button", "aria-label": "Later", title: "Later ( ] )", onclick: () => shift(0.5) }, icon("right")),
       h("button", { class: "icon-button", "aria-label": "Zoom out", title: "Zoom out ( - )", onclick: zoomOut }, icon("out")),
       app.liveButton,
+      (app.zoneButton = h("button", { class: "button zone", onclick: toggleZone }, zoneName())),
       h("button", { class: "icon-button", "aria-label": "Dark or light", title: "Dark or light ( d )", onclick: toggleTheme }, icon("theme")),
       h("button", { class: "icon-button", "aria-label": "Keyboard", title: "Keyboard ( ? )", onclick: openKeys }, icon("help"))));
 }
@@ -85,7 +94,7 @@ function onState() {
 
 function show() {
   const { view: id } = state.read();
-  const entry = app.views.find((view) => view.id === id) || app.views[0];
+  const entry = app.views.find((view) => view.id === id) || { id: `?${id}`, title: "No such page", make: () => new NoSuchView(id) };
   if (entry.id !== app.current) {
     app.view?.close();
     app.current = entry.id;
@@ -102,6 +111,7 @@ function show() {
     if (tab.dataset.view === app.current) tab.setAttribute("aria-current", "page"); else tab.removeAttribute("aria-current");
   }
   drawRange();
+  drawZone();
   drawFilters();
   clearTimeout(app.soon);
   app.soon = setTimeout(refresh, 10);
@@ -123,7 +133,7 @@ async function refresh() {
   app.busy = true;
   app.liveButton.classList.add("asking");
   const { hash } = location;
-  const results = await Promise.allSettled([app.view.refresh(windowNow()), refreshAlerts()]);
+  const results = await Promise.allSettled([app.view.refresh(windowNow()), refreshAlerts(), refreshStatus()]);
   app.busy = false;
   app.liveButton.classList.remove("asking");
   const failed = results.find((result) => result.status === "rejected")?.reason;
@@ -142,6 +152,21 @@ function showFailure(error) {
   if (!error) { box?.remove(); return; }
   if (!box) { box = h("div", { id: "failure", class: "failure", role: "alert" }); $("#view").before(box); }
   box.replaceChildren(h("b", {}, error.message), error.todo ? h("span", {}, ` ${error.todo}`) : "", h("button", { class: "button", onclick: refresh }, "Try again"));
+}
+
+async function refreshStatus() {
+  app.status = await console_("status");
+}
+
+/** A link to a page that does not exist says so. */
+class NoSuchView {
+  constructor(id) {
+    this.element = h("div", { class: "fatal" }, h("h1", {}, "No such page"), h("p", {}, `This console has no page called "${id.slice(0, 60)}".`), h("a", { class: "button", href: "#/now" }, "To the first page"));
+  }
+
+  async refresh() { return undefined; }
+
+  close() { this.element.remove(); }
 }
 
 async function refreshAlerts() {
@@ -166,8 +191,21 @@ function drawLive() {
   app.liveButton.replaceChildren(h("span", { class: "dot", "aria-hidden": "true" }), !live ? "To now" : every ? `Live ${every} s` : "Paused");
   app.liveButton.classList.toggle("off", !live || !every);
   app.liveButton.setAttribute("aria-label", !live ? "Back to now" : every ? `Live, every ${every} seconds. Pause.` : "Paused. Resume.");
+  const fresh = freshness();
+  app.liveButton.classList.toggle("stale", fresh.stale);
   const sources = (app.status.targets || []).map((target) => `${target.url}: ${target.up ? "up" : target.last_error || "down"}`).join("\n");
-  app.liveButton.title = [app.status.source === "prometheus" ? `Numbers from ${app.status.prometheus_url}` : "Numbers from this console's memory", sources].filter(Boolean).join("\n");
+  app.liveButton.title = [app.source, fresh.text, sources].filter(Boolean).join("\n");
+}
+
+/** The state of the data, which the dot shows: when something last came, and what does not answer. */
+function freshness() {
+  const { data = {}, now = Date.now() / 1000 } = app.status;
+  const newest = Math.max(data.newest_metrics || 0, data.newest_call || 0);
+  const broken = data.broken || [];
+  if (broken.length) return { stale: true, text: `Does not answer: ${broken.join(", ")}` };
+  if (!newest) return { stale: true, text: "No data has come yet" };
+  const old = now - newest > Math.max(60, app.step * 4);
+  return { stale: old, text: `Newest data ${ago(newest, now)} ago` };
 }
 
 function toggleLive() {
@@ -206,6 +244,23 @@ function zoomIn() {
   }
 }
 
+/** One time zone for the whole page, named in the bar. */
+function toggleZone() {
+  const next = zoneName() !== "UTC";
+  useUtc(next);
+  try { localStorage.setItem("tachograph.zone", next ? "UTC" : "local"); } catch { toast("The choice of time zone could not be kept in this browser"); }
+  drawZone();
+  drawRange();
+  app.view.redraw?.();
+  refresh();
+}
+
+function drawZone() {
+  app.zoneButton.textContent = zoneName() === "UTC" ? "UTC" : zoneName().split("/").at(-1).replaceAll("_", " ");
+  app.zoneButton.title = `All times are in ${zoneName()} ( u )`;
+  app.zoneButton.setAttribute("aria-label", `Times in ${zoneName()}. Switch.`);
+}
+
 function toggleTheme() {
   const next = isDark() ? "light" : "dark";
   document.documentElement.dataset.theme = next;
@@ -217,7 +272,8 @@ function toggleTheme() {
 
 // Filters: the dashboard's variables.
 async function drawFilters() {
-  const dashboard = app.current === "llm" ? app.dashboards[0] : app.current === "mcp" ? app.dashboards[1] : null;
+  const dashboard = app.views.find((view) => view.id === app.current)?.board;
+  app.filters.hidden = !dashboard;
   const wanted = (dashboard?.variables || []).filter((variable) => ["provider", "model", "server_id", "tool_name"].includes(variable.name));
   if (app.filtersOf !== app.current) {
     app.filtersOf = app.current;
@@ -259,20 +315,19 @@ function openKeys() {
 
 function openRange() {
   const { from, to } = state.range();
-  const local = (unix) => new Date((unix - new Date(unix * 1000).getTimezoneOffset() * 60) * 1000).toISOString().slice(0, 19);
-  const first = h("input", { type: "datetime-local", step: 1, value: local(from) });
-  const last = h("input", { type: "datetime-local", step: 1, value: local(to) });
+  const first = h("input", { type: "datetime-local", step: 1, value: toInput(from) });
+  const last = h("input", { type: "datetime-local", step: 1, value: toInput(to) });
   const problem = h("p", { class: "bad", role: "alert" });
   const dialog = openDialog("Time range",
     h("div", { class: "range-grid" }, state.RANGES.map((text) => h("button", { class: `button${state.get("range") === text ? " chosen" : ""}`, onclick: () => { dialog.close(); state.set({ range: text, from: null, to: null }, { push: true }); } }, RANGE_WORD[text]))),
     h("form", { class: "range-form", onsubmit: (event) => {
       event.preventDefault();
-      const [a, b] = [first, last].map((input) => Date.parse(input.value) / 1000);
+      const [a, b] = [first, last].map((input) => fromInput(input.value));
       if (!(b > a)) { problem.textContent = "The end must come after the beginning."; return; }
       dialog.close();
       state.set({ from: Math.round(a), to: Math.round(b), range: null }, { push: true });
-    } }, h("label", { class: "field" }, h("span", {}, "From"), first), h("label", { class: "field" }, h("span", {}, "To"), last), h("button", { class: "button" }, "Show"), problem),
-    h("p", { class: "muted" }, `Kept here: the last ${duration(app.status.retention_seconds || 21600)}. Refresh every `, [2, 5, 15, 60].map((every) => h("button", { class: `button small${state.refreshSeconds() === every ? " chosen" : ""}`, onclick: () => { dialog.close(); state.set({ refresh: every === 5 ? null : every }); } }, `${every} s`))));
+    } }, h("label", { class: "field" }, h("span", {}, `From (${zoneName()})`), first), h("label", { class: "field" }, h("span", {}, "To"), last), h("button", { class: "button" }, "Show"), problem),
+    h("p", { class: "muted" }, `Kept here: metrics of the last ${duration(app.status.retention_seconds || 21600)}, calls ${app.status.calls_since ? `since ${moment(app.status.calls_since)}` : "none yet"}${app.status.ledger ? ", and before that the ledger's hours" : ""}. Refresh every `, [2, 5, 15, 60].map((every) => h("button", { class: `button small${state.refreshSeconds() === every ? " chosen" : ""}`, onclick: () => { dialog.close(); state.set({ refresh: every === 5 ? null : every }); } }, `${every} s`))));
 }
 
 function onKey(event) {
@@ -283,10 +338,10 @@ function onKey(event) {
   if (app.view.key_?.(event)) { event.preventDefault(); return; }
   const acts = {
     "?": openKeys, r: refresh, "[": () => shift(-0.5), "]": () => shift(0.5), "-": zoomOut, "+": zoomIn, "=": zoomIn,
-    n: () => state.set({ from: null, to: null }), d: toggleTheme, f: () => (app.filters.querySelector("select") || document.querySelector(".filters [name]"))?.focus(),
+    n: () => state.set({ from: null, to: null }), d: toggleTheme, u: toggleZone, f: () => (app.filters.querySelector("select") || document.querySelector(".filters [name]"))?.focus(),
     Escape: () => state.set({ panel: null }), j: () => nextPanel(1), k: () => nextPanel(-1),
   };
-  if (/^[1-5]$/.test(event.key)) { location.hash = state.hrefOf(app.views[Number(event.key) - 1].id); event.preventDefault(); return; }
+  if (/^[1-6]$/.test(event.key)) { location.hash = state.hrefOf(app.views[Number(event.key) - 1].id); event.preventDefault(); return; }
   if (event.key === " " && event.target.tagName !== "BUTTON" && event.target.tagName !== "A") { toggleLive(); event.preventDefault(); return; }
   if (acts[event.key]) { acts[event.key](); event.preventDefault(); }
 }

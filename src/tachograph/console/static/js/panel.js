@@ -1,7 +1,7 @@
 // A panel: asks its queries, draws its chart, and keeps legend, tooltip, zoom, table and downloads.
 
 import { console_, exemplars, query, queryRange } from "./api.js";
-import { assign, heat, theme } from "./colours.js";
+import { assign, heat, named, theme } from "./colours.js";
 import { moveCursor, watchCursor } from "./cursor.js";
 import { announce, copy, download, h, icon, s, toast } from "./dom.js";
 import { csv, legend as legendOf, moment, short, value as shown } from "./format.js";
@@ -10,6 +10,27 @@ import { align, sparkline, timeseries } from "./charts/timeseries.js";
 import * as state from "./state.js";
 
 const LEGEND_ROWS = 40;
+const SEARCH_FROM = 10;
+const TOP = 12;
+const TOP_LARGE = 60;
+const NEW = 3;
+const MOST_LINES = 12;
+
+/** Single events near each other become one mark of that size. */
+function together(values, near) {
+  const found = [];
+  for (const [time] of values) {
+    const last = found.at(-1);
+    if (last && time - last.time < near) { last.value += 1; } else found.push({ time, value: 1 });
+  }
+  return found;
+}
+
+/** The value now: of the last few steps, or none. An old value is no value of now. */
+function latest(row) {
+  for (let i = row.length - 1; i >= Math.max(0, row.length - NEW); i -= 1) if (Number.isFinite(row[i])) return row[i];
+  return NaN;
+}
 
 /** Replace Grafana's variables by what is chosen; what is not chosen matches everything. */
 export function fillIn(expression, { choices, rateInterval, range }) {
@@ -87,13 +108,15 @@ export class Panel {
     const { from, to, step, rateInterval } = window;
     const variables = { choices: this.context.choices(), rateInterval, range: to - from };
     try {
-      const answers = await Promise.all(this.def.queries.map((asked) => {
+      const told = window.board?.panels?.[this.def.id]; // out of calls, where the console keeps them
+      const answers = told || await Promise.all(this.def.queries.map((asked) => {
         const expression = fillIn(asked.expression, variables);
         return asked.instant ? query(expression, to, signal) : queryRange(expression, { from, to, step }, signal);
       }));
+      this.fromCalls = Boolean(told);
       const dots = await Promise.all(this.def.queries.filter((asked) => asked.exemplars).map((asked) =>
         exemplars(fillIn(asked.expression, variables), window, signal).catch(() => []))); // an extra: the lines stand without
-      this.window = window;
+      this.window = told ? { ...window, from: window.board.from, to: window.board.to, step: window.board.step } : window;
       this.answers = answers;
       this.dots = dots.flat().filter((dot) => dot.trace);
       this.element.classList.remove("failed");
@@ -115,7 +138,7 @@ export class Panel {
   /** All series of all queries with their names. */
   series() {
     return this.def.queries.flatMap((asked, index) => this.answers[index].map((one) => ({
-      name: legendOf(asked.legend, one.metric), labels: one.metric, values: one.values || [one.value], query: index,
+      name: legendOf(asked.legend, one.metric), labels: one.metric, values: one.values || [one.value], query: index, n: one.n ?? null,
     })));
   }
 
@@ -144,10 +167,8 @@ export class Panel {
   }
 
   colour(series) {
-    const fixed = this.def.colours || {};
     const wheel = assign(series);
-    const named = theme();
-    return series.map((one, index) => named[{ green: "good", red: "bad", yellow: "warn", orange: "warn" }[fixed[one.name]]] || wheel[index]);
+    return series.map((one, index) => named(this.def.colors?.[one.name]) || wheel[index]);
   }
 
   isolated() {
@@ -160,6 +181,20 @@ export class Panel {
     let series = this.series();
     let { times, rows } = align(series, this.window);
     let quiet = 0;
+    let others = 0;
+    const most = this.context.isExpanded(this.def.id) ? TOP_LARGE : TOP;
+    if (series.length > most) { // the largest, and the others: summed in a stack, left out of lines
+      const weight = rows.map((row) => row.reduce((sum, number) => sum + (Number.isFinite(number) ? number : 0), 0));
+      const order = rows.map((_, i) => i).sort((a, b) => weight[b] - weight[a]);
+      const kept = order.slice(0, most).sort((a, b) => a - b);
+      const rest = order.slice(most);
+      others = rest.length;
+      const sum = new Float64Array(times.length).fill(NaN);
+      for (const i of rest) rows[i].forEach((number, at) => { if (Number.isFinite(number)) sum[at] = (Number.isFinite(sum[at]) ? sum[at] : 0) + number; });
+      series = kept.map((i) => series[i]);
+      rows = kept.map((i) => rows[i]);
+      if (this.def.stacked) { series.push({ name: `${others} others`, labels: { others: "1" }, values: [], n: null }); rows.push(sum); others = 0; }
+    }
     if (this.def.stacked) { // a stack shows what adds to it; the many that stood at zero all the time are counted instead
       const loud = rows.map((row) => row.some((number) => number > 0));
       quiet = loud.filter((one) => !one).length;
@@ -173,13 +208,15 @@ export class Panel {
     const drawn = timeseries({
       times, rows, colours, shown: visible, mode, stacked: this.def.stacked, unit: this.def.unit, width, height, from, to,
       thresholds: (this.def.thresholds || []).filter(({ value }) => value !== null).map(({ value }) => ({ value })),
-      events: this.context.events?.() || [], label: this.summary(series, rows),
+      events: this.context.events?.() || [], label: this.summary(series, rows), minimum: this.def.minimum,
+      few: this.fromCalls && this.def.queries[0].measure?.stat === "p95" ? series.map((one) => new Map(one.values.map(([time, , n]) => [time, n ?? 0]))) : null,
     });
     this.chart = { times, rows, series, colours, visible, step, ...drawn };
     this.body.replaceChildren(drawn.svg);
     this.hover(drawn.svg);
     this.drawDots(drawn, series, colours, visible);
     this.drawLegend(series, rows, colours, visible);
+    if (others) this.legend.append(h("span", { class: "legend-item still muted" }, `${others} smaller ones not drawn: choose a filter, or view large`));
     if (quiet) this.legend.append(h("span", { class: "legend-item still muted" }, series.length ? `${quiet} more at zero` : `All ${quiet} series at zero in this range`));
   }
 
@@ -204,20 +241,23 @@ export class Panel {
 
   summary(series, rows) {
     const parts = series.slice(0, 12).map(({ name }, index) => {
-      const last = rows[index].findLast?.(Number.isFinite);
-      return `${name} ${shown(last, this.def.unit)}`;
+      return `${name} ${shown(latest(rows[index]), this.def.unit)}`;
     });
     return `${this.def.title}. Now: ${parts.join(", ")}`;
   }
 
   drawLegend(series, rows, colours, visible) {
-    const items = series.slice(0, LEGEND_ROWS).map(({ name }, index) => {
-      const last = rows[index].findLast(Number.isFinite);
+    const wanted = (this.search || "").toLowerCase();
+    const items = series.map(({ name, n }, index) => {
+      if (wanted && !name.toLowerCase().includes(wanted)) return null;
+      const last = latest(rows[index]);
       return h("button", { class: `legend-item${visible[index] ? "" : " off"}`, "aria-pressed": String(visible[index]), title: "Show only this one; with Shift, add or remove it", onclick: (event) => this.isolate(name, event.shiftKey || event.ctrlKey || event.metaKey) },
         s("svg", { width: 14, height: 4, "aria-hidden": "true" }, s("rect", { width: 14, height: 3, rx: 1.5, fill: colours[index] })),
-        h("span", { class: "legend-name" }, name || "value"), h("span", { class: "legend-value" }, shown(last, this.def.unit)));
-    });
-    if (series.length > LEGEND_ROWS) items.push(h("span", { class: "muted" }, `and ${series.length - LEGEND_ROWS} more`));
+        h("span", { class: "legend-name" }, name || "value"), h("span", { class: "legend-value", title: n === null ? null : `of ${n} ${n === 1 ? "call" : "calls"} in this range` }, shown(last, this.def.unit)));
+    }).filter(Boolean);
+    if (series.length > SEARCH_FROM) {
+      items.unshift(this.searchBox ||= h("input", { class: "legend-search", type: "search", placeholder: "find a series", "aria-label": `Find a series of ${this.def.title}`, oninput: (event) => { this.search = event.target.value; this.draw(); this.searchBox.focus(); } }));
+    }
     const focused = document.activeElement?.closest?.(".legend-item");
     const at = focused && this.legend.contains(focused) ? [...this.legend.children].indexOf(focused) : -1;
     this.legend.replaceChildren(...items);
@@ -257,21 +297,45 @@ export class Panel {
   drawStat(width) {
     const own = this.series();
     const { rows, times } = align(own, this.window);
-    const row = rows[0] || [];
-    const value = own[0]?.values.length ? Number(own[0].values.at(-1)[1]) : NaN;
+    const numbers = own.map(({ values }) => (values.length ? Number(values.at(-1)[1]) : NaN));
+    const chosen = this.def.reduce === "worst" ? this.worst(numbers) : 0;
+    const sums = this.def.reduce !== "worst" && own.length > 1;
+    const value = sums ? numbers.filter(Number.isFinite).reduce((sum, number) => sum + number, 0) : numbers[chosen] ?? NaN;
+    const row = sums ? times.map((_, i) => rows.reduce((sum, one) => sum + (Number.isFinite(one[i]) ? one[i] : 0), 0)) : rows[chosen] || [];
     const finite = Array.from(row).filter(Number.isFinite);
     const before = finite.slice(0, Math.max(1, Math.floor(finite.length / 2)));
     const mean = before.reduce((sum, number) => sum + number, 0) / (before.length || 1);
     const change = finite.length > 4 && mean > 0 ? (value - mean) / mean : NaN;
-    const limits = (this.def.thresholds || []).filter((limit) => limit.value === null || value >= limit.value);
-    const tone = { red: "bad", orange: "warn", yellow: "warn" }[limits.at(-1)?.color] || "";
+    const tone = this.tone(value);
     const trend = Number.isFinite(change) && Math.abs(change) >= 0.005
       ? h("span", { class: "stat-trend", title: "Against the mean of the first half of this range" }, `${change > 0 ? "▲" : "▼"} ${Math.abs(change * 100).toFixed(change > 9.99 ? 0 : 1)} %`) : null;
+    const many = own.length > 1;
+    const which = !many ? null : h("div", { class: "stat-of muted" }, sums ? `sum of ${own.length}: ${own.map((one) => one.name).slice(0, 3).join(", ")}${own.length > 3 ? " ..." : ""}` : [h("b", {}, own[chosen].name), ` is the worst of ${own.length}`]);
+    const list = many ? h("ul", { class: "stat-list" }, own.map((one, i) => [numbers[i], one.name]).sort((a, b) => this.badness(b[0]) - this.badness(a[0])).slice(0, 5).map(([number, name]) => h("li", {}, h("span", {}, name), h("b", { class: this.tone(number) }, shown(number, this.def.unit))))) : null;
     const number = h("div", { class: `stat ${tone}` }, h("span", { class: "stat-value" }, own.length ? shown(value, this.def.unit) : "–"), trend);
-    const line = this.def.trend === false || finite.length < 3 ? null : sparkline({ times, row, width, height: 100, colour: theme().accent });
-    this.body.replaceChildren(number, line ? h("div", { class: "spark-holder" }, line) : "");
+    const line = many || this.def.trend === false || finite.length < 3 ? null : sparkline({ times, row, width, height: 100, colour: theme().accent });
+    this.body.replaceChildren(number, which || "", list || "", line ? h("div", { class: "spark-holder" }, line) : "");
     this.legend.replaceChildren();
     this.tableHolder.replaceChildren(this.summaryTable(own, rows));
+  }
+
+  tone(value) {
+    const limits = (this.def.thresholds || []).filter((limit) => limit.value === null || value >= limit.value);
+    return { red: "bad", orange: "warn", yellow: "warn" }[limits.at(-1)?.color] || "";
+  }
+
+  /** How bad a value is: by the colour of its threshold first, then by its side of the scale. */
+  badness(value) {
+    if (!Number.isFinite(value)) return -Infinity;
+    const limits = this.def.thresholds || [];
+    const lowIsBad = limits.length > 0 && limits[0].color === "red";
+    return lowIsBad ? -value : value;
+  }
+
+  worst(numbers) {
+    let found = 0;
+    numbers.forEach((number, index) => { if (this.badness(number) > this.badness(numbers[found])) found = index; });
+    return found;
   }
 
   drawGauges(width) {
@@ -321,7 +385,8 @@ export class Panel {
     const { from, to } = this.window;
     const series = this.series();
     const colours = this.colour(series);
-    const lines = series.map(({ name, values }) => ({ name, points: this.happenings(values) }));
+    const busy = series.length > MOST_LINES ? [...series].sort((a, b) => b.values.length - a.values.length).slice(0, MOST_LINES) : series;
+    const lines = busy.map(({ name, values }) => ({ name, points: this.fromCalls ? together(values, (to - from) / 90) : this.happenings(values) }));
     const drawn = events({ lines, colours, width, from, to, label: `${this.def.title}: ${lines.map((line) => `${line.name} ${line.points.length ? "had events" : "had none"}`).join(", ")}`, unit: this.def.unit });
     this.body.replaceChildren(drawn.svg);
     this.chart = { series, ...drawn, times: [], rows: [], visible: [], colours };

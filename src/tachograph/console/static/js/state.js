@@ -4,7 +4,7 @@ const listeners = new Set();
 
 export function read() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
-  return { view: path || "llm", params: new URLSearchParams(query || "") };
+  return { view: path || "now", params: new URLSearchParams(query || "") };
 }
 
 export function get(name, fallback = "") {
@@ -30,7 +30,7 @@ export function set(changes, { view = null, push = false } = {}) {
 export function hrefOf(view, changes = {}) {
   const { params } = read();
   const kept = new URLSearchParams();
-  for (const name of ["range", "from", "to", "refresh", "theme", "provider", "model", "server_id", "tool_name", "job", "instance"]) {
+  for (const name of ["range", "from", "to", "refresh", "theme", "provider", "model", "server_id", "tool_name", "job", "instance", "source"]) {
     if (params.has(name)) kept.set(name, params.get(name));
   }
   for (const [name, value] of Object.entries(changes)) kept.set(name, value);

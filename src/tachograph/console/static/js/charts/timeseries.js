@@ -11,8 +11,8 @@ export function align(result, { from, to, step }) {
   const rows = result.map(({ values }) => {
     const row = new Float64Array(count).fill(NaN);
     for (const [time, text] of values) {
-      const index = Math.round((time - from) / step);
-      if (index >= 0 && index < count) row[index] = Number(text);
+      const index = Math.min(count - 1, Math.round((time - from) / step));
+      if (index >= 0) row[index] = Number(text);
     }
     return row;
   });
@@ -30,6 +30,14 @@ function stack(rows, shownOnes) {
     below = above;
     return layer;
   });
+}
+
+const ENOUGH = 20;
+
+/** How many calls a value is of. Fewer than ENOUGH give no quantile: their slowest is drawn as a point. */
+function countAt(counts, time, step) {
+  for (const [at, n] of counts) if (Math.abs(at - time) < step / 2) return n;
+  return 0;
 }
 
 function linePath(times, row, x, y) {
@@ -75,6 +83,7 @@ export function timeseries(chart) {
       if (number < low && number !== -Infinity) low = number;
     }
   });
+  if (chart.minimum !== null && chart.minimum !== undefined) low = Math.max(low, chart.minimum);
   const limits = (chart.thresholds || []).filter(({ value }) => value <= high * 1.6 && value > 0);
   for (const { value } of limits) high = Math.max(high, value);
   const axes = frame({ width, height, from, to, low, high: high * 1.04, unit });
@@ -105,7 +114,13 @@ export function timeseries(chart) {
         );
       }
     } else {
-      const path = linePath(times, row, x, y);
+      const counts = chart.few?.[index];
+      const enough = counts ? row.map((number, i) => (countAt(counts, times[i], step) >= ENOUGH ? number : NaN)) : row;
+      const path = linePath(times, enough, x, y);
+      row.forEach((number, i) => {
+        const alone = Number.isFinite(number) && (counts ? !Number.isFinite(enough[i]) : !Number.isFinite(row[i - 1]) && !Number.isFinite(row[i + 1]));
+        if (alone) svg.append(s("circle", { cx: x(times[i]).toFixed(1), cy: y(number).toFixed(1), r: 2.4, fill: colour, "fill-opacity": 0.75 }));
+      });
       if (path) svg.append(s("path", { d: path, fill: "none", stroke: colour, "stroke-width": 1.8, "stroke-linejoin": "round", "stroke-linecap": "round" }));
     }
   });

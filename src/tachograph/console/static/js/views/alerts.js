@@ -1,26 +1,22 @@
-// Every alert with its state, since when, its value, and its runbook beside it.
+// Every alert with its state, and the chosen one as an incident: what it hits, whose fault, what happened, what to do.
 
-import { console_, rules } from "../api.js";
-import { $, h, icon } from "../dom.js";
-import { ago, duration, moment, short } from "../format.js";
+import { console_ } from "../api.js";
+import { h, icon, toast } from "../dom.js";
+import { ago, clock, duration, moment, short } from "../format.js";
+import { errorTable } from "./calls.js";
 import * as state from "../state.js";
 
-const ORDER = { firing: 0, pending: 1, inactive: 2 };
 const WORD = { firing: "Firing", pending: "Pending", inactive: "Quiet" };
 
 /** Alert rules of all groups, the loudest first. */
-export async function readAlerts() {
-  const groups = await rules();
-  const found = groups.flatMap((group) => group.rules.filter((rule) => rule.type === "alerting").map((rule) => ({ ...rule, group: group.name })));
-  const weight = (rule) => (rule.name.includes("Watchdog") ? 5 : ORDER[rule.state] ?? 3);
-  return found.sort((a, b) => weight(a) - weight(b) || (a.name < b.name ? -1 : 1));
-}
+export const readAlerts = async () => (await console_("alerts")).alerts;
 
 const isWatchdog = (rule) => rule.labels?.severity === "none";
 
 /** The strip under the bar: what fires, what is about to, and how many are quiet. */
 export function strip(alerts) {
-  const loud = alerts.filter((rule) => rule.state !== "inactive" && !isWatchdog(rule));
+  const loud = alerts.filter((rule) => rule.state !== "inactive" && !isWatchdog(rule) && !rule.silenced_until);
+  const silenced = alerts.filter((rule) => rule.state !== "inactive" && rule.silenced_until).length;
   const quiet = alerts.filter((rule) => rule.state === "inactive").length;
   const chips = loud.slice(0, 6).map((rule) => {
     const first = rule.alerts[0];
@@ -30,11 +26,13 @@ export function strip(alerts) {
   });
   if (loud.length > 6) chips.push(h("a", { class: "chip", href: state.hrefOf("alerts") }, `and ${loud.length - 6} more`));
   chips.push(h("a", { class: "chip ok", href: state.hrefOf("alerts") }, h("span", { class: "dot", "aria-hidden": "true" }), `${quiet} ${quiet === 1 ? "rule" : "rules"} quiet`));
+  if (silenced) chips.push(h("a", { class: "chip", href: state.hrefOf("alerts") }, `${silenced} silenced`));
   return chips;
 }
 
 export class AlertsView {
-  constructor() {
+  constructor(context) {
+    this.context = context;
     this.list = h("div", { class: "alert-list", role: "list", "aria-label": "Alert rules" });
     this.book = h("article", { class: "card runbook", "aria-live": "polite", tabindex: "0" }, h("p", { class: "muted" }, "Choose an alert to read its runbook."));
     this.element = h("div", { class: "alerts-view" }, h("h1", { class: "sr-only" }, "Alerts"), h("section", { class: "card", "aria-label": "Rules" }, this.list), this.book);
@@ -52,7 +50,7 @@ export class AlertsView {
     this.list.replaceChildren(...alerts.map((rule) => this.row(rule, rule.name === chosen && !seen.has(rule.name) && seen.add(rule.name))));
     if (kept) this.list.querySelector(`[data-alert="${CSS.escape(kept)}"]`)?.focus();
     this.alerts = alerts;
-    if (chosen !== this.reading) await this.read(chosen);
+    await this.read(chosen);
   }
 
   row(rule, chosen) {
@@ -67,19 +65,62 @@ export class AlertsView {
   }
 
   async read(name) {
+    const isNew = this.reading !== name;
     this.reading = name;
+    let found;
     try {
-      const book = await console_(`runbooks/${encodeURIComponent(name)}`);
-      if (this.reading !== name) return;
-      const rule = this.alerts?.find((one) => one.name === name);
-      this.book.replaceChildren(h("header", { class: "card-head" }, icon("book"), h("h2", {}, name)),
-        markdown(book.markdown || ""));
+      found = await console_(`incidents/${encodeURIComponent(name)}`);
     } catch (error) {
-      this.book.replaceChildren(h("h2", {}, name), h("p", {}, error.status === 404 ? "This rule has no runbook here: it is not one of Tachograph's." : error.message));
+      if (error.status !== 404) throw error;
+      this.book.replaceChildren(h("h2", {}, name), h("p", {}, "No rule has this name here."));
+      return;
     }
+    if (this.reading !== name || (!isNew && this.book.contains(document.activeElement) && document.activeElement !== this.book)) return;
+    const firing = found.active.filter((alert) => alert.state === "firing");
+    this.book.replaceChildren(h("header", { class: "card-head" }, icon("book"), h("h2", {}, name), h("span", { class: `badge ${firing.length ? "firing" : found.active.length ? "pending" : "inactive"}` }, WORD[firing.length ? "firing" : found.active.length ? "pending" : "inactive"]), h("span", { class: "spring" }), this.actions(name, found)),
+      found.active.length ? h("p", {}, found.active[0].annotations?.summary || "", h("span", { class: "muted" }, ` since ${moment(found.since)}, ${ago(found.since, found.now)}`)) : h("p", { class: "muted" }, "Its condition is not met now."),
+      this.evidence(found), this.hits(found), this.timeline(found),
+      found.groups.length ? h("section", {}, h("h3", {}, "Failing calls by error"), errorTable(found.groups.slice(0, 6))) : "",
+      found.queries.length ? h("section", {}, h("h3", {}, "Diagnosis, live"), found.queries.map((one) => liveQuery(one))) : "",
+      h("details", { open: !found.active.length }, h("summary", {}, "Runbook"), found.runbook ? markdown(found.runbook) : h("p", {}, "This rule has no runbook here: it is not one of Tachograph's.")),
+      found.history.length ? h("section", {}, h("h3", {}, "History"), h("ul", { class: "plain" }, found.history.slice(0, 12).map((one) => h("li", {}, `${moment(one.from)} – ${one.to ? moment(one.to) : "now"} `, h("span", { class: "muted" }, `(${duration((one.to || found.now) - one.from)})`))))) : "");
+  }
+
+  actions(name, found) {
+    const post = async (body) => {
+      try {
+        await console_(`alerts/${encodeURIComponent(name)}/notes`, { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } });
+        toast(body.kind === "silence" ? (body.minutes ? `Silenced for ${duration(body.minutes * 60)}` : "Silence ended") : "Acknowledged");
+        await this.refresh();
+      } catch (error) { toast(`${error.message}. ${error.todo}`); }
+    };
+    const rule = found.rules[0];
+    const minutes = h("select", { "aria-label": "Silence for" }, [[30, "30 min"], [120, "2 h"], [1440, "1 day"], [10080, "7 days"]].map(([value, text]) => h("option", { value }, text)));
+    return [found.active.length ? h("button", { class: "button small", disabled: Boolean(rule.acknowledged), onclick: () => post({ kind: "acknowledge" }) }, rule.acknowledged ? `Acknowledged ${clock(rule.acknowledged)}` : "Acknowledge") : "",
+      rule.silenced_until ? h("button", { class: "button small", onclick: () => post({ kind: "silence", minutes: 0 }) }, `Silent until ${clock(rule.silenced_until)}. End it`) : [minutes, h("button", { class: "button small", onclick: () => post({ kind: "silence", minutes: Number(minutes.value) }) }, "Silence here")]];
+  }
+
+  evidence({ fault }) {
+    if (!fault) return "";
+    return h("section", { class: "fault" }, h("h3", {}, "Whose fault"), h("p", {}, h("b", {}, fault.text)), h("ul", {}, fault.evidence.map((one) => h("li", {}, one))));
+  }
+
+  hits({ hits }) {
+    const named = { provider: "Providers", model: "Models", server_id: "Servers", tool_name: "Tools", service: "Services", agent: "Agents", app_version: "Versions" };
+    const lists = Object.entries(named).filter(([name]) => hits.by[name].length).map(([name, title]) => h("div", {}, h("dt", {}, title), h("dd", {}, hits.by[name].slice(0, 5).map((one) => `${one.value} (${short(one.failed)})`).join(", "))));
+    return hits.failed ? h("section", {}, h("h3", {}, "What it hits"), h("p", {}, `${hits.failed.toLocaleString("en")} of ${hits.calls.toLocaleString("en")} calls failed.`), h("dl", { class: "hits" }, lists)) : "";
+  }
+
+  timeline({ timeline }) {
+    if (!timeline.length) return "";
+    return h("section", {}, h("h3", {}, "Timeline"), h("ol", { class: "timeline" }, timeline.map((event) => h("li", { class: event.kind }, h("time", {}, moment(event.at)), h("span", {}, event.text)))));
   }
 
   close() {}
+}
+
+function liveQuery(one) {
+  return h("div", { class: "live-query" }, h("pre", { class: "query", tabindex: "0" }, one.query), one.error ? h("p", { class: "bad" }, one.error) : one.rows.length ? h("table", { class: "grid" }, h("tbody", {}, one.rows.map((row) => h("tr", {}, h("th", { scope: "row" }, Object.entries(row.labels).map(([name, text]) => `${name}=${text}`).join(" ") || "value"), h("td", { class: "number" }, row.value === null ? "–" : short(row.value)))))) : h("p", { class: "muted" }, "gives nothing now"));
 }
 
 /** The little markdown that runbooks use, as elements: headings, lists, tables, code, emphasis, links within the page. */

@@ -1,16 +1,21 @@
-// Recent calls: a live tail with filters, and the trace of the chosen one beside it.
+// Explore: calls, runs, sessions and errors, narrowed by facets, text and range; the trace of the chosen call beside them.
 
 import { console_ } from "../api.js";
 import { theme } from "../colours.js";
-import { announce, copy, download, h, icon, s } from "../dom.js";
-import { csv, duration, short, timeOfDay, usd } from "../format.js";
+import { announce, copy, download, h, icon, s, toast } from "../dom.js";
+import { clock, csv, duration, moment, short, timeOfDay, usd, value as shown } from "../format.js";
 import * as state from "../state.js";
+import { callFacts } from "./call.js";
 
-const FILTERS = ["kind", "provider", "model", "server", "tool", "outcome", "label", "min_cost", "min_duration", "q"];
+const FACETS = { kind: "kind", provider: "provider", model: "model", server_id: "server", tool_name: "tool", outcome: "outcome", error: "error", service: "service", agent: "agent", user_id: "user_id", app_version: "app_version", finish_reason: "finish_reason" };
+const FACET_WORD = { kind: "Kind", provider: "Provider", model: "Model", server_id: "Server", tool_name: "Tool", outcome: "Outcome", error: "Error", service: "Service", agent: "Agent", user_id: "User", app_version: "Version", finish_reason: "Finish reason" };
+const FILTERS = [...Object.values(FACETS), "session_id", "fingerprint", "label", "min_cost", "min_duration", "q"];
+const WHATS = [["calls", "Calls"], ["runs", "Runs"], ["sessions", "Sessions"], ["errors", "Errors"], ["compare", "Compare"]];
+const SORTED_BY = { Time: "time", Latency: "duration", "First token": "first_token", In: "input", Cached: "cached", Out: "output", Cost: "cost", Attempts: "attempts", Waits: "wait" };
 const LIMIT = 100;
 
 const COLUMNS = [
-  ["Time", "", (call) => timeOfDay(call.time), "time"],
+  ["Time", "", (call) => (state.range().to - state.range().from > 86400 ? moment(call.time) : timeOfDay(call.time)), "time"],
   ["Kind", "wide", (call) => h("span", { class: `tag ${call.kind}` }, call.kind), ""],
   ["Provider / server", "", (call) => call.kind === "tool" ? call.server_id : call.provider, ""],
   ["Model / tool", "", (call) => call.kind === "tool" ? call.tool_name : call.model, "name"],
@@ -47,14 +52,18 @@ export class CallsView {
     this.liveButton = h("button", { class: "button", "aria-pressed": "false", onclick: () => this.togglePause() });
     this.count = h("span", { class: "muted" });
     this.table = h("table", { class: "grid calls", "aria-label": "Calls, newest first" },
-      h("thead", {}, h("tr", {}, COLUMNS.map(([name, width, , type]) => h("th", { scope: "col", class: `${width} ${type}` }, name)))), this.body);
+      (this.head = h("thead", {})), this.body);
+    this.facets = h("aside", { class: "facets", "aria-label": "Facets" });
+    this.tabs = h("div", { class: "segmented", role: "group", "aria-label": "What to list" });
+    this.other = h("div", { class: "explore-other" });
     this.message = h("div", { class: "empty", hidden: true });
     this.filters = this.buildFilters();
-    this.element = h("div", { class: "calls-view" }, h("h1", { class: "sr-only" }, "Calls"),
+    this.element = h("div", { class: "calls-view" }, h("h1", { class: "sr-only" }, "Explore"), this.facets,
       h("section", { class: "card" },
-        h("header", { class: "card-head" }, h("h2", {}, "Calls"), this.count, h("span", { class: "hint muted" }, "j / k move · Enter opens the trace · p pauses"), h("span", { class: "spring" }), this.liveButton,
+        h("header", { class: "card-head" }, this.tabs, this.count, h("span", { class: "hint muted" }, "j / k move · Enter opens the trace · p pauses"), h("span", { class: "spring" }), this.liveButton,
+          h("button", { class: "button small", onclick: () => this.chooseColumns() }, "Columns"), h("button", { class: "button small", onclick: () => this.openViews() }, "Saved views"),
           h("button", { class: "icon-button", title: "Download these calls as CSV", "aria-label": "Download these calls as CSV", onclick: () => this.csv() }, icon("down"))),
-        this.filters, h("div", { class: "table-scroll" }, this.table), this.message, h("footer", { class: "card-foot" }, this.more)));
+        this.filters, this.other, (this.scroll = h("div", { class: "table-scroll" }, this.table)), this.message, h("footer", { class: "card-foot" }, this.more)));
     this.drawer = null;
     this.at = -1;
     this.drawPause();
@@ -69,9 +78,8 @@ export class CallsView {
       return h("label", { class: "field" }, h("span", {}, label), element);
     };
     const form = h("form", { class: "filters", role: "search", "aria-label": "Filter calls", onsubmit: (event) => event.preventDefault() },
-      select("kind", "Kind", ["", "llm", "tool"]), select("outcome", "Outcome", ["", "success", "error", "timeout", "rate_limited", "cancelled"]),
-      input("provider", "Provider", "any"), input("model", "Model", "any"), input("server", "Server", "any"), input("tool", "Tool", "any"), input("label", "Label", "team:search"),
-      input("min_duration", "Slower than, s", "0", "number"), input("min_cost", "Dearer than, $", "0", "number"), input("q", "Search", "id, error, model"),
+      input("q", "Search", "error text, id, model, what was said", "search"), input("label", "Label", "team:search"),
+      input("min_duration", "Slower than, s", "0", "number"), input("min_cost", "Costs more than, $", "0", "number"),
       h("button", { class: "button quiet", type: "button", onclick: () => { state.set(Object.fromEntries(FILTERS.map((name) => [name, null]))); this.syncFilters(); } }, "Clear"));
     return form;
   }
@@ -87,25 +95,113 @@ export class CallsView {
       if (value) parameters.set(name, value);
     }
     const { from, to, live } = state.range();
-    if (!live) { parameters.set("from", from); parameters.set("to", to); }
+    parameters.set("from", live ? Math.floor(from) : from);
+    if (!live) parameters.set("to", to);
+    if (state.get("sort")) parameters.set("sort", state.get("sort"));
+    if (state.get("order")) parameters.set("order", state.get("order"));
     return parameters;
   }
 
   async refresh() {
     this.syncFilters();
-    const key = this.parameters().toString();
+    const what = state.get("what", "calls");
+    this.drawTabs(what);
+    this.drawHead();
+    const parameters = this.parameters();
+    const key = parameters.toString();
     if (this.paused && key === this.key) return;
-    const answer = await console_(`calls?${key}`);
-    this.key = key;
+    await Promise.all([this.refreshFacets(parameters), what === "calls" ? this.refreshCalls(key) : this.refreshOther(what, parameters)]);
     const open = state.get("call");
-    const chosen = this.calls[this.at]?.id;
-    this.calls = answer.calls;
-    this.cursor = answer.next_cursor;
-    this.count.textContent = this.calls.length ? `${answer.total_estimate ? `${short(answer.total_estimate)} kept, ` : ""}newest ${this.calls.length}` : "";
-    this.at = this.calls.findIndex((call) => call.id === chosen);
-    this.draw();
     if (open && this.drawer?.id !== open) await this.open(open);
     if (!open && this.drawer) this.closeDrawer();
+  }
+
+  async refreshCalls(key) {
+    this.other.replaceChildren();
+    this.scroll.hidden = false;
+    const answer = await console_(`calls?${key}`);
+    this.key = key;
+    const chosen = this.calls[this.at]?.id;
+    const { from } = state.range();
+    this.context.told(answer.kept_since && answer.kept_since > from + 60 ? `Calls are kept since ${moment(answer.kept_since)}.` : "");
+    this.calls = answer.calls;
+    this.cursor = answer.next_cursor;
+    this.count.textContent = this.calls.length ? `${answer.total_estimate ? `${answer.total_estimate.toLocaleString("en")} in this range, ` : ""}${this.calls.length} shown` : "";
+    this.at = this.calls.findIndex((call) => call.id === chosen);
+    this.draw();
+  }
+
+  drawTabs(what) {
+    this.tabs.replaceChildren(...WHATS.map(([id, name]) => h("button", { class: "segment", "aria-pressed": String(what === id), onclick: () => state.set({ what: id === "calls" ? null : id }, { push: true }) }, name)));
+  }
+
+  hidden() { return new Set(state.get("hide").split("~").filter(Boolean)); }
+
+  drawHead() {
+    const sort = state.get("sort", "time");
+    const up = state.get("order") === "asc";
+    const gone = this.hidden();
+    this.head.replaceChildren(h("tr", {}, COLUMNS.map(([name, width, , type]) => {
+      if (gone.has(name)) return null;
+      const by = SORTED_BY[name];
+      if (!by) return h("th", { scope: "col", class: `${width} ${type}` }, name);
+      return h("th", { scope: "col", class: `${width} ${type}`, "aria-sort": sort === by ? (up ? "ascending" : "descending") : "none" }, h("button", { class: "sorter", onclick: () => state.set({ sort: by === "time" ? null : by, order: sort === by && !up ? "asc" : null }) }, name, sort === by ? (up ? " ▲" : " ▼") : ""));
+    })));
+  }
+
+  chooseColumns() {
+    const gone = this.hidden();
+    this.context.dialog("Columns", h("div", { class: "choices" }, COLUMNS.map(([name]) => h("label", {}, h("input", { type: "checkbox", checked: !gone.has(name), onchange: (event) => { if (event.target.checked) gone.delete(name); else gone.add(name); state.set({ hide: [...gone].join("~") || null }); } }), name))));
+  }
+
+  async openViews() {
+    const { views } = await console_("views");
+    const name = h("input", { placeholder: "a name for this view", maxlength: 80, "aria-label": "Name of the view" });
+    const post = async (body) => { await console_("views", { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } }); };
+    const dialog = this.context.dialog("Saved views", h("ul", { class: "saved" }, views.map((view) => h("li", {}, h("a", { href: view.address, onclick: () => dialog.close() }, view.name), h("button", { class: "button small", onclick: async () => { await post({ name: view.name, address: null }); dialog.close(); toast("View deleted"); } }, "Delete")))),
+      views.length ? "" : h("p", { class: "muted" }, "None yet. A view keeps filters, order and columns under a name."),
+      h("form", { class: "range-form", onsubmit: async (event) => { event.preventDefault(); try { await post({ name: name.value, address: location.hash }); dialog.close(); toast("View saved"); } catch (error) { toast(`${error.message}. ${error.todo}`); } } }, name, h("button", { class: "button" }, "Save this view")));
+  }
+
+  async refreshFacets(parameters) {
+    const { facets } = await console_(`explore?${parameters}`);
+    if (this.facets.contains(document.activeElement) && JSON.stringify(facets) === this.seenFacets) return;
+    this.seenFacets = JSON.stringify(facets);
+    const focused = document.activeElement?.dataset?.facet;
+    const open = this.facets.querySelector("details")?.open ?? innerWidth > 1100;
+    this.facets.replaceChildren(h("details", { open }, h("summary", {}, "Filters"), facets.map(({ name, values, more }) => {
+      const chosen = new Set(state.get(FACETS[name]).split(/[,~]/).filter(Boolean));
+      return h("fieldset", {}, h("legend", {}, FACET_WORD[name]), values.map(({ value, calls }) => h("label", { class: "facet", title: value }, h("input", { type: "checkbox", checked: chosen.has(value), dataset: { facet: `${name} ${value}` }, onchange: (event) => { if (event.target.checked) chosen.add(value); else chosen.delete(value); state.set({ [FACETS[name]]: [...chosen].join("~") || null }); } }), h("span", { class: "facet-name" }, value), h("span", { class: "muted" }, short(calls)))), more ? h("p", { class: "muted small" }, `and ${more} more: use the search`) : "");
+    })));
+    if (focused) this.facets.querySelector(`[data-facet="${CSS.escape(focused)}"]`)?.focus();
+  }
+
+  async refreshOther(what, parameters) {
+    this.scroll.hidden = true;
+    this.message.hidden = true;
+    this.more.hidden = true;
+    this.count.textContent = "";
+    if (what === "compare") return this.drawCompare(parameters);
+    parameters.set("what", what);
+    const rows = (await console_(`explore?${parameters}`))[what] || [];
+    this.count.textContent = `${rows.length}${rows.length >= 200 ? " newest" : ""}`;
+    if (!rows.length) { this.other.replaceChildren(h("p", { class: "empty" }, { errors: "No call failed in this range.", runs: "No runs in this range.", sessions: "No call in this range names a session." }[what] || "Nothing here.")); return undefined; }
+    if (what === "errors") this.other.replaceChildren(errorTable(rows));
+    else this.other.replaceChildren(h("div", { class: "table-scroll", tabindex: "0" }, h("table", { class: "grid" }, h("thead", {}, h("tr", {}, [what === "runs" ? "Run" : "Session", "Agent", "Service", "Began", "Took", "LLM calls", "Tools", "Failed", "Tokens", "Cost"].map((name) => h("th", { scope: "col" }, name)))),
+      h("tbody", {}, rows.map((row) => h("tr", {}, h("th", { scope: "row" }, h("a", { class: "mono", href: state.hrefOf("run", what === "runs" ? { id: row.id } : { session: row.id }) }, row.id.slice(0, 24))), [row.agent, row.service, moment(row.first), duration(row.seconds), short(row.llm_calls), short(row.tool_calls)].map((cell) => h("td", {}, String(cell))), h("td", { class: row.failed ? "bad" : "" }, short(row.failed)), h("td", {}, short(row.tokens)), h("td", {}, usd(row.cost))))))));
+    return undefined;
+  }
+
+  async drawCompare(parameters) {
+    const [a, b] = [state.get("version_a"), state.get("version_b")];
+    if (a && b) { parameters.set("version_a", a); parameters.set("version_b", b); }
+    const found = await console_(`compare?${parameters}`);
+    const name = (side, version) => (version ? `Version ${version}` : `${clock(side.from, 1)} – ${clock(side.to, 1)}`);
+    const field = (id, label) => h("label", { class: "field" }, h("span", {}, label), h("input", { name: id, value: state.get(id), placeholder: "the period before", onchange: (event) => state.set({ [id]: event.target.value.trim() || null }) }));
+    this.other.replaceChildren(h("div", { class: "filters" }, field("version_a", "Version A"), field("version_b", "Version B")),
+      h("p", { class: "muted" }, a && b ? "Two versions in this range." : "This range against the one before it. Name two versions to compare those."),
+      h("table", { class: "grid compare" }, h("thead", {}, h("tr", {}, ["", `${name(found.a, a && b ? a : "")} (${short(found.a.calls)})`, `${name(found.b, a && b ? b : "")} (${short(found.b.calls)})`, "Change", "Significant"].map((text, i) => h("th", { scope: "col", class: i ? "number" : "" }, text)))),
+        h("tbody", {}, found.rows.map((row) => h("tr", { class: row.significant ? "significant" : "" }, h("th", { scope: "row" }, row.name), [row.a, row.b].map((number) => h("td", { class: "number" }, shown(number, row.unit))), h("td", { class: "number" }, row.change === null ? "–" : `${row.change > 0 ? "+" : ""}${(row.change * 100).toFixed(1)} %`), h("td", { class: "number" }, row.chance === null ? "too few" : row.significant ? h("b", {}, "yes") : "no"))))));
   }
 
   async loadMore() {
@@ -124,8 +220,9 @@ export class CallsView {
   draw() {
     const slowest = Math.max(0.001, ...this.calls.map((call) => call.duration_seconds || 0));
     this.body.replaceChildren(...this.calls.map((call, index) => {
+      const gone = this.hidden();
       const row = h("tr", { class: index === this.at ? "at" : "", tabindex: index === Math.max(0, this.at) ? "0" : "-1", "aria-label": `${call.kind} ${call.provider || call.server_id} ${call.model || call.tool_name}, ${duration(call.duration_seconds)}, ${call.error_type || call.error_kind || call.outcome}`, onclick: () => { this.at = index; this.choose(call.id); }, onfocus: () => { this.at = index; } },
-        COLUMNS.map(([, width, cell, type]) => h("td", { class: `${width} ${type}` }, cell ? cell(call) : this.latency(call, slowest))));
+        COLUMNS.map(([name, width, cell, type]) => gone.has(name) ? null : h("td", { class: `${width} ${type}` }, cell ? cell(call) : this.latency(call, slowest))));
       return row;
     }));
     this.message.hidden = this.calls.length > 0;
@@ -202,7 +299,7 @@ export class CallsView {
     download("calls.csv", csv([names, ...this.calls.map((call) => names.map((name) => (name === "time" ? new Date(call.time * 1000).toISOString() : call[name])))]));
   }
 
-  close() { this.closeDrawer(true); }
+  close() { this.closeDrawer(true); this.context.told(""); }
 }
 
 const KIND_WORD = { llm: "llm", tool: "tool", wait: "wait", attempt: "try", agent: "agent", span: "span" };
@@ -276,7 +373,6 @@ function nameOf(span) {
 function drawerOf(call, trace, onclose) {
   const { rows, length, spans } = waterfall(call, trace);
   const title = call.kind === "tool" ? `${call.server_id} / ${call.tool_name}` : `${call.provider} / ${call.model}`;
-  const facts = factsOf(call);
   const marks = [0, 0.25, 0.5, 0.75, 1].map((share) => h("span", {}, duration(share * length)));
   return h("aside", { class: "drawer", role: "dialog", "aria-label": `Trace of ${title}`, onkeydown: (event) => { if (event.key === "Escape") { onclose(); event.stopPropagation(); } } },
     h("header", { class: "drawer-head" }, h("div", {}, h("h2", { tabindex: "-1" }, title),
@@ -285,7 +381,7 @@ function drawerOf(call, trace, onclose) {
     h("div", { class: "waterfall", role: "table", "aria-label": "Waterfall" },
       h("div", { class: "wf-row wf-head", role: "row" }, h("span", { role: "columnheader" }, "Span"), h("span", { class: "wf-scale", role: "columnheader", "aria-label": "Time" }, marks)),
       rows.map((row) => wfRow(row, length))),
-    h("h3", {}, "Facts"), h("dl", { class: "facts" }, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
+    h("h3", {}, "Facts"), callFacts(call), attributesOf(call, trace));
 }
 
 function wfRow(row, length) {
@@ -309,27 +405,16 @@ function hatch(x, w, tone) {
   return s("g", {}, s("rect", { x, y: 5, width: w, height: 14, rx: 2, fill: tone, "fill-opacity": 0.16 }), s("path", { d: path, stroke: tone, "stroke-width": 2, fill: "none" }));
 }
 
-function factsOf(call) {
-  const facts = [];
-  const add = (name, value) => { if (value !== null && value !== undefined && value !== "") facts.push([name, value]); };
-  add("Outcome", outcomeOf(call));
-  add("Began", new Date(call.time * 1000).toISOString().replace("T", " ").replace("Z", " UTC"));
-  add("Duration", duration(call.duration_seconds || 0));
-  if (call.first_token_seconds) add("First token", duration(call.first_token_seconds));
-  if (call.wait_seconds) add("Waited on rate limits", duration(call.wait_seconds));
-  add("Operation", call.operation);
-  add("Answered by", call.response_model);
-  if (call.kind !== "tool") {
-    add("Tokens in", call.input_tokens === null ? "not reported" : `${call.input_tokens}${call.cached_tokens ? `, of them ${call.cached_tokens} cached` : ""}`);
-    add("Tokens out", call.output_tokens === null ? "not reported" : `${call.output_tokens}${call.reasoning_tokens ? `, of them ${call.reasoning_tokens} reasoning` : ""}`);
-    add("Cost", call.cost_usd === null ? "unpriced" : `$${call.cost_usd}${call.cost_quality && call.cost_quality !== "priced" ? ` (${call.cost_quality})` : ""}`);
-    add("Streamed", call.stream ? "yes" : "no");
-  }
-  add("Service", call.service);
-  for (const [name, value] of Object.entries(call.labels || {})) add(`Label ${name}`, value);
-  add("Call id", h("span", { class: "mono" }, call.id));
-  if (call.response_id) add("Response id", h("span", { class: "mono" }, call.response_id));
-  return facts;
+function attributesOf(call, trace) {
+  const span = trace?.spans?.find((one) => one.span_id === call.span_id);
+  const pairs = Object.entries(span?.attributes || {}).filter(([name]) => !/messages$|call\.arguments$|call\.result$/.test(name));
+  return pairs.length ? h("details", {}, h("summary", {}, `${pairs.length} attributes of the span`), h("dl", { class: "facts mono" }, pairs.map(([name, value]) => [h("dt", {}, name), h("dd", {}, typeof value === "object" ? JSON.stringify(value) : String(value))]))) : "";
+}
+
+/** Failures grouped by what their texts have in common. */
+export function errorTable(rows) {
+  return h("div", { class: "error-groups" }, rows.map((row) => h("article", { class: "error-group" }, h("header", {}, h("b", {}, short(row.calls)), h("span", { class: "mono" }, row.fingerprint), h("span", { class: "spring" }), h("span", { class: "muted small" }, `${moment(row.first)} – ${moment(row.last)}`)),
+    row.error ? h("pre", { tabindex: "0" }, row.error) : "", h("p", { class: "muted small" }, [...row.providers, ...row.models].join(" · "), " ", row.example ? h("a", { href: state.hrefOf("calls", { call: row.example }) }, "the newest one") : "", " ", h("a", { href: state.hrefOf("calls", { fingerprint: row.fingerprint }) }, "all of them")))));
 }
 
 /** Places the lengths beside their bars: positions are set by script, since the policy forbids style attributes. */

@@ -1,7 +1,9 @@
 // One dashboard of the catalogue: rows of panels, folded rows below, one panel large on demand.
 
+import { console_, queryRange } from "../api.js";
 import { h } from "../dom.js";
-import { Panel, regexOf } from "../panel.js";
+import { moment } from "../format.js";
+import { fillIn, Panel, regexOf } from "../panel.js";
 import * as state from "../state.js";
 
 const slug = (text) => text.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "");
@@ -16,6 +18,7 @@ function definition(panel) {
       expression: asked.expression ?? asked.expr,
       legend: asked.legend || "",
       exemplars: Boolean(asked.exemplars),
+      measure: asked.measure || null,
       instant: asked.instant ?? asked.format === "instant",
       buckets: Boolean(asked.buckets ?? asked.format === "heatmap"),
     })),
@@ -66,8 +69,9 @@ export class DashboardView {
     const panel = new Panel(one, {
       ...this.context,
       choices: () => this.choices(),
+      events: () => this.marks || [],
       window: () => this.window,
-      tall: (panel_) => (large ? Math.max(280, Math.min(innerHeight - 320, 720)) : Math.max(120, ((panel_.height || 8) * 30) - 20)),
+      tall: (panel_) => (large ? Math.max(240, Math.min(innerHeight - 360, 720)) : Math.max(120, Math.min(((panel_.height || 8) * 30) - 20, innerHeight - 260))),
       expand: (id) => { state.set({ panel: state.get("panel") === id ? null : id }, { push: true }); },
       isExpanded: () => Boolean(state.get("panel")),
     });
@@ -99,8 +103,34 @@ export class DashboardView {
   }
 
   async refresh(window_) {
-    this.window = window_;
-    await Promise.all(this.panels.map((panel) => panel.refresh(window_)));
+    const { from, to } = state.range();
+    const asked = new URLSearchParams({ from: String(from), to: String(to) });
+    for (const name of ["source", ...(this.dashboard.variables || []).map((variable) => variable.name)]) {
+      const value = state.get(name);
+      if (value) asked.set(name, value.replaceAll("~", "|"));
+    }
+    const board = await console_(`board/${encodeURIComponent(this.dashboard.uid)}?${asked}`);
+    if (board.source === "calls") { // exact numbers end now, not at the last whole step
+      board.from = Math.floor(board.from / board.step) * board.step;
+      board.to = Math.ceil(board.to / board.step) * board.step;
+    }
+    this.window = { ...window_, board };
+    this.marks = await this.readMarks(window_);
+    this.context.told(this.sourceText(board, from));
+    await Promise.all(this.panels.map((panel) => panel.refresh(this.window)));
+  }
+
+  /** When alerts fired and processes restarted: the dashboard's annotations, as times. */
+  async readMarks({ from, to, step, rateInterval }) {
+    const asked = (this.dashboard.annotations || []).filter((mark) => mark.name !== "Rate limited");
+    const found = await Promise.all(asked.map((mark) => queryRange(fillIn(mark.expression, { choices: this.choices(), rateInterval, range: to - from }), { from, to, step }).catch(() => []))); // an extra: the panels stand without
+    return found.flat().flatMap(({ values }) => values.filter(([time], index) => index === 0 || time - values[index - 1][0] > step * 1.5).map(([time]) => time)).filter((time) => time > from + step);
+  }
+
+  sourceText(board, from) {
+    const parts = [board.source === "calls" ? `From ${board.calls.toLocaleString("en")} calls${board.from_ledger ? ", the older part from the ledger by the hour" : ""}` : `From metrics: ${board.why}`];
+    if (board.known_since > from + 60) parts.push(`nothing is kept before ${moment(board.known_since)}`);
+    return parts.join("; ");
   }
 
   redraw() { this.panels.forEach((panel) => panel.draw()); }

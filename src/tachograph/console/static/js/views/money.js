@@ -3,7 +3,7 @@
 import { console_ } from "../api.js";
 import { assign, theme } from "../colours.js";
 import { download, h, icon, s } from "../dom.js";
-import { csv, short, usd } from "../format.js";
+import { csv, moment, short, usd } from "../format.js";
 import { timeseries } from "../charts/timeseries.js";
 import * as state from "../state.js";
 
@@ -16,16 +16,20 @@ const ahead = (forecast, period, until) => {
   return [usd(Number(likely)), `${usd(Number(low))} to ${usd(Number(high))} ${until}`];
 };
 
-export class CostView {
-  constructor() {
+export class MoneyView {
+  constructor(context) {
+    this.context = context;
+    this.budgets = h("section", { class: "card", "aria-label": "Budgets" });
+    this.why = h("section", { class: "card", "aria-label": "Why it changed" });
+    this.lists = h("div", { class: "money-lists" });
     this.tiles = h("div", { class: "tiles" });
     this.chart = h("div", { class: "panel-body" });
     this.holder = h("div", { class: "table-scroll", tabindex: "0" });
     this.tabs = h("div", { class: "segmented", role: "group", "aria-label": "Group by" });
     this.key = h("input", { name: "label_key", placeholder: "label, e.g. team", value: state.get("label_key"), "aria-label": "Label to group by", onchange: (event) => { state.set({ label_key: event.target.value.trim() || null }); } });
-    this.element = h("div", { class: "cost-view" }, h("h1", { class: "sr-only" }, "Cost"), this.tiles,
+    this.element = h("div", { class: "cost-view" }, h("h1", { class: "sr-only" }, "Money"), h("p", { class: "print-only" }, "Statement of the cost of LLM calls, made by Tachograph"), this.tiles, h("div", { class: "money-split" }, this.budgets, this.why),
       h("section", { class: "card" }, h("header", { class: "card-head" }, h("h2", {}, "Spent over time"), h("span", { class: "spring" }), this.tabs, this.key), this.chart),
-      h("section", { class: "card" }, h("header", { class: "card-head" }, h("h2", {}, "Breakdown"), h("span", { class: "spring" }), h("button", { class: "icon-button", "aria-label": "Download as CSV", title: "Download as CSV", onclick: () => this.csv() }, icon("down"))), this.holder));
+      h("section", { class: "card" }, h("header", { class: "card-head" }, h("h2", {}, "Breakdown"), h("span", { class: "spring" }), h("button", { class: "icon-button", "aria-label": "Download as CSV", title: "Download as CSV", onclick: () => this.csv() }, icon("down")), h("button", { class: "button small", onclick: () => print() }, "Print as a statement")), this.holder), this.lists);
   }
 
   async refresh() {
@@ -37,6 +41,11 @@ export class CostView {
     const way = by === "label" ? `label:${label || "team"}` : by;
     const answer = await console_(`cost?${new URLSearchParams({ from: String(from), to: String(to), by: way })}`);
     this.answer = answer;
+    const money = await console_(`money?${new URLSearchParams({ from: String(from), to: String(to), ...(state.get("provider") ? { provider: state.get("provider") } : {}) })}`);
+    this.context.told(money.known_since > from + 60 ? `Calls are kept since ${moment(money.known_since)}; sums of five minutes go further back.` : "");
+    this.drawBudgets(money);
+    this.drawWhy(money);
+    this.drawLists(money);
     this.drawTiles(answer);
     this.drawChart(answer, from, to, by);
     this.drawTable(answer, by);
@@ -82,11 +91,37 @@ export class CostView {
     if (!groups.length) this.holder.replaceChildren(h("p", { class: "empty" }, "No calls in this time range."));
   }
 
+  drawBudgets({ budgets }) {
+    const bars = budgets.map((one) => {
+      const tone = one.share >= 1 ? "bad" : one.heading_usd > one.limit_usd ? "warn" : "good";
+      return h("div", { class: "budget" }, h("b", {}, one.name), h("span", { class: "muted" }, ` a ${one.period}`), h("span", { class: `budget-sum ${tone}` }, `${usd(one.spent_usd)} of ${usd(one.limit_usd)}`),
+        s("svg", { viewBox: "0 0 200 8", preserveAspectRatio: "none", class: "budget-bar", role: "img", "aria-label": `${(one.share * 100).toFixed(0)} % spent, ${(one.passed * 100).toFixed(0)} % of the ${one.period} over` },
+          s("rect", { width: 200, height: 8, rx: 2, fill: theme().track }), s("rect", { width: Math.min(200, one.share * 200), height: 8, rx: 2, fill: theme()[tone] }), s("rect", { x: one.passed * 200, width: 1.2, height: 8, fill: theme().text })),
+        h("span", { class: "muted small" }, one.share >= 1 ? "spent" : `heading for ${usd(one.heading_usd)}`));
+    });
+    this.budgets.replaceChildren(h("h2", {}, "Budgets"), bars.length ? h("div", {}, bars) : h("p", { class: "muted" }, "No budget is set. Set one as ", h("code", {}, "[[tool.tachograph.budgets.limits]]"), " in pyproject.toml."));
+  }
+
+  drawWhy({ why, has_before: hasBefore, total_usd: total, before_usd: before }) {
+    const rows = why.map((part) => h("tr", { class: part.part === "Change" ? "sum" : "" }, h("th", { scope: "row" }, part.part), h("td", { class: `number ${part.usd > 0 ? "warn" : "good"}` }, `${part.usd >= 0 ? "+" : ""}${usd(part.usd)}`), h("td", { class: "muted" }, part.note)));
+    this.why.replaceChildren(h("h2", {}, "Why it changed"), hasBefore && rows.length ? [h("p", { class: "muted" }, `${usd(total)} in this range, ${usd(before)} in the one before.`), h("table", { class: "grid" }, h("tbody", {}, rows))] : h("p", { class: "muted" }, "There are no calls in the period before to compare with."));
+  }
+
+  drawLists(money) {
+    const list = (title, rows, name = "key") => (rows.length ? h("section", { class: "card" }, h("h2", {}, title), h("table", { class: "grid" }, h("tbody", {}, rows.map((row) => h("tr", {}, h("th", { scope: "row", class: "name" }, row[name] || h("span", { class: "muted" }, "none")), h("td", { class: "number" }, short(row.calls)), h("td", { class: "number" }, usd(row.usd))))))) : "");
+    this.lists.replaceChildren(...[
+      list("Who: services", money.who.service), list("Who: agents", money.who.agent), list("Who: users", money.who.user_id), list("Who: labels", money.labels),
+      money.top.length ? h("section", { class: "card" }, h("h2", {}, "Top calls"), h("table", { class: "grid" }, h("tbody", {}, money.top.map((call) => h("tr", {}, h("th", { scope: "row" }, h("a", { href: state.hrefOf("calls", { call: call.id }) }, call.model)), h("td", {}, moment(call.time)), h("td", { class: "number" }, `${short(call.input_tokens || 0)} → ${short(call.output_tokens || 0)}`), h("td", { class: "number" }, usd(call.usd))))))) : "",
+      list("Waste: money for nothing", money.waste, "cause"),
+      money.unpriced.length ? h("section", { class: "card" }, h("h2", {}, "Without a price"), h("p", { class: "muted" }, "Their cost is unknown, not zero: add prices to your price file."), h("table", { class: "grid" }, h("tbody", {}, money.unpriced.map((row) => h("tr", {}, h("th", { scope: "row" }, `${row.provider}/${row.model}`), h("td", { class: "number" }, `${short(row.calls)} calls`)))))) : "",
+      h("section", { class: "card" }, h("h2", {}, "The bill"), money.bill.length ? h("ul", {}, money.bill.map((one) => h("li", {}, `${one.provider}: the ledger is ${(one.drift * 100).toFixed(2)} % from the bill`))) : h("p", { class: "muted" }, "Not compared yet: ", h("code", {}, "tachograph reconcile"), " does."))].filter(Boolean));
+  }
+
   csv() {
     if (!this.answer) return;
     const names = ["key", "cost_usd", "calls", "input_tokens", "output_tokens", "unpriced_calls"];
     download("cost.csv", csv([names, ...this.answer.groups.map((group) => names.map((name) => group[name]))]));
   }
 
-  close() {}
+  close() { this.context.told(""); }
 }
