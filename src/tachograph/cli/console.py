@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         step_seconds=args.step,
         max_calls=args.max_calls,
         settings=settings,
-        ledger=None if args.no_ledger else _ledger(settings, args.ledger),
+        ledger=None if args.no_ledger else configured_ledger(settings, args.ledger),
     )
     with running:
         shown = running.url if token or args.no_auth else running.login_url
@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _ledger(settings: Settings, url: str | None) -> LedgerSettings | None:
+def configured_ledger(settings: Settings, url: str | None) -> LedgerSettings | None:
     """The ledger to look into: the one asked for, or the configured one where it exists."""
     import msgspec
 

@@ -55,14 +55,17 @@ def asks(told: RunningConsole) -> Client:
 @pytest.fixture
 def page(browser: Browser, told: RunningConsole) -> Iterator[Page]:
     """A logged-in page, 1440 px wide and dark; anything it logs as an error fails the test."""
-    context = browser.new_context(viewport={"width": 1440, "height": 1000}, color_scheme="dark", accept_downloads=True)
+    token = {"Authorization": f"Bearer {told.token}"}  # the login link works once, and many tests share this console
+    context = browser.new_context(
+        viewport={"width": 1440, "height": 1000}, color_scheme="dark", accept_downloads=True, extra_http_headers=token
+    )
     opened = context.new_page()
-    opened.set_default_timeout(60_000)  # a busy machine may take its time; nobody waits so long otherwise
+    opened.set_default_timeout(30_000)  # a busy machine may take its time; nobody waits so long otherwise
     problems: list[str] = []
     opened.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     opened.on("response", lambda answer: problems.append(answer.url) if answer.status >= 400 else None)
     opened.on("pageerror", lambda error: problems.append(str(error)))
-    opened.goto(told.login_url)
+    opened.goto(told.url)
     opened.wait_for_selector(".tab")
     yield opened
     context.close()

@@ -20,6 +20,7 @@ _COLUMN: Final = {"error_type": "error", "error_kind": "error"}
 _CALLERS: Final = ("invalid_request", "content_filter", "rate_limit")
 _TOKENS: Final = {"prompt": "input", "completion": "output"}
 _BOUNDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, np.inf)
+MOST_WIDTH: Final = 12
 _MAX_EVENTS: Final = 400
 
 Series = dict[str, Any]
@@ -130,7 +131,7 @@ def _series(
     if measure.stat == "p95":
         return _quantiles(measure, facts, shown, index, place, bins, begin, step)
     values = _values(facts, value, measure.above)
-    width = max(1, round((measure.window_seconds or 0) / step))
+    width = max(1, round((measure.window_seconds or max(60.0, 3 * step)) / step))
     sums = _sliding(index, place, values, len(shown), bins, width)
     counts = _sliding(index, place, facts.weight, len(shown), bins, width)
     ends: Floats = (begin + step * np.arange(1, bins + 1)).astype(np.float64)
@@ -190,6 +191,13 @@ def _quantiles(
     known = ~np.isnan(values)
     values, weight = values[known], weight[known]
     key = own_index[known] * bins + own_place[known]
+    width = _width(len(values), len(shown), bins)
+    if width > 1:  # each call counts in the bins after its own too, until there are enough for a quantile
+        late = np.tile(np.arange(width), len(values))
+        own, column = np.repeat(key // bins, width), np.repeat(key % bins, width) + late
+        inside = column < bins
+        key = (own * bins + column)[inside]
+        values, weight = np.repeat(values, width)[inside], np.repeat(weight, width)[inside]
     order = np.lexsort((values, key))
     values, weight, key = values[order], weight[order], key[order]
     found: list[Series] = [{"metric": labels, "values": [], "n": 0} for labels in shown]
@@ -204,8 +212,15 @@ def _quantiles(
     for stretch, total, value in zip(key[firsts].tolist(), totals.tolist(), values[at].tolist(), strict=True):
         series = found[stretch // bins]
         series["values"].append([begin + step * (stretch % bins + 1), value, int(total)])
-        series["n"] += int(total)
+    for number, count in enumerate(np.bincount(index, facts.weight, len(shown)).tolist()):
+        found[number]["n"] = int(count)
     return [series for series in found if series["values"]]
+
+
+def _width(size: int, groups: int, bins: int) -> int:
+    """How many bins a quantile looks back, so that a typical one is of enough calls; bounded by the work of it."""
+    wanted = int(np.ceil(1.5 * ENOUGH * groups * bins / max(size, 1)))
+    return max(1, min(wanted, MOST_WIDTH, 500_000 // max(size, 1)))
 
 
 def _events(facts: Facts, shown: list[dict[str, str]], index: Any) -> list[Series]:

@@ -137,6 +137,7 @@ export class DashboardView {
 
   close() {
     removeEventListener("resize", this.onResize);
+    this.context.told("");
     this.panels.forEach((panel) => panel.close());
   }
 }

@@ -40,7 +40,7 @@ export class NowView {
 
   drawSentence({ sentence, troubles }) {
     const text = sentence.text.replace("{since}", clock(sentence.since || 0)).replace("{until}", clock(sentence.until || 0));
-    this.sentence.className = `sentence ${sentence.level}`;
+    this.sentence.className = `sentence level-${sentence.level}`;
     const more = troubles.slice(1, 4).map((one) => h("li", {}, one.text.replace("{since}", clock(one.since)).replace("{until}", clock(one.until)) + "."));
     const where = troubles[0] ? h("a", { class: "button small", href: state.hrefOf("calls", { outcome: "error~timeout~rate_limited", ...(troubles[0].kind === "llm" ? { provider: troubles[0].who } : { server: troubles[0].who }) }) }, "Show these calls") : null;
     const start = sentence.level === "empty" ? h("span", { class: "muted" }, " Send some: ", h("code", {}, "tachograph run -- python app.py"), ", or OTLP to this address, or run ", h("code", {}, "tachograph demo"), ".") : null;
@@ -62,7 +62,7 @@ export class NowView {
     const tone = ratio >= 0.05 && row.failed >= 3 ? "bad" : row.failed ? "warn" : "";
     const slower = row.p95_before && row.p95 > row.p95_before * 1.5 ? "warn" : "muted";
     const link = by === "provider" ? { provider: row.provider, model: row.model } : { server: row.server_id, tool: row.tool_name };
-    return h("tr", { class: tone },
+    return h("tr", { class: tone ? `row-${tone}` : "" },
       h("th", { scope: "row" }, dot(row[by]), row[by] || ""),
       h("td", { class: "name", title: row[part] }, row.others ? h("span", { class: "muted" }, row[part]) : h("a", { href: state.hrefOf("calls", link) }, row[part] || "–")),
       h("td", { class: "number" }, short(row.calls)),
@@ -105,7 +105,7 @@ function tileOf(tile) {
   const note = tile.note || (!known ? "" : tile.before === null || tile.before === undefined ? "nothing before to compare" : `${shown(tile.before, tile.unit)} in the period before`);
   const few = known && !tile.enough && ["p95", "first_token"].includes(tile.name) ? `of ${tile.n} ${tile.n === 1 ? "call" : "calls"} only. ` : "";
   const failing = tile.name === "success" && known && tile.value < 0.95 ? "bad" : tile.level || "";
-  return h("section", { class: `card tile now-tile ${failing}`, dataset: { tile: tile.name } }, h("h2", {}, tile.title),
+  return h("section", { class: `card tile now-tile ${failing ? `level-${failing}` : ""}`, dataset: { tile: tile.name } }, h("h2", {}, tile.title),
     h("p", { class: "stat" }, h("span", { class: "stat-value" }, known ? shown(tile.value, tile.unit) : "–"), trend),
     h("p", { class: "muted small" }, few + note), ghostLine(tile.line, tile.ghost));
 }

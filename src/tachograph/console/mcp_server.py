@@ -1,0 +1,151 @@
+"""The console as an MCP server: read-only tools for on-call agents, with the page's own answers."""
+
+from __future__ import annotations
+
+import hmac
+import time
+from typing import TYPE_CHECKING, Any
+
+from tachograph.console.reader import Reader
+from tachograph.errors import MissingExtraError
+from tachograph.version import __version__
+
+if TYPE_CHECKING:
+    from mcp.server.mcpserver import MCPServer
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+INSTRUCTIONS = (
+    "What Tachograph knows about an application's calls to LLM providers and MCP tools. Ask `now` first: it says in "
+    "one sentence what is wrong and since when. Then `incident` for an alert, `calls` and `errors` for "
+    "single failures, `run` for an agent's run, `cost` for money. Every tool only reads."
+)
+
+
+def build(reader: Reader) -> MCPServer[Any]:
+    """The server with its tools.
+
+    Raises:
+        MissingExtraError: The extra `mcp` is not installed.
+    """
+    try:
+        from mcp.server.mcpserver import MCPServer
+        from mcp_types import ToolAnnotations
+    except ImportError as error:
+        raise MissingExtraError("the MCP server", "mcp", str(error.name)) from None
+
+    server: MCPServer[Any] = MCPServer("tachograph", instructions=INSTRUCTIONS, version=__version__)
+    reading = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
+
+    def since(minutes: float) -> dict[str, float]:
+        at = time.time()
+        return {"from": at - 60 * min(max(minutes, 1), 60 * 24 * 40), "to": at}
+
+    @server.tool(annotations=reading)
+    def now(minutes: float = 15) -> dict[str, Any]:
+        """What is wrong now and since when, in one sentence, with tiles, and providers and MCP servers by trouble."""
+        answer: dict[str, Any] = reader.get("console/now", **since(minutes))
+        for tile in answer["tiles"]:
+            tile.pop("line"), tile.pop("ghost")
+        for table in ("providers", "servers"):
+            for row in answer[table]["rows"]:
+                row.pop("line"), row.pop("bad_line")
+        return answer
+
+    @server.tool(annotations=reading)
+    def alerts(state: str = "active") -> dict[str, Any]:
+        """Alert rules with their state; `state` is active (pending or firing) or all."""
+        found = reader.get("console/alerts")["alerts"]
+        return {"alerts": [rule for rule in found if state == "all" or rule["state"] != "inactive"]}
+
+    @server.tool(annotations=reading)
+    def incident(alert: str) -> dict[str, Any]:
+        """One alert: what it hits, whose fault it is by evidence, failing calls by error, timeline, live queries."""
+        answer: dict[str, Any] = reader.get(f"console/incidents/{_quoted(alert)}")
+        answer.pop("runbook")
+        return answer
+
+    @server.tool(annotations=reading)
+    def runbook(alert: str) -> str:
+        """The runbook of an alert, as Markdown."""
+        return str(reader.get(f"console/runbooks/{_quoted(alert)}")["markdown"])
+
+    @server.tool(annotations=reading)
+    def calls(
+        minutes: float = 60, provider: str = "", model: str = "", server: str = "", tool: str = "", outcome: str = "",
+        error: str = "", text: str = "", sort: str = "time", limit: int = 20,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Single calls. `outcome`: success, error, timeout, rate_limited, cancelled; `text` searches errors and ids."""
+        answer: dict[str, Any] = reader.get(
+            "console/calls", **since(minutes), provider=provider, model=model, server=server, tool=tool,
+            outcome=outcome, error=error, q=text, sort=sort, limit=min(max(limit, 1), 200),
+        )  # fmt: skip
+        return answer
+
+    @server.tool(annotations=reading)
+    def call(id: str) -> dict[str, Any]:
+        """One call with its attempts, the error's text, and how its cost comes about."""
+        answer: dict[str, Any] = reader.get(f"console/calls/{_quoted(id)}")
+        return answer
+
+    @server.tool(annotations=reading)
+    def errors(minutes: float = 60, provider: str = "", model: str = "") -> dict[str, Any]:
+        """Failed calls grouped by what their error texts have in common, the most frequent first."""
+        answer: dict[str, Any] = reader.get(
+            "console/explore", **since(minutes), what="errors", provider=provider, model=model
+        )
+        return answer
+
+    @server.tool(annotations=reading)
+    def run(id: str) -> dict[str, Any]:
+        """An agent's run, or a trace, as a tree of spans with totals."""
+        answer: dict[str, Any] = reader.get(f"console/runs/{_quoted(id)}")
+        answer.pop("calls", None)
+        return answer
+
+    @server.tool(annotations=reading)
+    def cost(minutes: float = 1440) -> dict[str, Any]:
+        """Money: spent, forecast, budgets, why it changed, who spends it, waste, calls without a price."""
+        answer: dict[str, Any] = reader.get("console/money", **since(minutes))
+        return answer
+
+    @server.tool(annotations=reading)
+    def metrics(query: str) -> dict[str, Any]:
+        """An instant PromQL query over the console's metrics, or those of the Prometheus behind it."""
+        answer: dict[str, Any] = reader.get("v1/query", query=query)["data"]
+        return answer
+
+    return server
+
+
+def _quoted(text: str) -> str:
+    from urllib.parse import quote
+
+    return quote(text[:200], safe="")
+
+
+class WithToken:
+    """Lets a request pass that brings the console's token."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app, self._token = app, token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            sent = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+            if not hmac.compare_digest(sent.encode(), f"Bearer {self._token}".encode()):
+                from tachograph.console.security import problem
+
+                do = "Send Authorization: Bearer TOKEN with the console's token."
+                await problem("this client is not known", where="header Authorization", do=do, status=401)(
+                    scope, receive, send
+                )
+                return
+        await self._app(scope, receive, send)
+
+
+def serve_http(reader: Reader, host: str, port: int, token: str) -> None:
+    """Serve over streamable HTTP at /mcp until stopped."""
+    import uvicorn
+
+    app = build(reader).streamable_http_app(stateless_http=True, json_response=True, host=host)
+    uvicorn.run(WithToken(app, token), host=host, port=port, log_level="warning", access_log=False)
