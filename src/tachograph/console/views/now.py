@@ -115,11 +115,11 @@ def _text(one: Trouble) -> str:
     noun = "model" if one.kind == "llm" else "tool"
     what = words.failing(who, one.error)
     if len(one.models) == 1:
-        hit = one.models[0]
+        hit = words.brief(one.models[0])
     elif one.all_models:
         hit = f"all {noun}s"
     else:
-        hit = f"{', '.join(one.models[:3])}{' and others' if len(one.models) > 3 else ''}"
+        hit = f"{', '.join(map(words.brief, one.models[:3]))}{' and others' if len(one.models) > 3 else ''}"
     times = "from {since} to {until}" if one.over else "since {since}"
     of = f" of {one.calls:,}" if one.calls > one.failed else ""
     return f"{what} {times}: {one.failed:,}{of} calls failed, {hit}"

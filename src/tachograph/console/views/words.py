@@ -42,6 +42,11 @@ def name_of(provider: str) -> str:
     return _NAMES.get(provider, provider or "A provider")
 
 
+def brief(name: str) -> str:
+    """A long name by its beginning and its end."""
+    return name if len(name) <= 40 else f"{name[:16]}…{name[-22:]}"
+
+
 def failing(who: str, error: str) -> str:
     """What an error type says about the one who answers."""
     return _FAILING.get(error, _FAILING["unknown"]).format(who=who)
