@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -175,8 +176,14 @@ class World:
 
     def _rename_database(self, name: str) -> None:
         database = self.directory / "data" / "ledger.db"
-        if database.exists():
-            database.rename(self.directory / "archive" / f"{time.time_ns()}.db")
+        if not database.exists():
+            return
+        moved = self.directory / "archive" / f"{time.time_ns()}.db"
+        database.rename(moved)
+        wal = database.with_name("ledger.db-wal")
+        orphans = sorted(wal.parent.glob("ledger.db-wal.orphan-*"))  # a writer was faster than we are
+        with suppress(FileNotFoundError):
+            (orphans[-1] if orphans else wal).rename(moved.with_name(f"{moved.name}-wal"))
 
     def _odd_entry(self, name: str) -> None:
         path = self.directory / "data" / "journals" / f"{self.chance.randbytes(16).hex()}-00000001.journal"
@@ -208,7 +215,7 @@ class World:
         recorder.ledger.drain(30)  # type: ignore[union-attr]
         came.counted_lost = metric(recorder, "llm_usage_records_lost_total")
         stored: set[bytes] = set()
-        for database in [self.directory / "data" / "ledger.db", *(self.directory / "archive").glob("*.db")]:
+        for database in [self.directory / "data" / "ledger.db", *sorted((self.directory / "archive").glob("*.db"))]:
             store = open_store(f"sqlite:///{database}", read_only=True, create=False)
             found = [row.id for row in store.rows(Query())]
             came.doubled += len(found) - len(set(found))

@@ -25,6 +25,8 @@ from tachograph.usage.locks import is_locked, lock
 
 _READ_BYTES: Final = 1 << 20
 _LOOK_BYTES: Final = 4096
+_FORGET_SECONDS: Final = 600.0
+"""For so long the position of a journal without files is kept: a producer may be between two segments."""
 _STUCK_SECONDS: Final = 2.0
 _ABANDONED_SECONDS: Final = 60.0
 _UNREADABLE_SECONDS: Final = 5.0
@@ -291,7 +293,8 @@ class JournalSource:
         self._odd: set[str] = set()
         self._faults: list[tuple[str, str]] = []
         self._listed: dict[str, list[int]] = {}
-        self._forget = [name for name in positions if name not in self._list()]
+        now, listed = time.monotonic(), self._list()
+        self._ended = {name: now for name in positions if name not in listed}  # journals without files, and since when
         self._turn = 0
 
     def _list(self) -> dict[str, list[int]]:
@@ -324,9 +327,8 @@ class JournalSource:
 
     def read(self, limit: int) -> Batch:
         """What is new, at most `limit` records; journals take turns."""
-        batch = Batch(forget=self._forget)
-        self._forget = []
         listed = self._list()
+        batch = Batch(forget=self._forgotten(listed))
         batch.faults, self._faults = self._faults, []
         names = list(listed)
         self._turn += 1
@@ -339,6 +341,19 @@ class JournalSource:
             if len(batch.payloads) >= limit:
                 break
         return batch
+
+    def _forgotten(self, listed: Mapping[str, list[int]]) -> list[str]:
+        """Journals whose positions can go: they have had no file for long, so no other writer asks for them either."""
+        if not self._ended:
+            return []
+        now, found = time.monotonic(), []
+        for name, since in list(self._ended.items()):
+            if name in listed:
+                del self._ended[name]
+            elif now - since > _FORGET_SECONDS:
+                found.append(name)
+                del self._ended[name]
+        return found
 
     def committed(self, batch: Batch) -> None:
         """The store has the batch: note it in the segments, remove those that are drained."""
@@ -359,13 +374,13 @@ class JournalSource:
                     os.pwrite(reader.fd, note, frames.COMMITTED_AT)
 
     def _drop(self, reader: _Reader) -> None:
-        """All files of the journal are gone; its position goes with the next batch, unless a new file turned up."""
+        """All files of the journal are gone; its position goes later, unless a new file turns up."""
         if any(name.startswith(reader.name) and name.endswith(SUFFIX) for name in os.listdir(self.directory)):
             return
         reader.close()
         del self._readers[reader.name]
         self._known.pop(reader.name, None)
-        self._forget.append(reader.name)
+        self._ended[reader.name] = time.monotonic()
 
     def close(self) -> None:
         """Let go of the files."""

@@ -254,7 +254,8 @@ class PostgresStore:
                 self._run(
                     'INSERT INTO journal_position (journal, host, segment, "offset", sequence, at_us)'
                     " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (journal) DO UPDATE SET segment = excluded.segment,"
-                    ' "offset" = excluded."offset", sequence = excluded.sequence, at_us = excluded.at_us',
+                    ' "offset" = excluded."offset", sequence = excluded.sequence, at_us = excluded.at_us'
+                    " WHERE excluded.sequence >= journal_position.sequence",  # another writer may be further
                     (position.journal, host, position.segment, position.offset, position.sequence, ingested_us),
                 )
         return inserted
