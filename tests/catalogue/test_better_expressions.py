@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from support.rules import recordings_of
 from tachograph import catalogue
 from tachograph.catalogue.alerts.parts import target
 from tachograph.catalogue.drill import Counter, Drill, Gauge, Histogram, Series
 from tachograph.catalogue.export.prometheus import rules_text
-from tachograph.catalogue.rules import Alert, Recording, RuleGroup
+from tachograph.catalogue.rules import Alert, RuleGroup
 from tachograph.drill.rehearse import Rehearsal, rehearse
 from tachograph.settings.alerts import AlertsSettings
 
 GROUPS = catalogue.rule_groups()
-RECORDINGS = tuple(rule for group in GROUPS for rule in group.rules if isinstance(rule, Recording))
 GPT = {"provider": "openai", "model": "gpt-5"}
 REQUESTS = "llm_provider_request_seconds"
 ACTIVE = "mcp_server_connections_active"
@@ -156,7 +156,7 @@ def play(alert: Alert, situation: Situation, tmp_path: Path) -> Rehearsal:
         labels = target(AlertsSettings())
     drill = replace(Drill(series=situation.series, within="1h", labels=labels), **dict(situation.drill))
     alert = replace(alert, drill=drill)
-    recordings = tuple(rule for rule in RECORDINGS if rule.name in alert.expression)
+    recordings = recordings_of(alert, GROUPS)
     path = tmp_path / "rules.yaml"
     path.write_text(rules_text([RuleGroup("recordings", recordings), RuleGroup("alerts", (alert,))]), "utf-8")
     return rehearse(alert, [path], target(AlertsSettings()))

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from support.rules import recordings_of
 from tachograph import catalogue
 from tachograph.catalogue.alerts.parts import target
 from tachograph.catalogue.export.prometheus import rules_text
-from tachograph.catalogue.rules import Alert, Recording, RuleGroup
+from tachograph.catalogue.rules import Alert, RuleGroup
 from tachograph.drill.rehearse import rehearse
 from tachograph.settings.alerts import AlertsSettings
 
@@ -23,12 +24,7 @@ def name(alert: Alert) -> str:
 
 def only(alert: Alert, tmp_path: Path) -> Path:
     """A rule file with this rule and the recordings that it reads."""
-    recordings = tuple(
-        rule
-        for group in GROUPS
-        for rule in group.rules
-        if isinstance(rule, Recording) and rule.name in alert.expression
-    )
+    recordings = recordings_of(alert, GROUPS)
     path = tmp_path / "rules.yaml"
     path.write_text(rules_text([RuleGroup("recordings", recordings), RuleGroup("alerts", (alert,))]), "utf-8")
     return path

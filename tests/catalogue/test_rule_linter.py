@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from support.promql_names import parse, result_labels, wrong_names
+from support.promql_names import RECORDED, parse, result_labels, wrong_names
 from support.rule_linter import lint
 from tachograph import catalogue
 from tachograph.catalogue.export.alertmanager import INHIBITIONS
@@ -27,7 +27,7 @@ def test_recordings_name_what_exists_and_their_level_is_what_comes_out(groups: l
             if isinstance(rule, Recording):
                 assert wrong_names(rule.expression) == []
                 level = rule.name.split(":")[0]
-                expected = {"provider_model": {"provider", "model"}}.get(level, {level})
+                expected = {"job", *RECORDED[level]}
                 assert result_labels(parse(rule.expression)) == expected
 
 

@@ -17,6 +17,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "scrape_duration_seconds": TARGET_LABELS,
     "scrape_samples_post_metric_relabeling": TARGET_LABELS,
     "prometheus_rule_evaluation_failures_total": TARGET_LABELS | {"rule_group"},
+    "prometheus_rule_group_iterations_missed_total": TARGET_LABELS | {"rule_group"},
     "prometheus_rule_group_last_duration_seconds": TARGET_LABELS | {"rule_group"},
     "prometheus_config_last_reload_successful": TARGET_LABELS,
     "prometheus_notifications_alertmanagers_discovered": TARGET_LABELS,
@@ -29,6 +30,7 @@ RECORDED = {
     "provider": frozenset({"provider"}),
     "server_id": frozenset({"server_id"}),
     "provider_model": frozenset({"provider", "model"}),
+    "tool": frozenset({"server_id", "tool_name"}),
 }
 
 
@@ -115,7 +117,7 @@ def series_labels(name: str) -> frozenset[str] | None:
     if name in FOREIGN:
         return FOREIGN[name]
     level, _, rest = name.partition(":")
-    return RECORDED.get(level) if rest else None
+    return RECORDED[level] | {"job"} if rest and level in RECORDED else None
 
 
 def wrong_names(expression: str) -> list[str]:

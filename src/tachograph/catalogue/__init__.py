@@ -8,6 +8,10 @@ runbook(name)           one runbook page, as Markdown
 
 from __future__ import annotations
 
+import os
+
+import msgspec
+
 from tachograph.catalogue.panels import Dashboard
 from tachograph.catalogue.rules import RuleGroup
 from tachograph.settings import Settings
@@ -31,7 +35,17 @@ def rule_groups(settings: Settings | None = None) -> list[RuleGroup]:
     """
     from tachograph.catalogue.groups import groups
 
-    return groups((settings or Settings()).alerts)
+    return groups(resolved(settings or Settings()).alerts)
+
+
+def resolved(settings: Settings) -> Settings:
+    """Settings whose alert profile is decided: `push` where metrics are pushed over OTLP and none are served."""
+    if settings.alerts.profile != "auto":
+        return settings
+    endpoint = os.environ.get("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    pushes = settings.otlp.metrics and settings.metrics.port is None and bool(endpoint)
+    alerts = msgspec.structs.replace(settings.alerts, profile="push" if pushes else "scrape")
+    return msgspec.structs.replace(settings, alerts=alerts)
 
 
 def alert_names(settings: Settings | None = None) -> list[str]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
+
+import msgspec
 
 from tachograph.catalogue import recordings
 from tachograph.catalogue.alerts import (
@@ -18,13 +21,27 @@ from tachograph.catalogue.alerts import (
     telemetry,
     tools,
 )
-from tachograph.catalogue.rules import Alert, RuleGroup
+from tachograph.catalogue.alerts.parts import filled
+from tachograph.catalogue.rules import Alert, Recording, RuleGroup
 from tachograph.errors import SettingsError
 from tachograph.llm.metrics.families import REQUEST_SECONDS
 from tachograph.mcp.metrics.families import EXECUTE_SECONDS, REGISTRY_LOOKUP_SECONDS
-from tachograph.settings.alerts import AlertsSettings
+from tachograph.settings.alerts import AlertChange, AlertsSettings
 from tachograph.signals.family import Family
 from tachograph.usage.metrics.families import PERSIST_SECONDS
+
+_RECORDED: Final = {"latency_seconds"}
+"""Thresholds that recordings are made with, so no alert can have its own."""
+
+THRESHOLDS: Final = (
+    {
+        field.name
+        for field in msgspec.structs.fields(AlertsSettings)
+        if isinstance(field.default, int | float) and not isinstance(field.default, bool)
+    }
+    - _RECORDED
+    - {"scrape_interval"}
+)
 
 
 def groups(s: AlertsSettings) -> list[RuleGroup]:
@@ -34,7 +51,24 @@ def groups(s: AlertsSettings) -> list[RuleGroup]:
         SettingsError: A threshold in seconds is no bucket bound of its histogram, or is the highest one.
     """
     check(s)
-    found = [
+    found = _with_changes(s, _made(s))
+
+    made = [
+        replace(group, rules=tuple(rule for rule in (_fitted(rule, s) for rule in group.rules) if rule is not None))
+        for group in found
+    ]
+    unknown = set(s.change) - {alert.name for group in found for alert in group.alerts}
+    if unknown:
+        raise SettingsError(
+            f"there is no alert {', '.join(sorted(unknown))}",
+            where="setting alerts.change",
+            do="docs/alerts.md lists all alerts.",
+        )
+    return [group for group in made if group.rules]
+
+
+def _made(s: AlertsSettings) -> list[RuleGroup]:
+    return [
         RuleGroup("llm_providers", required.llm_rules(s)),
         RuleGroup("mcp_tools", required.mcp_rules(s)),
         RuleGroup("llm_slo_recording", recordings.recordings(s)),
@@ -49,14 +83,56 @@ def groups(s: AlertsSettings) -> list[RuleGroup]:
         RuleGroup("llm_usage_persist", ledger.rules(s)),
         RuleGroup("llm_telemetry", telemetry.rules(s)),
     ]
-    return [
-        RuleGroup(
-            group.name,
-            tuple(_linked(rule, s) if isinstance(rule, Alert) else rule for rule in group.rules),
-            group.interval,
-        )
-        for group in found
-    ]
+
+
+def _fitted(rule: Alert | Recording, s: AlertsSettings) -> Alert | Recording | None:
+    """A rule with identity labels, links and what the settings change of it; None: it is dropped."""
+    if isinstance(rule, Recording):
+        return replace(rule, expression=filled(rule.expression, s))
+    change = s.change.get(rule.name, AlertChange())
+    if change.drop:
+        return None
+    alert = replace(
+        rule,
+        expression=filled(rule.expression, s),
+        severity=change.severity or rule.severity,
+        hold=change.hold or rule.hold,
+        more_labels=(*rule.more_labels, *{**s.labels, **change.labels}.items()),
+    )
+    carried = [label for label in s.identity if f"{label}," in alert.expression or f"({label})" in alert.expression]
+    if carried:
+        alert = alert.annotated(where=", ".join(f"{label}={{{{ $labels.{label} }}}}" for label in carried))
+    return _linked(alert, s)
+
+
+def _with_changes(s: AlertsSettings, made: list[RuleGroup]) -> list[RuleGroup]:
+    """The groups, with those alerts that have thresholds of their own made from these."""
+    for name, change in s.change.items():
+        if not change.set:
+            continue
+        wrong = set(change.set) - THRESHOLDS
+        if wrong:
+            raise SettingsError(
+                f"{', '.join(sorted(wrong))} is no threshold of an alert",
+                where=f"setting alerts.change.{name}.set",
+                do=f"Choose among: {', '.join(sorted(THRESHOLDS))}.",
+            )
+        own = msgspec.convert({**msgspec.structs.asdict(s), **change.set, "change": {}}, AlertsSettings, strict=False)
+        check(own)
+        theirs = {(alert.name, alert.more_labels): alert for group in _made(own) for alert in group.alerts}
+        made = [
+            replace(
+                group,
+                rules=tuple(
+                    theirs.get((rule.name, rule.more_labels), rule)
+                    if isinstance(rule, Alert) and rule.name == name
+                    else rule
+                    for rule in group.rules
+                ),
+            )
+            for group in made
+        ]
+    return made
 
 
 def _linked(alert: Alert, s: AlertsSettings) -> Alert:

@@ -1,59 +1,80 @@
-"""Recording rules: the ratios that burn rates compare, over each window, and two rates that anomalies look back on."""
+"""Recording rules: rates over five minutes, and the ratios over longer windows that are built from them.
+
+A window of three days over raw samples reads millions of them; the average of a recorded rate reads thousands.
+"""
 
 from __future__ import annotations
 
-from tachograph.catalogue.alerts.parts import NOT_OUR_FAULT, le
+from tachograph.catalogue.alerts.parts import failed, le
 from tachograph.catalogue.rules import Recording
 from tachograph.settings.alerts import AlertsSettings
 
-_WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
-_SLOW_WINDOWS = ("5m", "30m", "1h", "6h")
+WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
+_CALLS = "llm_call_seconds"
+_TOOLS = "mcp_tool_execute_seconds"
 
 
 def recordings(s: AlertsSettings) -> tuple[Recording, ...]:
     """All of them, in the order in which they are evaluated."""
     return (
-        *(Recording(f"provider:llm_provider_errors:ratio_rate{window}", _errors(window)) for window in _WINDOWS),
-        *(Recording(f"server_id:mcp_tool_errors:ratio_rate{window}", _tools(window)) for window in _WINDOWS),
-        *(Recording(f"provider:llm_provider_slow:ratio_rate{window}", _slow(s, window)) for window in _SLOW_WINDOWS),
+        *_rates(
+            "provider_model:llm_call", "WHERE, provider, model", _CALLS, failed("WHERE, provider, model", "5m", "rate")
+        ),
+        *(
+            Recording(
+                f"provider:llm_call{kind}:rate5m", f"sum by (WHERE, provider) (provider_model:llm_call{kind}:rate5m)"
+            )
+            for kind in ("s", "_errors", "_successes")
+        ),
+        *_rates("server_id:mcp_tool", "WHERE, server_id", _TOOLS, tool_failed("WHERE, server_id", "5m", "rate")),
+        *_rates(
+            "tool:mcp_tool",
+            "WHERE, server_id, tool_name",
+            _TOOLS,
+            tool_failed("WHERE, server_id, tool_name", "5m", "rate"),
+        ),
+        Recording(
+            "provider:llm_call_slow:rate5m",
+            f'sum by (WHERE, provider) (rate({_CALLS}_count{{outcome="success"}}[5m]))\n'
+            f'- sum by (WHERE, provider) (rate({_CALLS}_bucket{{outcome="success",{le(s.latency_seconds)}}}[5m]))',
+        ),
+        *(
+            Recording(f"{name}:ratio_rate{window}", _ratio(f"{name}:rate5m", f"{of}:rate5m", window))
+            for name, of in (
+                ("provider:llm_call_errors", "provider:llm_calls"),
+                ("provider:llm_call_slow", "provider:llm_call_successes"),
+                ("server_id:mcp_tool_errors", "server_id:mcp_tools"),
+            )
+            for window in WINDOWS
+        ),
         Recording(
             "provider:llm_provider_cost_usd_per_hour:rate1h",
-            "sum by (provider) (rate(llm_provider_cost_usd_total[1h])) * 3600",
+            "sum by (WHERE, provider) (rate(llm_provider_cost_usd_total[1h])) * 3600",
         ),
         Recording(
             "provider_model:llm_provider_tokens:rate15m",
-            "sum by (provider, model) (rate(llm_provider_tokens_total[15m]))",
+            "sum by (WHERE, provider, model) (rate(llm_provider_tokens_total[15m]))",
         ),
     )
 
 
-def _ratio(by: str, errors: str, requests: str, window: str) -> str:
-    total = f"sum by ({by}) (rate({requests}[{window}]))"
-    return f"(sum by ({by}) (rate({errors}[{window}])) or 0 * {total})\n/\n({total} > 0)"
+def tool_failed(by: str, window: str, function: str = "increase") -> str:
+    """Tool calls that failed; arguments that the tool refused as invalid are the caller's."""
+    calls = f'sum by ({by}) ({function}({_TOOLS}_count{{outcome=~"error|timeout"}}[{window}]))'
+    refused = f'sum by ({by}) ({function}(mcp_tool_errors_total{{error_kind="validation"}}[{window}]))'
+    return f"({calls} - ({refused} or 0 * {calls}))"
 
 
-def _errors(window: str) -> str:
-    return _ratio(
-        "provider",
-        f"llm_provider_errors_total{{{NOT_OUR_FAULT}}}",
-        'llm_provider_request_seconds_count{outcome!="cancelled"}',
-        window,
-    )
-
-
-def _tools(window: str) -> str:
-    return _ratio(
-        "server_id",
-        'mcp_tool_errors_total{error_kind!="validation"}',
-        'mcp_tool_execute_seconds_count{outcome!="cancelled"}',
-        window,
-    )
-
-
-def _slow(s: AlertsSettings, window: str) -> str:
-    family = "llm_provider_request_seconds"
+def _rates(name: str, by: str, family: str, errors: str) -> tuple[Recording, ...]:
+    """Calls, failures and successes a second."""
     return (
-        f'1 - sum by (provider) (rate({family}_bucket{{outcome="success",{le(s.latency_seconds)}}}[{window}]))\n'
-        "/\n"
-        f'(sum by (provider) (rate({family}_count{{outcome="success"}}[{window}])) > 0)'
+        Recording(f"{name}s:rate5m", f'sum by ({by}) (rate({family}_count{{outcome!="cancelled"}}[5m]))'),
+        Recording(f"{name}_errors:rate5m", f"clamp_min({errors}, 0)"),
+        Recording(f"{name}_successes:rate5m", f'sum by ({by}) (rate({family}_count{{outcome="success"}}[5m]))'),
     )
+
+
+def _ratio(part: str, whole: str, window: str) -> str:
+    if window == "5m":
+        return f"{part} / ({whole} > 0)"
+    return f"avg_over_time({part}[{window}])\n/\n(avg_over_time({whole}[{window}]) > 0)"

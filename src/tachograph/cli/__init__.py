@@ -16,6 +16,7 @@ COMMANDS: Final[dict[str, str]] = {
     "console": "serve the local web console: dashboards, alerts, calls, traces and cost in a browser",
     "demo": "run the product live against local simulators and real MCP servers; needs no API key",
     "doctor": "print what is watched and what is not, and make one call against a simulator to prove it",
+    "quiet-life": "prove that alerts stay quiet in real operation and page in time",
     "fire-drill": "prove on this machine that every alert fires, pages and resolves",
     "export": "write Grafana dashboards, Prometheus rules, Alertmanager routes and runbooks",
     "export-focus": "write the ledger as FOCUS 1.2 rows for cost tools, Parquet or CSV",

@@ -78,7 +78,14 @@ class RateLimitStorm(_Ruled):
     name = "rate-limit-storm"
     summary = "OpenAI answers most requests with 429 and a Retry-After of one to four seconds"
     alerts = ("HighProviderErrorRate", "LLMProviderRateLimitSaturation")
-    also = ("LLMProviderErrorRatioHigh", "LLMProviderRateLimitBlocking")
+    also = (
+        "LLMProviderErrorRatioHigh",
+        "LLMProviderRateLimitBlocking",
+        "LLMCallsFailing",
+        "LLMModelDown",
+        "LLMProviderDown",
+        "LLMProviderErrorBudgetBurn",
+    )
     provider = "openai"
 
     def rule(self, request: AskedRequest) -> Item | None:
@@ -91,7 +98,7 @@ class ProviderOutage(_Ruled):
     name = "provider-outage"
     summary = "Anthropic answers every request with 529 overloaded"
     alerts = ("HighProviderErrorRate", "LLMProviderDown")
-    also = ("LLMProviderErrorRatioHigh", "LLMProviderErrorBudgetBurn")
+    also = ("LLMProviderErrorRatioHigh", "LLMProviderErrorBudgetBurn", "LLMModelDown", "LLMCallsFailing")
     provider = "anthropic"
 
     def rule(self, request: AskedRequest) -> Item | None:
@@ -102,7 +109,13 @@ class BadKey(_Ruled):
     name = "bad-key"
     summary = "OpenAI rejects our API key"
     alerts = ("LLMProviderAuthFailure", "HighProviderErrorRate")
-    also = ("LLMProviderDown", "LLMProviderErrorRatioHigh", "LLMProviderErrorBudgetBurn")
+    also = (
+        "LLMProviderDown",
+        "LLMModelDown",
+        "LLMCallsFailing",
+        "LLMProviderErrorRatioHigh",
+        "LLMProviderErrorBudgetBurn",
+    )
     provider = "openai"
 
     def rule(self, request: AskedRequest) -> Item | None:
@@ -126,7 +139,7 @@ class DeadMCPServer(Incident):
     name = "dead-mcp-server"
     summary = "the MCP server 'workshop' is killed and stays away"
     alerts = ("MCPServerDisconnected", "MCPConnectionErrors", "HighMCPToolErrorRate")
-    also = ("MCPToolErrorRatioHigh", "MCPServerErrorBudgetBurn")
+    also = ("MCPToolErrorRatioHigh", "MCPServerErrorBudgetBurn", "MCPServerDown", "MCPToolDown")
 
     async def begin(self) -> None:
         await asyncio.to_thread(self.stage.workshop.crash)
@@ -139,7 +152,7 @@ class CostSpike(Incident):
     name = "cost-spike"
     summary = "a job begins to send whole archives to the most expensive model"
     alerts = ("HighProviderCost",)
-    also = ("LLMCostTotalHigh", "LLMCostBudgetForecast", "LLMCostAnomaly", "LLMTokenSpike", "LLMCostDailyBudgetSpent")
+    also = ("LLMCostTotalHigh", "LLMBudgetForecast", "LLMCostAnomaly", "LLMTokenSpike", "LLMBudgetSpent")
 
     async def begin(self) -> None:
         self.stage.dial.archives_per_second = 0.5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -11,6 +11,25 @@ Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 Objective = Annotated[float, msgspec.Meta(ge=0.94, lt=1)]
 """At least 0.94: below it, 14.4 times the budget is more than everything, and the fast burn rate could never fire."""
 Count = Annotated[int, msgspec.Meta(ge=1)]
+Label = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
+
+
+class AlertChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one alert has of its own, as `[tool.tachograph.alerts.change.NAME]`.
+
+    Attributes:
+        drop: Leave the alert out.
+        severity: Another severity.
+        hold: Another `for`.
+        set: Thresholds of the section `alerts` that only this alert compares with: `{ error_share = 0.2 }`.
+        labels: Labels to add.
+    """
+
+    drop: bool = False
+    severity: Literal["critical", "warning", "info", "none"] | None = None
+    hold: Annotated[str, msgspec.Meta(pattern=r"^(\d+(ms|[smhdwy]))+$")] | None = None
+    set: dict[str, float] = {}
+    labels: dict[str, str] = {}
 
 
 class AlertsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,6 +42,12 @@ class AlertsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         tool_errors_per_second: HighMCPToolErrorRate, per series.
         tool_seconds: SlowToolExecution and MCPToolSlowRatioHigh; a bucket bound of mcp_tool_execute_seconds.
         job: Name of the scrape job; several joined by `|`.
+        identity: Labels that say where a series comes from (`cluster`, `namespace`, `job`, `app`, `team`, `instance`).
+            Rules, routes and inhibitions of ours keep apart what differs in one of them.
+        profile: `scrape` where Prometheus scrapes (`up` says whether it could), `push` where metrics arrive over OTLP;
+            `auto` is `push` where no /metrics is served and OTEL_EXPORTER_OTLP_ENDPOINT is set.
+        labels: Labels to add to every alert.
+        change: What to change of one alert, by its name: see `AlertChange`.
         scrape_interval: How often Prometheus scrapes, in seconds.
         runbook_url: What the annotation `runbook_url` begins with; the alert's name follows.
         keep_firing: Write `keep_firing_for`, which Prometheus knows since 2.42; off for rulers that refuse it.
@@ -34,13 +59,17 @@ class AlertsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         error_share: LLMProviderErrorRatioHigh.
         error_floor: Fewest errors that a ratio or a burn rate may alert on.
         down_errors: LLMProviderDown: fewest failures with no success beside them.
+        page_share: LLMCallsFailing: share of failed calls to one model that pages.
+        refused_share: LLMProviderAuthFailure and LLMProviderQuotaExhausted: share of requests that is an outage.
+        hang_seconds: LLMProviderHanging: age of the oldest call under way.
         rate_limited_share: LLMProviderRateLimitSaturation.
         blocked_callers: LLMProviderRateLimitBlocking: callers waiting on rate limits at any moment.
         quiet_requests_per_second: LLMProviderTrafficStopped: a provider with less traffic is not missed.
-        daily_budget_usd: What a day may cost.
-        cost_anomaly_factor: LLMCostAnomaly: times the average of the day before.
+        daily_budget_usd: Deprecated: name a budget in `budgets.limits`. While it is set, it is a budget named `daily`.
+        budget_hours_left: LLMBudgetForecast: a budget that will be spent within so many hours.
+        cost_anomaly_factor: LLMCostAnomaly: times the highest at this hour of the week before.
         cost_anomaly_floor_usd_per_hour: LLMCostAnomaly is quiet below it.
-        token_spike_factor: LLMTokenSpike: times the average of the day before.
+        token_spike_factor: LLMTokenSpike: times the highest at this hour of the week before.
         token_spike_floor: LLMTokenSpike is quiet below it, in tokens per second.
         usage_missing_share: LLMUsageNotReported: share of calls without token counts.
         waste_share: LLMWasteHigh: share of the cost that buys nothing.
@@ -68,6 +97,10 @@ class AlertsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     tool_seconds: Positive = 10
 
     job: Annotated[str, msgspec.Meta(pattern=r"^[^\s\"\\]+$")] = "tachograph"
+    identity: tuple[Label, ...] = ("job",)
+    profile: Literal["auto", "scrape", "push"] = "auto"
+    labels: dict[str, str] = {}
+    change: dict[str, AlertChange] = {}
     scrape_interval: Annotated[int, msgspec.Meta(ge=1, le=15)] = 15
     runbook_url: str = "http://127.0.0.1:9465/#/alerts?alert="
     keep_firing: bool = True
@@ -80,11 +113,15 @@ class AlertsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     error_share: Share = 0.05
     error_floor: Count = 5
     down_errors: Count = 5
+    page_share: Share = 0.2
+    refused_share: Share = 0.1
+    hang_seconds: Positive = 60
     rate_limited_share: Share = 0.05
     blocked_callers: Positive = 1
     quiet_requests_per_second: Positive = 0.05
 
-    daily_budget_usd: Positive = 1000
+    daily_budget_usd: Positive | None = None
+    budget_hours_left: Positive = 4
     cost_anomaly_factor: Positive = 3
     cost_anomaly_floor_usd_per_hour: Positive = 5
     token_spike_factor: Positive = 5
@@ -107,4 +144,4 @@ class AlertsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     persist_backlog: Count = 1000
     persist_lag_seconds: Positive = 300
     persist_seconds: Positive = 0.5
-    series_per_target: Count = 20_000
+    series_per_target: Count = 60_000

@@ -1,36 +1,56 @@
-"""Is a provider answering, and does it let us in."""
+"""Do calls succeed, is a provider answering, and does it let us in.
+
+Pages count calls, which are what users meet. Requests, retries included, tell how well a provider does: tickets.
+"""
 
 from __future__ import annotations
 
-from tachograph.catalogue.alerts.parts import BURN_RATES, HALF, NOT_OUR_FAULT, OUTLASTS, counted, percent, share
-from tachograph.catalogue.drill import Counter, Drill, Histogram
+from tachograph.catalogue import durations
+from tachograph.catalogue.alerts.parts import (
+    BURN_RATES,
+    HALF,
+    OUTLASTS,
+    failed,
+    nothing_succeeds,
+    percent,
+    share,
+)
+from tachograph.catalogue.drill import Counter, Drill, Gauge, Histogram
 from tachograph.catalogue.durations import number
 from tachograph.catalogue.rules import Alert
 from tachograph.settings.alerts import AlertsSettings
 
 _COUNT = "llm_provider_request_seconds_count"
+_CALLS = "llm_call_seconds_count"
 _MODEL = {"provider": "openai", "model": "gpt-5"}
 _PROVIDER = {"provider": "openai"}
 
 
 def rules(s: AlertsSettings) -> tuple[Alert, ...]:
-    """Errors as a share, nothing succeeds, credentials and quota refused, traffic gone."""
-    return (_ratio(s), _down(s), _refused("auth"), _refused("quota"), _stopped(s))
+    """Calls that fail, credentials and quota refused, models that are gone, calls that hang, traffic gone."""
+    return (
+        _ratio(s),
+        _down(s, "LLMProviderDown", "provider"),
+        _down(s, "LLMModelDown", "provider, model"),
+        _failing(s),
+        _rejected(s),
+        _refused(s, "auth"),
+        _refused(s, "quota"),
+        _hanging(s),
+        _stuck(s),
+        _stopped(s),
+    )
 
 
 def _requests(
     success: tuple[float, float, float], error: tuple[float, float, float], error_type: str = "server_error"
 ) -> tuple[Histogram | Counter, ...]:
+    """So many calls a second of one attempt each."""
     return (
-        Histogram(
-            "llm_provider_request_seconds",
-            {**_MODEL, "outcome": "success"},
-            ({1.5: success[0]}, {1.5: success[1]}, {1.5: success[2]}),
-        ),
-        Histogram(
-            "llm_provider_request_seconds",
-            {**_MODEL, "outcome": "error"},
-            ({0.3: error[0]}, {0.3: error[1]}, {0.3: error[2]}),
+        *(
+            Histogram(family, {**_MODEL, "outcome": outcome}, ({seconds: n[0]}, {seconds: n[1]}, {seconds: n[2]}))
+            for family in ("llm_provider_request_seconds", "llm_call_seconds")
+            for outcome, seconds, n in (("success", 1.5, success), ("error", 0.3, error))
         ),
         Counter("llm_provider_errors_total", {**_MODEL, "error_type": error_type}, error),
     )
@@ -42,12 +62,12 @@ def _ratio(s: AlertsSettings) -> Alert:
         name="LLMProviderErrorRatioHigh",
         expression=(
             "(\n"
-            f"  sum by (provider, model) (rate({errors}))\n"
+            f"  sum by (WHERE, provider, model) (rate({errors}))\n"
             "  /\n"
-            f'  (sum by (provider, model) (rate({_COUNT}{{outcome!="cancelled"}}[5m])) > 0)\n'
+            f'  (sum by (WHERE, provider, model) (rate({_COUNT}{{outcome!="cancelled"}}[5m])) > 0)\n'
             f") > {number(s.error_share)}\n"
             "and\n"
-            f"sum by (provider, model) (increase({errors})) >= {s.error_floor}"
+            f"sum by (WHERE, provider, model) (increase({errors})) >= {s.error_floor}"
         ),
         hold="5m",
         severity="warning",
@@ -55,7 +75,7 @@ def _ratio(s: AlertsSettings) -> Alert:
         summary="{{ $labels.provider }}/{{ $labels.model }}: {{ $value | humanizePercentage }} of requests fail",
         description=(
             "{{ $value | humanizePercentage }} of requests to {{ $labels.provider }}/{{ $labels.model }} ended in an "
-            f"error over 5m, on all instances, at least {s.error_floor}. Rate limits have an alert of their own."
+            f"error over 5m, at least {s.error_floor}, each retry counted. Rate limits have an alert of their own."
         ),
         drill=Drill(
             series=_requests((1, 1 - s.error_share * 2 if s.error_share < 0.4 else 0.1, 1), (0, 1, 0)),
@@ -65,82 +85,219 @@ def _ratio(s: AlertsSettings) -> Alert:
     )
 
 
-def _down(s: AlertsSettings) -> Alert:
+def _down(s: AlertsSettings, name: str, labels: str) -> Alert:
+    by = f"WHERE, {labels}"
+    what = "{{ $labels.provider }}" + ("/{{ $labels.model }}" if "model" in labels else "")
+    recorded = ("provider_model" if "model" in labels else "provider") + ":llm_call"
     return Alert(
-        name="LLMProviderDown",
-        expression=(
-            'sum by (provider) (increase(llm_provider_errors_total{error_type!~"invalid_request|content_filter"}[2m]))'
-            f" >= {s.down_errors}\n"
-            "unless\n"
-            f'sum by (provider) (increase({_COUNT}{{outcome="success"}}[2m])) > 0'
+        name=name,
+        expression=nothing_succeeds(
+            by,
+            recorded,
+            lambda window: failed(by, window),
+            lambda window: f'sum by ({by}) (increase({_CALLS}{{outcome="success"}}[{window}]))',
+            at_least=s.down_errors,
         ),
         hold="1m",
         keep=OUTLASTS,
         severity="critical",
         component="llm_provider",
-        summary="{{ $labels.provider }}: no request succeeds",
+        summary=f"{what}: every call fails",
         description=(
-            "{{ $value | humanize }} requests to {{ $labels.provider }} failed in 2m and not one succeeded. "
-            "Requests that the provider refused as invalid are not counted."
+            f'The last {{{{ $value | printf "%.0f" }}}} calls to {what} failed, retries included, and none succeeded '
+            "in between. Calls that were refused as invalid are not counted."
         ),
-        drill=Drill(series=_requests((0.5, 0, 0.5), (0.01, 0.5, 0.01)), within="4m30s", labels=_PROVIDER),
+        drill=Drill(
+            series=_requests((0.5, 0, 0.5), (0.01, 0.5, 0.01)),
+            within="4m30s",
+            labels=_PROVIDER if labels == "provider" else _MODEL,
+            after="25m",
+        ),
     )
 
 
-def _refused(error_type: str) -> Alert:
+def _failing(s: AlertsSettings) -> Alert:
+    by = "WHERE, provider, model"
+
+    def share_over(window: str) -> str:
+        return f'{failed(by, window)}\n  / (sum by ({by}) (increase({_CALLS}{{outcome!="cancelled"}}[{window}])) > 0)'
+
+    return Alert(
+        name="LLMCallsFailing",
+        expression=(
+            f"(\n  {share_over('5m')}\n) > {number(s.page_share)}\n"
+            f"and\n(\n  {share_over('2m')}\n) > {number(s.page_share)}\n"
+            f"and\n{failed(by, '5m')} >= {s.error_floor * 2}"
+        ),
+        hold="2m",
+        keep=OUTLASTS,
+        severity="critical",
+        component="llm_provider",
+        summary="{{ $labels.provider }}/{{ $labels.model }}: {{ $value | humanizePercentage }} of calls fail",
+        description=(
+            "{{ $value | humanizePercentage }} of calls to {{ $labels.provider }}/{{ $labels.model }} failed over 5m, "
+            f"retries included: at least {s.error_floor * 2} calls. Calls refused as invalid are not counted."
+        ),
+        drill=Drill(series=_requests((1, 0.4, 1), (0.001, 0.6, 0.001)), within="5m", labels=_MODEL, after="25m"),
+    )
+
+
+def _rejected(s: AlertsSettings) -> Alert:
+    by = "WHERE, provider, model"
+    wrong = 'llm_provider_errors_total{error_type="invalid_request"}'
+
+    def rung(window: str, at_least: int) -> str:
+        return (
+            f"(sum by ({by}) (increase({wrong}[{window}])) >= {at_least}"
+            f' unless sum by ({by}) (increase({_CALLS}{{outcome="success"}}[{window}])) > 0)'
+        )
+
+    return Alert(
+        name="LLMModelRejected",
+        expression=f"{rung('2m', s.down_errors)}\nor\n{rung('5m', 3)}\nor\n{rung('30m', 3)}",
+        hold="2m",
+        keep=OUTLASTS,
+        severity="critical",
+        component="llm_provider",
+        summary="{{ $labels.provider }} rejects every call to {{ $labels.model }}",
+        description=(
+            '{{ $labels.provider }} refused the last {{ $value | printf "%.0f" }} calls to {{ $labels.model }} as '
+            "invalid and none succeeded: the model is retired or misspelled, or every request has the same fault."
+        ),
+        drill=Drill(
+            series=_requests((0.2, 0, 0.2), (0, 0.2, 0), "invalid_request"), within="8m", labels=_MODEL, after="30m"
+        ),
+    )
+
+
+def _refused(s: AlertsSettings, error_type: str) -> Alert:
     name, summary, meaning = {
         "auth": (
             "LLMProviderAuthFailure",
             "{{ $labels.provider }} rejects our credentials",
-            "A retry cannot mend a revoked, expired or wrong key.",
+            "Retries do not help: replace the revoked, expired or wrong API key.",
         ),
         "quota": (
             "LLMProviderQuotaExhausted",
             "{{ $labels.provider }}: our quota is used up",
-            "Credit or quota is used up: unlike a rate limit, no waiting brings it back.",
+            "Credit or quota is used up. Unlike a rate limit, it does not come back by waiting.",
         ),
     }[error_type]
-    selector = f'llm_provider_errors_total{{error_type="{error_type}"}}'
+    refused = f'llm_provider_errors_total{{error_type="{error_type}"}}'
     return Alert(
         name=name,
-        expression=counted(selector, "provider", window="5m", at_least="> 0"),
-        hold="1m",
+        expression=(
+            "(\n"
+            f"  sum by (WHERE, provider) (increase({refused}[5m]))\n"
+            f"  > {number(s.refused_share)}"
+            f' * sum by (WHERE, provider) (increase({_COUNT}{{outcome!="cancelled"}}[5m]))\n'
+            ") >= 3\n"
+            "or\n"
+            f"(sum by (WHERE, provider) (increase({refused}[30m])) >= 2"
+            f' unless sum by (WHERE, provider) (increase({_COUNT}{{outcome="success"}}[30m])) > 0)'
+        ),
+        hold="2m",
         keep=OUTLASTS,
         severity="critical",
         component="llm_provider",
         summary=summary,
-        description=f"{{{{ $value | humanize }}}} {error_type} errors from {{{{ $labels.provider }}}} in 5m. {meaning}",
+        description=(
+            f'{{{{ $value | printf "%.0f" }}}} {error_type} errors from {{{{ $labels.provider }}}}, more than '
+            f"{percent(s.refused_share)} of its requests. {meaning}"
+        ),
         drill=Drill(
-            series=(Counter("llm_provider_errors_total", {**_MODEL, "error_type": error_type}, (None, 0.05, 0)),),
-            within="2m",
-            labels=_PROVIDER,
+            series=_requests((1, 0.5, 1), (0, 0.5, 0), error_type), within="4m30s", labels=_PROVIDER, after="25m"
+        ),
+    )
+
+
+def _hanging(s: AlertsSettings) -> Alert:
+    by = "WHERE, provider, model"
+    return Alert(
+        name="LLMProviderHanging",
+        expression=(
+            f"sum by ({by}) (llm_calls_in_flight) > 0\n"
+            f"and\nmax by ({by}) (llm_call_oldest_seconds) > {number(s.hang_seconds)}\n"
+            f"and\nprovider_model:llm_calls:rate5m offset 2m > {number(s.quiet_requests_per_second)}\n"
+            f"unless\nsum by ({by}) (increase({_CALLS}[1m])) > 0"
+        ),
+        hold="30s",
+        keep=OUTLASTS,
+        severity="critical",
+        component="llm_provider",
+        summary="{{ $labels.provider }}/{{ $labels.model }}: calls begin and none ends",
+        description=(
+            '{{ $value | printf "%.0f" }} calls to {{ $labels.provider }}/{{ $labels.model }} are under way, the '
+            f"oldest for more than {number(s.hang_seconds)} s, and no call has ended for a minute."
+        ),
+        drill=Drill(
+            series=(
+                *_requests((1, 0, 1), (0, 0, 0)),
+                Gauge("llm_calls_in_flight", _MODEL, (2, 2, 2), slope=(0, 1, 0)),
+                Gauge("llm_call_oldest_seconds", _MODEL, (2, 2, 2), slope=(0, 1, 0)),
+            ),
+            within="3m",
+            labels=_MODEL,
+            trouble="5m",
+            after="25m",
+        ),
+    )
+
+
+def _stuck(s: AlertsSettings) -> Alert:
+    by = "WHERE, provider, model"
+    oldest = f"max by ({by}) (llm_call_oldest_seconds)"
+    return Alert(
+        name="LLMCallStuck",
+        expression=f"{oldest} > 600\nand\n{oldest} > 2 * max_over_time({oldest}[1d:5m] offset 15m)",
+        hold="5m",
+        severity="warning",
+        component="llm_provider",
+        summary="{{ $labels.provider }}/{{ $labels.model }}: a call runs for {{ $value | humanizeDuration }}",
+        description=(
+            "A call to {{ $labels.provider }}/{{ $labels.model }} has run for {{ $value | humanizeDuration }}, twice "
+            "as long as any of the preceding day."
+        ),
+        drill=Drill(
+            series=(Gauge("llm_call_oldest_seconds", _MODEL, (20, 20, 20), slope=(0, 1, 0)),),
+            within="16m",
+            labels=_MODEL,
+            quiet="2h",
+            trouble="20m",
+            step="30s",
         ),
     )
 
 
 def _stopped(s: AlertsSettings) -> Alert:
     often = s.quiet_requests_per_second * 4
+    calls = "provider:llm_calls:rate5m"
+    usual = number(s.quiet_requests_per_second)
     return Alert(
         name="LLMProviderTrafficStopped",
         expression=(
-            f"sum by (provider) (rate({_COUNT}[1h] offset 30m)) > {number(s.quiet_requests_per_second)}\n"
+            f"avg_over_time({calls}[1h] offset 30m) > {usual}\n"
+            "and\n"
+            f"(avg_over_time({calls}[30m] offset 10065m) or avg_over_time({calls}[30m] offset 1425m)) > {usual}\n"
             "unless\n"
-            f"sum by (provider) (rate({_COUNT}[15m])) > 0"
+            f"avg_over_time({calls}[15m]) > 0"
         ),
         hold="10m",
         severity="warning",
         component="llm_provider",
         summary="{{ $labels.provider }}: traffic stopped",
         description=(
-            "{{ $labels.provider }} had {{ $value | humanize }} requests/s an hour ago and has none now: the caller "
-            "stopped, a router moved the traffic away, or the telemetry is lost."
+            '{{ $labels.provider }} had {{ $value | printf "%.2g" }} calls/s an hour ago and has none now, though it '
+            "had some at this hour a week ago (a day ago, where there is no week of history): the caller stopped, a "
+            "router moved the traffic away, or the telemetry is lost."
         ),
         drill=Drill(
             series=_requests((often, 0, often), (0, 0, 0)),
-            within="27m",
+            within="32m",
             labels=_PROVIDER,
-            quiet="2h",
-            trouble="40m",
+            quiet="26h",
+            trouble="45m",
+            step="1m",
         ),
     )
 
@@ -148,18 +305,18 @@ def _stopped(s: AlertsSettings) -> Alert:
 def burn_rules(s: AlertsSettings) -> tuple[Alert, ...]:
     """The error budget burns: four windows of one objective."""
     allowed = 1 - s.availability_objective
-    ratio = "provider:llm_provider_errors:ratio_rate"
+    ratio = "provider:llm_call_errors:ratio_rate"
     return tuple(
         Alert(
             name="LLMProviderErrorBudgetBurn",
             expression=(
                 f"{ratio}{long} > {share(factor, allowed)}\n"
-                "and on (provider)\n"
+                "and on (WHERE, provider)\n"
                 f"{ratio}{short} > {share(factor, allowed)}\n"
-                "and on (provider)\n"
-                f"sum by (provider) (increase(llm_provider_errors_total{{{NOT_OUR_FAULT}}}[{long}]))"
+                "and on (WHERE, provider)\n"
+                f"avg_over_time(provider:llm_call_errors:rate5m[{long}]) * {number(durations.seconds(long))}"
                 f" >= {s.error_floor}\n"
-                "and on (provider)\n"
+                "and on (WHERE, provider)\n"
                 f"{ratio}{long} offset {HALF[long]}"
             ),
             hold=hold,
@@ -168,9 +325,9 @@ def burn_rules(s: AlertsSettings) -> tuple[Alert, ...]:
             more_labels=(("slo", "llm_provider_availability"), ("long", long), ("short", short)),
             summary=f"{{{{ $labels.provider }}}} burns its error budget too fast ({long}/{short})",
             description=(
-                f"{{{{ $value | humanizePercentage }}}} of requests to {{{{ $labels.provider }}}} failed over {long}: "
+                f"{{{{ $value | humanizePercentage }}}} of calls to {{{{ $labels.provider }}}} failed over {long}: "
                 f"more than {number(factor)} times what the objective of {percent(s.availability_objective)} allows. "
-                "Invalid requests, filtered content and rate limits are not counted."
+                "Calls that retries saved are not counted, nor invalid requests and filtered content."
             ),
             drill=_burn_drill(long, min(0.99, factor * allowed * 5)),
         )
@@ -182,8 +339,8 @@ def _burn_drill(long: str, error: float) -> Drill:
     quiet, trouble, after, within, step = {
         "1h": ("1h30m", "25m", "30m", "18m", "15s"),
         "6h": ("7h", "3h", "2h", "2h30m", "1m"),
-        "1d": ("26h", "12h", "5h", "9h", "5m"),
-        "3d": ("74h", "22h", "8h", "20h", "10m"),
+        "1d": ("26h", "12h", "5h", "9h", "2m"),
+        "3d": ("74h", "22h", "8h", "20h", "2m"),
     }[long]
     return Drill(
         series=_requests((1, 1 - error, 1), (0.0, error, 0.0)),

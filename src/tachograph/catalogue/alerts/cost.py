@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from tachograph.catalogue.drill import Counter, Drill, Histogram
+from tachograph.catalogue.alerts.parts import counted
+from tachograph.catalogue.drill import Counter, Drill, Gauge, Histogram
 from tachograph.catalogue.durations import number
 from tachograph.catalogue.rules import Alert
 from tachograph.settings.alerts import AlertsSettings
 
 _MODEL: Final = {"provider": "openai", "model": "gpt-5"}
 _PROVIDER: Final = {"provider": "openai"}
-_DAY: Final = 86_400
 
 
 def rules(s: AlertsSettings) -> tuple[Alert, ...]:
@@ -20,8 +20,9 @@ def rules(s: AlertsSettings) -> tuple[Alert, ...]:
         _tokens_total(s),
         _cost_total(s),
         _forecast(s),
-        _day_spent(s),
+        _spent(s),
         _anomaly(s),
+        _no_baseline(),
         _token_spike(s),
         _unpriced(),
         _usage_missing(s),
@@ -36,7 +37,7 @@ def _tokens_total(s: AlertsSettings) -> Alert:
     part = s.tokens_per_second * 0.8
     return Alert(
         name="LLMTokenUsageTotalExcessive",
-        expression=f"sum by (provider) (rate(llm_provider_tokens_total[5m])) > {number(s.tokens_per_second)}",
+        expression=f"sum by (WHERE, provider) (rate(llm_provider_tokens_total[5m])) > {number(s.tokens_per_second)}",
         hold="5m",
         severity="warning",
         component="llm_provider",
@@ -60,7 +61,7 @@ def _cost_total(s: AlertsSettings) -> Alert:
     part = s.cost_usd_per_hour / 3600 * 0.9
     return Alert(
         name="LLMCostTotalHigh",
-        expression=f"sum(rate(llm_provider_cost_usd_total[15m])) * 3600 > {number(s.cost_usd_per_hour)}",
+        expression=f"sum by (WHERE) (rate(llm_provider_cost_usd_total[15m])) * 3600 > {number(s.cost_usd_per_hour)}",
         hold="5m",
         severity="critical",
         component="llm_provider",
@@ -79,53 +80,62 @@ def _cost_total(s: AlertsSettings) -> Alert:
     )
 
 
+_BUDGET: Final = {"budget": "team", "period": "month"}
+_SPENT: Final = "max by (WHERE, budget, period) (llm_budget_spent_usd)"
+_LIMIT: Final = "(max by (WHERE, budget, period) (llm_budget_limit_usd) > 0)"
+
+
 def _forecast(s: AlertsSettings) -> Alert:
-    pace = s.daily_budget_usd / _DAY
+    hours = number(s.budget_hours_left)
     return Alert(
-        name="LLMCostBudgetForecast",
+        name="LLMBudgetForecast",
         expression=(
-            f"sum(rate(llm_provider_cost_usd_total[6h])) * {_DAY} > {number(s.daily_budget_usd)}\n"
-            "and\n"
-            f"sum(rate(llm_provider_cost_usd_total[1h])) * {_DAY} > {number(s.daily_budget_usd)}"
+            f"{_SPENT} + {hours} * 3600 * deriv({_SPENT}[1h:1m]) > {_LIMIT}\n"
+            f"and\n{_SPENT} < {_LIMIT}\n"
+            f"and\n{_SPENT} > 0.2 * {_LIMIT}"
         ),
         hold="15m",
         severity="warning",
         component="llm_provider",
-        summary='LLM spend heads for ${{ $value | printf "%.0f" }}/day',
+        summary="Budget {{ $labels.budget }} will be spent within " + hours + "h",
         description=(
-            "At the pace of the last 6h, and still at that of the last hour, a day costs "
-            f'${{{{ $value | printf "%.0f" }}}}, above the budget of ${number(s.daily_budget_usd)}.'
+            "At the pace of the last hour the budget {{ $labels.budget }} ({{ $labels.period }}) reaches "
+            f'${{{{ $value | printf "%.2f" }}}} within {hours}h, above its limit.'
         ),
         drill=Drill(
-            series=(_cost((pace * 0.4, pace * 3, pace * 0.4)),),
+            series=(
+                Gauge("llm_budget_limit_usd", _BUDGET, (100, 100, 100)),
+                Gauge("llm_budget_spent_usd", _BUDGET, (40, 40, 10), slope=(0, 0.005, 0)),
+            ),
             within="2h15m",
-            quiet="7h",
-            trouble="3h",
-            after="3h",
+            labels=_BUDGET,
+            quiet="2h",
+            trouble="2h30m",
+            after="2h",
             step="1m",
         ),
     )
 
 
-def _day_spent(s: AlertsSettings) -> Alert:
-    pace = s.daily_budget_usd / _DAY
+def _spent(s: AlertsSettings) -> Alert:
     return Alert(
-        name="LLMCostDailyBudgetSpent",
-        expression=f"sum(increase(llm_provider_cost_usd_total[1d])) > {number(s.daily_budget_usd)}",
-        hold="5m",
+        name="LLMBudgetSpent",
+        expression=f"{_SPENT} >= {_LIMIT}",
+        hold="1m",
         severity="critical",
         component="llm_provider",
-        summary="LLM spend of the last 24h exceeds the daily budget",
+        summary='Budget {{ $labels.budget }} is spent: ${{ $value | printf "%.2f" }}',
         description=(
-            f'${{{{ $value | printf "%.2f" }}}} was spent in the last 24h; the budget is ${number(s.daily_budget_usd)}.'
+            '${{ $value | printf "%.2f" }} of the budget {{ $labels.budget }} ({{ $labels.period }}) is spent, which '
+            "is its limit or more. Where `budgets.guard` is on, calls are refused."
         ),
         drill=Drill(
-            series=(_cost((pace * 0.5, pace * 4, 0)),),
-            within="5h",
-            quiet="26h",
-            trouble="6h",
-            after="24h",
-            step="5m",
+            series=(
+                Gauge("llm_budget_limit_usd", _BUDGET, (100, 100, 100)),
+                Gauge("llm_budget_spent_usd", _BUDGET, (90, 101, 0)),
+            ),
+            within="2m30s",
+            labels=_BUDGET,
         ),
     )
 
@@ -136,11 +146,7 @@ def _anomaly(s: AlertsSettings) -> Alert:
     return Alert(
         name="LLMCostAnomaly",
         expression=(
-            f"{hourly} > {number(s.cost_anomaly_factor)} * avg_over_time({hourly}[1d] offset 1h)\n"
-            "and\n"
-            f"{hourly} > {number(s.cost_anomaly_floor_usd_per_hour)}\n"
-            "and on (provider)\n"
-            f"{hourly} offset 6h"
+            f"{hourly} > {number(s.cost_anomaly_floor_usd_per_hour)}\nand\n{usual(hourly, s.cost_anomaly_factor)}"
         ),
         hold="10m",
         severity="warning",
@@ -148,16 +154,53 @@ def _anomaly(s: AlertsSettings) -> Alert:
         summary=f"{{{{ $labels.provider }}}} spend is over {number(s.cost_anomaly_factor)}x its usual",
         description=(
             '{{ $labels.provider }} spends ${{ $value | printf "%.2f" }}/hour, more than '
-            f"{number(s.cost_anomaly_factor)} times its average of the preceding day. It takes 6h of history to judge."
+            f"{number(s.cost_anomaly_factor)} times the highest at this hour of the week in the last two weeks."
         ),
         drill=Drill(
             series=(_cost((floor, floor * s.cost_anomaly_factor * 6, floor)),),
             within="1h",
             labels=_PROVIDER,
-            quiet="10h",
-            trouble="1h15m",
+            quiet="172h",
+            trouble="1h30m",
             after="2h",
-            step="1m",
+            step="2m",
+        ),
+    )
+
+
+def usual(rate: str, factor: float) -> str:
+    """A recorded rate beyond what was seen at this hour of the week, a week ago and two weeks ago.
+
+    Without a week of history nothing comes out: LLMCostBaselineTooShort says so.
+    """
+    times = number(factor)
+    return (
+        f"{rate} > {times} * max_over_time({rate}[2h] offset 167h)\n"
+        f"unless\n{rate} <= {times} * max_over_time({rate}[2h] offset 335h)"
+    )
+
+
+def _no_baseline() -> Alert:
+    hourly = "provider:llm_provider_cost_usd_per_hour:rate1h"
+    return Alert(
+        name="LLMCostBaselineTooShort",
+        expression=f"{hourly} > 0\nunless\nmax_over_time({hourly}[2h] offset 167h) >= 0",
+        hold="1h",
+        severity="info",
+        component="llm_provider",
+        summary="{{ $labels.provider }}: less than a week of cost to compare with",
+        description=(
+            "LLMCostAnomaly and LLMTokenSpike compare with the same hour of last week, and there is no week of history "
+            'for {{ $labels.provider }} (${{ $value | printf "%.2f" }}/hour now): until there is, they cannot fire.'
+        ),
+        drill=Drill(
+            series=(_cost((0.0, 0.01, 0.01)),),
+            within="1h10m",
+            labels=_PROVIDER,
+            quiet="10m",
+            trouble="2h",
+            after="170h",
+            step="2m",
         ),
     )
 
@@ -167,13 +210,7 @@ def _token_spike(s: AlertsSettings) -> Alert:
     floor = s.token_spike_floor
     return Alert(
         name="LLMTokenSpike",
-        expression=(
-            f"{rate} > {number(s.token_spike_factor)} * avg_over_time({rate}[1d] offset 30m)\n"
-            "and\n"
-            f"{rate} > {number(floor)}\n"
-            "and on (provider, model)\n"
-            f"{rate} offset 6h"
-        ),
+        expression=(f"{rate} > {number(floor)}\nand\n{usual(rate, s.token_spike_factor)}"),
         hold="5m",
         severity="warning",
         component="llm_provider",
@@ -182,8 +219,8 @@ def _token_spike(s: AlertsSettings) -> Alert:
             f"{number(s.token_spike_factor)}x its usual"
         ),
         description=(
-            f"{{{{ $value | humanize }}}} tokens/s, over {number(s.token_spike_factor)} times the average of the "
-            "preceding day: a runaway agent loop, a bloated prompt or abuse. It takes 6h of history to judge."
+            f'{{{{ $value | printf "%.0f" }}}} tokens/s, over {number(s.token_spike_factor)} times the highest at this '
+            "hour of the week in the last two weeks: a runaway agent loop, a bloated prompt or abuse."
         ),
         drill=Drill(
             series=(
@@ -195,10 +232,10 @@ def _token_spike(s: AlertsSettings) -> Alert:
             ),
             within="25m",
             labels=_MODEL,
-            quiet="10h",
-            trouble="40m",
+            quiet="172h",
+            trouble="50m",
             after="1h",
-            step="1m",
+            step="2m",
         ),
     )
 
@@ -206,14 +243,7 @@ def _token_spike(s: AlertsSettings) -> Alert:
 def _unpriced() -> Alert:
     return Alert(
         name="LLMModelUnpriced",
-        expression=(
-            "sum by (provider, model) (increase(llm_calls_unpriced_total[15m])) > 0\n"
-            "or\n"
-            "(\n"
-            "  sum by (provider, model) (llm_calls_unpriced_total unless llm_calls_unpriced_total offset 15m) > 0\n"
-            "  and on () count(up offset 15m) > 0\n"
-            ")"
-        ),
+        expression=counted("llm_calls_unpriced_total", "WHERE, provider, model", window="15m", at_least="> 0"),
         hold="5m",
         severity="warning",
         component="llm_provider",
@@ -233,14 +263,15 @@ def _unpriced() -> Alert:
 
 
 def _usage_missing(s: AlertsSettings) -> Alert:
-    missing = "sum by (provider, model) (increase(llm_calls_usage_missing_total[15m]))"
+    missing = "sum by (WHERE, provider, model) (increase(llm_calls_usage_missing_total[15m]))"
     share = min(0.9, s.usage_missing_share * 4)
     return Alert(
         name="LLMUsageNotReported",
         expression=(
             f"{missing}\n"
             "/\n"
-            '(sum by (provider, model) (increase(llm_call_seconds_count{outcome=~"success|cancelled"}[15m])) > 0)\n'
+            "(sum by (WHERE, provider, model) ("
+            'increase(llm_call_seconds_count{outcome=~"success|cancelled"}[15m])) > 0)\n'
             f"> {number(s.usage_missing_share)}\n"
             "and\n"
             f"{missing} >= {s.error_floor}"

@@ -41,7 +41,7 @@ def _written(success: tuple[float, float, float], seconds: float = 0.004) -> His
 def _errors() -> Alert:
     return Alert(
         name="LLMUsagePersistErrors",
-        expression=counted(_ERRORS, "error_type", window="5m", at_least="> 0"),
+        expression=counted(_ERRORS, "WHERE, error_type", window="5m", at_least="> 0"),
         hold="2m",
         severity="warning",
         component="usage",
@@ -63,10 +63,11 @@ def _ratio(s: AlertsSettings) -> Alert:
     return Alert(
         name="LLMUsagePersistErrorRatioHigh",
         expression=(
-            f'sum(rate({_SECONDS}_count{{outcome="error"}}[5m])) / (sum(rate({_SECONDS}_count[5m])) > 0)'
+            f'sum by (PLACE) (rate({_SECONDS}_count{{outcome="error"}}[5m]))'
+            f" / (sum by (PLACE) (rate({_SECONDS}_count[5m])) > 0)"
             f" > {number(s.persist_error_share)}\n"
             "and\n"
-            f'sum(increase({_SECONDS}_count{{outcome="error"}}[5m])) >= {s.error_floor}'
+            f'sum by (PLACE) (increase({_SECONDS}_count{{outcome="error"}}[5m])) >= {s.error_floor}'
         ),
         hold="5m",
         severity="critical",
@@ -89,7 +90,9 @@ def _ratio(s: AlertsSettings) -> Alert:
 def _backlog(s: AlertsSettings) -> Alert:
     return Alert(
         name="LLMUsagePersistBacklog",
-        expression=(f"sum({_QUEUE}) > {s.persist_backlog}\nand\nderiv(sum({_QUEUE})[10m:30s]) > 0"),
+        expression=(
+            f"sum by (PLACE) ({_QUEUE}) > {s.persist_backlog}\nand\nderiv(sum by (PLACE) ({_QUEUE})[10m:30s]) > 0"
+        ),
         hold="5m",
         severity="warning",
         component="usage",
@@ -106,7 +109,7 @@ def _lag(s: AlertsSettings) -> Alert:
     minutes = int(s.persist_lag_seconds // 60)
     return Alert(
         name="LLMUsagePersistLag",
-        expression=f"max(llm_usage_persist_oldest_age_seconds) > {number(s.persist_lag_seconds)}",
+        expression=f"max by (PLACE) (llm_usage_persist_oldest_age_seconds) > {number(s.persist_lag_seconds)}",
         hold="5m",
         severity="warning",
         component="usage",
@@ -127,11 +130,11 @@ def _stalled() -> Alert:
     return Alert(
         name="LLMUsagePersistStalled",
         expression=(
-            f"sum({_QUEUE}) > 0\n"
+            f"sum by (PLACE) ({_QUEUE}) > 0\n"
             "unless\n"
-            f'sum(increase({_SECONDS}_count{{outcome="success"}}[5m])) > 0\n'
+            f'sum by (PLACE) (increase({_SECONDS}_count{{outcome="success"}}[5m])) > 0\n'
             "or\n"
-            f"sum({_QUEUE}) > 0 and max(llm_usage_writer_alive) == 0"
+            f"sum by (PLACE) ({_QUEUE}) > 0 and max by (PLACE) (llm_usage_writer_alive) == 0"
         ),
         hold="3m",
         severity="critical",
@@ -179,8 +182,8 @@ def _lost() -> Alert:
     return Alert(
         name="LLMUsageRecordsLost",
         expression=(
-            "sum by (instance) (increase(llm_usage_records_lost_total[15m]))"
-            " + on (instance) sum by (instance) (increase(llm_usage_records_refused_total[15m])) > 0"
+            "sum by (WHERE, instance) (increase(llm_usage_records_lost_total[15m]))"
+            " + on (WHERE, instance) sum by (WHERE, instance) (increase(llm_usage_records_refused_total[15m])) > 0"
         ),
         hold="0s",
         severity="critical",
@@ -206,13 +209,15 @@ def _suspected() -> Alert:
         name="LLMUsageLossSuspected",
         expression=(
             "(\n"
-            f"  sum(increase({_ACCEPTED}[1h]))\n"
-            f'  - sum(increase({_SECONDS}_count{{outcome="success"}}[1h]))\n'
-            "  - (sum(increase(llm_usage_records_quarantined_total[1h])) or vector(0))\n"
-            f"  - (sum(delta({_QUEUE}[1h])) or vector(0))\n"
+            f"  sum by (PLACE) (increase({_ACCEPTED}[1h]))\n"
+            f'  - sum by (PLACE) (increase({_SECONDS}_count{{outcome="success"}}[1h]))\n'
+            f"  - (sum by (PLACE) (increase(llm_usage_records_quarantined_total[1h]))"
+            f" or 0 * sum by (PLACE) (increase({_ACCEPTED}[1h])))\n"
+            f"  - (sum by (PLACE) (delta({_QUEUE}[1h]))"
+            f" or 0 * sum by (PLACE) (increase({_ACCEPTED}[1h])))\n"
             ")\n"
             "/\n"
-            f"(sum(increase({_ACCEPTED}[1h])) > 100)\n"
+            f"(sum by (PLACE) (increase({_ACCEPTED}[1h])) > 100)\n"
             "> 0.02"
         ),
         hold="30m",
@@ -241,7 +246,7 @@ def _suspected() -> Alert:
 def _quarantined() -> Alert:
     return Alert(
         name="LLMUsageRecordsQuarantined",
-        expression="sum by (reason) (increase(llm_usage_records_quarantined_total[15m])) > 0",
+        expression="sum by (PLACE, reason) (increase(llm_usage_records_quarantined_total[15m])) > 0",
         hold="0s",
         severity="warning",
         component="usage",

@@ -20,12 +20,12 @@ def rules(s: AlertsSettings) -> tuple[Alert, ...]:
             name="LLMProviderRateLimitSaturation",
             expression=(
                 "(\n"
-                f"  sum by (provider, model) (rate({limited}))\n"
+                f"  sum by (WHERE, provider, model) (rate({limited}))\n"
                 "  /\n"
-                f'  (sum by (provider, model) (rate({_COUNT}{{outcome!="cancelled"}}[5m])) > 0)\n'
+                f'  (sum by (WHERE, provider, model) (rate({_COUNT}{{outcome!="cancelled"}}[5m])) > 0)\n'
                 f") > {number(s.rate_limited_share)}\n"
                 "and\n"
-                f"sum by (provider, model) (increase({limited})) >= {s.error_floor}"
+                f"sum by (WHERE, provider, model) (increase({limited})) >= {s.error_floor}"
             ),
             hold="5m",
             severity="warning",
@@ -57,7 +57,7 @@ def rules(s: AlertsSettings) -> tuple[Alert, ...]:
         Alert(
             name="LLMProviderRateLimitBlocking",
             expression=(
-                "sum by (provider) (rate(llm_provider_rate_limit_delays_seconds_sum[5m])) > "
+                "sum by (WHERE, provider) (rate(llm_provider_rate_limit_delays_seconds_sum[5m])) > "
                 f"{number(s.blocked_callers)}"
             ),
             hold="10m",

@@ -24,12 +24,12 @@ def _waste(s: AlertsSettings) -> Alert:
         name="LLMWasteHigh",
         expression=(
             "(\n"
-            "  sum by (provider) (rate(llm_waste_usd_total[1h]))\n"
+            "  sum by (WHERE, provider) (rate(llm_waste_usd_total[1h]))\n"
             "  /\n"
-            "  (sum by (provider) (rate(llm_provider_cost_usd_total[1h])) > 0)\n"
+            "  (sum by (WHERE, provider) (rate(llm_provider_cost_usd_total[1h])) > 0)\n"
             f") > {number(s.waste_share)}\n"
             "and\n"
-            f"sum by (provider) (rate(llm_waste_usd_total[1h])) * 3600 > {number(s.waste_floor_usd_per_hour)}"
+            f"sum by (WHERE, provider) (rate(llm_waste_usd_total[1h])) * 3600 > {number(s.waste_floor_usd_per_hour)}"
         ),
         hold="15m",
         severity="warning",

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from tachograph.catalogue.durations import number, text
+from tachograph.catalogue.durations import seconds as durations_seconds
 from tachograph.settings.alerts import AlertsSettings
 
 INSTANCE: Final = "drill:9464"
 """The synthetic target of the drills."""
 
-NOT_OUR_FAULT: Final = 'error_type!~"invalid_request|content_filter|rate_limit"'
-"""What counts against a provider's objective: what the caller did wrong and what a limit refused does not."""
+CALLERS_FAULT: Final = "invalid_request|content_filter"
+"""Errors that say nothing about the provider: what the caller did wrong does not count against its objective."""
 
-OUTLASTS: Final = "10m"
-"""How long an alert about a cause goes on firing: longer than the 5m windows of the alerts that it inhibits."""
+OUTLASTS: Final = "15m"
+"""How long an alert about a cause goes on firing: longer than the windows of the alerts that it inhibits, and than the
+pauses in which sparse traffic does not say whether the outage goes on."""
 
 BURN_RATES: Final = (
     # long, short, factor, hold, severity
@@ -32,7 +35,8 @@ are not three bad days, though a rate over three days would say so."""
 
 def target(settings: AlertsSettings) -> dict[str, str]:
     """Labels that every scraped series carries."""
-    return {"job": settings.job.split("|")[0], "instance": INSTANCE}
+    more = dict.fromkeys(settings.identity, "drill")
+    return {**more, "job": settings.job.split("|")[0], "instance": INSTANCE}
 
 
 def job(settings: AlertsSettings) -> str:
@@ -47,17 +51,63 @@ def le(bound: float) -> str:
 
 
 def counted(selector: str, by: str, *, window: str, at_least: str) -> str:
-    """How much a counter grew, also when it was born with its first event: `increase` does not see that one.
+    """How much a counter grew, also when it began with its first event: `increase` does not see that one.
 
-    A series that did not exist a window ago counts with its whole value, unless nothing at all was scraped then (a
-    monitoring system that has just been started has not seen anything begin).
+    A series that did not exist a window ago counts with its whole value, if its own target was scraped then: after a
+    gap, a restart or a new name a counter only seems to have just begun.
     """
     return (
         f"sum by ({by}) (increase({selector}[{window}])) {at_least}\n"
         "or\n"
-        f"(\n  sum by ({by}) ({selector} unless {selector} offset {window}) {at_least}\n"
-        f"  and on () count(up offset {window}) > 0\n)"
+        f"sum by ({by}) (\n  ({selector} unless {selector} offset {window})\n"
+        f"  and on (job, instance) PRESENT offset {window} == 1\n) {at_least}"
     )
+
+
+def filled(expression: str, s: AlertsSettings) -> str:
+    """An expression with the labels and series that the settings name in the place of its four words.
+
+    `WHERE`: all identity labels. `PLACE`: those that a ledger's processes share, so neither job nor instance.
+    `FLEET`: those of all instances of a job together.
+    `PRESENT`: the series that says that a target was seen: `up`, or our build info where metrics are pushed.
+    """
+    place = [label for label in s.identity if label not in ("job", "instance")]
+    fleet = [label for label in (*s.identity, "job") if label != "instance"]
+    for word, labels in (("WHERE", s.identity), ("PLACE", place), ("FLEET", dict.fromkeys(fleet))):
+        joined = ", ".join(labels)
+        expression = expression.replace(f"{word}, ", f"{joined}, " if joined else "").replace(word, joined)
+    return expression.replace("PRESENT", "tachograph_build_info" if s.profile == "push" else "up")
+
+
+def failed(by: str, window: str, function: str = "increase") -> str:
+    """Calls that failed through no fault of the caller, retries included in the call.
+
+    A request that is invalid or filtered is not retried, so its call failed with it.
+    """
+    calls = f'sum by ({by}) ({function}(llm_call_seconds_count{{outcome=~"error|timeout|rate_limited"}}[{window}]))'
+    refused = f'sum by ({by}) ({function}(llm_provider_errors_total{{error_type=~"{CALLERS_FAULT}"}}[{window}]))'
+    return f"({calls} - ({refused} or 0 * {calls}))"
+
+
+def nothing_succeeds(
+    by: str, recorded: str, bad: Callable[[str], str], good: Callable[[str], str], *, at_least: int
+) -> str:
+    """Consecutive failures with no success among them, for dense and for sparse traffic.
+
+    Windows grow with the time between two calls. The longest read recorded rates, each of which holds an event for
+    five minutes; 1.5 tells two of them from one.
+    """
+    rungs = [
+        f"({bad(window)} >= {count} unless {good(window)} > 0)"
+        for window, count in (("2m", at_least), ("5m", 3), ("10m", 3), ("15m", 2), ("30m", 2))
+    ]
+    for window in ("45m", "1h", "90m", "2h", "3h", "4h"):
+        seconds = number(durations_seconds(window))
+        rungs.append(
+            f"(avg_over_time({recorded}_errors:rate5m[{window}]) * {seconds} > 1.5"
+            f" unless avg_over_time({recorded}_successes:rate5m[{window}]) > 0)"
+        )
+    return "\nor\n".join(rungs)
 
 
 def share(factor: float, allowed: float) -> str:

@@ -24,12 +24,12 @@ def _misses(s: AlertsSettings) -> Alert:
         name="MCPRegistryMissRatioHigh",
         expression=(
             "(\n"
-            f'  sum(rate({_LOOKUP}_count{{outcome="miss"}}[10m]))\n'
+            f'  sum by (WHERE) (rate({_LOOKUP}_count{{outcome="miss"}}[10m]))\n'
             "  /\n"
-            f"  (sum(rate({_LOOKUP}_count[10m])) > 0)\n"
+            f"  (sum by (WHERE) (rate({_LOOKUP}_count[10m])) > 0)\n"
             f") > {number(s.registry_miss_share)}\n"
             "and\n"
-            f"sum(increase({_LOOKUP}_count[10m])) >= 50"
+            f"sum by (WHERE) (increase({_LOOKUP}_count[10m])) >= 50"
         ),
         hold="10m",
         severity="warning",
@@ -79,7 +79,7 @@ def _slow(s: AlertsSettings) -> Alert:
 
 
 def _factory(s: AlertsSettings) -> Alert:
-    by = "sum by (factory_type, name)"
+    by = "sum by (WHERE, factory_type, name)"
     labels = {"factory_type": "provider", "name": "openai"}
     fast, slow = s.factory_seconds / 50, s.factory_seconds * 6
     return Alert(

@@ -9,6 +9,7 @@ from tachograph.catalogue.drill import Counter, Drill, Gauge
 from tachograph.catalogue.rules import Alert
 from tachograph.settings.alerts import AlertsSettings
 
+_BY: Final = "WHERE, server_id"
 _ACTIVE: Final = "mcp_server_connections_active"
 _SERVER: Final = {"server_id": "search"}
 
@@ -23,22 +24,16 @@ def _disconnected() -> Alert:
         name="MCPServerDisconnected",
         expression=(
             "(\n"
-            f"  sum by (server_id) (max_over_time({_ACTIVE}[1h])) > 0\n"
+            f"  sum by (WHERE, server_id) (max_over_time({_ACTIVE}[1h])) > 0\n"
             "  unless\n"
-            f"  sum by (server_id) ({_ACTIVE}) > 0\n"
+            f"  sum by (WHERE, server_id) ({_ACTIVE}) > 0\n"
             ")\n"
-            "and on (server_id)\n"
+            "and on (WHERE, server_id)\n"
             "(\n"
-            '  sum by (server_id) (increase(mcp_server_connections_total{outcome!="success"}[10m])) > 0\n'
-            "  or\n"
-            '  sum by (server_id) (mcp_server_connections_total{outcome!="success"}'
-            ' unless mcp_server_connections_total{outcome!="success"} offset 10m) > 0\n'
-            "  or\n"
-            '  sum by (server_id) (increase(mcp_tool_errors_total{error_kind="connection"}[10m])) > 0\n'
-            "  or\n"
-            '  sum by (server_id) (mcp_tool_errors_total{error_kind="connection"}'
-            ' unless mcp_tool_errors_total{error_kind="connection"} offset 10m) > 0\n'
-            ")"
+            + counted('mcp_server_connections_total{outcome!="success"}', _BY, window="10m", at_least="> 0")
+            + "\nor\n"
+            + counted('mcp_tool_errors_total{error_kind="connection"}', _BY, window="10m", at_least="> 0")
+            + "\n)"
         ),
         hold="2m",
         keep=OUTLASTS,
@@ -64,7 +59,7 @@ def _disconnected() -> Alert:
 def _flapping(s: AlertsSettings) -> Alert:
     return Alert(
         name="MCPServerFlapping",
-        expression=f"changes((sum by (server_id) ({_ACTIVE}) > bool 0)[15m:30s]) >= {s.flaps}",
+        expression=f"changes((sum by (WHERE, server_id) ({_ACTIVE}) > bool 0)[15m:30s]) >= {s.flaps}",
         hold="0s",
         severity="warning",
         component="mcp",
@@ -86,7 +81,7 @@ def _flapping(s: AlertsSettings) -> Alert:
 def _connection_errors() -> Alert:
     return Alert(
         name="MCPConnectionErrors",
-        expression=counted('mcp_tool_errors_total{error_kind="connection"}', "server_id", window="5m", at_least=">= 3"),
+        expression=counted('mcp_tool_errors_total{error_kind="connection"}', _BY, window="5m", at_least=">= 3"),
         hold="1m",
         severity="warning",
         component="mcp",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
-from tachograph.catalogue.alerts.parts import counted, job, target
+from tachograph.catalogue.alerts.parts import OUTLASTS, counted, job, target
 from tachograph.catalogue.drill import Counter, Drill, Gauge, Histogram
 from tachograph.catalogue.rules import Alert
 from tachograph.settings.alerts import AlertsSettings
@@ -14,16 +15,14 @@ _OURS: Final = "tachograph_build_info"
 
 def rules(s: AlertsSettings) -> tuple[Alert, ...]:
     """Ordered from 'we see nothing' to 'what we see is wrong'; the watchdog last."""
+    pulled = (_down(s), _all_down(s), _absent(s), _missing(s), _sparse(s), _cardinality(s))
     return (
-        _down(s),
-        _absent(s),
-        _missing(s),
-        _sparse(s),
-        _cardinality(s),
+        *((_pushes_stopped(),) if s.profile == "push" else pulled),
         _overflow(),
         _telemetry_errors(),
         _inconsistent(),
         _rules_fail(),
+        _rules_late(),
         _watchdog(),
     )
 
@@ -32,30 +31,60 @@ def _down(s: AlertsSettings) -> Alert:
     return Alert(
         name="LLMMonitorTargetDown",
         expression=f"up{{{job(s)}}} == 0",
-        hold="2m",
-        severity="critical",
+        hold="8m",
+        severity="warning",
         component="telemetry",
         summary="{{ $labels.instance }} cannot be scraped",
-        description="Prometheus fails to scrape {{ $labels.instance }}: every other alert about it is blind.",
-        drill=Drill(series=(Gauge("up", {}, (1, 0, 1)),), within="3m", labels=target(s)),
+        description="Prometheus fails to scrape {{ $labels.instance }}: alerts see nothing of what it does.",
+        drill=Drill(series=(Gauge("up", {}, (1, 0, 1)),), within="9m", labels=target(s)),
+    )
+
+
+def _all_down(s: AlertsSettings) -> Alert:
+    return Alert(
+        name="LLMMonitorAllTargetsDown",
+        expression=f"max by (FLEET) (up{{{job(s)}}}) == 0",
+        hold="8m",
+        keep=OUTLASTS,
+        severity="critical",
+        component="telemetry",
+        summary="{{ $labels.job }}: no target can be scraped",
+        description="Prometheus can scrape no target of {{ $labels.job }}: it is down, or the network to it is.",
+        drill=Drill(series=(Gauge("up", {}, (1, 0, 1)),), within="9m", labels={"job": target(s)["job"]}, after="25m"),
     )
 
 
 def _absent(s: AlertsSettings) -> Alert:
-    name = s.job.split("|")[0]
+    names = s.job.split("|")
+    literal = all(re.fullmatch(r"[\w./-]+", name) for name in names)
     return Alert(
         name="LLMMonitorAbsent",
-        expression=f"absent(up{{{job(s)}}})",
-        hold="5m",
+        expression="\nor\n".join(f'absent(up{{job="{name}"}})' for name in names)
+        if literal
+        else f"absent(up{{{job(s)}}})",
+        hold="8m",
         severity="critical",
         component="telemetry",
-        summary=f"Prometheus knows no target of the job {s.job}",
+        summary=f"Prometheus knows no target of the job {'{{ $labels.job }}' if literal else s.job}",
         description="No target of our scrape job exists: service discovery or the job's name changed.",
-        drill=Drill(
-            series=(Gauge("up", {}, (1, None, 1)),),
-            within="6m",
-            labels={} if "|" in s.job else {"job": name},
+        drill=Drill(series=(Gauge("up", {}, (1, None, 1)),), within="9m", labels={"job": names[0]} if literal else {}),
+    )
+
+
+def _pushes_stopped() -> Alert:
+    return Alert(
+        name="LLMMonitorPushStopped",
+        expression=f"count by (FLEET) ({_OURS} offset 10m) unless count by (FLEET) ({_OURS})",
+        hold="1m",
+        keep=OUTLASTS,
+        severity="critical",
+        component="telemetry",
+        summary="{{ $labels.job }}: no metrics arrive any more",
+        description=(
+            "{{ $value }} processes of {{ $labels.job }} pushed metrics ten minutes ago and none does now: they are "
+            "down, or the collector is."
         ),
+        drill=Drill(series=(Gauge(_OURS, {"version": "1"}, (1, None, 1)),), within="8m", trouble="9m", after="25m"),
     )
 
 
@@ -126,7 +155,7 @@ def _cardinality(s: AlertsSettings) -> Alert:
 def _overflow() -> Alert:
     return Alert(
         name="LLMMonitorMetricOverflow",
-        expression=counted("tachograph_label_overflow_total", "family, label", window="15m", at_least="> 0"),
+        expression=counted("tachograph_label_overflow_total", "WHERE, family, label", window="15m", at_least="> 0"),
         hold="5m",
         severity="warning",
         component="telemetry",
@@ -154,7 +183,7 @@ def _overflow() -> Alert:
 def _telemetry_errors() -> Alert:
     return Alert(
         name="LLMTelemetryErrors",
-        expression="sum by (component) (increase(tachograph_telemetry_errors_total[15m])) > 0",
+        expression="sum by (WHERE, component) (increase(tachograph_telemetry_errors_total[15m])) > 0",
         hold="0s",
         severity="warning",
         component="telemetry",
@@ -177,13 +206,13 @@ def _inconsistent() -> Alert:
         name="LLMTelemetryInconsistent",
         expression=(
             "abs(\n"
-            "  (sum by (provider) (rate(llm_provider_errors_total[15m])) or "
-            f"0 * sum by (provider) (rate({requests}[15m])))\n"
-            f'  - (sum by (provider) (rate({requests}{{outcome!~"success|cancelled"}}[15m])) or '
-            f"0 * sum by (provider) (rate({requests}[15m])))\n"
+            "  (sum by (WHERE, provider) (rate(llm_provider_errors_total[15m])) or "
+            f"0 * sum by (WHERE, provider) (rate({requests}[15m])))\n"
+            f'  - (sum by (WHERE, provider) (rate({requests}{{outcome!~"success|cancelled"}}[15m])) or '
+            f"0 * sum by (WHERE, provider) (rate({requests}[15m])))\n"
             ")\n"
             "/\n"
-            f"(sum by (provider) (rate({requests}[15m])) > 0)\n"
+            f"(sum by (WHERE, provider) (rate({requests}[15m])) > 0)\n"
             "> 0.05"
         ),
         hold="15m",
@@ -240,6 +269,35 @@ def _rules_fail() -> Alert:
             series=(
                 Counter(
                     "prometheus_rule_evaluation_failures_total",
+                    {"rule_group": "/etc/prometheus/rules/tachograph.yaml;llm_cost"},
+                    (0, 0.03, 0),
+                ),
+            ),
+            within="6m30s",
+            labels={"rule_group": "/etc/prometheus/rules/tachograph.yaml;llm_cost"},
+        ),
+    )
+
+
+def _rules_late() -> Alert:
+    return Alert(
+        name="LLMRuleEvaluationMissed",
+        expression=(
+            "sum by (rule_group) (increase("
+            'prometheus_rule_group_iterations_missed_total{rule_group=~".*;(llm|mcp)_.*"}[10m])) > 0'
+        ),
+        hold="5m",
+        severity="warning",
+        component="telemetry",
+        summary="Rules of {{ $labels.rule_group }} are evaluated too slowly",
+        description=(
+            '{{ $value | printf "%.0f" }} evaluations were left out in 10m because the one before took longer than '
+            "the interval: alerts of this group are late. Prometheus must scrape itself for this alert."
+        ),
+        drill=Drill(
+            series=(
+                Counter(
+                    "prometheus_rule_group_iterations_missed_total",
                     {"rule_group": "/etc/prometheus/rules/tachograph.yaml;llm_cost"},
                     (0, 0.03, 0),
                 ),

@@ -2,23 +2,64 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
-from tachograph.catalogue.alerts.parts import BURN_RATES, HALF, le, percent, share
+from tachograph.catalogue import durations
+from tachograph.catalogue.alerts.parts import BURN_RATES, HALF, OUTLASTS, le, nothing_succeeds, percent, share
 from tachograph.catalogue.drill import Counter, Drill, Histogram
 from tachograph.catalogue.durations import number
+from tachograph.catalogue.recordings import tool_failed
 from tachograph.catalogue.rules import Alert
 from tachograph.settings.alerts import AlertsSettings
 
 _FAMILY: Final = "mcp_tool_execute_seconds"
 _TOOL: Final = {"server_id": "search", "tool_name": "web_search"}
-_BY: Final = "sum by (server_id, tool_name)"
+_BY: Final = "sum by (WHERE, server_id, tool_name)"
 _WHO: Final = "{{ $labels.tool_name }} on {{ $labels.server_id }}"
 
 
 def rules(s: AlertsSettings) -> tuple[Alert, ...]:
     """Shares with a floor on volume, over all outcomes and instances."""
-    return (_errors(s), _slow(s), _timeouts(s))
+    return (
+        _errors(s),
+        _down(s, "MCPServerDown", "server_id", "server_id", "critical"),
+        _down(s, "MCPToolDown", "server_id, tool_name", "tool", "warning"),
+        _slow(s),
+        _timeouts(s),
+    )
+
+
+def _down(s: AlertsSettings, name: str, labels: str, level: str, severity: Literal["critical", "warning"]) -> Alert:
+    by = f"WHERE, {labels}"
+    what = "{{ $labels.server_id }}" + ("/{{ $labels.tool_name }}" if "tool" in labels else "")
+    return Alert(
+        name=name,
+        expression=nothing_succeeds(
+            by,
+            f"{level}:mcp_tool",
+            lambda window: tool_failed(by, window),
+            lambda window: f'sum by ({by}) (increase({_FAMILY}_count{{outcome="success"}}[{window}]))',
+            at_least=s.down_errors,
+        ),
+        hold="1m",
+        keep=OUTLASTS,
+        severity=severity,
+        component="mcp",
+        summary=f"{what}: every tool call fails",
+        description=(
+            f'The last {{{{ $value | printf "%.0f" }}}} tool calls on {what} failed and none succeeded in between. '
+            "Arguments that the tool refused as invalid are not counted."
+        ),
+        drill=Drill(
+            series=(
+                Histogram(_FAMILY, {**_TOOL, "outcome": "success"}, ({0.3: 0.3}, {0.3: 0.0}, {0.3: 0.3})),
+                Histogram(_FAMILY, {**_TOOL, "outcome": "error"}, ({0.3: 0.0}, {0.3: 0.3}, {0.3: 0.0})),
+            ),
+            within="4m30s",
+            labels=_TOOL if "tool" in labels else {"server_id": "search"},
+            after="25m",
+        ),
+    )
 
 
 def _mixed(success: float, other: float, outcome: str, seconds: float = 0.3) -> tuple[Histogram, ...]:
@@ -126,12 +167,12 @@ def burn_rules(s: AlertsSettings) -> tuple[Alert, ...]:
             name="MCPServerErrorBudgetBurn",
             expression=(
                 f"{ratio}{long} > {share(factor, allowed)}\n"
-                "and on (server_id)\n"
+                "and on (WHERE, server_id)\n"
                 f"{ratio}{short} > {share(factor, allowed)}\n"
-                "and on (server_id)\n"
-                f'sum by (server_id) (increase(mcp_tool_errors_total{{error_kind!="validation"}}[{long}]))'
+                "and on (WHERE, server_id)\n"
+                f"avg_over_time(server_id:mcp_tool_errors:rate5m[{long}]) * {number(durations.seconds(long))}"
                 f" >= {s.error_floor}\n"
-                "and on (server_id)\n"
+                "and on (WHERE, server_id)\n"
                 f"{ratio}{long} offset {HALF[long]}"
             ),
             hold=hold,
@@ -154,8 +195,8 @@ def _burn_drill(long: str, error: float) -> Drill:
     quiet, trouble, after, within, step = {
         "1h": ("1h30m", "25m", "30m", "18m", "15s"),
         "6h": ("7h", "3h", "2h", "2h30m", "1m"),
-        "1d": ("26h", "12h", "5h", "9h", "5m"),
-        "3d": ("74h", "22h", "8h", "20h", "10m"),
+        "1d": ("26h", "12h", "5h", "9h", "2m"),
+        "3d": ("74h", "22h", "8h", "20h", "2m"),
     }[long]
     return Drill(
         series=(

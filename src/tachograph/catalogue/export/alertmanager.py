@@ -21,19 +21,26 @@ class Inhibition:
     targets: tuple[str, ...]
     equal: tuple[str, ...] = ()
     target_matchers: tuple[str, ...] = ()
+    source_matchers: tuple[str, ...] = ()
 
 
+_FAST: Final = ('long!~"1d|3d"',)
+"""A burn rate over days is old news: it keeps nothing silent that has just begun."""
 _PROVIDER_FAILS: Final = (
     "HighProviderErrorRate",
     "LLMProviderErrorRatioHigh",
     "LLMProviderErrorBudgetBurn",
     "LLMProviderTrafficStopped",
+    "LLMModelDown",
+    "LLMCallsFailing",
 )
+_MODEL_FAILS: Final = ("LLMCallsFailing", "LLMProviderErrorRatioHigh", "HighProviderErrorRate")
 _SERVER_FAILS: Final = (
     "HighMCPToolErrorRate",
     "MCPToolErrorRatioHigh",
     "MCPServerErrorBudgetBurn",
     "MCPToolTimeouts",
+    "MCPToolDown",
 )
 INHIBITIONS: Final = (
     Inhibition("LLMProviderAuthFailure", ("LLMProviderDown", *_PROVIDER_FAILS), ("provider",)),
@@ -46,14 +53,35 @@ INHIBITIONS: Final = (
         ('error_type="rate_limit"',),
     ),
     Inhibition("LLMProviderRateLimitSaturation", ("LLMProviderRateLimitBlocking",), ("provider",)),
-    Inhibition("LLMProviderErrorBudgetBurn", ("LLMProviderErrorRatioHigh", "HighProviderErrorRate"), ("provider",)),
+    Inhibition("LLMModelDown", _MODEL_FAILS, ("provider", "model")),
+    Inhibition("LLMModelRejected", ("LLMProviderErrorRatioHigh", "HighProviderErrorRate"), ("provider", "model")),
+    Inhibition("LLMProviderHanging", ("LLMCallStuck", "LLMProviderTrafficStopped"), ("provider",)),
+    Inhibition("LLMCallsFailing", ("LLMProviderErrorBudgetBurn",), ("provider",)),
+    Inhibition("LLMCallsFailing", ("LLMProviderErrorRatioHigh", "HighProviderErrorRate"), ("provider", "model")),
+    Inhibition(
+        "LLMProviderErrorBudgetBurn",
+        ("LLMProviderErrorRatioHigh", "HighProviderErrorRate"),
+        ("provider",),
+        source_matchers=_FAST,
+    ),
     Inhibition("LLMProviderErrorRatioHigh", ("HighProviderErrorRate",), ("provider", "model")),
-    Inhibition("LLMCostTotalHigh", ("HighProviderCost", "LLMCostAnomaly", "LLMCostBudgetForecast", "LLMTokenSpike")),
-    Inhibition("LLMCostDailyBudgetSpent", ("LLMCostBudgetForecast",)),
+    Inhibition("LLMCostTotalHigh", ("HighProviderCost", "LLMCostAnomaly", "LLMTokenSpike")),
+    Inhibition("LLMBudgetSpent", ("LLMBudgetForecast",), ("budget",)),
     Inhibition("LLMTokenUsageTotalExcessive", ("ExcessiveTokenUsage", "LLMTokenSpike"), ("provider",)),
-    Inhibition("MCPServerDisconnected", ("MCPConnectionErrors", "MCPServerFlapping", *_SERVER_FAILS), ("server_id",)),
+    Inhibition(
+        "MCPServerDisconnected",
+        ("MCPConnectionErrors", "MCPServerFlapping", "MCPServerDown", *_SERVER_FAILS),
+        ("server_id",),
+    ),
     Inhibition("MCPConnectionErrors", ("HighMCPToolErrorRate", "MCPToolErrorRatioHigh"), ("server_id",)),
-    Inhibition("MCPServerErrorBudgetBurn", ("HighMCPToolErrorRate", "MCPToolErrorRatioHigh"), ("server_id",)),
+    Inhibition("MCPServerDown", _SERVER_FAILS, ("server_id",)),
+    Inhibition(
+        "MCPServerErrorBudgetBurn",
+        ("HighMCPToolErrorRate", "MCPToolErrorRatioHigh"),
+        ("server_id",),
+        source_matchers=_FAST,
+    ),
+    Inhibition("MCPToolDown", ("HighMCPToolErrorRate", "MCPToolErrorRatioHigh"), ("server_id", "tool_name")),
     Inhibition("MCPToolErrorRatioHigh", ("HighMCPToolErrorRate", "MCPToolTimeouts"), ("server_id", "tool_name")),
     Inhibition("MCPToolTimeouts", ("SlowToolExecution", "MCPToolSlowRatioHigh"), ("server_id", "tool_name")),
     Inhibition("MCPToolSlowRatioHigh", ("SlowToolExecution",), ("server_id", "tool_name")),
@@ -67,16 +95,19 @@ INHIBITIONS: Final = (
     Inhibition("LLMUsagePersistLag", ("LLMUsagePersistBacklog",)),
     Inhibition("LLMUsageRecordsLost", ("LLMUsageLossSuspected",)),
     Inhibition("LLMMonitorTargetDown", ("LLMMonitorScrapeTooSparse",), ("instance",)),
+    Inhibition("LLMMonitorAllTargetsDown", ("LLMMonitorTargetDown", "LLMProviderTrafficStopped")),
     Inhibition("LLMMonitorAbsent", ("LLMProviderTrafficStopped",)),
 )
 
 _RECEIVERS: Final = ("tachograph-page", "tachograph-ticket", "tachograph-note", "tachograph-watchdog")
 
 
-def config_text(page_url: str, ticket_url: str, note_url: str, watchdog_url: str) -> str:
+def config_text(
+    page_url: str, ticket_url: str, note_url: str, watchdog_url: str, identity: tuple[str, ...] = ("job",)
+) -> str:
     """A whole alertmanager.yml with webhook receivers, to be replaced by your own receivers."""
     return yaml.dump(
-        config(page_url, ticket_url, note_url, watchdog_url),
+        config(page_url, ticket_url, note_url, watchdog_url, identity=identity),
         "Made by `tachograph export`. The receivers are placeholders: put your pager, your tracker and your chat in\n"
         "their place, and keep the names, the routes and the inhibitions.",
     )
@@ -88,6 +119,7 @@ def config(
     note_url: str,
     watchdog_url: str,
     *,
+    identity: tuple[str, ...] = ("job",),
     group_wait: str = "30s",
     group_interval: str = "5m",
 ) -> dict[str, Any]:
@@ -107,7 +139,7 @@ def config(
     return {
         "route": {
             "receiver": "tachograph-ticket",
-            "group_by": ["component", "provider", "server_id"],
+            "group_by": list(dict.fromkeys((*identity, "component", "provider", "server_id"))),
             "group_wait": group_wait,
             "group_interval": group_interval,
             "repeat_interval": "24h",
@@ -119,7 +151,7 @@ def config(
                 }
             ],
         },
-        "inhibit_rules": [_inhibition(one) for one in INHIBITIONS],
+        "inhibit_rules": [_inhibition(one, identity) for one in INHIBITIONS],
         "receivers": [
             {"name": name, "webhook_configs": [{"url": url, "send_resolved": name != "tachograph-watchdog"}]}
             for name, url in zip(_RECEIVERS, (page_url, ticket_url, note_url, watchdog_url), strict=True)
@@ -127,11 +159,20 @@ def config(
     }
 
 
-def _inhibition(one: Inhibition) -> dict[str, Any]:
+def _inhibition(one: Inhibition, identity: tuple[str, ...]) -> dict[str, Any]:
+    """A rule of Alertmanager; what is elsewhere, by the identity labels, is never kept silent."""
     targets = one.targets
     match = f'alertname="{targets[0]}"' if len(targets) == 1 else f'alertname=~"{"|".join(targets)}"'
     return {
-        "source_matchers": [f'alertname="{one.source}"'],
+        "source_matchers": [f'alertname="{one.source}"', *one.source_matchers],
         "target_matchers": [match, *one.target_matchers],
-        **({"equal": list(one.equal)} if one.equal else {}),
+        "equal": equal(one, identity),
     }
+
+
+def equal(one: Inhibition, identity: tuple[str, ...]) -> list[str]:
+    """The labels that both alerts must share: alerts about a fleet carry no instance."""
+    where = [label for label in identity if label != "instance"]
+    if one.source.startswith("LLMUsage"):
+        where = [label for label in where if label != "job"]
+    return list(dict.fromkeys((*where, *one.equal)))

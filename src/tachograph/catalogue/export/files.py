@@ -38,6 +38,7 @@ def files(
         prometheus_url: Where Grafana finds Prometheus.
         trace_url: Where an exemplar leads in Grafana, with `${__value.raw}` for the trace id.
     """
+    settings = catalogue.resolved(settings)
     wanted = only or PARTS
     groups = catalogue.rule_groups(settings)
     found: dict[str, str] = {}
@@ -55,7 +56,7 @@ def files(
             found[f"prometheus/rules/{name}"] = text
     if "alertmanager" in wanted:
         found["alertmanager/alertmanager.yml"] = alertmanager.config_text(
-            _WEBHOOK + "page", _WEBHOOK + "ticket", _WEBHOOK + "note", _WEBHOOK + "watchdog"
+            _WEBHOOK + "page", _WEBHOOK + "ticket", _WEBHOOK + "note", _WEBHOOK + "watchdog", settings.alerts.identity
         )
     if kubernetes_too:
         manifests = kubernetes.manifests(groups, catalogue.dashboards(settings), settings.alerts)

@@ -163,6 +163,18 @@ RATE_LIMIT_EXHAUSTION: Final = Family(
     bounded=_WHO,
     gauge_merge="min",
 )
+CALLS_IN_FLIGHT: Final = Family(
+    "llm_calls_in_flight", "gauge", _WHO, "Calls under way.", bounded=_WHO, gauge_merge="sum"
+)
+CALL_OLDEST_SECONDS: Final = Family(
+    "llm_call_oldest_seconds",
+    "gauge",
+    _WHO,
+    "Age of the oldest call under way; 0 when there is none.",
+    "seconds",
+    bounded=_WHO,
+    gauge_merge="max",
+)
 
 FAMILIES: Final = (
     REQUEST_SECONDS,
@@ -180,4 +192,6 @@ FAMILIES: Final = (
     RATE_LIMIT_REMAINING,
     RATE_LIMIT_RESET,
     RATE_LIMIT_EXHAUSTION,
+    CALLS_IN_FLIGHT,
+    CALL_OLDEST_SECONDS,
 )
