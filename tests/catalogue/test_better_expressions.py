@@ -110,10 +110,12 @@ SITUATIONS = (
     Situation(
         "errors in the first minutes of a new installation are not three bad days",
         "LLMProviderErrorBudgetBurn",
-        "provider:llm_provider_errors:ratio_rate3d > (1 * 0.01)"
-        " and on (provider) provider:llm_provider_errors:ratio_rate6h > (1 * 0.01)"
-        " and on (provider) sum by (provider) (increase(llm_provider_errors_total[3d])) >= 5",
+        "provider:llm_call_errors:ratio_rate3d > (1 * 0.01)"
+        " and on (job, provider) provider:llm_call_errors:ratio_rate6h > (1 * 0.01)"
+        " and on (job, provider) avg_over_time(provider:llm_call_errors:rate5m[3d]) * 259200 >= 5",
         (
+            steady("llm_call_seconds", {**GPT, "outcome": "success"}, 1, (0, 1, 1)),
+            steady("llm_call_seconds", {**GPT, "outcome": "error"}, 1, (0, 0.02, 0)),
             steady(REQUESTS, {**GPT, "outcome": "success"}, 1, (0, 1, 1)),
             steady(REQUESTS, {**GPT, "outcome": "error"}, 1, (0, 0.02, 0)),
             Counter("llm_provider_errors_total", {**GPT, "error_type": "server_error"}, (0, 0.02, 0)),

@@ -62,7 +62,7 @@ def test_the_job_and_the_runbook_address_go_into_rules_and_scrape(tmp_path: Path
     assert main(["export", str(tmp_path), *arguments]) == 0
     rules = (tmp_path / "prometheus/rules/tachograph-alerts.yaml").read_text("utf-8")
     assert 'up{job="checkout"} == 0' in rules
-    assert 'tachograph"}' not in rules
+    assert 'job="tachograph"' not in rules
     assert "https://wiki.example/runbooks/LLMProviderDown" in rules
     assert "job_name: checkout" in (tmp_path / "prometheus/prometheus.yml").read_text("utf-8")
 

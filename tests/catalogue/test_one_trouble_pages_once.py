@@ -17,7 +17,7 @@ RULES = {
 
 
 def firing(name: str, long: str = "", **labels: str) -> dict[str, str]:
-    return {"alertname": name, **RULES[name, long], **labels}
+    return {"alertname": name, "job": "tachograph", **RULES[name, long], **labels}
 
 
 def errors(provider: str, error_type: str, *models: str) -> list[dict[str, str]]:
@@ -39,6 +39,8 @@ TROUBLES = {
             firing("LLMProviderErrorRatioHigh", provider="anthropic", model="opus"),
             firing("LLMProviderErrorBudgetBurn", "1h", provider="anthropic"),
             firing("LLMProviderErrorBudgetBurn", "6h", provider="anthropic"),
+            firing("LLMModelDown", provider="anthropic", model="opus"),
+            firing("LLMCallsFailing", provider="anthropic", model="opus"),
         ],
         {"LLMProviderDown"},
         set(),
@@ -69,7 +71,6 @@ TROUBLES = {
         [
             firing("HighProviderCost", provider="anthropic", model="opus", instance="app:1", job="tachograph"),
             firing("LLMCostTotalHigh"),
-            firing("LLMCostBudgetForecast"),
             firing("LLMTokenSpike", provider="anthropic", model="opus"),
         ],
         {"LLMCostTotalHigh"},
@@ -134,6 +135,43 @@ def test_two_providers_in_trouble_are_two_pages(server: Alertmanager) -> None:
     server.post([firing("LLMProviderDown", provider="openai"), firing("LLMProviderDown", provider="gemini")])
     wait_for_silence(server, "page")
     assert len(server.sent("page")) == 2
+
+
+OLD_OR_ELSEWHERE = {
+    # what fires first, and what is no consequence of it
+    "a slow burn of days and a new fault of another model": (
+        firing("LLMProviderErrorBudgetBurn", "3d", provider="openai"),
+        firing("LLMProviderErrorRatioHigh", provider="openai", model="other"),
+    ),
+    "a slow burn of an MCP server and a new fault of one tool": (
+        firing("MCPServerErrorBudgetBurn", "3d", server_id="workshop"),
+        firing("MCPToolErrorRatioHigh", **TOOL),
+    ),
+    "money spent by another application": (
+        firing("LLMCostTotalHigh", job="staging"),
+        firing("HighProviderCost", provider="gemini", model="x", instance="app:1"),
+    ),
+    "another application whose targets are gone": (
+        firing("LLMMonitorAbsent", job="staging"),
+        firing("LLMProviderTrafficStopped", provider="openai"),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", OLD_OR_ELSEWHERE)
+def test_what_is_old_or_elsewhere_keeps_nothing_silent(what: str, server: Alertmanager) -> None:
+    old, new = OLD_OR_ELSEWHERE[what]
+    server.post([old, new])
+    wait_for_silence(server, "ticket")
+    assert new["alertname"] in {name for one in server.sent("ticket") for name, _ in one.alerts}
+
+
+def test_a_key_revoked_in_staging_keeps_no_outage_of_production_silent(server: Alertmanager) -> None:
+    staging, production = {"provider": "anthropic", "job": "staging"}, {"provider": "anthropic"}
+    server.post([firing("LLMProviderAuthFailure", **staging), firing("LLMProviderDown", **production)])
+    wait_for_silence(server, "page")
+    paged = {name for one in server.sent("page") for name, _ in one.alerts}
+    assert paged == {"LLMProviderAuthFailure", "LLMProviderDown"}
 
 
 def test_the_watchdog_goes_to_its_own_receiver_and_to_nobody_else(server: Alertmanager) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import tomllib
+import warnings
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, get_args, get_type_hints
 
@@ -12,7 +14,7 @@ import msgspec
 
 from tachograph.errors import SettingsError
 from tachograph.settings.alerts import AlertsSettings
-from tachograph.settings.budgets import BudgetsSettings
+from tachograph.settings.budgets import BudgetLimit, BudgetsSettings
 from tachograph.settings.instrument import InstrumentSettings
 from tachograph.settings.ledger import LedgerSettings
 from tachograph.settings.metrics import MetricsSettings
@@ -91,7 +93,22 @@ def load_with_sources(
         for path, value in _leaves(layer):
             sources[path] = source
             _set(values, path, value)
-    return _check(values, "all together"), sources
+    return _with_daily_budget(_check(values, "all together")), sources
+
+
+def _with_daily_budget(settings: Settings) -> Settings:
+    """`alerts.daily_budget_usd` as the budget that replaced it; until the next release."""
+    usd = settings.alerts.daily_budget_usd
+    if usd is None or any(limit.name == "daily" for limit in settings.budgets.limits):
+        return settings
+    warnings.warn(
+        "the setting alerts.daily_budget_usd is deprecated: name a budget in budgets.limits instead",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    daily = BudgetLimit(name="daily", usd=Decimal(str(usd)), action="warn")
+    budgets = msgspec.structs.replace(settings.budgets, limits=(*settings.budgets.limits, daily))
+    return msgspec.structs.replace(settings, budgets=budgets)
 
 
 def paths() -> Iterator[tuple[Path_, Any, Any]]:

@@ -63,7 +63,7 @@ def rules(s: AlertsSettings) -> tuple[Alert, ...]:
             hold="10m",
             severity="warning",
             component="llm_provider",
-            summary="{{ $labels.provider }}: {{ $value | humanize }} callers permanently waiting on rate limits",
+            summary='{{ $labels.provider }}: {{ $value | printf "%.1f" }} callers wait for rate limits at any moment',
             description=(
                 "Time slept on {{ $labels.provider }}'s rate limits grows by {{ $value | humanize }} s per second: "
                 "that many callers stand waiting at any moment."

@@ -95,7 +95,7 @@ def nothing_succeeds(
     """Consecutive failures with no success among them, for dense and for sparse traffic.
 
     Windows grow with the time between two calls. The longest read recorded rates, each of which holds an event for
-    five minutes; 1.5 tells two of them from one.
+    five minutes; 1.3 tells the second of them from one alone.
     """
     rungs = [
         f"({bad(window)} >= {count} unless {good(window)} > 0)"
@@ -104,7 +104,7 @@ def nothing_succeeds(
     for window in ("45m", "1h", "90m", "2h", "3h", "4h"):
         seconds = number(durations_seconds(window))
         rungs.append(
-            f"(avg_over_time({recorded}_errors:rate5m[{window}]) * {seconds} > 1.5"
+            f"(avg_over_time({recorded}_errors:rate5m[{window}]) * {seconds} > 1.3"
             f" unless avg_over_time({recorded}_successes:rate5m[{window}]) > 0)"
         )
     return "\nor\n".join(rungs)

@@ -109,7 +109,10 @@ def run(shape: Shape, rules: Mapping[str, str], routes: Mapping[str, Any]) -> Ou
         RulesError: Prometheus does not accept the rules.
         MissingToolError: promtool is not on PATH.
     """
-    firing = _history(shape, rules)
+    firing = [
+        (minute, frozenset(alert for alert in alerts if dict(alert)["alertname"] not in shape.ignore))
+        for minute, alerts in _history(shape, rules)
+    ]
     fired: dict[str, float] = {}
     for minute, alerts in firing:
         for alert in alerts:

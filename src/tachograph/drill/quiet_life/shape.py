@@ -113,6 +113,7 @@ class Shape:
         step: Seconds between two scrapes.
         evaluate: Seconds between two evaluations.
         identity: Identity labels of the settings, where not the user's.
+        ignore: Alerts that fire only because the shape is scraped less often, to be played sooner.
     """
 
     name: str
@@ -129,3 +130,4 @@ class Shape:
     step: int = 15
     evaluate: int = 30
     identity: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()

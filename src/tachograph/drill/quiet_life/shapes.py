@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from tachograph.drill.quiet_life.shape import Fault, Level, Shape, Target, Traffic
@@ -19,6 +20,7 @@ _OLD_ERRORS: Final = (
         values=((0, 3),),
     ),
 )
+_SCRAPED_LESS: Final = ("LLMMonitorScrapeTooSparse",)
 _BUSY: Final = Traffic(per_minute=60)
 
 
@@ -56,17 +58,19 @@ def _outage(
     )
 
 
-def _sparse(every: float, knowable: float, within: float = 5) -> Shape:
+def _sparse(every: float, failures: int = 2) -> Shape:
+    """An outage that the second failed call shows (or a later one, where calls are more frequent)."""
+    first = math.ceil(120 / every) * every
     return Shape(
         name=f"sparse-outage-every-{every:g}m",
         story=f"One call every {every:g} minutes; all fail for three hours",
         expected="page",
-        knowable=120 + knowable,
-        within=within,
+        knowable=first + (failures - 1) * every,
         traffic=(Traffic(every=every, faults=(Fault(begin=120, end=300),), errors=0),),
         minutes=360,
         evaluate=60,
         step=30,
+        ignore=_SCRAPED_LESS,
     )
 
 
@@ -249,15 +253,17 @@ QUIET: Final = (
         traffic=(Traffic(per_minute=20, hours=(8, 18), usd=0.05),),
         minutes=2880,
         step=60,
+        ignore=_SCRAPED_LESS,
         evaluate=60,
     ),
     Shape(
         name="nightly-batch",
         story="A batch of 400 calls each night, and hardly anything else",
         expected="nothing",
-        traffic=(Traffic(per_minute=40, hours=(2, 2.17), usd=0.05), Traffic(per_minute=0.05, errors=0)),
+        traffic=(Traffic(per_minute=40, hours=(2, 2.17), usd=0.02), Traffic(per_minute=0.05, errors=0)),
         minutes=2880,
         step=60,
+        ignore=_SCRAPED_LESS,
         evaluate=60,
     ),
     Shape(
@@ -276,6 +282,7 @@ QUIET: Final = (
         minutes=600,
         evaluate=60,
         step=30,
+        ignore=_SCRAPED_LESS,
     ),
     Shape(
         name="slow-reasoning-model",
@@ -359,6 +366,7 @@ QUIET: Final = (
         minutes=360,
         evaluate=60,
         step=30,
+        ignore=_SCRAPED_LESS,
     ),
 )
 
@@ -376,12 +384,8 @@ OUTAGES: Final = (
     _outage("only-429-quiet", 1.2, 5, story="The same in a quiet service", error_type="rate_limit"),
     _outage("model-retired", 120, 1, story="Every call is refused: unknown model", error_type="invalid_request"),
     _outage("model-retired-quiet", 3, 3, story="The same, three calls a minute", error_type="invalid_request"),
-    _sparse(5, 10),
-    _sparse(10, 10),
-    _sparse(14, 14),
-    _sparse(20, 20),
-    _sparse(30, 30),
-    _sparse(50, 50),
+    _sparse(5, failures=3),
+    *(_sparse(every) for every in (10, 14, 20, 30, 50)),
     Shape(
         name="outage-of-3-minutes",
         story="Every call fails for three minutes, 120 calls a minute",
@@ -435,6 +439,7 @@ OUTAGES: Final = (
         minutes=330,
         evaluate=60,
         step=30,
+        ignore=_SCRAPED_LESS,
     ),
     Shape(
         name="tool-server-outage",
@@ -465,6 +470,7 @@ OUTAGES: Final = (
         minutes=1530,
         evaluate=60,
         step=60,
+        ignore=_SCRAPED_LESS,
         within=6,
     ),
     Shape(
