@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.alertmanager import Alertmanager, alertmanager, wait_for_silence
+from support.parts import program
 from tachograph import catalogue
 from tachograph.catalogue.export.alertmanager import config
 from tachograph.catalogue.export.prometheus import rule_files
@@ -30,6 +31,11 @@ QUICK = (
     "provider-hangs",
     "model-retired-quiet",
 )
+
+
+@pytest.fixture(scope="module")
+def promtool() -> str:
+    return program("promtool")
 
 
 def play(shape: Shape) -> Outcome:
@@ -140,3 +146,9 @@ def test_the_command_plays_one_shape_and_writes_the_page(
 def test_a_shape_that_does_not_exist_is_said_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["quiet-life", "--shape", "nothing-of-the-kind"]) == 2
     assert "--list" in capsys.readouterr().err
+
+
+def test_the_page_in_the_docs_has_every_shape_and_none_is_wrong() -> None:
+    text = (Path(__file__).parent.parent.parent / "docs/quiet-life.md").read_text("utf-8")
+    assert f"{len(SHAPES)} of {len(SHAPES)} shapes as they should be, 0 false pages" in text
+    assert all(f"| `{shape.name}` | {shape.story} |" in text for shape in SHAPES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Final
 
@@ -99,7 +100,8 @@ def _fitted(rule: Alert | Recording, s: AlertsSettings) -> Alert | Recording | N
         hold=change.hold or rule.hold,
         more_labels=(*rule.more_labels, *{**s.labels, **change.labels}.items()),
     )
-    carried = [label for label in s.identity if f"{label}," in alert.expression or f"({label})" in alert.expression]
+    grouped = re.search(r"\bby \(([^)]*)\)", alert.expression)
+    carried = [label for label in s.identity if grouped and label in grouped[1].split(", ")]
     if carried:
         alert = alert.annotated(where=", ".join(f"{label}={{{{ $labels.{label} }}}}" for label in carried))
     return _linked(alert, s)

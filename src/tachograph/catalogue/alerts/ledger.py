@@ -160,7 +160,7 @@ def _slow(s: AlertsSettings) -> Alert:
     return Alert(
         name="LLMUsagePersistSlow",
         expression=(
-            f"histogram_quantile(0.95, sum by (le) (rate({_SECONDS}_bucket[5m]))) > {number(s.persist_seconds)}"
+            f"histogram_quantile(0.95, sum by (PLACE, le) (rate({_SECONDS}_bucket[5m]))) > {number(s.persist_seconds)}"
         ),
         hold="10m",
         severity="warning",
@@ -267,7 +267,7 @@ def _files() -> Alert:
     faults = "llm_usage_file_faults_total"
     return Alert(
         name="LLMUsageFileFaults",
-        expression=counted(faults, "fault", window="15m", at_least="> 0"),
+        expression=counted(faults, "PLACE, fault", window="15m", at_least="> 0"),
         hold="0s",
         severity="warning",
         component="usage",

@@ -58,7 +58,7 @@ def _waste(s: AlertsSettings) -> Alert:
 def _drift(s: AlertsSettings) -> Alert:
     return Alert(
         name="LLMBillDrift",
-        expression=f"max by (provider) (abs(llm_bill_drift_ratio)) > {number(s.bill_drift_share)}",
+        expression=f"max by (WHERE, provider) (abs(llm_bill_drift_ratio)) > {number(s.bill_drift_share)}",
         hold="10m",
         severity="warning",
         component="usage",

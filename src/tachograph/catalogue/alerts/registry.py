@@ -56,7 +56,7 @@ def _slow(s: AlertsSettings) -> Alert:
     return Alert(
         name="MCPRegistryLookupSlow",
         expression=(
-            f'histogram_quantile(0.99, sum by (le) (rate({_LOOKUP}_bucket{{outcome="hit"}}[10m]))) > '
+            f'histogram_quantile(0.99, sum by (WHERE, le) (rate({_LOOKUP}_bucket{{outcome="hit"}}[10m]))) > '
             f"{number(s.registry_seconds)}"
         ),
         hold="10m",
