@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from mcp import Client, MCPError
 from mcp.server import MCPServer
+from mcp.server.lowlevel import Server
+from mcp_types import ListToolsResult
 from opentelemetry.trace import SpanKind
 
 from tachograph import instrument, labels, uninstrument
@@ -88,6 +90,22 @@ async def test_names_that_a_model_made_up_are_one_label_value_and_crowd_no_tool_
         assert seen.value(f"{family}_errors_total", tool_name="unknown", error_kind="validation") == 10
         assert seen.value(f"{family}_execute_seconds_count", tool_name="forecast", outcome="success") == 1
     assert seen.value("tachograph_label_overflow_total") == 0
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_a_server_that_refuses_by_a_json_rpc_error_is_recorded_by_its_code(seen: Recording, mode: Any) -> None:
+    async def refuse(context: Any, params: Any) -> Any:
+        raise MCPError(-32602, f"Unknown tool: {params.name}")
+
+    async def tools(context: Any, params: Any) -> Any:
+        return ListToolsResult(tools=[])
+
+    async with Client(Server("strict", on_list_tools=tools, on_call_tool=refuse), mode=mode) as client:
+        with pytest.raises(MCPError):
+            await client.call_tool("invented", {})
+    ended = [(call.side, call.outcome, call.error_kind) for call in seen.tool_calls]
+    assert sorted(ended) == [("client", "error", "validation"), ("server", "error", "validation")]
+    assert seen.value("mcp_tool_errors_total", tool_name="unknown", error_kind="validation") == 1
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])

@@ -83,19 +83,15 @@ def _hook_fastmcp(module: ModuleType) -> None:
 # Tool calls
 
 
-class Asked:
-    """A tool call that an application made of a client, while it lasts; the sessions below it find it here.
+class Asked(Exchange):
+    """A tool call that an application made of a client, while it lasts; the session below it finds it here.
 
     Attributes:
-        client: Whose call it is; tool_name: of what; exchange: what HTTP met.
+        session: What it goes through; tool_name: of what.
     """
 
-    __slots__ = ("client", "exchange", "tool_name")
-
-    def __init__(self, client: Any, tool_name: str, exchange: Exchange) -> None:
-        self.client = client
-        self.tool_name = tool_name
-        self.exchange = exchange
+    session: Any = None
+    tool_name = ""
 
 
 ASKED: Final[ContextVar[Asked | None]] = ContextVar("tachograph_mcp_asked", default=None)
@@ -116,8 +112,9 @@ def _call_client(original: Any) -> Any:
         connection = connection or Connection()
         if (call := _begin(connection, session, name, arguments)) is None:
             return await original(self, name, arguments, *args, **kwargs)
-        exchange = Exchange(connection)
-        token = ASKED.set(Asked(self, name, exchange))
+        exchange = Asked()
+        exchange.connection, exchange.session, exchange.tool_name = connection, session, name
+        token = ASKED.set(exchange)
         try:
             result = await original(self, name, arguments, *args, **kwargs)
         except BaseException as error:
@@ -132,34 +129,49 @@ def _call_client(original: Any) -> Any:
 
 
 def _call_session(original: Any) -> Any:
-    async def call_tool(self: Any, name: str, arguments: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def call_tool(self: Any, name: str, arguments: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """No coroutine function of our own: a client's call passes here without another frame around its awaiting."""
         if not SWITCH.on or ENGINE_MCP.get():
-            return await original(self, name, arguments, *args, **kwargs)
+            return original(self, name, arguments, *args, **kwargs)
         asked = ASKED.get()
-        if asked is not None and asked.tool_name == name and _session_of(asked.client) is self:
-            token = WATCH.set(asked.exchange)
-            try:
-                return await original(self, name, arguments, *args, **kwargs)
-            finally:
-                WATCH.reset(token)
-        connection = connection_of(self)
-        call = connection.unfinished.pop(str(kwargs.get("request_state") or ""), None)
-        call = call or _begin(connection, self, name, arguments)
-        if call is None:
-            return await original(self, name, arguments, *args, **kwargs)
-        exchange = Exchange(connection)
-        token = WATCH.set(exchange)
-        try:
-            result = await original(self, name, arguments, *args, **kwargs)
-        except BaseException as error:
-            _failed(call, error, exchange, connection)
-            raise
-        finally:
-            WATCH.reset(token)
-        _answered(call, result, connection)
-        return result
+        if asked is None or asked.session is not self or asked.tool_name != name:
+            return _call_of_session(self, original, name, arguments, args, kwargs)
+        transport = asked.connection.transport  # type: ignore[union-attr]  # a client's call has one
+        if transport is None or transport.url is None:
+            return original(self, name, arguments, *args, **kwargs)
+        return _send_of_client(asked, original(self, name, arguments, *args, **kwargs))
 
+    if hasattr(inspect, "markcoroutinefunction"):
+        inspect.markcoroutinefunction(call_tool)
     return call_tool
+
+
+async def _send_of_client(asked: Asked, sending: Any) -> Any:
+    token = WATCH.set(asked)
+    try:
+        return await sending
+    finally:
+        WATCH.reset(token)
+
+
+async def _call_of_session(session: Any, original: Any, name: str, arguments: Any, args: Any, kwargs: Any) -> Any:
+    connection = connection_of(session)
+    call = connection.unfinished.pop(str(kwargs.get("request_state") or ""), None)
+    call = call or _begin(connection, session, name, arguments)
+    if call is None:
+        return await original(session, name, arguments, *args, **kwargs)
+    exchange = Exchange()
+    exchange.connection = connection
+    token = WATCH.set(exchange)
+    try:
+        result = await original(session, name, arguments, *args, **kwargs)
+    except BaseException as error:
+        _failed(call, error, exchange, connection)
+        raise
+    finally:
+        WATCH.reset(token)
+    _answered(call, result, connection)
+    return result
 
 
 def _begin(connection: Connection, session: Any, name: str, arguments: Any) -> ToolCall | None:
@@ -203,6 +215,8 @@ def goes_on(result: Any) -> str | None:
             return str(result.get("requestState") or "")
         return str(result.get("taskId")) if kind == "task" else None
     kind = getattr(result, "result_type", None)
+    if kind is None or kind == "complete":
+        return None
     if kind == "input_required":
         return str(pick(result, "request_state") or "")
     if kind == "task":
@@ -267,7 +281,8 @@ async def _timed(session: Any, original: Any, request: Any, args: Any, kwargs: A
     started = perf_counter_ns()
     connection = connection_of(session)
     asked = ASKED.get()  # looking after its task: what HTTP meets here ends the call
-    exchange = asked.exchange if asked is not None and _session_of(asked.client) is session else Exchange(connection)
+    exchange = asked if asked is not None and asked.session is session else Exchange()
+    exchange.connection = connection
     token = WATCH.set(exchange)
     outcome: ToolOutcome = "success"
     try:

@@ -75,10 +75,8 @@ class Exchange:
     error: BaseException | None = None
     seen_ns = 0
     ended_ns = 0
-
-    def __init__(self, connection: Connection | None = None) -> None:
-        self.connection = connection
-        self._response: object = None
+    connection: Connection | None = None
+    _response: object = None
 
     def error_body(self) -> object:
         """What came with an error."""

@@ -84,9 +84,10 @@ def named(own_name: str | None) -> str:
     """The label of a server that is known by its own name only."""
     if not own_name:
         return NAMELESS
-    drawn = _DRAWN_NAME.fullmatch(own_name)
-    name = drawn[1] if drawn else own_name
-    return settled.settings.mcp_servers.get(name, name)
+    names = settled.settings.mcp_servers
+    if own_name.startswith("FastMCP-") and (drawn := _DRAWN_NAME.fullmatch(own_name)):
+        own_name = drawn[1]
+    return names.get(own_name, own_name) if names else own_name
 
 
 def _word(argument: str) -> str:
