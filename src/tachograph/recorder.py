@@ -243,7 +243,7 @@ class Recorder:
             self, provider, model, operation, message_count, stream, labels, run, number, time_ns(), perf_counter_ns()
         )
         if asks is not None:
-            if stream or self._keeps_prompts:
+            if stream or self._keeps_prompts or operation == "speech":
                 call.body = asks
             if self._reserve is not None:
                 self._reserve_for(call, asks, is_watched, takes_other_model)

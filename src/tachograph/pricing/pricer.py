@@ -41,9 +41,10 @@ _key: Callable[[LLMCall], tuple[Any, ...]] = attrgetter(
 
 
 _facts: Callable[[LLMCall], tuple[Any, ...]] = attrgetter(
-    "usages", "request_count", "unknown_billables", "usage_mismatch", "stated_cost_nano_usd"
+    "usages", "others", "request_count", "unknown_billables", "usage_mismatch", "stated_cost_nano_usd"
 )
-_ORDINARY: Final = ((), 1, (), None, None)
+_ORDINARY: Final = ((), (), 1, (), None, None)
+_NOTHING: Final[tuple[int, tuple[str, ...]]] = (0, ())
 _PLAIN: Final = ("",)
 """In place of the doubts of a price that is the price, of a call that no subscription pays for."""
 
@@ -91,8 +92,21 @@ class Pricer:
             nano_usd, doubts = known[2].nano_usd(usage)  # type: ignore[union-attr]  # there is one when it is plain
             if not doubts and nano_usd is not None and call.usage is not None and call.outcome != "cancelled":
                 return Cost(nano_usd, "priced", known[4])
-        cost = _price(call, usage, known)
+        cost = _price(call, usage, known, self._of_others(call, key) if call.others else _NOTHING)
         return cost if call.stated_cost_nano_usd is None else _stated(call, cost)
+
+    def _of_others(self, call: LLMCall, key: tuple[Any, ...]) -> tuple[int, tuple[str, ...]]:
+        """What other models did for this answer, at their own prices, and what is in doubt about it."""
+        total, doubts = 0, tuple[str, ...]()
+        for model, usage in call.others:
+            known = self._find((*key[:3], model, None, *key[5:]), call.started_unix_ns)
+            nano_usd, more = (None, ()) if known.price is None else known.price.nano_usd(usage)
+            if nano_usd is None:
+                doubts += (f"no price for {model}, which took part",)
+            else:
+                total += nano_usd
+                doubts += (() if known.doubts is _PLAIN else known.doubts) + more
+        return total, doubts
 
     def _find(self, key: tuple[Any, ...], started_unix_ns: int) -> _Known:
         label, host, port, model, response_model, tier, speed, region, traffic_type = key
@@ -129,7 +143,7 @@ class Pricer:
         return known
 
 
-def _price(call: LLMCall, usage: Usage, known: _Known) -> Cost:
+def _price(call: LLMCall, usage: Usage, known: _Known, others: tuple[int, tuple[str, ...]]) -> Cost:
     _, _, price, doubts, source, is_included = known
     doubts = () if doubts is _PLAIN else doubts
     nano_usd: int | None = None
@@ -139,7 +153,8 @@ def _price(call: LLMCall, usage: Usage, known: _Known) -> Cost:
             nano_usd, more = _sum(price, usages)
         else:
             nano_usd, more = price.nano_usd(usage, call.request_count)
-        doubts += more
+        doubts += more + others[1]
+        nano_usd = None if nano_usd is None else nano_usd + others[0]
     if is_included:
         return Cost(0, "included", source, quality.detail(doubts), nano_usd)
     if nano_usd is None:

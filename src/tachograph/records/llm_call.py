@@ -102,6 +102,8 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
         usage: Tokens, or None when none were reported.
         usages: Tokens of each request, where the call made several that are priced each by itself (function calling
             inside Gemini's client, the results of a batch): `usage` is their sum. Else empty.
+        others: What other models did for this answer, each with its tokens and its own prices: an advisor, image
+            generation. `usages` then holds what the call's own model did.
         cost: Set when the call is finished.
         response_model, response_id, request_id, service_tier, finish_reason: As the vendor answered.
         speed, region, traffic_type: What else the vendor prices by, in its own words: Anthropic's `fast`, where the
@@ -153,6 +155,7 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
     error: BaseException | str | None = None
     usage: Usage | None = None
     usages: tuple[Usage, ...] = ()
+    others: tuple[tuple[str, Usage], ...] = ()
     cost: Cost | None = None
     response_model: str | None = None
     response_id: str | None = None

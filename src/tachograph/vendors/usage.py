@@ -38,6 +38,7 @@ class Reading(msgspec.Struct):
         unknown: Fields that may be billed and that nobody here knows.
         stated_cost_nano_usd: The vendor's own figure.
         service_tier, speed, region, traffic_type: What else the price depends on, where the report tells it.
+        own, others: What the call's own model used, and what others did, where these are told apart.
     """
 
     usage: Usage | None = None
@@ -48,6 +49,8 @@ class Reading(msgspec.Struct):
     speed: str | None = None
     region: str | None = None
     traffic_type: str | None = None
+    own: Usage | None = None
+    others: tuple[tuple[str, Usage], ...] = ()
 
     def __add__(self, other: Reading) -> Reading:
         """Two requests of one call."""
@@ -76,6 +79,9 @@ class Reading(msgspec.Struct):
         call.speed = self.speed or call.speed
         call.region = self.region or call.region
         call.traffic_type = self.traffic_type or call.traffic_type
+        if self.others:
+            call.others = self.others
+            call.usages = () if self.own is None else (self.own,)
 
 
 def bounded(reading: Reading, *counts: Any) -> Reading:

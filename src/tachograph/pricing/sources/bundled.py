@@ -169,6 +169,8 @@ def _found(served: Served, when: datetime, name: Name, provider: Any, model: Any
     if unsure:
         doubts.append(unsure)
     price = _with_fees(_price(prices), provider.id, name.model)
+    if "image" in name.model and "output" in price.tokens:  # what such a model puts out are images
+        price = replace(price, tokens={"image_output": price.tokens["output"], **price.tokens})
     price = price.times(discount * factor, only_tokens=True)
     return Found(price, _until(model, when), tuple(doubts), served.region if factor != 1 else "")
 

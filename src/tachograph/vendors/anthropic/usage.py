@@ -43,7 +43,7 @@ def read_usage(report: Any) -> Reading:
     """All that a `usage` says.
 
     Compaction and advisor iterations, which the top level leaves out, are added. An advisor may be another model, at
-    other prices: it is named among the tool requests, so that the cost is known to be an estimate.
+    other prices: what it did is told apart.
     """
     if report is None:
         return Reading()
@@ -67,8 +67,14 @@ def read_usage(report: Any) -> Reading:
             more = _one(getter(iteration)) if kind in _OUTSIDE_THE_TOTAL else None
             if more is not None:
                 if kind == "advisor_message":
-                    more.tool_uses["advisor"] = 1
-                reading.usage = usage = usage + more
+                    reading.own = reading.own or usage
+                    reading.others += ((text(iteration, "model") or "an advisor", more),)
+                    usage = usage + more
+                    usage.tool_uses["advisor"] = usage.tool_uses.get("advisor", 0) + 1
+                else:
+                    usage = usage + more
+                    reading.own = None if reading.own is None else reading.own + more
+                reading.usage = usage
             elif kind not in _INSIDE_THE_TOTAL:
                 reading.unknown += (f"iterations.{kind}",)
     return bounded(reading, *map(get, _COUNTS))

@@ -15,6 +15,7 @@ from tachograph.vendors.openai.media import (
     embedding_tokens,
     read_embeddings,
     read_nothing,
+    read_speech,
     read_usage_only,
 )
 from tachograph.vendors.openai.requests import request_facts, said
@@ -51,7 +52,7 @@ ROUTES: Final[dict[tuple[str, str], Api]] = {
     ("post", "/images/variations"): _images,
     ("post", "/audio/transcriptions"): _transcription,
     ("post", "/audio/translations"): _transcription,
-    ("post", "/audio/speech"): _api("audio", "speech", read_nothing, MediaEvents),
+    ("post", "/audio/speech"): _api("audio", "speech", read_speech, MediaEvents),
     ("post", "/moderations"): _api("moderations", "moderation", read_nothing, counts_usage=False),
     ("post", "/batches"): _api("batches", "create_batch", read_batch),
     ("post", "/threads/runs"): _RUN,

@@ -41,6 +41,14 @@ def read_nothing(call: LLMCall, answer: Any) -> ErrorType | None:
     return None
 
 
+def read_speech(call: LLMCall, answer: Any) -> ErrorType | None:
+    """Speech: the answer is sound and says nothing; what is billed is the length of the text that was sent."""
+    said = pick(call.body, "input")
+    if isinstance(said, str):
+        call.usage = Usage(tool_uses={"character": len(said)})
+    return None
+
+
 class MediaEvents(WholeAnswer):
     """Reads streamed images, transcriptions and speech: the last event carries the usage."""
 

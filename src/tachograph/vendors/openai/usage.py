@@ -176,11 +176,23 @@ def read_response_usage(response: Any, dialect: Dialect | None = None) -> Readin
     """The usage of a response: its `usage`, and its billed tools by `tool_usage`, else by the items of the output."""
     reading = read_usage(pick(response, "usage"), dialect)
     uses, unknown = _tools_of(response)
+    reading.unknown += unknown
     if uses:
         reading.usage = reading.usage or Usage()
         reading.usage.tool_uses.update(uses)
-    reading.unknown += unknown
+        drawn = read_usage(pick(pick(response, "tool_usage"), "image_gen")).usage
+        if drawn is not None:  # tokens of a model of its own
+            usage = reading.usage
+            own = {kind: number for kind, number in uses.items() if kind != "image_generation"}
+            reading.own = Usage(usage.input_tokens, usage.output_tokens, usage.details, own)
+            reading.others = ((_image_model(response), drawn),)
     return reading
+
+
+def _image_model(response: Any) -> str:
+    """The model of the image generation tool, as the response repeats the request's tools."""
+    kinds = [tool for tool in items(response, "tools") if text(tool, "type") == "image_generation"]
+    return next((model for tool in kinds if (model := text(tool, "model"))), "an image model")
 
 
 def _tools_of(response: Any) -> tuple[dict[str, int], tuple[str, ...]]:
@@ -208,8 +220,10 @@ def _tools_of(response: Any) -> tuple[dict[str, int], tuple[str, ...]]:
         uses.pop("web_search", None)
         if searches:
             uses["web_search"] = searches
-    if count(pick(told, "image_gen"), "total_tokens"):
-        unknown["tool_usage.image_gen"] = None  # tokens at the prices of another model
+    if "web_search" in uses and any(
+        (text(tool, "type") or "").startswith("web_search_preview") for tool in items(response, "tools")
+    ):
+        uses["web_search_preview"] = uses.pop("web_search")  # the older tool, at other prices
     return uses, tuple(unknown)
 
 

@@ -1,0 +1,197 @@
+"""From the answer on the wire to the cost of the call, through watched clients: each with its arithmetic."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import anthropic
+import httpx2
+import openai
+import pytest
+
+import tachograph
+from tachograph.testing import Recording, recording
+
+MESSAGE = {
+    "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-opus-5", "stop_reason": "end_turn",
+    "stop_sequence": None, "content": [{"type": "text", "text": "hi"}],
+}
+RESPONSE = {
+    "id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": "gpt-5", "error": None,
+    "incomplete_details": None, "instructions": None, "parallel_tool_calls": True, "tool_choice": "auto",
+    "tools": [], "output": [], "metadata": {}, "temperature": 1.0, "top_p": 1.0,
+    "usage": {
+        "input_tokens": 1000, "output_tokens": 100, "total_tokens": 1100,
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": 0},
+    },
+}
+PRICE = 1000 * 1250 + 100 * 10_000
+"""Of RESPONSE without its items: gpt-5 at 1.25 and 10."""
+
+
+@pytest.fixture(autouse=True)
+def watched() -> Any:
+    tachograph.instrument()
+    yield
+    tachograph.uninstrument()
+
+
+def client(answer: Any, base_url: str = "https://api.openai.com/v1", headers: dict[str, str] | None = None) -> Any:
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        if isinstance(answer, bytes):
+            return httpx2.Response(200, content=answer, headers=headers)
+        return httpx2.Response(200, json=answer, headers=headers)
+
+    transport = httpx2.Client(transport=httpx2.MockTransport(handle))
+    return openai.OpenAI(api_key="k", base_url=base_url, http_client=transport, max_retries=0)
+
+
+def respond(seen: Recording, **more: Any) -> Any:
+    client({**RESPONSE, **more}).responses.create(model="gpt-5", input="hi")
+    (call,) = seen.llm_calls
+    assert call.cost is not None
+    return call
+
+
+def test_an_openai_batch_is_priced_as_its_average_request_and_is_an_estimate() -> None:
+    # gpt-5.5 in a batch: 2.50 and 15; a thousand requests of a thousand tokens
+    batch = {
+        "id": "batch_1", "object": "batch", "endpoint": "/v1/responses", "input_file_id": "f", "created_at": 1,
+        "completion_window": "24h", "status": "completed", "model": "gpt-5.5",
+        "usage": {**RESPONSE["usage"], "input_tokens": 10**6, "output_tokens": 10**5, "total_tokens": 1_100_000},  # type: ignore[dict-item]
+        "request_counts": {"total": 1000, "completed": 1000, "failed": 0},
+    }
+    with recording() as seen:
+        client(batch).batches.retrieve("batch_1")
+    (call,) = seen.llm_calls
+    assert call.cost is not None
+    assert (call.cost.nano_usd, call.cost.quality) == (10**6 * 2500 + 10**5 * 15_000, "estimated")
+
+
+def test_image_generation_inside_a_response_is_priced_by_its_own_model() -> None:
+    # gpt-image-1: 5 for text, 10 for images that go in, 40 for what comes out
+    drawn = {
+        "input_tokens": 60, "input_tokens_details": {"text_tokens": 50, "image_tokens": 10}, "output_tokens": 1000,
+        "total_tokens": 1060, "output_tokens_details": {"image_tokens": 1000, "text_tokens": 0},
+    }
+    item = {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": "AA=="}
+    usage = {"image_gen": drawn, "web_search": {"num_requests": 0}}
+    with recording() as seen:
+        call = respond(
+            seen, output=[item], tools=[{"type": "image_generation", "model": "gpt-image-1"}], tool_usage=usage
+        )
+    assert call.cost.nano_usd == PRICE + 50 * 5000 + 10 * 10_000 + 1000 * 40_000
+    assert (call.cost.quality, call.usage.tool_uses) == ("priced", {"image_generation": 1})
+
+
+def test_image_generation_by_a_model_that_nobody_names_is_an_estimate() -> None:
+    item = {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": "AA=="}
+    with recording() as seen:
+        call = respond(seen, output=[item])
+    assert (call.cost.nano_usd, call.cost.quality) == (PRICE, "estimated")
+    assert call.cost.detail == "no price for image_generation"
+
+
+@pytest.mark.parametrize(
+    ("tool", "model", "fee"),
+    [("web_search", "gpt-4.1", 10), ("web_search_preview", "gpt-4.1", 25), ("web_search_preview", "gpt-5", 10)],
+)
+def test_the_older_search_tool_has_a_price_of_its_own(tool: str, model: str, fee: int) -> None:
+    search = {
+        "type": "web_search_call",
+        "id": "ws_1",
+        "status": "completed",
+        "action": {"type": "search", "query": "x"},
+    }
+    with recording() as seen:
+        bare, call = (
+            (
+                client({**RESPONSE, "model": model, **more}).responses.create(model=model, input="hi"),
+                seen.llm_calls[-1],
+            )[1]
+            for more in ({}, {"output": [search], "tools": [{"type": tool}]})
+        )
+    assert bare.cost is not None
+    assert call.cost is not None
+    assert bare.cost.nano_usd is not None
+    assert (call.cost.nano_usd, call.cost.quality) == (bare.cost.nano_usd + fee * 1_000_000, "priced")
+
+
+def test_an_item_that_no_reader_knows_is_said() -> None:
+    with recording() as seen:
+        call = respond(seen, output=[{"type": "hologram_call", "id": "h_1"}])
+    assert (call.cost.nano_usd, call.cost.quality) == (PRICE, "estimated")
+    assert call.cost.detail == "unknown item or field 'hologram_call'"
+
+
+def test_speech_costs_the_characters_that_were_sent() -> None:
+    # tts-1: 15 for a million
+    with recording() as seen:
+        client(b"sound").audio.speech.create(model="tts-1", voice="alloy", input="hello " * 100)
+    (call,) = seen.llm_calls
+    assert call.cost is not None
+    assert (call.cost.nano_usd, call.cost.quality) == (600 * 15_000, "priced")
+    assert seen.value("llm_calls_usage_missing_total") == 0
+
+
+def test_a_gateways_header_states_the_cost() -> None:
+    headers = {"x-litellm-response-cost": "0.00225"}
+    with recording() as seen:
+        client(RESPONSE, "https://gateway.example.com/v1", headers).responses.create(model="gpt-5", input="hi")
+    (call,) = seen.llm_calls
+    assert call.cost is not None
+    assert (call.cost.nano_usd, call.cost.quality, call.cost.list_nano_usd) == (2_250_000, "stated", PRICE)
+    assert seen.value("llm_usage_mismatch_total", reason="stated_cost") == 0
+
+
+def test_openrouter_states_its_cost_and_a_disagreement_is_counted() -> None:
+    # openai/gpt-5 at OpenRouter: 1.25 and 10, as at OpenAI
+    chat = {
+        "id": "c", "object": "chat.completion", "created": 1, "model": "openai/gpt-5",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100, "cost": 0.5},
+    }
+    with recording() as seen:
+        messages = [{"role": "user", "content": "hi"}]
+        client(chat, "https://openrouter.ai/api/v1").chat.completions.create(model="openai/gpt-5", messages=messages)
+    (call,) = seen.llm_calls
+    assert call.cost is not None
+    assert (call.cost.nano_usd, call.cost.quality, call.cost.list_nano_usd) == (500_000_000, "stated", PRICE)
+    assert seen.value("llm_usage_mismatch_total", provider="openrouter", reason="stated_cost") == 1
+    assert seen.value("llm_provider_cost_usd_total", provider="openrouter") == 0.5
+
+
+def message(usage: dict[str, Any]) -> Any:
+    body = json.dumps({**MESSAGE, "usage": usage}).encode()
+    transport = httpx2.MockTransport(
+        lambda request: httpx2.Response(200, content=body, headers={"content-type": "application/json"})
+    )
+    asked = anthropic.Anthropic(api_key="k", http_client=httpx2.Client(transport=transport), max_retries=0)
+    return asked.messages.create(model="claude-opus-5", max_tokens=9, messages=[{"role": "user", "content": "hi"}])
+
+
+def test_a_watched_client_reads_fast_mode_and_region() -> None:
+    # claude-opus-5 fast: 10 and 50, and a tenth more in the US
+    with recording() as seen:
+        message({"input_tokens": 1000, "output_tokens": 1000, "speed": "fast", "inference_geo": "us"})
+    (call,) = seen.llm_calls
+    assert call.cost is not None
+    assert (call.cost.nano_usd, call.cost.quality) == (1000 * 11_000 + 1000 * 55_000, "priced")
+
+
+def test_an_advisor_is_priced_by_its_own_model() -> None:
+    # claude-opus-5 at 5 and 25, its advisor claude-haiku-4-5 at 1 and 5
+    advice = {
+        "type": "advisor_message", "model": "claude-haiku-4-5", "input_tokens": 200, "output_tokens": 20,
+        "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0,
+    }
+    with recording() as seen:
+        message({"input_tokens": 1000, "output_tokens": 100, "iterations": [advice]})
+    (call,) = seen.llm_calls
+    assert call.usage is not None
+    assert (call.usage.input_tokens, call.usage.output_tokens) == (1200, 120)
+    assert call.cost is not None
+    assert call.cost.nano_usd == 1000 * 5000 + 100 * 25_000 + 200 * 1000 + 20 * 5000
+    assert call.cost.quality == "priced"
