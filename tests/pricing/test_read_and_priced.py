@@ -14,15 +14,34 @@ import tachograph
 from tachograph.testing import Recording, recording
 
 MESSAGE = {
-    "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-opus-5", "stop_reason": "end_turn",
-    "stop_sequence": None, "content": [{"type": "text", "text": "hi"}],
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude-opus-5",
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "content": [{"type": "text", "text": "hi"}],
 }
 RESPONSE = {
-    "id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": "gpt-5", "error": None,
-    "incomplete_details": None, "instructions": None, "parallel_tool_calls": True, "tool_choice": "auto",
-    "tools": [], "output": [], "metadata": {}, "temperature": 1.0, "top_p": 1.0,
+    "id": "resp_1",
+    "object": "response",
+    "created_at": 1,
+    "status": "completed",
+    "model": "gpt-5",
+    "error": None,
+    "incomplete_details": None,
+    "instructions": None,
+    "parallel_tool_calls": True,
+    "tool_choice": "auto",
+    "tools": [],
+    "output": [],
+    "metadata": {},
+    "temperature": 1.0,
+    "top_p": 1.0,
     "usage": {
-        "input_tokens": 1000, "output_tokens": 100, "total_tokens": 1100,
+        "input_tokens": 1000,
+        "output_tokens": 100,
+        "total_tokens": 1100,
         "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
         "output_tokens_details": {"reasoning_tokens": 0},
     },
@@ -58,8 +77,14 @@ def respond(seen: Recording, **more: Any) -> Any:
 def test_an_openai_batch_is_priced_as_its_average_request_and_is_an_estimate() -> None:
     # gpt-5.5 in a batch: 2.50 and 15; a thousand requests of a thousand tokens
     batch = {
-        "id": "batch_1", "object": "batch", "endpoint": "/v1/responses", "input_file_id": "f", "created_at": 1,
-        "completion_window": "24h", "status": "completed", "model": "gpt-5.5",
+        "id": "batch_1",
+        "object": "batch",
+        "endpoint": "/v1/responses",
+        "input_file_id": "f",
+        "created_at": 1,
+        "completion_window": "24h",
+        "status": "completed",
+        "model": "gpt-5.5",
         "usage": {**RESPONSE["usage"], "input_tokens": 10**6, "output_tokens": 10**5, "total_tokens": 1_100_000},  # type: ignore[dict-item]
         "request_counts": {"total": 1000, "completed": 1000, "failed": 0},
     }
@@ -73,8 +98,11 @@ def test_an_openai_batch_is_priced_as_its_average_request_and_is_an_estimate() -
 def test_image_generation_inside_a_response_is_priced_by_its_own_model() -> None:
     # gpt-image-1: 5 for text, 10 for images that go in, 40 for what comes out
     drawn = {
-        "input_tokens": 60, "input_tokens_details": {"text_tokens": 50, "image_tokens": 10}, "output_tokens": 1000,
-        "total_tokens": 1060, "output_tokens_details": {"image_tokens": 1000, "text_tokens": 0},
+        "input_tokens": 60,
+        "input_tokens_details": {"text_tokens": 50, "image_tokens": 10},
+        "output_tokens": 1000,
+        "total_tokens": 1060,
+        "output_tokens_details": {"image_tokens": 1000, "text_tokens": 0},
     }
     item = {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": "AA=="}
     usage = {"image_gen": drawn, "web_search": {"num_requests": 0}}
@@ -149,7 +177,10 @@ def test_a_gateways_header_states_the_cost() -> None:
 def test_openrouter_states_its_cost_and_a_disagreement_is_counted() -> None:
     # openai/gpt-5 at OpenRouter: 1.25 and 10, as at OpenAI
     chat = {
-        "id": "c", "object": "chat.completion", "created": 1, "model": "openai/gpt-5",
+        "id": "c",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "openai/gpt-5",
         "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100, "cost": 0.5},
     }
@@ -184,8 +215,12 @@ def test_a_watched_client_reads_fast_mode_and_region() -> None:
 def test_an_advisor_is_priced_by_its_own_model() -> None:
     # claude-opus-5 at 5 and 25, its advisor claude-haiku-4-5 at 1 and 5
     advice = {
-        "type": "advisor_message", "model": "claude-haiku-4-5", "input_tokens": 200, "output_tokens": 20,
-        "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0,
+        "type": "advisor_message",
+        "model": "claude-haiku-4-5",
+        "input_tokens": 200,
+        "output_tokens": 20,
+        "cache_read_input_tokens": 0,
+        "cache_creation_input_tokens": 0,
     }
     with recording() as seen:
         message({"input_tokens": 1000, "output_tokens": 100, "iterations": [advice]})

@@ -53,7 +53,7 @@ OF_ONE_CALL = (
     "error",
     "labels",
 )
-OF_SIGNALS = ("trace_id", "span_id", "span", "parent_id", "content")
+OF_SIGNALS = ("projection", "trace_id", "span_id", "span", "parent_id", "content")
 """What two calls never share, and what is not read from an answer."""
 
 
