@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Tool,
         ToolResult,
     )
+    from tachograph.runs import run
 
 __all__ = [
     "Attempt",
@@ -54,12 +55,15 @@ __all__ = [
     "labels",
     "metrics_asgi_app",
     "metrics_wsgi_app",
+    "run",
     "uninstrument",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """The engine is loaded when it is first used: most applications only watch the clients they have."""
+    if name == "run":  # it brings OpenTelemetry with it
+        return import_module("tachograph.runs").run
     if name in __all__:
         return getattr(import_module("tachograph.llm"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

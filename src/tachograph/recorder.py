@@ -17,7 +17,7 @@ from weakref import ref
 from msgspec import structs
 
 from tachograph.errors import BudgetExceededError
-from tachograph.records import LABELS, RUN, Cost, LLMCall, ToolCall, ids
+from tachograph.records import LABELS, RUN, Cost, LLMCall, Run, ToolCall, ids
 from tachograph.records.content import CLOSED, ContentGate
 from tachograph.records.prompt import prompt_of
 from tachograph.signals.families import FACTORY_CREATE_SECONDS, TELEMETRY_ERRORS
@@ -67,6 +67,16 @@ class Guard(Protocol):
         """Let go of what was held: the call was never sent."""
 
 
+class Runs(Protocol):
+    """Makes a span and metrics of runs; `signals.runs` implements it."""
+
+    def open_run(self, run: Run, started_unix_ns: int) -> Any:
+        """Start the run's span and make it current here."""
+
+    def close_run(self, run: Run, opened: Any, seconds: float, error: BaseException | None) -> None:
+        """End it, and count the run."""
+
+
 class Ledger(Protocol):
     """Takes finished records for keeping; `usage` implements it. Returns within microseconds."""
 
@@ -92,6 +102,8 @@ class Recorder:
 
     Attributes:
         content: What may be kept of what was said.
+        find_run: Finds the run that is told from outside, where none is open here.
+        runs: Makes a span and metrics of each run, or None.
         keeps_prompts: Whether a call gets the hashes of its prompt, by which waste is found.
     """
 
@@ -113,6 +125,8 @@ class Recorder:
         self.shares_metrics = False
         metrics.before_collect(self.settle, first=True)  # what is collected is as of now
         metrics.when_rebound(self.in_flight.clear)  # calls under way in the parent are the parent's
+        self.find_run: Callable[[], Run | None] = _no_run
+        self.runs: Runs | None = None
         self.otlp: Otlp | None = None
         self._guard: Guard | None = None
         self._reserve: Callable[[LLMCall, Any, bool, bool], None] | None = None
@@ -200,6 +214,8 @@ class Recorder:
         if self._ledger is not None:
             llm.append(("ledger", self._ledger.accept))
             tool.append(("ledger", self._ledger.accept))
+        llm.append(("runs", _tally))
+        tool.append(("runs", _tally))
         for listener, hears_tools in self._listeners:
             llm.append(("listener", listener))
             if hears_tools:
@@ -238,7 +254,7 @@ class Recorder:
         around = LABELS.get()
         if around:
             labels = {**around, **labels} if labels else around
-        number, run = ids.next_number(), RUN.get()
+        number, run = ids.next_number(), RUN.get() or self.find_run()
         call = LLMCall(
             self, provider, model, operation, message_count, stream, labels, run, number, time_ns(), perf_counter_ns()
         )
@@ -284,7 +300,7 @@ class Recorder:
         if around:
             labels = {**around, **labels} if labels else around
         side: Literal["client", "server"] = "server" if server_side else "client"
-        number, run = ids.next_number(), RUN.get()
+        number, run = ids.next_number(), RUN.get() or self.find_run()
         call = ToolCall(
             self, server_id, tool_name, argument_count, labels, side, run, number, time_ns(), perf_counter_ns()
         )
@@ -407,6 +423,16 @@ class Recorder:
         if call.cost is None:
             call.cost = self._pricer(call)  # type: ignore[misc]  # this is a step only where there is one
 
+    def open_run(self, run: Run, started_unix_ns: int) -> Any:
+        """A run begins; returns what `close_run` wants back."""
+        return None if self.runs is None else self.runs.open_run(run, started_unix_ns)
+
+    def close_run(self, run: Run, opened: Any, seconds: float, error: BaseException | None) -> None:
+        """The run has ended, by this exception if there is one."""
+        if self.runs is not None:
+            self.settle()  # what the run's calls cost is counted when they are delivered
+            self.runs.close_run(run, opened, seconds, error)
+
     def factory_created(self, factory_type: str, name: str, started_ns: int) -> None:
         """One provider or tool was created; `started_ns` is from `time.perf_counter_ns`."""
         seconds = (perf_counter_ns() - started_ns) / 1e9
@@ -455,6 +481,18 @@ class Recorder:
 _PATIENCE_SECONDS: Final = 0.005
 """How long a call waits for another thread that is delivering: where its record has no slot in the ring, and before a
 budget decides about it."""
+
+
+def _tally(record: LLMCall | ToolCall) -> None:
+    run = record.run
+    if run is not None and run.tally is not None:
+        run.tally.add(record)
+
+
+def _no_run() -> Run | None:
+    return None
+
+
 _NOTHING: Final = nullcontext()
 
 

@@ -21,6 +21,7 @@ from tachograph.records.content import ContentGate, hook
 from tachograph.settings import Settings, load
 from tachograph.signals.families import BUILD_INFO, FAMILIES, PROCESS_START, TELEMETRY_ERRORS
 from tachograph.signals.registry import Metrics, Storage
+from tachograph.signals.run_families import FAMILIES as RUN_FAMILIES
 from tachograph.tape import TAPE
 from tachograph.usage.metrics.families import FAMILIES as USAGE_FAMILIES
 from tachograph.version import __version__
@@ -49,6 +50,7 @@ def build(settings: Settings) -> Recorder:
     recorder = join(metrics, keeps_metrics=keeps_metrics)
     set_content_gate(recorder, settings)
     _join_spans(recorder, settings)
+    _join_runs(recorder, keeps_metrics)
     if keeps_metrics and settings.otlp.metrics:
         _join_otlp(recorder)
     _set_process_gauges(metrics)
@@ -68,7 +70,7 @@ def join(metrics: Metrics, *, keeps_metrics: bool = True, **parts: Any) -> Recor
         keeps_metrics: Whether calls are counted; every family is there in any case.
     """
     llm, mcp = metrics.part(LLMMetrics), metrics.part(MCPMetrics)
-    for family in (*USAGE_FAMILIES, *FAMILIES):
+    for family in (*USAGE_FAMILIES, *FAMILIES, *RUN_FAMILIES):
         metrics.register(family)
     if not keeps_metrics:
         return Recorder(metrics, **parts)
@@ -87,6 +89,16 @@ def redact_with(path: str | None) -> None:
     if path is not None:
         hook(path)
     _redact = path
+
+
+def _join_runs(recorder: Recorder, keeps_metrics: bool) -> None:
+    from tachograph.run_context import around
+    from tachograph.signals.runs import RunSignal
+    from tachograph.signals.spans import SpanSignal
+
+    spans = recorder.spans if isinstance(recorder.spans, SpanSignal) else None
+    recorder.find_run = around
+    recorder.runs = RunSignal(recorder.metrics, spans, keeps_metrics=keeps_metrics)
 
 
 def _join_spans(recorder: Recorder, settings: Settings) -> None:

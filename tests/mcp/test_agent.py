@@ -45,7 +45,7 @@ async def test_the_model_uses_tools_until_it_answers_and_one_trace_holds_it_all(
     ]
     assert all(call.call_id for call in seen.tool_calls)
 
-    run = next(span for span in seen.spans if span.name == "agent.run")
+    run = next(span for span in seen.spans if span.name.startswith("invoke_agent "))
     children = [span for span in seen.spans if span.parent is not None and span.parent.span_id == run.context.span_id]
     assert {span.context.trace_id for span in children} == {run.context.trace_id}
     names = [span.name for span in sorted(children, key=lambda span: span.start_time)]
@@ -59,7 +59,8 @@ async def test_the_model_uses_tools_until_it_answers_and_one_trace_holds_it_all(
     ]
     assert run.attributes["gen_ai.operation.name"] == "invoke_agent"
     assert run.attributes["gen_ai.agent.name"] == "clerk"
-    assert run.attributes["tachograph.agent.steps"] == 3
+    assert run.attributes["tachograph.run.calls"] == 3
+    assert {call.run.id for call in (*seen.llm_calls, *seen.tool_calls)} == {run.attributes["tachograph.run_id"]}
 
 
 async def test_a_model_that_never_ends_is_stopped(simulators, web, seen):
@@ -70,7 +71,7 @@ async def test_a_model_that_never_ends_is_stopped(simulators, web, seen):
             await Agent(provider, tools, model="gpt-5", max_steps=3).run("Go on")
     assert len(caught.value.result.steps) == 3
     assert len(seen.llm_calls) == 3
-    run = next(span for span in seen.spans if span.name == "agent.run")
+    run = next(span for span in seen.spans if span.name.startswith("invoke_agent "))
     assert run.attributes["error.type"] == "StepLimitError"
 
 
@@ -96,7 +97,7 @@ async def test_a_failing_model_ends_the_run_with_its_error(simulators, web, seen
     async with provider_of("openai", simulators, retry=NO_RETRIES) as provider:
         with pytest.raises(ProviderError):
             await Agent(provider, [], model="gpt-5").run("Hello")
-    run = next(span for span in seen.spans if span.name == "agent.run")
+    run = next(span for span in seen.spans if span.name.startswith("invoke_agent "))
     assert run.status.status_code.name == "ERROR"
 
 

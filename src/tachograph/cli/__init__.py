@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, str]] = {
     "reconcile": "compare the ledger with a provider's own usage and cost report",
     "reprice": "price past calls again with corrected prices, as appended adjustments",
     "report": "report cost, tokens, calls, errors and latency out of the usage ledger",
+    "run-cost": "report what one run of an agent cost: calls, tokens, waits, tools, errors, critical path",
     "waste": "report what was paid for and bought nothing, by cause",
 }
 """Every subcommand. Its module has `add_arguments(parser)` and `run(args) -> int`."""

@@ -16,8 +16,18 @@ HELP = "Report cost, tokens, calls, errors and latency out of the usage ledger."
 
 DIMENSIONS = (
     "hour, day, kind, provider, model, operation, outcome, error_type, response_model, api, service_tier, "
-    "finish_reason, price_source, cost_quality"
+    "finish_reason, price_source, cost_quality, speed, region, traffic_type, "
+    "agent, run, execution, session, user, version"
 )
+_OF_RUNS = {
+    "agent": "agent",
+    "run": "run_id",
+    "execution": "execution_id",
+    "session": "session_id",
+    "user": "user_id",
+    "version": "app_version",
+}
+"""What a run is known by, as the ledger's columns call it. A label of such a name is `label:user`."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -123,7 +133,8 @@ def _notes(found: object, ahead: object) -> str:
 def dimension(name: str) -> str:
     """A dimension as the ledger calls it: what is none of its own is a label of the user's."""
     name = name.strip()
-    known = {word.strip() for word in DIMENSIONS.split(",")}
+    known = {*(word.strip() for word in DIMENSIONS.split(",")), *_OF_RUNS.values(), "parent_run_id"}
+    name = _OF_RUNS.get(name, name)
     return name if name in known or name.startswith("label:") else f"label:{name}"
 
 

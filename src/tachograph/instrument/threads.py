@@ -1,6 +1,6 @@
-"""The user's labels in threads: a thread has those of the code that started it, a pool's task those of its submitter.
+"""Labels and runs in threads: a thread has those of the code that started it, a pool's task those of its submitter.
 
-Context variables follow tasks, but before Python 3.14 no thread that does not copy the context. Only our labels are
+Context variables follow tasks, but before Python 3.14 no thread that does not copy the context. Only our own are
 carried over, and only where there are some; a pool's thread keeps none between two tasks.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tachograph.instrument.patches import SWITCH, patch
-from tachograph.records import LABELS
+from tachograph.records import LABELS, RUN, Run
 
 
 def install() -> None:
@@ -23,13 +23,14 @@ def install() -> None:
 
 def _start(original: Any) -> Any:
     def start(self: threading.Thread) -> None:
-        labels = LABELS.get()
-        if SWITCH.on and labels and getattr(self, "_target", None) is not pools._worker:
+        labels, current = LABELS.get(), RUN.get()
+        if SWITCH.on and (labels or current) and getattr(self, "_target", None) is not pools._worker:
             run = self.run
 
             def labelled() -> None:
                 del self.run  # the thread's own again, and no cycle
                 LABELS.set(labels)  # the thread's context is its own, and ends with it
+                RUN.set(current)
                 run()
 
             self.run = labelled  # type: ignore[method-assign]  # of this one thread, until it runs
@@ -40,17 +41,18 @@ def _start(original: Any) -> Any:
 
 def _submit(original: Any) -> Any:
     def submit(self: Any, function: Any, /, *args: Any, **kwargs: Any) -> Any:
-        labels = LABELS.get()
-        if not SWITCH.on or not labels:
+        labels, current = LABELS.get(), RUN.get()
+        if not SWITCH.on or not (labels or current):
             return original(self, function, *args, **kwargs)
-        return original(self, _labelled, labels, function, args, kwargs)
+        return original(self, _labelled, labels, current, function, args, kwargs)
 
     return submit
 
 
-def _labelled(labels: Mapping[str, str], function: Any, args: Any, kwargs: Any) -> Any:
-    token = LABELS.set(labels)
+def _labelled(labels: Mapping[str, str] | None, current: Run | None, function: Any, args: Any, kwargs: Any) -> Any:
+    token, of_run = LABELS.set(labels), RUN.set(current)
     try:
         return function(*args, **kwargs)
     finally:
+        RUN.reset(of_run)
         LABELS.reset(token)

@@ -3,8 +3,8 @@
     agent = Agent(ProviderFactory.create("openai"), await factory.create_all(), model="gpt-5")
     result = await agent.run("What time is it in Ulm?")
 
-This is the one place where the LLM side and the MCP side meet. One span stands over a run; the model's calls and the
-tools' calls are its children, in order.
+This is the one place where the LLM side and the MCP side meet. It is a `tachograph.run`: one span stands over it, and
+the model's calls and the tools' calls carry its id.
 """
 
 from __future__ import annotations
@@ -12,13 +12,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
-
-from opentelemetry import trace
-from opentelemetry.trace import Span, SpanKind, StatusCode
+from typing import Any
 
 from tachograph.errors import TachographError
 from tachograph.llm.providers.base import Provider
@@ -30,11 +26,7 @@ from tachograph.mcp.factory import Tool
 from tachograph.mcp.result import ToolResult
 from tachograph.mcp.schemas import portable
 from tachograph.records import Usage
-from tachograph.runtime import get_settings
-from tachograph.signals import semconv
-from tachograph.version import __version__
-
-_SCOPE: Final = "tachograph.agent"
+from tachograph.runs import run
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +89,7 @@ class Agent:
         provider: Whose model.
         tools: What it may use, from `ToolFactory`. Several tools asked for at once run at once.
         model: The model's name.
-        name: The agent's, on its span.
+        name: The agent's, of its runs.
         max_steps: Answers of the model at most.
         tool_timeout: Seconds for each tool; by default the executor's.
         fields: Further fields of each request (`system`, `max_tokens`, `labels`, ...), as `Provider.complete` takes
@@ -138,14 +130,13 @@ class Agent:
         """
         conversation = list(replace(self._request, messages=messages).conversation)
         steps: list[Step] = []
-        with self._span() as span:
+        with run(self.name):
             for _ in range(self.max_steps):
                 request = replace(self._request, messages=tuple(conversation))
                 response = await self._provider.acomplete(request)
                 conversation.append(response.message)
                 uses = await asyncio.gather(*map(self._use, response.tool_calls))
                 steps.append(Step(response, tuple(uses)))
-                span.set_attribute("tachograph.agent.steps", len(steps))
                 if not uses:
                     return AgentResult(tuple(steps), tuple(conversation))
                 conversation.append(Message("user", tuple(map(_answer, uses))))
@@ -172,29 +163,6 @@ class Agent:
         except ToolError as error:
             return ToolUse(request, error.result, error)
         return ToolUse(request, result)
-
-    @contextmanager
-    def _span(self) -> Iterator[Span]:
-        settings = get_settings()
-        if not (settings.enabled and settings.spans.enabled):
-            yield trace.INVALID_SPAN
-            return
-        attributes = {
-            semconv.OPERATION_NAME: "invoke_agent",
-            semconv.AGENT_NAME: self.name,
-            semconv.REQUEST_MODEL: self._request.model,
-        }
-        span_name = f"invoke_agent {self.name}" if settings.spans.names == "otel" else "agent.run"
-        tracer = trace.get_tracer(_SCOPE, __version__)
-        with tracer.start_as_current_span(
-            span_name, kind=SpanKind.INTERNAL, attributes=attributes, record_exception=False
-        ) as span:
-            try:
-                yield span
-            except Exception as error:
-                span.set_attribute(semconv.ERROR_TYPE, type(error).__name__)
-                span.set_status(StatusCode.ERROR, type(error).__name__)
-                raise
 
 
 def _answer(use: ToolUse) -> Answered:

@@ -56,6 +56,7 @@ def markdown() -> str:
     everything = families()
     for title, prefixes in (
         ("LLM providers", ("llm_provider_", "llm_call")),
+        ("Runs of agents", ("llm_run_",)),
         ("MCP", ("mcp_",)),
         ("Usage ledger", ("llm_usage_", "llm_budget_")),
         ("Factories, process and Tachograph itself", ("",)),

@@ -353,6 +353,14 @@ class SpanSignal:
         """How spans are made; whoever has content to keep asks here whether to."""
         return self._settings
 
+    def tracer(self, scope: str) -> trace.Tracer | None:
+        """A tracer of the application's provider, or of the one that is made; None where there is none."""
+        provider = self._given or trace._TRACER_PROVIDER
+        if provider is None and not self._joined(provider):
+            return None
+        found: trace.Tracer = (provider or self._provider).get_tracer(scope, __version__)
+        return found
+
     def open_llm_call(self, call: LLMCall) -> None:
         """Start the call's span. It is current here at once, unless the call streams: then in `current(call)`."""
         provider = self._given or trace.get_tracer_provider()

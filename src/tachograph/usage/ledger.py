@@ -16,7 +16,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 from msgspec import structs
 
@@ -34,7 +34,8 @@ from tachograph.usage.labels import ids_of, labels_of
 from tachograph.usage.memory import MemoryQueue, MemorySource
 from tachograph.usage.metrics.observe import UsageMetrics
 from tachograph.usage.place import Place, WriterLock
-from tachograph.usage.row import encode, encode_oddities
+from tachograph.usage.reports.run_cost import RunCost, cost_of, rows_of, rows_where
+from tachograph.usage.row import Row, encode, encode_oddities
 from tachograph.usage.source import JournalSource, JournalSync, Position, backlog
 from tachograph.usage.stores.base import Store
 from tachograph.usage.stores.open import open_store
@@ -47,6 +48,9 @@ _GAUGE_SECONDS = 1.0
 _ASK_SECONDS = 0.1
 MOST_PENDING: Final = 100_000
 """Records that wait in memory for a disk that does not answer; further ones are refused as `queue_full`."""
+
+
+Found = TypeVar("Found")
 
 
 class Ledger:
@@ -256,6 +260,31 @@ class Ledger:
             timeout_seconds=self.settings.timeout_seconds,
             read_only=read_only,
         )
+
+    def by_execution(self, execution_id: str) -> list[Row]:
+        """The calls and tool calls of one execution with all its runs, oldest first; flushed before."""
+        return self._read(lambda store: rows_of(store, execution_id))
+
+    def total(self, **where: str) -> RunCost:
+        """Sums over the calls that match, flushed before: `total(agent="refund-agent")`, `total(run_id=...)`.
+
+        Args:
+            where: `execution_id`, `run_id`, `agent`, `session_id`, `user_id`, `app_version`, `model`, ...: every
+                dimension of a report; several must all match.
+
+        Raises:
+            QueryError: The ledger has no such dimension.
+        """
+        return self._read(lambda store: cost_of(rows_where(store, {name: (value,) for name, value in where.items()})))
+
+    def _read(self, ask: Callable[[Store], Found]) -> Found:
+        if self._queue.sequence:
+            self.flush()
+        store = self.open_store(read_only=True)
+        try:
+            return ask(store)
+        finally:
+            store.close()
 
     def _start(self) -> None:
         with self._lock:

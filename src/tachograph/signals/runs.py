@@ -1,0 +1,71 @@
+"""The span and the metrics of a run of an agent."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from opentelemetry import context as context_api
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind, StatusCode
+
+from tachograph.records.cost import NANO_PER_USD
+from tachograph.records.run import Run, facts_of
+from tachograph.signals import semconv as s
+from tachograph.signals.registry import Metrics
+from tachograph.signals.run_families import RUN_CALLS, RUN_COST_USD, RUN_SECONDS, RUN_TOOL_CALLS
+from tachograph.signals.span_facts import RUN_NAMES
+from tachograph.signals.spans import SpanSignal
+
+SCOPE: Final = "tachograph.agent"
+_GAVE_UP: Final = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
+
+
+class RunSignal:
+    """Makes a span of each run, and counts it.
+
+    Args:
+        spans: Where spans go, or None.
+        keeps_metrics: Whether runs are counted.
+    """
+
+    def __init__(self, metrics: Metrics, spans: SpanSignal | None, *, keeps_metrics: bool = True) -> None:
+        self._metrics = metrics
+        self._spans = spans
+        self._keeps_metrics = keeps_metrics
+
+    def open_run(self, run: Run, started_unix_ns: int) -> Any:
+        """Start the run's span and make it current here."""
+        tracer = None if self._spans is None else self._spans.tracer(SCOPE)
+        if tracer is None:
+            return None
+        attributes = {name: value for name, value in zip(RUN_NAMES, facts_of(run), strict=True) if value}
+        attributes[s.OPERATION_NAME] = "invoke_agent"
+        name = f"invoke_agent {run.agent}"
+        span = tracer.start_span(name, kind=SpanKind.INTERNAL, attributes=attributes, start_time=started_unix_ns)
+        return span, context_api.attach(trace.set_span_in_context(span))
+
+    def close_run(self, run: Run, opened: Any, seconds: float, error: BaseException | None) -> None:
+        """End the run's span, and count the run."""
+        outcome = "success" if error is None else "cancelled" if isinstance(error, _GAVE_UP) else "error"
+        tally = run.tally
+        if opened is not None:
+            span, token = opened
+            context_api.detach(token)
+            if tally is not None:
+                span.set_attribute(s.RUN_CALLS, tally.calls)
+                span.set_attribute(s.RUN_TOOL_CALLS, tally.tool_calls)
+                span.set_attribute(s.RUN_COST_USD, tally.cost_nano_usd / NANO_PER_USD)
+            if outcome != "success":
+                span.set_attribute(s.OUTCOME, outcome)
+            if outcome == "error":
+                span.set_attribute(s.ERROR_TYPE, type(error).__name__)
+                span.set_status(StatusCode.ERROR, type(error).__name__)
+            span.end()
+        if self._keeps_metrics:
+            agent = run.agent or "unknown"
+            self._metrics.histogram(RUN_SECONDS, agent, outcome).observe(seconds)
+            if tally is not None:
+                self._metrics.histogram(RUN_COST_USD, agent, outcome).observe(tally.cost_nano_usd / NANO_PER_USD)
+                self._metrics.histogram(RUN_CALLS, agent).observe(tally.calls)
+                self._metrics.histogram(RUN_TOOL_CALLS, agent).observe(tally.tool_calls)
