@@ -322,7 +322,9 @@ class Ring:
 def _extra(record: LLMCall | ToolCall) -> bytes:
     """What only some records have: the user's labels, and the run."""
     labels, run = record.labels, record.run
-    return _encode((None if labels is None else dict(labels), None if run is None else structs.astuple(run)))
+    return _encode(
+        (None if labels is None else dict(labels), None if run is None else structs.astuple(run)[:-1])
+    )  # the tally is of this process alone
 
 
 @dataclass(slots=True)
