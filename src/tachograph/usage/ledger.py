@@ -278,8 +278,7 @@ class Ledger:
         return self._read(lambda store: cost_of(rows_where(store, {name: (value,) for name, value in where.items()})))
 
     def _read(self, ask: Callable[[Store], Found]) -> Found:
-        if self._queue.sequence:
-            self.flush()
+        self.flush()
         store = self.open_store(read_only=True)
         try:
             return ask(store)
