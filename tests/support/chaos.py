@@ -67,12 +67,13 @@ while "end" not in wanted:
             os._exit(0)
         (directory / "pids" / name).write_text(str(os.getpid()))
     call = recorder.start_llm_call("openai", "gpt-5", labels={{"team": "t%d" % (number % 3)}})
-    call.id = prefix + number.to_bytes(8, "big")
+    call.given_id = prefix + number.to_bytes(8, "big")
     call.begin_attempt().end("success", status=200)
     call.usage, call.cost = Usage(number % 1000, 7), Cost(number % 777, "priced", "chaos/1")
     call.finish("success")
     before, started = ledger._queue.sequence, time.perf_counter_ns()
     ledger.accept(call)
+    ledger.write()
     longest = max(longest, time.perf_counter_ns() - started)
     if ledger._queue.sequence > before:
         number += 1
