@@ -48,6 +48,7 @@ def test_three_calls_of_a_script_show_true_numbers_at_once(
 ) -> None:
     for seconds in (0.5, 1.0, 3.0):
         one(recorder, seconds)
+    recorder.settle()
     running.console.calls.flush()
     tiles = {tile["name"]: tile for tile in client.get("/api/console/now")["tiles"]}
     assert tiles["success"]["value"] == 1.0
