@@ -50,10 +50,11 @@ def tool(recorder: Recorder, name: str = "get_time", *, fails: bool = False) -> 
 
 
 @pytest.fixture
-def ask(running: RunningConsole, client: Client) -> Iterator[Callable[..., Any]]:
+def ask(recorder: Recorder, running: RunningConsole, client: Client) -> Iterator[Callable[..., Any]]:
     """Asks once everything so far is written."""
 
     def get(path: str, **parameters: Any) -> Any:
+        recorder.settle()
         assert running.console.calls.flush()
         return client.get(f"/api/console/{path}", **parameters)
 

@@ -35,6 +35,7 @@ def tell(recorder: Recorder, console: Any, *, ends: float) -> None:
             for server, tool, seconds in TOOLS:
                 one_tool(recorder, now, server, tool, seconds * (1 + step % 5 / 10), failed=step % 30 == 0)
             recorder.metrics.part(MCPMetrics).registry_lookup("hit", 0.000004)
+        recorder.settle()
         feed.feed(now * 1000)
     console.calls.flush()
 

@@ -101,7 +101,10 @@ class Console:
     def listen(self, recorder: Any) -> None:
         """Watch a recorder: its metrics and its finished records."""
         self.watch(recorder.metrics)
-        self._removers.append(recorder.add_listener(self.accept))
+        self._removers += [
+            recorder.settle,
+            recorder.add_listener(self.accept),
+        ]  # at the end: what is on the tape, then no more
 
     def read_ledger(self, feed: LedgerFeed) -> None:
         """Copy calls from a ledger, from now on and those of the last day."""

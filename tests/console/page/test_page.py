@@ -266,6 +266,7 @@ def test_names_from_outside_are_text_only(browser: Browser, tmp_path: Path) -> N
         call = recorder.start_llm_call("openai", hostile, labels={"team": hostile})
         call.begin_attempt()
         call.finish("error", "server_error", error=RuntimeError(hostile))
+        recorder.settle()
         served.console.calls.flush()
         served.console.tick()
         page = browser.new_page()
