@@ -311,6 +311,11 @@ def get_settings() -> Settings:
     return _settings
 
 
+def settings_in_use() -> Settings:
+    """The settings in place, or the defaults where nothing has been configured yet: no recorder is made."""
+    return _settings if _settings is not None else Settings()
+
+
 def set_recorder(recorder: Recorder | None, settings: Settings | None = None) -> Recorder | None:
     """Put another recorder in place (tests), and the settings it was made from; returns the one before."""
     global _recorder, _settings

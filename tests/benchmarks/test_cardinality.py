@@ -25,6 +25,7 @@ def ask(recorder: Recorder, first: int, last: int) -> None:
         call.usage = Usage(10, 2, {"cache_read": 5})
         call.finish("success")
         recorder.start_tool_call("server", f"tool-{index}").finish("error", "execution")
+    recorder.settle()
 
 
 def value(recorder: Recorder, name: str) -> float:

@@ -21,9 +21,7 @@ PANELS = [(dashboard, panel) for dashboard in DASHBOARDS for panel in dashboard.
 QUERIES = [(panel, query) for _, panel in PANELS for query in panel.queries]
 NAMES = catalogue.alert_names()
 
-EMPTY = {
-    "Budget spent": "the demo has no budgets",
-}
+EMPTY: dict[str, str] = {}
 """Panels for which the demo has nothing to show; one that shows something does not belong here."""
 SPARSE = {"Other requests p95": "the demo lists tools when it connects, and not again"}
 """Panels whose quantile has nothing to look at in the window."""

@@ -141,7 +141,7 @@ def test_a_file_that_grows_too_large_loses_its_oldest(tmp_path: Path) -> None:
     store = CallStore(tmp_path / "console.db", max_bytes=2_000_000)
     push(store, 20_000)
     assert 100 < store.count < 10_000
-    assert store.bytes < 4_000_000
+    assert store.bytes < 5_000_000  # what is removed leaves free pages, and the index of the text search
     store.close()
 
 

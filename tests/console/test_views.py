@@ -19,6 +19,13 @@ from tachograph.records import Cost, LLMCall, Usage
 NOW = time.time()
 
 
+@pytest.fixture(autouse=True)
+def _of_this_test() -> None:
+    """The moment of each test, and not of the import: a whole run takes minutes."""
+    global NOW
+    NOW = time.time()
+
+
 def made(number: int, *, at: float, **facts: Any) -> CallDetail:
     """One LLM call; a tool execution where a server is named."""
     identity = f"{number:032x}"

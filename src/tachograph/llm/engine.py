@@ -31,7 +31,7 @@ from tachograph.llm.retry import RetryPolicy
 from tachograph.llm.scrub import scrub, scrub_error
 from tachograph.llm.types import Completed, Message, Part, Reasoning, Request, Response, Text
 from tachograph.records.outcomes import outcome_of
-from tachograph.runtime import get_settings
+from tachograph.runtime import settings_in_use
 from tachograph.vendors.api import Api, WholeAnswer
 from tachograph.vendors.dialects import configured
 from tachograph.vendors.failures import RETRYABLE, Failure
@@ -187,7 +187,7 @@ class _Run:
             self.request = request = replace(request, model=call.model)
         call.api = engine.adapter.api.name
         call.server_address, call.server_port = engine.server
-        own = get_settings().instrument
+        own = settings_in_use().instrument
         call.dialect = configured(engine.server[0] or "", own.always_usage_hosts, own.reasoning_outside_hosts)
         if request.deadline is not None:
             self.deadline_ns = call.started_ns + int(request.deadline * 1e9)
