@@ -11,4 +11,5 @@ from benchmarks.overhead import bytecodes
 def count(run: Callable[[], Any], package: str = "tachograph") -> int:
     """Instructions run inside files of `package` while `run` runs, in this thread; warm it up before."""
     mark = f"/{package}/"
-    return bytecodes.count(run, lambda code: mark in code.co_filename or code.co_filename.startswith("<string"))
+    generated = ("<string", "<tachograph guard")
+    return bytecodes.count(run, lambda code: mark in code.co_filename or code.co_filename.startswith(generated))
