@@ -30,14 +30,14 @@ def counted() -> dict[str, float]:
 
 
 @pytest.mark.parametrize(("client", "limit"), [("openai", 790), ("anthropic", 1_370), ("gemini", 960)])
-def test_a_watched_call_costs_its_caller_no_more_than_today(
-    counted: dict[str, float], client: str, limit: int
-) -> None:
+def test_a_watched_call_costs_its_caller_no_more_than_today(counted: dict[str, float], client: str, limit: int) -> None:
     assert counted[client] <= limit  # in the application's thread; the drain's share is not counted here
 
 
 @pytest.mark.parametrize(("call", "limit"), [("tool", 590), ("tool, and its server", 1_230)])
-def test_a_watched_tool_call_costs_its_caller_no_more_than_today(counted: dict[str, float], call: str, limit: int) -> None:
+def test_a_watched_tool_call_costs_its_caller_no_more_than_today(
+    counted: dict[str, float], call: str, limit: int
+) -> None:
     assert counted[call] <= limit
 
 
