@@ -74,7 +74,9 @@ def join(metrics: Metrics, *, keeps_metrics: bool = True, **parts: Any) -> Recor
         metrics.register(family)
     if not keeps_metrics:
         return Recorder(metrics, **parts)
-    return Recorder(metrics, count_llm_call=llm.observe, count_tool_call=mcp.observe, **parts)
+    recorder = Recorder(metrics, count_llm_call=llm.observe, count_tool_call=mcp.observe, **parts)
+    metrics.before_collect(lambda: llm.show_in_flight(recorder.in_flight))
+    return recorder
 
 
 def set_content_gate(recorder: Recorder, settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 
 import pytest
@@ -70,3 +71,15 @@ def test_strictness_raises_our_own_failures_and_leniency_counts_them() -> None:
         seen.recorder.add_listener(broken)
         call_once()
         assert seen.value("tachograph_telemetry_errors_total", component="listener") == 1
+
+
+def test_calls_under_way_are_counted_with_the_age_of_the_oldest(seen: Recording) -> None:
+    first = seen.recorder.start_llm_call("openai", "gpt-5")
+    dropped = seen.recorder.start_llm_call("openai", "gpt-5")
+    assert seen.value("llm_calls_in_flight", provider="openai", model="gpt-5") == 2
+    assert seen.value("llm_call_oldest_seconds", provider="openai") > 0
+    first.finish("success")
+    del dropped
+    gc.collect()
+    assert seen.value("llm_calls_in_flight", provider="openai", model="gpt-5") == 0
+    assert seen.value("llm_call_oldest_seconds", provider="openai") == 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
+from time import perf_counter_ns
 from typing import Any, Final
 
 from tachograph.llm.metrics import families as f
@@ -70,9 +71,33 @@ class LLMMetrics:
         self._lock = metrics.lock
         self._keys = metrics.user_labels
         self._bound: dict[Any, _Bound] = {}
+        self._under_way: set[tuple[str, ...]] = set()
         for family in f.FAMILIES:
             metrics.register(family)
         metrics.when_rebound(self._bound.clear)
+
+    def show_in_flight(self, in_flight: dict[int, Any]) -> None:
+        """Set the gauges of calls under way; before each collection.
+
+        Args:
+            in_flight: Weak references to the records that have begun and are not finished, by number. Those of records
+                that were dropped without an end are taken out.
+        """
+        now = perf_counter_ns()
+        found: dict[tuple[str, ...], tuple[int, int]] = {}
+        for number, reference in list(in_flight.items()):
+            call = reference()
+            if call is None:
+                in_flight.pop(number, None)
+            elif type(call) is LLMCall:
+                labels = self._metrics.admit(f.CALLS_IN_FLIGHT, (call.provider, call.model))
+                count, oldest = found.get(labels, (0, now))
+                found[labels] = count + 1, min(oldest, call.started_ns)
+        self._under_way.update(found)
+        for labels in self._under_way:
+            count, oldest = found.get(labels, (0, now))
+            self._metrics.cell(f.CALLS_IN_FLIGHT, *labels).set(count)
+            self._metrics.cell(f.CALL_OLDEST_SECONDS, *labels).set((now - oldest) / 1e9)
 
     def observe(self, call: LLMCall) -> None:
         """Add one finished call: its attempts, its waits, its tokens and its cost, each once."""
