@@ -52,6 +52,9 @@ SETS["others"] = [
 ]
 """Other people's instrumentations, OpenTelemetry's and OpenLLMetry's, with the newest clients that they know."""
 
+SETS["newest"] = [*SETS["newest"], "mcp-server-time"]
+"""A server that the tests of connections start."""
+
 SETS["fastmcp"] = [*SETS["newest"], "fastmcp>=4,<5", "fastmcp-tasks"]
 SETS["fastmcp-2"] = [*SETS["openai-2"], "fastmcp>=2.14,<3"]
 """fastmcp's client over mcp 2 and over mcp 1."""

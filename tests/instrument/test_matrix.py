@@ -160,7 +160,8 @@ def check(cell: Cell, call: LLMCall, simulators: Simulators) -> None:
     sent = list(simulators.served)[-1].usage
     assert (sent is not None) == cell.row.reports_usage
     if sent is None or not knows_usage(cell):
-        assert call.usage is None or not call.usage.is_reported  # speech counts the characters of its text
+        used = call.usage  # speech counts the characters of its text
+        assert used is None or (used.input_tokens, used.output_tokens) == (None, None)
     else:
         assert call.usage is not None
         assert (call.usage.input_tokens or 0, call.usage.output_tokens or 0) == (sent.prompt, sent.completion)
