@@ -7,6 +7,7 @@ import socket
 from collections.abc import Generator
 
 import pytest
+from opentelemetry import context
 
 from support.parts import PARTS
 
@@ -28,6 +29,12 @@ def _apart_from_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pyte
     monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
     monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def _no_span_is_current_at_the_start() -> None:
+    """A call that another test left unfinished is nobody's parent."""
+    context.attach(context.Context())
 
 
 @pytest.fixture(autouse=True)

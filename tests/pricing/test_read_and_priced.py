@@ -77,7 +77,7 @@ def respond(seen: Recording, **more: Any) -> Any:
 def test_an_openai_batch_is_priced_as_its_average_request_and_is_an_estimate() -> None:
     # gpt-5.5 in a batch: 2.50 and 15; a thousand requests of a thousand tokens
     batch = {
-        "id": "batch_1",
+        "id": "batch_of_a_thousand",
         "object": "batch",
         "endpoint": "/v1/responses",
         "input_file_id": "f",
@@ -89,7 +89,7 @@ def test_an_openai_batch_is_priced_as_its_average_request_and_is_an_estimate() -
         "request_counts": {"total": 1000, "completed": 1000, "failed": 0},
     }
     with recording() as seen:
-        client(batch).batches.retrieve("batch_1")
+        client(batch).batches.retrieve("batch_of_a_thousand")
     (call,) = seen.llm_calls
     assert call.cost is not None
     assert (call.cost.nano_usd, call.cost.quality) == (10**6 * 2500 + 10**5 * 15_000, "estimated")

@@ -32,6 +32,7 @@ _SECRETS: Final = re.compile(
 _QUOTED: Final = re.compile(
     rf"""(?P<quote>["'`])(?P<text>(?:\\.|(?!(?P=quote))[^\\]){{{_SPEECH},}}?)(?P=quote)""", re.DOTALL
 )
+_FRAME: Final = re.compile(r'(^ *File "[^"\n]*", line \d+[^\n]*$)', re.MULTILINE)
 _INPUT: Final = re.compile(r"""(?P<name>\binput(?:_value)?=)(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[^,\]\n]+)""")
 
 
@@ -43,7 +44,10 @@ def redact(text: str, *, keeps_content: bool) -> str:
     if keeps_content:
         return text
     text = _INPUT.sub(lambda found: found["name"] + NOT_RECORDED, text)
-    return _QUOTED.sub(_hide_speech, text)
+    # the path in a traceback's line is quoted too, and its end is not the beginning of a quotation
+    return "".join(
+        part if number % 2 else _QUOTED.sub(_hide_speech, part) for number, part in enumerate(_FRAME.split(text))
+    )
 
 
 def _hide(found: re.Match[str]) -> str:

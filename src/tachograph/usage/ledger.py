@@ -481,9 +481,11 @@ def _after_fork_in_child() -> None:
 
 
 def _at_exit() -> None:
+    """Close what is open. All together take as long as the most patient of them may."""
+    started = time.monotonic()
     for ledger in list(_all):
         try:
-            ledger.close()
+            ledger.close(max(0.0, ledger.settings.exit_seconds - (time.monotonic() - started)))
         except Exception as error:  # noqa: BLE001 - the application is ending; what is in the journal stays there
             logger.debug("tachograph: the ledger could not be closed in good order: %s", error)
 
