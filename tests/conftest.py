@@ -33,7 +33,7 @@ def _apart_from_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pyte
 
 @pytest.fixture(autouse=True)
 def _no_span_is_current_at_the_start() -> None:
-    """A call that another test left unfinished is nobody's parent."""
+    """A call that another test left unfinished is no span's parent."""
     context.attach(context.Context())
 
 

@@ -64,9 +64,8 @@ def row_at(row: Row, ts_us: int) -> Row:
     return structs.replace(row, ts_us=ts_us, id=ts_us.to_bytes(16, "big"))
 
 
+@pytest.mark.parametrize("store_url", ["sqlite", "postgresql"], indirect=True)  # ClickHouse's: test_stores.py
 def test_rows_that_are_too_old_go_and_the_others_stay(store_url: str, tmp_path: Path) -> None:
-    if store_url.startswith("clickhouse"):
-        return  # ClickHouse's rows go with its hourly rollups, in test_stores.py
     store = filled(store_url, tmp_path, list(range(95)))
     clocks = Clocks()
     retention = clocks.retention()

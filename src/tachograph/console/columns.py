@@ -102,7 +102,7 @@ class Table:
         self._fill(self.size - 1, texts, numbers, run)
 
     def replace(self, seq: int, texts: Iterable[str], numbers: Iterable[float], run: int = 0) -> None:
-        """Write a row anew, where it is still here."""
+        """Replace a row, where it is still here."""
         row = int(np.searchsorted(self.seq[: self.size], seq))
         if row < self.size and self.seq[row] == seq:
             self._fill(row, texts, numbers, run)
@@ -180,7 +180,7 @@ class Columns:
             self.requests.add(seq, texts, numbers)
 
     def replace(self, changed: Mapping[int, tuple[Call, Sequence[Attempt], str]]) -> None:
-        """Write calls anew about which more is known now."""
+        """Replace calls about which more is known now."""
         self.requests.drop(changed)
         for seq, (call, attempts, fingerprint) in sorted(changed.items()):
             self.calls.replace(seq, _texts(call, fingerprint), _numbers(call), _run(call))

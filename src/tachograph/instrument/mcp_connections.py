@@ -106,7 +106,7 @@ def ending_of(
 ) -> tuple[ToolOutcome, ErrorKind | None]:
     """How an exception ends a call or a connecting; giving up is no error.
 
-    mcp tears a session down by cancelling whoever waits when its HTTP request broke: then the exchange knows better.
+    mcp ends a session by cancelling the tasks that wait when its HTTP request broke: then the exchange says more.
 
     Args:
         error: What the application gets.

@@ -1,7 +1,7 @@
 """Record ids: UUIDv7 as 16 bytes, made of the call's time and its number in this process.
 
 Source: RFC 9562, section 5.7. The process draws 42 random bits once; a counter fills the low 32, so an id costs no
-system call. A forked child draws anew.
+system call. A forked child draws its own.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a prompt is made of, as numbers: enough to know one again, and nothing of what it says.
 
-The numbers are Python's own hashes, whose key every process draws anew: they mean nothing outside this process, and a
+The numbers are Python's own hashes, with a key that each process draws: they mean nothing outside this process, and a
 text that the application keeps (a conversation that grows) is hashed only once.
 """
 

@@ -80,7 +80,7 @@ class Opened:
         self.token = _attach(self.context)
 
     def finish(self) -> None:
-        """The call has ended: its span is current here no longer, and is nobody's parent any more."""
+        """The call has ended: its span is no longer current here, and no span gets it as its parent."""
         span = self.span
         if type(span) is LightSpan:
             span.ended = True

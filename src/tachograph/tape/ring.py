@@ -254,7 +254,7 @@ class Ring:
             return number
 
     def measured(self, record: LLMCall | ToolCall) -> None:
-        """The record stands in the metrics: whoever recovers its slot must not count it there again."""
+        """The record is counted in the metrics: recovery of its slot must not count it again."""
         at = record.slot + _FLAGS_AT
         self._buffer[at] |= _MEASURED
 
