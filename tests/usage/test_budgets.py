@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +23,7 @@ from tachograph.records import Cost, Usage
 from tachograph.runtime import build
 from tachograph.settings import load
 from tachograph.usage.budgets import Budgets
+from tachograph.usage.budgets.accounts import Row
 from tachograph.usage.budgets.windows import calendar_bounds
 
 LIMITS = [
@@ -67,6 +69,38 @@ def test_gauges_tell_limit_and_spent_of_each_budget(tmp_path: Path) -> None:
     assert metric(recorder, "llm_budget_spent_usd", "all", "day") == pytest.approx(0.002)
     assert metric(recorder, "llm_budget_spent_usd", "search", "month") == pytest.approx(0.0015)
     assert metric(recorder, "llm_budget_spent_usd", "openai", "day") == pytest.approx(0.0015)
+    close(recorder)
+
+
+def test_a_scrape_has_what_was_settled_while_another_thread_held_the_accounts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = recorder_with(tmp_path)
+    spend(recorder, "0.0015")
+    assert metric(recorder, "llm_budget_spent_usd", "all", "day") == pytest.approx(0.0015)
+    is_rolling, goes_on = threading.Event(), threading.Event()
+    roll = Row.roll
+
+    def stopped(row: Row, *arguments: Any) -> None:
+        """The sweep gets no processor in the middle of its work."""
+        if threading.current_thread() is sweeper:
+            is_rolling.set()
+            assert goes_on.wait(30)
+        roll(row, *arguments)
+
+    monkeypatch.setattr(Row, "roll", stopped)
+    sweeper = threading.Thread(target=budgets_of(recorder).sweep)
+    sweeper.start()
+    assert is_rolling.wait(30)
+    spend(recorder, "0.0005")
+    read: list[float] = []
+    scrape = threading.Thread(target=lambda: read.append(metric(recorder, "llm_budget_spent_usd", "all", "day")))
+    scrape.start()
+    scrape.join(0.1)  # one that does not wait for the sweep has read by now
+    goes_on.set()
+    scrape.join(30)
+    sweeper.join(30)
+    assert read == [pytest.approx(0.002)]
     close(recorder)
 
 

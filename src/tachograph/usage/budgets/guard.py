@@ -48,6 +48,8 @@ _SWEEP_SECONDS: Final = 5.0
 _RETRY_SECONDS: Final = 0.25
 _LOCK_SECONDS: Final = 0.2
 """Longer than any holder needs: only a signal handler that interrupts the holder waits this long."""
+_SHOW_SECONDS: Final = 5.0
+"""A scrape waits this long for a thread that holds the lock and gets no processor."""
 
 
 class _Budget:
@@ -389,6 +391,16 @@ class Budgets:
             self._pending.append((reservation, accounts))
             self._settle_pending()
 
+    def _settle_all(self) -> None:
+        """Apply everything that has been settled before this moment, also what another thread is about to apply."""
+        passed: list[tuple[_Budget, int, float, int]] = []
+        if self._lock.acquire(timeout=_SHOW_SECONDS):
+            try:
+                self._apply_pending(passed)
+            finally:
+                self._lock.release()
+        self._tell(passed)
+
     def _settle_pending(self) -> None:
         """Apply what has been settled. Never waits: whoever holds the lock looks here again before it leaves."""
         passed: list[tuple[_Budget, int, float, int]] = []
@@ -468,7 +480,7 @@ class Budgets:
             self._open()
         if self._thread is None:
             self._start()
-        self._settle_pending()
+        self._settle_all()
         now = time.time()
         metrics = self._recorder.metrics
         for budget in self._budgets:
@@ -482,7 +494,7 @@ class Budgets:
 
     def standing(self) -> list[tuple[str, str, Decimal, Decimal, Decimal]]:
         """Every account in use: its name, its period, limit, spent and reserved, in US dollars."""
-        self._settle_pending()
+        self._settle_all()
         now = time.time()
         found = []
         for budget in self._budgets:
