@@ -10,6 +10,7 @@ import _thread
 import sys
 import threading
 from collections.abc import Callable
+from importlib import _bootstrap
 from typing import Any
 
 
@@ -22,6 +23,23 @@ def original(name: str) -> Any:
     if eventlet is not None:
         return getattr(eventlet.original("_thread"), name)
     return getattr(_thread, name)
+
+
+def forget_imports_of(thread: int) -> None:
+    """In a forked child: take back the imports that a thread of the parent had not finished.
+
+    The child would wait for ever for the locks of those modules. A package goes with its submodules, finished ones
+    too: imported again, it does not find their names in itself otherwise.
+
+    Args:
+        thread: Its `threading.get_ident()`.
+    """
+    for name, reference in list(_bootstrap._module_locks.items()):  # type: ignore[attr-defined]  # left taken by a fork
+        lock = reference()
+        if lock is not None and lock.owner == thread:
+            for loaded in [name, *(other for other in sys.modules if other.startswith(f"{name}."))]:
+                _bootstrap._module_locks.pop(loaded, None)  # type: ignore[attr-defined]
+                sys.modules.pop(loaded, None)
 
 
 class Signal:

@@ -105,12 +105,49 @@ child = os.fork()
 if not child:
     signal.alarm(30)
     assert bundled._snapshot().providers
+    import asyncio, httpx2, pydantic
+    asyncio.run(asyncio.sleep(0))
     os._exit(0)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
-@pytest.mark.parametrize("after_seconds", [0.0, 0.02, 0.1, 0.2])
+@pytest.mark.parametrize("after_seconds", [0.0, 0.02, 0.05, 0.1, 0.15, 0.2])
 def test_a_child_forked_while_the_prices_are_being_imported_prices_its_calls(after_seconds: float) -> None:
     code = [sys.executable, "-c", WHILE_PRICES_LOAD, str(after_seconds)]
+    assert subprocess.run(code, env=ENVIRONMENT, timeout=60, check=False).returncode == 0
+
+
+WHILE_A_PACKAGE_LOADS = """
+import os, signal, sys, threading
+from pathlib import Path
+from tachograph.native import forget_imports_of
+package = Path(sys.argv[1]) / "half"
+package.mkdir()
+(package / "part.py").write_text("name = 'part'")
+(package / "__init__.py").write_text("from .part import *\\nimport gate\\ngate.passed()\\nwhole = part.name")
+class gate:
+    begun, go = threading.Event(), threading.Event()
+    def passed():
+        gate.begun.set()
+        gate.go.wait()
+sys.modules["gate"] = gate
+sys.path.insert(0, sys.argv[1])
+thread = threading.Thread(target=__import__, args=("half",), daemon=True)
+thread.start()
+gate.begun.wait()
+child = os.fork()
+if not child:
+    signal.alarm(30)
+    gate.go.set()
+    forget_imports_of(thread.ident)
+    import half
+    os._exit(half.whole != "part")
+gate.go.set()
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_child_imports_a_package_that_a_thread_of_the_parent_had_half_imported(tmp_path: Path) -> None:
+    code = [sys.executable, "-c", WHILE_A_PACKAGE_LOADS, str(tmp_path)]
     assert subprocess.run(code, env=ENVIRONMENT, timeout=60, check=False).returncode == 0

@@ -32,6 +32,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from tachograph.native import forget_imports_of
+
 logger = logging.getLogger("tachograph")
 
 SLICE: Final = 16
@@ -74,8 +76,15 @@ class Tape:
         self._when_started: tuple[weakref.WeakMethod[Callable[[], None]], ...] = ()
         self._reset()
 
+    def _after_fork_in_child(self) -> None:
+        """Begin empty. A slice that a thread of the parent was in the middle of may have been importing something."""
+        owner = self._owner
+        self._reset()
+        if owner is not None and owner != threading.get_ident():
+            forget_imports_of(owner)
+
     def _reset(self) -> None:
-        """Empty, without a thread. Also what a forked child does: it only replaces references."""
+        """Empty, without a thread: it only replaces references."""
         self._entries: deque[Any] = deque()
         self.append = self._entries.append
         self._lock = threading.Lock()
@@ -262,4 +271,4 @@ TAPE: Final = Tape()
 """The process's tape."""
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=TAPE._reset)
+    os.register_at_fork(after_in_child=TAPE._after_fork_in_child)

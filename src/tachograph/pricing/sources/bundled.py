@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,10 +15,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from functools import cache
-from importlib import _bootstrap
 from importlib.metadata import version
 from typing import Any
 
+from tachograph.native import forget_imports_of
 from tachograph.pricing.compiled import Price, Rate
 from tachograph.pricing.dimensions import TOKENS, TOOLS, Name, Served, is_free, is_local, names, serves_own_models
 from tachograph.pricing.sources import published
@@ -59,14 +58,21 @@ def source() -> str:
 
 
 _loading = threading.Lock()
+_importer: int | None = None
+"""The thread that imports the data just now."""
 
 
 @cache
 def _snapshot() -> Any:
+    global _importer
     with _loading:
-        from genai_prices.data_snapshot import get_snapshot
+        _importer = threading.get_ident()
+        try:
+            from genai_prices.data_snapshot import get_snapshot
 
-        return get_snapshot()
+            return get_snapshot()
+        finally:
+            _importer = None
 
 
 def load_in_background() -> None:
@@ -81,21 +87,16 @@ _thread: threading.Thread | None = None
 
 
 def _after_fork_in_child() -> None:
-    """Begin the imports again that the thread was in the middle of: it is not here to finish them.
+    """Begin again what a thread was in the middle of, which is not here to finish it.
 
-    The child would wait for ever for the locks of those modules. Waiting for the thread before a fork is no way out:
-    under gevent other greenlets would run meanwhile, in the child too.
+    Waiting for the thread before a fork is no way out: under gevent other greenlets would run meanwhile, in the child
+    too.
     """
-    global _loading
+    global _loading, _importer
     _loading = threading.Lock()
-    if _thread is None or _snapshot.cache_info().currsize:
-        return
-    locks = _bootstrap._module_locks  # type: ignore[attr-defined]  # they are what a fork leaves taken
-    for name, reference in list(locks.items()):
-        lock = reference()
-        if lock is not None and lock.owner == _thread.ident:
-            locks.pop(name, None)
-            sys.modules.pop(name, None)
+    if _importer is not None:
+        forget_imports_of(_importer)
+        _importer = None
 
 
 if hasattr(os, "register_at_fork"):
