@@ -21,7 +21,7 @@ from google import genai
 
 import tachograph
 from tachograph import instrument, labels, uninstrument
-from tachograph.demo.simulators import Answer, ServedUsage, Simulators, ToolCall
+from tachograph.demo.simulators import Answer, BadRequest, ServedUsage, Simulators, ToolCall
 from tachograph.errors import SettingsError
 from tachograph.instrument import others, patches, report
 from tachograph.records import ENGINE_CALL
@@ -250,40 +250,107 @@ def test_the_results_of_an_anthropic_batch_count_once_for_each_model(seen: Recor
     assert seen.value("llm_provider_tokens_total", type="completion") == 12
 
 
-@pytest.mark.parametrize("way", ["whole", "stream", "async"])
+def generate(client: genai.Client, way: str, **request: Any) -> None:
+    """Generate content, or send a chat's message, whole or streamed, by the sync or the async client."""
+    is_chat, is_stream, is_async = "chat" in way, "stream" in way, "async" in way
+    if is_chat:
+        chats = client.aio.chats if is_async else client.chats
+        chat: Any = chats.create(model=request["model"], config=request["config"])
+        method, arguments = (chat.send_message_stream if is_stream else chat.send_message), {"message": "weather?"}
+    else:
+        models: Any = client.aio.models if is_async else client.models
+        method = models.generate_content_stream if is_stream else models.generate_content
+        arguments = {**request, "contents": "weather?"}
+
+    async def run() -> None:
+        answer = await method(**arguments)
+        if is_stream:
+            async for _ in answer:
+                pass
+
+    if is_async:
+        asyncio.run(run())
+    else:
+        answer = method(**arguments)
+        if is_stream:
+            list(answer)
+
+
+WAYS = [
+    "whole",
+    "stream",
+    "async",
+    "async stream",
+    "chat",
+    "chat stream",
+    "chat async",
+    "chat async stream",
+]
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_automatic_function_calling_is_one_call_with_the_tokens_of_every_hop(
     simulators: Simulators, seen: Recording, way: str
 ) -> None:
     asked_inside: list[Any] = []
+    client = genai.Client(api_key="any", http_options={"base_url": simulators.gemini.url})
 
     def weather(city: str) -> str:
         """The weather of a city."""
         asked_inside.append(ask(openai.OpenAI(base_url=simulators.openai.url, api_key="any")))
+        other = genai.Client(api_key="any", http_options={"base_url": simulators.gemini.url})
+        other.models.generate_content(model="gemini-2.5-pro", contents=city)
         return "sun"
 
     simulators.gemini.script(
         Answer(tool_calls=[ToolCall("weather", {"city": "Ulm"})], usage=ServedUsage(prompt=100, completion=10)),
+        Answer(text="a tool's own question", usage=ServedUsage(prompt=7, completion=1)),
         Answer(text="sunny", usage=ServedUsage(prompt=20, completion=5)),
     )
-    client = genai.Client(api_key="any", http_options={"base_url": simulators.gemini.url})
-    request: Any = {"model": "gemini-2.5-flash", "contents": "weather?", "config": {"tools": [weather]}}
-    if way == "whole":
-        client.models.generate_content(**request)
-    elif way == "stream":
-        list(client.models.generate_content_stream(**request))
-    else:
-
-        async def stream() -> None:
-            async for _ in await client.aio.models.generate_content_stream(**request):
-                pass
-
-        asyncio.run(stream())
+    generate(client, way, model="gemini-2.5-flash", config={"tools": [weather]})
     assert len(asked_inside) == 1
-    inner, outer = seen.llm_calls
-    assert (inner.provider, outer.provider) == ("openai", "gemini")
+    first, second, outer = seen.llm_calls
+    assert (first.provider, second.model, outer.model) == ("openai", "gemini-2.5-pro", "gemini-2.5-flash")
+    assert second.usage is not None
+    assert second.usage.input_tokens == 7
     assert len(outer.attempts) == 2
+    assert outer.stream == ("stream" in way)
     assert outer.usage is not None
     assert (outer.usage.input_tokens, outer.usage.output_tokens) == (120, 15)
+    assert [usage.input_tokens for usage in outer.usages] == [100, 20]
+    assert (outer.outcome, outer.finish_reason) == ("success", "STOP")
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if "chat" in way])
+def test_a_chats_message_that_fails_at_its_second_request_is_one_failed_call(
+    simulators: Simulators, seen: Recording, way: str
+) -> None:
+    def weather(city: str) -> str:
+        """The weather of a city."""
+        return "sun"
+
+    usage = ServedUsage(prompt=100, completion=10)
+    simulators.gemini.script(Answer(tool_calls=[ToolCall("weather", {"city": "Ulm"})], usage=usage))
+    simulators.gemini.script(BadRequest())
+    client = genai.Client(api_key="any", http_options={"base_url": simulators.gemini.url})
+    with pytest.raises(genai.errors.ClientError):
+        generate(client, way, model="gemini-2.5-flash", config={"tools": [weather]})
+    (call,) = seen.llm_calls
+    assert (call.outcome, call.error_type) == ("error", "invalid_request")
+    assert [attempt.outcome for attempt in call.attempts] == ["success", "error"]
+    assert call.usage is not None
+    assert call.usage.input_tokens == 100
+
+
+def test_a_message_that_the_chat_refuses_is_no_call(simulators: Simulators, seen: Recording) -> None:
+    chat = genai.Client(api_key="any", http_options={"base_url": simulators.gemini.url}).chats.create(model="any")
+    unfit: Any = 3.5
+    with pytest.raises(ValueError, match="Message must be a valid part type"):
+        chat.send_message(unfit)
+    with pytest.raises(ValueError, match="Message must be a valid part type"):
+        list(chat.send_message_stream(unfit))
+    assert not seen.llm_calls
+    assert seen.value("tachograph_telemetry_errors_total") == 0
 
 
 def test_a_gemini_stream_that_nobody_reads_is_no_call(simulators: Simulators, seen: Recording) -> None:

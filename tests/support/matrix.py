@@ -275,8 +275,6 @@ def page() -> str:
         "- anthropic on Bedrock: usage in the bytes of an event stream that the application reads itself",
         "- google-genai: the Live API, batches",
         "",
-        "In google-genai 3.6 a chat with tools sends its requests itself: each is a call of its own.",
-        "",
         f"{sum(1 for _ in cells())} cells. MCP is in `tests/instrument/test_mcp*.py` and `test_fastmcp.py`: in process,"
         " over JSON-RPC and over streamable HTTP; success, error results, refused requests, time-outs, cancellation,"
         " and a server that dies.",

@@ -106,8 +106,8 @@ def _answered(watch: Any, sent: Any, response: Any, library: Any, is_async: bool
             watch.body = response
         sent.ended_ns = perf_counter_ns()
         return
-    if not watch.follows_body or (watch.host is not None and response.request.url.host != watch.host):
-        return
+    if not watch.follows_body or (watch.host is not None and sent.url.host != watch.host):
+        return  # the host as it was asked for: an application's transport may send the request elsewhere
     watch.state = state = StreamState(watch, watch.reader())
     bodies.watch_body(response, state, library, is_async=is_async)
 

@@ -2,8 +2,9 @@
 
 One `generate_content` may send several requests: automatic function calling and continuation do, and return the usage
 of the last one only. So the public method is the call, and the private one under it (`_generate_content`), which sends
-one request, is a hop whose tokens are added. Tools run between hops, outside of the watch. Streams are lazy: nothing
-is sent, and no call begins, before the first `next`.
+one request, is a hop whose tokens are added. From 3.6 on a chat runs the functions itself, with one `generate_content`
+for each request: there the chat's message is the call. Tools run between hops, outside of the watch. Streams are lazy:
+nothing is sent, and no call begins, before the first `next`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import msgspec
 
 from tachograph.instrument import hosts, settled, stainless
 from tachograph.instrument.bodies import state_of
-from tachograph.instrument.guard import generate, unhooked
+from tachograph.instrument.guard import call_wrapper, generate, unhooked
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import SWITCH, patch
 from tachograph.instrument.report import hooked, missing
@@ -42,6 +43,7 @@ GENERATING: ContextVar[GenerationWatch | None] = ContextVar("tachograph_generati
 def install() -> None:
     """Hook the client, now or once it is imported."""
     after_import("google.genai.models", _hook_models)
+    after_import("google.genai.chats", _hook_chats)
     after_import("google.genai._api_client", _hook_requests)
     after_import("google.genai._gaos.interactions", _hook_interactions)
     after_import("google.genai._gaos.utils.eventstreaming", _hook_events)
@@ -58,9 +60,11 @@ class GenerationWatch(Watch):
         tails: The last chunks of its requests, not yet read, each with the hop that they belong to.
         stream: How far the answer has come, where it streams.
         is_inside: Whether `GENERATING`, and the span, are those of this call here.
+        config: What the application asked for beside the contents.
     """
 
     start: Callable[[], LLMCall] | None = None
+    config: Any = None
     reader_of_hops: Generation = msgspec.field(default_factory=Generation)
     answers: list[Any] = msgspec.field(default_factory=list)
     tails: list[tuple[Hop, Any]] = msgspec.field(default_factory=list)
@@ -98,11 +102,16 @@ class GenerationWatch(Watch):
             if self.call is not None:
                 leave(self.call)
 
-    def came_out(self, keep: Any) -> Any:
-        """A chunk has come, and goes to the application; returns what keeps the next ones of this request."""
+    def came_out(self, keep: Any) -> tuple[Any, bool]:
+        """A chunk has come, and goes to the application.
+
+        Returns:
+            What keeps the next chunks of this request, and whether the library may run tools while it makes them.
+        """
         self.come_out()
         stream = self.stream
-        return keep if stream is None or stream.tail is not None else stream.keep_last()
+        keep = keep if stream is None or stream.tail is not None else stream.keep_last()
+        return keep, bool(pick(self.config, "tools"))
 
     def hop_answered(self, answer: Any) -> None:
         """A request that does not stream is done."""
@@ -151,6 +160,18 @@ class GenerationWatch(Watch):
             self.begin_now()
             super().failed(error)
 
+    def stream_ended(self) -> None:
+        """The last chunk has been read."""
+        self.begin_now()
+        if self.stream is not None:
+            self.stream.ended()
+
+    def stream_interrupted(self, error: BaseException) -> None:
+        """Reading the chunks has ended before the last one."""
+        self.begin_now()
+        if self.stream is not None:
+            self.stream.interrupted(error)
+
     # Read when the record is delivered
 
     def read_hops(self) -> None:
@@ -174,6 +195,49 @@ class GenerationWatch(Watch):
         """What reads the answers."""
         self.read_hops()
         return self.reader_of_hops
+
+
+class ChatWatch(GenerationWatch):
+    """One message of a chat. Its record begins with its first request; a message that sends none is no call.
+
+    Attributes:
+        contents: The conversation, which the chat makes longer from request to request: tells its requests from those
+            of tools.
+        model: What is asked.
+    """
+
+    contents: Any = None
+    model: Any = None
+
+    def takes(self, models: Any, keywords: dict[str, Any], *, stream: bool, is_async: bool) -> bool:
+        """Whether this `generate_content` is one of the message's requests."""
+        contents = keywords.get("contents")
+        if self.start is not None:
+            if contents is not self.contents:
+                return False
+            keywords["model"] = self.model  # a budget may have chosen another one
+            return True
+        self.uses_aiohttp = is_async and _uses_aiohttp(models)
+        self.start = partial(_start, models, GENERATE, keywords, stream=stream)
+        if not stream:
+            self.begin_now()
+        self.contents, self.config, self.model = contents, keywords.get("config"), keywords.get("model")
+        return True
+
+    def failed(self, error: BaseException) -> None:
+        """As for any call, where a request was made."""
+        if self.call is not None:
+            super().failed(error)
+
+    def stream_ended(self) -> None:
+        """The last chunk has been read."""
+        if self.start is not None:
+            super().stream_ended()
+
+    def stream_interrupted(self, error: BaseException) -> None:
+        """Reading the chunks has ended before the last one."""
+        if self.start is not None:
+            super().stream_interrupted(error)
 
 
 # Beginning
@@ -219,26 +283,49 @@ def _uses_aiohttp(models: Any) -> bool:
     return bool(use()) if use is not None else False
 
 
-def _generation(models: Any, keywords: dict[str, Any], *, stream: bool = False, is_async: bool) -> GenerationWatch:
+def _generation(
+    models: Any, keywords: dict[str, Any], *, stream: bool = False, is_async: bool
+) -> GenerationWatch | None:
+    message = GENERATING.get()
+    if type(message) is ChatWatch and message.takes(models, keywords, stream=stream, is_async=is_async):
+        return None
     watch = GenerationWatch(
         None,  # type: ignore[arg-type]  # begins with its first request
         GENERATE,
         follows_body=False,
         uses_aiohttp=is_async and _uses_aiohttp(models),
         start=partial(_start, models, GENERATE, keywords, stream=stream),
+        config=keywords.get("config"),
     )
     if not stream:
         watch.begin_now()
     return watch
 
 
+def _message(chat: Any, args: Any, keywords: dict[str, Any]) -> ChatWatch | None:
+    """The watch of a chat's message; it is inside, for the chat's method runs until the answer is whole."""
+    if not SWITCH.on or ENGINE_CALL.get() is not None:
+        return None
+    return ChatWatch(None, GENERATE, follows_body=False, is_inside=True)  # type: ignore[arg-type]
+
+
+def _streamed(watch: GenerationWatch | None) -> GenerationWatch | None:
+    if watch is not None:
+        watch.stream = StreamState(watch, watch.reader_of_hops)
+        watch.stream.rest = watch.read_hops
+    return watch
+
+
 def _begin_stream(models: Any, keywords: dict[str, Any], *, is_async: bool) -> GenerationWatch | None:
     if not SWITCH.on or ENGINE_CALL.get() is not None:
         return None
-    watch = _generation(models, keywords, stream=True, is_async=is_async)
-    watch.stream = StreamState(watch, watch.reader_of_hops)
-    watch.stream.rest = watch.read_hops
-    return watch
+    return _streamed(_generation(models, keywords, stream=True, is_async=is_async))
+
+
+def _begin_message_stream(chat: Any, keywords: dict[str, Any]) -> GenerationWatch | None:
+    if not SWITCH.on or ENGINE_CALL.get() is not None:
+        return None
+    return _streamed(ChatWatch(None, GENERATE, follows_body=False))  # type: ignore[arg-type]
 
 
 def _plain(models: Any, keywords: dict[str, Any], *, api: Api, is_async: bool) -> Watch:
@@ -311,7 +398,10 @@ def _hook_models(module: ModuleType) -> None:
                 watched_async, begin=partial(_generation, is_async=True), done=Watch.answered_whole, variable=GENERATING
             ),
         ),
-        "generate_content_stream": (_generate_stream, _generate_stream_async),
+        "generate_content_stream": (
+            partial(_generate_stream, begin=partial(_begin_stream, is_async=False)),
+            partial(_generate_stream, begin=partial(_begin_stream, is_async=True), is_async=True),
+        ),
         "_generate_content": (_hop, partial(_hop, is_async=True)),
         "_generate_content_stream": (_hop_stream, _hop_stream_async),
     }
@@ -323,6 +413,33 @@ def _hook_models(module: ModuleType) -> None:
     for name, pair in makers.items():
         for owner_name, make in zip(("Models", "AsyncModels"), pair, strict=True):
             _patch(module, owner_name, name, make, "calls of it are not seen")
+
+
+def _hook_chats(module: ModuleType) -> None:
+    consequence = "each request of a message is a call of its own"
+    for owner_name, is_async in (("Chat", False), ("AsyncChat", True)):
+        whole = partial(_watched_message, is_async=is_async)
+        _patch(module, owner_name, "send_message", whole, consequence)
+        stream = partial(_generate_stream, is_async=is_async, begin=_begin_message_stream)
+        _patch(module, owner_name, "send_message_stream", stream, consequence)
+
+
+def _watched_message(original: Any, *, is_async: bool) -> Any:
+    return call_wrapper(
+        original, GENERATING, begin=_message, done=_message_answered, failed=_message_failed, is_async=is_async
+    )
+
+
+def _message_answered(watch: ChatWatch, answer: Any) -> None:
+    if watch.call is not None:
+        leave(watch.call)
+        watch.answered_whole(answer)
+
+
+def _message_failed(watch: ChatWatch, error: BaseException) -> None:
+    if watch.call is not None:
+        leave(watch.call)
+        watch.failed(error)
 
 
 def _hook_interactions(module: ModuleType) -> None:
@@ -348,7 +465,7 @@ _STREAM: Final = """
         chunks = original(self, *args, **keywords)
         watch = None
         guard pass: watch = begin(self, keywords)
-        return chunks if watch is None else read(watch, watch.stream, chunks, keywords.get("config"))
+        return chunks if watch is None else read(watch, watch.stream, chunks)
 """
 
 _ASYNC_STREAM: Final = """
@@ -365,16 +482,15 @@ _ASYNC_STREAM: Final = """
             raise
         finally:
             reset_variable(token)
-        return read(watch, watch.stream, chunks, keywords.get("config"))
+        return read(watch, watch.stream, chunks)
 """
 
 _READ: Final = """
-    ASYNC def read(watch, state, chunks, config):
+    ASYNC def read(watch, state, chunks):
         # The chunks of all hops. The library works for this call at first, between hops, and where it runs tools.
         keep = None
         runs_tools = False
         guard pass: keep = state.keep_last()
-        guard pass: runs_tools = has_tools(config)
         try:
             FIRST_STEP
             guard pass: state.begin(chunks)
@@ -382,17 +498,15 @@ _READ: Final = """
             ASYNC for chunk in chunks:
                 state.last_ns = clock()
                 if watch.is_inside:
-                    guard pass: keep = watch.came_out(keep)
+                    guard pass: keep, runs_tools = watch.came_out(keep)
                 if keep is not None:
                     keep(chunk)
                 yield chunk
                 if runs_tools:
                     guard pass: watch.go_inside()
-            guard pass: watch.begin_now()
-            guard pass: state.ended()
+            guard pass: watch.stream_ended()
         except BaseException as error:
-            guard pass: watch.begin_now()
-            guard pass: state.interrupted(error)
+            guard pass: watch.stream_interrupted(error)
             raise
         finally:
             guard pass: watch.come_out()
@@ -487,27 +601,18 @@ def _readers(text: str, *, chunks: int, **names: Any) -> tuple[Any, Any]:
     return sync, unhooked(asynchronous, chunks=chunks)
 
 
-def _has_tools(config: Any) -> bool:
-    """Whether the library may run tools while it makes a chunk."""
-    return bool(pick(config, "tools"))
-
-
-_read, _read_async = _readers(_READ, chunks=2, clock=perf_counter_ns, has_tools=_has_tools)
+_read, _read_async = _readers(_READ, chunks=2, clock=perf_counter_ns)
 _read_hop, _read_hop_async = _readers(_READ_HOP, chunks=1, current=WATCH.get, set_variable=WATCH.set)
 
 
-def _generate_stream(original: Any) -> Any:
-    begin = partial(_begin_stream, is_async=False)
-    return generate(_STREAM, "generate_content_stream", original=original, begin=begin, read=_read)
-
-
-def _generate_stream_async(original: Any) -> Any:
+def _generate_stream(original: Any, *, begin: Any, is_async: bool = False) -> Any:
+    """Watch a method that returns the chunks of one or more requests."""
     return generate(
-        _ASYNC_STREAM,
+        _ASYNC_STREAM if is_async else _STREAM,
         "generate_content_stream",
         original=original,
-        begin=partial(_begin_stream, is_async=True),
-        read=_read_async,
+        begin=begin,
+        read=_read_async if is_async else _read,
         set_variable=GENERATING.set,
         reset_variable=GENERATING.reset,
     )
