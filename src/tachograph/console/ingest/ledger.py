@@ -50,6 +50,7 @@ class LedgerFeed:
         self._newest = 0.0
         self._looked_long = 0.0
         self._history: dict[tuple[float, float], tuple[float, Facts, float]] = {}
+        self._waste: dict[tuple[Any, ...], tuple[float, dict[str, tuple[int, float]]]] = {}
 
     def look(self, now: float | None = None) -> int:
         """Copy what is new; returns how many calls. A failure is kept in `last_error`, and tried again next time.
@@ -156,6 +157,34 @@ class LedgerFeed:
                 self._history.clear()
             self._history[key] = (time.monotonic(), facts, first)
             return facts, first
+
+    def waste(
+        self, start: float, end: float, where: Mapping[str, tuple[str, ...]]
+    ) -> dict[str, tuple[int, float]] | None:
+        """How many calls of [start, end) wasted how many dollars, by cause; None when the ledger cannot be asked.
+
+        An answer is kept for a few seconds.
+        """
+        from tachograph.usage.stores.query import Query
+
+        key = (round(start), round(end), tuple(where.items()))
+        with self._looking:
+            known = self._waste.get(key)
+            if known is not None and time.monotonic() - known[0] < 5:
+                return known[1]
+            try:
+                if self._store is None:
+                    self._store = self._open()
+                chosen = {**where, "kind": ("waste",)}
+                rows = self._store.usage(Query(int(start * 1e6), int(end * 1e6), ("operation",), chosen, raw=True))
+            except Exception as error:  # noqa: BLE001 - a ledger that is away must not stop the page
+                self.last_error = f"{type(error).__name__}: {error}"
+                return None
+            found = {row["operation"]: (int(row["n"]), int(row["cost_nusd"] or 0) / 1e9) for row in rows}
+            if len(self._waste) > 8:
+                self._waste.clear()
+            self._waste[key] = (time.monotonic(), found)
+            return found
 
     def close(self) -> None:
         """Let go of the store."""

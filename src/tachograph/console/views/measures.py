@@ -135,10 +135,11 @@ def _series(
     sums = _sliding(index, place, values, len(shown), bins, width)
     counts = _sliding(index, place, facts.weight, len(shown), bins, width)
     ends: Floats = (begin + step * np.arange(1, bins + 1)).astype(np.float64)
-    ends[-1] = min(ends[-1], max(chosen.end, begin + step * (bins - 1) + 1))
     if measure.stat == "rate":
-        starts = np.maximum(ends - width * step, min(chosen.first, chosen.end))
-        seconds = np.where(ends > chosen.first, np.maximum(ends - starts, min(step, 60.0)), np.nan)
+        passed = ends.copy()
+        passed[-1] = min(passed[-1], max(chosen.end, begin + step * (bins - 1) + 1))  # the last bin is not over yet
+        starts = np.maximum(passed - width * step, min(chosen.first, chosen.end))
+        seconds = np.where(passed > chosen.first, np.maximum(passed - starts, min(step, 60.0)), np.nan)
         rows = sums / seconds
     elif measure.stat == "mean":
         with np.errstate(invalid="ignore"):
@@ -191,6 +192,7 @@ def _quantiles(
     known = ~np.isnan(values)
     values, weight = values[known], weight[known]
     key = own_index[known] * bins + own_place[known]
+    own_keys = np.unique(key)
     width = _width(len(values), len(shown), bins)
     if width > 1:  # each call counts in the bins after its own too, until there are enough for a quantile
         late = np.tile(np.arange(width), len(values))
@@ -209,6 +211,9 @@ def _quantiles(
     before = np.where(firsts > 0, passed[np.maximum(firsts - 1, 0)], 0.0)
     totals = passed[lasts] - before
     at = np.minimum(np.searchsorted(passed, before + 0.95 * totals * (1 - 1e-12)), lasts)
+    # Too few for a quantile are drawn as points, each only where its calls are.
+    drawn = (totals >= ENOUGH) | np.isin(key[firsts], own_keys)
+    firsts, totals, at = firsts[drawn], totals[drawn], at[drawn]
     for stretch, total, value in zip(key[firsts].tolist(), totals.tolist(), values[at].tolist(), strict=True):
         series = found[stretch // bins]
         series["values"].append([begin + step * (stretch % bins + 1), value, int(total)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from calendar import monthrange
 from collections import defaultdict
@@ -12,6 +13,8 @@ import numpy as np
 
 from tachograph.console.api.spending import forecast
 from tachograph.console.facts import Facts
+from tachograph.console.promql import PromQLError
+from tachograph.console.views import words
 from tachograph.console.views.selection import Range, Selection, filter_of, select
 
 if TYPE_CHECKING:
@@ -42,7 +45,7 @@ def money(console: Console, chosen: Range, wanted: dict[str, str] | None = None)
         "who": {name: _by(here.llm, name) for name in ("model", "provider", "service", "agent", "user_id")},
         "labels": _labels(here.llm),
         "top": _top(console, here),
-        "waste": _waste(here.llm),
+        "waste": waste(console, here),
         "unpriced": unpriced,
         "unpriced_calls": sum(row["calls"] for row in unpriced),
         "bill": _bill(console, now),
@@ -211,15 +214,35 @@ def _top(console: Console, here: Selection) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _waste(facts: Facts) -> list[dict[str, Any]]:
-    """Money for calls that gave nothing."""
-    causes = (("failed", ("error", "timeout", "rate_limited")), ("aborted", ("cancelled",)))
-    return [
-        {"cause": cause, "usd": own.total("cost"), "calls": own.count}
-        for cause, outcomes in causes
-        for own in (facts.where(outcome=outcomes),)
-        if own.count
-    ]
+def waste(console: Console, here: Selection) -> list[dict[str, Any]]:
+    """Money that bought nothing, by cause: failed and aborted calls, and what the application's own judge found."""
+    own = {
+        cause: (facts.count, facts.total("cost"))
+        for cause, outcomes in (("failed", words.FAILED), ("aborted", ("cancelled",)))
+        for facts in (here.llm.where(outcome=outcomes),)
+        if facts.count
+    }
+    found = {**_judged(console, here), **own}
+    rows = [{"cause": cause, "usd": usd, "calls": calls} for cause, (calls, usd) in found.items()]
+    return sorted(rows, key=lambda row: -float(row["usd"]))
+
+
+def _judged(console: Console, here: Selection) -> dict[str, tuple[int | None, float]]:
+    """Waste that no single call shows (retries, duplicates, loops, ...): out of the ledger, else of the metrics."""
+    if here.filter.fields.keys() - {"provider", "model"} or here.filter.labels or here.filter.text:
+        return {}
+    seen_on_calls = ("failed", "aborted")
+    if console.ledger is not None:
+        told = console.ledger.waste(here.start, here.end, here.filter.fields)
+        return {cause: sums for cause, sums in (told or {}).items() if cause not in seen_on_calls}
+    matchers = [f'{name}=~"{"|".join(map(re.escape, values))}"' for name, values in here.filter.fields.items()]
+    chosen = ",".join(['cause!~"failed|aborted"', *(text.replace("\\", "\\\\") for text in matchers)])
+    asked = f"sum by (cause) (increase(llm_waste_usd_total{{{chosen}}}[{max(int(here.end - here.start), 1)}s])) > 0"
+    try:
+        result = console.querier.instant(asked, int(here.end * 1000))
+    except PromQLError:
+        return {}
+    return {dict(labels)["cause"]: (None, float(values[0])) for labels, _, values in result.series}
 
 
 def _unpriced(facts: Facts) -> list[dict[str, Any]]:
@@ -233,8 +256,6 @@ def _unpriced(facts: Facts) -> list[dict[str, Any]]:
 
 def _bill(console: Console, now: float) -> list[dict[str, Any]]:
     """What providers billed, where `tachograph reconcile` has asked them."""
-    from tachograph.console.promql import PromQLError
-
     try:
         result = console.querier.instant("max by (provider) (llm_bill_drift_ratio)", int(now * 1000))
     except PromQLError:

@@ -179,7 +179,7 @@ def _tiles(console: Console, here: Selection, before: Selection) -> list[dict[st
         _tile("first_token", "First token p95", "s", here, before, _first_token, "down"),
         _tile("cost", "Cost per hour", "currencyUSD", here, before, _cost_per_hour, "down"),
         money.budget_tile(console),
-        _tile("waste", "Waste", "currencyUSD", here, before, waste, "down"),
+        _tile("waste", "Waste", "currencyUSD", here, before, lambda s: _wasted(console, s), "down"),
     ]  # fmt: skip
 
 
@@ -224,14 +224,14 @@ def _success(here: Selection) -> float | None:
     return here.llm.where(outcome="success").count / counted if counted else None
 
 
-def waste(here: Selection) -> float | None:
-    """Dollars for calls that failed or were given up."""
-    return here.llm.where(outcome="!success").total("cost")
+def _wasted(console: Console, here: Selection) -> float:
+    """Dollars that bought nothing."""
+    return float(sum(row["usd"] for row in money.waste(console, here)))
 
 
 def _line(name: str, here: Selection) -> list[float | None]:
     """A small line of the range in equal parts."""
-    facts = here.llm.where(outcome="!success") if name == "waste" else here.llm
+    facts = here.llm.where(outcome="!success") if name == "waste" else here.llm  # the causes that a call shows
     index = _bins(facts, here)
     weight = np.bincount(index, weights=facts.weight, minlength=BARS)
     if name == "calls":

@@ -21,12 +21,13 @@ export function align(result, { from, to, step }) {
 
 function stack(rows, shownOnes) {
   const count = rows[0]?.length || 0;
+  const known = Array.from({ length: count }, (_, i) => rows.some((row) => Number.isFinite(row[i])));
   let below = new Float64Array(count);
   return rows.map((row, index) => {
     if (!shownOnes[index]) return null;
     const above = new Float64Array(count);
     for (let i = 0; i < count; i += 1) above[i] = below[i] + (Number.isFinite(row[i]) ? row[i] : 0);
-    const layer = { below, above };
+    const layer = { below, above, known };
     below = above;
     return layer;
   });
@@ -52,15 +53,21 @@ function linePath(times, row, x, y) {
   return path;
 }
 
-function areaPath(times, { below, above }, x, y) {
-  let up = "";
-  let down = "";
-  for (let i = 0; i < above.length; i += 1) {
-    const at = x(times[i]).toFixed(1);
-    up += `${i ? "L" : "M"}${at} ${y(above[i]).toFixed(1)}`;
-    down = `L${at} ${y(below[i]).toFixed(1)}${down}`;
+/** A layer of a stack; where no series has a value there is nothing to draw, which is not zero. */
+function areaPath(times, { below, above, known }, x, y) {
+  let [area, edge, up, down] = ["", "", "", ""];
+  for (let i = 0; i <= above.length; i += 1) {
+    if (i < above.length && known[i]) {
+      const at = x(times[i]).toFixed(1);
+      up += `${up ? "L" : "M"}${at} ${y(above[i]).toFixed(1)}`;
+      down = `L${at} ${y(below[i]).toFixed(1)}${down}`;
+    } else if (up) {
+      area += `${up}${down}Z`;
+      edge += up;
+      [up, down] = ["", ""];
+    }
   }
-  return { area: up ? `${up}${down}Z` : "", edge: up };
+  return { area, edge };
 }
 
 /**
