@@ -15,6 +15,7 @@ ARGS ?=
 COMMA := ,
 PYTEST_ARGS ?=
 WORKERS ?= 3
+PAGE := "src/tachograph/console/static/**/*.{js,css}" "tests/console/page/**/*.js"
 
 .PHONY: help demo test lint types parts tests versions setup format goldens torture chaos fuzz bench clean
 
@@ -73,6 +74,7 @@ bench: $(VENV)/.dev ## are the numbers right, what does watching cost: ours besi
 
 format: $(VENV)/.dev ## format the code
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+	@[ ! -d .parts/npm/node_modules/prettier ] || node .parts/npm/node_modules/prettier/bin/prettier.cjs --log-level warn --write $(PAGE)
 
 goldens: $(VENV)/.dev ## write the exports and doc tables that the tests compare with; review the diff
 	@$(BIN)/tachograph export tests/goldens --only grafana --only prometheus --only alertmanager

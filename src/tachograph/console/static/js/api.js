@@ -25,15 +25,22 @@ async function ask(path, options = {}) {
   }
   if (response.status === 401) {
     throw new ApiError("This browser is not logged in", {
-      status: 401, todo: "Open the login link that `tachograph console` printed when it started.",
+      status: 401,
+      todo: "Open the login link that `tachograph console` printed when it started.",
     });
   }
   if (!response.ok || body?.status === "error") {
     const problem = body?.error;
     if (typeof problem === "object" && problem) {
-      throw new ApiError([problem.what, problem.where].filter(Boolean).join(": "), { status: response.status, todo: problem.do });
+      throw new ApiError([problem.what, problem.where].filter(Boolean).join(": "), {
+        status: response.status,
+        todo: problem.do,
+      });
     }
-    throw new ApiError(problem || `The server answered ${response.status}`, { status: response.status, type: body?.errorType });
+    throw new ApiError(problem || `The server answered ${response.status}`, {
+      status: response.status,
+      type: body?.errorType,
+    });
   }
   return body;
 }
@@ -57,9 +64,14 @@ export async function query(expr, time, signal) {
 export async function exemplars(expr, { from, to }, signal) {
   const body = new URLSearchParams({ query: expr, start: from.toFixed(3), end: to.toFixed(3) });
   const { data } = await ask("api/v1/query_exemplars", { method: "POST", body, signal });
-  return data.flatMap(({ seriesLabels, exemplars: found }) => found.map((one) => ({
-    labels: seriesLabels, value: Number(one.value), time: Number(one.timestamp), trace: one.labels?.trace_id || one.labels?.traceID || "",
-  })));
+  return data.flatMap(({ seriesLabels, exemplars: found }) =>
+    found.map((one) => ({
+      labels: seriesLabels,
+      value: Number(one.value),
+      time: Number(one.timestamp),
+      trace: one.labels?.trace_id || one.labels?.traceID || "",
+    })),
+  );
 }
 
 export async function labelValues(label, match, { from, to }) {

@@ -1,6 +1,11 @@
 // Numbers and times as people read them.
 
-const SMALL = [[1, "s", 1], [1e-3, "ms", 1e3], [1e-6, "µs", 1e6], [0, "ns", 1e9]];
+const SMALL = [
+  [1, "s", 1],
+  [1e-3, "ms", 1e3],
+  [1e-6, "µs", 1e6],
+  [0, "ns", 1e9],
+];
 
 function digits(value) {
   const size = Math.abs(value);
@@ -14,7 +19,8 @@ export function duration(value) {
   if (size >= 3600) return `${(value / 3600).toFixed(1)} h`;
   if (size >= 120 || size === 60) return `${(value / 60).toFixed(size % 60 ? 1 : 0)} min`;
   for (const [from, unit, factor] of SMALL) {
-    if (size >= from * 0.9995) return `${(value * factor).toFixed(unit === "ms" || unit === "µs" ? (size * factor < 10 ? 1 : 0) : digits(value))} ${unit}`;
+    if (size >= from * 0.9995)
+      return `${(value * factor).toFixed(unit === "ms" || unit === "µs" ? (size * factor < 10 ? 1 : 0) : digits(value))} ${unit}`;
   }
   return `${value} s`;
 }
@@ -46,7 +52,10 @@ export function usd(value) {
 export function bytes(value) {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let index = 0;
-  while (Math.abs(value) >= 1024 && index < units.length - 1) { value /= 1024; index += 1; }
+  while (Math.abs(value) >= 1024 && index < units.length - 1) {
+    value /= 1024;
+    index += 1;
+  }
   return `${value.toFixed(index && value < 100 ? 1 : 0)} ${units[index]}`;
 }
 
@@ -76,7 +85,9 @@ const pad = (number) => String(number).padStart(2, "0");
 // One time zone for the whole page: this browser's, or UTC. Times are shifted once and read as if they were UTC.
 let utc = false;
 
-export function useUtc(on) { utc = on; }
+export function useUtc(on) {
+  utc = on;
+}
 
 export function zoneName() {
   return utc ? "UTC" : Intl.DateTimeFormat().resolvedOptions().timeZone || "local time";
@@ -105,7 +116,10 @@ export function timeOfDay(unix) {
 
 /** A time as an input of kind datetime-local has it, and back. */
 export const toInput = (unix) => shifted(unix).toISOString().slice(0, 19);
-export const fromInput = (text) => { const unix = Date.parse(`${text}Z`) / 1000; return unix - offset(unix); };
+export const fromInput = (text) => {
+  const unix = Date.parse(`${text}Z`) / 1000;
+  return unix - offset(unix);
+};
 
 export function ago(unix, now = Date.now() / 1000) {
   const gone = Math.max(0, now - unix);
@@ -132,11 +146,14 @@ export function ticks(low, high, count) {
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough * 0.999);
   const found = [];
-  for (let tick = Math.ceil(low / step - 1e-9) * step; tick <= high + step * 1e-6; tick += step) found.push(Math.abs(tick) < step * 1e-9 ? 0 : tick);
+  for (let tick = Math.ceil(low / step - 1e-9) * step; tick <= high + step * 1e-6; tick += step)
+    found.push(Math.abs(tick) < step * 1e-9 ? 0 : tick);
   return found;
 }
 
-const TIME_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800];
+const TIME_STEPS = [
+  1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800,
+];
 
 /** Round times covering a range, in the page's time zone. */
 export function timeTicks(from, to, count) {

@@ -13,24 +13,60 @@ import { NowView } from "./views/now.js";
 import { RunView } from "./views/run.js";
 
 const KEYS = [
-  ["?", "This list"], ["1 – 6", "Now, LLM Provider, MCP Tools, Alerts, Explore, Money"], ["space", "Pause or resume live refresh"],
-  ["r", "Refresh now"], ["[ ]", "Earlier, later by half a range"], ["- +", "Longer, shorter range"], ["n", "Back to now"],
-  ["d u", "Dark or light, local time or UTC"], ["f", "To the first filter"], ["j k", "Next, previous call or panel"], ["Enter", "Open the call or the panel"],
-  ["← →", "Move the crosshair in a panel"], ["v t c", "View large, table, copy PromQL of a panel"], ["Esc", "Close what is open"],
+  ["?", "This list"],
+  ["1 – 6", "Now, LLM Provider, MCP Tools, Alerts, Explore, Money"],
+  ["space", "Pause or resume live refresh"],
+  ["r", "Refresh now"],
+  ["[ ]", "Earlier, later by half a range"],
+  ["- +", "Longer, shorter range"],
+  ["n", "Back to now"],
+  ["d u", "Dark or light, local time or UTC"],
+  ["f", "To the first filter"],
+  ["j k", "Next, previous call or panel"],
+  ["Enter", "Open the call or the panel"],
+  ["← →", "Move the crosshair in a panel"],
+  ["v t c", "View large, table, copy PromQL of a panel"],
+  ["Esc", "Close what is open"],
 ];
 const BOARD_IDS = { "tachograph-llm-provider": "llm", "tachograph-mcp-tools": "mcp" };
-const RANGE_WORD = { "5m": "Last 5 min", "15m": "Last 15 min", "1h": "Last 1 h", "3h": "Last 3 h", "6h": "Last 6 h", "1d": "Last day", "7d": "Last 7 days" };
+const RANGE_WORD = {
+  "5m": "Last 5 min",
+  "15m": "Last 15 min",
+  "1h": "Last 1 h",
+  "3h": "Last 3 h",
+  "6h": "Last 6 h",
+  "1d": "Last day",
+  "7d": "Last 7 days",
+};
 
-const app = { dashboards: [], views: [], view: null, current: "", status: null, timer: 0, busy: false, began: 0, step: 5 };
+const app = {
+  dashboards: [],
+  views: [],
+  view: null,
+  current: "",
+  status: null,
+  timer: 0,
+  busy: false,
+  began: 0,
+  step: 5,
+};
 
 async function start() {
   try {
-    [app.status, app.dashboards] = await Promise.all([console_("status"), console_("catalogue").then((answer) => answer.dashboards)]);
+    [app.status, app.dashboards] = await Promise.all([
+      console_("status"),
+      console_("catalogue").then((answer) => answer.dashboards),
+    ]);
   } catch (error) {
     return showFatal(error);
   }
   app.step = app.status.step_seconds || 5;
-  const boards = app.dashboards.map((one) => ({ id: BOARD_IDS[one.uid] || one.uid, title: one.title, board: one, make: () => new DashboardView(one, context) }));
+  const boards = app.dashboards.map((one) => ({
+    id: BOARD_IDS[one.uid] || one.uid,
+    title: one.title,
+    board: one,
+    make: () => new DashboardView(one, context),
+  }));
   app.views = [
     { id: "now", title: "Now", make: () => new NowView(context) },
     ...boards.slice(0, 2),
@@ -40,10 +76,17 @@ async function start() {
     ...boards.slice(2),
     { id: "run", title: "Run", hidden: true, make: () => new RunView(context) },
   ];
-  try { if (localStorage.getItem("tachograph.zone") === "UTC") useUtc(true); } catch { useUtc(false); } // storage may be forbidden
+  try {
+    if (localStorage.getItem("tachograph.zone") === "UTC") useUtc(true);
+  } catch {
+    useUtc(false);
+  } // storage may be forbidden
   buildBar();
   state.subscribe(onState);
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); else clearTimeout(app.timer); });
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) refresh();
+    else clearTimeout(app.timer);
+  });
   addEventListener("keydown", onKey);
   matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => app.view?.redraw?.());
   show();
@@ -51,39 +94,103 @@ async function start() {
 }
 
 function showFatal(error) {
-  $("#view").replaceChildren(h("div", { class: "fatal", role: "alert" }, h("h1", {}, error.status === 401 ? "Log in" : "The console cannot start"), h("p", {}, error.message), error.todo ? h("p", { class: "muted" }, error.todo) : null,
-    h("button", { class: "button", onclick: () => location.reload() }, "Try again")));
+  $("#view").replaceChildren(
+    h(
+      "div",
+      { class: "fatal", role: "alert" },
+      h("h1", {}, error.status === 401 ? "Log in" : "The console cannot start"),
+      h("p", {}, error.message),
+      error.todo ? h("p", { class: "muted" }, error.todo) : null,
+      h("button", { class: "button", onclick: () => location.reload() }, "Try again"),
+    ),
+  );
 }
 
 const context = {
-  told: (text) => { app.source = text; drawLive(); $("#told").textContent = text; },
+  told: (text) => {
+    app.source = text;
+    drawLive();
+    $("#told").textContent = text;
+  },
   status: () => app.status,
   zoomOut,
   dialog: openDialog,
-  emptyHint: () => (app.status.targets?.some((target) => !target.up) ? "A scrape target does not answer: see its state in the bar's tooltip." : "Calls show up here a few seconds after they end. `tachograph demo` makes some."),
+  emptyHint: () =>
+    app.status.targets?.some((target) => !target.up)
+      ? "A scrape target does not answer: see its state in the bar's tooltip."
+      : "Calls show up here a few seconds after they end. `tachograph demo` makes some.",
 };
 
 function buildBar() {
-  const nav = h("nav", { "aria-label": "Views" }, app.views.filter((view) => !view.hidden).map((view) => h("a", { class: "tab", dataset: { view: view.id }, href: state.hrefOf(view.id) }, view.title)));
+  const nav = h(
+    "nav",
+    { "aria-label": "Views" },
+    app.views
+      .filter((view) => !view.hidden)
+      .map((view) => h("a", { class: "tab", dataset: { view: view.id }, href: state.hrefOf(view.id) }, view.title)),
+  );
   app.filters = h("div", { class: "bar-filters" });
   app.rangeButton = h("button", { class: "button", "aria-haspopup": "dialog", onclick: openRange });
   app.liveButton = h("button", { class: "button live", onclick: toggleLive });
   $("#bar").replaceChildren(
-    h("a", { class: "brand", href: state.hrefOf("now"), "aria-label": "Tachograph" }, logo(), h("span", {}, "tachograph")), nav, h("span", { class: "spring" }), app.filters,
-    h("div", { class: "bar-tools" },
-      h("button", { class: "icon-button", "aria-label": "Earlier", title: "Earlier ( [ )", onclick: () => shift(-0.5) }, icon("left")), app.rangeButton,
-      h("button", { class: "icon-button", "aria-label": "Later", title: "Later ( ] )", onclick: () => shift(0.5) }, icon("right")),
-      h("button", { class: "icon-button", "aria-label": "Zoom out", title: "Zoom out ( - )", onclick: zoomOut }, icon("out")),
+    h(
+      "a",
+      { class: "brand", href: state.hrefOf("now"), "aria-label": "Tachograph" },
+      logo(),
+      h("span", {}, "tachograph"),
+    ),
+    nav,
+    h("span", { class: "spring" }),
+    app.filters,
+    h(
+      "div",
+      { class: "bar-tools" },
+      h(
+        "button",
+        { class: "icon-button", "aria-label": "Earlier", title: "Earlier ( [ )", onclick: () => shift(-0.5) },
+        icon("left"),
+      ),
+      app.rangeButton,
+      h(
+        "button",
+        { class: "icon-button", "aria-label": "Later", title: "Later ( ] )", onclick: () => shift(0.5) },
+        icon("right"),
+      ),
+      h(
+        "button",
+        { class: "icon-button", "aria-label": "Zoom out", title: "Zoom out ( - )", onclick: zoomOut },
+        icon("out"),
+      ),
       app.liveButton,
       (app.zoneButton = h("button", { class: "button zone", onclick: toggleZone }, zoneName())),
-      h("button", { class: "icon-button", "aria-label": "Dark or light", title: "Dark or light ( d )", onclick: toggleTheme }, icon("theme")),
-      h("button", { class: "icon-button", "aria-label": "Keyboard", title: "Keyboard ( ? )", onclick: openKeys }, icon("help"))));
+      h(
+        "button",
+        { class: "icon-button", "aria-label": "Dark or light", title: "Dark or light ( d )", onclick: toggleTheme },
+        icon("theme"),
+      ),
+      h(
+        "button",
+        { class: "icon-button", "aria-label": "Keyboard", title: "Keyboard ( ? )", onclick: openKeys },
+        icon("help"),
+      ),
+    ),
+  );
 }
 
 function logo() {
-  return s("svg", { viewBox: "0 0 24 24", width: 22, height: 22, "aria-hidden": "true", class: "logo" },
+  return s(
+    "svg",
+    { viewBox: "0 0 24 24", width: 22, height: 22, "aria-hidden": "true", class: "logo" },
     s("circle", { cx: 12, cy: 12, r: 10.4, fill: "none", stroke: "currentColor", "stroke-width": 1.6 }),
-    s("path", { d: "M4.5 13.2h3.2l1.9-5 3 9.2 2.3-6.2 1.2 2h3.4", fill: "none", stroke: "currentColor", "stroke-width": 1.8, "stroke-linecap": "round", "stroke-linejoin": "round" }));
+    s("path", {
+      d: "M4.5 13.2h3.2l1.9-5 3 9.2 2.3-6.2 1.2 2h3.4",
+      fill: "none",
+      stroke: "currentColor",
+      "stroke-width": 1.8,
+      "stroke-linecap": "round",
+      "stroke-linejoin": "round",
+    }),
+  );
 }
 
 function onState() {
@@ -94,7 +201,11 @@ function onState() {
 
 function show() {
   const { view: id } = state.read();
-  const entry = app.views.find((view) => view.id === id) || { id: `?${id}`, title: "No such page", make: () => new NoSuchView(id) };
+  const entry = app.views.find((view) => view.id === id) || {
+    id: `?${id}`,
+    title: "No such page",
+    make: () => new NoSuchView(id),
+  };
   if (entry.id !== app.current) {
     app.view?.close();
     app.current = entry.id;
@@ -108,7 +219,8 @@ function show() {
   }
   for (const tab of document.querySelectorAll(".tab")) {
     tab.href = state.hrefOf(tab.dataset.view);
-    if (tab.dataset.view === app.current) tab.setAttribute("aria-current", "page"); else tab.removeAttribute("aria-current");
+    if (tab.dataset.view === app.current) tab.setAttribute("aria-current", "page");
+    else tab.removeAttribute("aria-current");
   }
   drawRange();
   drawZone();
@@ -129,7 +241,10 @@ function windowNow() {
 async function refresh() {
   clearTimeout(app.timer);
   if (document.hidden) return;
-  if (app.busy) { app.again = true; return; }
+  if (app.busy) {
+    app.again = true;
+    return;
+  }
   app.busy = true;
   app.liveButton.classList.add("asking");
   const { hash } = location;
@@ -140,7 +255,10 @@ async function refresh() {
   if (failed?.status === 401) return showFatal(failed);
   showFailure(failed);
   document.documentElement.dataset.refreshed = hash; // the address that everything shown is for
-  if (app.again) { app.again = false; return refresh(); }
+  if (app.again) {
+    app.again = false;
+    return refresh();
+  }
   const every = state.refreshSeconds();
   if (every && (state.range().live || app.current === "alerts")) app.timer = setTimeout(refresh, every * 1000);
   drawLive();
@@ -149,9 +267,19 @@ async function refresh() {
 
 function showFailure(error) {
   let box = $("#failure");
-  if (!error) { box?.remove(); return; }
-  if (!box) { box = h("div", { id: "failure", class: "failure", role: "alert" }); $("#view").before(box); }
-  box.replaceChildren(h("b", {}, error.message), error.todo ? h("span", {}, ` ${error.todo}`) : "", h("button", { class: "button", onclick: refresh }, "Try again"));
+  if (!error) {
+    box?.remove();
+    return;
+  }
+  if (!box) {
+    box = h("div", { id: "failure", class: "failure", role: "alert" });
+    $("#view").before(box);
+  }
+  box.replaceChildren(
+    h("b", {}, error.message),
+    error.todo ? h("span", {}, ` ${error.todo}`) : "",
+    h("button", { class: "button", onclick: refresh }, "Try again"),
+  );
 }
 
 async function refreshStatus() {
@@ -161,12 +289,22 @@ async function refreshStatus() {
 /** A link to a page that does not exist says so. */
 class NoSuchView {
   constructor(id) {
-    this.element = h("div", { class: "fatal" }, h("h1", {}, "No such page"), h("p", {}, `This console has no page called "${id.slice(0, 60)}".`), h("a", { class: "button", href: "#/now" }, "To the first page"));
+    this.element = h(
+      "div",
+      { class: "fatal" },
+      h("h1", {}, "No such page"),
+      h("p", {}, `This console has no page called "${id.slice(0, 60)}".`),
+      h("a", { class: "button", href: "#/now" }, "To the first page"),
+    );
   }
 
-  async refresh() { return undefined; }
+  async refresh() {
+    return undefined;
+  }
 
-  close() { this.element.remove(); }
+  close() {
+    this.element.remove();
+  }
 }
 
 async function refreshAlerts() {
@@ -175,25 +313,37 @@ async function refreshAlerts() {
     $("#alerts").replaceChildren(...strip(alerts));
   } catch (error) {
     if (error.status === 401) throw error;
-    $("#alerts").replaceChildren(h("span", { class: "chip" }, "The state of the alerts cannot be read: ", error.message));
+    $("#alerts").replaceChildren(
+      h("span", { class: "chip" }, "The state of the alerts cannot be read: ", error.message),
+    );
   }
 }
 
 function drawRange() {
   const { from, to, live } = state.range();
-  app.rangeButton.textContent = live ? RANGE_WORD[state.get("range", "15m")] || `Last ${duration(to - from)}` : `${moment(from)} – ${moment(to)}`;
+  app.rangeButton.textContent = live
+    ? RANGE_WORD[state.get("range", "15m")] || `Last ${duration(to - from)}`
+    : `${moment(from)} – ${moment(to)}`;
   drawLive();
 }
 
 function drawLive() {
   const every = state.refreshSeconds();
   const live = state.range().live;
-  app.liveButton.replaceChildren(h("span", { class: "dot", "aria-hidden": "true" }), !live ? "To now" : every ? `Live ${every} s` : "Paused");
+  app.liveButton.replaceChildren(
+    h("span", { class: "dot", "aria-hidden": "true" }),
+    !live ? "To now" : every ? `Live ${every} s` : "Paused",
+  );
   app.liveButton.classList.toggle("off", !live || !every);
-  app.liveButton.setAttribute("aria-label", !live ? "Back to now" : every ? `Live, every ${every} seconds. Pause.` : "Paused. Resume.");
+  app.liveButton.setAttribute(
+    "aria-label",
+    !live ? "Back to now" : every ? `Live, every ${every} seconds. Pause.` : "Paused. Resume.",
+  );
   const fresh = freshness();
   app.liveButton.classList.toggle("stale", fresh.stale);
-  const sources = (app.status.targets || []).map((target) => `${target.url}: ${target.up ? "up" : target.last_error || "down"}`).join("\n");
+  const sources = (app.status.targets || [])
+    .map((target) => `${target.url}: ${target.up ? "up" : target.last_error || "down"}`)
+    .join("\n");
   app.liveButton.title = [app.source, fresh.text, sources].filter(Boolean).join("\n");
 }
 
@@ -248,7 +398,11 @@ function zoomIn() {
 function toggleZone() {
   const next = zoneName() !== "UTC";
   useUtc(next);
-  try { localStorage.setItem("tachograph.zone", next ? "UTC" : "local"); } catch { toast("The choice of time zone could not be kept in this browser"); }
+  try {
+    localStorage.setItem("tachograph.zone", next ? "UTC" : "local");
+  } catch {
+    toast("The choice of time zone could not be kept in this browser");
+  }
   drawZone();
   drawRange();
   app.view.redraw?.();
@@ -264,7 +418,11 @@ function drawZone() {
 function toggleTheme() {
   const next = isDark() ? "light" : "dark";
   document.documentElement.dataset.theme = next;
-  try { localStorage.setItem("tachograph.theme", next); } catch { toast("The choice of theme could not be kept in this browser"); }
+  try {
+    localStorage.setItem("tachograph.theme", next);
+  } catch {
+    toast("The choice of theme could not be kept in this browser");
+  }
   if (state.get("theme")) state.set({ theme: next });
   app.view.redraw?.();
   refresh();
@@ -274,43 +432,102 @@ function toggleTheme() {
 async function drawFilters() {
   const dashboard = app.views.find((view) => view.id === app.current)?.board;
   app.filters.hidden = !dashboard;
-  const wanted = (dashboard?.variables || []).filter((variable) => ["provider", "model", "server_id", "tool_name"].includes(variable.name));
+  const wanted = (dashboard?.variables || []).filter((variable) =>
+    ["provider", "model", "server_id", "tool_name"].includes(variable.name),
+  );
   if (app.filtersOf !== app.current) {
     app.filtersOf = app.current;
-    app.filters.replaceChildren(...wanted.map((variable) => h("select", { name: variable.name, "aria-label": variable.label || variable.name, onchange: (event) => state.set({ [variable.name]: event.target.value || null }, { push: true }) }, h("option", { value: "" }, `All ${plural(variable.label || variable.name)}`))));
+    app.filters.replaceChildren(
+      ...wanted.map((variable) =>
+        h(
+          "select",
+          {
+            name: variable.name,
+            "aria-label": variable.label || variable.name,
+            onchange: (event) => state.set({ [variable.name]: event.target.value || null }, { push: true }),
+          },
+          h("option", { value: "" }, `All ${plural(variable.label || variable.name)}`),
+        ),
+      ),
+    );
   }
   const { from, to } = state.range();
   for (const variable of wanted) {
     const select = app.filters.querySelector(`[name="${variable.name}"]`);
     if (!select || document.activeElement === select) continue;
-    const metric = variable.metric || (app.current === "mcp" ? "mcp_tool_execute_seconds_count" : "llm_provider_request_seconds_count");
-    const provider = variable.name === "model" && state.get("provider") ? `{provider="${state.get("provider")}"}` : variable.name === "tool_name" && state.get("server_id") ? `{server_id="${state.get("server_id")}"}` : "";
+    const metric =
+      variable.metric ||
+      (app.current === "mcp" ? "mcp_tool_execute_seconds_count" : "llm_provider_request_seconds_count");
+    const provider =
+      variable.name === "model" && state.get("provider")
+        ? `{provider="${state.get("provider")}"}`
+        : variable.name === "tool_name" && state.get("server_id")
+          ? `{server_id="${state.get("server_id")}"}`
+          : "";
     let values = [];
     try {
       values = await labelValues(variable.name, metric + provider, { from, to });
-    } catch { continue; } // the panels will say what fails
+    } catch {
+      continue;
+    } // the panels will say what fails
     const chosen = state.get(variable.name);
     const all = [...new Set([...values, ...(chosen ? [chosen] : [])])].sort();
-    select.replaceChildren(h("option", { value: "" }, `All ${plural(variable.label || variable.name)}`), ...all.map((value) => h("option", { value }, value)));
+    select.replaceChildren(
+      h("option", { value: "" }, `All ${plural(variable.label || variable.name)}`),
+      ...all.map((value) => h("option", { value }, value)),
+    );
     select.value = chosen;
   }
 }
 
-const plural = (text) => { const word = text.toLowerCase().replace("_", " ").replace(" id", "").replace(" name", ""); return `${word}s`; };
+const plural = (text) => {
+  const word = text.toLowerCase().replace("_", " ").replace(" id", "").replace(" name", "");
+  return `${word}s`;
+};
 
 // Dialogs.
 function openDialog(title, ...children) {
   const before = document.activeElement;
-  const dialog = h("dialog", { class: "dialog", "aria-label": title }, h("header", { class: "card-head" }, h("h2", {}, title), h("span", { class: "spring" }), h("button", { class: "icon-button", "aria-label": "Close", onclick: () => dialog.close() }, icon("close"))), children);
-  dialog.addEventListener("close", () => { dialog.remove(); before?.focus?.(); });
-  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+  const dialog = h(
+    "dialog",
+    { class: "dialog", "aria-label": title },
+    h(
+      "header",
+      { class: "card-head" },
+      h("h2", {}, title),
+      h("span", { class: "spring" }),
+      h("button", { class: "icon-button", "aria-label": "Close", onclick: () => dialog.close() }, icon("close")),
+    ),
+    children,
+  );
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    before?.focus?.();
+  });
+  dialog.addEventListener("click", (event) => {
+    if (event.target === dialog) dialog.close();
+  });
   $("#dialog-root").append(dialog);
   dialog.showModal();
   return dialog;
 }
 
 function openKeys() {
-  openDialog("Keyboard", h("dl", { class: "keys" }, KEYS.map(([key, text]) => [h("dt", {}, key.split(" ").map((one) => (one === "–" ? " – " : h("kbd", {}, one)))), h("dd", {}, text)])));
+  openDialog(
+    "Keyboard",
+    h(
+      "dl",
+      { class: "keys" },
+      KEYS.map(([key, text]) => [
+        h(
+          "dt",
+          {},
+          key.split(" ").map((one) => (one === "–" ? " – " : h("kbd", {}, one))),
+        ),
+        h("dd", {}, text),
+      ]),
+    ),
+  );
 }
 
 function openRange() {
@@ -318,32 +535,108 @@ function openRange() {
   const first = h("input", { type: "datetime-local", step: 1, value: toInput(from) });
   const last = h("input", { type: "datetime-local", step: 1, value: toInput(to) });
   const problem = h("p", { class: "bad", role: "alert" });
-  const dialog = openDialog("Time range",
-    h("div", { class: "range-grid" }, state.RANGES.map((text) => h("button", { class: `button${state.get("range") === text ? " chosen" : ""}`, onclick: () => { dialog.close(); state.set({ range: text, from: null, to: null }, { push: true }); } }, RANGE_WORD[text]))),
-    h("form", { class: "range-form", onsubmit: (event) => {
-      event.preventDefault();
-      const [a, b] = [first, last].map((input) => fromInput(input.value));
-      if (!(b > a)) { problem.textContent = "The end must come after the beginning."; return; }
-      dialog.close();
-      state.set({ from: Math.round(a), to: Math.round(b), range: null }, { push: true });
-    } }, h("label", { class: "field" }, h("span", {}, `From (${zoneName()})`), first), h("label", { class: "field" }, h("span", {}, "To"), last), h("button", { class: "button" }, "Show"), problem),
-    h("p", { class: "muted" }, `Kept here: metrics of the last ${duration(app.status.retention_seconds || 21600)}, calls ${app.status.calls_since ? `since ${moment(app.status.calls_since)}` : "none yet"}${app.status.ledger ? ", and before that the ledger's hours" : ""}. Refresh every `, [2, 5, 15, 60].map((every) => h("button", { class: `button small${state.refreshSeconds() === every ? " chosen" : ""}`, onclick: () => { dialog.close(); state.set({ refresh: every === 5 ? null : every }); } }, `${every} s`))));
+  const dialog = openDialog(
+    "Time range",
+    h(
+      "div",
+      { class: "range-grid" },
+      state.RANGES.map((text) =>
+        h(
+          "button",
+          {
+            class: `button${state.get("range") === text ? " chosen" : ""}`,
+            onclick: () => {
+              dialog.close();
+              state.set({ range: text, from: null, to: null }, { push: true });
+            },
+          },
+          RANGE_WORD[text],
+        ),
+      ),
+    ),
+    h(
+      "form",
+      {
+        class: "range-form",
+        onsubmit: (event) => {
+          event.preventDefault();
+          const [a, b] = [first, last].map((input) => fromInput(input.value));
+          if (!(b > a)) {
+            problem.textContent = "The end must come after the beginning.";
+            return;
+          }
+          dialog.close();
+          state.set({ from: Math.round(a), to: Math.round(b), range: null }, { push: true });
+        },
+      },
+      h("label", { class: "field" }, h("span", {}, `From (${zoneName()})`), first),
+      h("label", { class: "field" }, h("span", {}, "To"), last),
+      h("button", { class: "button" }, "Show"),
+      problem,
+    ),
+    h(
+      "p",
+      { class: "muted" },
+      `Kept here: metrics of the last ${duration(app.status.retention_seconds || 21600)}, calls ${app.status.calls_since ? `since ${moment(app.status.calls_since)}` : "none yet"}${app.status.ledger ? ", and before that the ledger's hours" : ""}. Refresh every `,
+      [2, 5, 15, 60].map((every) =>
+        h(
+          "button",
+          {
+            class: `button small${state.refreshSeconds() === every ? " chosen" : ""}`,
+            onclick: () => {
+              dialog.close();
+              state.set({ refresh: every === 5 ? null : every });
+            },
+          },
+          `${every} s`,
+        ),
+      ),
+    ),
+  );
 }
 
 function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
   const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
-  if (typing) { if (event.key === "Escape") event.target.blur(); return; }
+  if (typing) {
+    if (event.key === "Escape") event.target.blur();
+    return;
+  }
   if (document.querySelector("dialog[open]")) return;
-  if (app.view.key_?.(event)) { event.preventDefault(); return; }
+  if (app.view.key_?.(event)) {
+    event.preventDefault();
+    return;
+  }
   const acts = {
-    "?": openKeys, r: refresh, "[": () => shift(-0.5), "]": () => shift(0.5), "-": zoomOut, "+": zoomIn, "=": zoomIn,
-    n: () => state.set({ from: null, to: null }), d: toggleTheme, u: toggleZone, f: () => (app.filters.querySelector("select") || document.querySelector(".filters [name]"))?.focus(),
-    Escape: () => state.set({ panel: null }), j: () => nextPanel(1), k: () => nextPanel(-1),
+    "?": openKeys,
+    r: refresh,
+    "[": () => shift(-0.5),
+    "]": () => shift(0.5),
+    "-": zoomOut,
+    "+": zoomIn,
+    "=": zoomIn,
+    n: () => state.set({ from: null, to: null }),
+    d: toggleTheme,
+    u: toggleZone,
+    f: () => (app.filters.querySelector("select") || document.querySelector(".filters [name]"))?.focus(),
+    Escape: () => state.set({ panel: null }),
+    j: () => nextPanel(1),
+    k: () => nextPanel(-1),
   };
-  if (/^[1-6]$/.test(event.key)) { location.hash = state.hrefOf(app.views[Number(event.key) - 1].id); event.preventDefault(); return; }
-  if (event.key === " " && event.target.tagName !== "BUTTON" && event.target.tagName !== "A") { toggleLive(); event.preventDefault(); return; }
-  if (acts[event.key]) { acts[event.key](); event.preventDefault(); }
+  if (/^[1-6]$/.test(event.key)) {
+    location.hash = state.hrefOf(app.views[Number(event.key) - 1].id);
+    event.preventDefault();
+    return;
+  }
+  if (event.key === " " && event.target.tagName !== "BUTTON" && event.target.tagName !== "A") {
+    toggleLive();
+    event.preventDefault();
+    return;
+  }
+  if (acts[event.key]) {
+    acts[event.key]();
+    event.preventDefault();
+  }
 }
 
 function nextPanel(step) {

@@ -30,7 +30,20 @@ export function set(changes, { view = null, push = false } = {}) {
 export function hrefOf(view, changes = {}) {
   const { params } = read();
   const kept = new URLSearchParams();
-  for (const name of ["range", "from", "to", "refresh", "theme", "provider", "model", "server_id", "tool_name", "job", "instance", "source"]) {
+  for (const name of [
+    "range",
+    "from",
+    "to",
+    "refresh",
+    "theme",
+    "provider",
+    "model",
+    "server_id",
+    "tool_name",
+    "job",
+    "instance",
+    "source",
+  ]) {
     if (params.has(name)) kept.set(name, params.get(name));
   }
   for (const [name, value] of Object.entries(changes)) kept.set(name, value);
@@ -43,7 +56,9 @@ export function subscribe(listener) {
   return () => listeners.delete(listener);
 }
 
-const tell = () => { for (const listener of listeners) listener(); };
+const tell = () => {
+  for (const listener of listeners) listener();
+};
 addEventListener("popstate", tell);
 addEventListener("hashchange", tell);
 

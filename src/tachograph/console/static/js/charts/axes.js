@@ -33,14 +33,26 @@ export function timeAxis({ plot, from, to, x, lines = true }) {
   const axis = s("g", { "font-size": 11, "font-family": FONT, fill: colours.muted });
   for (const tick of timeTicks(from, to, Math.max(2, Math.floor((plot.right - plot.left) / 86)))) {
     const at = x(tick);
-    if (lines) axis.append(s("line", { x1: at.toFixed(1), x2: at.toFixed(1), y1: plot.top, y2: plot.bottom, stroke: colours.grid }));
+    if (lines)
+      axis.append(
+        s("line", { x1: at.toFixed(1), x2: at.toFixed(1), y1: plot.top, y2: plot.bottom, stroke: colours.grid }),
+      );
     if (at > plot.left + 14 && at < plot.right - 14) {
-      axis.append(s("text", { x: at.toFixed(1), y: plot.bottom + 15, "text-anchor": "middle" }, clock(tick, to - from)));
+      axis.append(
+        s("text", { x: at.toFixed(1), y: plot.bottom + 15, "text-anchor": "middle" }, clock(tick, to - from)),
+      );
     }
   }
   return axis;
 }
 
 export function svgRoot(width, height, label) {
-  return s("svg", { xmlns: "http://www.w3.org/2000/svg", width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
+  return s("svg", {
+    xmlns: "http://www.w3.org/2000/svg",
+    width,
+    height,
+    viewBox: `0 0 ${width} ${height}`,
+    role: "img",
+    "aria-label": label,
+  });
 }

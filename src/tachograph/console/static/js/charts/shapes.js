@@ -5,7 +5,8 @@ import { heat, theme } from "../colours.js";
 import { ticks, value as shown } from "../format.js";
 import { FONT, svgRoot, timeAxis } from "./axes.js";
 
-const clip = (text, width, size = 6.6) => (text.length * size > width ? `${text.slice(0, Math.max(1, Math.floor(width / size) - 1))}…` : text);
+const clip = (text, width, size = 6.6) =>
+  text.length * size > width ? `${text.slice(0, Math.max(1, Math.floor(width / size) - 1))}…` : text;
 
 /** One tile per cell, rows by `row`, coloured by value on a logarithmic scale between the marks. */
 export function matrix({ cells, unit, width, marks, label, onpick }) {
@@ -18,16 +19,46 @@ export function matrix({ cells, unit, width, marks, label, onpick }) {
   rows.forEach((row, line) => {
     const own = cells.filter((cell) => cell.row === row).sort((a, b) => (a.column < b.column ? -1 : 1));
     const wide = (width - margin) / own.length;
-    svg.append(s("text", { x: margin - 12, y: line * tall + tall / 2, dy: "0.35em", "text-anchor": "end", fill: theme().muted, "font-size": 12.5, "font-family": FONT }, clip(row, margin - 12, 6.9)));
+    svg.append(
+      s(
+        "text",
+        {
+          x: margin - 12,
+          y: line * tall + tall / 2,
+          dy: "0.35em",
+          "text-anchor": "end",
+          fill: theme().muted,
+          "font-size": 12.5,
+          "font-family": FONT,
+        },
+        clip(row, margin - 12, 6.9),
+      ),
+    );
     own.forEach((cell, index) => {
       const known = Number.isFinite(cell.value);
-      const colour = known ? heat((Math.log(Math.max(cell.value, 1e-6)) - low) / (high - low)) : { fill: theme().track, text: theme().muted };
+      const colour = known
+        ? heat((Math.log(Math.max(cell.value, 1e-6)) - low) / (high - low))
+        : { fill: theme().track, text: theme().muted };
       const left = margin + index * wide;
-      const group = s("g", { "font-family": FONT, fill: colour.text },
+      const group = s(
+        "g",
+        { "font-family": FONT, fill: colour.text },
         s("title", {}, `${row} / ${cell.column}: ${shown(cell.value, unit)}`),
-        s("rect", { x: left + 1.5, y: line * tall + 1.5, width: Math.max(1, wide - 3), height: tall - 3, rx: 4, fill: colour.fill }),
+        s("rect", {
+          x: left + 1.5,
+          y: line * tall + 1.5,
+          width: Math.max(1, wide - 3),
+          height: tall - 3,
+          rx: 4,
+          fill: colour.fill,
+        }),
         s("text", { x: left + 11, y: line * tall + 18, "font-size": 11.5 }, clip(cell.column, wide - 18, 6.2)),
-        s("text", { x: left + 11, y: line * tall + 35, "font-size": 13, "font-weight": 650 }, known ? shown(cell.value, unit) : "no calls"));
+        s(
+          "text",
+          { x: left + 11, y: line * tall + 35, "font-size": 13, "font-weight": 650 },
+          known ? shown(cell.value, unit) : "no calls",
+        ),
+      );
       if (onpick) group.addEventListener("click", () => onpick(cell));
       svg.append(group);
     });
@@ -56,10 +87,38 @@ export function gauges({ items, unit, width, label }) {
     const cy = Math.floor(index / per) * tall + radius + 14;
     const colour = item.value > 0 ? theme().good : theme().bad;
     svg.append(
-      s("path", { d: arc(cx, cy, radius, 0, 1), fill: "none", stroke: theme().track, "stroke-width": 11, "stroke-linecap": "round" }),
-      s("path", { d: arc(cx, cy, radius, 0, item.value > 0 ? Math.max(0.02, Math.min(1, item.value / top)) : 0.001), fill: "none", stroke: colour, "stroke-width": 11, "stroke-linecap": "round" }),
-      s("text", { x: cx, y: cy - 2, "text-anchor": "middle", "font-size": Math.round(radius * 0.5), "font-weight": 650, fill: item.value > 0 ? theme().text : theme().bad, "font-family": FONT }, shown(item.value, unit)),
-      s("text", { x: cx, y: cy + 22, "text-anchor": "middle", "font-size": 12, fill: theme().muted, "font-family": FONT }, clip(item.name, wide - 8)),
+      s("path", {
+        d: arc(cx, cy, radius, 0, 1),
+        fill: "none",
+        stroke: theme().track,
+        "stroke-width": 11,
+        "stroke-linecap": "round",
+      }),
+      s("path", {
+        d: arc(cx, cy, radius, 0, item.value > 0 ? Math.max(0.02, Math.min(1, item.value / top)) : 0.001),
+        fill: "none",
+        stroke: colour,
+        "stroke-width": 11,
+        "stroke-linecap": "round",
+      }),
+      s(
+        "text",
+        {
+          x: cx,
+          y: cy - 2,
+          "text-anchor": "middle",
+          "font-size": Math.round(radius * 0.5),
+          "font-weight": 650,
+          fill: item.value > 0 ? theme().text : theme().bad,
+          "font-family": FONT,
+        },
+        shown(item.value, unit),
+      ),
+      s(
+        "text",
+        { x: cx, y: cy + 22, "text-anchor": "middle", "font-size": 12, fill: theme().muted, "font-family": FONT },
+        clip(item.name, wide - 8),
+      ),
     );
   });
   return svg;
@@ -77,7 +136,13 @@ export function bars({ groups, sets, unit, width, height, label, colours }) {
   const text = { "font-size": 11, fill: theme().muted, "font-family": FONT };
   for (const tick of scale) {
     svg.append(
-      s("line", { x1: plot.left, x2: plot.right, y1: y(tick), y2: y(tick), stroke: tick ? theme().grid : theme().axis }),
+      s("line", {
+        x1: plot.left,
+        x2: plot.right,
+        y1: y(tick),
+        y2: y(tick),
+        stroke: tick ? theme().grid : theme().axis,
+      }),
       s("text", { ...text, x: plot.left - 7, y: y(tick), dy: "0.33em", "text-anchor": "end" }, shown(tick, unit)),
     );
   }
@@ -89,8 +154,20 @@ export function bars({ groups, sets, unit, width, height, label, colours }) {
     sets.forEach((set, place) => {
       const number = set.values[index];
       if (!(number > 0)) return;
-      svg.append(s("rect", { x: middle + (place - sets.length / 2) * bar + 1, y: y(number), width: Math.max(1, bar - 2), height: Math.max(1, plot.bottom - y(number)), rx: 2, fill: colours[place] },
-        s("title", {}, `${set.name}, ${group}: ${shown(number, unit)}`)));
+      svg.append(
+        s(
+          "rect",
+          {
+            x: middle + (place - sets.length / 2) * bar + 1,
+            y: y(number),
+            width: Math.max(1, bar - 2),
+            height: Math.max(1, plot.bottom - y(number)),
+            rx: 2,
+            fill: colours[place],
+          },
+          s("title", {}, `${set.name}, ${group}: ${shown(number, unit)}`),
+        ),
+      );
     });
   });
   return svg;
@@ -110,11 +187,35 @@ export function events({ lines, colours, width, from, to, label, unit }) {
     const y = plot.top + tall * (index + 0.5);
     svg.append(
       s("line", { x1: plot.left, x2: plot.right, y1: y, y2: y, stroke: theme().grid }),
-      s("text", { x: margin - 12, y, dy: "0.35em", "text-anchor": "end", "font-size": 12, fill: theme().text, "font-family": FONT }, clip(line.name, margin - 14, 6.5)),
+      s(
+        "text",
+        {
+          x: margin - 12,
+          y,
+          dy: "0.35em",
+          "text-anchor": "end",
+          "font-size": 12,
+          fill: theme().text,
+          "font-family": FONT,
+        },
+        clip(line.name, margin - 14, 6.5),
+      ),
     );
     for (const point of line.points) {
-      svg.append(s("circle", { cx: x(point.time).toFixed(1), cy: y, r: (3.2 + Math.sqrt(point.value / high) * (tall * 0.28)).toFixed(1), fill: colours[index], "fill-opacity": 0.62, stroke: colours[index] },
-        s("title", {}, `${line.name}: ${shown(point.value, unit)}`)));
+      svg.append(
+        s(
+          "circle",
+          {
+            cx: x(point.time).toFixed(1),
+            cy: y,
+            r: (3.2 + Math.sqrt(point.value / high) * (tall * 0.28)).toFixed(1),
+            fill: colours[index],
+            "fill-opacity": 0.62,
+            stroke: colours[index],
+          },
+          s("title", {}, `${line.name}: ${shown(point.value, unit)}`),
+        ),
+      );
     }
   });
   return { svg, axes: { plot, x } };
@@ -138,12 +239,29 @@ export function latencyHeat({ rows, names, times, width, height, from, to, label
     for (let i = 0; i < row.length; i += 1) {
       if (!(row[i] > high * 0.001)) continue;
       const level = Math.min(11, Math.floor(Math.sqrt(row[i] / high) * 12));
-      levels[level] += `M${(x(times[i]) - wide / 2).toFixed(1)} ${(top + 0.5).toFixed(1)}h${wide.toFixed(1)}v${(tall - 1).toFixed(1)}h-${wide.toFixed(1)}z`;
+      levels[level] +=
+        `M${(x(times[i]) - wide / 2).toFixed(1)} ${(top + 0.5).toFixed(1)}h${wide.toFixed(1)}v${(tall - 1).toFixed(1)}h-${wide.toFixed(1)}z`;
     }
     if (rows.length <= 14 || index % 2 === 0) {
-      svg.append(s("text", { x: margin - 8, y: top + tall / 2, dy: "0.33em", "text-anchor": "end", "font-size": 11, fill: theme().muted, "font-family": FONT }, names[index]));
+      svg.append(
+        s(
+          "text",
+          {
+            x: margin - 8,
+            y: top + tall / 2,
+            dy: "0.33em",
+            "text-anchor": "end",
+            "font-size": 11,
+            fill: theme().muted,
+            "font-family": FONT,
+          },
+          names[index],
+        ),
+      );
     }
   });
-  levels.forEach((path, level) => { if (path) svg.append(s("path", { d: path, fill: heat(0.08 + (level / 12) * 0.85).fill })); });
+  levels.forEach((path, level) => {
+    if (path) svg.append(s("path", { d: path, fill: heat(0.08 + (level / 12) * 0.85).fill }));
+  });
   return { svg, axes: { plot, x } };
 }

@@ -46,7 +46,10 @@ function linePath(times, row, x, y) {
   let open = false;
   for (let i = 0; i < row.length; i += 1) {
     const number = row[i];
-    if (!Number.isFinite(number)) { open = false; continue; }
+    if (!Number.isFinite(number)) {
+      open = false;
+      continue;
+    }
     path += `${open ? "L" : "M"}${x(times[i]).toFixed(1)} ${y(number).toFixed(1)}`;
     open = true;
   }
@@ -109,7 +112,8 @@ export function timeseries(chart) {
         const tall = y(below[i]) - y(above[i]);
         const left = Math.max(plot.left, x(times[i]) - wide / 2);
         const own = Math.min(plot.right, x(times[i]) + wide / 2) - left;
-        if (tall > 0.05 && own > 0) path += `M${left.toFixed(1)} ${y(above[i]).toFixed(1)}h${own.toFixed(1)}v${tall.toFixed(1)}h-${own.toFixed(1)}z`;
+        if (tall > 0.05 && own > 0)
+          path += `M${left.toFixed(1)} ${y(above[i]).toFixed(1)}h${own.toFixed(1)}v${tall.toFixed(1)}h-${own.toFixed(1)}z`;
       }
       if (path) svg.append(s("path", { d: path, fill: colour, "fill-opacity": 0.88 }));
     } else if (layers) {
@@ -125,25 +129,70 @@ export function timeseries(chart) {
       const enough = counts ? row.map((number, i) => (countAt(counts, times[i], step) >= ENOUGH ? number : NaN)) : row;
       const path = linePath(times, enough, x, y);
       row.forEach((number, i) => {
-        const alone = Number.isFinite(number) && (counts ? !Number.isFinite(enough[i]) : !Number.isFinite(row[i - 1]) && !Number.isFinite(row[i + 1]));
-        if (alone) svg.append(s("circle", { cx: x(times[i]).toFixed(1), cy: y(number).toFixed(1), r: 2.4, fill: colour, "fill-opacity": 0.75 }));
+        const alone =
+          Number.isFinite(number) &&
+          (counts ? !Number.isFinite(enough[i]) : !Number.isFinite(row[i - 1]) && !Number.isFinite(row[i + 1]));
+        if (alone)
+          svg.append(
+            s("circle", {
+              cx: x(times[i]).toFixed(1),
+              cy: y(number).toFixed(1),
+              r: 2.4,
+              fill: colour,
+              "fill-opacity": 0.75,
+            }),
+          );
       });
-      if (path) svg.append(s("path", { d: path, fill: "none", stroke: colour, "stroke-width": 1.8, "stroke-linejoin": "round", "stroke-linecap": "round" }));
+      if (path)
+        svg.append(
+          s("path", {
+            d: path,
+            fill: "none",
+            stroke: colour,
+            "stroke-width": 1.8,
+            "stroke-linejoin": "round",
+            "stroke-linecap": "round",
+          }),
+        );
     }
   });
   for (const { value, colour } of limits) {
-    svg.append(s("line", { x1: plot.left, x2: plot.right, y1: y(value), y2: y(value), stroke: colour || theme().bad, "stroke-dasharray": "5 4", "stroke-width": 1.2 }));
+    svg.append(
+      s("line", {
+        x1: plot.left,
+        x2: plot.right,
+        y1: y(value),
+        y2: y(value),
+        stroke: colour || theme().bad,
+        "stroke-dasharray": "5 4",
+        "stroke-width": 1.2,
+      }),
+    );
   }
   for (const event of chart.events || []) {
     if (event < from || event > to) continue;
-    svg.append(s("path", { d: `M${x(event).toFixed(1)} ${plot.top}V${plot.bottom}`, stroke: theme().warn, "stroke-dasharray": "2 3", opacity: 0.7 }));
+    svg.append(
+      s("path", {
+        d: `M${x(event).toFixed(1)} ${plot.top}V${plot.bottom}`,
+        stroke: theme().warn,
+        "stroke-dasharray": "2 3",
+        opacity: 0.7,
+      }),
+    );
   }
   return { svg, axes, heightAt: (index, at) => (layers ? layers[index]?.above[at] : rows[index][at]) };
 }
 
 /** A small line with a filled foot, for the trend under a number; it stretches to the room there is. */
 export function sparkline({ times, row, width, height, colour }) {
-  const svg = s("svg", { width: "100%", height: "100%", viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", class: "sparkline", "aria-hidden": "true" });
+  const svg = s("svg", {
+    width: "100%",
+    height: "100%",
+    viewBox: `0 0 ${width} ${height}`,
+    preserveAspectRatio: "none",
+    class: "sparkline",
+    "aria-hidden": "true",
+  });
   const finite = row.filter(Number.isFinite);
   if (finite.length < 2) return svg;
   const high = Math.max(...finite);
@@ -161,8 +210,19 @@ export function sparkline({ times, row, width, height, colour }) {
     last = x(times[i]);
   }
   svg.append(
-    s("path", { d: `${path}L${last.toFixed(1)} ${height}L${first.toFixed(1)} ${height}Z`, fill: colour, "fill-opacity": 0.16 }),
-    s("path", { d: path, fill: "none", stroke: colour, "stroke-width": 1.6, "stroke-linejoin": "round", "vector-effect": "non-scaling-stroke" }),
+    s("path", {
+      d: `${path}L${last.toFixed(1)} ${height}L${first.toFixed(1)} ${height}Z`,
+      fill: colour,
+      "fill-opacity": 0.16,
+    }),
+    s("path", {
+      d: path,
+      fill: "none",
+      stroke: colour,
+      "stroke-width": 1.6,
+      "stroke-linejoin": "round",
+      "vector-effect": "non-scaling-stroke",
+    }),
   );
   return svg;
 }

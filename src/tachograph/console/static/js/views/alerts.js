@@ -20,12 +20,31 @@ export function strip(alerts) {
   const quiet = alerts.filter((rule) => rule.state === "inactive").length;
   const chips = loud.slice(0, 6).map((rule) => {
     const first = rule.alerts[0];
-    return h("a", { class: `chip ${rule.state} severity-${rule.labels?.severity || "none"}`, href: state.hrefOf("alerts", { alert: rule.name }) },
-      h("span", { class: "dot", "aria-hidden": "true" }), h("b", {}, rule.name),
-      h("span", { class: "chip-text" }, `${rule.state === "pending" ? "pending · " : ""}${first?.annotations?.summary || ""}${first?.activeAt ? ` for ${ago(Date.parse(first.activeAt) / 1000)}` : ""}`));
+    return h(
+      "a",
+      {
+        class: `chip ${rule.state} severity-${rule.labels?.severity || "none"}`,
+        href: state.hrefOf("alerts", { alert: rule.name }),
+      },
+      h("span", { class: "dot", "aria-hidden": "true" }),
+      h("b", {}, rule.name),
+      h(
+        "span",
+        { class: "chip-text" },
+        `${rule.state === "pending" ? "pending · " : ""}${first?.annotations?.summary || ""}${first?.activeAt ? ` for ${ago(Date.parse(first.activeAt) / 1000)}` : ""}`,
+      ),
+    );
   });
-  if (loud.length > 6) chips.push(h("a", { class: "chip", href: state.hrefOf("alerts") }, `and ${loud.length - 6} more`));
-  chips.push(h("a", { class: "chip ok", href: state.hrefOf("alerts") }, h("span", { class: "dot", "aria-hidden": "true" }), `${quiet} ${quiet === 1 ? "rule" : "rules"} quiet`));
+  if (loud.length > 6)
+    chips.push(h("a", { class: "chip", href: state.hrefOf("alerts") }, `and ${loud.length - 6} more`));
+  chips.push(
+    h(
+      "a",
+      { class: "chip ok", href: state.hrefOf("alerts") },
+      h("span", { class: "dot", "aria-hidden": "true" }),
+      `${quiet} ${quiet === 1 ? "rule" : "rules"} quiet`,
+    ),
+  );
   if (silenced) chips.push(h("a", { class: "chip", href: state.hrefOf("alerts") }, `${silenced} silenced`));
   return chips;
 }
@@ -34,20 +53,43 @@ export class AlertsView {
   constructor(context) {
     this.context = context;
     this.list = h("div", { class: "alert-list", role: "list", "aria-label": "Alert rules" });
-    this.book = h("article", { class: "card runbook", "aria-live": "polite", tabindex: "0" }, h("p", { class: "muted" }, "Choose an alert to read its runbook."));
-    this.element = h("div", { class: "alerts-view" }, h("h1", { class: "sr-only" }, "Alerts"), h("section", { class: "card", "aria-label": "Rules" }, this.list), this.book);
+    this.book = h(
+      "article",
+      { class: "card runbook", "aria-live": "polite", tabindex: "0" },
+      h("p", { class: "muted" }, "Choose an alert to read its runbook."),
+    );
+    this.element = h(
+      "div",
+      { class: "alerts-view" },
+      h("h1", { class: "sr-only" }, "Alerts"),
+      h("section", { class: "card", "aria-label": "Rules" }, this.list),
+      this.book,
+    );
   }
 
   async refresh() {
     const alerts = await readAlerts();
     if (!alerts.length) {
-      this.list.replaceChildren(h("p", { class: "empty" }, "No alert rules are loaded. ", h("span", { class: "muted" }, "The console evaluates the rules that `tachograph export` writes; with --prometheus it shows the ones Prometheus has loaded.")));
+      this.list.replaceChildren(
+        h(
+          "p",
+          { class: "empty" },
+          "No alert rules are loaded. ",
+          h(
+            "span",
+            { class: "muted" },
+            "The console evaluates the rules that `tachograph export` writes; with --prometheus it shows the ones Prometheus has loaded.",
+          ),
+        ),
+      );
       return;
     }
     const chosen = state.get("alert") || alerts[0].name;
     const seen = new Set();
     const kept = document.activeElement?.dataset?.alert;
-    this.list.replaceChildren(...alerts.map((rule) => this.row(rule, rule.name === chosen && !seen.has(rule.name) && seen.add(rule.name))));
+    this.list.replaceChildren(
+      ...alerts.map((rule) => this.row(rule, rule.name === chosen && !seen.has(rule.name) && seen.add(rule.name))),
+    );
     if (kept) this.list.querySelector(`[data-alert="${CSS.escape(kept)}"]`)?.focus();
     this.alerts = alerts;
     await this.read(chosen);
@@ -56,12 +98,54 @@ export class AlertsView {
   row(rule, chosen) {
     const worst = rule.alerts[0];
     const since = worst?.activeAt ? Date.parse(worst.activeAt) / 1000 : null;
-    return h("div", { role: "listitem" }, h("button", { class: `alert-row ${rule.state}${chosen ? " chosen" : ""}`, dataset: { alert: rule.name }, "aria-current": chosen ? "true" : null, onclick: () => { state.set({ alert: rule.name }); this.refresh(); this.book.focus({ preventScroll: innerWidth > 900 }); } },
-      h("span", { class: `badge ${isWatchdog(rule) ? "inactive" : rule.state}` }, isWatchdog(rule) ? "Always on" : WORD[rule.state] || rule.state),
-      h("span", { class: "alert-name" }, h("b", {}, rule.name), h("span", { class: "muted" }, ` ${rule.group} · ${rule.labels?.severity || ""}`),
-        rule.alerts.length ? rule.alerts.slice(0, 4).map((alert) => h("span", { class: "alert-instance" }, alert.annotations?.summary || "", h("span", { class: "muted" }, ` · ${short(Number(alert.value))}`))) : null,
-        rule.lastError ? h("span", { class: "bad" }, rule.lastError) : null),
-      h("span", { class: "alert-since" }, since ? [h("b", {}, ago(since)), h("span", { class: "muted" }, ` since ${moment(since)}`)] : h("span", { class: "muted" }, rule.duration ? `for ${duration(rule.duration)}` : ""))));
+    return h(
+      "div",
+      { role: "listitem" },
+      h(
+        "button",
+        {
+          class: `alert-row ${rule.state}${chosen ? " chosen" : ""}`,
+          dataset: { alert: rule.name },
+          "aria-current": chosen ? "true" : null,
+          onclick: () => {
+            state.set({ alert: rule.name });
+            this.refresh();
+            this.book.focus({ preventScroll: innerWidth > 900 });
+          },
+        },
+        h(
+          "span",
+          { class: `badge ${isWatchdog(rule) ? "inactive" : rule.state}` },
+          isWatchdog(rule) ? "Always on" : WORD[rule.state] || rule.state,
+        ),
+        h(
+          "span",
+          { class: "alert-name" },
+          h("b", {}, rule.name),
+          h("span", { class: "muted" }, ` ${rule.group} · ${rule.labels?.severity || ""}`),
+          rule.alerts.length
+            ? rule.alerts
+                .slice(0, 4)
+                .map((alert) =>
+                  h(
+                    "span",
+                    { class: "alert-instance" },
+                    alert.annotations?.summary || "",
+                    h("span", { class: "muted" }, ` · ${short(Number(alert.value))}`),
+                  ),
+                )
+            : null,
+          rule.lastError ? h("span", { class: "bad" }, rule.lastError) : null,
+        ),
+        h(
+          "span",
+          { class: "alert-since" },
+          since
+            ? [h("b", {}, ago(since)), h("span", { class: "muted" }, ` since ${moment(since)}`)]
+            : h("span", { class: "muted" }, rule.duration ? `for ${duration(rule.duration)}` : ""),
+        ),
+      ),
+    );
   }
 
   async read(name) {
@@ -75,52 +159,244 @@ export class AlertsView {
       this.book.replaceChildren(h("h2", {}, name), h("p", {}, "No rule has this name here."));
       return;
     }
-    if (this.reading !== name || (!isNew && this.book.contains(document.activeElement) && document.activeElement !== this.book)) return;
+    if (
+      this.reading !== name ||
+      (!isNew && this.book.contains(document.activeElement) && document.activeElement !== this.book)
+    )
+      return;
     const firing = found.active.filter((alert) => alert.state === "firing");
-    this.book.replaceChildren(h("header", { class: "card-head" }, icon("book"), h("h2", {}, name), h("span", { class: `badge ${firing.length ? "firing" : found.active.length ? "pending" : "inactive"}` }, WORD[firing.length ? "firing" : found.active.length ? "pending" : "inactive"]), h("span", { class: "spring" }), this.actions(name, found)),
-      found.active.length ? h("p", {}, found.active[0].annotations?.summary || "", h("span", { class: "muted" }, ` since ${moment(found.since)}, ${ago(found.since, found.now)}`)) : h("p", { class: "muted" }, "Its condition is not met now."),
-      this.evidence(found), this.hits(found), this.timeline(found),
-      found.groups.length ? h("section", {}, h("h3", {}, "Failing calls by error"), errorTable(found.groups.slice(0, 6))) : "",
-      found.queries.length ? h("section", {}, h("h3", {}, "Diagnosis, live"), found.queries.map((one) => liveQuery(one))) : "",
-      h("details", { open: !found.active.length }, h("summary", {}, "Runbook"), found.runbook ? markdown(found.runbook) : h("p", {}, "This rule has no runbook here: it is not one of Tachograph's.")),
-      found.history.length ? h("section", {}, h("h3", {}, "History"), h("ul", { class: "plain" }, found.history.slice(0, 12).map((one) => h("li", {}, `${moment(one.from)} – ${one.to ? moment(one.to) : "now"} `, h("span", { class: "muted" }, `(${duration((one.to || found.now) - one.from)})`))))) : "");
+    this.book.replaceChildren(
+      h(
+        "header",
+        { class: "card-head" },
+        icon("book"),
+        h("h2", {}, name),
+        h(
+          "span",
+          { class: `badge ${firing.length ? "firing" : found.active.length ? "pending" : "inactive"}` },
+          WORD[firing.length ? "firing" : found.active.length ? "pending" : "inactive"],
+        ),
+        h("span", { class: "spring" }),
+        this.actions(name, found),
+      ),
+      found.active.length
+        ? h(
+            "p",
+            {},
+            found.active[0].annotations?.summary || "",
+            h("span", { class: "muted" }, ` since ${moment(found.since)}, ${ago(found.since, found.now)}`),
+          )
+        : h("p", { class: "muted" }, "Its condition is not met now."),
+      this.evidence(found),
+      this.hits(found),
+      this.timeline(found),
+      found.groups.length
+        ? h("section", {}, h("h3", {}, "Failing calls by error"), errorTable(found.groups.slice(0, 6)))
+        : "",
+      found.queries.length
+        ? h(
+            "section",
+            {},
+            h("h3", {}, "Diagnosis, live"),
+            found.queries.map((one) => liveQuery(one)),
+          )
+        : "",
+      h(
+        "details",
+        { open: !found.active.length },
+        h("summary", {}, "Runbook"),
+        found.runbook
+          ? markdown(found.runbook)
+          : h("p", {}, "This rule has no runbook here: it is not one of Tachograph's."),
+      ),
+      found.history.length
+        ? h(
+            "section",
+            {},
+            h("h3", {}, "History"),
+            h(
+              "ul",
+              { class: "plain" },
+              found.history
+                .slice(0, 12)
+                .map((one) =>
+                  h(
+                    "li",
+                    {},
+                    `${moment(one.from)} – ${one.to ? moment(one.to) : "now"} `,
+                    h("span", { class: "muted" }, `(${duration((one.to || found.now) - one.from)})`),
+                  ),
+                ),
+            ),
+          )
+        : "",
+    );
   }
 
   actions(name, found) {
     const post = async (body) => {
       try {
-        await console_(`alerts/${encodeURIComponent(name)}/notes`, { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } });
-        toast(body.kind === "silence" ? (body.minutes ? `Silenced for ${duration(body.minutes * 60)}` : "Silence ended") : "Acknowledged");
+        await console_(`alerts/${encodeURIComponent(name)}/notes`, {
+          method: "POST",
+          body: JSON.stringify(body),
+          headers: { "Content-Type": "application/json" },
+        });
+        toast(
+          body.kind === "silence"
+            ? body.minutes
+              ? `Silenced for ${duration(body.minutes * 60)}`
+              : "Silence ended"
+            : "Acknowledged",
+        );
         await this.refresh();
-      } catch (error) { toast(`${error.message}. ${error.todo}`); }
+      } catch (error) {
+        toast(`${error.message}. ${error.todo}`);
+      }
     };
     const rule = found.rules[0];
-    const minutes = h("select", { "aria-label": "Silence for" }, [[30, "30 min"], [120, "2 h"], [1440, "1 day"], [10080, "7 days"]].map(([value, text]) => h("option", { value }, text)));
-    return [found.active.length ? h("button", { class: "button small", disabled: Boolean(rule.acknowledged), onclick: () => post({ kind: "acknowledge" }) }, rule.acknowledged ? `Acknowledged ${clock(rule.acknowledged)}` : "Acknowledge") : "",
-      rule.silenced_until ? h("button", { class: "button small", onclick: () => post({ kind: "silence", minutes: 0 }) }, `Silent until ${clock(rule.silenced_until)}. End it`) : [minutes, h("button", { class: "button small", onclick: () => post({ kind: "silence", minutes: Number(minutes.value) }) }, "Silence here")]];
+    const minutes = h(
+      "select",
+      { "aria-label": "Silence for" },
+      [
+        [30, "30 min"],
+        [120, "2 h"],
+        [1440, "1 day"],
+        [10080, "7 days"],
+      ].map(([value, text]) => h("option", { value }, text)),
+    );
+    return [
+      found.active.length
+        ? h(
+            "button",
+            {
+              class: "button small",
+              disabled: Boolean(rule.acknowledged),
+              onclick: () => post({ kind: "acknowledge" }),
+            },
+            rule.acknowledged ? `Acknowledged ${clock(rule.acknowledged)}` : "Acknowledge",
+          )
+        : "",
+      rule.silenced_until
+        ? h(
+            "button",
+            { class: "button small", onclick: () => post({ kind: "silence", minutes: 0 }) },
+            `Silent until ${clock(rule.silenced_until)}. End it`,
+          )
+        : [
+            minutes,
+            h(
+              "button",
+              { class: "button small", onclick: () => post({ kind: "silence", minutes: Number(minutes.value) }) },
+              "Silence here",
+            ),
+          ],
+    ];
   }
 
   evidence({ fault }) {
     if (!fault) return "";
-    return h("section", { class: "fault" }, h("h3", {}, "Whose fault"), h("p", {}, h("b", {}, fault.text)), h("ul", {}, fault.evidence.map((one) => h("li", {}, one))));
+    return h(
+      "section",
+      { class: "fault" },
+      h("h3", {}, "Whose fault"),
+      h("p", {}, h("b", {}, fault.text)),
+      h(
+        "ul",
+        {},
+        fault.evidence.map((one) => h("li", {}, one)),
+      ),
+    );
   }
 
   hits({ hits }) {
-    const named = { provider: "Providers", model: "Models", server_id: "Servers", tool_name: "Tools", service: "Services", agent: "Agents", app_version: "Versions" };
-    const lists = Object.entries(named).filter(([name]) => hits.by[name].length).map(([name, title]) => h("div", {}, h("dt", {}, title), h("dd", {}, hits.by[name].slice(0, 5).map((one) => `${one.value} (${short(one.failed)})`).join(", "))));
-    return hits.failed ? h("section", {}, h("h3", {}, "What it hits"), h("p", {}, `${hits.failed.toLocaleString("en")} of ${hits.calls.toLocaleString("en")} calls failed.`), h("dl", { class: "hits" }, lists)) : "";
+    const named = {
+      provider: "Providers",
+      model: "Models",
+      server_id: "Servers",
+      tool_name: "Tools",
+      service: "Services",
+      agent: "Agents",
+      app_version: "Versions",
+    };
+    const lists = Object.entries(named)
+      .filter(([name]) => hits.by[name].length)
+      .map(([name, title]) =>
+        h(
+          "div",
+          {},
+          h("dt", {}, title),
+          h(
+            "dd",
+            {},
+            hits.by[name]
+              .slice(0, 5)
+              .map((one) => `${one.value} (${short(one.failed)})`)
+              .join(", "),
+          ),
+        ),
+      );
+    return hits.failed
+      ? h(
+          "section",
+          {},
+          h("h3", {}, "What it hits"),
+          h("p", {}, `${hits.failed.toLocaleString("en")} of ${hits.calls.toLocaleString("en")} calls failed.`),
+          h("dl", { class: "hits" }, lists),
+        )
+      : "";
   }
 
   timeline({ timeline }) {
     if (!timeline.length) return "";
-    return h("section", {}, h("h3", {}, "Timeline"), h("ol", { class: "timeline" }, timeline.map((event) => h("li", { class: event.kind }, h("time", {}, moment(event.at)), h("span", {}, event.text)))));
+    return h(
+      "section",
+      {},
+      h("h3", {}, "Timeline"),
+      h(
+        "ol",
+        { class: "timeline" },
+        timeline.map((event) =>
+          h("li", { class: event.kind }, h("time", {}, moment(event.at)), h("span", {}, event.text)),
+        ),
+      ),
+    );
   }
 
   close() {}
 }
 
 function liveQuery(one) {
-  return h("div", { class: "live-query" }, h("pre", { class: "query", tabindex: "0" }, one.query), one.error ? h("p", { class: "bad" }, one.error) : one.rows.length ? h("table", { class: "grid" }, h("tbody", {}, one.rows.map((row) => h("tr", {}, h("th", { scope: "row" }, Object.entries(row.labels).map(([name, text]) => `${name}=${text}`).join(" ") || "value"), h("td", { class: "number" }, row.value === null ? "–" : short(row.value)))))) : h("p", { class: "muted" }, "gives nothing now"));
+  return h(
+    "div",
+    { class: "live-query" },
+    h("pre", { class: "query", tabindex: "0" }, one.query),
+    one.error
+      ? h("p", { class: "bad" }, one.error)
+      : one.rows.length
+        ? h(
+            "table",
+            { class: "grid" },
+            h(
+              "tbody",
+              {},
+              one.rows.map((row) =>
+                h(
+                  "tr",
+                  {},
+                  h(
+                    "th",
+                    { scope: "row" },
+                    Object.entries(row.labels)
+                      .map(([name, text]) => `${name}=${text}`)
+                      .join(" ") || "value",
+                  ),
+                  h("td", { class: "number" }, row.value === null ? "–" : short(row.value)),
+                ),
+              ),
+            ),
+          )
+        : h("p", { class: "muted" }, "gives nothing now"),
+  );
 }
 
 /** The little markdown that runbooks use, as elements: headings, lists, tables, code, emphasis, links within the page. */
@@ -133,12 +409,23 @@ export function markdown(text) {
     let rest = source;
     while (rest) {
       const found = /`([^`]+)`|\*\*([^*]+)\*\*|\[([^\]]+)\]\(([^)\s]+)\)/.exec(rest);
-      if (!found) { parts.push(rest); break; }
+      if (!found) {
+        parts.push(rest);
+        break;
+      }
       parts.push(rest.slice(0, found.index));
       if (found[1] !== undefined) parts.push(h("code", {}, found[1]));
       else if (found[2] !== undefined) parts.push(h("b", {}, found[2]));
-      else if (/^(https?:\/\/|#)/.test(found[4])) parts.push(h("a", { href: found[4], rel: "noreferrer noopener", target: found[4].startsWith("#") ? null : "_blank" }, found[3]));
-      else if (/^[A-Za-z]+\.md$/.test(found[4])) parts.push(h("a", { href: state.hrefOf("alerts", { alert: found[4].slice(0, -3) }) }, found[3]));
+      else if (/^(https?:\/\/|#)/.test(found[4]))
+        parts.push(
+          h(
+            "a",
+            { href: found[4], rel: "noreferrer noopener", target: found[4].startsWith("#") ? null : "_blank" },
+            found[3],
+          ),
+        );
+      else if (/^[A-Za-z]+\.md$/.test(found[4]))
+        parts.push(h("a", { href: state.hrefOf("alerts", { alert: found[4].slice(0, -3) }) }, found[3]));
       else parts.push(found[3]);
       rest = rest.slice(found.index + found[0].length);
     }
@@ -158,20 +445,62 @@ export function markdown(text) {
     } else if (/^\s*([-*]|\d+\.) /.test(line)) {
       const list = h(/^\s*\d/.test(line) ? "ol" : "ul", {});
       while (index < lines.length && (/^\s*([-*]|\d+\.) /.test(lines[index]) || /^\s{2,}\S/.test(lines[index]))) {
-        if (/^\s*([-*]|\d+\.) /.test(lines[index])) list.append(h("li", {}, inline(lines[index].replace(/^\s*([-*]|\d+\.) /, ""))));
+        if (/^\s*([-*]|\d+\.) /.test(lines[index]))
+          list.append(h("li", {}, inline(lines[index].replace(/^\s*([-*]|\d+\.) /, ""))));
         else list.lastElementChild.append(" ", ...inline(lines[index].trim()));
         index += 1;
       }
       root.append(list);
     } else if (/^\|/.test(line)) {
       const rows = [];
-      for (; index < lines.length && /^\|/.test(lines[index]); index += 1) if (!/^\|[\s:|-]+\|$/.test(lines[index])) rows.push(lines[index].replace(/^\||\|$/g, "").split("|").map((cell) => cell.trim()));
-      root.append(h("div", { class: "table-scroll", tabindex: "0" }, h("table", { class: "grid" }, h("thead", {}, h("tr", {}, rows[0].map((cell) => h("th", { scope: "col" }, inline(cell))))), h("tbody", {}, rows.slice(1).map((row) => h("tr", {}, row.map((cell) => h("td", {}, inline(cell)))))))));
+      for (; index < lines.length && /^\|/.test(lines[index]); index += 1)
+        if (!/^\|[\s:|-]+\|$/.test(lines[index]))
+          rows.push(
+            lines[index]
+              .replace(/^\||\|$/g, "")
+              .split("|")
+              .map((cell) => cell.trim()),
+          );
+      root.append(
+        h(
+          "div",
+          { class: "table-scroll", tabindex: "0" },
+          h(
+            "table",
+            { class: "grid" },
+            h(
+              "thead",
+              {},
+              h(
+                "tr",
+                {},
+                rows[0].map((cell) => h("th", { scope: "col" }, inline(cell))),
+              ),
+            ),
+            h(
+              "tbody",
+              {},
+              rows.slice(1).map((row) =>
+                h(
+                  "tr",
+                  {},
+                  row.map((cell) => h("td", {}, inline(cell))),
+                ),
+              ),
+            ),
+          ),
+        ),
+      );
     } else if (line.trim() === "" || /^<!--/.test(line)) {
       index += 1;
     } else {
       const words = [];
-      for (; index < lines.length && lines[index].trim() && !/^(```|#|\||\s*([-*]|\d+\.) )/.test(lines[index]); index += 1) words.push(lines[index]);
+      for (
+        ;
+        index < lines.length && lines[index].trim() && !/^(```|#|\||\s*([-*]|\d+\.) )/.test(lines[index]);
+        index += 1
+      )
+        words.push(lines[index]);
       root.append(h("p", {}, inline(words.join(" "))));
     }
   }

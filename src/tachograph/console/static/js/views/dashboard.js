@@ -6,13 +6,18 @@ import { moment } from "../format.js";
 import { fillIn, Panel, regexOf } from "../panel.js";
 import * as state from "../state.js";
 
-const slug = (text) => text.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "");
+const slug = (text) =>
+  text
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, "-")
+    .replace(/^-|-$/g, "");
 
 /** The catalogue's panel in the page's words. */
 function definition(panel) {
   const options = panel.options || {};
   return {
-    ...panel, ...options,
+    ...panel,
+    ...options,
     id: panel.id || slug(panel.title),
     queries: panel.queries.map((asked) => ({
       expression: asked.expression ?? asked.expr,
@@ -32,7 +37,10 @@ export class DashboardView {
     this.panels = [];
     this.element = h("div", { class: "dashboard" });
     this.build();
-    this.onResize = () => { clearTimeout(this.resizing); this.resizing = setTimeout(() => this.panels.forEach((panel) => panel.draw()), 120); };
+    this.onResize = () => {
+      clearTimeout(this.resizing);
+      this.resizing = setTimeout(() => this.panels.forEach((panel) => panel.draw()), 120);
+    };
     addEventListener("resize", this.onResize);
   }
 
@@ -55,13 +63,40 @@ export class DashboardView {
         continue;
       }
       if (folded) {
-        pieces.push(h("h2", { class: "row-title" }, h("button", { class: "row-toggle", dataset: { row: id }, "aria-expanded": String(isOpen), onclick: () => this.toggleRow(id) }, h("span", { class: "chevron", "aria-hidden": "true" }, "›"), row.title, h("span", { class: "muted" }, ` ${definitions.length} panels`))));
+        pieces.push(
+          h(
+            "h2",
+            { class: "row-title" },
+            h(
+              "button",
+              {
+                class: "row-toggle",
+                dataset: { row: id },
+                "aria-expanded": String(isOpen),
+                onclick: () => this.toggleRow(id),
+              },
+              h("span", { class: "chevron", "aria-hidden": "true" }, "›"),
+              row.title,
+              h("span", { class: "muted" }, ` ${definitions.length} panels`),
+            ),
+          ),
+        );
       } else {
         pieces.push(h("h2", { class: "sr-only" }, row.title));
       }
-      if (isOpen) pieces.push(h("div", { class: "panels" }, definitions.map((one) => this.make(one, false))));
+      if (isOpen)
+        pieces.push(
+          h(
+            "div",
+            { class: "panels" },
+            definitions.map((one) => this.make(one, false)),
+          ),
+        );
     }
-    if (expanded) pieces.unshift(h("p", { class: "crumb" }, h("a", { href: state.hrefOf(state.read().view) }, `← ${this.dashboard.title}`)));
+    if (expanded)
+      pieces.unshift(
+        h("p", { class: "crumb" }, h("a", { href: state.hrefOf(state.read().view) }, `← ${this.dashboard.title}`)),
+      );
     this.element.replaceChildren(h("h1", { class: "sr-only" }, this.dashboard.title), ...pieces);
   }
 
@@ -71,8 +106,13 @@ export class DashboardView {
       choices: () => this.choices(),
       events: () => this.marks || [],
       window: () => this.window,
-      tall: (panel_) => (large ? Math.max(240, Math.min(innerHeight - 360, 720)) : Math.max(120, Math.min(((panel_.height || 8) * 30) - 20, innerHeight - 260))),
-      expand: (id) => { state.set({ panel: state.get("panel") === id ? null : id }, { push: true }); },
+      tall: (panel_) =>
+        large
+          ? Math.max(240, Math.min(innerHeight - 360, 720))
+          : Math.max(120, Math.min((panel_.height || 8) * 30 - 20, innerHeight - 260)),
+      expand: (id) => {
+        state.set({ panel: state.get("panel") === id ? null : id }, { push: true });
+      },
       isExpanded: () => Boolean(state.get("panel")),
     });
     const wide = large ? 24 : one.width || 12;
@@ -82,7 +122,8 @@ export class DashboardView {
   }
 
   toggleRow(id) {
-    if (this.open.has(id)) this.open.delete(id); else this.open.add(id);
+    if (this.open.has(id)) this.open.delete(id);
+    else this.open.add(id);
     state.set({ open: [...this.open].join("~") || null });
     this.element.querySelector(`[data-row="${id}"]`)?.focus();
   }
@@ -110,7 +151,8 @@ export class DashboardView {
       if (value) asked.set(name, value.replaceAll("~", "|"));
     }
     const board = await console_(`board/${encodeURIComponent(this.dashboard.uid)}?${asked}`);
-    if (board.source === "calls") { // exact numbers end now, not at the last whole step
+    if (board.source === "calls") {
+      // exact numbers end now, not at the last whole step
       board.from = Math.floor(board.from / board.step) * board.step;
       board.to = Math.ceil(board.to / board.step) * board.step;
     }
@@ -123,17 +165,36 @@ export class DashboardView {
   /** When alerts fired and processes restarted: the dashboard's annotations, as times. */
   async readMarks({ from, to, step, rateInterval }) {
     const asked = (this.dashboard.annotations || []).filter((mark) => mark.name !== "Rate limited");
-    const found = await Promise.all(asked.map((mark) => queryRange(fillIn(mark.expression, { choices: this.choices(), rateInterval, range: to - from }), { from, to, step }).catch(() => []))); // an extra: the panels stand without
-    return found.flat().flatMap(({ values }) => values.filter(([time], index) => index === 0 || time - values[index - 1][0] > step * 1.5).map(([time]) => time)).filter((time) => time > from + step);
+    const found = await Promise.all(
+      asked.map((mark) =>
+        queryRange(fillIn(mark.expression, { choices: this.choices(), rateInterval, range: to - from }), {
+          from,
+          to,
+          step,
+        }).catch(() => []),
+      ),
+    ); // an extra: the panels stand without
+    return found
+      .flat()
+      .flatMap(({ values }) =>
+        values.filter(([time], index) => index === 0 || time - values[index - 1][0] > step * 1.5).map(([time]) => time),
+      )
+      .filter((time) => time > from + step);
   }
 
   sourceText(board, from) {
-    const parts = [board.source === "calls" ? `From ${board.calls.toLocaleString("en")} calls${board.from_ledger ? ", the older part from the ledger by the hour" : ""}` : `From metrics: ${board.why}`];
+    const parts = [
+      board.source === "calls"
+        ? `From ${board.calls.toLocaleString("en")} calls${board.from_ledger ? ", the older part from the ledger by the hour" : ""}`
+        : `From metrics: ${board.why}`,
+    ];
     if (board.known_since > from + 60) parts.push(`nothing is kept before ${moment(board.known_since)}`);
     return parts.join("; ");
   }
 
-  redraw() { this.panels.forEach((panel) => panel.draw()); }
+  redraw() {
+    this.panels.forEach((panel) => panel.draw());
+  }
 
   close() {
     removeEventListener("resize", this.onResize);

@@ -7,7 +7,17 @@ import { clock, duration, moment, short, usd, value as shown } from "../format.j
 import * as state from "../state.js";
 
 const LEVEL_WORD = { bad: "Trouble", warn: "Attention", over: "Over", good: "Healthy", empty: "Quiet" };
-const HEADS = [["Calls", "number"], ["Over time", "spark"], ["Failed", "number"], ["Most frequent error", ""], ["p95", "number"], ["Before", "number wide"], ["First token p95", "number wide"], ["Waits", "number wide"], ["Cost", "number"]];
+const HEADS = [
+  ["Calls", "number"],
+  ["Over time", "spark"],
+  ["Failed", "number"],
+  ["Most frequent error", ""],
+  ["p95", "number"],
+  ["Before", "number wide"],
+  ["First token p95", "number wide"],
+  ["Waits", "number wide"],
+  ["Cost", "number"],
+];
 
 export class NowView {
   constructor(context) {
@@ -16,16 +26,29 @@ export class NowView {
     this.tiles = h("div", { class: "now-tiles" });
     this.providers = h("section", { class: "card", "aria-label": "Providers and models" });
     this.servers = h("section", { class: "card", "aria-label": "MCP servers and tools" });
-    this.element = h("div", { class: "now-view" }, h("h1", { class: "sr-only" }, "Now"), this.sentence, this.tiles, this.providers, this.servers);
+    this.element = h(
+      "div",
+      { class: "now-view" },
+      h("h1", { class: "sr-only" }, "Now"),
+      this.sentence,
+      this.tiles,
+      this.providers,
+      this.servers,
+    );
   }
 
   async refresh() {
     const { from, to } = state.range();
     const asked = new URLSearchParams({ from: String(from), to: String(to) });
-    for (const name of ["provider", "model", "server_id", "tool_name"]) if (state.get(name)) asked.set(name, state.get(name));
+    for (const name of ["provider", "model", "server_id", "tool_name"])
+      if (state.get(name)) asked.set(name, state.get(name));
     const answer = await console_(`now?${asked}`);
     this.answer = answer;
-    this.context.told(answer.known_since > from + 60 && answer.sentence.level !== "empty" ? `Nothing is kept before ${moment(answer.known_since)}.${answer.from_ledger ? " The older part comes from the ledger by the hour." : ""}` : "");
+    this.context.told(
+      answer.known_since > from + 60 && answer.sentence.level !== "empty"
+        ? `Nothing is kept before ${moment(answer.known_since)}.${answer.from_ledger ? " The older part comes from the ledger by the hour." : ""}`
+        : "",
+    );
     this.redraw();
   }
 
@@ -34,54 +57,169 @@ export class NowView {
     if (!answer) return;
     this.drawSentence(answer);
     this.tiles.replaceChildren(...answer.tiles.map((tile) => tileOf(tile)));
-    this.drawTable(this.providers, "Providers and models", answer.providers, ["provider", "model"], "No LLM calls in this range.");
-    this.drawTable(this.servers, "MCP servers and tools", answer.servers, ["server_id", "tool_name"], "No tool calls in this range.");
+    this.drawTable(
+      this.providers,
+      "Providers and models",
+      answer.providers,
+      ["provider", "model"],
+      "No LLM calls in this range.",
+    );
+    this.drawTable(
+      this.servers,
+      "MCP servers and tools",
+      answer.servers,
+      ["server_id", "tool_name"],
+      "No tool calls in this range.",
+    );
   }
 
   drawSentence({ sentence, troubles }) {
-    const text = sentence.text.replace("{since}", clock(sentence.since || 0)).replace("{until}", clock(sentence.until || 0));
+    const text = sentence.text
+      .replace("{since}", clock(sentence.since || 0))
+      .replace("{until}", clock(sentence.until || 0));
     this.sentence.className = `sentence level-${sentence.level}`;
-    const more = troubles.slice(1, 4).map((one) => h("li", {}, one.text.replace("{since}", clock(one.since)).replace("{until}", clock(one.until)) + "."));
-    const where = troubles[0] ? h("a", { class: "button small", href: state.hrefOf("calls", { outcome: "error~timeout~rate_limited", ...(troubles[0].kind === "llm" ? { provider: troubles[0].who } : { server: troubles[0].who }) }) }, "Show these calls") : null;
-    const start = sentence.level === "empty" ? h("span", { class: "muted" }, " Send some: ", h("code", {}, "tachograph run -- python app.py"), ", or OTLP to this address, or run ", h("code", {}, "tachograph demo"), ".") : null;
-    this.sentence.replaceChildren(h("span", { class: "sentence-level" }, LEVEL_WORD[sentence.level]), h("span", { class: "sentence-text" }, text, start), where || "", more.length ? h("ul", { class: "sentence-more" }, more) : "");
+    const more = troubles
+      .slice(1, 4)
+      .map((one) =>
+        h("li", {}, one.text.replace("{since}", clock(one.since)).replace("{until}", clock(one.until)) + "."),
+      );
+    const where = troubles[0]
+      ? h(
+          "a",
+          {
+            class: "button small",
+            href: state.hrefOf("calls", {
+              outcome: "error~timeout~rate_limited",
+              ...(troubles[0].kind === "llm" ? { provider: troubles[0].who } : { server: troubles[0].who }),
+            }),
+          },
+          "Show these calls",
+        )
+      : null;
+    const start =
+      sentence.level === "empty"
+        ? h(
+            "span",
+            { class: "muted" },
+            " Send some: ",
+            h("code", {}, "tachograph run -- python app.py"),
+            ", or OTLP to this address, or run ",
+            h("code", {}, "tachograph demo"),
+            ".",
+          )
+        : null;
+    this.sentence.replaceChildren(
+      h("span", { class: "sentence-level" }, LEVEL_WORD[sentence.level]),
+      h("span", { class: "sentence-text" }, text, start),
+      where || "",
+      more.length ? h("ul", { class: "sentence-more" }, more) : "",
+    );
   }
 
   drawTable(box, title, table, [by, part], empty) {
-    const rows = [...table.rows, ...(table.others ? [{ ...table.others, [by]: "", [part]: `${table.other_count} others`, others: true }] : [])];
+    const rows = [
+      ...table.rows,
+      ...(table.others ? [{ ...table.others, [by]: "", [part]: `${table.other_count} others`, others: true }] : []),
+    ];
     box.hidden = !rows.length && by === "server_id";
-    if (!rows.length) { box.replaceChildren(h("h2", {}, title), h("p", { class: "empty" }, empty)); return; }
-    box.replaceChildren(h("header", { class: "card-head" }, h("h2", {}, title), h("span", { class: "muted" }, `${table.total}, by trouble`)),
-      h("div", { class: "table-scroll tall", tabindex: "0", role: "region", "aria-label": title }, h("table", { class: "grid now-table" },
-        h("thead", {}, h("tr", {}, h("th", { scope: "col" }, by === "provider" ? "Provider" : "Server"), h("th", { scope: "col" }, by === "provider" ? "Model" : "Tool"), HEADS.map(([name, kind]) => h("th", { scope: "col", class: kind }, name)))),
-        h("tbody", {}, rows.map((row) => this.row(row, by, part))))));
+    if (!rows.length) {
+      box.replaceChildren(h("h2", {}, title), h("p", { class: "empty" }, empty));
+      return;
+    }
+    box.replaceChildren(
+      h(
+        "header",
+        { class: "card-head" },
+        h("h2", {}, title),
+        h("span", { class: "muted" }, `${table.total}, by trouble`),
+      ),
+      h(
+        "div",
+        { class: "table-scroll tall", tabindex: "0", role: "region", "aria-label": title },
+        h(
+          "table",
+          { class: "grid now-table" },
+          h(
+            "thead",
+            {},
+            h(
+              "tr",
+              {},
+              h("th", { scope: "col" }, by === "provider" ? "Provider" : "Server"),
+              h("th", { scope: "col" }, by === "provider" ? "Model" : "Tool"),
+              HEADS.map(([name, kind]) => h("th", { scope: "col", class: kind }, name)),
+            ),
+          ),
+          h(
+            "tbody",
+            {},
+            rows.map((row) => this.row(row, by, part)),
+          ),
+        ),
+      ),
+    );
   }
 
   row(row, by, part) {
     const ratio = row.calls ? row.failed / row.calls : 0;
     const tone = ratio >= 0.05 && row.failed >= 3 ? "bad" : row.failed ? "warn" : "";
     const slower = row.p95_before && row.p95 > row.p95_before * 1.5 ? "warn" : "muted";
-    const link = by === "provider" ? { provider: row.provider, model: row.model } : { server: row.server_id, tool: row.tool_name };
-    return h("tr", { class: tone ? `row-${tone}` : "" },
+    const link =
+      by === "provider" ? { provider: row.provider, model: row.model } : { server: row.server_id, tool: row.tool_name };
+    return h(
+      "tr",
+      { class: tone ? `row-${tone}` : "" },
       h("th", { scope: "row" }, dot(row[by]), row[by] || ""),
-      h("td", { class: "name", title: row[part] }, row.others ? h("span", { class: "muted" }, row[part]) : h("a", { href: state.hrefOf("calls", link) }, row[part] || "–")),
+      h(
+        "td",
+        { class: "name", title: row[part] },
+        row.others
+          ? h("span", { class: "muted" }, row[part])
+          : h("a", { href: state.hrefOf("calls", link) }, row[part] || "–"),
+      ),
       h("td", { class: "number" }, short(row.calls)),
       h("td", { class: "spark" }, sparkBars(row.line, row.bad_line)),
-      h("td", { class: `number ${tone}` }, row.failed ? `${short(row.failed)} (${(ratio * 100).toFixed(ratio < 0.1 ? 1 : 0)} %)` : "0"),
-      h("td", {}, row.errors[0] ? [h("span", { class: `pill ${tone || "quiet"}` }, row.errors[0][0]), h("span", { class: "muted small" }, ` ${short(row.errors[0][1])}`)] : ""),
-      h("td", { class: "number", title: row.calls < 20 ? `of ${row.calls} calls only` : null }, row.p95 === null ? "–" : `${duration(row.p95)}${row.calls < 20 ? " *" : ""}`),
+      h(
+        "td",
+        { class: `number ${tone}` },
+        row.failed ? `${short(row.failed)} (${(ratio * 100).toFixed(ratio < 0.1 ? 1 : 0)} %)` : "0",
+      ),
+      h(
+        "td",
+        {},
+        row.errors[0]
+          ? [
+              h("span", { class: `pill ${tone || "quiet"}` }, row.errors[0][0]),
+              h("span", { class: "muted small" }, ` ${short(row.errors[0][1])}`),
+            ]
+          : "",
+      ),
+      h(
+        "td",
+        { class: "number", title: row.calls < 20 ? `of ${row.calls} calls only` : null },
+        row.p95 === null ? "–" : `${duration(row.p95)}${row.calls < 20 ? " *" : ""}`,
+      ),
       h("td", { class: `number wide ${slower}` }, row.p95_before === null ? "–" : duration(row.p95_before)),
       h("td", { class: "number wide" }, row.first_token_p95 === null ? "–" : duration(row.first_token_p95)),
       h("td", { class: "number wide" }, row.wait > 0.0005 ? duration(row.wait) : ""),
-      h("td", { class: "number" }, by === "provider" ? usd(row.cost) : ""));
+      h("td", { class: "number" }, by === "provider" ? usd(row.cost) : ""),
+    );
   }
 
-  close() { this.context.told(""); }
+  close() {
+    this.context.told("");
+  }
 }
 
 function dot(provider) {
   const family = theme().families[provider];
-  return family ? s("svg", { width: 10, height: 10, "aria-hidden": "true", class: "provider-dot" }, s("circle", { cx: 5, cy: 5, r: 4, fill: family[0] })) : "";
+  return family
+    ? s(
+        "svg",
+        { width: 10, height: 10, "aria-hidden": "true", class: "provider-dot" },
+        s("circle", { cx: 5, cy: 5, r: 4, fill: family[0] }),
+      )
+    : "";
 }
 
 /** Calls over the range as bars; the failed part of each in the colour of errors. */
@@ -91,8 +229,20 @@ function sparkBars(line, bad) {
   line.forEach((count, index) => {
     if (!count) return;
     const tall = Math.max(1.5, (count / high) * 20);
-    bars.append(s("rect", { x: index * 3 + 1, y: 21 - tall, width: 2.3, height: tall, fill: theme().accent, "fill-opacity": 0.75 }));
-    if (bad[index]) { const red = Math.max(1.5, (bad[index] / high) * 20); bars.append(s("rect", { x: index * 3 + 1, y: 21 - red, width: 2.3, height: red, fill: theme().bad })); }
+    bars.append(
+      s("rect", {
+        x: index * 3 + 1,
+        y: 21 - tall,
+        width: 2.3,
+        height: tall,
+        fill: theme().accent,
+        "fill-opacity": 0.75,
+      }),
+    );
+    if (bad[index]) {
+      const red = Math.max(1.5, (bad[index] / high) * 20);
+      bars.append(s("rect", { x: index * 3 + 1, y: 21 - red, width: 2.3, height: red, fill: theme().bad }));
+    }
   });
   return bars;
 }
@@ -101,13 +251,34 @@ function tileOf(tile) {
   const known = tile.value !== null && tile.value !== undefined;
   const change = known && tile.before ? (tile.value - tile.before) / Math.abs(tile.before) : NaN;
   const better = change > 0 === (tile.better === "up");
-  const trend = Number.isFinite(change) && Math.abs(change) >= 0.005 ? h("span", { class: `stat-trend ${Math.abs(change) < 0.1 ? "" : better ? "good" : "bad"}` }, `${change > 0 ? "▲" : "▼"} ${Math.abs(change) > 9.99 ? "×" + (change + 1).toFixed(0) : Math.abs(change * 100).toFixed(0) + " %"}`) : "";
-  const note = tile.note || (!known ? "" : tile.before === null || tile.before === undefined ? "nothing before to compare" : `${shown(tile.before, tile.unit)} in the period before`);
-  const few = known && !tile.enough && ["p95", "first_token"].includes(tile.name) ? `of ${tile.n} ${tile.n === 1 ? "call" : "calls"} only. ` : "";
+  const trend =
+    Number.isFinite(change) && Math.abs(change) >= 0.005
+      ? h(
+          "span",
+          { class: `stat-trend ${Math.abs(change) < 0.1 ? "" : better ? "good" : "bad"}` },
+          `${change > 0 ? "▲" : "▼"} ${Math.abs(change) > 9.99 ? "×" + (change + 1).toFixed(0) : Math.abs(change * 100).toFixed(0) + " %"}`,
+        )
+      : "";
+  const note =
+    tile.note ||
+    (!known
+      ? ""
+      : tile.before === null || tile.before === undefined
+        ? "nothing before to compare"
+        : `${shown(tile.before, tile.unit)} in the period before`);
+  const few =
+    known && !tile.enough && ["p95", "first_token"].includes(tile.name)
+      ? `of ${tile.n} ${tile.n === 1 ? "call" : "calls"} only. `
+      : "";
   const failing = tile.name === "success" && known && tile.value < 0.95 ? "bad" : tile.level || "";
-  return h("section", { class: `card tile now-tile ${failing ? `level-${failing}` : ""}`, dataset: { tile: tile.name } }, h("h2", {}, tile.title),
+  return h(
+    "section",
+    { class: `card tile now-tile ${failing ? `level-${failing}` : ""}`, dataset: { tile: tile.name } },
+    h("h2", {}, tile.title),
     h("p", { class: "stat" }, h("span", { class: "stat-value" }, known ? shown(tile.value, tile.unit) : "–"), trend),
-    h("p", { class: "muted small" }, few + note), ghostLine(tile.line, tile.ghost));
+    h("p", { class: "muted small" }, few + note),
+    ghostLine(tile.line, tile.ghost),
+  );
 }
 
 /** The range as a line, the period before as a pale one under it. */
@@ -119,15 +290,35 @@ function ghostLine(line, ghost) {
     let text = "";
     let open = false;
     values.forEach((number, index) => {
-      if (number === null) { open = false; return; }
+      if (number === null) {
+        open = false;
+        return;
+      }
       const at = `${((index / Math.max(1, values.length - 1)) * 200).toFixed(1)} ${(33 - (number / high) * 30).toFixed(1)}`;
       text += open ? `L${at}` : `M${at}h0.01`;
       open = true;
     });
     return text;
   };
-  return s("svg", { viewBox: "0 0 200 35", preserveAspectRatio: "none", class: "ghost-line", "aria-hidden": "true" },
-    s("path", { d: path(ghost), fill: "none", stroke: theme().muted, "stroke-width": 1.2, "stroke-opacity": 0.55, "stroke-dasharray": "3 3", "vector-effect": "non-scaling-stroke" }),
-    s("path", { d: path(line), fill: "none", stroke: theme().accent, "stroke-width": 1.8, "stroke-linecap": "round", "vector-effect": "non-scaling-stroke" }));
+  return s(
+    "svg",
+    { viewBox: "0 0 200 35", preserveAspectRatio: "none", class: "ghost-line", "aria-hidden": "true" },
+    s("path", {
+      d: path(ghost),
+      fill: "none",
+      stroke: theme().muted,
+      "stroke-width": 1.2,
+      "stroke-opacity": 0.55,
+      "stroke-dasharray": "3 3",
+      "vector-effect": "non-scaling-stroke",
+    }),
+    s("path", {
+      d: path(line),
+      fill: "none",
+      stroke: theme().accent,
+      "stroke-width": 1.8,
+      "stroke-linecap": "round",
+      "vector-effect": "non-scaling-stroke",
+    }),
+  );
 }
-
