@@ -231,6 +231,22 @@ def test_the_ledger_answers_by_execution_and_in_total(
         ledger.close()
 
 
+def test_rows_of_a_trace_make_a_tree(tmp_path: Path) -> None:
+    with recording(ledger={"enabled": True, "data_dir": str(tmp_path)}) as seen:
+        with tachograph.run("planner", execution_id="job-7"):
+            outer = seen.recorder.start_tool_call("shop", "refund")
+            llm(seen)
+            outer.finish("success")
+        ledger = ledger_of(seen)
+        refund, asked = ledger.by_execution("job-7")
+        ledger.close()
+        spans = {span.context.span_id: span for span in seen.spans if span.context is not None}
+    assert refund.trace_id == asked.trace_id
+    assert asked.parent_span_id == refund.span_id
+    assert refund.parent_span_id is not None
+    assert spans[int.from_bytes(refund.parent_span_id, "big")].name == "invoke_agent planner"
+
+
 def test_a_failure_of_ours_leaves_the_run_s_own_exception(monkeypatch: pytest.MonkeyPatch) -> None:
     with recording(strict=False) as seen:
         monkeypatch.setattr(seen.recorder.runs, "open_run", lambda *_: 1 / 0)

@@ -234,6 +234,7 @@ class Recorder:
         asks: Any = None,
         is_watched: bool = False,
         takes_other_model: bool = True,
+        key_hint: str = "",
     ) -> LLMCall:
         """Begin one LLM call, under the labels of the surrounding code and these.
 
@@ -247,6 +248,7 @@ class Recorder:
             asks: The request's body, by which its largest likely cost is estimated; None for calls that cost nothing.
             is_watched: Whether a watched client makes it; `budgets.guard` tells those apart.
             takes_other_model: Whether the request can still be made to ask for another model.
+            key_hint: Which API key pays (`records.keys`).
 
         Raises:
             BudgetExceededError: A budget cannot pay for it.
@@ -258,6 +260,8 @@ class Recorder:
         call = LLMCall(
             self, provider, model, operation, message_count, stream, labels, run, number, time_ns(), perf_counter_ns()
         )
+        if key_hint:
+            call.api_key_hint = key_hint
         if asks is not None:
             if stream or self._keeps_prompts or operation == "speech":
                 call.body = asks

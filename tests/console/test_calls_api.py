@@ -26,6 +26,7 @@ CALL_FIELDS = {
     "api", "service_tier", "finish_reason", "response_id", "request_id", "parent_call_id", "execution_id", "run_id",
     "parent_run_id", "agent", "session_id", "user_id", "app_version", "retry_wait_seconds", "speed", "region",
     "traffic_type", "cost_detail", "list_cost_usd", "stated_cost_usd", "usage_mismatch",
+    "api_key_hint",
 }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_span
 
 from tachograph.console.calls import Call, from_projection, from_record, from_row
 from tachograph.console.ingest.otlp import traces, wire
@@ -73,9 +74,19 @@ def stored(row: Projection, folder: Path) -> Projection:
 RUN_OF_ALL = Run("run-1", "refund-agent", "job-7", "session-1", "user-1", "1.2.3", "run-0")
 
 
+ABOVE = SpanContext(0x1111, 0x2222, is_remote=True, trace_flags=TraceFlags(1))
+
+
 def rich_call(recorder: Recorder) -> LLMCall:
-    """A call of which every fact is there."""
-    call = recorder.start_llm_call("openai", "gpt-5", "responses", message_count=2, stream=True, labels={"team": "a"})
+    """A call of which every fact is there, made below a span of the application's."""
+    with use_span(NonRecordingSpan(ABOVE)):
+        return _rich_call(recorder)
+
+
+def _rich_call(recorder: Recorder) -> LLMCall:
+    call = recorder.start_llm_call(
+        "openai", "gpt-5", "responses", message_count=2, stream=True, labels={"team": "a"}, key_hint="...wxyz"
+    )
     first = call.begin_attempt()
     first.end("rate_limited", "rate_limit", status=429, ended_ns=first.started_ns + 10_000)
     first.waited_ns, first.waited_before_ns = 1_200_000_000, 300_000_000
@@ -94,6 +105,7 @@ def rich_call(recorder: Recorder) -> LLMCall:
     call.speed, call.region, call.traffic_type, call.usage_mismatch = "fast", "eu", "ON_DEMAND_FLEX", "parts exceed sum"
     call.stated_cost_nano_usd = 1_250_009
     call.finish("error", "content_filter", error=ValueError("refused"))
+    TAPE.drain()
     return call
 
 
@@ -180,7 +192,7 @@ def varied(row: Projection, name: str) -> Projection:
 
 
 FIELDS = Projection.__struct_fields__
-SPAN_ITSELF = ("kind", "ts_us", "latency_us", "trace_id", "span_id")
+SPAN_ITSELF = ("kind", "ts_us", "latency_us", "trace_id", "span_id", "parent_span_id")
 """What a span says by its own name, times and ids: `test_a_call_is_the_same_...` reads these back."""
 
 

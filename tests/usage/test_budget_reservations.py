@@ -29,6 +29,7 @@ from tachograph.records import Cost, LLMCall, Usage
 from tachograph.records.run import RUN, Run
 from tachograph.runtime import build
 from tachograph.settings import load
+from tachograph.tape import TAPE
 from tachograph.usage.budgets import Budgets
 from tachograph.usage.budgets.accounts import Accounts, Slot
 from tachograph.usage.budgets.windows import Window
@@ -330,6 +331,52 @@ def test_the_other_model_is_what_is_sent(tmp_path: Path, simulators: Simulators)
     )
     assert provider.complete(model="gpt-5", messages="hello").call.model == "gpt-5-nano"
     assert [served.model for served in simulators.served] == ["gpt-5-nano"]
+
+
+def test_each_api_key_has_a_budget_of_its_own(tmp_path: Path, simulators: Simulators) -> None:  # noqa: F811
+    first, second = "sk-test-of-the-first-team-aaaa", "sk-test-of-the-second-team-bbbb"
+
+    def openai_asks(key: str) -> None:
+        openai.OpenAI(base_url=simulators.openai.url, api_key=key).chat.completions.create(
+            model="gpt-5", max_completion_tokens=100, messages=[{"role": "user", "content": "hi"}]
+        )
+
+    def anthropic_asks(key: str) -> None:
+        anthropic.Anthropic(base_url=simulators.anthropic.url, api_key=key).messages.create(
+            model="claude-sonnet-5", max_tokens=50, messages=[{"role": "user", "content": "hi"}]
+        )
+
+    def gemini_asks(key: str) -> None:
+        client = genai.Client(api_key=key, http_options={"base_url": simulators.gemini.url})
+        client.models.generate_content(model="gemini-2.5-flash", contents="hi", config={"max_output_tokens": 50})
+
+    def engine_asks(key: str) -> None:
+        provider = tachograph.ProviderFactory.create(
+            "openai", api_key=key, base_url=simulators.openai.url, recorder=recorder
+        )
+        provider.complete(model="gpt-5", messages="hi", max_tokens=100)
+
+    recorder = recorder_with(
+        tmp_path,
+        {"name": "each key", "usd": "1", "per": ["key"]},
+        {"name": "first", "usd": "0.0000001", "key": "...aaaa"},
+    )
+    tachograph.instrument(recorder=recorder)
+    try:
+        for ask in (openai_asks, anthropic_asks, gemini_asks, engine_asks):
+            with pytest.raises(BudgetExceededError, match="'first'"):
+                ask(first)
+            ask(second)
+    finally:
+        tachograph.uninstrument()
+    assert len(list(simulators.served)) == 4  # those of the second key
+    spent, _ = standing(recorder)["each key (key=...bbbb)"]
+    assert spent > 0
+    assert recorder.ledger is not None
+    TAPE.flush()
+    assert recorder.ledger.drain(20)  # type: ignore[attr-defined]
+    total = recorder.ledger.total(api_key_hint="...bbbb")  # type: ignore[attr-defined]
+    assert (total.calls, total.cost_usd) == (4, spent)
 
 
 def test_counting_tokens_is_free_and_never_refused(tmp_path: Path, simulators: Simulators) -> None:  # noqa: F811

@@ -87,11 +87,11 @@ def test_a_store_goes_down_and_up_again_and_keeps_its_rows(migrated_url: str) ->
     fill(migrated_url)
     with pytest.raises(TachographError, match="--down"):
         migrate(migrated_url, to="0001")
-    assert migrate(migrated_url, to="0001", down=True) == ("0003", "0001")
+    assert migrate(migrated_url, to="0001", down=True) == ("0004", "0001")
     with pytest.raises(UnknownVersion, match="tachograph ledger migrate"):
         open_store(migrated_url)
-    assert migrate(migrated_url) == ("0001", "0003")
-    assert migrate(migrated_url) == ("0003", "0003")
+    assert migrate(migrated_url) == ("0001", "0004")
+    assert migrate(migrated_url) == ("0004", "0004")
     store = open_store(migrated_url)
     assert store.count() == 500
     assert store.adjustments(Query()) == []
@@ -99,10 +99,10 @@ def test_a_store_goes_down_and_up_again_and_keeps_its_rows(migrated_url: str) ->
 
 
 def test_migrating_from_nothing_makes_what_a_fresh_store_has(migrated_url: str) -> None:
-    assert migrate(migrated_url) == ("base", "0003")
+    assert migrate(migrated_url) == ("base", "0004")
     fill(migrated_url)
-    assert migrate(migrated_url, to="base", down=True) == ("0003", "base")
-    assert migrate(migrated_url) == ("base", "0003")
+    assert migrate(migrated_url, to="base", down=True) == ("0004", "base")
+    assert migrate(migrated_url) == ("base", "0004")
     store = open_store(migrated_url)
     assert store.count() == 0
     store.close()
@@ -115,9 +115,9 @@ def test_migrating_is_refused_while_a_writer_is_at_work(tmp_path: Path) -> None:
     with pytest.raises(TachographError, match="a writer is at work"):
         migrate(place.url, place)
     lock.release()
-    assert migrate(place.url, place) == ("base", "0003")
+    assert migrate(place.url, place) == ("base", "0004")
 
 
 def test_an_unknown_version_is_said_with_those_that_there_are(tmp_path: Path) -> None:
-    with pytest.raises(TachographError, match="0001, 0002, 0003"):
+    with pytest.raises(TachographError, match="0001, 0002, 0003, 0004"):
         migrate(f"sqlite:///{tmp_path / 'x.db'}", to="0099")

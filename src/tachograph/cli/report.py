@@ -17,7 +17,7 @@ HELP = "Report cost, tokens, calls, errors and latency out of the usage ledger."
 DIMENSIONS = (
     "hour, day, kind, provider, model, operation, outcome, error_type, response_model, api, service_tier, "
     "finish_reason, price_source, cost_quality, speed, region, traffic_type, "
-    "agent, run, execution, session, user, version"
+    "agent, run, execution, session, user, version, key"
 )
 _OF_RUNS = {
     "agent": "agent",
@@ -26,6 +26,7 @@ _OF_RUNS = {
     "session": "session_id",
     "user": "user_id",
     "version": "app_version",
+    "key": "api_key_hint",
 }
 """What a run is known by, as the ledger's columns call it. A label of such a name is `label:user`."""
 

@@ -93,6 +93,7 @@ class Call(msgspec.Struct, kw_only=True):
     session_id: str = ""
     user_id: str = ""
     app_version: str = ""
+    api_key_hint: str | None = None
 
 
 class CallDetail(msgspec.Struct):
@@ -200,10 +201,10 @@ def from_record(record: LLMCall | ToolCall, service: str = "", span: Span | None
     """
     row = project(record)
     if span is None:
-        call = from_projection(row, service, parent_span_id=_span_above(record))
+        call = from_projection(row, service)
         span = _span(call, row, _details(record), _events(record))
     else:
-        call = from_projection(row, service, parent_span_id=span.parent_span_id)
+        call = from_projection(row, service)
     attempts = [
         Attempt(
             attempt.number,
@@ -223,15 +224,6 @@ def from_record(record: LLMCall | ToolCall, service: str = "", span: Span | None
     return CallDetail(call, attempts, error, content_of(record.content)), span
 
 
-def _span_above(record: LLMCall | ToolCall) -> str:
-    """The id of the span that the record's own span was opened under, or ""."""
-    above = getattr(record.span, "parent", None)
-    if isinstance(above, tuple):  # the context above, the kind, the start
-        above = above[0]
-    found = getattr(above, "span_id", None)
-    return f"{found:016x}" if isinstance(found, int) and found else ""
-
-
 def from_row(row: Projection, service: str = "") -> tuple[CallDetail, Span]:
     """Turn a ledger's row into a call and a span that stands for it."""
     call = from_projection(row, service)
@@ -242,19 +234,30 @@ _shared_names: Final = tuple(
     name
     for name in Projection.__struct_fields__
     if name in Call.__struct_fields__
-    and name not in ("id", "kind", "provider", "model", "error_type", "trace_id", "span_id", "labels", *run.FIELDS)
+    and name
+    not in (
+        "id",
+        "kind",
+        "provider",
+        "model",
+        "error_type",
+        "trace_id",
+        "span_id",
+        "parent_span_id",
+        "labels",
+        *run.FIELDS,
+    )
 )
 _shared: Final = attrgetter(*_shared_names)
 """Facts that a call has by the projection's own names and in its own form; `from_projection` has the others."""
 
 
-def from_projection(row: Projection, service: str = "", parent_span_id: str = "") -> Call:
+def from_projection(row: Projection, service: str = "") -> Call:
     """The call of a projection."""
     is_llm = row.kind == "llm"
     details = row.details or {}
     above = row.parent_id
-    if not parent_span_id and above and not row.span_id:
-        parent_span_id = above[8:].hex()
+    over = row.parent_span_id or (above[8:] if above and not row.span_id else None)
     ids: dict[str, Any] = {name: clip(value or "") for name, value in zip(run.FIELDS, _run(row), strict=True)}
     return Call(
         **dict(zip(_shared_names, _shared(row), strict=True)),
@@ -263,7 +266,7 @@ def from_projection(row: Projection, service: str = "", parent_span_id: str = ""
         time=row.ts_us / 1e6,
         trace_id=(row.trace_id or above or row.id).hex(),
         span_id=(row.span_id or row.id[8:]).hex(),
-        parent_span_id=parent_span_id,
+        parent_span_id=over.hex() if over else "",
         provider=clip(row.provider) if is_llm else "",
         model=clip(row.model) if is_llm else "",
         server_id="" if is_llm else clip(row.provider),

@@ -12,6 +12,7 @@ from tachograph.instrument import hosts, settled, stainless, vendor_spans
 from tachograph.instrument.watch import Watch, is_under_way
 from tachograph.records import ENGINE_CALL
 from tachograph.records.content import keep
+from tachograph.records.keys import key_hint
 from tachograph.vendors.anthropic.apis import route
 
 _BY_CLASS: Final = (
@@ -50,6 +51,7 @@ def _begin(client: Any, options: Any) -> Watch | None:
         stream=facts.stream,
         asks=body if api.counts_usage else None,
         is_watched=True,
+        key_hint=key_hint(client.api_key),
     )
     try:
         call.api = api.name

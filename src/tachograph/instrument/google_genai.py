@@ -30,6 +30,7 @@ from tachograph.instrument.watch import WATCH, Watch
 from tachograph.instrument.wrap import watched, watched_async
 from tachograph.records import ENGINE_CALL, LLMCall
 from tachograph.records.content import keep
+from tachograph.records.keys import key_hint
 from tachograph.signals.spans import enter, leave
 from tachograph.vendors.api import Api
 from tachograph.vendors.fields import pick, plain
@@ -256,6 +257,7 @@ def _start(models: Any, api: Api, keywords: dict[str, Any], *, stream: bool = Fa
         asks=keywords if api.counts_usage else None,
         is_watched=True,
         takes_other_model=not stream,
+        key_hint=key_hint(getattr(getattr(models, "_api_client", None), "api_key", None)),
     )
     if call.model != facts.model:
         keywords["model"] = call.model

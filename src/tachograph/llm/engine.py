@@ -30,6 +30,7 @@ from tachograph.llm.limiter import Limiter, estimate_tokens
 from tachograph.llm.retry import RetryPolicy
 from tachograph.llm.scrub import scrub, scrub_error
 from tachograph.llm.types import Completed, Message, Part, Reasoning, Request, Response, Text
+from tachograph.records.keys import key_hint
 from tachograph.records.outcomes import outcome_of
 from tachograph.runtime import settings_in_use
 from tachograph.vendors.api import Api, WholeAnswer
@@ -182,6 +183,7 @@ class _Run:
             stream=self.stream,
             labels=request.labels,
             asks=request,
+            key_hint=key_hint(engine.secrets[0]) if engine.secrets else "",
         )
         if call.model != request.model:
             self.request = request = replace(request, model=call.model)

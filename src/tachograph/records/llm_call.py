@@ -124,7 +124,9 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
             hooks, so that reading costs the application's call nothing.
         counts_usage: False where another call already counts these tokens (a stored response read again).
         unsent_wait_ns: Time slept in our own limiter for an attempt that was given up before it was sent.
-        trace_id, span_id, span: Set by the span signal when there is one (ids as integers, 0 when none).
+        trace_id, span_id, parent_span_id, span: Set by the span signal when there is one (ids as integers, 0 when
+            none; the parent's when the record is delivered).
+        api_key_hint: The last characters of the key that pays (`records.keys`).
         prompt: Hashes of what was asked, where waste is looked for.
         traceback: Of the exception, as it was when the call ended.
         slot: Where it is in the ring (`tape.ring`) until the journal has it; -1: nowhere.
@@ -179,6 +181,8 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
     unsent_wait_ns: int = 0
     trace_id: int = 0
     span_id: int = 0
+    parent_span_id: int = 0
+    api_key_hint: str = ""
     span: Any = None
     projection: Any = None
     parent_id: bytes | None = None
@@ -202,7 +206,7 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
     def another(self, model: str) -> LLMCall:
         """One more call that the same answer tells of, begun as this one was."""
         more = LLMCall(self.sink, self.provider, model, self.operation, labels=self.labels, run=self.run)
-        more.number = ids.next_number()
+        more.number, more.api_key_hint = ids.next_number(), self.api_key_hint
         more.started_unix_ns, more.started_ns = self.started_unix_ns, self.started_ns
         self.sink.in_flight[more.number] = ref(more)
         return more

@@ -43,6 +43,8 @@ class Projection(msgspec.Struct, array_like=True, frozen=True, gc=False):
         wait_us, retry_wait_us: Slept because of rate limits, and before trying again for other reasons.
         labels: The user's own; hashed in the ledger where the settings say so.
         execution_id, run_id, parent_run_id, agent, session_id, user_id, app_version: The run it belongs to.
+        parent_span_id: The span that the call's own span is below, so that rows of a trace make a tree.
+        api_key_hint: The last characters of the key that paid, as vendors show them in their lists of keys.
         cost_detail: What is unknown about the cost, for people.
         list_cost_nusd, stated_cost_nusd: What our prices say, and what the vendor says, where that is known beside it.
     """
@@ -94,6 +96,8 @@ class Projection(msgspec.Struct, array_like=True, frozen=True, gc=False):
     list_cost_nusd: Count | None = None
     stated_cost_nusd: Count | None = None
     usage_mismatch: str | None = None
+    parent_span_id: bytes | None = None
+    api_key_hint: str | None = None
 
     @property
     def is_reported(self) -> bool:
@@ -169,6 +173,8 @@ def _of_llm_call(call: LLMCall) -> Projection:
         *((cost.detail or None, cost.list_nano_usd) if cost is not None and counted else (None, None)),
         call.stated_cost_nano_usd if counted else None,
         call.usage_mismatch,
+        call.parent_span_id.to_bytes(8, "big") if call.parent_span_id else None,
+        call.api_key_hint or None,
     )
 
 
@@ -199,6 +205,7 @@ def _of_tool_call(call: ToolCall) -> Projection:
         trace_id=trace_id.to_bytes(16, "big") if trace_id else None,
         span_id=call.span_id.to_bytes(8, "big") if trace_id else None,
         parent_id=call.parent_id,
+        parent_span_id=call.parent_span_id.to_bytes(8, "big") if call.parent_span_id else None,
         labels=call.labels,  # type: ignore[arg-type]  # a mapping; the ledger makes it a dictionary
         **of_run,
     )

@@ -38,7 +38,7 @@ class ToolCall(msgspec.Struct, eq=False, weakref=True):
         attributes: Further facts for the span (`mcp.session.id`, `network.transport`, ...).
         reading: Completes a finished record when it is delivered; as on an LLM call.
         content: Arguments and result, only when the user turned recording on; else None.
-        trace_id, span_id, span: Set by the span signal.
+        trace_id, span_id, parent_span_id, span: Set by the span signal.
         projection: Its facts as every view shows them, once they were asked for (`records.projection`).
     """
 
@@ -63,6 +63,7 @@ class ToolCall(msgspec.Struct, eq=False, weakref=True):
     content: Any = None
     trace_id: int = 0
     span_id: int = 0
+    parent_span_id: int = 0
     span: Any = None
     projection: Any = None
     parent_id: bytes | None = None

@@ -19,9 +19,10 @@ class BudgetLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         period: `hour`, `day`, `week`, `month` (calendar, UTC), `total` (never resets), or a rolling time: `90m`, `24h`,
             `7d`.
         provider, model, agent, user, session, run, execution: Only calls of this provider, of this requested model, ...
+        key: Only calls that this API key pays for: its last four characters, as `...wxyz`.
         labels: Only calls with all of these labels of yours.
         per: One budget for each value of these: `provider`, `model`, `agent`, `user`, `session`, `run`, `execution`,
-            or `label:<name>` (`label:key` with a label that you set for each API key).
+            `key` (the API key), or `label:<name>`.
         action: What happens to a call that does not fit: it is refused (`refuse`), allowed with a warning (`warn`), or
             a function of yours decides (`ask`, see `budgets.ask`).
         use_model: Calls ask for this model instead, once `use_model_from` of the limit is spent or reserved.
@@ -39,6 +40,7 @@ class BudgetLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     session: str | None = None
     run: str | None = None
     execution: str | None = None
+    key: str | None = None
     labels: dict[str, str] = {}
     per: tuple[str, ...] = ()
     action: Literal["refuse", "warn", "ask"] = "refuse"

@@ -88,6 +88,7 @@ RUN_CALLS: Final = "tachograph.run.calls"
 RUN_TOOL_CALLS: Final = "tachograph.run.tool_calls"
 RUN_COST_USD: Final = "tachograph.run.cost_usd"
 RUN_ID: Final = "tachograph.run_id"
+API_KEY_HINT: Final = "tachograph.api_key_hint"
 PARENT_RUN_ID: Final = "tachograph.parent_run_id"
 """Our own names, where OpenTelemetry has none."""
 

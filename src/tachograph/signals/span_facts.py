@@ -85,6 +85,8 @@ def projected(row: Projection) -> Attributes:
         facts[s.OUTCOME] = row.outcome
     if row.parent_id is not None:
         facts[s.PARENT_CALL_ID] = row.parent_id.hex()
+    if row.api_key_hint is not None:
+        facts[s.API_KEY_HINT] = row.api_key_hint
     if row.labels:
         for key, label in row.labels.items():
             facts[s.LABEL_PREFIX + key] = label

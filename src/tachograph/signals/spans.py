@@ -75,6 +75,15 @@ class Opened:
         self.has_usage = True
         self.token: Any = None
 
+    @property
+    def parent_span_id(self) -> int:
+        """The id of the span that this one was opened under; 0: none."""
+        above = getattr(self.span, "parent", None) if self.parent is None else self.parent
+        if type(above) is tuple:
+            above = above[0]
+        found = getattr(above, "span_id", None)
+        return found if isinstance(found, int) else 0
+
     def attach(self) -> None:
         """Make the span current here."""
         self.token = _attach(self.context)
@@ -397,6 +406,8 @@ class SpanSignal:
         opened: Opened | None = call.span
         if opened is None:
             return
+        if call.trace_id:
+            call.parent_span_id = opened.parent_span_id
         pipeline = opened.pipeline
         if pipeline is not None:
             attributes = facts.llm_attributes(call)
@@ -434,6 +445,7 @@ class SpanSignal:
             if scope is not None and scope.name == _NATIVE_MCP_SCOPE and native.is_recording():
                 ids = native.get_span_context()
                 call.trace_id, call.span_id = ids.trace_id, ids.span_id
+                call.parent_span_id = getattr(getattr(native, "parent", None), "span_id", 0)
                 return
         name = f"tools/call {call.tool_name}" if self._otel_names else facts.TOOL_SPAN
         attributes = {s.MCP_METHOD_NAME: "tools/call", s.TOOL_NAME: call.tool_name}
@@ -451,6 +463,8 @@ class SpanSignal:
         opened: Opened | None = call.span
         if opened is None:
             return
+        if call.trace_id:
+            call.parent_span_id = opened.parent_span_id
         pipeline = opened.pipeline
         if pipeline is not None:
             pipeline.close(

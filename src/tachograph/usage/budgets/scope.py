@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tachograph.records.llm_call import LLMCall
 
 ONLY_ACCOUNT: Final = 1
-SCOPES: Final = ("provider", "model", "agent", "user", "session", "run", "execution")
+SCOPES: Final = ("provider", "model", "agent", "user", "session", "run", "execution", "key")
 _OF_RUN: Final = {
     "agent": "agent",
     "user": "user_id",
@@ -23,7 +23,7 @@ _OF_RUN: Final = {
     "execution": "execution_id",
 }
 _COLUMNS: Final = {"agent": "agent", "user": "user_id", "session": "session_id", "run": "run_id",
-                   "execution": "execution_id"}  # fmt: skip
+                   "execution": "execution_id", "key": "api_key_hint"}  # fmt: skip
 """Where a run and where the ledger keep a scope."""
 _PER_ROWS: Final = 4096
 
@@ -35,6 +35,8 @@ def scope_of(call: LLMCall, name: str) -> str:
     if name in ("provider", "model"):
         found: str = getattr(call, name)
         return found
+    if name == "key" and call.api_key_hint:
+        return call.api_key_hint
     run = call.run
     if run is not None and name in _OF_RUN:
         value: str = getattr(run, _OF_RUN[name])

@@ -8,20 +8,27 @@ from __future__ import annotations
 
 from typing import Final
 
-from tachograph.usage.stores.postgres_schema import ADDED_TYPES, INDEXED, USAGE_TYPES
+from tachograph.usage.stores.postgres_schema import (
+    ADDED_TYPES,
+    ALL_TYPES,
+    INDEXED,
+    LATER_INDEXED,
+    LATER_TYPES,
+    USAGE_TYPES,
+)
 from tachograph.usage.stores.schema import Revision
 
 _KINDS = {"bytea": "FixedString(16)", "bigint": "Int64", "text": "String", "jsonb": "String", "double": "Float64"}
 
 
 def _kind(name: str, sql: str) -> str:
-    kind = "FixedString(8)" if name == "span_id" else _KINDS[sql.split()[0]]
+    kind = "FixedString(8)" if name in ("span_id", "parent_span_id") else _KINDS[sql.split()[0]]
     if "DEFAULT 0" in sql:
         return f"{kind} DEFAULT 0"
     return kind if "NOT NULL" in sql else f"Nullable({kind})"
 
 
-USAGE_KINDS: Final = {name: _kind(name, sql) for name, sql in {**USAGE_TYPES, **ADDED_TYPES}.items()}
+USAGE_KINDS: Final = {name: _kind(name, sql) for name, sql in ALL_TYPES.items()}
 _COLUMNS = ", ".join(f"{name} {USAGE_KINDS[name]}" for name in USAGE_TYPES)
 WEEK_US: Final = 7 * 86_400_000_000
 
@@ -57,6 +64,18 @@ REVISIONS: Final = (
         down=(
             "ALTER TABLE usage " + ", ".join(f"DROP INDEX usage_{name}" for name in INDEXED),
             "ALTER TABLE usage " + ", ".join(f"DROP COLUMN {name}" for name in ADDED_TYPES),
+        ),
+    ),
+    Revision(
+        "0004",
+        up=(
+            "ALTER TABLE usage " + ", ".join(f"ADD COLUMN {name} {USAGE_KINDS[name]}" for name in LATER_TYPES),
+            "ALTER TABLE usage "
+            + ", ".join(f"ADD INDEX usage_{name} {name} TYPE bloom_filter" for name in LATER_INDEXED),
+        ),
+        down=(
+            "ALTER TABLE usage " + ", ".join(f"DROP INDEX usage_{name}" for name in LATER_INDEXED),
+            "ALTER TABLE usage " + ", ".join(f"DROP COLUMN {name}" for name in LATER_TYPES),
         ),
     ),
 )

@@ -66,6 +66,8 @@ COLUMNS: Final[tuple[str, ...]] = (
     "list_cost_nusd",
     "stated_cost_nusd",
     "usage_mismatch",
+    "parent_span_id",
+    "api_key_hint",
 )
 """Beside the row's own: three parts of the tokens as columns, the latency's bucket, two flags that rollups sum up,
 the labels that rollups are kept by as JSON with sorted keys, and when the row was stored."""
@@ -187,13 +189,14 @@ def values_of(rollup_labels: Sequence[str]) -> Callable[[Row, int], tuple[Any, .
 
 
 ADDED: Final[tuple[str, ...]] = COLUMNS[COLUMNS.index("ingested_us") + 1 :]
-"""The columns of version 0003: the run that a call belongs to, and what its price depends on."""
+"""The columns of versions 0003 and 0004: the run that a call belongs to, what its price depends on, its place in its
+trace, and which key paid."""
 SUBJECTS: Final = ("user_id", "session_id")
 """Columns that name a person: `erase` takes them beside labels."""
 FORGET: Final = ", ".join(
     f"{name} = NULL"
     for name in (
-        *("response_id", "request_id", "trace_id", "span_id", "parent_id"),
+        *("response_id", "request_id", "trace_id", "span_id", "parent_id", "parent_span_id"),
         *("execution_id", "run_id", "parent_run_id", "session_id", "user_id"),
     )
 )
@@ -210,7 +213,9 @@ ROW_COLUMNS: Final[tuple[str, ...]] = tuple(name for name in Row.__struct_fields
 
 _JSON_FIELDS: Final = tuple(ROW_COLUMNS.index(name) for name in ("details", "tool_uses", "labels"))
 _BOOL_FIELDS: Final = tuple(ROW_COLUMNS.index(name) for name in ("stream", "counted"))
-_BYTES_FIELDS: Final = tuple(ROW_COLUMNS.index(name) for name in ("id", "trace_id", "span_id", "parent_id"))
+_BYTES_FIELDS: Final = tuple(
+    ROW_COLUMNS.index(name) for name in ("id", "trace_id", "span_id", "parent_id", "parent_span_id")
+)
 
 
 def row_from(values: Sequence[Any]) -> Row:

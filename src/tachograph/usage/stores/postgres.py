@@ -25,7 +25,7 @@ from tachograph.usage.stores.base import Adjustment, StoredQuarantine
 from tachograph.usage.stores.columns import COLUMNS, FORGET, ROW_COLUMNS, SUBJECTS, row_from, values_of
 from tachograph.usage.stores.errors import RowsRejected, StoreError, StoreTimeout, StoreUnavailable
 from tachograph.usage.stores.histograms import Histograms, as_records, of_records, unpacked
-from tachograph.usage.stores.postgres_schema import ADDED_TYPES, REVISIONS, USAGE_TYPES
+from tachograph.usage.stores.postgres_schema import ALL_TYPES, REVISIONS
 from tachograph.usage.stores.query import (
     DAY_US,
     LEVELS,
@@ -63,8 +63,7 @@ LOCK: Final = 0x7AC406 << 16
 _DAYS_BACK: Final = 3650
 _KEYS = "kind, provider, model, operation, outcome"
 _SIMPLE: Final = {"bytea": "bytea", "bigint": "int8", "text": "text", "jsonb": "text", "double": "float8"}
-_TYPES: Final = {**USAGE_TYPES, **ADDED_TYPES}
-_COPY_TYPES: Final = [_SIMPLE[_TYPES[name].split()[0]] for name in COLUMNS]
+_COPY_TYPES: Final = [_SIMPLE[ALL_TYPES[name].split()[0]] for name in COLUMNS]
 _STAGING: Final = (
     "CREATE TEMP TABLE IF NOT EXISTS tachograph_staging ("
     + ", ".join(f"{name} {kind}" for name, kind in zip(COLUMNS, _COPY_TYPES, strict=True))
@@ -74,7 +73,7 @@ _COPY: Final = f"COPY tachograph_staging ({', '.join(COLUMNS)}) FROM STDIN (FORM
 
 
 def _store_statement() -> str:
-    staged = ", ".join(f"{name}::jsonb" if _TYPES[name] == "jsonb" else name for name in COLUMNS)
+    staged = ", ".join(f"{name}::jsonb" if ALL_TYPES[name] == "jsonb" else name for name in COLUMNS)
     sums = {
         "n": "count(*)",
         "estimated_nusd": "sum(CASE WHEN cost_quality = 'estimated' THEN coalesce(cost_nusd, 0) ELSE 0 END)",

@@ -69,8 +69,13 @@ ADDED_TYPES: Final[dict[str, str]] = {
     "usage_mismatch": "text",
 }
 """The columns that version 0003 added."""
+LATER_TYPES: Final[dict[str, str]] = {"parent_span_id": "bytea", "api_key_hint": "text"}
+"""The columns that version 0004 added."""
+ALL_TYPES: Final[dict[str, str]] = {**USAGE_TYPES, **ADDED_TYPES, **LATER_TYPES}
 INDEXED: Final = ("execution_id", "run_id", "parent_run_id", "session_id", "user_id")
 """Of these, the ones that name few rows among many; rows without them are not in the index."""
+LATER_INDEXED: Final = ("agent", "app_version")
+"""What version 0004 added to them: a report of one agent, and one version beside the one before."""
 
 _COLUMNS = ", ".join(f"{name} {kind}" for name, kind in USAGE_TYPES.items())
 _MEASURES = ", ".join(f"{name} bigint NOT NULL" for name in MEASURES)
@@ -121,5 +126,16 @@ REVISIONS: Final = (
             *(f"CREATE INDEX usage_{name} ON usage ({name}) WHERE {name} IS NOT NULL" for name in INDEXED),
         ),
         down=("ALTER TABLE usage " + ", ".join(f"DROP COLUMN {name}" for name in ADDED_TYPES),),
+    ),
+    Revision(
+        "0004",
+        up=(
+            "ALTER TABLE usage " + ", ".join(f"ADD COLUMN {name} {kind}" for name, kind in LATER_TYPES.items()),
+            *(f"CREATE INDEX usage_{name} ON usage ({name}) WHERE {name} IS NOT NULL" for name in LATER_INDEXED),
+        ),
+        down=(
+            *(f"DROP INDEX usage_{name}" for name in LATER_INDEXED),
+            "ALTER TABLE usage " + ", ".join(f"DROP COLUMN {name}" for name in LATER_TYPES),
+        ),
     ),
 )

@@ -34,7 +34,8 @@ KEYS: Final[tuple[str, ...]] = ("kind", "provider", "model", "operation", "outco
 """The rollups' dimensions beside time and labels."""
 RAW_KEYS: Final[tuple[str, ...]] = ("response_model", "api", "service_tier", "finish_reason", "price_source",
                                     "cost_quality", "execution_id", "run_id", "parent_run_id", "agent", "session_id",
-                                    "user_id", "app_version", "speed", "region", "traffic_type")  # fmt: skip
+                                    "user_id", "app_version", "api_key_hint", "speed", "region",
+                                    "traffic_type")  # fmt: skip
 """Dimensions that only rows have."""
 
 

@@ -8,9 +8,9 @@ from typing import Final, NamedTuple
 from tachograph.usage.stores.errors import UnknownVersion
 
 VERSION_TABLE: Final = "ledger_version"
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 """The version that this Tachograph writes."""
-KNOWN: Final = ("0001", "0002", "0003")
+KNOWN: Final = ("0001", "0002", "0003", "0004")
 
 CREATE_VERSION_TABLE: Final = f"CREATE TABLE {VERSION_TABLE}(version_num VARCHAR(32) NOT NULL PRIMARY KEY)"
 

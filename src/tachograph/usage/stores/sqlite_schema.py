@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tachograph.usage.stores.postgres_schema import ADDED_TYPES, INDEXED
+from tachograph.usage.stores.postgres_schema import ADDED_TYPES, INDEXED, LATER_INDEXED, LATER_TYPES
 from tachograph.usage.stores.schema import Revision
 
 _MEASURES = """
@@ -83,7 +83,7 @@ _ADJUSTMENTS = (
 
 
 def _kind(sql: str) -> str:
-    return sql.replace("bigint", "INTEGER").replace("text", "TEXT")
+    return sql.replace("bigint", "INTEGER").replace("text", "TEXT").replace("bytea", "BLOB")
 
 
 REVISIONS: Final = (
@@ -108,6 +108,17 @@ REVISIONS: Final = (
         down=(
             *(f"DROP INDEX usage_{name}" for name in INDEXED),
             *(f"ALTER TABLE usage DROP COLUMN {name}" for name in ADDED_TYPES),
+        ),
+    ),
+    Revision(
+        "0004",
+        up=(
+            *(f"ALTER TABLE usage ADD COLUMN {name} {_kind(sql)}" for name, sql in LATER_TYPES.items()),
+            *(f"CREATE INDEX usage_{name} ON usage({name}) WHERE {name} IS NOT NULL" for name in LATER_INDEXED),
+        ),
+        down=(
+            *(f"DROP INDEX usage_{name}" for name in LATER_INDEXED),
+            *(f"ALTER TABLE usage DROP COLUMN {name}" for name in LATER_TYPES),
         ),
     ),
 )

@@ -178,6 +178,9 @@ def _begin(record: LLMCall | ToolCall, span: Span, raw: Mapping[str, Any]) -> in
     record.given_id = _identity(span)
     record.started_unix_ns = record.started_ns = start
     record.trace_id, record.span_id = int(span.trace_id, 16), int(span.span_id, 16)
+    record.parent_span_id = int(span.parent_span_id or "0", 16)
+    if isinstance(record, LLMCall):
+        record.api_key_hint = _text(span.attributes, s.API_KEY_HINT)
     above = hex_id(span.attributes.get(s.PARENT_CALL_ID), 16)
     record.parent_id = bytes.fromhex(above) if above else None
     record.labels = _labels(span.attributes) or None
