@@ -142,7 +142,7 @@ def test_status_and_flush_say_what_waits(tmp_path: Path) -> None:
     after = command("status")
     assert after.returncode == 0
     assert "waiting    0 records" in after.stdout
-    assert "version 0003), 5 rows" in after.stdout
+    assert "version 0004), 5 rows" in after.stdout
     assert json.dumps(after.stdout)
     assert "0 rows removed" in command("prune").stdout
     assert command("quarantine").stdout == ""
