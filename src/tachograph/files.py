@@ -3,19 +3,29 @@
 A daemonizer closes every descriptor of its process, and the application's next files get their numbers. Files are
 deleted, renamed and replaced while we have them open. So nothing here trusts a number or a name: each is compared
 with the device and inode that it had when we opened it.
+
+A comparison is true only for a moment: between it and the write that follows, another thread can close the descriptor
+and open a file in its place. So what stays open is moved up to numbers that the application's files are not given.
 """
 
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import stat
 import sys
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+if sys.platform != "win32":
+    import fcntl
+    import resource
 
 Identity = tuple[int, int]
 """Device and inode."""
@@ -25,6 +35,54 @@ NOFOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
 NONBLOCK: Final = getattr(os, "O_NONBLOCK", 0)
 private: Final[Callable[[str, int], int]] = partial(os.open, mode=0o600)
 """An `opener`: what it makes is for this user alone. A partial, so that no signal handler runs inside it."""
+
+_ASIDE: Final = 64
+"""How many numbers below the limit are ours to use."""
+_HIGHEST: Final = 1024
+"""No higher: the system's table of a process's descriptors grows with the highest number, and is copied at fork."""
+_turn: Final = count()
+
+
+def move_up(fd: int) -> int:
+    """Give a descriptor that stays open a number close to the limit; returns it, or the old one where none is free.
+
+    A new file gets the lowest free number, so the application's files do not get these, also after a daemonizer has
+    closed them. The numbers take turns: a file of ours must not get the number that SQLite still writes to, either.
+    """
+    if sys.platform == "win32":  # pragma: no cover
+        return fd
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    top = _HIGHEST if limit == resource.RLIM_INFINITY else min(limit, _HIGHEST)
+    if top < 4 * _ASIDE:
+        return fd
+    try:
+        moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, top - _ASIDE + next(_turn) % (_ASIDE // 2))
+    except OSError:  # all are taken
+        return fd
+    os.close(fd)
+    return moved
+
+
+def private_and_high(path: str, flags: int) -> int:
+    """An `opener` for what stays open."""
+    return move_up(private(path, flags))
+
+
+def mapped(fd: int, size: int, offset: int = 0) -> memoryview:
+    """Map a part of a file, shared, until the last view of it is gone.
+
+    `mmap.mmap` keeps a second descriptor, of a number of its own, and closes that number in the end, whatever file has
+    it by then. It can be told not to only since Python 3.13.
+    """
+    if sys.platform == "win32":  # pragma: no cover
+        return memoryview(mmap.mmap(fd, size, offset=offset))
+    address = _libc.mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, fd, offset)
+    if address == _MAP_FAILED:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    memory = (ctypes.c_ubyte * size).from_address(address)
+    weakref.finalize(memory, _libc.munmap, address, size).atexit = False
+    return memoryview(memory).cast("B")
 
 
 def identity(file: int | Path) -> Identity | None:
@@ -150,3 +208,17 @@ def _fstat_function() -> Callable[[int, ctypes.Array[ctypes.c_char]], int] | Non
 
 
 _fstat: Final = _fstat_function()
+
+
+def _libc_functions() -> Any:
+    if sys.platform == "win32":  # pragma: no cover
+        return None
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *(ctypes.c_int,) * 3, ctypes.c_long)
+    libc.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+    return libc
+
+
+_libc: Final = _libc_functions()
+_MAP_FAILED: Final = ctypes.c_void_p(-1).value

@@ -56,7 +56,7 @@ files = []
 while "end" not in wanted:
     if "close" in wanted:
         wanted.remove("close")
-        os.closerange(3, 256)
+        os.closerange(3, 1024)
         for index in range(40):
             files.append(open(directory / "application" / f"{{name}}-{{len(files)}}", "wb", buffering=0))
             files[-1].write(b"A" * 300)
@@ -182,9 +182,11 @@ class World:
         moved = self.directory / "archive" / f"{time.time_ns()}.db"
         database.rename(moved)
         wal = database.with_name("ledger.db-wal")
-        orphans = sorted(wal.parent.glob("ledger.db-wal.orphan-*"))  # a writer was faster than we are
         with suppress(FileNotFoundError):
-            (orphans[-1] if orphans else wal).rename(moved.with_name(f"{moved.name}-wal"))
+            wal.rename(moved.with_name(f"{moved.name}-wal"))
+            return
+        for orphan in wal.parent.glob("ledger.db-wal.orphan-*"):  # a writer was faster than we are
+            orphan.rename(moved.with_name(f"{moved.name}-wal"))
 
     def _odd_entry(self, name: str) -> None:
         path = self.directory / "data" / "journals" / f"{self.chance.randbytes(16).hex()}-00000001.journal"

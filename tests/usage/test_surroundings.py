@@ -6,19 +6,27 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from support.ledgers import eventually, make_recorder, metric, one_call, stored_numbers
 from tachograph.errors import SettingsError
 from tachograph.recorder import Recorder
+from tachograph.tape import TAPE
+from tachograph.tape.ring import directory_of
 from tachograph.usage import frames, source
 from tachograph.usage.journal import Journal
 from tachograph.usage.source import JournalSource
+from tachograph.usage.stores import sqlite_library
+from tachograph.usage.stores.errors import StoreUnavailable
 from tachograph.usage.stores.open import open_store
+from tachograph.usage.stores.sqlite import SQLiteStore
 
 
 def records_in(directory: Path) -> list[bytes]:
@@ -68,9 +76,8 @@ def test_a_descriptor_that_the_application_has_now_is_never_written_to_nor_close
     assert journal.append(b"before") is None
     assert journal._out is not None
     number = journal._out.fd
-    os.close(number)  # as a daemonizer does
     other = os.open(tmp_path / "application", os.O_RDWR | os.O_CREAT)
-    assert other == number
+    other = os.dup2(other, number)  # as if a daemonizer had closed ours, and the application's file had the number
     assert journal.append_many([b"after", b"it"]) is None
     journal.close()
     assert os.read(other, 100) == b""
@@ -317,7 +324,7 @@ os.setsid()
 if {early}:
     one_call(recorder, 5)
     recorder.ledger.flush(20)
-os.closerange(0, 256)
+os.closerange(0, 1024)
 os.open("/dev/null", os.O_RDWR); os.dup(0); os.dup(0)
 files = []
 for number in range(30):
@@ -356,11 +363,14 @@ directory = Path({directory!r})
 recorder = make_recorder(directory)
 one_call(recorder, 0)
 recorder.ledger.flush(20)
-read, write = os.pipe()
-if os.fork():
-    os._exit(0)
-os.close(write)
-os.read(read, 1)  # the parent is gone
+for generation in range({generations}):
+    read, write = os.pipe()
+    if os.fork():
+        os._exit(0)
+    os.close(write)
+    os.read(read, 1)  # the parent is gone
+    one_call(recorder, 100 + generation)
+    recorder.ledger.flush(20)
 for number in range(1, 50):
     one_call(recorder, number)
 assert recorder.ledger.flush(20)
@@ -375,12 +385,87 @@ os._exit(0)
 """
 
 
-def test_a_forked_child_keeps_its_rows_when_its_parent_is_gone_and_a_program_looks_in(tmp_path: Path) -> None:
+@pytest.mark.parametrize("generations", [1, 3])
+def test_a_forked_child_keeps_its_rows_when_its_parent_is_gone_and_a_program_looks_in(
+    tmp_path: Path, generations: int
+) -> None:
+    """Of several generations too: each needs a SQLite of its own, not the one that its parent had loaded."""
     pytest.importorskip("apsw")
-    subprocess.run(
-        [sys.executable, "-c", ORPHAN.format(path=sys.path, directory=str(tmp_path))], timeout=60, check=True
-    )
+    code = ORPHAN.format(path=sys.path, directory=str(tmp_path), generations=generations)
+    subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
     eventually((tmp_path / "done").exists, "the child has ended", 60)
     eventually(lambda: (tmp_path / "done").read_text() != "", "the child has ended", 60)
     assert (tmp_path / "done").read_text() == "True", "its WAL was removed under it"
-    assert stored_numbers(make_recorder(tmp_path, writer="external").ledger) == list(range(100))
+    expected = sorted([*range(100), *range(100, 100 + generations)])
+    assert sorted(stored_numbers(make_recorder(tmp_path, writer="external").ledger)) == expected
+
+
+def descriptors_in(*directories: Path) -> dict[str, int]:
+    """The descriptors of this process that are files of these directories, by the files' names."""
+    found = {}
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            path = os.readlink(f"/proc/self/fd/{number}")
+            if any(Path(path).is_relative_to(directory) for directory in directories):
+                found[Path(path).name] = int(number)
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_what_stays_open_has_no_number_that_a_file_of_the_application_is_given(tmp_path: Path) -> None:
+    pytest.importorskip("apsw")
+    recorder = make_recorder(tmp_path)
+    one_call(recorder, 0)
+    assert recorder.ledger.flush(20)
+    one_call(recorder, 1)
+    TAPE.flush()
+    rings = directory_of(tmp_path)
+    eventually(lambda: "ledger.db-wal" in descriptors_in(tmp_path), "the writer has the database open")
+    found = descriptors_in(tmp_path, rings)
+    assert {"ledger.db", "ledger.db-wal", "ledger.db-shm", "writer.lock"} <= found.keys()
+    assert any(name.endswith(".journal") for name in found)
+    assert {name: number for name, number in found.items() if number < 512} == {}
+    recorder.ledger.close(20)
+
+
+def test_a_transaction_whose_descriptors_are_closed_fails_and_touches_no_other_file(tmp_path: Path) -> None:
+    """Were SQLite's numbers given to the application's files, the rest of the transaction would go into those."""
+    pytest.importorskip("apsw")
+    came: list[Exception | None] = []
+    files: list[Any] = []
+
+    def transaction() -> None:
+        store = open_store(f"sqlite:///{tmp_path / 'ledger.db'}")
+        assert isinstance(store, SQLiteStore)
+        store._db.run("BEGIN IMMEDIATE")
+        store._db.run("CREATE TABLE written (text TEXT)")
+        for _ in range(100):
+            store._db.run("INSERT INTO written VALUES (?)", ("x" * 3000,))
+        for ours in store._db._files:
+            os.close(ours.fd)  # a daemonizer, in another thread
+        for number in range(40):
+            files.append((tmp_path / f"application-{number}").open("wb", buffering=0))
+            files[-1].write(b"A" * 300)
+        try:
+            store._db.run("COMMIT")
+            came.append(None)
+        except StoreUnavailable as error:
+            came.append(error)
+        store.close()
+
+    thread = threading.Thread(target=transaction)  # as the ledger's own: the main thread only reads
+    thread.start()
+    thread.join(60)
+    assert isinstance(came[0], StoreUnavailable)
+    for file in files:
+        file.close()
+    assert {path.read_bytes() for path in tmp_path.glob("application-*")} == {b"A" * 300}
+
+
+def test_every_copy_of_sqlite_is_another(tmp_path: Path) -> None:
+    pytest.importorskip("apsw")
+    seen = {sqlite_library.library().VFS}
+    for _ in range(3):
+        sqlite_library.give_up()
+        seen.add(sqlite_library.library().VFS)
+    assert len(seen) == 4

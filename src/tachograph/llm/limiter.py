@@ -16,6 +16,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
+from tachograph.files import move_up
 from tachograph.llm.types import Image, Reasoning, Request, Text, ToolRequest, ToolResult
 
 logger = logging.getLogger("tachograph")
@@ -58,7 +59,7 @@ class _SharedBucket(_Bucket):
         os.close(self._open())
 
     def _open(self) -> int:
-        return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return move_up(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

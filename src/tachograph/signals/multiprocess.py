@@ -23,7 +23,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import mmap
 import os
 import time
 import weakref
@@ -31,7 +30,7 @@ from collections.abc import Callable, Iterable, MutableSequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from tachograph.files import Ours, make_private_directory, private
+from tachograph.files import Ours, make_private_directory, mapped, move_up, private
 from tachograph.signals.cells import LabelValues, Sample
 from tachograph.signals.family import Family
 from tachograph.signals.labels import OTHER, render
@@ -77,10 +76,10 @@ class MappedStorage:
         hidden = self.directory / f"{self.id}.new"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         with contextlib.ExitStack() as undo:
-            self._values_file = os.open(self.directory / f"{self.id}.values", flags, 0o600)
+            self._values_file = move_up(os.open(self.directory / f"{self.id}.values", flags, 0o600))
             undo.callback(self._forget)
             undo.callback(os.close, self._values_file)
-            self._index_file = os.open(hidden, flags | os.O_APPEND, 0o600)
+            self._index_file = move_up(os.open(hidden, flags | os.O_APPEND, 0o600))
             undo.callback(os.close, self._index_file)
             fcntl.flock(self._index_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._grow(FIRST_BYTES)
@@ -101,8 +100,7 @@ class MappedStorage:
             os.posix_fallocate(self._values_file, self._mapped, size)
         else:
             os.ftruncate(self._values_file, self._mapped + size)
-        mapped = mmap.mmap(self._values_file, size, offset=self._mapped)
-        self._chunks.append(memoryview(mapped))
+        self._chunks.append(mapped(self._values_file, size, self._mapped))
         self._mapped += size
         self._used, self._size = 0, size // 8
 

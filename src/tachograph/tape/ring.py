@@ -22,7 +22,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import mmap
 import os
 import secrets
 import stat
@@ -38,6 +37,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import structs
 
+from tachograph.files import Ours, leak, mapped, private_and_high
 from tachograph.records import Attempt, Cost, LLMCall, Run, ToolCall, Usage, ids
 from tachograph.records.outcomes import ERROR_KINDS, ERROR_TYPES, OUTCOMES, TOOL_OUTCOMES
 
@@ -103,17 +103,19 @@ class Ring:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._file: FileIO | None = None
+        self._ours: Ours | None = None
         self._path: Path | None = None
-        self._leaked: list[Any] = []
         self.after_fork_in_child()
 
     def after_fork_in_child(self) -> None:
         """The parent's slots are the parent's. Only references are dropped here: nothing waits or is written."""
         if self._file is not None:
-            self._leaked.append(self._buffer)  # unmapping takes time, and the pages are shared
-            self._file.close()  # the lock stays with the parent's opening
-        self._file = self._path = None
-        self._buffer: Any = None
+            if self._ours:
+                self._file.close()  # the lock stays with the parent's opening
+            else:
+                leak(self._file)  # its number is another file's by now
+        self._file = self._ours = self._path = None
+        self._buffer: Any = None  # unmapped: else the lock would last as long as the child
         self._free: deque[int] = deque()  # a new one: a slot that the parent takes back is not ours to give out
         self._plans: dict[tuple[Any, ...], int] = {}
         self._plan_bytes = 0
@@ -288,7 +290,7 @@ class Ring:
         _make_private(self.directory)
         path = self.directory / f"{os.getpid()}-{secrets.token_hex(8)}{SUFFIX}"
         unnamed = path.with_suffix(".new")
-        file = FileIO(str(unnamed), "x+")
+        file = FileIO(str(unnamed), "x+", opener=private_and_high)
         try:
             os.fchmod(file.fileno(), 0o600)
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)  # held for as long as the process lives
@@ -296,7 +298,7 @@ class Ring:
                 os.posix_fallocate(file.fileno(), 0, _SIZE)  # a page that cannot be had would be a SIGBUS later
             else:
                 os.truncate(file.fileno(), _SIZE)
-            buffer = mmap.mmap(file.fileno(), _SIZE)
+            buffer = mapped(file.fileno(), _SIZE)
             _HEADER.pack_into(
                 buffer, 0, _MAGIC, _VERSION, SLOT_BYTES, SLOTS, _PLAN_BYTES, os.getpid(), ids.base().to_bytes(16, "big")
             )
@@ -305,7 +307,7 @@ class Ring:
             file.close()
             unnamed.unlink(missing_ok=True)
             raise
-        self._file, self._path, self._buffer = file, path, buffer
+        self._file, self._ours, self._path, self._buffer = file, Ours(file.fileno()), path, buffer
         start = _HEADER_BYTES + _PLAN_BYTES
         self._free.extend(range(start, start + SLOTS * SLOT_BYTES, SLOT_BYTES))
 

@@ -27,7 +27,7 @@ from time import time_ns
 from typing import Final, NamedTuple
 from zlib import crc32
 
-from tachograph.files import Ours, is_at, leak, private
+from tachograph.files import Ours, is_at, leak, private_and_high
 from tachograph.native import original
 from tachograph.usage import frames
 from tachograph.usage.locks import append_only, lock
@@ -287,7 +287,7 @@ class Journal:
         number = self._segment = self._segment + 1  # an interrupted attempt's number is not used again
         path = self.directory / segment_name(self.name, number)
         unnamed = path.with_suffix(".new")
-        file = FileIO(str(unnamed), "x+", opener=private)  # an object: an interrupt that drops it closes it
+        file = FileIO(str(unnamed), "x+", opener=private_and_high)  # an object: an interrupt that drops it closes it
         try:
             fd = file.fileno()
             append_only(fd)

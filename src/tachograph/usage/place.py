@@ -20,6 +20,7 @@ from tachograph.files import (
     is_at,
     make_private_directory,
     make_private_file,
+    move_up,
     open_plain,
 )
 from tachograph.settings.ledger import LedgerSettings
@@ -105,7 +106,7 @@ class Place:
         """Become the writer of this host, unless there is one."""
         self.make()
         make_private_file(self.lock_file)
-        fd = open_plain(self.lock_file, os.O_RDWR)
+        fd = move_up(open_plain(self.lock_file, os.O_RDWR))
         if lock(fd):
             return WriterLock(fd, self.lock_file)
         os.close(fd)

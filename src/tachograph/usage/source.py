@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tachograph.files import Ours, open_plain
+from tachograph.files import Ours, move_up, open_plain
 from tachograph.usage import frames
 from tachograph.usage.journal import SUFFIX, parse_segment_name, segment_name
 from tachograph.usage.locks import is_locked, lock
@@ -125,7 +125,7 @@ class _Reader:
         self.close()
         path = self.directory / segment_name(self.name, segment)
         try:
-            self.fd = open_plain(path, os.O_RDWR)
+            self.fd = move_up(open_plain(path, os.O_RDWR))
         except FileNotFoundError:
             return False
         except OSError as error:

@@ -20,6 +20,7 @@ slots, and is written under its lock.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import weakref
@@ -28,6 +29,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from tachograph.files import Ours, mapped, move_up
 from tachograph.usage.budgets.windows import Window
 from tachograph.usage.locks import lock
 
@@ -69,13 +71,14 @@ class Slot:
             fd = self._take(number)
             if fd is not None:
                 self.number, self._fd = number, fd
-                self._close = weakref.finalize(self, _close, fd)
+                self._close = weakref.finalize(self, _close, Ours(fd))
                 return
         raise NoPlace(f"{SLOTS - 1} processes share {directory} already")
 
     def _take(self, number: int) -> int | None:
         assert self.directory is not None
-        fd = os.open(self.directory / f"slot-{number}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        path = self.directory / f"slot-{number}.lock"
+        fd = move_up(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         if lock(fd):
             return fd
         os.close(fd)
@@ -101,9 +104,10 @@ class Slot:
             self._fd = -1
 
 
-def _close(fd: int) -> None:
-    with suppress(OSError):
-        os.close(fd)
+def _close(file: Ours) -> None:
+    if file:  # else its number is another file's by now
+        with suppress(OSError):
+            os.close(file.fd)
 
 
 class Accounts:
@@ -128,16 +132,17 @@ class Accounts:
         size = self._rows_at + rows * self._row_bytes
         self._fd = -1
         if slot.directory is None:
-            mapped = mmap.mmap(-1, size)
+            memory = memoryview(mmap.mmap(-1, size))
         else:
             path = slot.directory / f"{name}.accounts"
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            self._close = weakref.finalize(self, _close, self._fd)
+            self._fd = move_up(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._ours = Ours(self._fd)
+            self._close = weakref.finalize(self, _close, self._ours)
             self._allocate(0, self._rows_at)
             if os.fstat(self._fd).st_size < size:
                 os.ftruncate(self._fd, size)
-            mapped = mmap.mmap(self._fd, size)
-        self._map: Any = memoryview(mapped).cast("q")
+            memory = mapped(self._fd, size)
+        self._map: Any = memory.cast("q")
         self._index: Any = self._map[_INDEX : _INDEX + rows]
         self._map[0] = _MAGIC
         if self._map[1] < slot.number + 1:
@@ -147,7 +152,12 @@ class Accounts:
     def _allocate(self, start: int, size: int) -> None:
         """Give the file its blocks now: a full disk found out by writing to the mapping would kill the process."""
         if self._fd >= 0 and hasattr(os, "posix_fallocate"):
+            self._check()
             os.posix_fallocate(self._fd, start, size)
+
+    def _check(self) -> None:
+        if not self._ours:
+            raise OSError(errno.EBADF, "another part of the process has closed the files of the budgets")
 
     @property
     def used_slots(self) -> int:
@@ -199,6 +209,7 @@ class Accounts:
             return
         import fcntl
 
+        self._check()
         fcntl.flock(self._fd, fcntl.LOCK_EX)
         try:
             yield

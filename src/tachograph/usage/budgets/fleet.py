@@ -19,6 +19,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from tachograph.errors import MissingExtraError
+from tachograph.files import move_up
 from tachograph.usage.budgets.accounts import FLEET_SPENT, LEASE_NUMBER, LEASED, NUMBER, SYNCED, WANTED, Row
 from tachograph.usage.budgets.scope import Scope
 from tachograph.usage.locks import lock
@@ -154,7 +155,7 @@ class Fleet:
 
     def _host_lock(self) -> int | None:
         directory = self._place.directory / "budgets"
-        fd = os.open(directory / "fleet.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = move_up(os.open(directory / "fleet.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         if lock(fd):
             return fd
         os.close(fd)

@@ -13,14 +13,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from tachograph.files import make_private_directory, make_private_file
 from tachograph.usage.row import Row
 from tachograph.usage.source import Position, Quarantined
-from tachograph.usage.stores import schema
+from tachograph.usage.stores import schema, sqlite_library
 from tachograph.usage.stores.base import Adjustment, StoredQuarantine
 from tachograph.usage.stores.columns import COLUMNS, FORGET, ROW_COLUMNS, SUBJECTS, row_from, values_of
 from tachograph.usage.stores.errors import RowsRejected, StoreError, StoreFull, StoreUnavailable
@@ -142,6 +142,10 @@ class SQLiteStore:
             self._open(timeout_seconds, create)
 
     def _open(self, timeout_seconds: float, create: bool) -> None:
+        with nullcontext() if self._read_only else sqlite_library.moved_up(sqlite_library.library()):
+            self._open_now(timeout_seconds, create)
+
+    def _open_now(self, timeout_seconds: float, create: bool) -> None:
         self._db = connect(self.path, timeout_seconds=timeout_seconds, read_only=self._read_only)
         try:
             if not self._read_only:

@@ -13,13 +13,18 @@ from __future__ import annotations
 import ctypes
 import os
 import sqlite3
+import sys
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from importlib.machinery import ExtensionFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, Final
 
-from tachograph.files import Ours, identity
+from tachograph.files import Ours, identity, move_up
 from tachograph.native import original
 from tachograph.usage.stores.errors import StoreUnavailable
 
@@ -33,10 +38,16 @@ _FILE_POINTER, _PERSIST_WAL, _JOURNAL_POINTER = 7, 10, 28
 _DESCRIPTOR_AT: Final = 3 * ctypes.sizeof(ctypes.c_void_p)
 """Where struct unixFile has its descriptor, after pMethod, pVfs and pInode; compared with the file before use."""
 
+if sys.platform != "win32":
+    _OPEN: Final = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_int, use_errno=True)
+
 _lock = original("allocate_lock")()
+_moving = original("allocate_lock")()
 _module: Any = apsw
 _opened_in = 0
 """The process in which a connection was opened with this copy; 0 for none."""
+_copies = 0
+"""How many were made, in this process and those that it was forked from."""
 
 
 def library() -> Any:
@@ -75,6 +86,7 @@ def _renew() -> None:
 
 
 def _copy(extension: Path) -> Any:
+    global _copies
     if hasattr(os, "memfd_create"):
         fd, path = os.memfd_create("tachograph-sqlite"), ""
     else:
@@ -82,7 +94,8 @@ def _copy(extension: Path) -> Any:
     try:
         with os.fdopen(os.dup(fd), "wb") as file:
             file.write(extension.read_bytes())
-        where = path or f"/proc/self/fd/{fd}"
+        _copies += 1
+        where = path or f"/proc/self/{'./' * _copies}fd/{fd}"  # a name used before would give the copy it had before
         loader = ExtensionFileLoader("apsw", where)
         spec = spec_from_file_location("apsw", where, loader=loader)
         assert spec is not None
@@ -93,6 +106,50 @@ def _copy(extension: Path) -> Any:
         os.close(fd)
         if path:
             os.unlink(path)
+
+
+@contextmanager
+def moved_up(module: Any) -> Iterator[None]:
+    """Have what SQLite opens meanwhile moved up, out of the numbers that the application's files get.
+
+    A daemonizer may close SQLite's descriptors within a transaction. Were their numbers given to the application's
+    files, the rest of the transaction would go into those; and locks on them would be granted, so that SQLite would
+    go on without the database's. A number that no file has fails, and the transaction is rolled back.
+
+    Not in the main thread: an exception of a signal handler would be swallowed there, and the answer be wrong.
+    """
+    if module is None or sys.platform == "win32" or _is_main_thread() or not _moving.acquire(False):
+        yield  # or another thread has what is opened moved up just now
+        return
+    try:
+        system = module.VFS("tachograph-open", "unix")
+        pointer = system.xGetSystemCall("open")
+        system.xSetSystemCall("open", ctypes.cast(_opening_high(pointer), ctypes.c_void_p).value)
+        try:
+            yield
+        finally:
+            system.xSetSystemCall("open", pointer)
+            system.unregister()
+    finally:
+        _moving.release()
+
+
+def _is_main_thread() -> bool:
+    if sys.platform == "linux":
+        return threading.get_native_id() == os.getpid()  # true also where gevent has replaced the threads
+    return threading.get_ident() == threading.main_thread().ident
+
+
+@cache
+def _opening_high(pointer: int) -> Any:
+    """A replacement for this `open`; kept, because another thread may be inside it when it is taken away."""
+    real = _OPEN(pointer)
+
+    def open_high(path: bytes, flags: int, mode: int) -> int:
+        fd: int = real(path, flags, mode)
+        return fd if fd < 0 else move_up(fd)
+
+    return _OPEN(open_high)
 
 
 def keep_wal(connection: Any) -> None:
@@ -125,8 +182,8 @@ def _open_descriptors() -> list[int]:
 
 
 def _after_fork_in_child() -> None:
-    global _lock
-    _lock = original("allocate_lock")()  # another thread may have held it
+    global _lock, _moving
+    _lock, _moving = original("allocate_lock")(), original("allocate_lock")()  # another thread may have held them
 
 
 if hasattr(os, "register_at_fork"):
