@@ -174,6 +174,70 @@ def test_a_gateways_header_states_the_cost() -> None:
     assert seen.value("llm_usage_mismatch_total", reason="stated_cost") == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "is_cached"),
+    [
+        ("cf-aig-cache-status", "HIT", True),
+        ("cf-aig-cache-status", "MISS", False),
+        ("x-portkey-cache-status", "SEMANTIC HIT", True),
+        ("x-portkey-cache-status", "SEMANTIC MISS", False),
+        ("Helicone-Cache", "HIT", True),
+    ],
+)
+def test_an_answer_out_of_a_gateways_cache_costs_nothing(name: str, value: str, is_cached: bool) -> None:
+    with recording() as seen:
+        client(RESPONSE, "https://gateway.example.com/v1", {name: value}).responses.create(model="gpt-5", input="hi")
+    (call,) = seen.llm_calls
+    assert call.cost is not None
+    expected = (0, "stated", PRICE) if is_cached else (PRICE, "priced", None)
+    assert (call.cost.nano_usd, call.cost.quality, call.cost.list_nano_usd) == expected
+    assert seen.value("llm_usage_mismatch_total", reason="stated_cost") == 0
+
+
+def test_a_proxys_stream_states_its_cost_in_its_usage() -> None:
+    usage = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100, "cost": 0.5}
+    events: list[dict[str, Any]] = [
+        {"choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}]},
+        {"choices": [], "usage": usage},
+    ]
+    about = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "gpt-5"}
+    body = "".join(f"data: {json.dumps({**about, **event})}\n\n" for event in events) + "data: [DONE]\n\n"
+    messages = [{"role": "user", "content": "hi"}]
+    costs = []
+    with recording() as seen:
+        for more in ({"x-litellm-call-id": "1", "x-litellm-response-cost": "0.0"}, {}):
+            headers = {"content-type": "text/event-stream", **more}
+            asked = client(body.encode(), "https://gateway.example.com/v1", headers).chat.completions
+            list(asked.create(model="gpt-5", messages=messages, stream=True, stream_options={"include_usage": True}))
+    for call in seen.llm_calls:
+        assert call.cost is not None
+        costs.append((call.cost.nano_usd, call.cost.quality))
+    assert costs == [(500_000_000, "stated"), (PRICE, "priced")]
+    assert seen.value("llm_usage_mismatch_total", reason="stated_cost") == 1
+
+
+@pytest.mark.parametrize(("is_byok", "nano_usd"), [(True, 19_950_000_000), (False, 950_000_000)])
+def test_openrouter_with_a_key_of_ones_own_costs_its_fee_and_what_the_vendor_charges(
+    is_byok: bool, nano_usd: int
+) -> None:
+    usage = {
+        "prompt_tokens": 194,
+        "completion_tokens": 2,
+        "total_tokens": 196,
+        "cost": 0.95,
+        "cost_details": {"upstream_inference_cost": 19},
+        "is_byok": is_byok,
+    }
+    choice = {"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}
+    chat = {"id": "c", "object": "chat.completion", "created": 1, "model": "x", "choices": [choice], "usage": usage}
+    with recording() as seen:
+        messages = [{"role": "user", "content": "hi"}]
+        client(chat, "https://openrouter.ai/api/v1").chat.completions.create(model="x", messages=messages)
+    (call,) = seen.llm_calls
+    assert call.cost is not None
+    assert (call.cost.nano_usd, call.cost.quality) == (nano_usd, "stated")
+
+
 def test_openrouter_states_its_cost_and_a_disagreement_is_counted() -> None:
     # openai/gpt-5 at OpenRouter: 1.25 and 10, as at OpenAI
     chat = {

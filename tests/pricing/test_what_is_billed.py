@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tachograph.pricing import Pricer
+from tachograph.pricing import PriceFileError, Pricer
 from tachograph.records import NOWHERE, Cost, LLMCall, Usage
 from tachograph.testing import recording
 
@@ -312,3 +313,106 @@ def test_a_stream_that_was_never_answered_costs_nothing(status: int | None, outc
         made.begin_attempt().status = status
         made.finish(outcome, "unknown")
         assert made.cost is None
+
+
+# What the user has agreed on
+
+
+def with_terms(folder: Path, text: str) -> Pricer:
+    path = folder / "prices.toml"
+    path.write_text(text, "utf-8")
+    return Pricer(path)
+
+
+GPT_5 = 1000 * 1250 + 100 * 10_000
+"""1,000 and 100 tokens of gpt-5, at 1.25 and 10."""
+
+
+@pytest.mark.parametrize(
+    ("terms", "nano_usd", "source"),
+    [
+        ("percent = 15", GPT_5 * 85 // 100, "less 15 %"),
+        ("percent = 100", 0, "less 100 %"),
+        ('percent = 12.5\nmodel = "gpt-5*"', GPT_5 * 875 // 1000, "less 12.5 %"),
+        ('percent = 15\nmodel = "gpt-4*"', GPT_5, ""),
+        ('percent = 15\ntier = "batch"', GPT_5, ""),
+        ("percent = 15\nfrom = 2026-11-23\nuntil = 2026-11-24", GPT_5 * 85 // 100, "less 15 %"),
+        ("percent = 15\nfrom = 2026-11-24", GPT_5, ""),
+        ("percent = 15\nuntil = 2026-11-23", GPT_5, ""),
+        ('percent = 15\n[[discount]]\nmodel = "gpt-5"\npercent = 40', GPT_5 * 60 // 100, "less 40 %"),
+    ],
+)
+def test_a_discount_comes_off_the_list_price(tmp_path: Path, terms: str, nano_usd: int, source: str) -> None:
+    pricer = with_terms(tmp_path, f'[[discount]]\nprovider = "openai"\n{terms}\n')
+    found = pricer(call("openai", "gpt-5", Usage(1000, 100)))
+    assert found is not None
+    assert (found.nano_usd, found.quality) == (nano_usd, "priced")
+    assert found.source.endswith(source)
+    assert found.source.startswith("genai-prices/")
+    other = pricer(call("anthropic", "claude-opus-5", Usage(1000, 100)))
+    assert other is not None
+    assert "less" not in other.source
+
+
+def test_a_discount_is_for_items_too_and_not_for_the_users_own_prices(tmp_path: Path) -> None:
+    pricer = with_terms(
+        tmp_path,
+        '[[discount]]\nprovider = "openai"\npercent = 50\n[[price]]\nmodel = "our-own"\ninput = 1\noutput = 1\n',
+    )
+    searched = pricer(call("openai", "gpt-5", Usage(1000, 100, {}, {"web_search": 2})))
+    assert searched is not None
+    assert searched.nano_usd == (GPT_5 + 2 * 10_000_000) // 2
+    own = pricer(call("openai", "our-own", Usage(1000, 0)))
+    assert own == Cost(1_000_000, "priced", "file:prices.toml")
+
+
+def test_what_a_subscription_includes_costs_nothing_and_says_what_it_would(tmp_path: Path) -> None:
+    pricer = with_terms(tmp_path, '[[included]]\nprovider = "openai"\nmodel = "gpt-5*"\nuntil = 2026-12-01\n')
+    assert pricer(call("openai", "gpt-5", Usage(1000, 100))) == Cost(0, "included", "file:prices.toml", "", GPT_5)
+    assert pricer(call("openai", "gpt-5-of-ours", Usage(9, 9))) == Cost(0, "included", "file:prices.toml", "", None)
+    later = int(datetime(2026, 12, 1, tzinfo=UTC).timestamp()) * 10**9
+    ended = pricer(call("openai", "gpt-5", Usage(1000, 100), started_unix_ns=later))
+    assert ended is not None
+    assert (ended.nano_usd, ended.quality) == (GPT_5, "priced")
+
+
+def test_what_is_included_counts_tokens_and_no_dollars(tmp_path: Path) -> None:
+    with recording() as seen:
+        seen.recorder.pricer = with_terms(tmp_path, '[[included]]\nprovider = "openai"\n')
+        made = seen.recorder.start_llm_call("openai", "gpt-5")
+        made.usage = Usage(1000, 100)
+        made.finish("success")
+        seen.recorder.settle()
+    assert made.cost == Cost(0, "included", "file:prices.toml", "", GPT_5)
+    assert seen.value("llm_provider_tokens_total", type="prompt") == 1000
+    assert seen.value("llm_provider_cost_usd_total") == 0
+    assert seen.value("llm_calls_unpriced_total") == 0
+    assert seen.value("llm_usage_mismatch_total") == 0
+
+
+def test_prices_in_another_currency_are_kept_in_dollars(tmp_path: Path) -> None:
+    text = (
+        'currency = "EUR"\nusd_per_unit = 1.08\n[[price]]\nmodel = "m"\ninput = 1.80\noutput = 5.40\nrequest = 0.01\n'
+    )
+    found = with_terms(tmp_path, text)(call("mistral", "m", Usage(1000, 100)))
+    assert found == Cost(1000 * 1944 + 100 * 5832 + 10_800_000, "priced", "file:prices.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('currency = "EUR"\n', "the prices are in EUR"),
+        ("currency = 3\n", "currency is no text"),
+        ('currency = "EUR"\nusd_per_unit = 0\n', "usd_per_unit is 0"),
+        ('[[discount]]\nprovider = "openai"\n', "[[discount]] number 1 names no percent"),
+        ("[[discount]]\npercent = 101\n", "at most 100"),
+        ("[[discount]]\npercent = -1\n", "percent is -1"),
+        ("[[discount]]\npercent = 1\ninput = 3\n", "unknown key 'input'"),
+        ("[[included]]\nfrom = 2026-01-01\n", "names neither a provider nor a model"),
+        ('[[included]]\nprovider = "openai"\nuntil = "soon"\n', "until is no day"),
+    ],
+)
+def test_terms_that_say_nothing_sensible_are_refused(tmp_path: Path, text: str, complaint: str) -> None:
+    with pytest.raises(PriceFileError) as caught:
+        with_terms(tmp_path, text)
+    assert complaint in str(caught.value)

@@ -188,6 +188,12 @@ ANSWERS: dict[str, Answer] = {
     "tools": Answer(tool_calls=[ToolCall("get_time", {"zone": "UTC"})], usage=ServedUsage(prompt=80, completion=12)),
     "cut by length": Answer(text="five", finish="length", usage=ServedUsage(prompt=10, completion=5)),
     "filtered": Answer(text="six", finish="content_filter", usage=ServedUsage(prompt=10, completion=5)),
+    "through a proxy": Answer(
+        text="a", usage=ServedUsage(prompt=10, completion=5), headers={"x-litellm-response-cost": "0.5"}
+    ),
+    "out of a gateway's cache": Answer(
+        text="b", usage=ServedUsage(prompt=10, completion=5), headers={"cf-aig-cache-status": "HIT"}
+    ),
 }
 CUT_SHORT = Answer(text="seven eight", ending="eof", usage=ServedUsage(prompt=10, completion=5))
 FAILURES = [RateLimited(retry_after=0), QuotaExhausted(), Unauthorized(), ContextTooLong(), Overloaded(), Raw()]

@@ -10,8 +10,8 @@ from tachograph.llm import headroom
 from tachograph.llm.headroom import Headroom
 from tachograph.records import Attempt, LLMCall, outcome_of
 from tachograph.records.outcomes import ErrorType, Outcome
+from tachograph.vendors import gateways
 from tachograph.vendors.errors import failure_of
-from tachograph.vendors.usage import nano_usd
 
 __all__ = ["correct_last_attempt", "ending_of", "note_headers", "of_status", "outcome_of"]
 
@@ -51,17 +51,11 @@ def note_headers(call: LLMCall, attempt: Attempt, headers: Any) -> None:
         found = known.get(b"x-request-id") or known.get(b"request-id") or _request_id(known)
         if found:
             call.request_id = attempt.request_id = found.decode("latin-1")
-    if b"response-cost" in names and not call.stream and attempt.status is not None and attempt.status < 400:
-        lower = {name.lower(): value for name, value in known.items()}
-        _state_cost(call, lower.get(COST_HEADER.encode(), b"").decode("latin-1"))
+    if attempt.status is not None and attempt.status < 400 and gateways.are_of_a_gateway(names):
+        lower = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in known.items()}
+        gateways.note_gateway(call, lower.get)
     if b"ratelimit" in names:
         recorder().metrics.part(Headroom).keep(call.provider, call.model, known)
-
-
-def _state_cost(call: LLMCall, usd: str) -> None:
-    cost = nano_usd(usd)
-    if cost:
-        call.stated_cost_nano_usd = cost
 
 
 def _request_id(raw: dict[bytes, bytes]) -> bytes | None:
@@ -69,9 +63,6 @@ def _request_id(raw: dict[bytes, bytes]) -> bytes | None:
     return next((lower[name] for name in _IDS if lower.get(name)), None)
 
 
-COST_HEADER: Final = "x-litellm-response-cost"
-"""In which LiteLLM's proxy states what an answer cost, in US dollars; a stream's headers come too early for it.
-Source: docs.litellm.ai/docs/proxy/response_headers, checked 2026-11-27."""
 _IDS: Final = tuple(name.encode() for name in REQUEST_ID_HEADERS)
 
 
@@ -82,8 +73,8 @@ def _note_other_headers(call: LLMCall, attempt: Attempt, headers: Any) -> None:
         if request_id:
             call.request_id = attempt.request_id = request_id
             break
-    if not call.stream and attempt.status is not None and attempt.status < 400:
-        _state_cost(call, headers.get(COST_HEADER) or "")
+    if attempt.status is not None and attempt.status < 400:
+        gateways.note_gateway(call, headers.get)
     headroom.note_headers(recorder(), call.provider, call.model, headers)
 
 

@@ -36,6 +36,7 @@ from tachograph.runtime import settings_in_use
 from tachograph.vendors.api import Api, WholeAnswer
 from tachograph.vendors.dialects import configured
 from tachograph.vendors.failures import RETRYABLE, Failure
+from tachograph.vendors.gateways import note_gateway
 
 if TYPE_CHECKING:
     from tachograph.llm.faces import Awaiting, Blocking
@@ -228,7 +229,8 @@ class _Run:
             read = self.cut.around(read)
         try:
             while True:
-                if chunk is None or adapter.sends_while_read:
+                is_first = chunk is None
+                if is_first or adapter.sends_while_read:
                     chunk = yield face.do(call, self._left_seconds(), read, iterator)
                 elif self.deadline_ns:
                     chunk = yield face.limited(self._left_seconds(), read, iterator)
@@ -237,6 +239,8 @@ class _Run:
                 if chunk is END:
                     break
                 attempt.status = 200
+                if is_first and adapter.sends_while_read:  # only its chunks show the headers
+                    self._read_headers(call, attempt, adapter.headers(chunk))
                 self.last_chunk_ns = perf_counter_ns()
                 chunks.keep(chunk)
                 for delta in fold.feed(chunk):
@@ -281,6 +285,7 @@ class _Run:
         attempt.status = 200
         call.request_id = attempt.request_id = headers.get("x-request-id") or headers.get("request-id")
         note_headers(self.engine.recorder(), self.engine.provider, self.request.model, headers)
+        note_gateway(call, headers.get)
 
     def _limit(self, call: LLMCall) -> Program:
         """Wait for a place in the limiter; returns the nanoseconds that took."""

@@ -38,9 +38,9 @@ class Cost(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def contradicts_list(self) -> bool:
-        """Whether the vendor's own figure is more than 1 % away from ours."""
+        """Whether the vendor's own figure is more than 1 % away from ours; 0 says that nothing was charged."""
         ours, theirs = self.list_nano_usd, self.nano_usd
-        if self.quality != "stated" or ours is None or theirs is None:
+        if self.quality != "stated" or ours is None or not theirs:
             return False
         return abs(ours - theirs) * 100 > max(ours, theirs) and abs(ours - theirs) > _SMALLEST_DIFFERENCE
 

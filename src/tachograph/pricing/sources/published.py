@@ -1,6 +1,8 @@
 """What vendors publish and genai-prices does not hold: fees by item, and surcharges by region.
 
-Every number stands with its page and the day it was checked. Prices of a model that genai-prices has win.
+Every number stands with the vendor's page that it is from. It was taken on 2026-11-27 from stored copies of those pages
+and from what genai-prices 0.2.3 says of the same item; the pages themselves were not opened. Correct a number here
+when a page says another, and write the day beside it. Prices of a model that genai-prices has win.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ class Fee(NamedTuple):
 _ANY: Final = re.compile("")
 
 FEES: Final[tuple[Fee, ...]] = (
-    # https://developers.openai.com/api/docs/pricing, "Built-in tools", checked 2026-11-27
+    # https://developers.openai.com/api/docs/pricing, "Built-in tools"
     Fee("openai", re.compile(r"gpt-4o(-mini)?-search-preview"), "request", Decimal(25)),
     Fee("openai", re.compile(r"gpt-5-search-api"), "request", Decimal(10)),
     Fee("openai", _ANY, "web_search", Decimal(10)),
@@ -40,12 +42,12 @@ FEES: Final[tuple[Fee, ...]] = (
     Fee("openai", _ANY, "web_search_preview", Decimal(10)),
     Fee("openai", _ANY, "file_search", Decimal("2.5")),
     Fee("openai", _ANY, "code_interpreter", Decimal(30), "code_interpreter: a container of 1 GB, by its session"),
-    # https://ai.google.dev/gemini-api/docs/pricing, "Grounding", checked 2026-11-27
+    # https://ai.google.dev/gemini-api/docs/pricing, "Grounding"
     Fee("google", re.compile(r"gemini-[12]"), "google_maps", Decimal(25)),
     Fee("google", re.compile(r"gemini-"), "google_maps", Decimal(14)),
-    # https://docs.x.ai/docs/models, "Live Search", checked 2026-11-27
+    # https://docs.x.ai/docs/models, "Live Search"
     Fee("x-ai", _ANY, "source", Decimal(25)),
-    # https://docs.perplexity.ai/getting-started/pricing, "Sonar Deep Research", checked 2026-11-27
+    # https://docs.perplexity.ai/getting-started/pricing, "Sonar Deep Research"
     Fee("perplexity", re.compile("deep-research"), "search_query", Decimal(5)),
 )
 
@@ -72,13 +74,13 @@ _TEN_PERCENT: Final = Fraction(11, 10)
 
 SURCHARGES: Final[tuple[Surcharge, ...]] = (
     # https://platform.claude.com/docs/en/about-claude/pricing, "Data residency pricing": inference_geo "us", Claude
-    # Opus 4.6 and newer, all prices of tokens, also on top of fast mode; checked 2026-11-27
+    # Opus 4.6 and newer, all prices of tokens, also on top of fast mode
     Surcharge("anthropic", _CLAUDE, (4, 6), _TEN_PERCENT),
     # https://developers.openai.com/api/docs/pricing, "Regional processing (data residency) endpoints": 10 % for models
-    # released on or after 2026-03-05 (GPT-5.4); checked 2026-11-27
+    # released on or after 2026-03-05 (GPT-5.4)
     Surcharge("openai", _GPT, (5, 4), _TEN_PERCENT),
     # https://platform.claude.com/docs/en/about-claude/pricing, "Third-party platform pricing": regional and
-    # multi-region endpoints of Vertex AI, Claude 4.5 and newer; checked 2026-11-27
+    # multi-region endpoints of Vertex AI, Claude 4.5 and newer
     Surcharge("google", _CLAUDE, (4, 5), _TEN_PERCENT),
 )
 _MAY_DIFFER: Final = (
@@ -89,15 +91,15 @@ _MAY_DIFFER: Final = (
 )
 
 DISCOUNTS: Final[dict[tuple[str, str], Fraction]] = {
-    # https://platform.claude.com/docs/en/build-with-claude/batch-processing, checked 2026-11-27
+    # https://platform.claude.com/docs/en/build-with-claude/batch-processing
     ("anthropic", "batch"): Fraction(1, 2),
-    # https://developers.openai.com/api/docs/guides/batch and .../guides/flex-processing, checked 2026-11-27
+    # https://developers.openai.com/api/docs/guides/batch and .../guides/flex-processing
     ("openai", "batch"): Fraction(1, 2),
     ("openai", "flex"): Fraction(1, 2),
-    # https://ai.google.dev/gemini-api/docs/pricing, columns "Batch" and "Flex", checked 2026-11-27
+    # https://ai.google.dev/gemini-api/docs/pricing, columns "Batch" and "Flex"
     ("google", "batch"): Fraction(1, 2),
     ("google", "flex"): Fraction(1, 2),
-    # https://docs.mistral.ai/capabilities/batch, https://console.groq.com/docs/batch, checked 2026-11-27
+    # https://docs.mistral.ai/capabilities/batch, https://console.groq.com/docs/batch
     ("mistral", "batch"): Fraction(1, 2),
     ("groq", "batch"): Fraction(1, 2),
 }

@@ -18,6 +18,7 @@ class Dialect:
             own, or not known. A server that does not know the option may refuse the request, so it is not asked.
         stated_cost: Where in the usage report the host states what the call cost.
         stated_cost_per_usd: How many of the unit of that figure make a US dollar.
+        upstream_cost: Where it states what the vendor charges beside it, if the key is the user's own (`is_byok`).
         source: Where this is said, and when it was checked.
     """
 
@@ -27,4 +28,5 @@ class Dialect:
     stream_usage: Literal["on_request", "always", "unknown"] = "unknown"
     stated_cost: tuple[str, ...] = ()
     stated_cost_per_usd: int = 1
+    upstream_cost: tuple[str, ...] = ()
     source: str = ""

@@ -144,7 +144,11 @@ def _add_up(usage: Usage, total: int, dialect: Dialect | None) -> str | None:
 def _cost_of(report: Any, dialect: Dialect | None) -> Any:
     if dialect is None or not dialect.stated_cost:
         return None
-    return nano_usd(stated(report, *dialect.stated_cost), dialect.stated_cost_per_usd)
+    cost = nano_usd(stated(report, *dialect.stated_cost), dialect.stated_cost_per_usd)
+    if cost is None or not dialect.upstream_cost or pick(report, "is_byok") is not True:
+        return cost
+    upstream = nano_usd(stated(report, *dialect.upstream_cost), dialect.stated_cost_per_usd)
+    return None if upstream is None else cost + upstream
 
 
 # What the Responses API bills beside tokens
