@@ -95,7 +95,7 @@ def test_dashboards_are_json_of_the_promised_version() -> None:
 
 def test_the_tables_of_the_docs_are_the_catalogues() -> None:
     docs = Path(__file__).parent.parent.parent / "docs"
-    for name in ("alerts.md", "dashboards.md"):
+    for name in ("alerts.md", "dashboards.md", "notifications.md"):
         text = (docs / name).read_text("utf-8")
         assert "<!-- made:" in text
         assert refreshed(text) == text, f"run `make goldens` and review the diff of docs/{name}"

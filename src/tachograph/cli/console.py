@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
             do="Give --token, or set TACHOGRAPH_CONSOLE_TOKEN, to a long random text.",
         )
     settings = load()
-    data_dir = None if args.memory else args.data_dir or _default_data_dir()
+    data_dir = None if args.memory else args.data_dir or default_data_dir()
     running = start(
         host=args.listen,
         port=args.port,
@@ -121,7 +121,8 @@ def configured_ledger(settings: Settings, url: str | None) -> LedgerSettings | N
     return settings.ledger if exists else None
 
 
-def _default_data_dir() -> Path:
+def default_data_dir() -> Path:
+    """Where the console keeps what it has, unless another directory is given."""
     from platformdirs import user_data_path
 
     return user_data_path("tachograph") / "console"

@@ -7,6 +7,8 @@ import json
 import re
 from typing import Any
 
+import msgspec
+
 HELP = "show every setting as it stands and where it came from"
 
 
@@ -26,6 +28,7 @@ def run(args: argparse.Namespace) -> int:
         value: Any = settings
         for name in path:
             value = getattr(value, name)
+        value = msgspec.to_builtins(value)
         if path[-1].endswith(("key", "password", "token")) and value:
             value = "(set)"
         elif isinstance(value, str):

@@ -17,6 +17,7 @@ from tachograph.console.ingest.pricing import ForeignPricer
 from tachograph.console.ingest.registry import RegistryFeed
 from tachograph.console.ingest.scrape import Target
 from tachograph.console.kept import Kept
+from tachograph.console.notify import Notifier
 from tachograph.console.promql import Engine, Limits
 from tachograph.console.query import Prometheus, Querier
 from tachograph.console.rules import Group, Rules, stamp
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tachograph.console")
 
 MAX_INSTANT_STEPS = 11_000
+ELSEWHERE_RESOLVED_SECONDS = 120.0
+"""An alert of another process must be gone for so long before it counts as resolved: it is gone while that restarts."""
 
 
 class Console:
@@ -87,6 +90,10 @@ class Console:
         self._stop = threading.Event()
         self._workers = ThreadPoolExecutor(max_workers=8, thread_name_prefix="tachograph-console-scrape")
         self._clock: threading.Thread | None = None
+        self.notify_error = ""
+        self.notifier: Notifier | None = None
+        if settings is not None and settings.notify.receivers:
+            self.notifier = self._notifier(settings, data_dir)
 
     # -- in the same process ----------------------------------------------------------------------------------
 
@@ -141,6 +148,8 @@ class Console:
         if self._clock is None:
             self._clock = threading.Thread(target=self._run, name="tachograph-console-clock", daemon=True)
             self._clock.start()
+            if self.notifier is not None:
+                self.notifier.start()
 
     def _run(self) -> None:
         step = self.step_seconds
@@ -162,8 +171,10 @@ class Console:
             feed.feed(at)
         if self.targets:
             list(self._workers.map(lambda target: target.scrape(self.store, at), self.targets))
-        if self.prometheus is None or not self.prometheus.has_rules():
+        if self.evaluates:
             self.rules.evaluate_due(at)
+        if self.notifier is not None:
+            self.notifier.ask()
 
     def close(self) -> None:
         """Stop, and write what is queued. A second close does nothing."""
@@ -174,6 +185,8 @@ class Console:
             remove()
         if self._clock is not None:
             self._clock.join(10)
+        if self.notifier is not None:
+            self.notifier.close()
         self._workers.shutdown(wait=False, cancel_futures=True)
         self.wait_until_loaded()
         if self.kept is not None:
@@ -187,9 +200,39 @@ class Console:
 
     # -- alerts -----------------------------------------------------------------------------------------------
 
+    @property
+    def evaluates(self) -> bool:
+        """Whether the rules are evaluated here; otherwise a Prometheus does it, with rules of its own."""
+        return self.prometheus is None or not self.prometheus.has_rules()
+
+    def _notifier(self, settings: Settings, data_dir: Path | None) -> Notifier | None:
+        """What tells people of alerts; None where nobody is to be told, or another console of this directory does."""
+        from tachograph.console.notify.source import Source
+        from tachograph.console.notify.state import State, StateTaken
+
+        try:
+            state = State(data_dir)
+        except StateTaken as taken:
+            logger.warning("tachograph console: no notifications are sent from here: %s", taken)
+            self.notify_error = str(taken)
+            return None
+        source = Source(self, state)
+        source.restore(settings.notify.restart_grace, self.started)
+        notifier = Notifier(
+            settings.notify,
+            settings.alerts.identity,
+            state,
+            source,
+            resolve_after=0.0 if self.prometheus is None else ELSEWHERE_RESOLVED_SECONDS,
+        )
+        if self.prometheus is None:
+            job, instance = f"{self.job}-console", "console"
+            self._feeds.append(RegistryFeed(self.store, notifier.metrics, job=job, instance=instance))
+        return notifier
+
     def alert_rules(self) -> list[dict[str, Any]]:
         """Return the alerting rules in the shape of Prometheus' API: the real one's where it has rules, else ours."""
-        if self.prometheus is not None and self.prometheus.has_rules():
+        if self.prometheus is not None and not self.evaluates:
             _, _, body = self.prometheus.forward("/api/v1/rules", [("type", "alert")])
             groups = json.loads(body)["data"]["groups"]
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 import urllib.error
@@ -15,6 +16,8 @@ import numpy as np
 from tachograph.console.promql import Engine, PromQLError, PromQLSyntaxError, PromQLTimeout, Result
 from tachograph.console.promql.labels import labels_of
 from tachograph.errors import TachographError
+
+logger = logging.getLogger("tachograph.console")
 
 MAX_ANSWER = 64 * 1024 * 1024
 
@@ -48,6 +51,7 @@ class Prometheus:
         self.timeout = timeout
         self._asking = threading.Lock()
         self._has_rules, self._rules_known_until = False, 0.0
+        self.answered = False
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects())
 
     def forward(self, path: str, pairs: list[tuple[str, str]], *, post: bool = False) -> tuple[int, str, bytes]:
@@ -73,14 +77,18 @@ class Prometheus:
             raise PromQLError(f"cannot reach the Prometheus at {self.url}: {getattr(error, 'reason', error)}") from None
 
     def has_rules(self) -> bool:
-        """Tell whether it evaluates rules of its own; asked at most every half minute."""
+        """Tell whether it evaluates rules of its own; asked at most every half minute.
+
+        While it does not answer, what it said last holds; `answered` tells whether it ever did.
+        """
         with self._asking:  # who comes while somebody asks waits for the answer
             if time.monotonic() >= self._rules_known_until:
                 try:
                     _, _, body = self.forward("/api/v1/rules", [])
                     self._has_rules = bool(json.loads(body)["data"]["groups"])
-                except (PromQLError, ValueError, KeyError, TypeError):
-                    self._has_rules = False
+                    self.answered = True
+                except (PromQLError, ValueError, KeyError, TypeError) as error:
+                    logger.debug("the Prometheus at %s does not say whether it has rules: %s", self.url, error)
                 self._rules_known_until = time.monotonic() + 30
             return self._has_rules
 

@@ -11,11 +11,13 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+
+import msgspec
 
 from tachograph.console.promql import Labels, PromQLError
 from tachograph.console.promql.labels import NAME, labels_of, without_name
@@ -57,7 +59,10 @@ class Rule:
 
 @dataclass(slots=True)
 class ActiveAlert:
-    """One alert of a rule; times in milliseconds, 0 when not yet."""
+    """One alert of a rule; times in milliseconds, 0 when not yet.
+
+    `restored_until`: it fired before this process started, and goes on firing until then without being seen.
+    """
 
     labels: Labels
     annotations: dict[str, str]
@@ -67,6 +72,18 @@ class ActiveAlert:
     fired_at: int = 0
     resolved_at: int = 0
     keep_firing_since: int = 0
+    restored_until: int = 0
+
+
+class SavedAlert(msgspec.Struct, kw_only=True):
+    """An active alert of a rule, to be kept for the next start; times in milliseconds."""
+
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    value: float
+    state: str
+    active_at: int
+    fired_at: int
 
 
 @dataclass(slots=True)
@@ -161,7 +178,7 @@ class Rules:
         samples: list[tuple[Labels, float]] = []
         for labels, alert in list(rule.active.items()):
             if labels in seen:
-                alert.keep_firing_since = 0
+                alert.keep_firing_since = alert.restored_until = 0
             elif not self._keeps_firing(rule, alert, now):
                 if alert.state == "pending" or (alert.resolved_at and now - alert.resolved_at > RESOLVED_RETENTION):
                     del rule.active[labels]
@@ -178,6 +195,8 @@ class Rules:
 
     @staticmethod
     def _keeps_firing(rule: Rule, alert: ActiveAlert, now: int) -> bool:
+        if alert.state == "firing" and now < alert.restored_until:
+            return True
         if alert.state != "firing" or rule.keep_firing <= 0:
             return False
         if not alert.keep_firing_since:
@@ -194,6 +213,52 @@ class Rules:
             "resolvedAt": stamp(alert.resolved_at),
             "value": exponent_text(alert.value),
         }
+
+    # -- across restarts --------------------------------------------------------------------------------------
+
+    def _keyed(self) -> Iterator[tuple[tuple[str, int], Rule]]:
+        """Every alerting rule by its name and its position among those of that name."""
+        count: dict[str, int] = {}
+        for group in self.groups:
+            for rule in group.rules:
+                if rule.alerting:
+                    count[rule.name] = count.get(rule.name, -1) + 1
+                    yield (rule.name, count[rule.name]), rule
+
+    def active(self) -> dict[tuple[str, int], list[SavedAlert]]:
+        """Return what is pending and firing, to be kept for the next start."""
+        with self._lock:
+            return {
+                key: [
+                    SavedAlert(
+                        labels=dict(alert.labels),
+                        annotations=alert.annotations,
+                        value=alert.value,
+                        state=alert.state,
+                        active_at=alert.active_at,
+                        fired_at=alert.fired_at,
+                    )
+                    for alert in rule.active.values()
+                    if alert.state != "inactive"
+                ]
+                for key, rule in self._keyed()
+                if rule.active
+            }
+
+    def restore(self, saved: Mapping[tuple[str, int], Iterable[SavedAlert]], until: int) -> None:
+        """Take over what was active before this start.
+
+        Args:
+            saved: By rule, as `active` gave it. A rule that is no more is left out.
+            until: Milliseconds; until then an alert that fired goes on firing though its series is not there yet.
+        """
+        with self._lock:
+            for key, rule in self._keyed():
+                for one in saved.get(key, ()):
+                    labels = labels_of(one.labels)
+                    rule.active[labels] = ActiveAlert(
+                        labels, one.annotations, one.value, one.state, one.active_at, one.fired_at, restored_until=until
+                    )
 
     # -- shown ------------------------------------------------------------------------------------------------
 

@@ -105,14 +105,9 @@ def start(
         MissingExtraError: The extra `console` is not installed.
         TachographError: The port is taken, or a setting is not safe.
     """
-    try:
-        import numpy  # noqa: F401
-        import promql_parser  # noqa: F401
-        import re2  # type: ignore[import-untyped]  # noqa: F401
-        import starlette  # noqa: F401
-        import uvicorn
-    except ImportError as error:
-        raise MissingExtraError("the console", "console", str(error.name)) from None
+    check_installed()
+    import uvicorn
+
     from tachograph.console.api import catalogue
     from tachograph.console.app import build
     from tachograph.console.console import Console
@@ -178,6 +173,22 @@ def start(
     shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
     url = f"http://{f'[{shown}]' if ':' in shown else shown}:{bound}/"
     return RunningConsole(url, f"{url}login?ticket={ticket}" if auth else url, secret, bound, console, server, thread)
+
+
+def check_installed() -> None:
+    """Refuse where the console's packages are missing.
+
+    Raises:
+        MissingExtraError: The extra `console` is not installed.
+    """
+    try:
+        import numpy  # noqa: F401
+        import promql_parser  # noqa: F401
+        import re2  # type: ignore[import-untyped]  # noqa: F401
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("the console", "console", str(error.name)) from None
 
 
 def is_loopback(host: str) -> bool:

@@ -18,6 +18,7 @@ from tachograph.settings.budgets import BudgetLimit, BudgetsSettings
 from tachograph.settings.instrument import InstrumentSettings
 from tachograph.settings.ledger import LedgerSettings
 from tachograph.settings.metrics import MetricsSettings
+from tachograph.settings.notify import NotifySettings
 from tachograph.settings.otlp import OtlpSettings
 from tachograph.settings.pricing import PricingSettings
 from tachograph.settings.spans import SpansSettings
@@ -41,6 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ledger: LedgerSettings = LedgerSettings()
     budgets: BudgetsSettings = BudgetsSettings()
     waste: WasteSettings = WasteSettings()
+    notify: NotifySettings = NotifySettings()
 
 
 PREFIX: Final = "TACHOGRAPH_"
@@ -258,6 +260,11 @@ def _refusal(values: Mapping[str, Any], complaint: str, source: str) -> Settings
     if message.startswith("Object contains unknown field"):
         field = message.partition("`")[2].strip("`")
         full = f"{name}.{field}" if name else field
+        table = next((kind for path, kind, _ in paths() if ".".join(path) == name), None)
+        if table is not None:
+            return SettingsError(
+                f"a table of {name} has no setting {field}", where=source, do=f"Allowed: {allowed_words(table)}."
+            )
         allowed = (
             sorted({path[1] for path, *_ in paths() if len(path) > 1 and path[0] == name})
             if name
@@ -269,8 +276,10 @@ def _refusal(values: Mapping[str, Any], complaint: str, source: str) -> Settings
         value = value.get(key) if isinstance(value, Mapping) else None
     kind = next((kind for path, kind, _ in paths() if ".".join(path) == name), None)
     allowed_text = f"Allowed: {allowed_words(kind)}." if kind is not None else ""
+    # A value inside a table of the user's is not shown: it may be a key that was put in the wrong place.
+    shown = "" if "[" in where else f", the value is {value!r}"
     return SettingsError(
-        f"setting {name or 'at the top'}: {message[0].lower()}{message[1:]}, the value is {value!r}",
+        f"setting {name or 'at the top'}: {message[0].lower()}{message[1:]}{shown}",
         where=source,
         do=f"{allowed_text} docs/settings.md lists every setting.".strip(),
     )
@@ -317,7 +326,13 @@ def _words(kind: Any) -> str:
         inner = [part for part in get_args(kind) if part is not ...]
         return f"list of: {allowed_words(inner[0])}"
     if origin is dict:
-        return "table of text by text"
+        value = get_args(kind)[1]
+        tables = any(isinstance(one, type) and _is_struct(one) for one in _alternatives(value))
+        return f"by name, {allowed_words(value)}" if tables else "table of text by text"
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        names = ", ".join(f"`{name}`" for name in kind.__struct_fields__)
+        config = kind.__struct_config__
+        return f"a table with `{config.tag_field}` = `{config.tag}`, {names}" if config.tag else f"tables with {names}"
     literal = get_args(kind)
     if literal:
         return ", ".join(f"`{value}`" for value in literal)

@@ -55,3 +55,24 @@ PROCESS_START: Final = Family(
 )
 
 FAMILIES: Final = (FACTORY_CREATE_SECONDS, LABEL_OVERFLOW, TELEMETRY_ERRORS, BUILD_INFO, PROCESS_START)
+
+NOTIFICATIONS: Final = Family(
+    "tachograph_notifications_total",
+    "counter",
+    ("receiver", "outcome"),
+    "Notifications about alerts that the console has tried to deliver; one that is tried again counts each time.",
+    values={"outcome": ("delivered", "failed")},
+    bounded=("receiver",),
+)
+NOTIFICATION_FAILING: Final = Family(
+    "tachograph_notification_failing_seconds",
+    "gauge",
+    ("receiver",),
+    "For how long a receiver has accepted no notification; 0 while it accepts them.",
+    "seconds",
+    bounded=("receiver",),
+    gauge_merge="max",
+)
+
+CONSOLE_FAMILIES: Final = (NOTIFICATIONS, NOTIFICATION_FAILING)
+"""Families of the console's own process; an application does not have them."""

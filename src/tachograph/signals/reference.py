@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from tachograph.signals.families import CONSOLE_FAMILIES
 from tachograph.signals.family import Family
 from tachograph.signals.registry import Metrics
 
@@ -65,6 +66,8 @@ def markdown() -> str:
         everything = [family for family in everything if family not in mine]
         parts.append(f"\n## {title}\n\n| family | kind | labels | what it counts |\n|---|---|---|---|\n")
         parts += [_row(family) for family in mine]
+    parts.append("\n## The console's own process\n\n| family | kind | labels | what it counts |\n|---|---|---|---|\n")
+    parts += [_row(family) for family in CONSOLE_FAMILIES]
     return "".join(parts)
 
 

@@ -99,6 +99,9 @@ INHIBITIONS: Final = (
     Inhibition("LLMMonitorAbsent", ("LLMProviderTrafficStopped",)),
 )
 
+GROUP_BY: Final = ("component", "provider", "server_id")
+"""Alerts that agree in these labels, and in the identity labels, make one notification."""
+
 _RECEIVERS: Final = ("tachograph-page", "tachograph-ticket", "tachograph-note", "tachograph-watchdog")
 
 
@@ -139,7 +142,7 @@ def config(
     return {
         "route": {
             "receiver": "tachograph-ticket",
-            "group_by": list(dict.fromkeys((*identity, "component", "provider", "server_id"))),
+            "group_by": list(dict.fromkeys((*identity, *GROUP_BY))),
             "group_wait": group_wait,
             "group_interval": group_interval,
             "repeat_interval": "24h",

@@ -9,11 +9,14 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args, get_type_hints
 
 from tachograph import catalogue
 from tachograph.catalogue.export.alertmanager import INHIBITIONS
 from tachograph.catalogue.runbook_pages import first_sentence
+from tachograph.settings.load import allowed_words
+from tachograph.settings.notify import Receiver
+from tachograph.settings.reference import descriptions
 
 _BOOKS: Final = "../src/tachograph/catalogue/runbooks"
 _MADE: Final = re.compile(r"(<!-- made: (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -58,7 +61,27 @@ def panels() -> str:
     return "\n".join(lines)
 
 
-TABLES: Final[dict[str, Callable[[], str]]] = {"alerts": alerts, "inhibitions": inhibitions, "panels": panels}
+def receivers() -> str:
+    """One table per kind of receiver."""
+    lines: list[str] = []
+    for kind in get_args(Receiver):
+        tag = kind.__struct_config__.tag
+        what = (kind.__doc__ or "").split("\n")[0]
+        lines += [f'### `kind = "{tag}"`', "", what, "", "| setting | allowed | |", "|---|---|---|"]
+        said, hints = descriptions(kind), get_type_hints(kind, include_extras=True)
+        for name in kind.__struct_fields__:
+            needed = " (needed)" if name in ("to", "sender", "host") else ""
+            lines.append(f"| `{name}` | {allowed_words(hints[name])}{needed} | {said[name]} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+TABLES: Final[dict[str, Callable[[], str]]] = {
+    "alerts": alerts,
+    "inhibitions": inhibitions,
+    "panels": panels,
+    "receivers": receivers,
+}
 
 
 def refreshed(text: str) -> str:

@@ -191,6 +191,10 @@ def _status(console: Console, auth: str) -> dict[str, Any]:
         "ledger": {"url": console.ledger.url, "last_error": console.ledger.last_error or None}
         if console.ledger is not None
         else None,
+        "notify": {
+            **(console.notifier.described() if console.notifier is not None else {"receivers": [], "error": None}),
+            **({"error": console.notify_error} if console.notify_error else {}),
+        },
         "auth": auth,
     }
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from tachograph.console.api import catalogue
 from tachograph.console.facts import Facts
+from tachograph.console.notes import Standing, standing
 from tachograph.console.promql import PromQLError
 from tachograph.console.views import words
 from tachograph.console.views.explore import fingerprints
@@ -35,20 +36,18 @@ _PARTIES: Final = {
 
 def alerts(console: Console) -> list[dict[str, Any]]:
     """Every alerting rule with its state, the loudest first; silenced ones say until when."""
-    notes = console.calls.notes()
-    now = time.time()
+    notes = standing(console.calls.notes(), time.time())
     found = []
     for rule in console.alert_rules():
-        own = [note for note in notes if note[1] == rule["name"]]
-        silence = next((note for note in own if note[2] == "silence" and note[3] > now), None)
-        ack = next((note for note in own if note[2] == "acknowledge"), None)
+        said = notes.get(rule["name"], Standing())
         since = min((stamp(alert["activeAt"]) for alert in rule["alerts"]), default=None)
+        is_seen = said.acknowledged_at is not None and since is not None and said.acknowledged_at >= since
         found.append(
             {
                 **rule,
                 "since": since,
-                "silenced_until": silence[3] if silence else None,
-                "acknowledged": ack[0] if ack and since is not None and ack[0] >= since else None,
+                "silenced_until": said.silenced_until,
+                "acknowledged": said.acknowledged_at if is_seen else None,
             }
         )
     order = {"firing": 0, "pending": 1}
