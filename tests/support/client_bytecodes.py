@@ -9,6 +9,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
 
 import httpx2
 from benchmarks.overhead.subjects import Subjects
@@ -16,6 +19,7 @@ from google import genai
 
 from support.bytecodes import count
 from tachograph import instrument, uninstrument
+from tachograph.tape.tape import TAPE
 from tachograph.testing import recording
 
 
@@ -34,6 +38,29 @@ def of_a_call(client: str) -> int:
             return instructions(Subjects().sync(client))
         finally:
             uninstrument()
+
+
+def of_a_delivery(client: str, ledger: Path) -> float:
+    """What the drain does with one call: reads and prices the answer, counts it, and makes its row for the ledger."""
+
+    def of_a_batch(run: Callable[[], object]) -> float:
+        TAPE.drain()
+        for _ in range(CALLS):
+            run()
+        return count(TAPE.drain) / CALLS
+
+    kept = {"enabled": True, "data_dir": str(ledger), "writer": "external"}
+    with recording(spans={"enabled": False}, ledger=kept):
+        instrument()
+        try:
+            run = Subjects().sync(client)
+            of_a_batch(run)
+            return median(of_a_batch(run) for _ in range(9))  # the drain's own thread is faster now and then
+        finally:
+            uninstrument()
+
+
+CALLS = 16
 
 
 def of_a_tool_call(*, server_too: bool) -> int:
@@ -99,11 +126,25 @@ def of_a_chunk(client: str) -> float:
             uninstrument()
 
 
-if __name__ == "__main__":
+def main(directory: Path) -> None:
+    """Print what was counted.
+
+    Args:
+        directory: Where ledgers may be kept.
+    """
     found = {
         **{client: of_a_call(client) for client in ("openai", "anthropic", "gemini")},
         **{f"{client}, a chunk": of_a_chunk(client) for client in ("openai", "anthropic", "gemini")},
+        **{
+            f"{client}, delivered": of_a_delivery(client, directory / client)
+            for client in ("openai", "anthropic", "gemini")
+        },
         "tool": of_a_tool_call(server_too=False),
         "tool, and its server": of_a_tool_call(server_too=True),
     }
     sys.stdout.write(json.dumps(found) + "\n")
+
+
+if __name__ == "__main__":
+    with TemporaryDirectory() as directory:
+        main(Path(directory))

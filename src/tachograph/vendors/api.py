@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from tachograph.vendors.fields import getter, scalar
+from tachograph.vendors.fields import pick, plain, scalar
 
 if TYPE_CHECKING:
     from tachograph.records import LLMCall
@@ -45,8 +45,33 @@ def settings_of(body: Any, names: Mapping[str, str]) -> dict[str, Any]:
         body: The request, or the part of it that holds settings.
         names: Ours by theirs.
     """
-    get = getter(body)
-    return {ours: value for theirs, ours in names.items() if (value := scalar(get(theirs))) is not None}
+    fields = plain(body)
+    if type(fields) is not dict:
+        fields = {theirs: pick(body, theirs) for theirs in names}
+    settings = {}
+    for theirs in sorted(names.keys() & fields.keys(), reverse=True):  # max_completion_tokens holds before max_tokens
+        value = fields[theirs]
+        if type(value) not in _PLAIN:
+            value = scalar(value) if isinstance(value, (str, list, tuple)) else None
+        if value is not None:
+            settings[names[theirs]] = value
+    return settings
+
+
+_PLAIN: Final = frozenset((int, float, str, bool))
+
+
+def said_under(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], Any]:
+    """What reads what a model was asked: the first of these fields of a request that is there."""
+
+    def said(body: Mapping[str, Any]) -> Any:
+        for name in names:
+            asked = body.get(name)
+            if asked is not None:
+                return asked
+        return None
+
+    return said
 
 
 class ChunkReader(Protocol):

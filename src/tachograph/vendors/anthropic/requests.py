@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tachograph.vendors.api import RequestFacts, count_of, settings_of
+from tachograph.vendors.api import RequestFacts, count_of, said_under, settings_of
 from tachograph.vendors.fields import pick, scalar
 
 _SETTINGS: Final = {
@@ -22,17 +22,19 @@ _SETTINGS: Final = {
 def request_facts(body: Mapping[str, Any]) -> RequestFacts:
     """A request for a message, or the creation of a batch."""
     settings = settings_of(body, _SETTINGS)
-    effort = scalar(pick(body.get("output_config"), "effort"))
-    if effort is not None:
-        settings["reasoning.level"] = effort
+    output = body.get("output_config")
+    if output is not None:
+        effort = scalar(pick(output, "effort"))
+        if effort is not None:
+            settings["reasoning.level"] = effort
+    model, stream = body.get("model"), body.get("stream")
     return RequestFacts(
-        str(scalar(body.get("model")) or "unknown"),
+        model if type(model) is str and model else str(scalar(model) or "unknown"),
         count_of(said(body)),
-        bool(scalar(body.get("stream"))),
+        stream is True or (stream is not None and bool(scalar(stream))),
         settings or None,
     )
 
 
-def said(body: Mapping[str, Any]) -> Any:
-    """What the model was asked."""
-    return next((body[name] for name in ("messages", "prompt", "requests") if body.get(name) is not None), None)
+said: Final = said_under(("messages", "prompt", "requests"))
+"""What the model was asked."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tachograph.vendors.api import RequestFacts, count_of, settings_of
+from tachograph.vendors.api import RequestFacts, count_of, said_under, settings_of
 from tachograph.vendors.fields import pick, scalar
 
 _SETTINGS: Final = {
@@ -34,9 +34,8 @@ def request_facts(keywords: Mapping[str, Any]) -> RequestFacts:
     return RequestFacts(short_model(keywords.get("model")), count_of(said(keywords)), False, settings or None)
 
 
-def said(keywords: Mapping[str, Any]) -> Any:
-    """What the model was asked."""
-    return next((keywords[name] for name in ("contents", "prompt", "source") if keywords.get(name) is not None), None)
+said: Final = said_under(("contents", "prompt", "source"))
+"""What the model was asked."""
 
 
 def short_model(model: Any) -> str:

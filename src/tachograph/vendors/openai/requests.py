@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tachograph.vendors.api import RequestFacts, count_of, settings_of
+from tachograph.vendors.api import RequestFacts, count_of, said_under, settings_of
 from tachograph.vendors.fields import pick, scalar
 
 _SETTINGS: Final = {
@@ -31,7 +31,7 @@ def request_facts(body: Mapping[str, Any]) -> RequestFacts:
     return RequestFacts(
         model if type(model) is str and model else str(scalar(model) or "unknown"),
         len(asked) if type(asked) is list else count_of(said(body)),
-        stream is True or bool(scalar(stream)),
+        stream is True or (stream is not None and bool(scalar(stream))),
         None if _STATED.isdisjoint(body) else _settings(body),
     )
 
@@ -47,6 +47,5 @@ def _settings(body: Mapping[str, Any]) -> dict[str, Any] | None:
     return settings or None
 
 
-def said(body: Mapping[str, Any]) -> Any:
-    """What the model was asked."""
-    return next((body[name] for name in ("messages", "input", "prompt") if body.get(name) is not None), None)
+said: Final = said_under(("messages", "input", "prompt"))
+"""What the model was asked."""
