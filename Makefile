@@ -17,7 +17,7 @@ PYTEST_ARGS ?=
 WORKERS ?= 3
 PAGE := "src/tachograph/console/static/**/*.{js,css}" "tests/console/page/**/*.js"
 
-.PHONY: help demo test lint types parts tests versions setup format goldens torture chaos fuzz bench clean
+.PHONY: help demo test lint types parts tests versions setup format goldens torture chaos fuzz inject bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -68,6 +68,9 @@ chaos: $(VENV)/.dev ## random faults around the ledger for minutes, replayed fro
 
 fuzz: $(VENV)/.dev ## many random inputs for every parser of bytes from outside (EXAMPLES=20000)
 	@TACHOGRAPH_FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/python -m pytest -n $(WORKERS) -q tests/fuzz $(PYTEST_ARGS)
+
+inject: $(VENV)/.dev ## raise an exception of each kind at every function entry of ours, over every API, with and without a drain thread
+	@TACHOGRAPH_TEST_INJECT=all $(BIN)/python -m pytest -n $(WORKERS) -q tests/instrument/test_guard.py $(PYTEST_ARGS)
 
 bench: $(VENV)/.dev ## are the numbers right, what does watching cost: ours beside the peers' (ARGS="--quick")
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -22,7 +22,7 @@ from tachograph.settings import Settings, load
 from tachograph.signals.families import BUILD_INFO, FAMILIES, PROCESS_START, TELEMETRY_ERRORS
 from tachograph.signals.registry import Metrics, Storage
 from tachograph.signals.run_families import FAMILIES as RUN_FAMILIES
-from tachograph.tape import TAPE
+from tachograph.tape import TAPE, guard
 from tachograph.usage.metrics.families import FAMILIES as USAGE_FAMILIES
 from tachograph.version import __version__
 
@@ -274,6 +274,9 @@ def get_recorder() -> Recorder:
     """
     recorder = _recorder
     return recorder if recorder is not None else _default()
+
+
+guard.report_to(lambda error: get_recorder().failed("instrument", error))
 
 
 def _default() -> Recorder:

@@ -12,11 +12,11 @@ from types import ModuleType
 from typing import Any, Final
 
 from tachograph.instrument import bodies
-from tachograph.instrument.guard import generate
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import patch
 from tachograph.instrument.streams import StreamState
 from tachograph.instrument.watch import WATCH
+from tachograph.tape.guard import generate
 
 READABLE_ERROR_BYTES = 64 * 1024
 """An unread error body of at most this stated length is read to tell a spent quota from a rate limit."""
@@ -36,13 +36,16 @@ _SEND: Final = """
             return AWAIT original(self, request, *args, **keywords)
         sent = None
         guard pass: sent = watch.sending(request.url)
-        if sent is None:
-            return AWAIT original(self, request, *args, **keywords)
         try:
             response = AWAIT original(self, request, *args, **keywords)
         except BaseException as error:
-            guard pass: watch.not_answered(sent, error)
+            if sent is not None:
+                guard pass: watch.not_answered(sent, error)
             raise
+        if watch.hides_usage:
+            response._tachograph = HIDES_USAGE  # whatever fails from here on
+        if sent is None:
+            return response
         if response.status_code == 429 and not response.is_closed:
             try:
                 if is_short(response):
@@ -80,6 +83,7 @@ def _hook(library: ModuleType) -> None:
 def _send(original: Any, library: Any, *, is_async: bool) -> Any:
     text = _SEND.replace("READ", "aread" if is_async else "read").replace("IS_ASYNC", str(is_async))
     names = {"original": original, "library": library, "answered": _answered, "is_short": _is_short}
+    names["HIDES_USAGE"] = bodies.HIDES_USAGE
     return generate(text, "send", is_async=is_async, current=WATCH.get, **names)
 
 

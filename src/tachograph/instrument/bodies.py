@@ -13,8 +13,8 @@ from functools import lru_cache
 from time import perf_counter_ns
 from typing import Any, Final
 
-from tachograph.instrument.guard import generate
 from tachograph.instrument.streams import StreamState, is_running
+from tachograph.tape.guard import generate
 from tachograph.vendors.loose import loads
 
 _EVENT = re.compile(rb"(?<=\n\n)|(?<=\n\r\n)|(?<=\r\r)")
@@ -24,6 +24,10 @@ KEPT_BYTES = 8 * 1024 * 1024
 """More than this of a compressed or non-streamed body is not kept for reading; its usage counts as missing."""
 
 LONGEST_USAGE_EVENT = 64 * 1024
+
+
+HIDES_USAGE: Final = "hides usage"
+"""Noted on a response in place of a state while there is none, where we asked for usage: its chunk is hidden anyway."""
 
 
 def watch_body(response: Any, state: StreamState, library: Any, *, is_async: bool) -> None:

@@ -18,10 +18,10 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
+from opentelemetry import context
 
 from tachograph.instrument import hosts, settled, stainless
 from tachograph.instrument.bodies import state_of
-from tachograph.instrument.guard import call_wrapper, generate, unhooked
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import SWITCH, patch
 from tachograph.instrument.report import hooked, missing
@@ -32,6 +32,7 @@ from tachograph.records import ENGINE_CALL, LLMCall
 from tachograph.records.content import keep
 from tachograph.records.keys import key_hint
 from tachograph.signals.spans import enter, leave
+from tachograph.tape.guard import call_wrapper, generate, unhooked
 from tachograph.vendors.api import Api
 from tachograph.vendors.fields import pick, plain
 from tachograph.vendors.gemini.apis import FETCH_INTERACTION, GENERATE, INTERACT, PLAIN
@@ -428,7 +429,12 @@ def _hook_chats(module: ModuleType) -> None:
 
 def _watched_message(original: Any, *, is_async: bool) -> Any:
     return call_wrapper(
-        original, GENERATING, begin=_message, done=_message_answered, failed=_message_failed, is_async=is_async
+        original,
+        {GENERATING: "watch"},
+        begin=_message,
+        done=_message_answered,
+        failed=_message_failed,
+        is_async=is_async,
     )
 
 
@@ -492,26 +498,27 @@ _READ: Final = """
         # The chunks of all hops. The library works for this call at first, between hops, and where it runs tools.
         keep = None
         runs_tools = False
+        around = get_context()
         guard pass: keep = state.keep_last()
         try:
             FIRST_STEP
             guard pass: state.begin(chunks)
-            guard pass: watch.go_inside()
+            guard attach(around): watch.go_inside()
             ASYNC for chunk in chunks:
                 state.last_ns = clock()
                 if watch.is_inside:
-                    guard pass: keep, runs_tools = watch.came_out(keep)
+                    guard put_back(watch.before); attach(around): keep, runs_tools = watch.came_out(keep)
                 if keep is not None:
                     keep(chunk)
                 yield chunk
                 if runs_tools:
-                    guard pass: watch.go_inside()
-            guard pass: watch.stream_ended()
+                    guard attach(around): watch.go_inside()
+            guard attach(around): watch.stream_ended()
         except BaseException as error:
-            guard pass: watch.stream_interrupted(error)
+            guard attach(around): watch.stream_interrupted(error)
             raise
         finally:
-            guard pass: watch.come_out()
+            guard put_back(watch.before); attach(around): watch.come_out()
             state.generator = None
             CLOSE
 """
@@ -603,7 +610,14 @@ def _readers(text: str, *, chunks: int, **names: Any) -> tuple[Any, Any]:
     return sync, unhooked(asynchronous, chunks=chunks)
 
 
-_read, _read_async = _readers(_READ, chunks=2, clock=perf_counter_ns)
+_read, _read_async = _readers(
+    _READ,
+    chunks=2,
+    clock=perf_counter_ns,
+    put_back=GENERATING.set,
+    get_context=context.get_current,
+    attach=context.attach,
+)
 _read_hop, _read_hop_async = _readers(_READ_HOP, chunks=1, current=WATCH.get, set_variable=WATCH.set)
 
 

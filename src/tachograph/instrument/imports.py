@@ -14,9 +14,37 @@ from contextlib import suppress
 from importlib._bootstrap import _lock_unlock_module  # type: ignore[attr-defined]  # no public way to wait for an import
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
+
+from tachograph.tape.guard import generate
 
 Hook = Callable[[ModuleType], None]
+
+
+_FIND_SPEC: Final = """
+    def find_spec(self, name, path=None, target=None):
+        spec = None
+        if name in self.hooks:
+            guard pass: spec = self.find(name, path, target)
+        return spec
+"""
+
+_EXEC_MODULE: Final = """
+    def make(finder, name, loader, execute):
+        def exec_module(module):
+            guard pass: finder.unmark(loader)
+            execute(module)
+            for hook in finder.hooks.get(name, ()):
+                run(hook, module)
+        return exec_module
+"""
+
+_RUN: Final = """
+    def run(hook, module):
+        guard pass: hook(module)
+"""
+_run: Final = generate(_RUN, "run")
+_exec_module: Final = generate(_EXEC_MODULE, "make", run=_run)
 
 
 class _Finder:
@@ -26,11 +54,10 @@ class _Finder:
         self.hooks: dict[str, list[Hook]] = {}
         self._busy = threading.local()
 
-    def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if name not in self.hooks:
-            return None
+    find_spec = generate(_FIND_SPEC, "find_spec")  # a failure of ours fails no import
+
+    def find(self, name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
+        """The spec that another finder has for a module; its hooks run after its code."""
         busy = self._busy.__dict__.setdefault("names", set())
         if name in busy:
             return None
@@ -51,20 +78,14 @@ class _Finder:
     def _watch(self, name: str, spec: ModuleSpec) -> None:
         loader: Any = spec.loader
         execute = getattr(loader, "exec_module", None)
-        if execute is None:
-            return
+        if execute is not None:
+            with suppress(AttributeError):  # a loader with slots: the module stays as it is, and doctor says so
+                loader.exec_module = _exec_module(self, name, loader, execute)
 
-        def exec_module(module: ModuleType) -> None:
-            with suppress(AttributeError):  # another thread has unmarked it already
-                del loader.exec_module  # the class's own again
-            execute(module)
-            for hook in self.hooks.get(name, ()):
-                hook(module)
-
-        try:
-            loader.exec_module = exec_module
-        except AttributeError:
-            return  # a loader with slots: the module stays as it is, and doctor says so
+    def unmark(self, loader: Any) -> None:
+        """Give a loader the method of its class back."""
+        with suppress(AttributeError):  # another thread has unmarked it already
+            del loader.exec_module
 
 
 _finder = _Finder()
@@ -82,7 +103,7 @@ def after_import(name: str, hook: Hook) -> None:
     _lock_unlock_module(name)
     module = sys.modules.get(name)
     if module is not None and not getattr(getattr(module, "__spec__", None), "_initializing", False):
-        hook(module)
+        _run(hook, module)
 
 
 def forget_all() -> None:

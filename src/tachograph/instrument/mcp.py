@@ -10,17 +10,18 @@ status or a broken connection, is noted by the HTTP hook.
 
 from __future__ import annotations
 
-import inspect
+import operator
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
+from functools import partial
 from time import perf_counter_ns
 from types import ModuleType
 from typing import Any, Final
 
 from tachograph.instrument import mcp_connections, settled
 from tachograph.instrument.imports import after_import
-from tachograph.instrument.mcp_connections import Connection, Exchange, connection_of, ending_of, is_watched, safely
+from tachograph.instrument.mcp_connections import Connection, Exchange, connection_of, ending_of, is_watched
 from tachograph.instrument.patches import SWITCH, patch
 from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.watch import WATCH
@@ -29,6 +30,8 @@ from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.records import ENGINE_MCP, ToolCall
 from tachograph.records.content import keep
 from tachograph.records.outcomes import ToolOutcome
+from tachograph.signals.spans import leave
+from tachograph.tape.guard import after, call_wrapper, choice
 from tachograph.vendors.fields import dig, items, pick
 
 
@@ -53,12 +56,12 @@ def _hook_session(module: ModuleType) -> None:
         "send_request": (_send_request, "requests other than tool calls are not seen"),
         "initialize": (_initialize, "connections are not seen"),
         "__aenter__": (_enter, "a connection that dies early is seen late"),
-        "__aexit__": (_exit, "the end of connections is not seen"),
+        "__aexit__": (_until_its_end, "the end of connections is not seen"),
     }
     if hasattr(owner, "adopt"):
         places["adopt"] = (_adopt, "")
     if hasattr(owner, "_receive_loop"):
-        places["_receive_loop"] = (_receive_loop, "")
+        places["_receive_loop"] = (_until_its_end, "")
     for name, (make, consequence) in places.items():
         if patch(owner, name, make):
             hooked("mcp", f"ClientSession.{name}")
@@ -84,17 +87,25 @@ def _hook_fastmcp(module: ModuleType) -> None:
 
 
 class Asked(Exchange):
-    """A tool call that an application made of a client, while it lasts; the session below it finds it here.
+    """A tool call under way: what an application asked of a client or a session, and what HTTP sees of it.
 
     Attributes:
-        session: What it goes through; tool_name: of what.
+        call: Its record.
+        session: What a client's call goes through; the session finds it here.
+        tool_name: Of what.
     """
 
     session: Any = None
-    tool_name = ""
+
+    def __init__(self, call: ToolCall, connection: Connection, tool_name: str) -> None:
+        self.call = call
+        self.connection: Connection = connection
+        self.tool_name = tool_name
 
 
 ASKED: Final[ContextVar[Asked | None]] = ContextVar("tachograph_mcp_asked", default=None)
+
+_ARGUMENTS: Final = "self, name, arguments=None, *args, **keywords"
 
 
 def _session_of(client: Any) -> Any:
@@ -104,107 +115,90 @@ def _session_of(client: Any) -> Any:
 
 
 def _call_client(original: Any) -> Any:
-    async def call_tool(self: Any, name: str, arguments: Any = None, *args: Any, **kwargs: Any) -> Any:
-        if not SWITCH.on or ENGINE_MCP.get():
-            return await original(self, name, arguments, *args, **kwargs)
-        session = _session_of(self)
-        connection = connection_of(session) if session is not None else getattr(self, "_tachograph", None)
-        connection = connection or Connection()
-        if (call := _begin(connection, session, name, arguments)) is None:
-            return await original(self, name, arguments, *args, **kwargs)
-        exchange = Asked()
-        exchange.connection, exchange.session, exchange.tool_name = connection, session, name
-        token = ASKED.set(exchange)
-        try:
-            result = await original(self, name, arguments, *args, **kwargs)
-        except BaseException as error:
-            _failed(call, error, exchange, connection)
-            raise
-        finally:
-            ASKED.reset(token)
-        _answered(call, result, connection)
-        return result
+    return call_wrapper(
+        original,
+        {ASKED: "watch"},
+        begin=_begin_of_client,
+        done=_answered,
+        failed=_failed,
+        is_async=True,
+        signature=_ARGUMENTS,
+        begins="self, name, arguments",
+    )
 
-    return call_tool
+
+def _begin_of_client(client: Any, name: str, arguments: Any) -> Asked | None:
+    if not SWITCH.on or ENGINE_MCP.get():
+        return None
+    session = _session_of(client)
+    connection = connection_of(session) if session is not None else getattr(client, "_tachograph", None)
+    connection = connection or Connection()
+    asked = Asked(_begin(connection, session, name, arguments), connection, name)
+    asked.session = session
+    return asked
 
 
 def _call_session(original: Any) -> Any:
-    def call_tool(self: Any, name: str, arguments: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """No coroutine function of our own: a client's call passes here without another frame around its awaiting."""
+    below_client = call_wrapper(
+        original, {WATCH: "watch"}, begin=ASKED.get, is_async=True, signature=_ARGUMENTS, begins=""
+    )
+    alone = call_wrapper(
+        original,
+        {WATCH: "watch"},
+        begin=_begin_of_session,
+        done=_answered,
+        failed=_failed,
+        is_async=True,
+        signature=_ARGUMENTS,
+        begins="self, name, arguments, keywords",
+    )
+
+    def choose(session: Any, name: str) -> Any:
         if not SWITCH.on or ENGINE_MCP.get():
-            return original(self, name, arguments, *args, **kwargs)
+            return original
         asked = ASKED.get()
-        if asked is None or asked.session is not self or asked.tool_name != name:
-            return _call_of_session(self, original, name, arguments, args, kwargs)
-        transport = asked.connection.transport  # type: ignore[union-attr]  # a client's call has one
-        if transport is None or transport.url is None:
-            return original(self, name, arguments, *args, **kwargs)
-        return _send_of_client(asked, original(self, name, arguments, *args, **kwargs))
+        if asked is None or asked.session is not session or asked.tool_name != name:
+            return alone
+        transport = asked.connection.transport
+        return original if transport is None or transport.url is None else below_client
 
-    if hasattr(inspect, "markcoroutinefunction"):
-        inspect.markcoroutinefunction(call_tool)
-    return call_tool
+    return choice(original, choose, signature=_ARGUMENTS, chooses="self, name")
 
 
-async def _send_of_client(asked: Asked, sending: Any) -> Any:
-    token = WATCH.set(asked)
-    try:
-        return await sending
-    finally:
-        WATCH.reset(token)
-
-
-async def _call_of_session(session: Any, original: Any, name: str, arguments: Any, args: Any, kwargs: Any) -> Any:
+def _begin_of_session(session: Any, name: str, arguments: Any, keywords: dict[str, Any]) -> Asked:
     connection = connection_of(session)
-    call = connection.unfinished.pop(str(kwargs.get("request_state") or ""), None)
-    call = call or _begin(connection, session, name, arguments)
-    if call is None:
-        return await original(session, name, arguments, *args, **kwargs)
-    exchange = Exchange()
-    exchange.connection = connection
-    token = WATCH.set(exchange)
-    try:
-        result = await original(session, name, arguments, *args, **kwargs)
-    except BaseException as error:
-        _failed(call, error, exchange, connection)
-        raise
-    finally:
-        WATCH.reset(token)
-    _answered(call, result, connection)
-    return result
+    call = connection.unfinished.pop(str(keywords.get("request_state") or ""), None)
+    return Asked(call or _begin(connection, session, name, arguments), connection, name)
 
 
-def _begin(connection: Connection, session: Any, name: str, arguments: Any) -> ToolCall | None:
+def _begin(connection: Connection, session: Any, name: str, arguments: Any) -> ToolCall:
+    count = len(arguments) if arguments else 0
+    call = settled.recorder().start_tool_call(connection.server_id, name, argument_count=count)
     try:
-        count = len(arguments) if arguments else 0
-        call = settled.recorder().start_tool_call(connection.server_id, name, argument_count=count)
         call.attributes = connection.call_facts(session)
         keep(call, "tool.arguments", lambda: arguments)
-    except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
-        settled.recorder().failed("instrument", error)
-        return None
+    except Exception:
+        call.withdraw()
+        raise
     return call
 
 
-def _failed(call: ToolCall, error: BaseException, exchange: Exchange, connection: Connection) -> None:
-    def finish() -> None:
-        transport = connection.transport
-        shared = transport.exchange if transport is not None else None
-        outcome, kind = ending_of(error, exchange, shared, since_ns=call.started_ns)
-        call.is_made_up = kind == "validation" and is_unknown_tool(error)
-        call.finish(outcome, kind, error=None if kind is None else error)
-
-    safely(finish)
+def _failed(asked: Asked, error: BaseException) -> None:
+    call, transport = asked.call, asked.connection.transport
+    shared = transport.exchange if transport is not None else None
+    outcome, kind = ending_of(error, asked, shared, since_ns=call.started_ns)
+    call.is_made_up = kind == "validation" and is_unknown_tool(error)
+    call.finish(outcome, kind, error=None if kind is None else error)
 
 
-def _answered(call: ToolCall, result: Any, connection: Connection) -> None:
+def _answered(asked: Asked, result: Any) -> None:
     """A request of a tool call was answered: the end of the call, unless it goes on."""
     key = goes_on(result)
     if key is None:
-        answered(call, result)
+        answered(asked.call, result)
         return
-    connection.unfinished[key] = call
-    safely(lambda: settled.recorder().leave(call))
+    asked.connection.unfinished[key] = asked.call
+    leave(asked.call)
 
 
 def goes_on(result: Any) -> str | None:
@@ -226,17 +220,14 @@ def goes_on(result: Any) -> str | None:
 
 def answered(call: ToolCall, result: Any) -> None:
     """A tool has answered: end its call."""
-    try:
-        keep(call, "tool.result", lambda: result)
-        if is_error(result):
-            said = text_of(result)
-            kind = kind_of_error_result(said)
-            call.is_made_up = kind == "validation" and is_unknown_tool(said)
-            call.finish(outcome_of_kind(kind), kind, error=said)
-        else:
-            call.finish("success")
-    except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
-        settled.recorder().failed("instrument", error)
+    keep(call, "tool.result", lambda: result)
+    if is_error(result):
+        said = text_of(result)
+        kind = kind_of_error_result(said)
+        call.is_made_up = kind == "validation" and is_unknown_tool(said)
+        call.finish(outcome_of_kind(kind), kind, error=said)
+    else:
+        call.finish("success")
 
 
 def is_error(result: Any) -> bool:
@@ -259,50 +250,66 @@ def text_of(result: Any) -> str:
 # Other requests
 
 
+class _Request:
+    """A request under way that is no tool call.
+
+    Attributes:
+        exchange: What HTTP sees of it: of a client's background task that it looks after, the task's own.
+    """
+
+    def __init__(self, connection: Connection, method: str, exchange: Exchange) -> None:
+        self.connection = connection
+        self.method = method
+        self.exchange = exchange
+        self.started_ns = perf_counter_ns()
+
+    def ended(self, outcome: ToolOutcome) -> None:
+        seconds = (perf_counter_ns() - self.started_ns) / 1e9
+        metrics = settled.recorder().metrics.part(MCPMetrics)
+        metrics.operation(self.connection.server_id, self.method, outcome, seconds)
+
+    def answered(self, result: Any) -> None:
+        try:
+            self.ended("success")
+        finally:
+            if self.connection.unfinished:
+                _end_of_task(self.connection, result)
+
+    def failed(self, error: BaseException) -> None:
+        self.ended(ending_of(error, self.exchange)[0])
+
+
 def _send_request(original: Any) -> Any:
-    def send_request(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        """No coroutine function of our own: a tool call passes here without another frame around its awaiting."""
-        if type(request) in _COUNTED_ELSEWHERE or not SWITCH.on or ENGINE_MCP.get():
-            return original(self, request, *args, **kwargs)
-        return _timed(self, original, request, args, kwargs)
+    timed = call_wrapper(
+        original,
+        {WATCH: "watch.exchange"},
+        begin=_begin_request,
+        done=_Request.answered,
+        failed=_Request.failed,
+        is_async=True,
+        signature="self, request, *args, **keywords",
+        begins="self, request",
+    )
 
-    if hasattr(inspect, "markcoroutinefunction"):
-        inspect.markcoroutinefunction(send_request)
-    return send_request
+    def choose(request: Any) -> Any:
+        is_ours = type(request) not in _COUNTED_ELSEWHERE and SWITCH.on and not ENGINE_MCP.get()
+        return timed if is_ours else original
+
+    return choice(original, choose, signature="self, request, *args, **keywords", chooses="request")
 
 
-async def _timed(session: Any, original: Any, request: Any, args: Any, kwargs: Any) -> Any:
+def _begin_request(session: Any, request: Any) -> _Request | None:
     method = pick(request, "method") or dig(request, "root", "method")
     if method in (None, "tools/call", "initialize", "server/discover"):
         field = getattr(type(request), "model_fields", {}).get("method")
         if method is not None and getattr(field, "default", None) == method:  # mcp 2 has a type for each method
             _COUNTED_ELSEWHERE.add(type(request))
-        return await original(session, request, *args, **kwargs)
-    started = perf_counter_ns()
+        return None
     connection = connection_of(session)
     asked = ASKED.get()  # looking after its task: what HTTP meets here ends the call
     exchange = asked if asked is not None and asked.session is session else Exchange()
     exchange.connection = connection
-    token = WATCH.set(exchange)
-    outcome: ToolOutcome = "success"
-    try:
-        result = await original(session, request, *args, **kwargs)
-    except BaseException as error:
-        outcome, _ = ending_of(error, exchange)
-        raise
-    finally:
-        WATCH.reset(token)
-        seconds = (perf_counter_ns() - started) / 1e9
-        safely(
-            lambda: (
-                settled.recorder()
-                .metrics.part(MCPMetrics)
-                .operation(connection.server_id, str(method), outcome, seconds)
-            )
-        )
-    if connection.unfinished:
-        safely(lambda: _end_of_task(connection, result))
-    return result
+    return _Request(connection, str(method), exchange)
 
 
 def _end_of_task(connection: Connection, result: Any) -> None:
@@ -328,75 +335,66 @@ _COUNTED_ELSEWHERE: set[type[Any]] = set()
 
 
 def _init(original: Any) -> Any:
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        original(self, *args, **kwargs)
+    def made(session: Any, _: None, args: Any, keywords: dict[str, Any]) -> None:
         if is_watched():
-            stream = args[0] if args else kwargs.get("read_stream")
-            safely(lambda: mcp_connections.session_made(self, stream))
+            mcp_connections.session_made(session, args[0] if args else keywords.get("read_stream"))
 
-    return __init__
+    return after(original, made)
+
+
+def _watched_session(session: Any, args: Any, keywords: Any) -> Any:
+    return session if is_watched() else None
 
 
 def _initialize(original: Any) -> Any:
-    async def initialize(self: Any) -> Any:
-        if not is_watched():
-            return await original(self)
-        try:
-            result = await original(self)
-        except BaseException as error:
-            failure = error
-            safely(lambda: mcp_connections.connect_failed(self, failure))
-            raise
-        name = dig(result, "server_info", "name") or dig(result, "serverInfo", "name")
-        safely(lambda: connection_of(self).opened(name))
-        return result
+    return call_wrapper(
+        original, begin=_watched_session, done=_initialized, failed=mcp_connections.connect_failed, is_async=True
+    )
 
-    return initialize
+
+def _initialized(session: Any, result: Any) -> None:
+    connection_of(session).opened(dig(result, "server_info", "name") or dig(result, "serverInfo", "name"))
 
 
 def _adopt(original: Any) -> Any:
-    def adopt(self: Any, result: Any) -> None:
-        original(self, result)
+    def adopted(session: Any, _: None, args: Any, keywords: Any) -> None:
         if is_watched():
-            safely(lambda: connection_of(self).opened(dig(self, "server_info", "name")))
+            connection_of(session).opened(dig(session, "server_info", "name"))
 
-    return adopt
+    return after(original, adopted)
 
 
 def _enter(original: Any) -> Any:
-    async def __aenter__(self: Any) -> Any:
-        dispatcher = getattr(self, "_dispatcher", None)
-        run = getattr(dispatcher, "run", None)
-        if dispatcher is not None and run is not None and is_watched():
-
-            async def watched_run(*args: Any, **kwargs: Any) -> Any:
-                try:
-                    return await run(*args, **kwargs)
-                finally:  # the transport has ended, though the session may still be open
-                    safely(connection_of(self).closed)
-
-            with suppress(AttributeError):  # slots: its end is seen when the session closes
-                dispatcher.run = watched_run
-        return await original(self)
-
-    return __aenter__
+    return call_wrapper(original, begin=_watch_dispatcher, is_async=True)
 
 
-def _receive_loop(original: Any) -> Any:
-    async def _receive_loop(self: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return await original(self, *args, **kwargs)
-        finally:
-            safely(connection_of(self).closed)
+def _watch_dispatcher(session: Any, args: Any, keywords: Any) -> None:
+    """See a session's transport end, though the session may still be open."""
+    dispatcher = getattr(session, "_dispatcher", None)
+    run = getattr(dispatcher, "run", None)
+    if dispatcher is not None and run is not None and is_watched():
+        with suppress(AttributeError):  # slots: its end is seen when the session closes
+            dispatcher.run = partial(_run_dispatcher, connection_of(session), run)
 
-    return _receive_loop
+
+def _until_its_end(original: Any) -> Any:
+    """Around what ends when a session ends: its loop, its leaving."""
+    return call_wrapper(
+        original, begin=connection_of, begins="self", done=_session_ended, failed=_session_ended, is_async=True
+    )
 
 
-def _exit(original: Any) -> Any:
-    async def __aexit__(self: Any, *exc_info: Any) -> Any:
-        try:
-            return await original(self, *exc_info)
-        finally:
-            safely(connection_of(self).closed)
+def _session_ended(connection: Connection, _: object) -> None:
+    connection.closed()
 
-    return __aexit__
+
+_run_dispatcher: Final = call_wrapper(
+    operator.call,
+    begin=lambda connection: connection,
+    done=_session_ended,
+    failed=_session_ended,
+    is_async=True,
+    signature="connection, run, *args, **keywords",
+    begins="connection",
+    plain="run, *args, **keywords",
+)

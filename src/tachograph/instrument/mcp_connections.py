@@ -31,6 +31,7 @@ from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.records import ENGINE_MCP, ToolCall
 from tachograph.records.outcomes import ErrorKind, ToolOutcome
 from tachograph.signals import semconv
+from tachograph.tape.guard import call_wrapper, generate
 from tachograph.vendors.fields import dig, pick
 
 
@@ -48,14 +49,6 @@ def is_watched() -> bool:
     return SWITCH.on and not ENGINE_MCP.get()
 
 
-def safely(work: Callable[[], object]) -> None:
-    """Do something of ours; a failure of it is counted and dropped."""
-    try:
-        work()
-    except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
-        settled.recorder().failed("instrument", error)
-
-
 class Exchange:
     """What the HTTP hook saw of the requests of one call, or of one transport.
 
@@ -68,7 +61,7 @@ class Exchange:
         seen_ns: When either was seen last (monotonic).
     """
 
-    is_raw = follows_body = uses_aiohttp = expects_events = False
+    is_raw = follows_body = uses_aiohttp = expects_events = hides_usage = False
     host = body = api = subject = None
     sent = ()
     status: int | None = None
@@ -160,12 +153,14 @@ class Attempt:
 
     Attributes:
         name: The name of the server's entry in an `mcpServers` configuration, where the client was given one.
+        client: That connects.
         transport: What was opened for it; connection: what came of it.
         is_over: It has ended; tasks that it left behind still have it in their context.
     """
 
-    def __init__(self, name: str | None = None) -> None:
+    def __init__(self, name: str | None = None, client: Any = None) -> None:
         self.name = name
+        self.client = client
         self.transport: Transport | None = None
         self.connection: Connection | None = None
         self.is_over = False
@@ -236,7 +231,7 @@ class Connection:
         if self.transport is not None:
             self.transport.exchange.error = None
         if not self._is_open and self._is_counted:
-            safely(self._rise)
+            self._rise()
 
     def server_gone(self) -> None:
         """Its port refuses; the session may go on when the server is back."""
@@ -334,25 +329,24 @@ def _hook_fastmcp(module: ModuleType) -> None:
 
 
 def _connect(original: Any) -> Any:
-    async def connect(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if not is_watched():
-            return await original(self, *args, **kwargs)
-        attempt = Attempt(_CONFIGURED_NAME.get() or _name_in_config(self))
-        token = _ATTEMPT.set(attempt)
-        try:
-            result = await original(self, *args, **kwargs)
-        except BaseException as error:
-            failure = error
-            safely(lambda: attempt.failed(failure))
-            raise
-        finally:
-            attempt.is_over = True
-            _ATTEMPT.reset(token)
-        if attempt.connection is not None:  # else it went on with a session that was open
-            self._tachograph = attempt.connection
-        return result
+    return call_wrapper(
+        original, {_ATTEMPT: "watch"}, begin=_begin_attempt, done=_connected, failed=_not_connected, is_async=True
+    )
 
-    return connect
+
+def _begin_attempt(client: Any, args: Any, keywords: Any) -> Attempt | None:
+    return Attempt(_CONFIGURED_NAME.get() or _name_in_config(client), client) if is_watched() else None
+
+
+def _connected(attempt: Attempt, _: object) -> None:
+    attempt.is_over = True
+    if attempt.connection is not None:  # else it went on with a session that was open
+        attempt.client._tachograph = attempt.connection
+
+
+def _not_connected(attempt: Attempt, error: BaseException) -> None:
+    attempt.is_over = True
+    attempt.failed(error)
 
 
 def _name_in_config(client: Any) -> str | None:
@@ -366,14 +360,14 @@ def _hook_fastmcp_config(module: ModuleType) -> None:
 
 
 def _create_proxy(original: Any) -> Any:
-    async def create_proxy(self: Any, name: str, *args: Any, **kwargs: Any) -> Any:
-        token = _CONFIGURED_NAME.set(name)
-        try:
-            return await original(self, name, *args, **kwargs)
-        finally:
-            _CONFIGURED_NAME.reset(token)
-
-    return create_proxy
+    return call_wrapper(
+        original,
+        {_CONFIGURED_NAME: "watch"},
+        begin=lambda name: name,
+        is_async=True,
+        signature="self, name, *args, **keywords",
+        begins="name",
+    )
 
 
 # Transports
@@ -419,60 +413,85 @@ def _hook_transport(name: str) -> Callable[[ModuleType], None]:
     return hook
 
 
+_OPEN_TRANSPORT: Final = """
+    class Opening:
+        # Enters a transport where its tasks inherit who watches them; leaving it is its own affair.
+
+        def __init__(self, manager, transport):
+            self._manager = manager
+            self._transport = transport
+
+        async def __aenter__(self):
+            transport = self._transport
+            guard pass: begins(transport)
+            watch, opening = set_watch(transport.exchange), set_opening(transport)
+            try:
+                streams = await self._manager.__aenter__()
+            except BaseException as error:
+                reset_opening(opening)
+                reset_watch(watch)
+                guard pass: failed(transport, error)
+                raise
+            reset_opening(opening)
+            reset_watch(watch)
+            guard pass: opened(transport, streams)
+            return streams
+
+        async def __aexit__(self, *exc_info):
+            return await self._manager.__aexit__(*exc_info)
+
+    async def reading(manager, transport):
+        async with Opening(manager, transport) as streams:
+            yield streams
+
+    def open_transport(*args, **keywords):
+        transport = None
+        guard pass: transport = transport_of(*args, **keywords)
+        if transport is None:
+            return original(*args, **keywords)
+        return reading(make_manager(original)(*args, **keywords), transport)
+"""
+
+
 def _watch_transport(original: Any) -> Any:
-    def open_transport(*args: Any, **kwargs: Any) -> Any:
-        if not is_watched() or _OPENING.get() is not None:
-            return original(*args, **kwargs)
-        try:
-            transport = _transport(*args, **kwargs)
-        except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
-            settled.recorder().failed("instrument", error)
-            return original(*args, **kwargs)
-        return _opened(asynccontextmanager(original)(*args, **kwargs), transport)
+    return generate(
+        _OPEN_TRANSPORT,
+        "open_transport",
+        original=original,
+        make_manager=asynccontextmanager,
+        transport_of=_transport_of,
+        begins=_transport_begins,
+        opened=_transport_opened,
+        failed=_transport_failed,
+        set_watch=WATCH.set,
+        reset_watch=WATCH.reset,
+        set_opening=_OPENING.set,
+        reset_opening=_OPENING.reset,
+    )
 
-    return open_transport
 
-
-def _transport(target: Any = None, *args: Any, **kwargs: Any) -> Transport:
+def _transport_of(target: Any = None, *args: Any, **kwargs: Any) -> Transport | None:
+    if not is_watched() or _OPENING.get() is not None:
+        return None
     target = next((kwargs[name] for name in ("server", "url") if name in kwargs), target)
     if isinstance(target, str):
         return Transport(mcp_identity.address_of_url(target), target)
     return Transport(mcp_identity.address_of_command(target.command, target.args), None)
 
 
-async def _opened(manager: Any, transport: Transport) -> Any:
-    async with _Opening(manager, transport) as streams:
-        yield streams
+def _transport_begins(transport: Transport) -> None:
+    attempt = current_attempt()
+    if attempt is not None:
+        attempt.transport = transport
 
 
-class _Opening:
-    """Enters a transport where its tasks inherit who watches them; leaving it is its own affair."""
+def _transport_opened(transport: Transport, streams: Any) -> None:
+    with suppress(TypeError, IndexError):
+        _streams[getattr(streams[0], "_inner", streams[0])] = transport
 
-    def __init__(self, manager: Any, transport: Transport) -> None:
-        self._manager = manager
-        self._transport = transport
 
-    async def __aenter__(self) -> Any:
-        transport = self._transport
-        attempt = current_attempt()
-        if attempt is not None:
-            attempt.transport = transport
-        watch, opening = WATCH.set(transport.exchange), _OPENING.set(transport)
-        try:
-            streams = await self._manager.__aenter__()
-        except BaseException as error:
-            failure = error
-            if attempt is None:
-                alone = Attempt()
-                alone.transport = transport
-                safely(lambda: alone.failed(failure))
-            raise
-        finally:
-            _OPENING.reset(opening)
-            WATCH.reset(watch)
-        with suppress(TypeError, IndexError):
-            _streams[getattr(streams[0], "_inner", streams[0])] = transport
-        return streams
-
-    async def __aexit__(self, *exc_info: Any) -> Any:
-        return await self._manager.__aexit__(*exc_info)
+def _transport_failed(transport: Transport, error: BaseException) -> None:
+    if current_attempt() is None:
+        alone = Attempt()
+        alone.transport = transport
+        alone.failed(error)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 from contextvars import ContextVar
+from functools import partial
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 from tachograph.instrument import settled, vendor_spans
 from tachograph.instrument.imports import after_import
@@ -17,6 +19,8 @@ from tachograph.instrument.watch import WATCH
 from tachograph.mcp.errors import is_unknown_tool
 from tachograph.records import ENGINE_CALL, ENGINE_MCP, ToolCall
 from tachograph.records.content import keep
+from tachograph.signals.spans import leave
+from tachograph.tape.guard import call_wrapper, choice, generate
 from tachograph.vendors.fields import pick
 
 SERVER_NAME: ContextVar[str | None] = ContextVar("tachograph_mcp_server_name", default=None)
@@ -50,25 +54,37 @@ def _hook_lowlevel(module: ModuleType) -> None:
         hooked("mcp", "Server._handle_request")
 
 
+_APART: Final[Any] = {WATCH: "None", ENGINE_CALL: "None", ENGINE_MCP: "False"}
+"""A tool runs apart from the caller's own watch, which an in-process client shares with us."""
+
+
 def _on_request(original: Any) -> Any:
-    def _on_request(self: Any, dctx: Any, method: str, params: Any, *args: Any, **kwargs: Any) -> Any:
+    signature = "self, dctx, method, params, *args, **keywords"
+    named = call_wrapper(
+        original,
+        {SERVER_NAME: "watch"},
+        begin=lambda runner: runner.server.name,
+        is_async=True,
+        signature=signature,
+        begins="self",
+    )
+    executed = call_wrapper(
+        original,
+        _APART,
+        begin=lambda runner, params: _begin(pick(runner.server, "name"), params),
+        done=_answered,
+        failed=_failed,
+        is_async=True,
+        signature=signature,
+        begins="self, params",
+    )
+
+    def choose(runner: Any, method: str) -> Any:
         if method != "tools/call" or not SWITCH.on:
-            return original(self, dctx, method, params, *args, **kwargs)
-        if _makes_a_span(self.server):
-            return _named(self.server.name, original, self, dctx, method, params, *args, **kwargs)
-        call = _begin(pick(self.server, "name"), params)
-        return _execute(call, original, self, dctx, method, params, *args, **kwargs)
+            return original
+        return named if _makes_a_span(runner.server) else executed
 
-    return _on_request
-
-
-async def _named(name: str, original: Any, *args: Any, **kwargs: Any) -> Any:
-    """Handle a request, its server's name known."""
-    token = SERVER_NAME.set(name)
-    try:
-        return await original(*args, **kwargs)
-    finally:
-        SERVER_NAME.reset(token)
+    return choice(original, choose, signature=signature, chooses="self, method")
 
 
 def _makes_a_span(server: Any) -> bool:
@@ -79,83 +95,89 @@ def _makes_a_span(server: Any) -> bool:
     return False
 
 
+_INSIDE: Final = """
+    def __call__(self, ctx, call_next):
+        inner = call_next
+        guard pass: inner = watch(ctx, call_next)
+        return original(self, ctx, inner)
+"""
+
+
 def _inside_its_span(original: Any) -> Any:
-    def __call__(self: Any, ctx: Any, call_next: Any) -> Any:
-        if ctx.method != "tools/call" or not SWITCH.on:
-            return original(self, ctx, call_next)
+    return generate(_INSIDE, "__call__", original=original, watch=_watch_next)
 
-        def watched(ctx: Any) -> Any:
-            return _execute(_begin(SERVER_NAME.get(), ctx.params), call_next, ctx)
 
-        return original(self, ctx, watched)
-
-    return __call__
+def _watch_next(ctx: Any, call_next: Any) -> Any:
+    return partial(_execute, call_next) if ctx.method == "tools/call" and SWITCH.on else call_next
 
 
 def _handle_request(original: Any) -> Any:
-    async def _handle_request(self: Any, message: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        kind = type(request)
-        handler = self.request_handlers.get(kind)
-        if SWITCH.on and kind.__name__ == "CallToolRequest" and handler is not None and not hasattr(handler, MARK):
-            self.request_handlers[kind] = _watched_handler(self, handler)
-        return await original(self, message, request, *args, **kwargs)
-
-    return _handle_request
-
-
-def _watched_handler(server: Any, handler: Any) -> Any:
-    async def handle(request: Any) -> Any:
-        if not SWITCH.on:
-            return await handler(request)
-        return await _execute(_begin(server.name, request.params), handler, request)
-
-    setattr(handle, MARK, handler)
-    return handle
+    return call_wrapper(
+        original,
+        begin=_wrap_handler,
+        is_async=True,
+        signature="self, message, request, *args, **keywords",
+        begins="self, request",
+    )
 
 
-def _begin(server_name: Any, params: Any) -> ToolCall | None:
-    try:
-        arguments = pick(params, "arguments")
-        call = settled.recorder().start_tool_call(
-            named(server_name),
-            str(pick(params, "name") or "unknown"),
-            argument_count=len(arguments) if arguments else 0,
-            server_side=True,
+def _wrap_handler(server: Any, request: Any) -> None:
+    kind = type(request)
+    handler = server.request_handlers.get(kind)
+    if SWITCH.on and kind.__name__ == "CallToolRequest" and handler is not None and not hasattr(handler, MARK):
+        handle = call_wrapper(
+            handler,
+            _APART,
+            begin=lambda request: _begin(server.name, request.params) if SWITCH.on else None,
+            done=_answered,
+            failed=_failed,
+            is_async=True,
+            signature="request",
+            begins="request",
         )
+        setattr(handle, MARK, handler)
+        server.request_handlers[kind] = handle
+
+
+def _begin(server_name: Any, params: Any) -> ToolCall:
+    arguments = pick(params, "arguments")
+    call = settled.recorder().start_tool_call(
+        named(server_name),
+        str(pick(params, "name") or "unknown"),
+        argument_count=len(arguments) if arguments else 0,
+        server_side=True,
+    )
+    try:
         keep(call, "tool.arguments", lambda: arguments)
-    except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
-        settled.recorder().failed("instrument", error)
-        return None
+    except Exception:
+        call.withdraw()
+        raise
     return call
 
 
-async def _execute(call: ToolCall | None, run: Any, *args: Any, **kwargs: Any) -> Any:
-    """Run a tool for whoever asked, apart from the caller's own watch, which an in-process client shares with us."""
-    if call is None:
-        return await run(*args, **kwargs)
-    watch, engine, in_engine = WATCH.set(None), ENGINE_CALL.set(None), ENGINE_MCP.set(False)
-    try:
-        result = await run(*args, **kwargs)
-    except BaseException as error:
-        _failed(call, error)
-        raise
-    finally:
-        ENGINE_MCP.reset(in_engine)
-        ENGINE_CALL.reset(engine)
-        WATCH.reset(watch)
-    result_of_tool = getattr(result, "root", result)
-    if goes_on(result_of_tool) is None:
-        answered(call, result_of_tool)
+def _answered(call: ToolCall, result: Any) -> None:
+    result = getattr(result, "root", result)
+    if goes_on(result) is None:
+        answered(call, result)
     else:  # a question to the user, or the receipt of a background task: no execution yet
-        settled.recorder().leave(call)
+        leave(call)
         call.withdraw()
-    return result
 
 
 def _failed(call: ToolCall, error: BaseException) -> None:
-    try:
-        outcome, kind = ending_of(error)
-        call.is_made_up = kind == "validation" and is_unknown_tool(error)
-        call.finish(outcome, kind, error=None if kind is None else error)
-    except Exception as own:  # noqa: BLE001
-        settled.recorder().failed("instrument", own)
+    outcome, kind = ending_of(error)
+    call.is_made_up = kind == "validation" and is_unknown_tool(error)
+    call.finish(outcome, kind, error=None if kind is None else error)
+
+
+_execute: Final = call_wrapper(
+    operator.call,
+    _APART,
+    begin=lambda ctx: _begin(SERVER_NAME.get(), ctx.params),
+    done=_answered,
+    failed=_failed,
+    is_async=True,
+    signature="call_next, ctx",
+    begins="ctx",
+)
+"""Runs a tool below mcp's middleware."""

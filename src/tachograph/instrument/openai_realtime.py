@@ -19,6 +19,7 @@ from tachograph.instrument.report import hooked
 from tachograph.records import LLMCall
 from tachograph.signals.spans import leave
 from tachograph.tape import TAPE
+from tachograph.tape.guard import after
 from tachograph.vendors.fields import dig, pick, text
 from tachograph.vendors.openai.errors import openai_response_failure
 from tachograph.vendors.openai.usage import read_response_usage, read_usage
@@ -41,16 +42,12 @@ def _hook(module: ModuleType) -> None:
 
 
 def _parse_event(original: Any) -> Any:
-    def parse_event(self: Any, data: Any) -> Any:
-        event = original(self, data)
-        if SWITCH.on:
-            try:
-                _socket(self).note(event)
-            except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
-                settled.recorder().failed("instrument", error)
-        return event
+    return after(original, _came)
 
-    return parse_event
+
+def _came(connection: Any, event: Any, args: Any, keywords: Any) -> None:
+    if SWITCH.on:
+        _socket(connection).note(event)
 
 
 class Socket:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tachograph import runtime
 from tachograph.settings.instrument import InstrumentSettings
+from tachograph.tape import guard
 
 if TYPE_CHECKING:
     from tachograph.recorder import Recorder
@@ -23,3 +24,6 @@ def settle(chosen: Recorder | None, new: InstrumentSettings) -> None:
 def recorder() -> Recorder:
     """Where records go now."""
     return _recorder or runtime._recorder or runtime.get_recorder()
+
+
+guard.report_to(lambda error: recorder().failed("instrument", error))

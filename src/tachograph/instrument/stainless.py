@@ -12,14 +12,14 @@ from functools import partial
 from types import ModuleType
 from typing import Any, Final
 
-from tachograph.instrument.bodies import state_of
-from tachograph.instrument.guard import call_wrapper, generate
+from tachograph.instrument.bodies import HIDES_USAGE
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import SWITCH, patch, patch_overrides
 from tachograph.instrument.report import hooked, missing
-from tachograph.instrument.streams import read, read_async
+from tachograph.instrument.streams import StreamState, read, read_async
 from tachograph.instrument.watch import WATCH, Watch
 from tachograph.signals.spans import enter, leave
+from tachograph.tape.guard import call_wrapper, generate, reader_without_usage
 
 RAW_HEADER = "X-Stainless-Raw-Response"
 
@@ -73,18 +73,27 @@ def with_body(options: Any, body: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
 
 _STREAM: Final = """
     def __stream__(self):
-        state = None
-        guard pass: state = state_of(self.response)
-        return original(self) if state is None else read(state, original(self))
+        state = getattr(self.response, "_tachograph", None)
+        if type(state) is StreamState:
+            return read(state, original(self))
+        return original(self) if state is not HIDES_USAGE else read_without_usage(original(self))
 """
 
 
-def stream_hook(original: Any, *, read: Any = read) -> Any:
+def stream_hook(original: Any, *, is_async: bool = False) -> Any:
     """Put our generator around the library's, where the stream is a watched one."""
-    return generate(_STREAM, "__stream__", original=original, read=read, state_of=state_of)
+    return generate(
+        _STREAM,
+        "__stream__",
+        original=original,
+        read=read_async if is_async else read,
+        read_without_usage=reader_without_usage(is_async=is_async),
+        StreamState=StreamState,
+        HIDES_USAGE=HIDES_USAGE,
+    )
 
 
-async_stream_hook = partial(stream_hook, read=read_async)
+async_stream_hook = partial(stream_hook, is_async=True)
 """The same for async streams."""
 
 
@@ -99,14 +108,13 @@ def _wrapper(original: Any, *, begin: Begin, is_async: bool) -> Any:
 
     return call_wrapper(
         original,
-        WATCH,
+        {WATCH: "watch"},
         begin=begin_watch,
         done=_answered,
         failed=_failed,
         is_async=is_async,
         signature="self, cast_to, options, *args, **keywords",
         begins="self, options",
-        plain="self, cast_to, options, *args, **keywords",
         watched="self, cast_to, watch.subject, *args, **keywords",
     )
 

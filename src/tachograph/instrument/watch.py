@@ -1,6 +1,6 @@
 """One watched call under way: its record, and how its answer is read.
 
-Every hook of every client reports to a `Watch`, through the guard (`guard.py`). The hooks put down clocks and
+Every hook of every client reports to a `Watch`, through the guard (`tape/guard.py`). The hooks put down clocks and
 references; `read_...` methods run when the record is delivered, in the drain.
 """
 

@@ -7,10 +7,11 @@ before that. A fork server is told to import it once, before it forks.
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import SWITCH, patch
+from tachograph.tape.guard import generate
 
 BOOT = "tachograph.instrument.boot"
 
@@ -25,15 +26,22 @@ def _cover_spawn(module: ModuleType) -> None:
     patch(module, "get_command_line", _line)
 
 
-def _line(original: Any) -> Any:
-    def get_command_line(**keywords: Any) -> list[str]:
-        line: list[str] = original(**keywords)
-        if SWITCH.on and "-c" in line:
-            where = line.index("-c") + 1
-            line[where] = f"import {BOOT}; {line[where]}"
+_LINE: Final = """
+    def get_command_line(**keywords):
+        line = original(**keywords)
+        guard pass: watch(line)
         return line
+"""
 
-    return get_command_line
+
+def _line(original: Any) -> Any:
+    return generate(_LINE, "get_command_line", original=original, watch=_watch)
+
+
+def _watch(line: list[str]) -> None:
+    if SWITCH.on and "-c" in line:
+        where = line.index("-c") + 1
+        line[where] = f"import {BOOT}; {line[where]}"
 
 
 def _preload(module: ModuleType) -> None:

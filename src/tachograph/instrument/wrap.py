@@ -7,11 +7,11 @@ from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
-from tachograph.instrument.guard import call_wrapper
 from tachograph.instrument.patches import SWITCH
 from tachograph.instrument.watch import WATCH, Watch
 from tachograph.records import ENGINE_CALL
 from tachograph.signals.spans import enter, leave
+from tachograph.tape.guard import call_wrapper
 
 Begin = Callable[[Any, dict[str, Any]], Watch | None]
 """Makes the watch of one call from `self` and the keyword arguments; None when it is not to be watched."""
@@ -42,7 +42,7 @@ def watched(
         leave(watch.call)
         watch.failed(error)
 
-    return call_wrapper(original, variable, begin=begin_watch, done=ended, failed=failed, is_async=is_async)
+    return call_wrapper(original, {variable: "watch"}, begin=begin_watch, done=ended, failed=failed, is_async=is_async)
 
 
 watched_async = partial(watched, is_async=True)

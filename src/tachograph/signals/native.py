@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final
 
 from opentelemetry import trace
 
 from tachograph.signals.spans import LLM_SCOPE, MCP_SCOPE, LightSpan, UnsampledSpan, current_span
+from tachograph.tape.guard import generate
 
 _MARK = "__tachograph_silenced__"
 
@@ -25,6 +26,14 @@ def our_span_is_current() -> bool:
         return True
     scope = getattr(span, "instrumentation_scope", None)
     return scope is not None and scope.name in (LLM_SCOPE, MCP_SCOPE)
+
+
+_TRACER: Final = """
+    def _tracer(self):
+        is_ours = False
+        guard pass: is_ours = our_span_is_current()
+        return None if is_ours else original(self)
+"""
 
 
 def silence_tracer(owner: type) -> bool:
@@ -43,26 +52,23 @@ def silence_tracer(owner: type) -> bool:
     if hasattr(original, _MARK):
         return True
 
-    @functools.wraps(original)
-    def _tracer(self: Any) -> Any:
-        return None if our_span_is_current() else original(self)
-
+    _tracer = functools.update_wrapper(
+        generate(_TRACER, "_tracer", original=original, our_span_is_current=our_span_is_current), original
+    )
     setattr(_tracer, _MARK, original)
     setattr(owner, "_tracer", property(_tracer))  # noqa: B010 - a class of somebody else's
     return True
 
 
-class _NoSpan:
-    """Stands for the context manager of a span that nobody gets; one for all, since it keeps nothing."""
+_NO_SPAN: Final = nullcontext(trace.INVALID_SPAN)
+"""Stands for the context manager of a span that nobody gets; one for all, since it keeps nothing."""
 
-    def __enter__(self) -> trace.Span:
-        return trace.INVALID_SPAN
-
-    def __exit__(self, *error: object) -> None:
-        return
-
-
-_NO_SPAN = _NoSpan()
+_SPAN: Final = """
+    def span(*args, **options):
+        instead = None
+        guard pass: instead = silence(options)
+        return original(*args, **options) if instead is None else instead
+"""
 
 
 def silence_span_function(module: Any, name: str, *, beside_ours: bool = False) -> bool:
@@ -84,15 +90,12 @@ def silence_span_function(module: Any, name: str, *, beside_ours: bool = False) 
     if hasattr(original, _MARK):
         return True
 
-    @functools.wraps(original)
-    def span(*args: Any, **options: Any) -> AbstractContextManager[Any]:
+    def silence(options: dict[str, Any]) -> AbstractContextManager[trace.Span] | None:
         if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-            if options.get("context") is None:  # else it hands on a caller's trace
-                return _NO_SPAN
-        elif not beside_ours and our_span_is_current():
-            return _NO_SPAN
-        return original(*args, **options)
+            return _NO_SPAN if options.get("context") is None else None  # it hands on a caller's trace
+        return _NO_SPAN if not beside_ours and our_span_is_current() else None
 
+    span = functools.update_wrapper(generate(_SPAN, "span", original=original, silence=silence), original)
     setattr(span, _MARK, original)
     setattr(module, name, span)
     return True

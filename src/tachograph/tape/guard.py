@@ -14,24 +14,37 @@ tests/instrument/test_guard.py injects exceptions at every function entry of our
 
 from __future__ import annotations
 
+import inspect
 import linecache
 import re
 import sys
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from functools import cache
 from itertools import count
 from textwrap import dedent, indent
+from types import CodeType
 from typing import Any, Final
 
 from tachograph.errors import BudgetExceededError
-from tachograph.instrument.settled import recorder
 
 _numbers = count(1)
-_GUARD: Final = re.compile(r"^(?P<pad> *)guard (?P<otherwise>[\w. =]*?): (?P<code>.+)$", re.MULTILINE)
+_GUARD: Final = re.compile(r"^(?P<pad> *)guard (?P<otherwise>[\w. =();]*?): (?P<code>.+)$", re.MULTILINE)
+
+
+_failed: Callable[[Exception], object] = repr  # until the parts are joined
 
 
 def report(error: Exception) -> None:
     """Count and log a failure of ours; raises it in strict mode."""
-    recorder().failed("instrument", error)
+    _failed(error)
+
+
+def report_to(failed: Callable[[Exception], object]) -> None:
+    """Have failures of ours counted and logged here; `runtime` joins this with the recorder."""
+    global _failed
+    _failed = failed
 
 
 def generate(text: str, name: str, *, is_async: bool = False, **names: Any) -> Any:
@@ -43,14 +56,19 @@ def generate(text: str, name: str, *, is_async: bool = False, **names: Any) -> A
         name: The function or class that the text defines.
         names: What its globals hold.
     """
+    space = {"Refused": BudgetExceededError, "report": report, **names}
+    exec(_compiled(text, name, is_async), space)
+    return space[name]
+
+
+@cache
+def _compiled(text: str, name: str, is_async: bool) -> CodeType:
     source = _GUARD.sub(_guarded, dedent(text))
     source = re.sub(r"\bASYNC ", "async " if is_async else "", source)
     source = re.sub(r"\bAWAIT ", "await " if is_async else "", source)
     place = f"<tachograph guard {next(_numbers)}: {name}>"
     linecache.cache[place] = (len(source), None, source.splitlines(True), place)
-    space = {"Refused": BudgetExceededError, "report": report, **names}
-    exec(compile(source, place, "exec"), space)
-    return space[name]
+    return compile(source, place, "exec")
 
 
 def _guarded(match: re.Match[str]) -> str:
@@ -61,8 +79,8 @@ try:
 except Refused:
     raise
 except Exception as failure:
-    {match["otherwise"] or "pass"}
     try:
+        {match["otherwise"] or "pass"}
         report(failure)
     except Exception as again:
         if again is failure:
@@ -72,60 +90,105 @@ except Exception as failure:
 
 
 _CALL: Final = """
-    ASYNC def {name}({signature}):
-        guard watch = None: watch = begin({begins})
+    ASYNC def call({signature}):
+        around = get_context()
+        guard watch = None; attach(around): watch = begin({begins})
         if watch is None:
             return AWAIT original({plain})
-        token = set_variable(watch)
+        {set}
         try:
             answer = AWAIT original({watched})
         except BaseException as error:
-            reset_variable(token)
-            guard pass: failed(watch, error)
+            {reset}
+            guard attach(around): failed(watch, error)
             raise
-        reset_variable(token)
-        guard pass: done(watch, answer)
+        {reset}
+        guard attach(around): done(watch, answer)
         return answer
 """
+_EVERYTHING: Final = "self, *args, **keywords"
 
 
 def call_wrapper(
     original: Any,
-    variable: Any,
+    holds: Mapping[ContextVar[Any], str] | None = None,
     *,
     begin: Callable[..., Any],
-    done: Callable[[Any, Any], None],
-    failed: Callable[[Any, BaseException], None],
+    done: Callable[[Any, Any], object] | None = None,
+    failed: Callable[[Any, BaseException], object] | None = None,
     is_async: bool,
-    signature: str = "self, *args, **keywords",
+    signature: str = _EVERYTHING,
     begins: str = "self, args, keywords",
-    plain: str = "self, *args, **keywords",
-    watched: str = "self, *args, **keywords",
+    plain: str = "",
+    watched: str = "",
 ) -> Any:
     """The wrapper around a client's method that is one watched call.
 
     Args:
         original: The method.
-        variable: The ContextVar that holds the watch while the method runs.
+        holds: What context variables hold while the method runs, as an expression; `watch` is what `begin` made.
         begin: Makes the watch; None when the call is not to be watched.
         done: Takes the watch and the answer.
         failed: Takes the watch and the exception that the application sees.
         is_async: Whether the method is a coroutine function.
         signature, begins, plain, watched: Parameters of the wrapper, and arguments of `begin`, of the original when
-            the call is not watched, and of the original when it is. They may differ by what the watch has replaced.
+            the call is not watched, and of the original when it is: those of the wrapper unless given. They may differ
+            by what the watch has replaced.
     """
-    text = _CALL.format(name="call", signature=signature, begins=begins, plain=plain, watched=watched)
-    return generate(
-        text,
-        "call",
-        is_async=is_async,
-        original=original,
-        begin=begin,
-        done=done,
-        failed=failed,
-        set_variable=variable.set,
-        reset_variable=variable.reset,
+    from opentelemetry import context  # not imported before something is watched
+
+    held = list((holds or {}).items())
+    plain = plain or re.sub(r" ?=[^,]+|/, ", "", signature)
+    text = _CALL.format(
+        signature=signature,
+        begins=begins,
+        plain=plain,
+        watched=watched or plain,
+        set="; ".join(f"token{n} = set{n}({value})" for n, (_, value) in enumerate(held)) or "pass",
+        reset="; ".join(f"reset{n}(token{n})" for n in range(len(held))) or "pass",
     )
+    names: dict[str, Any] = {"original": original, "begin": begin, "done": done, "failed": failed}
+    names |= {"get_context": context.get_current, "attach": context.attach}
+    for name in ("done", "failed"):
+        if names[name] is None:
+            text = re.sub(rf"guard attach\(around\): {name}\(.*", "pass", text)
+    for n, (variable, _) in enumerate(held):
+        names |= {f"set{n}": variable.set, f"reset{n}": variable.reset}
+    return generate(text, "call", is_async=is_async, **names)
+
+
+_AFTER: Final = """
+    def call(self, *args, **keywords):
+        answer = original(self, *args, **keywords)
+        guard pass: done(self, answer, args, keywords)
+        return answer
+"""
+
+
+def after(original: Any, done: Callable[[Any, Any, Any, Any], object]) -> Any:
+    """The wrapper around a method whose answer we look at: `done` takes its owner, its answer and its arguments."""
+    return generate(_AFTER, "call", original=original, done=done)
+
+
+_CHOICE: Final = """
+    def call({signature}):
+        way = original
+        guard pass: way = choose({chooses})
+        return way({plain})
+"""
+
+
+def choice(original: Any, choose: Callable[..., Any], *, signature: str, chooses: str) -> Any:
+    """The wrapper that has one of several functions called, the original or a wrapper of it, by the arguments.
+
+    It is no coroutine function: an ordinary call has no frame of ours around its awaiting.
+    """
+    plain = re.sub(r" ?=[^,]+|/, ", "", signature)
+    text = _CHOICE.format(signature=signature, chooses=chooses, plain=plain)
+    made = generate(text, "call", original=original, choose=choose)
+    if inspect.iscoroutinefunction(original) and hasattr(inspect, "markcoroutinefunction"):
+        inspect.markcoroutinefunction(made)
+    return made
 
 
 _READ: Final = """
@@ -135,9 +198,9 @@ _READ: Final = """
             FIRST_STEP
             hide, reader = state.chunk, state.reader
             ASYNC for chunk in chunks:
-                hidden = False
+                hidden = None
                 guard pass: hidden = hide(chunk)
-                if hidden:
+                if hidden or (hidden is None and state.hides_usage and USAGE_ALONE):
                     continue
                 yield chunk
                 if reader.tail and reader.started:
@@ -145,29 +208,24 @@ _READ: Final = """
             else:
                 guard pass: state.ended()
                 return
-            keep = now = None
-            guard pass: keep, now = state.keep_last(), clock
-            if keep is None:
+            keep = None
+            guard pass: keep = state.keep_last()
+            keep = keep or kept_nowhere
+            if not state.hides_usage:
                 ASYNC for chunk in chunks:
-                    yield chunk
-            elif not state.hides_usage:
-                ASYNC for chunk in chunks:
-                    state.last_ns = now()
+                    state.last_ns = clock()
                     keep(chunk)
                     yield chunk
             else:
                 ASYNC for chunk in chunks:
-                    state.last_ns = now()
-                    hidden = False
+                    state.last_ns = clock()
                     try:
-                        if chunk.choices:
-                            keep(chunk)
-                        elif hide(chunk):
-                            continue
-                        else:
-                            keep(chunk)
+                        hidden = not chunk.choices and hide(chunk)
                     except Exception:
-                        keep(chunk)
+                        hidden = USAGE_ALONE
+                    if hidden:
+                        continue
+                    keep(chunk)
                     yield chunk
             guard pass: state.ended()
         except BaseException as error:
@@ -187,11 +245,35 @@ def reader_of_chunks(*, is_async: bool, clock: Callable[[], int]) -> Any:
     both at once, and one of the two fails (`aclose(): asynchronous generator is already running`). So the first step
     of ours, which waits for nothing, is taken here, without hooks. Closed or dropped, it waits for nothing either.
     """
-    if not is_async:
-        text = _READ.replace("FIRST_STEP", "pass").replace("CLOSE", "close_if_it_can(chunks)")
-        return generate(text, "read", clock=clock, close_if_it_can=_close_if_it_can)
-    text = _READ.replace("FIRST_STEP", "yield None").replace("CLOSE", "pass")
-    return unhooked(generate(text, "read", is_async=True, clock=clock), chunks=1)
+    return _reader(_READ, is_async=is_async, chunks=1, clock=clock, kept_nowhere=deque(maxlen=0).append)
+
+
+_WITHOUT_USAGE: Final = """
+    ASYNC def read(chunks):
+        try:
+            FIRST_STEP
+            ASYNC for chunk in chunks:
+                if not USAGE_ALONE:
+                    yield chunk
+        finally:
+            CLOSE
+"""
+
+
+def reader_without_usage(*, is_async: bool) -> Any:
+    """The generator function that hides the chunk that we asked for, where watching the stream has failed."""
+    return _reader(_WITHOUT_USAGE, is_async=is_async, chunks=0)
+
+
+_USAGE_ALONE: Final = '(getattr(chunk, "choices", None) == [] and getattr(chunk, "usage", None) is not None)'
+
+
+def _reader(text: str, *, is_async: bool, chunks: int, **names: Any) -> Any:
+    text = text.replace("USAGE_ALONE", _USAGE_ALONE)
+    text = text.replace("FIRST_STEP", "yield None" if is_async else "pass")
+    text = text.replace("CLOSE", "pass" if is_async else 'if hasattr(chunks, "close"): chunks.close()')
+    made = generate(text, "read", is_async=is_async, **names)
+    return unhooked(made, chunks=chunks) if is_async else made
 
 
 _UNHOOKED: Final = """
@@ -222,9 +304,3 @@ def _first_step(reading: Any) -> Any:
     finally:
         sys.set_asyncgen_hooks(*hooks)
     return reading
-
-
-def _close_if_it_can(chunks: Any) -> None:
-    close = getattr(chunks, "close", None)
-    if close is not None:
-        close()
