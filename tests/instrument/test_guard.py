@@ -572,14 +572,16 @@ def _injected(function: Callable[[], Any], injection: Injection, wanted: Any) ->
             got = _run(function)
     except BaseException as raised:  # noqa: BLE001 - what the application would see
         error = raised
+    left = ""
     for variable in (WATCH, GENERATING, ASKED, ENGINE_CALL, ENGINE_MCP):
         if variable.get():  # type: ignore[attr-defined]
             variable.set(None)  # type: ignore[attr-defined]
-            return f"{variable.name} is left behind"  # type: ignore[attr-defined]
+            left = f"{variable.name} is left behind"  # type: ignore[attr-defined]
     if context.get_current() is not around:
         context.attach(around)
-        if injection.make is not KeyboardInterrupt:
-            return "a span is left current"
+        left = "a span is left current"
+    if left and injection.make is not KeyboardInterrupt:
+        return left
     if injection.make is KeyboardInterrupt and injection.place:
         return "" if _holds_interrupt(error) or injection.unraisable else f"swallowed: {error!r}, {got!r}"
     if error is not None:
