@@ -11,18 +11,21 @@ from support.rule_linter import lint
 from tachograph import catalogue
 from tachograph.catalogue.export.alertmanager import INHIBITIONS
 from tachograph.catalogue.rules import Alert, Recording, RuleGroup
+from tachograph.settings import load
 
 GROUPS = catalogue.rule_groups()
 RULES = [alert for group in GROUPS for alert in group.alerts]
+PUSHED_GROUPS = catalogue.rule_groups(load({"alerts": {"profile": "push"}}, environ={}))
+PUSHED = [alert for group in PUSHED_GROUPS for alert in group.alerts]
 
 
-@pytest.mark.parametrize("alert", RULES, ids=lambda alert: alert.name)
+@pytest.mark.parametrize("alert", RULES + PUSHED, ids=lambda alert: alert.name)
 def test_our_rule_is_clean(alert: Alert) -> None:
     assert lint(alert) == []
 
 
-def test_recordings_name_what_exists_and_their_level_is_what_comes_out(groups: list[RuleGroup]) -> None:
-    for group in groups:
+def test_recordings_name_what_exists_and_their_level_is_what_comes_out() -> None:
+    for group in GROUPS + PUSHED_GROUPS:
         for rule in group.rules:
             if isinstance(rule, Recording):
                 assert wrong_names(rule.expression) == []
@@ -71,7 +74,7 @@ def test_every_alert_and_recording_name_is_unique_where_it_must_be(groups: list[
 
 
 def test_inhibitions_name_alerts_that_exist_and_labels_that_both_carry() -> None:
-    carried = {alert.name: result_labels(parse(alert.expression)) | set(alert.labels) for alert in RULES}
+    carried = {alert.name: result_labels(parse(alert.expression)) | set(alert.labels) for alert in RULES + PUSHED}
     for one in INHIBITIONS:
         for name in (one.source, *one.targets):
             assert name in carried

@@ -13,7 +13,9 @@ from tachograph.drill.incident import hasten
 from tachograph.drill.receiver import Notification
 from tachograph.drill.stack import Intervals, Stack
 from tachograph.llm.metrics.families import ERRORS, REQUEST_SECONDS
+from tachograph.settings import load
 from tachograph.signals.http import MetricsServer
+from tachograph.signals.otlp import Otlp
 from tachograph.signals.registry import Metrics
 
 SPEED = 60.0
@@ -48,6 +50,33 @@ def test_a_revoked_key_pages_once_and_the_page_is_taken_back() -> None:
         server.close()
     assert [one.status for one in sent] == ["firing", "resolved"]
     assert {name for one in sent for name, _ in one.alerts} == {"LLMProviderAuthFailure"}
+
+
+@needs_both
+def test_a_revoked_key_pages_over_otlp_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load({"alerts": {"profile": "push", "push_interval": 60}}, environ={})
+    rules = {name: hasten(text, SPEED) for name, text in rule_files(catalogue.rule_groups(settings)).items()}
+    metrics = Metrics((REQUEST_SECONDS, ERRORS))
+    refused = metrics.cell(ERRORS, "openai", "gpt-5", "auth")
+    failures: list[BaseException] = []
+    intervals = Intervals(scrape=1, evaluation=0.5, group_wait=1, group_interval=2)
+    with Stack(rules, {}, intervals, pushed=True) as stack:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", stack.otlp_url)
+        monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", str(round(60_000 / SPEED)))
+        monkeypatch.setenv("OTEL_SERVICE_NAME", "shop")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta")  # ours stay cumulative
+        push = Otlp(metrics, failures.append)
+        push.attach()
+        try:
+            found = poll(lambda: stack.get("query", query="llm_provider_errors_total == 0")["result"], 60, "a push")
+            assert found[0]["metric"]["job"] == "shop"
+            refused.add(5)
+            poll(lambda: is_firing(stack, "LLMProviderAuthFailure"), 60, "the alert fires")
+            pages = poll(lambda: [n for n in stack.receiver.notifications if n.receiver == "page"], 60, "the page")
+        finally:
+            push.close()
+    assert failures == []
+    assert {name for one in pages for name, _ in one.alerts} == {"LLMProviderAuthFailure"}
 
 
 def is_firing(stack: Stack, name: str) -> bool:

@@ -10,10 +10,11 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from support import random_promql, remote_write
+from support import random_promql
 from support.prometheus import prometheus
 from tachograph.console.promql import Engine, PromQLError, PromQLUnsupported
 from tachograph.console.tsdb import Store
+from tachograph.drill import remote_write
 
 Answer = dict[tuple[tuple[str, str], ...], dict[int, float]]
 

@@ -31,6 +31,7 @@ RECORDED = {
     "server_id": frozenset({"server_id"}),
     "provider_model": frozenset({"provider", "model"}),
     "tool": frozenset({"server_id", "tool_name"}),
+    "fleet": frozenset(),
 }
 
 

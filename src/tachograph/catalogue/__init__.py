@@ -9,12 +9,15 @@ runbook(name)           one runbook page, as Markdown
 from __future__ import annotations
 
 import os
+import re
 
 import msgspec
 
 from tachograph.catalogue.panels import Dashboard
 from tachograph.catalogue.rules import RuleGroup
+from tachograph.errors import SettingsError
 from tachograph.settings import Settings
+from tachograph.signals.otlp import is_wanted
 
 __all__ = ["alert_names", "dashboards", "rule_groups", "runbook"]
 
@@ -39,13 +42,32 @@ def rule_groups(settings: Settings | None = None) -> list[RuleGroup]:
 
 
 def resolved(settings: Settings) -> Settings:
-    """Settings whose alert profile is decided: `push` where metrics are pushed over OTLP and none are served."""
-    if settings.alerts.profile != "auto":
-        return settings
-    endpoint = os.environ.get("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
-    pushes = settings.otlp.metrics and settings.metrics.port is None and bool(endpoint)
-    alerts = msgspec.structs.replace(settings.alerts, profile="push" if pushes else "scrape")
+    """Settings with the alert profile decided, and for `push` the interval.
+
+    The profile is `push` where metrics are pushed over OTLP and none are served.
+
+    Raises:
+        SettingsError: Metrics are pushed too seldom for rules to be evaluated.
+    """
+    alerts = settings.alerts
+    if alerts.profile == "auto":
+        pushes = settings.otlp.metrics and settings.metrics.port is None and is_wanted("metrics")
+        alerts = msgspec.structs.replace(alerts, profile="push" if pushes else "scrape")
+    if alerts.profile == "push" and alerts.push_interval is None:
+        alerts = msgspec.structs.replace(alerts, push_interval=_push_interval())
     return msgspec.structs.replace(settings, alerts=alerts)
+
+
+def _push_interval() -> int:
+    """Seconds between two pushes, as OpenTelemetry's variable says it."""
+    milliseconds = os.environ.get("OTEL_METRIC_EXPORT_INTERVAL", "").strip() or "60000"
+    if not re.fullmatch(r"\d+", milliseconds) or not 0 < int(milliseconds) <= 60_000:
+        raise SettingsError(
+            f"alerts cannot be made for metrics that are pushed every {milliseconds!r} ms",
+            where="environment variable OTEL_METRIC_EXPORT_INTERVAL",
+            do="Push every 60000 ms or more often; 15000 is advised. Or set alerts.push_interval to what is true.",
+        )
+    return max(1, round(int(milliseconds) / 1000))
 
 
 def alert_names(settings: Settings | None = None) -> list[str]:

@@ -64,6 +64,7 @@ class Drill:
         after: Length of the third; the alert is resolved at its end.
         step: Time between two scrapes.
         always: The alert fires from the start and never resolves (the watchdog).
+        pushed: The series arrive over OTLP: nothing marks the end of one (see catalogue/push.py).
     """
 
     series: tuple[Series, ...]
@@ -74,6 +75,7 @@ class Drill:
     after: str = "20m"
     step: str = "15s"
     always: bool = False
+    pushed: bool = False
 
     @property
     def phases(self) -> tuple[float, float, float]:

@@ -23,6 +23,7 @@ from tachograph.catalogue.alerts import (
     tools,
 )
 from tachograph.catalogue.alerts.parts import filled
+from tachograph.catalogue.push import pushed_drill
 from tachograph.catalogue.rules import Alert, Recording, RuleGroup
 from tachograph.errors import SettingsError
 from tachograph.llm.metrics.families import REQUEST_SECONDS
@@ -41,7 +42,7 @@ THRESHOLDS: Final = (
         if isinstance(field.default, int | float) and not isinstance(field.default, bool)
     }
     - _RECORDED
-    - {"scrape_interval"}
+    - {"scrape_interval", "push_interval"}
 )
 
 
@@ -59,6 +60,9 @@ def groups(s: AlertsSettings) -> list[RuleGroup]:
         for group in found
     ]
     unknown = set(s.change) - {alert.name for group in found for alert in group.alerts}
+    if unknown:  # an alert of the other profile is left alone: one set of settings may serve both
+        other = msgspec.structs.replace(s, profile="scrape" if s.profile == "push" else "push")
+        unknown -= {alert.name for group in _made(other) for alert in group.alerts}
     if unknown:
         raise SettingsError(
             f"there is no alert {', '.join(sorted(unknown))}",
@@ -96,6 +100,7 @@ def _fitted(rule: Alert | Recording, s: AlertsSettings) -> Alert | Recording | N
     alert = replace(
         rule,
         expression=filled(rule.expression, s),
+        drill=pushed_drill(rule.drill, s) if s.profile == "push" else rule.drill,
         severity=change.severity or rule.severity,
         hold=change.hold or rule.hold,
         more_labels=(*rule.more_labels, *{**s.labels, **change.labels}.items()),

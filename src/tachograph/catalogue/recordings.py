@@ -6,6 +6,7 @@ A window of three days over raw samples reads millions of them; the average of a
 from __future__ import annotations
 
 from tachograph.catalogue.alerts.parts import failed, le
+from tachograph.catalogue.push import PRESENT
 from tachograph.catalogue.rules import Recording
 from tachograph.settings.alerts import AlertsSettings
 
@@ -54,6 +55,11 @@ def recordings(s: AlertsSettings) -> tuple[Recording, ...]:
         Recording(
             "provider_model:llm_provider_tokens:rate15m",
             "sum by (WHERE, provider, model) (rate(llm_provider_tokens_total[15m]))",
+        ),
+        *(
+            (Recording("fleet:tachograph_processes:count", f"count by (FLEET) ({PRESENT})"),)
+            if s.profile == "push"
+            else ()
         ),
     )
 

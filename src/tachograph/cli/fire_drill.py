@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tachograph.drill.incident import Entry, Plan, Report
     from tachograph.drill.rehearse import Rehearsal
     from tachograph.settings import Settings
+    from tachograph.settings.alerts import AlertsSettings
 
 HELP: Final = "Prove on this machine that every alert fires, pages and resolves"
 
@@ -29,6 +30,9 @@ PATH, with your rules: quiet before, firing within its time, resolved after. Sim
 With --incident NAME: the demo's application makes real calls, a real Prometheus scrapes it with your rules, a real
 Alertmanager routes, and a webhook receiver stands in for the pager. Real time: ten to twenty minutes. --speed 5 divides
 every window, `for` and interval of the rules by five and is quicker, but those are no longer the rules that you run.
+Where the settings push metrics (no metrics.port, OTEL_EXPORTER_OTLP_ENDPOINT is set), both drills take the push form of
+the rules. With --incident the demo then pushes over OTLP, and what it pushes reaches Prometheus by remote write.
+
 --incident quiet plays normal traffic for --patience seconds, and nothing may fire.
 
 Exit code 0 when everything is as it should be, 1 when not, 2 when the drill could not run.
@@ -64,9 +68,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the drill; 0 when all is well."""
+    from tachograph import catalogue
     from tachograph.settings import load
 
-    settings = load()
+    settings = catalogue.resolved(load())
     rules = read_rules(args.rules, settings)
     if args.incident:
         return _incident(args, settings, rules)
@@ -201,7 +206,7 @@ def _incident(args: argparse.Namespace, settings: Settings, rules: dict[str, str
     check_installed()
     tools.find("prometheus"), tools.find("alertmanager")
     plan = Plan(warm_up=args.warm_up, patience=args.patience, recovery=args.recovery, rate=args.rate, speed=args.speed)
-    _announce(args.incident, plan)
+    _announce(args.incident, plan, settings.alerts)
     started = time.time()
     # A CI job that is cancelled sends SIGTERM: end like Ctrl-C, so that Prometheus and the demo end with us.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -210,8 +215,10 @@ def _incident(args: argparse.Namespace, settings: Settings, rules: dict[str, str
     return 0 if report.is_right else 1
 
 
-def _announce(name: str, plan: Plan) -> None:
+def _announce(name: str, plan: Plan, alerts: AlertsSettings) -> None:
     print(f"incident {name}: real calls, real Prometheus and Alertmanager, {plan.rate:g} calls/s")
+    if alerts.profile == "push":
+        print(f"metrics are pushed over OTLP every {alerts.push_interval} s")
     if plan.speed != 1:
         print(f"times of the rules are divided by {plan.speed:g}; thresholds are as exported. Not the rules you run.")
     print()

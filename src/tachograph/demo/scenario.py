@@ -79,6 +79,7 @@ class Demo:
         console_port: Port of the console; 0 takes a free one, None opens none.
         speed: Factor on the models' latencies.
         directory: Where the ledger is kept; unless given, a temporary directory that ends with the demo.
+        budgets: Budgets of the application.
 
     After the block `truth` holds the comparison of all sources.
     """
@@ -95,6 +96,7 @@ class Demo:
         console_port: int | None = None,
         speed: float = 1.0,
         directory: Path | None = None,
+        budgets: tuple[BudgetLimit, ...] = (FAQ_BUDGET,),
     ) -> None:
         if incident is not None and incident not in INCIDENTS:
             raise TachographError(
@@ -114,6 +116,7 @@ class Demo:
         self._console: RunningConsole | None = None
         self._speed = speed
         self._given_directory = directory
+        self._budgets = budgets
         self._incident: Incident | None = None
         self._ended_incidents = 0
         self._started = 0.0
@@ -215,7 +218,7 @@ class Demo:
         # Settings of our own, not the user's: a demo must never write to a real ledger or exporter.
         self._settings = Settings(
             ledger=LedgerSettings(data_dir=str(self.directory / "ledger")),
-            budgets=BudgetsSettings(limits=(FAQ_BUDGET,), guard="engine"),
+            budgets=BudgetsSettings(limits=self._budgets, guard="engine"),
             waste=WasteSettings(prompts=True),
         )
         self.recorder = runtime.build(self._settings)

@@ -7,13 +7,16 @@ the exported routes, and a webhook receiver in the place of the pager.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from tachograph.catalogue import durations
+from tachograph.catalogue.push import interval
 from tachograph.drill.stack import ActiveAlert, Intervals, Stack
 from tachograph.settings.alerts import AlertsSettings
 
@@ -130,7 +133,7 @@ async def replay(
     Args:
         name: One of the demo's incidents, or `quiet`.
         rules: Rule files: name to text, as exported.
-        settings: Job name and scrape interval.
+        settings: Job name, profile and intervals.
         plan: How long to wait for what.
         say: Is told each entry of the timeline as it happens.
     """
@@ -148,17 +151,54 @@ async def replay(
         group_wait=30 / plan.speed,
         group_interval=300 / plan.speed,
     )
-    async with Demo(rate=plan.rate, seed=plan.seed) as demo:
+    job = settings.job.split("|")[0]
+    if settings.profile == "push":
+        async with _running(Stack(rules, {}, intervals, pushed=True)) as stack:
+            with _pushing(stack.otlp_url, job, interval(settings) / plan.speed):
+                async with Demo(rate=plan.rate, seed=plan.seed, metrics_port=None, budgets=()) as demo:
+                    await demo.tools_ready()
+                    await _play(demo, stack, name, plan, watch)
+                    if demo.recorder.otlp is not None:
+                        await asyncio.to_thread(demo.recorder.otlp.close)
+        return report
+    async with Demo(rate=plan.rate, seed=plan.seed, budgets=()) as demo:
         await demo.tools_ready()
         target = (demo.metrics_url or "").split("//")[-1].split("/")[0]
-        job = settings.job.split("|")[0]
-        stack = Stack(rules, {job: target}, intervals)
-        await asyncio.to_thread(stack.__enter__)
-        try:
+        async with _running(Stack(rules, {job: target}, intervals)) as stack:
             await _play(demo, stack, name, plan, watch)
-        finally:
-            await asyncio.to_thread(stack.__exit__, None, None, None)
     return report
+
+
+@contextlib.asynccontextmanager
+async def _running(stack: Stack) -> AsyncIterator[Stack]:
+    await asyncio.to_thread(stack.__enter__)
+    try:
+        yield stack
+    finally:
+        await asyncio.to_thread(stack.__exit__, None, None, None)
+
+
+@contextlib.contextmanager
+def _pushing(url: str, service: str, seconds: float) -> Iterator[None]:
+    """OpenTelemetry's variables of this process, for an application that is made inside the block."""
+    ours = {
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": url,
+        "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": "http/protobuf",
+        "OTEL_METRIC_EXPORT_INTERVAL": str(round(seconds * 1000)),
+        "OTEL_METRICS_EXPORTER": "otlp",
+        "OTEL_SERVICE_NAME": service,
+        "OTEL_SDK_DISABLED": "false",
+    }
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 async def _play(demo: Demo, stack: Stack, name: str, plan: Plan, watch: _Watch) -> None:

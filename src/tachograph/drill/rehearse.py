@@ -105,19 +105,19 @@ def rehearse(alert: Alert, rule_files: Sequence[Path], target: dict[str, str]) -
 
 
 def input_series(drill: Drill, target: dict[str, str]) -> Iterator[dict[str, str]]:
-    """The drill's series in promtool's notation, and `up` unless the drill has its own."""
+    """The drill's series in promtool's notation, and where it is scraped `up`, unless the drill has its own."""
     series: list[Series] = list(drill.series)
-    if not any(one.name == "up" for one in series):
+    if not drill.pushed and not any(one.name == "up" for one in series):
         series.append(Gauge("up", {}, (1, 1, 1)))
     for one in series:
         for part in plain(one, BUCKETS):
             labels = ",".join(f"{name}={json.dumps(value)}" for name, value in {**part.labels, **target}.items())
-            yield {"series": f"{part.name}{{{labels}}}", "values": _values(samples(part, drill), one)}
+            yield {"series": f"{part.name}{{{labels}}}", "values": _values(samples(part, drill), one, drill)}
 
 
-def _values(values: Iterable[float | None], series: Series) -> str:
-    """Numbers, `_` where a scrape has nothing, and one staleness marker where the series goes away."""
-    sparse = isinstance(series, Gauge) and series.keep > 1
+def _values(values: Iterable[float | None], series: Series, drill: Drill) -> str:
+    """Numbers, `_` where there is nothing, and one staleness marker where a scraped series goes away."""
+    sparse = drill.pushed or (isinstance(series, Gauge) and series.keep > 1)
     out, present = [], False
     for value in values:
         if value is None:
@@ -159,7 +159,7 @@ def _complaints(case: object) -> set[tuple[str, float]]:
         state = "firing" if 'alertstate="firing"' in expression else "pending"
         found.add((state, durations.seconds(match.group(2))))
     if done.returncode and not found:
-        raise RulesError(f"promtool refuses the rules: {said.strip()[:2000]}", do="Mend the rule files.")
+        raise RulesError(f"promtool refuses the rules: {said.strip()[:2000]}", do="Correct the rule files.")
     return found
 
 

@@ -58,12 +58,17 @@ class Stack:
         rules: Rule files: name to text.
         targets: Address (`host:port`) to scrape, by job.
         intervals: How often it scrapes, evaluates and notifies.
+        pushed: It also takes metrics over OTLP, at `otlp_url`, and hands them to Prometheus by remote write.
 
     Attributes:
         receiver: What Alertmanager would have sent to people.
+        otlp_url: Where metrics are pushed to: a value for OTEL_EXPORTER_OTLP_METRICS_ENDPOINT.
     """
 
-    def __init__(self, rules: Mapping[str, str], targets: Mapping[str, str], intervals: Intervals) -> None:
+    def __init__(
+        self, rules: Mapping[str, str], targets: Mapping[str, str], intervals: Intervals, *, pushed: bool = False
+    ) -> None:
+        self._pushed = pushed
         self._rules = rules
         self._targets = targets
         self._intervals = intervals
@@ -105,10 +110,19 @@ class Stack:
                 f"--config.file={directory / 'prometheus.yml'}",
                 f"--storage.tsdb.path={directory / 'data'}",
                 f"--web.listen-address=127.0.0.1:{ports[0]}",
+                *(["--web.enable-remote-write-receiver"] if self._pushed else []),
             ],
             "prometheus",
             self.prometheus_url,
         )
+        self._wait_for_manager()
+        if self._pushed:
+            from tachograph.drill.bridge import Bridge
+
+            bridge = Bridge(self.prometheus_url)
+            bridge.start()
+            self._closing.callback(bridge.close)
+            self.otlp_url = bridge.url
 
     def _write(self, prometheus_port: int, manager_port: int) -> None:
         folder = self.directory / "rules"
@@ -142,7 +156,15 @@ class Stack:
         while not self._is_ready(url):
             if process.poll() is not None or time.monotonic() > deadline:
                 tail = (self.directory / f"{name}.log").read_text("utf-8", "replace")[-1500:]
-                raise StackError(f"{name} did not start:\n{tail}", do="Mend what it complains of, and try again.")
+                raise StackError(f"{name} did not start:\n{tail}", do="Correct what it complains of, and try again.")
+            time.sleep(0.05)
+
+    def _wait_for_manager(self) -> None:
+        """Prometheus finds Alertmanager some seconds after it is ready; an alert before that is sent a minute later."""
+        deadline = time.monotonic() + _READY_SECONDS
+        while not self.get("alertmanagers")["activeAlertmanagers"]:
+            if time.monotonic() > deadline:
+                raise StackError("Prometheus does not find Alertmanager", do="Try again on a less busy machine.")
             time.sleep(0.05)
 
     @staticmethod

@@ -49,6 +49,8 @@ class AlertsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         labels: Labels to add to every alert.
         change: What to change of one alert, by its name: see `AlertChange`.
         scrape_interval: How often Prometheus scrapes, in seconds.
+        push_interval: How often metrics are pushed over OTLP, in seconds. Unless set, OTEL_METRIC_EXPORT_INTERVAL
+            says it, and 60 where that is not set either. The profile `push` widens windows that are too short for it.
         runbook_url: What the annotation `runbook_url` begins with; the alert's name follows.
         keep_firing: Write `keep_firing_for`, which Prometheus knows since 2.42; off for rulers that refuse it.
         dashboard_url: Grafana's address for the annotation `dashboard_url`; empty leaves it out.
@@ -102,6 +104,7 @@ class AlertsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     labels: dict[str, str] = {}
     change: dict[str, AlertChange] = {}
     scrape_interval: Annotated[int, msgspec.Meta(ge=1, le=15)] = 15
+    push_interval: Annotated[int, msgspec.Meta(ge=1, le=60)] | None = None
     runbook_url: str = "http://127.0.0.1:9465/#/alerts?alert="
     keep_firing: bool = True
     dashboard_url: str = ""

@@ -7,6 +7,7 @@ from typing import Final
 
 from tachograph.catalogue.durations import number, text
 from tachograph.catalogue.durations import seconds as durations_seconds
+from tachograph.catalogue.push import PRESENT, pushed_expression
 from tachograph.settings.alerts import AlertsSettings
 
 INSTANCE: Final = "drill:9464"
@@ -76,7 +77,9 @@ def filled(expression: str, s: AlertsSettings) -> str:
     for word, labels in (("WHERE", s.identity), ("PLACE", place), ("FLEET", dict.fromkeys(fleet))):
         joined = ", ".join(labels)
         expression = expression.replace(f"{word}, ", f"{joined}, " if joined else "").replace(word, joined)
-    return expression.replace("PRESENT", "tachograph_build_info" if s.profile == "push" else "up")
+    if s.profile == "push":
+        return pushed_expression(expression.replace("PRESENT", PRESENT), s)
+    return expression.replace("PRESENT", "up")
 
 
 def failed(by: str, window: str, function: str = "increase") -> str:

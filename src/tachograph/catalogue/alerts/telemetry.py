@@ -7,17 +7,21 @@ from typing import Final
 
 from tachograph.catalogue.alerts.parts import OUTLASTS, counted, job, target
 from tachograph.catalogue.drill import Counter, Drill, Gauge, Histogram
+from tachograph.catalogue.durations import number
+from tachograph.catalogue.push import interval
 from tachograph.catalogue.rules import Alert
 from tachograph.settings.alerts import AlertsSettings
 
 _OURS: Final = "tachograph_build_info"
+_ALL_DAY: Final = 259
+"""Of the 288 times five minutes of a day: what was there so long is a service, and not a batch that has ended."""
 
 
 def rules(s: AlertsSettings) -> tuple[Alert, ...]:
     """Ordered from 'we see nothing' to 'what we see is wrong'; the watchdog last."""
     pulled = (_down(s), _all_down(s), _absent(s), _missing(s), _sparse(s), _cardinality(s))
     return (
-        *((_pushes_stopped(),) if s.profile == "push" else pulled),
+        *((_pushes_stopped(), _pushed_too_rarely(s)) if s.profile == "push" else pulled),
         _overflow(),
         _telemetry_errors(),
         _inconsistent(),
@@ -72,19 +76,58 @@ def _absent(s: AlertsSettings) -> Alert:
 
 
 def _pushes_stopped() -> Alert:
+    processes = "fleet:tachograph_processes:count"
     return Alert(
         name="LLMMonitorPushStopped",
-        expression=f"count by (FLEET) ({_OURS} offset 10m) unless count by (FLEET) ({_OURS})",
-        hold="1m",
+        expression=(
+            f"count by (FLEET) (count_over_time({_OURS}[1d]))\n"
+            f"unless on (FLEET)\n{processes}\n"
+            "and on (FLEET)\n"
+            f"(count_over_time({processes}[1d:5m]) >= {_ALL_DAY} or count_over_time({processes}[1d:5m] offset 12h)"
+            f" >= {_ALL_DAY})"
+        ),
+        hold="6m",
         keep=OUTLASTS,
         severity="critical",
         component="telemetry",
         summary="{{ $labels.job }}: no metrics arrive any more",
         description=(
-            "{{ $value }} processes of {{ $labels.job }} pushed metrics ten minutes ago and none does now: they are "
-            "down, or the collector is."
+            '{{ $labels.job }} pushed metrics all day, from {{ $value | printf "%.0f" }} processes, and none arrives '
+            "now: the application is down, or the collector is."
         ),
-        drill=Drill(series=(Gauge(_OURS, {"version": "1"}, (1, None, 1)),), within="8m", trouble="9m", after="25m"),
+        drill=Drill(
+            series=(Gauge(_OURS, {"version": "1"}, (1, None, 1)),),
+            within="10m",
+            quiet="26h",
+            trouble="40m",
+            after="25m",
+            step="1m",
+        ),
+    )
+
+
+def _pushed_too_rarely(s: AlertsSettings) -> Alert:
+    expected = 600 / interval(s)
+    return Alert(
+        name="LLMMonitorPushTooSparse",
+        expression=f"count_over_time({_OURS}[10m]) < {number(expected * 0.7)}\nand {_OURS}\nand {_OURS} offset 10m",
+        hold="5m",
+        severity="warning",
+        component="telemetry",
+        summary="{{ $labels.instance }} pushes metrics less often than the rules expect",
+        description=(
+            f"Only {{{{ $value }}}} pushes in 10m, where {number(expected)} are expected: rules that look at a few "
+            "minutes are late or silent. OTEL_METRIC_EXPORT_INTERVAL is not what the rules were exported with, or "
+            "pushes fail."
+        ),
+        drill=Drill(
+            series=(Gauge(_OURS, {"version": "1"}, (1, 1, 1), keep=2),),
+            within="15m",
+            labels=target(s),
+            quiet="25m",
+            trouble="25m",
+            after="20m",
+        ),
     )
 
 

@@ -96,6 +96,7 @@ INHIBITIONS: Final = (
     Inhibition("LLMUsageRecordsLost", ("LLMUsageLossSuspected",)),
     Inhibition("LLMMonitorTargetDown", ("LLMMonitorScrapeTooSparse",), ("instance",)),
     Inhibition("LLMMonitorAllTargetsDown", ("LLMMonitorTargetDown", "LLMProviderTrafficStopped")),
+    Inhibition("LLMMonitorPushStopped", ("LLMProviderTrafficStopped", "LLMMonitorPushTooSparse")),
     Inhibition("LLMMonitorAbsent", ("LLMProviderTrafficStopped",)),
 )
 

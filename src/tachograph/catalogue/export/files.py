@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from tachograph import catalogue
-from tachograph.catalogue import runbook_pages
+from tachograph.catalogue import push, runbook_pages
 from tachograph.catalogue.export import alertmanager, grafana, grafana_v2, kubernetes, prometheus
 from tachograph.errors import TachographError
 from tachograph.settings import Settings
@@ -48,7 +48,9 @@ def files(
             found[f"grafana/dashboards/{name}.json"] = grafana.dashboard_text(dashboard)
             if grafana_v2_too:
                 found[f"grafana/dashboards-v2/{name}.json"] = grafana_v2.dashboard_text(dashboard)
-        for path, text in grafana.provisioning(prometheus_url, trace_url).items():
+        pushed = settings.alerts.profile == "push"
+        every = push.interval(settings.alerts) if pushed else settings.alerts.scrape_interval
+        for path, text in grafana.provisioning(prometheus_url, trace_url, interval=every).items():
             found[f"grafana/provisioning/{path}"] = text
     if "prometheus" in wanted:
         found["prometheus/prometheus.yml"] = prometheus.scrape_text(settings.alerts)

@@ -191,7 +191,10 @@ def _link(link: Link) -> dict[str, Any]:
 
 
 def provisioning(
-    prometheus_url: str = "http://127.0.0.1:9090", trace_url: str = "", folder: str = "/var/lib/grafana/dashboards"
+    prometheus_url: str = "http://127.0.0.1:9090",
+    trace_url: str = "",
+    folder: str = "/var/lib/grafana/dashboards",
+    interval: int = 15,
 ) -> dict[str, str]:
     """Files for Grafana's provisioning folder, by their path in it.
 
@@ -199,8 +202,9 @@ def provisioning(
         prometheus_url: Where Grafana finds Prometheus.
         trace_url: Where an exemplar leads, with `${__value.raw}` for the trace id; empty leaves exemplars without link.
         folder: Where Grafana finds the dashboards' JSON.
+        interval: Seconds between two samples of a series.
     """
-    data: dict[str, Any] = {"httpMethod": "POST", "timeInterval": "15s", "manageAlerts": True}
+    data: dict[str, Any] = {"httpMethod": "POST", "timeInterval": f"{interval}s", "manageAlerts": True}
     if trace_url:
         data["exemplarTraceIdDestinations"] = [{"name": "trace_id", "url": trace_url, "urlDisplayLabel": "Open trace"}]
     source = {

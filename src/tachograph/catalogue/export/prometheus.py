@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
+from tachograph.catalogue import push
 from tachograph.catalogue.export import yaml
 from tachograph.catalogue.rules import Alert, Recording, RuleGroup
 from tachograph.settings.alerts import AlertsSettings
@@ -51,19 +52,34 @@ def _rule(rule: Alert | Recording) -> Mapping[str, Any]:
     return {**found, "labels": rule.labels, "annotations": rule.annotations}
 
 
+_SCRAPED: Final = """
+The application's address is in scrape_configs. Exemplars (the dots that lead to traces) need
+Prometheus to be started with --enable-feature=exemplar-storage."""
+_PUSHED: Final = """
+The application pushes its metrics: start Prometheus with --web.enable-otlp-receiver (Prometheus 3), or with
+--enable-feature=otlp-write-receiver (2.47 to 2.55), and set in the application
+OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=http://127.0.0.1:9090/api/v1/otlp/v1/metrics
+OTEL_METRIC_EXPORT_INTERVAL={interval}000
+OTEL_SERVICE_NAME={job}"""
+
+
 def scrape_text(settings: AlertsSettings, target: str = "127.0.0.1:9464") -> str:
     """An example prometheus.yml: the application, Prometheus itself, the rules, Alertmanager."""
+    jobs = settings.job.split("|")
+    pushed = settings.profile == "push"
+    storage: dict[str, Any] = {"exemplars": {"max_exemplars": 100_000}}
+    if pushed:  # processes and collectors send on their own clocks, and again after an error
+        storage["tsdb"] = {"out_of_order_time_window": "10m"}
     return yaml.dump(
         {
             "global": {"scrape_interval": f"{settings.scrape_interval}s", "evaluation_interval": "30s"},
             "rule_files": ["rules/*.yaml"],
             "alerting": {"alertmanagers": [{"static_configs": [{"targets": ["127.0.0.1:9093"]}]}]},
-            "storage": {"exemplars": {"max_exemplars": 100_000}},
+            "storage": storage,
             "scrape_configs": [
-                *({"job_name": name, "static_configs": [{"targets": [target]}]} for name in settings.job.split("|")),
+                *({"job_name": name, "static_configs": [{"targets": [target]}]} for name in jobs if not pushed),
                 {"job_name": "prometheus", "static_configs": [{"targets": ["127.0.0.1:9090"]}]},
             ],
         },
-        _MADE + "\nThe application's address is in scrape_configs. Exemplars (the dots that lead to traces) need\n"
-        "Prometheus to be started with --enable-feature=exemplar-storage.",
+        _MADE + (_PUSHED.format(interval=push.interval(settings), job=jobs[0]) if pushed else _SCRAPED),
     )

@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from tachograph.console.ingest.otlp.values import attributes, integer, number
 from tachograph.console.promql.labels import NAME, Labels
 from tachograph.console.promql.numerics import plain_decimal
 from tachograph.console.promql.types import STALE_NAN
-from tachograph.console.tsdb import Metadata, Store
+from tachograph.console.tsdb import Metadata
 
 MAX_POINTS = 50_000
 MAX_BUCKETS = 512
@@ -56,10 +56,26 @@ def label_name(key: str) -> str:
     return f"key_{name}" if name[:1].isdigit() else name
 
 
+class Samples(Protocol):
+    """Where a receiver puts what it takes: a `Store`, or whatever passes samples on."""
+
+    retention_ms: int
+    generation: int
+
+    def append(self, labels: Labels, at: int, value: float) -> bool:
+        """Take one sample; False: it is refused."""
+
+    def describe(self, family: str, metadata: Metadata) -> None:
+        """Note a family's type and help."""
+
+    def trim_when_due(self, now: int) -> None:
+        """Forget what is too old, if it is time for that."""
+
+
 class Receiver:
     """Takes OTLP metrics requests into a store; remembers the running sums of delta series."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Samples) -> None:
         self._store = store
         self._running: dict[Labels, float] = {}
 
