@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime, timedelta
+from math import inf
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from support.ledgers import make_recorder
+from support.ledgers import make_recorder, metric
 from tachograph.console.api.spending import forecast as console_forecast
 from tachograph.console.store import CallStore
+from tachograph.recorder import Recorder
 from tachograph.records import Cost, Usage
+from tachograph.runtime import build
+from tachograph.settings import load
+from tachograph.usage.budgets import Budgets
+from tachograph.usage.ledger import Ledger
+from tachograph.usage.metrics.families import BUDGET_FORECAST
 from tachograph.usage.reports import forecast
-from tachograph.usage.reports.forecast import as_fields, heading, in_words
+from tachograph.usage.reports.forecast import as_fields, heading, in_words, pace_of
 
 NOW = datetime(2026, 11, 20, 18, 30, tzinfo=UTC)
 USD = 1_000_000_000
@@ -54,6 +62,57 @@ def test_days_that_differ_make_a_range_that_holds_eight_times_out_of_ten() -> No
         assert ahead.month is not None
         inside += ahead.month.low_usd <= sum(days) <= ahead.month.high_usd
     assert 0.72 <= inside / 400 <= 0.88
+
+
+def test_a_limit_is_reached_when_the_pace_has_used_it_up() -> None:
+    even = pace_of(hours_back(24 * 7), NOW)
+    assert even is not None
+    assert even.seconds_left(10 * USD, 22 * USD, 5) == pytest.approx((12 * 3600, 12 * 3600), rel=1e-6)
+    assert even.seconds_left(10 * USD, 131 * USD, 5) == (inf, inf)  # 24 a day for five days are 130 at the end
+    scattered = pace_of({hour: USD * (1 + hour // 86400 % 2) for hour in hours_back(24 * 7)}, NOW)
+    assert scattered is not None
+    likely, earliest = scattered.seconds_left(0, 36 * USD, 5)
+    assert earliest < likely == pytest.approx(36e9 / scattered.mean * 86400)
+    assert pace_of(hours_back(23), NOW) is None
+
+
+def test_gauges_of_a_budget_say_what_the_report_says(tmp_path: Path) -> None:
+    begun = datetime.now(UTC)
+    recorder = budgets_recorder(tmp_path, {"name": "search", "usd": "100000", "period": "month", "provider": "openai"},
+                                {"name": "each", "usd": "1", "per": ["user"]})  # fmt: skip
+    for back in range(1, 72):
+        call = recorder.start_llm_call("openai", "gpt-5")
+        call.started_unix_ns = int((begun - timedelta(hours=back)).timestamp() * 1e9)
+        call.usage, call.cost = Usage(10, 10), Cost(USD * (1 + back % 3), "priced", "test")
+        call.finish("success")
+    ledger = recorder.ledger
+    assert isinstance(ledger, Ledger)
+    assert ledger.flush(20)
+    guard = recorder.guard
+    assert isinstance(guard, Budgets)
+    assert "llm_budget_forecast_usd" not in shown(recorder)
+    guard.refresh()
+    store = ledger.open_store(read_only=True)
+    said = forecast(store, now=datetime.now(UTC), where={"provider": ("openai",)})
+    store.close()
+    assert said.month is not None
+    for bound in ("low", "likely", "high"):
+        value = metric(recorder, "llm_budget_forecast_usd", "search", "month", bound)
+        assert value == pytest.approx(getattr(said.month, f"{bound}_usd"), rel=1e-3)
+    assert metric(recorder, "llm_budget_left_seconds", "search", "month", "likely") == inf
+    assert set(shown(recorder)) == {"llm_budget_forecast_usd"}
+    assert ledger.close(20)
+
+
+def shown(recorder: Recorder) -> list[str]:
+    """Families of forecasts that have series."""
+    return [family.name for family, samples in recorder.metrics.collect() if family is BUDGET_FORECAST and samples]
+
+
+def budgets_recorder(directory: Path, *limits: dict[str, Any]) -> Recorder:
+    budgets = {"limits": list(limits), "refresh_seconds": 3600}
+    ledger = {"data_dir": str(directory)}
+    return build(load({"ledger": ledger, "budgets": budgets}, environ={}, read_file=False))
 
 
 def test_report_and_console_say_the_same_of_the_same_ledger(tmp_path: Path) -> None:

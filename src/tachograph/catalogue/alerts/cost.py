@@ -90,7 +90,7 @@ def _forecast(s: AlertsSettings) -> Alert:
     return Alert(
         name="LLMBudgetForecast",
         expression=(
-            f"{_SPENT} + {hours} * 3600 * deriv({_SPENT}[1h:1m]) > {_LIMIT}\n"
+            f'min by (WHERE, budget, period) (llm_budget_left_seconds{{bound="likely"}}) / 3600 < {hours}\n'
             f"and\n{_SPENT} < {_LIMIT}\n"
             f"and\n{_SPENT} > 0.2 * {_LIMIT}"
         ),
@@ -99,20 +99,18 @@ def _forecast(s: AlertsSettings) -> Alert:
         component="llm_provider",
         summary="Budget {{ $labels.budget }} will be spent within " + hours + "h",
         description=(
-            "At the pace of the last hour the budget {{ $labels.budget }} ({{ $labels.period }}) reaches "
-            f'${{{{ $value | printf "%.2f" }}}} within {hours}h, above its limit.'
+            "By the forecast of the ledger (mean of the last days, seven at most) the budget {{ $labels.budget }} "
+            '({{ $labels.period }}) is spent in {{ $value | printf "%.1f" }}h, before its period ends.'
         ),
         drill=Drill(
             series=(
                 Gauge("llm_budget_limit_usd", _BUDGET, (100, 100, 100)),
-                Gauge("llm_budget_spent_usd", _BUDGET, (40, 40, 10), slope=(0, 0.005, 0)),
+                Gauge("llm_budget_spent_usd", _BUDGET, (40, 80, 10)),
+                Gauge("llm_budget_left_seconds", {**_BUDGET, "bound": "likely"}, (86400, 7200, 86400)),
             ),
-            within="2h15m",
+            within="16m",
             labels=_BUDGET,
-            quiet="2h",
-            trouble="2h30m",
-            after="2h",
-            step="1m",
+            trouble="20m",
         ),
     )
 

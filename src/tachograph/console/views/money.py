@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from calendar import monthrange
 from collections import defaultdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +15,7 @@ from tachograph.console.facts import Facts
 from tachograph.console.promql import PromQLError
 from tachograph.console.views import words
 from tachograph.console.views.selection import Range, Selection, filter_of, select
+from tachograph.usage.budgets.windows import calendar_bounds
 
 if TYPE_CHECKING:
     from tachograph.console.console import Console
@@ -56,41 +56,47 @@ def money(console: Console, chosen: Range, wanted: dict[str, str] | None = None)
 
 
 def budgets(console: Console, now: float) -> list[dict[str, Any]]:
-    """Each budget of the settings: spent, left, and the share of its period that is over."""
-    if console.settings is None or not console.settings.budgets.limits:
-        return []
-    moment = datetime.fromtimestamp(now, UTC)
-    midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
-    first = midnight.replace(day=1)
-    rows = console.calls.spending(first.timestamp(), now + 300)
+    """Each budget as its gauges tell it: spent, left, and what its period comes to by the forecast."""
+    sums = {name: _by_budget(console, f"llm_budget_{name}", now) for name in ("limit_usd", "spent_usd", "reserved_usd")}
+    likely = _by_budget(console, 'llm_budget_forecast_usd{bound="likely"}', now)
+    high = _by_budget(console, 'llm_budget_forecast_usd{bound="high"}', now)
     found = []
-    for limit in console.settings.budgets.limits:
-        begin = midnight if limit.period == "day" else first
-        length = 86400 if limit.period == "day" else monthrange(first.year, first.month)[1] * 86400
-        wanted = {f"{name}:{value}" for name, value in limit.labels.items()}
-        nano = sum(
-            row[7]
-            for row in rows
-            if row[0] >= begin.timestamp()
-            and limit.provider in (None, row[1])
-            and limit.model in (None, row[2])
-            and wanted <= set(row[3].split("\n"))
-        )
-        whole = float(limit.usd)
-        passed = (now - begin.timestamp()) / length
+    for key, whole in sums["limit_usd"].items():
+        name, period = key
+        spent = sums["spent_usd"].get(key, 0.0)
         found.append(
             {
-                "name": limit.name,
-                "period": limit.period,
+                "name": name,
+                "period": period,
                 "limit_usd": whole,
-                "spent_usd": nano / NANO,
-                "left_usd": whole - nano / NANO,
-                "share": nano / NANO / whole if whole else 1.0,
-                "passed": passed,
-                "heading_usd": nano / NANO / max(passed, 1 / 24),
+                "spent_usd": spent,
+                "reserved_usd": sums["reserved_usd"].get(key, 0.0),
+                "left_usd": whole - spent,
+                "share": spent / whole if whole else 1.0,
+                "passed": _passed(period, now),
+                "heading_usd": likely.get(key),
+                "heading_high_usd": high.get(key),
             }
         )
     return sorted(found, key=lambda one: -one["share"])
+
+
+def _by_budget(console: Console, series: str, now: float) -> dict[tuple[str, str], float]:
+    """A gauge of budgets, by budget and period; the most of all processes."""
+    try:
+        result = console.querier.instant(f"max by (budget, period) ({series})", int(now * 1000))
+    except PromQLError:
+        return {}
+    found = ((dict(labels), float(values[0])) for labels, _, values in result.series)
+    return {(labels.get("budget", ""), labels.get("period", "")): value for labels, value in found}
+
+
+def _passed(period: str, now: float) -> float | None:
+    """The share of a calendar period that is over."""
+    if period not in ("hour", "day", "week", "month"):
+        return None
+    begins, ends = (moment.timestamp() for moment in calendar_bounds(period, datetime.fromtimestamp(now, UTC)))
+    return (now - begins) / (ends - begins)
 
 
 def budget_tile(console: Console) -> dict[str, Any]:

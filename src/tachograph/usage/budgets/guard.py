@@ -14,7 +14,8 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +28,8 @@ from tachograph.usage.budgets.estimate import Estimates
 from tachograph.usage.budgets.scope import ONLY_ACCOUNT, Scope
 from tachograph.usage.metrics.families import (
     BUDGET_ACTIONS,
+    BUDGET_FORECAST,
+    BUDGET_LEFT,
     BUDGET_LIMIT,
     BUDGET_RESERVED,
     BUDGET_SPENT,
@@ -39,13 +42,17 @@ if TYPE_CHECKING:
     from tachograph.settings.budgets import BudgetsSettings
     from tachograph.usage.budgets.fleet import Fleet
     from tachograph.usage.ledger import Ledger
+    from tachograph.usage.reports.forecast import Pace
+    from tachograph.usage.stores.base import Store
 
 logger = logging.getLogger("tachograph")
 
 _TICK_SECONDS: Final = 1.0
 _FLEET_TICK_SECONDS: Final = 0.1
 _SWEEP_SECONDS: Final = 5.0
+_FORECAST_SECONDS: Final = 300.0
 _RETRY_SECONDS: Final = 0.25
+_MOST_DAYS_AHEAD: Final = 3660.0
 _LOCK_SECONDS: Final = 0.2
 """Longer than any holder needs: only a signal handler that interrupts the holder waits this long."""
 _SHOW_SECONDS: Final = 5.0
@@ -55,12 +62,13 @@ _SHOW_SECONDS: Final = 5.0
 class _Budget:
     """One budget and its accounts."""
 
-    __slots__ = ("accounts", "own", "scope", "unread", "warned")
+    __slots__ = ("accounts", "own", "pace", "scope", "unread", "warned")
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
         self.accounts: Accounts | None = None
         self.own: Accounts | None = None
+        self.pace: Pace | None = None
         self.unread: set[int] = set()
         self.warned: dict[int, int] = {}
 
@@ -171,7 +179,7 @@ class Budgets:
         self._pending: deque[Any] = deque()
         self._holder = _Holder(self._pending)
         self._thread: threading.Thread | None = None
-        self._swept_at = self._read_at = 0.0
+        self._swept_at = self._read_at = self._looked_ahead_at = 0.0
         self._slot: Slot | None = None
         try:
             self._slot = slot = Slot(self._directory)
@@ -491,6 +499,25 @@ class Budgets:
             metrics.cell(BUDGET_LIMIT, *labels).set(float(limit.usd))
             metrics.cell(BUDGET_SPENT, *labels).set(spent / 1e9)
             metrics.cell(BUDGET_RESERVED, *labels).set(reserved / 1e9)
+            if budget.pace is not None:
+                self._show_ahead(budget, budget.pace, spent, now)
+
+    def _show_ahead(self, budget: _Budget, pace: Pace, spent: int, now: float) -> None:
+        """Where the budget is heading. A rolling window has no end: what leaves it makes room at the same pace."""
+        window, metrics = budget.scope.window, self._recorder.metrics
+        labels = budget.scope.limit.name, window.kind
+        begins, ends = (moment.timestamp() for moment in window.bounds(now))
+        days_left = (ends - now) / 86400
+        if window.kind == "rolling":
+            days_left = (ends - begins) / 86400
+            pace = replace(pace, mean=pace.mean - spent / days_left)
+        elif window.kind != "total":
+            expected = pace.expected(spent, days_left)
+            for bound in ("low", "likely", "high"):
+                metrics.cell(BUDGET_FORECAST, *labels, bound).set(getattr(expected, f"{bound}_usd"))
+        likely, earliest = pace.seconds_left(spent, budget.scope.limit_nano, min(days_left, _MOST_DAYS_AHEAD))
+        metrics.cell(BUDGET_LEFT, *labels, "likely").set(likely)
+        metrics.cell(BUDGET_LEFT, *labels, "earliest").set(earliest)
 
     def standing(self) -> list[tuple[str, str, Decimal, Decimal, Decimal]]:
         """Every account in use: its name, its period, limit, spent and reserved, in US dollars."""
@@ -573,6 +600,9 @@ class Budgets:
         now = time.time()
         store = self._ledger.open_store(read_only=True)
         try:
+            if now - self._looked_ahead_at >= _FORECAST_SECONDS or now < self._looked_ahead_at:
+                self._looked_ahead_at = now
+                self._look_ahead(store, now)
             for budget in self._budgets:
                 scope, accounts = budget.scope, budget.accounts
                 if accounts is None:
@@ -591,6 +621,15 @@ class Budgets:
                     self._raise(scope, accounts.row(key, now), nano, now)
         finally:
             store.close()
+
+    def _look_ahead(self, store: Store, now: float) -> None:
+        """Read each budget's pace; not of budgets per value, whose accounts are many."""
+        from tachograph.usage.reports.forecast import hours_of, pace_of
+
+        moment = datetime.fromtimestamp(now, UTC)
+        for budget in self._budgets:
+            if not budget.scope.per:
+                budget.pace = pace_of(hours_of(store, now=moment, where=budget.scope.where(ONLY_ACCOUNT)), moment)
 
     def _raise(self, scope: Scope, row: Row, nano: int, now: float) -> None:
         number = scope.window.number(now)

@@ -122,6 +122,25 @@ BUDGET_RESERVED: Final = Family(
     values={"period": _PERIODS},
     gauge_merge="max",
 )
+BUDGET_FORECAST: Final = Family(
+    "llm_budget_forecast_usd",
+    "gauge",
+    ("budget", "period", "bound"),
+    "What a budget's calendar period comes to by its end, in US dollars; no series under a day of data in the ledger.",
+    "usd",
+    values={"period": _PERIODS, "bound": ("low", "likely", "high")},
+    gauge_merge="max",
+)
+BUDGET_LEFT: Final = Family(
+    "llm_budget_left_seconds",
+    "gauge",
+    ("budget", "period", "bound"),
+    "In how many seconds a budget is spent by the same forecast, likely and at the earliest; +Inf: not before its "
+    "period ends.",
+    "seconds",
+    values={"period": _PERIODS, "bound": ("likely", "earliest")},
+    gauge_merge="min",
+)
 BUDGET_STEPS: Final = Family(
     "llm_budget_steps_total",
     "counter",
@@ -240,6 +259,8 @@ FAMILIES: Final = (
     BUDGET_LIMIT,
     BUDGET_SPENT,
     BUDGET_RESERVED,
+    BUDGET_FORECAST,
+    BUDGET_LEFT,
     BUDGET_STEPS,
     BUDGET_ACTIONS,
     BUDGET_UNCHECKED,

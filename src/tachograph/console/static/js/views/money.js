@@ -14,6 +14,15 @@ const WAYS = [
   ["day", "Day"],
 ];
 
+const PERIODS = { rolling: " in a rolling time", total: " in total" };
+
+// Where a budget is heading, by the same forecast.
+const heading = (one) => {
+  if (one.passed === null) return `${usd(one.reserved_usd)} reserved`;
+  if (one.heading_usd === null) return "too early to say where it is heading";
+  return `heading for ${usd(one.heading_usd)}, at most ${usd(one.heading_high_usd)}`;
+};
+
 // What a tile says of a forecast: the likely sum, and its range.
 const ahead = (forecast, period, until) => {
   const [low, likely, high] = [`${period}_low_usd`, `${period}_usd`, `${period}_high_usd`].map(
@@ -285,7 +294,7 @@ export class MoneyView {
         "div",
         { class: "budget" },
         h("b", {}, one.name),
-        h("span", { class: "muted" }, ` a ${one.period}`),
+        h("span", { class: "muted" }, PERIODS[one.period] ?? ` a ${one.period}`),
         h("span", { class: `budget-sum ${tone}` }, `${usd(one.spent_usd)} of ${usd(one.limit_usd)}`),
         s(
           "svg",
@@ -294,13 +303,13 @@ export class MoneyView {
             preserveAspectRatio: "none",
             class: "budget-bar",
             role: "img",
-            "aria-label": `${(one.share * 100).toFixed(0)} % spent, ${(one.passed * 100).toFixed(0)} % of the ${one.period} over`,
+            "aria-label": `${(one.share * 100).toFixed(0)} % spent` + (one.passed === null ? "" : `, ${(one.passed * 100).toFixed(0)} % of the ${one.period} over`),
           },
           s("rect", { width: 200, height: 8, rx: 2, fill: theme().track }),
           s("rect", { width: Math.min(200, one.share * 200), height: 8, rx: 2, fill: theme()[tone] }),
-          s("rect", { x: one.passed * 200, width: 1.2, height: 8, fill: theme().text }),
+          one.passed === null ? null : s("rect", { x: one.passed * 200, width: 1.2, height: 8, fill: theme().text }),
         ),
-        h("span", { class: "muted small" }, one.share >= 1 ? "spent" : `heading for ${usd(one.heading_usd)}`),
+        h("span", { class: "muted small" }, one.share >= 1 ? "spent" : heading(one)),
       );
     });
     this.budgets.replaceChildren(
