@@ -93,6 +93,23 @@ def test_a_descriptor_that_the_application_has_now_is_never_written_to_nor_close
     assert journal.committed == 3
 
 
+def test_a_segment_that_is_drained_after_its_descriptor_was_closed_is_not_counted_as_lost(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journals")
+    assert journal.append_many([b"one", b"two"]) is None
+    assert journal._out is not None
+    os.dup2(os.open(tmp_path / "application", os.O_RDWR | os.O_CREAT), journal._out.fd)  # its lock is gone with it
+    reader = JournalSource(tmp_path / "journals", {})
+    batch = reader.read(100)
+    reader.committed(batch)
+    assert list((tmp_path / "journals").glob("*.journal")) == []
+    assert journal.check()
+    assert journal.committed == 2
+    assert journal.append(b"three") is None
+    journal.close()
+    found = JournalSource(tmp_path / "journals", {}).read(100)  # of another database: the first was moved away
+    assert (found.payloads, found.gaps) == ([b"three"], [])
+
+
 def test_rows_gather_until_a_flush_wants_them(tmp_path: Path) -> None:
     recorder = make_recorder(tmp_path, interval_seconds=30)
     one_call(recorder, 0)

@@ -393,9 +393,10 @@ class Journal:
                     return True  # it was finished meanwhile, and drained
                 self._appending = True  # a record from a signal handler waits until this is done
                 try:
-                    if self._current() is not None:
-                        self.replaced += 1
-                        self._finish_segment()
+                    if self._current() is None:  # closed under us, and its lock with it: the writer may have drained it
+                        return True
+                    self.replaced += 1
+                    self._finish_segment()
                     self._gap_from = committed
                     self._committed = self.sequence  # they wait no more
                     self._older.clear()
