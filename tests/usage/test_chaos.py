@@ -15,5 +15,6 @@ from support.chaos import World
 def test_nothing_is_lost_or_doubled_whatever_happens_around_the_ledger(tmp_path: Path, seed: int) -> None:
     came = World(tmp_path, seed).play(12)
     assert came.is_sound, f"replay: make chaos ARGS='--seed {seed} --steps 12': {came}"
-    assert came.accepted == came.stored > 100
+    assert (came.missing, came.refused) == (0, 0), came
+    assert came.made == came.stored > 100
     assert sum(came.faults.values()) == 12

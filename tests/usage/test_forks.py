@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from support.ledgers import make_recorder, one_call
 from tachograph import native
+from tachograph.usage.journal import Journal
 
 APP = Path(__file__).parents[1] / "support" / "gevent_app.py"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -62,6 +64,23 @@ def test_no_handler_at_a_fork_waits_takes_a_lock_or_starts_a_thread(tmp_path: Pa
     assert "Ledger._after_fork_in_child" in found["ran"]  # the handlers were seen at all
     assert "MappedStorage.reopen" in found["ran"]
     assert found["ran in the parent"] == []  # nothing of ours runs before a fork, or after it in the parent
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_child_of_the_writer_keeps_no_segment_of_another_process_locked(tmp_path: Path) -> None:
+    other = Journal(tmp_path / "journals")
+    assert other.append(b"\x90") is None  # no row: it is set aside, and the segment stays open until it is ended
+    recorder = make_recorder(tmp_path)
+    one_call(recorder)
+    assert recorder.ledger.flush(20)
+    child = os.fork()
+    if not child:
+        links = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+        segments = [os.readlink(link) for link in links if os.path.exists(link)]
+        os._exit(sum(f"{name}-" in path for path in segments for name in (other.name, recorder.ledger._queue.name)) - 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0  # but for this test's own opening
+    other.close()
+    recorder.ledger.close()
 
 
 def test_under_gevent_calls_are_exact_and_no_child_forks(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import threading
 from collections.abc import Callable
@@ -10,6 +12,10 @@ from typing import Any
 
 import pytest
 
+from support.ledgers import eventually, make_recorder, one_call, stored_numbers
+from tachograph.recorder import Recorder
+from tachograph.tape import TAPE
+from tachograph.usage import journal as journal_of_usage
 from tachograph.usage.journal import Journal
 
 
@@ -82,3 +88,44 @@ def test_the_spool_has_a_limit_between_two_looks_too(tmp_path: Path) -> None:
         path.unlink()
     journal._retry_at = 0.0
     assert journal.append(b"x" * 300) is None
+
+
+def with_ring(directory: Path) -> Recorder:
+    """A recorder whose journal cannot be written: its disk answers with an I/O error."""
+    recorder = make_recorder(directory, writer="external")
+    ledger = recorder.ledger
+    recorder.ring, ledger.recovered = ledger.ring, recorder.recovered
+
+    def broken(fd: int, data: bytes, size: int) -> int:
+        ctypes.set_errno(errno.EIO)
+        return -1
+
+    ledger._queue._write = broken
+    return recorder
+
+
+def test_records_wait_out_an_error_of_the_disk(tmp_path: Path) -> None:
+    recorder = with_ring(tmp_path)
+    for number in range(5):
+        one_call(recorder, number)
+    queue = recorder.ledger._queue
+    assert (queue.sequence, sum(queue.refused.values())) == (0, 0)
+    queue._write = journal_of_usage._write_function()
+    eventually(lambda: TAPE.flush() and queue.sequence == 5, "the journal has them")
+    assert recorder.ledger.drain(30)
+    assert stored_numbers(recorder.ledger) == list(range(5))
+    recorder.ledger.close()
+
+
+def test_what_the_journal_never_took_is_recovered_from_the_ring(tmp_path: Path) -> None:
+    recorder = with_ring(tmp_path)
+    for number in range(5):
+        one_call(recorder, number)
+    recorder.ledger.close(0.1)
+    assert sum(recorder.ledger._queue.refused.values()) == 0
+    recorder.ring.after_fork_in_child()  # the process is gone
+    other = make_recorder(tmp_path, writer="external")
+    other.ledger.recovered = other.recovered
+    assert other.ledger.drain(30)
+    assert stored_numbers(other.ledger) == list(range(5))
+    other.ledger.close()

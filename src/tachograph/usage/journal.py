@@ -158,8 +158,12 @@ class Journal:
         """Append one record; None when it is accepted, else why it is refused."""
         return self.append_many((payload,))
 
-    def append_many(self, payloads: Sequence[bytes]) -> str | None:
-        """Append records in one write; None when all are accepted, else why the last ones are refused."""
+    def append_many(self, payloads: Sequence[bytes], *, are_kept: bool = False) -> str | None:
+        """Append records in one write; None when all are accepted, else why the last ones are refused.
+
+        Args:
+            are_kept: The caller hands the rest over again after an `io_error`, so it is not counted as refused.
+        """
         with self._lock:
             if self._appending:  # a finaliser or signal handler inside an append of this very thread
                 self._deferred.extend(payloads)
@@ -168,7 +172,7 @@ class Journal:
             try:
                 if self._planned is not None:
                     self._repair(self._planned)
-                reason = self._append(payloads)
+                reason = self._append(payloads, are_kept)
                 while self._deferred:
                     self._append((self._deferred[0],))
                     self._deferred.popleft()
@@ -188,14 +192,14 @@ class Journal:
             self.refused[reason] += 1
         return reason
 
-    def _append(self, payloads: Sequence[bytes]) -> str | None:
+    def _append(self, payloads: Sequence[bytes], are_kept: bool = False) -> str | None:
         done, total = 0, len(payloads)
         while done < total:
             out = self._current()
             if out is None:
                 reason = self._open()
                 if reason is not None:
-                    self.refused[reason] += total - done
+                    self._refused(reason, total - done, are_kept)
                     return reason
                 continue
             sequence, size = self._state
@@ -215,12 +219,16 @@ class Journal:
                 whole = sum(end <= written for end in ends)  # a disk that fills up takes the first of them
                 self._cut_to(out, ends[whole - 1] if whole else 0, whole)
                 reason = "disk_full" if number in _FULL else "io_error"
-                self.refused[reason] += total - done - whole
+                self._refused(reason, total - done - whole, are_kept)
                 return reason
             done += len(parts)
             if self._state.size >= self.segment_bytes:
                 self._finish_segment()
         return None
+
+    def _refused(self, reason: str, records: int, are_kept: bool) -> None:
+        if not (are_kept and reason == "io_error"):
+            self.refused[reason] += records
 
     def _current(self) -> _Open | None:
         """The open segment, if its descriptor still is ours: a number that another file has is never written to."""

@@ -155,11 +155,15 @@ class Ledger:
         try:
             while self._pending:
                 taken = list(self._pending)
-                self._append([payload for payload, _ in taken])
+                before = self._queue.sequence
+                if self._append([payload for payload, _ in taken], are_kept=True) == "io_error":
+                    taken = taken[: self._queue.sequence - before]  # the next batch tries the others again
                 if self.ring is not None:
                     self.ring.release([slot for _, slot in taken if slot >= 0])
                 for _ in taken:
                     self._pending.popleft()
+                if not taken:
+                    break
         finally:
             self._writing.release()
         if self._thread is None and self._queue.sequence:
@@ -224,7 +228,8 @@ class Ledger:
         """
         timeout = self.settings.exit_seconds if timeout is None else timeout
         deadline = time.monotonic() + timeout
-        self._settle(deadline)
+        if not self._settle(deadline):
+            self._leave_pending()
         self._queue.close()
         if self._writer is not None:
             self._writer.idle = False  # there is the journal's end to read
@@ -238,6 +243,13 @@ class Ledger:
             self.ring.close()
         self.refresh()
         return done
+
+    def _leave_pending(self) -> None:
+        """The journal takes nothing: what stands in the ring stays there for the next writer, the rest is refused."""
+        while self._pending:
+            _, slot = self._pending.popleft()
+            if slot < 0 or self.ring is None:
+                self._queue.refuse("io_error")
 
     def retire(self) -> None:
         """Another ledger takes over: drain what is there, then rest. Late records are still taken and drained."""
@@ -464,6 +476,7 @@ class Ledger:
         if self._writer_lock is not None:
             self._writer_lock.release()  # the parent's opening, and its lock, stay
         if self._writer is not None:
+            self._writer.after_fork_in_child()
             leak(self._writer)  # closing its store in a child would end the parent's connections
         self._begin()
         self._queue.after_fork_in_child()

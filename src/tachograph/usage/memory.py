@@ -36,7 +36,7 @@ class MemoryQueue:
         self._begin()
         self.refused = dict.fromkeys(self.refused, 0)
 
-    def append_many(self, payloads: Sequence[bytes]) -> str | None:
+    def append_many(self, payloads: Sequence[bytes], *, are_kept: bool = False) -> str | None:
         """Take records; None when all are accepted, else why the last ones are refused."""
         reason = None
         with self._lock:

@@ -350,6 +350,11 @@ class Writer:
                 found += self._store_good_ones(store, part, data, smaller)
         return found
 
+    def after_fork_in_child(self) -> None:
+        """Close the segments, which would stay locked for as long as the child lives; the rest is the parent's."""
+        if self._source is not None:
+            self._source.close()
+
     def close(self) -> None:
         """Let go of source and store. What is not committed stays in the journals."""
         self._watchdog.stop()
