@@ -88,3 +88,57 @@ def test_so_has_an_async_one(seen: Recording, stream: bool) -> None:
 
     asyncio.run(ask())
     check(seen)
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, None], ids=["a byte", "7 bytes", "100 bytes", "as it comes"])
+def test_frames_that_the_application_reads_itself_are_read(seen: Recording, size: int | None) -> None:
+    bedrock = client(anthropic.AnthropicBedrock, httpx2.Client)
+    with bedrock.messages.with_streaming_response.create(**ASKED, stream=True) as response:
+        data = b"".join(response.iter_bytes(size) if size else response.http_response.iter_raw())
+    assert data == b"".join(map(frame, EVENTS))
+    check(seen)
+
+
+def test_frames_that_an_async_application_reads_itself_are_read(seen: Recording) -> None:
+    async def ask() -> None:
+        bedrock = client(anthropic.AsyncAnthropicBedrock, httpx2.AsyncClient)
+        async with bedrock.messages.with_streaming_response.create(**ASKED, stream=True) as response:
+            assert b"".join([data async for data in response.iter_bytes()]) == b"".join(map(frame, EVENTS))
+
+    asyncio.run(ask())
+    check(seen)
+
+
+def test_a_cut_in_the_midst_of_the_frames_is_a_failed_call_with_what_was_counted(seen: Recording) -> None:
+    cut = b"".join(map(frame, EVENTS))[:700]
+
+    def answer_cut(request: httpx2.Request) -> httpx2.Response:
+        kind = {"content-type": "application/vnd.amazon.eventstream"}
+        return httpx2.Response(200, stream=httpx2.ByteStream(cut), headers=kind)
+
+    over = httpx2.Client(transport=httpx2.MockTransport(answer_cut))
+    bedrock = anthropic.AnthropicBedrock(
+        aws_access_key="any", aws_secret_key="any", aws_region="us-east-1", max_retries=0, http_client=over
+    )
+    with bedrock.messages.with_streaming_response.create(**ASKED, stream=True) as response:
+        assert response.read() == cut
+    (call,) = seen.llm_calls
+    assert (call.outcome, call.error_type) == ("error", "connection")
+    assert call.usage is not None
+    assert call.usage.input_tokens == 120
+
+
+def test_bytes_that_are_no_frames_leave_one_record(seen: Recording) -> None:
+    def answer_otherwise(request: httpx2.Request) -> httpx2.Response:
+        kind = {"content-type": "application/vnd.amazon.eventstream"}
+        return httpx2.Response(200, stream=httpx2.ByteStream(b"<html>no frames</html>" * 9), headers=kind)
+
+    over = httpx2.Client(transport=httpx2.MockTransport(answer_otherwise))
+    bedrock = anthropic.AnthropicBedrock(
+        aws_access_key="any", aws_secret_key="any", aws_region="us-east-1", max_retries=0, http_client=over
+    )
+    with bedrock.messages.with_streaming_response.create(**ASKED, stream=True) as response:
+        response.read()
+    (call,) = seen.llm_calls
+    assert (call.outcome, call.usage) == ("error", None)
+    assert seen.value("tachograph_telemetry_errors_total") == 0

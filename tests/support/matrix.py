@@ -271,9 +271,8 @@ def page() -> str:
         "These cost tokens or fees, and no call of them is recorded:",
         "",
         *(f"- {client}: {what}" for client, what, *_ in NOT_SEEN),
-        "- openai: bytes that `RealtimeConnection.recv_bytes()` hands out, and live sessions",
-        "- anthropic on Bedrock: usage in the bytes of an event stream that the application reads itself",
-        "- google-genai: the Live API, batches",
+        "- openai: live sessions (`client.live`, audio over WebRTC)",
+        "- google-genai: answers of a batch that are written to a file or a bucket (those in the job are seen)",
         "",
         f"{sum(1 for _ in cells())} cells. MCP is in `tests/instrument/test_mcp*.py` and `test_fastmcp.py`: in process,"
         " over JSON-RPC and over streamable HTTP; success, error results, refused requests, time-outs, cancellation,"

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -379,15 +380,32 @@ def test_each_api_key_has_a_budget_of_its_own(tmp_path: Path, simulators: Simula
     assert (total.calls, total.cost_usd) == (4, spent)
 
 
-def test_counting_tokens_is_free_and_never_refused(tmp_path: Path, simulators: Simulators) -> None:  # noqa: F811
+def test_what_is_free_is_never_refused(tmp_path: Path, simulators: Simulators) -> None:  # noqa: F811
     recorder = recorder_with(tmp_path, {"name": "day", "usd": "0.1"})
     end(begin(recorder, {"max_tokens": 1}), "0.2")
     gemini = genai.Client(api_key="k", http_options={"base_url": simulators.gemini.url})
+    claude = anthropic.Anthropic(api_key="k", base_url=simulators.anthropic.url, max_retries=0)
+    gpt = openai.OpenAI(api_key="k", base_url=simulators.openai.url, max_retries=0)
+    asked: Any = [{"role": "user", "content": "hi"}]
     tachograph.instrument(recorder=recorder)
     try:
         gemini.models.count_tokens(model="gemini-2.5-flash", contents="hi")
+        claude.messages.count_tokens(model="claude-opus-5", messages=asked)
+        with suppress(openai.NotFoundError):  # what was made before is read again for nothing
+            gpt.responses.input_tokens.count(model="gpt-5", input="hi")
+        for read in (gpt.responses.retrieve, gpt.batches.retrieve, gpt.chat.completions.retrieve):
+            with suppress(openai.NotFoundError):
+                read("id_1")
+        with suppress(anthropic.NotFoundError):
+            claude.messages.batches.retrieve("id_1")
+        with suppress(genai.errors.ClientError):
+            gemini.batches.get(name="batches/1")
         with pytest.raises(BudgetExceededError):
             gemini.models.generate_content(model="gemini-2.5-flash", contents="hi")
+        with pytest.raises(BudgetExceededError):
+            claude.messages.create(model="claude-opus-5", max_tokens=9, messages=asked)
+        with pytest.raises(BudgetExceededError):
+            gpt.responses.create(model="gpt-5", input="hi")
     finally:
         tachograph.uninstrument()
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from tachograph.instrument.streams import StreamState, is_running
 from tachograph.tape.guard import generate
+from tachograph.vendors import amazon
 from tachograph.vendors.loose import loads
 
 _EVENT = re.compile(rb"(?<=\n\n)|(?<=\n\r\n)|(?<=\r\r)")
@@ -162,11 +163,13 @@ class Follower:
         self.is_events = "event-stream" in kind
         self.is_json = "json" in kind
         self.is_lines = state.reader.takes_lines
+        self.is_frames = amazon.CONTENT_TYPE in kind
         self.encoding = headers.get("content-encoding", "identity")
         self.make_response = type(response)
         self.kept: list[bytes] = []
         self.size = 0
         self.rest: list[bytes] = []
+        self.frames = b""
         self.keep: Callable[[bytes], None] | None = None
         self.hides = state.watch.hides_usage and self.is_events and self.encoding == "identity"
         self.unshown = b""
@@ -197,6 +200,9 @@ class Follower:
         if self.encoding == "identity" and (self.is_events or self.is_lines):
             self._lines(data)
             return
+        if self.is_frames and self.encoding == "identity":
+            self._frames(data)
+            return
         self.state.last_ns = perf_counter_ns()
         if self.size <= KEPT_BYTES and (self.is_events or self.is_json or self.is_lines):
             self.size += len(data)
@@ -209,7 +215,9 @@ class Follower:
     def ended(self) -> None:
         """The body is whole. What was kept of it is read when the record is delivered."""
         state, watch = self.state, self.state.watch
-        if self.is_events or self.is_lines:
+        if self.is_frames:
+            state.ended()
+        elif self.is_events or self.is_lines:
             state.rest = self._read_rest
             state.ended()
         elif self.is_json and self.size <= KEPT_BYTES:
@@ -234,6 +242,19 @@ class Follower:
         if self.encoding == "identity" or not data:
             return data
         return bytes(self.make_response(200, headers={"content-encoding": self.encoding}, content=data).content)
+
+    def _frames(self, data: bytes) -> None:
+        frames, self.frames = amazon.whole_frames(self.frames + data)
+        for frame in frames:
+            self.state.last_ns = perf_counter_ns()
+            if self.keep is not None:
+                self.keep(frame)
+                continue
+            event = amazon.event_of(frame)
+            if event is not None:
+                self.state.chunk(event)
+            if self.state.reader.tail and self.state.reader.started:
+                self.keep = self.state.keep_last(amazon.event_of)
 
     def _lines(self, data: bytes) -> None:
         lines = data.split(b"\n")

@@ -11,16 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from functools import lru_cache, partial
+from functools import partial
 from time import perf_counter_ns
 from types import ModuleType
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 from opentelemetry import context
 
-from tachograph.instrument import hosts, settled, stainless
+from tachograph.instrument import gemini_live, hosts, settled, stainless
 from tachograph.instrument.bodies import state_of
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import SWITCH, patch
@@ -35,7 +34,7 @@ from tachograph.signals.spans import enter, leave
 from tachograph.tape.guard import call_wrapper, generate, unhooked
 from tachograph.vendors.api import Api
 from tachograph.vendors.fields import pick, plain
-from tachograph.vendors.gemini.apis import FETCH_INTERACTION, GENERATE, INTERACT, PLAIN
+from tachograph.vendors.gemini.apis import BATCHES, FETCH_INTERACTION, GENERATE, INTERACT, PLAIN
 from tachograph.vendors.gemini.generation import Generation, Hop
 
 GENERATING: ContextVar[GenerationWatch | None] = ContextVar("tachograph_generation", default=None)
@@ -46,6 +45,8 @@ def install() -> None:
     """Hook the client, now or once it is imported."""
     after_import("google.genai.models", _hook_models)
     after_import("google.genai.chats", _hook_chats)
+    after_import("google.genai.batches", _hook_batches)
+    gemini_live.install()
     after_import("google.genai._api_client", _hook_requests)
     after_import("google.genai._gaos.interactions", _hook_interactions)
     after_import("google.genai._gaos.utils.eventstreaming", _hook_events)
@@ -255,7 +256,7 @@ def _start(models: Any, api: Api, keywords: dict[str, Any], *, stream: bool = Fa
         api.operation,
         message_count=facts.message_count,
         stream=stream,
-        asks=keywords if api.counts_usage else None,
+        asks=keywords if api.costs else None,
         is_watched=True,
         takes_other_model=not stream,
         key_hint=key_hint(getattr(getattr(models, "_api_client", None), "api_key", None)),
@@ -272,13 +273,7 @@ def _start(models: Any, api: Api, keywords: dict[str, Any], *, stream: bool = Fa
 
 def _address(models: Any) -> tuple[str, int | None]:
     options = getattr(getattr(models, "_api_client", None), "_http_options", None)
-    return _place(str(pick(options, "base_url") or ""))
-
-
-@lru_cache(maxsize=64)
-def _place(url: str) -> tuple[str, int | None]:
-    place = urlsplit(url)
-    return place.hostname or "", place.port or hosts.DEFAULT_PORTS.get(place.scheme)
+    return hosts.address_of(str(pick(options, "base_url") or ""))
 
 
 def _uses_aiohttp(models: Any) -> bool:
@@ -352,7 +347,7 @@ def _interaction(interactions: Any, keywords: dict[str, Any], *, api: Api) -> Wa
         api.operation,
         message_count=facts.message_count,
         stream=facts.stream,
-        asks=body if api.counts_usage else None,
+        asks=body if api.costs else None,
         is_watched=True,
         takes_other_model=False,
     )
@@ -448,6 +443,14 @@ def _message_failed(watch: ChatWatch, error: BaseException) -> None:
     if watch.call is not None:
         leave(watch.call)
         watch.failed(error)
+
+
+def _hook_batches(module: ModuleType) -> None:
+    for name, api in BATCHES.items():
+        for owner_name, make in (("Batches", watched), ("AsyncBatches", watched_async)):
+            is_async = make is watched_async
+            begin = partial(_plain, api=api, is_async=is_async)
+            _patch(module, owner_name, name, partial(make, begin=begin, done=_answered), "batches are not seen")
 
 
 def _hook_interactions(module: ModuleType) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
 from tachograph.instrument import settled
 from tachograph.vendors.dialects import Dialect, configured, dialect_of, matches
@@ -53,6 +54,13 @@ def place_of(client: Any, overrides: Mapping[str, str], fallback_of: Callable[[t
         _places.clear()
     _places[key] = url, overrides, place  # with the URL kept, nobody else gets its id
     return place
+
+
+@lru_cache(maxsize=64)
+def address_of(url: str) -> tuple[str, int | None]:
+    """Host and port of a base URL that is text."""
+    place = urlsplit(url)
+    return place.hostname or "", place.port or DEFAULT_PORTS.get(place.scheme)
 
 
 _places: dict[tuple[int, type], tuple[Any, Mapping[str, str], Place]] = {}

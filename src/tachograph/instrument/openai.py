@@ -40,7 +40,7 @@ def _begin(client: Any, options: Any) -> Watch | None:
         api.operation,
         message_count=facts.message_count,
         stream=facts.stream,
-        asks=body if api.counts_usage else None,
+        asks=body if api.costs else None,
         is_watched=True,
         key_hint=key_hint(client.api_key),
     )

@@ -33,6 +33,10 @@ class RequestFacts(NamedTuple):
     settings: dict[str, Any] | None
 
 
+FETCH: Final = "fetch_response"
+"""The operation that reads a stored answer again."""
+
+
 def count_of(asked: Any) -> int:
     """How many messages, inputs or prompts were given: a list counts its entries, anything else is one."""
     return len(asked) if isinstance(asked, (list, tuple)) else int(asked is not None)
@@ -177,3 +181,8 @@ class Api:
     tokens: Callable[[Any], tuple[int, int] | None] = nothing
     input_content: Callable[[Mapping[str, Any]], Any] = nothing
     output_content: Callable[[Any], Any] = nothing
+
+    @property
+    def costs(self) -> bool:
+        """Whether asking may cost something: counting tokens does not, nor does reading what was answered before."""
+        return self.counts_usage and self.operation != FETCH

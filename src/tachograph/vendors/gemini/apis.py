@@ -6,6 +6,7 @@ from functools import partial
 from typing import Final
 
 from tachograph.vendors.api import Api
+from tachograph.vendors.gemini.batches import read_batch
 from tachograph.vendors.gemini.generation import (
     Generation,
     generation_content,
@@ -57,3 +58,10 @@ PLAIN: Final = {
     "compute_tokens": _count,
 }
 """Methods of `models` that send one request each."""
+_create_batch: Final = _api("batches", "create_batch", read_batch)
+BATCHES: Final = {
+    "create": _create_batch,
+    "create_embeddings": _create_batch,
+    "get": _api("batches", "fetch_response", read_batch),
+}
+"""Methods of `batches`."""
