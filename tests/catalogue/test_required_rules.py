@@ -64,10 +64,11 @@ def case(
     labels: dict[str, str],
     summary: str,
     description: str,
+    **more: str,
 ) -> dict[str, object]:
     expected = {
         "exp_labels": {**labels, **TARGET},
-        "exp_annotations": {"summary": summary, "description": description, "runbook_url": BASE + alert},
+        "exp_annotations": {"summary": summary, "description": description, "runbook_url": BASE + alert, **more},
     }
     return {
         "name": alert,
@@ -94,7 +95,9 @@ CASES = [
         "30m",
         {**GPT, "error_type": "server_error", "severity": "warning", "component": "llm_provider"},
         "Provider openai error rate: 200m/sec",
-        "200m server_error errors/s from openai/gpt-5 on app:9464 over the last 5m, above 0.1/s for 2m.",
+        "0.20 server_error errors/s from openai/gpt-5 on app:9464 over the last 5 min, above 0.1/s for 2 min.",
+        title="openai: 0.20 errors/s",
+        vendor_status="https://status.openai.com",
     ),
     case(
         "ExcessiveTokenUsage",
@@ -105,7 +108,8 @@ CASES = [
         "45m",
         {**GPT, "type": "prompt", "severity": "warning", "component": "llm_provider"},
         "Token consumption spike: 60k tokens/sec",
-        "openai/gpt-5 on app:9464 uses 60k prompt tokens per second (times 60 for a TPM limit).",
+        "openai/gpt-5 on app:9464 uses 60000 prompt tokens per second (times 60 for a TPM limit).",
+        title="openai: 60000 tokens/s",
     ),
     case(
         "HighProviderCost",
@@ -116,7 +120,7 @@ CASES = [
         "35m",
         {**GPT, "severity": "warning", "component": "llm_provider"},
         "Estimated cost exceeds $100/hour",
-        "openai/gpt-5 spends $180.00/hour by its 1m rate; this is one model on app:9464 only.",
+        "openai/gpt-5 spends $180.00/hour by its 1 min rate; this is one model on app:9464 only.",
     ),
     case(
         "HighMCPToolErrorRate",
@@ -126,7 +130,7 @@ CASES = [
         "30m",
         {**WEATHER, "error_kind": "timeout", "severity": "warning", "component": "mcp"},
         "MCP tool forecast error rate high",
-        "200m timeout errors/s from tool forecast of weather on app:9464 over the last 5m.",
+        "0.20 timeout errors/s from tool forecast of weather on app:9464 over the last 5 min.",
     ),
     case(
         "SlowToolExecution",
@@ -143,7 +147,8 @@ CASES = [
         "45m",
         {**WEATHER, "outcome": "success", "severity": "warning", "component": "mcp"},
         "Tool execution p95 > 10s",
-        "p95 of success executions of forecast on weather is 29s (30s means 30s or more: it is the highest bucket).",
+        "p95 of success executions of forecast on weather is 29 s "
+        "(30 s stands for 30 s or more: it is the highest bucket).",
     ),
 ]
 

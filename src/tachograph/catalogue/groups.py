@@ -22,9 +22,11 @@ from tachograph.catalogue.alerts import (
     telemetry,
     tools,
 )
-from tachograph.catalogue.alerts.parts import filled
+from tachograph.catalogue.alerts.parts import filled, readable
 from tachograph.catalogue.push import pushed_drill
 from tachograph.catalogue.rules import Alert, Recording, RuleGroup
+from tachograph.catalogue.runbook_pages import names_a_vendor
+from tachograph.catalogue.vendor_pages import status_template
 from tachograph.errors import SettingsError
 from tachograph.llm.metrics.families import REQUEST_SECONDS
 from tachograph.mcp.metrics.families import EXECUTE_SECONDS, REGISTRY_LOOKUP_SECONDS
@@ -101,6 +103,8 @@ def _fitted(rule: Alert | Recording, s: AlertsSettings) -> Alert | Recording | N
         rule,
         expression=filled(rule.expression, s),
         drill=pushed_drill(rule.drill, s) if s.profile == "push" else rule.drill,
+        summary=rule.summary if rule.name in required.NAMES else readable(rule.summary),
+        description=readable(rule.description),
         severity=change.severity or rule.severity,
         hold=change.hold or rule.hold,
         more_labels=(*rule.more_labels, *{**s.labels, **change.labels}.items()),
@@ -143,13 +147,20 @@ def _with_changes(s: AlertsSettings, made: list[RuleGroup]) -> list[RuleGroup]:
 
 
 def _linked(alert: Alert, s: AlertsSettings) -> Alert:
-    alert = alert.annotated(runbook_url=s.runbook_url + alert.name)
+    alert = alert.annotated(runbook_url=runbook_link(s, alert.name))
+    if names_a_vendor(alert):
+        alert = alert.annotated(vendor_status=status_template())
     if not s.keep_firing:
         alert = replace(alert, keep="0s")
     if s.dashboard_url:
         uid = "tachograph-mcp-tools" if alert.component in ("mcp", "factory") else "tachograph-llm-provider"
         alert = alert.annotated(dashboard_url=f"{s.dashboard_url.rstrip('/')}/d/{uid}")
     return alert
+
+
+def runbook_link(s: AlertsSettings, name: str) -> str:
+    """The address of an alert's runbook: the setting with the name in the place of `{alert}`, or behind it."""
+    return s.runbook_url.replace("{alert}", name) if "{alert}" in s.runbook_url else s.runbook_url + name
 
 
 def check(s: AlertsSettings) -> None:

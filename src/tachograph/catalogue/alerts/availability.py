@@ -10,6 +10,7 @@ from tachograph.catalogue.alerts.parts import (
     BURN_RATES,
     HALF,
     OUTLASTS,
+    exceeds,
     failed,
     nothing_succeeds,
     percent,
@@ -287,7 +288,7 @@ def _stopped(s: AlertsSettings) -> Alert:
         component="llm_provider",
         summary="{{ $labels.provider }}: traffic stopped",
         description=(
-            '{{ $labels.provider }} had {{ $value | printf "%.2g" }} calls/s an hour ago and has none now, though it '
+            '{{ $labels.provider }} had {{ $value | printf "%.2f" }} calls/s an hour ago and has none now, though it '
             "had some at this hour a week ago (a day ago, where there is no week of history): the caller stopped, a "
             "router moved the traffic away, or the telemetry is lost."
         ),
@@ -323,10 +324,10 @@ def burn_rules(s: AlertsSettings) -> tuple[Alert, ...]:
             severity="critical" if severity == "critical" else "warning",
             component="llm_provider",
             more_labels=(("slo", "llm_provider_availability"), ("long", long), ("short", short)),
-            summary=f"{{{{ $labels.provider }}}} burns its error budget too fast ({long}/{short})",
+            summary=f"{{{{ $labels.provider }}}} burns its error budget too fast (over {long} and {short})",
             description=(
                 f"{{{{ $value | humanizePercentage }}}} of calls to {{{{ $labels.provider }}}} failed over {long}: "
-                f"more than {number(factor)} times what the objective of {percent(s.availability_objective)} allows. "
+                f"{exceeds(factor)} what the objective of {percent(s.availability_objective)} allows. "
                 "Calls that retries saved are not counted, nor invalid requests and filtered content."
             ),
             drill=_burn_drill(long, min(0.99, factor * allowed * 5)),

@@ -41,9 +41,9 @@ def _tokens_total(s: AlertsSettings) -> Alert:
         hold="5m",
         severity="warning",
         component="llm_provider",
-        summary="{{ $labels.provider }}: {{ $value | humanize }} tokens/s in total",
+        summary='{{ $labels.provider }}: {{ $value | printf "%.0f" }} tokens/s in total',
         description=(
-            "All models and instances together use {{ $value | humanize }} tokens/s on {{ $labels.provider }}. "
+            'All models and instances together use {{ $value | printf "%.0f" }} tokens/s on {{ $labels.provider }}. '
             "ExcessiveTokenUsage looks at one series at a time and may not see it."
         ),
         drill=Drill(
@@ -247,7 +247,7 @@ def _unpriced() -> Alert:
         component="llm_provider",
         summary="{{ $labels.provider }}/{{ $labels.model }} has no price",
         description=(
-            "{{ $value | humanize }} calls in 15m used tokens of {{ $labels.model }}, which is not in the price "
+            '{{ $value | printf "%.0f" }} calls in 15m used tokens of {{ $labels.model }}, which is not in the price '
             "table: their cost is counted as unknown, and every cost alert is blind to them."
         ),
         drill=Drill(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tachograph.catalogue import durations
-from tachograph.catalogue.alerts.parts import BURN_RATES, HALF, human, le, percent, share
+from tachograph.catalogue.alerts.parts import BURN_RATES, HALF, exceeds, human, le, percent, share
 from tachograph.catalogue.drill import Drill, Histogram
 from tachograph.catalogue.durations import number
 from tachograph.catalogue.rules import Alert
@@ -49,10 +49,10 @@ def _burn(s: AlertsSettings) -> tuple[Alert, ...]:
             severity="warning",
             component="llm_provider",
             more_labels=(("slo", "llm_provider_latency"), ("long", long), ("short", short)),
-            summary=f"{{{{ $labels.provider }}}} is too slow ({long}/{short})",
+            summary=f"{{{{ $labels.provider }}}} is too slow (over {long} and {short})",
             description=(
                 f"{{{{ $value | humanizePercentage }}}} of successful calls to {{{{ $labels.provider }}}} took over "
-                f"{seconds} over {long}: more than {number(factor)} times what the objective of "
+                f"{seconds} over {long}: {exceeds(factor)} what the objective of "
                 f"{percent(s.latency_objective)} allows."
             ),
             drill=Drill(

@@ -47,8 +47,8 @@ def _errors() -> Alert:
         component="usage",
         summary="Usage records fail to persist: {{ $labels.error_type }}",
         description=(
-            "{{ $value | humanize }} {{ $labels.error_type }} failures in 5m. The records are kept on disk and tried "
-            "again; reports are late meanwhile."
+            '{{ $value | printf "%.0f" }} {{ $labels.error_type }} failures in 5m. The records are kept on disk and '
+            "tried again; reports are late meanwhile."
         ),
         drill=Drill(
             series=(Counter(_ERRORS, {"error_type": "db_error"}, (0, 0.05, 0)),),
@@ -96,8 +96,8 @@ def _backlog(s: AlertsSettings) -> Alert:
         hold="5m",
         severity="warning",
         component="usage",
-        summary="Usage queue holds {{ $value | humanize }} records and grows",
-        description="{{ $value | humanize }} usage records wait to be written and their number still grows.",
+        summary='Usage queue holds {{ $value | printf "%.0f" }} records and grows',
+        description='{{ $value | printf "%.0f" }} usage records wait to be written and their number still grows.',
         drill=Drill(
             series=(Gauge(_QUEUE, {}, (3, 3, 3), slope=(0, s.persist_backlog / 150, 0)),),
             within="9m",
@@ -139,9 +139,9 @@ def _stalled() -> Alert:
         hold="3m",
         severity="critical",
         component="usage",
-        summary="Usage writer is stalled with {{ $value | humanize }} records queued",
+        summary='Usage writer is stalled with {{ $value | printf "%.0f" }} records queued',
         description=(
-            "{{ $value | humanize }} usage records are queued, and either none was written for 5m or no writer is "
+            '{{ $value | printf "%.0f" }} usage records are queued, and either none was written for 5m or no writer is '
             "alive on any host."
         ),
         drill=Drill(
@@ -188,10 +188,10 @@ def _lost() -> Alert:
         hold="0s",
         severity="critical",
         component="usage",
-        summary="{{ $value | humanize }} usage records are gone on {{ $labels.instance }}",
+        summary='{{ $value | printf "%.0f" }} usage records are gone on {{ $labels.instance }}',
         description=(
-            "{{ $value | humanize }} usage records were refused or lost on {{ $labels.instance }} in 15m: usage and "
-            "cost of those calls are in the metrics, but not in the ledger."
+            '{{ $value | printf "%.0f" }} usage records were refused or lost on {{ $labels.instance }} in 15m: usage '
+            "and cost of those calls are in the metrics, but not in the ledger."
         ),
         drill=Drill(
             series=(
@@ -250,9 +250,9 @@ def _quarantined() -> Alert:
         hold="0s",
         severity="warning",
         component="usage",
-        summary="{{ $value | humanize }} usage records were set aside: {{ $labels.reason }}",
+        summary='{{ $value | printf "%.0f" }} usage records were set aside: {{ $labels.reason }}',
         description=(
-            "{{ $value | humanize }} usage records were set aside in 15m because the store will never take them "
+            '{{ $value | printf "%.0f" }} usage records were set aside in 15m because the store will never take them '
             "({{ $labels.reason }}). They are on disk and in no report."
         ),
         drill=Drill(
@@ -273,8 +273,8 @@ def _files() -> Alert:
         component="usage",
         summary="The usage ledger's files are not what they were: {{ $labels.fault }}",
         description=(
-            "{{ $value | humanize }} times in 15m: {{ $labels.fault }}. The ledger has opened its files again or left "
-            "the entry out; what it accepted is stored."
+            '{{ $value | printf "%.0f" }} times in 15m: {{ $labels.fault }}. The ledger has opened its files again or '
+            "left the entry out; what it accepted is stored."
         ),
         drill=Drill(
             series=(Counter(faults, {"fault": "database_replaced"}, (0, 0.05, 0)),),

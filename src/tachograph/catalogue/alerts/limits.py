@@ -65,8 +65,8 @@ def rules(s: AlertsSettings) -> tuple[Alert, ...]:
             component="llm_provider",
             summary='{{ $labels.provider }}: {{ $value | printf "%.1f" }} callers wait for rate limits at any moment',
             description=(
-                "Time slept on {{ $labels.provider }}'s rate limits grows by {{ $value | humanize }} s per second: "
-                "that many callers stand waiting at any moment."
+                '{{ $value | printf "%.1f" }} callers wait for rate limits of {{ $labels.provider }} at any moment: so '
+                "many seconds of waiting are added each second."
             ),
             drill=Drill(
                 series=(

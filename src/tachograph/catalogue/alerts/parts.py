@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -82,6 +83,22 @@ def filled(expression: str, s: AlertsSettings) -> str:
     return expression.replace("PRESENT", "up")
 
 
+_PLAIN_LENGTH: Final = re.compile(r"(?<![\w/.$-])(\d+)(ms|[smhd])(?![\w/])")
+_UNITS: Final = {"ms": "ms", "s": "s", "m": "min", "h": "h", "d": "d"}
+
+
+def readable(text: str) -> str:
+    """An annotation whose lengths of time are written as people do: `3 min 20 s` for `3m20s`, also inside templates."""
+
+    def spaced(found: re.Match[str]) -> str:
+        return f"{found[1]} {_UNITS[found[2]]}"
+
+    parts = re.split(r"(\{\{.*?\}\})", text)
+    parts[::2] = [_PLAIN_LENGTH.sub(spaced, part) for part in parts[::2]]
+    units = r'''| humanizeDuration | reReplaceAll "([0-9])(ms|[a-z])" "$1 $2" | reReplaceAll " m( |$)" " min$1"'''
+    return "".join(parts).replace("| humanizeDuration", units)
+
+
 def failed(by: str, window: str, function: str = "increase") -> str:
     """Calls that failed through no fault of the caller, retries included in the call.
 
@@ -116,6 +133,11 @@ def nothing_succeeds(
 def share(factor: float, allowed: float) -> str:
     """A burn rate's threshold, spelled so that a reader sees where it comes from."""
     return f"({number(factor)} * {number(round(allowed, 9))})"
+
+
+def exceeds(factor: float) -> str:
+    """`more than 14.4 times`, or `more than` for once."""
+    return "more than" if factor == 1 else f"more than {number(factor)} times"
 
 
 def percent(value: float) -> str:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from tachograph.catalogue.alerts.parts import target
 from tachograph.catalogue.drill import Counter, Drill, Histogram
 from tachograph.catalogue.durations import number
 from tachograph.catalogue.rules import Alert
 from tachograph.settings.alerts import AlertsSettings
+
+NAMES: Final = (
+    "HighProviderErrorRate",
+    "ExcessiveTokenUsage",
+    "HighProviderCost",
+    "HighMCPToolErrorRate",
+    "SlowToolExecution",
+)
+"""Their summaries are the user's, so they stay as they stand; `title` says the same in plain numbers."""
 
 
 def llm_rules(s: AlertsSettings) -> tuple[Alert, ...]:
@@ -20,8 +31,9 @@ def llm_rules(s: AlertsSettings) -> tuple[Alert, ...]:
             severity="warning",
             component="llm_provider",
             summary="Provider {{ $labels.provider }} error rate: {{ $value | humanize }}/sec",
+            more_annotations=(("title", '{{ $labels.provider }}: {{ $value | printf "%.2f" }} errors/s'),),
             description=(
-                "{{ $value | humanize }} {{ $labels.error_type }} errors/s from "
+                '{{ $value | printf "%.2f" }} {{ $labels.error_type }} errors/s from '
                 "{{ $labels.provider }}/{{ $labels.model }} on {{ $labels.instance }} over the last 5m, above "
                 f"{number(s.provider_errors_per_second)}/s for 2m."
             ),
@@ -44,9 +56,10 @@ def llm_rules(s: AlertsSettings) -> tuple[Alert, ...]:
             severity="warning",
             component="llm_provider",
             summary="Token consumption spike: {{ $value | humanize }} tokens/sec",
+            more_annotations=(("title", '{{ $labels.provider }}: {{ $value | printf "%.0f" }} tokens/s'),),
             description=(
-                "{{ $labels.provider }}/{{ $labels.model }} on {{ $labels.instance }} uses {{ $value | humanize }} "
-                "{{ $labels.type }} tokens per second (times 60 for a TPM limit)."
+                '{{ $labels.provider }}/{{ $labels.model }} on {{ $labels.instance }} uses {{ $value | printf "%.0f" '
+                "}} {{ $labels.type }} tokens per second (times 60 for a TPM limit)."
             ),
             drill=Drill(
                 series=(
@@ -91,7 +104,7 @@ def mcp_rules(s: AlertsSettings) -> tuple[Alert, ...]:
             component="mcp",
             summary="MCP tool {{ $labels.tool_name }} error rate high",
             description=(
-                "{{ $value | humanize }} {{ $labels.error_kind }} errors/s from tool {{ $labels.tool_name }} of "
+                '{{ $value | printf "%.2f" }} {{ $labels.error_kind }} errors/s from tool {{ $labels.tool_name }} of '
                 "{{ $labels.server_id }} on {{ $labels.instance }} over the last 5m."
             ),
             drill=Drill(
@@ -115,7 +128,7 @@ def mcp_rules(s: AlertsSettings) -> tuple[Alert, ...]:
             summary=f"Tool execution p95 > {seconds}s",
             description=(
                 "p95 of {{ $labels.outcome }} executions of {{ $labels.tool_name }} on {{ $labels.server_id }} is "
-                "{{ $value | humanizeDuration }} (30s means 30s or more: it is the highest bucket)."
+                "{{ $value | humanizeDuration }} (30s stands for 30s or more: it is the highest bucket)."
             ),
             drill=Drill(
                 series=(Histogram("mcp_tool_execute_seconds", {**series, "outcome": "success"}, (fast, slow, fast)),),

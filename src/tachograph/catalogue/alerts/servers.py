@@ -41,8 +41,8 @@ def _disconnected() -> Alert:
         component="mcp",
         summary="MCP server {{ $labels.server_id }}: no connection",
         description=(
-            "{{ $labels.server_id }} had connections within the last hour, has none now, and somebody tried in vain "
-            "to reach it in the last 10m."
+            "{{ $labels.server_id }} had connections within the last hour, has none now, and attempts to connect "
+            "failed in the last 10m."
         ),
         drill=Drill(
             series=(
@@ -65,7 +65,7 @@ def _flapping(s: AlertsSettings) -> Alert:
         component="mcp",
         summary="MCP server {{ $labels.server_id }} flaps",
         description=(
-            "{{ $labels.server_id }} went up or down {{ $value | humanize }} times in 15m. Flaps shorter than a "
+            '{{ $labels.server_id }} went up or down {{ $value | printf "%.0f" }} times in 15m. Flaps shorter than a '
             "scrape are not seen: look at connection errors too."
         ),
         drill=Drill(
@@ -86,7 +86,7 @@ def _connection_errors() -> Alert:
         severity="warning",
         component="mcp",
         summary="MCP server {{ $labels.server_id }}: connection errors",
-        description="{{ $value | humanize }} tool calls could not reach {{ $labels.server_id }} in 5m.",
+        description='{{ $value | printf "%.0f" }} tool calls could not reach {{ $labels.server_id }} in 5m.',
         drill=Drill(
             series=(
                 Counter(

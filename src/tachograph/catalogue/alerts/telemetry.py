@@ -160,7 +160,7 @@ def _sparse(s: AlertsSettings) -> Alert:
         component="telemetry",
         summary="{{ $labels.instance }} is scraped too rarely for HighProviderCost",
         description=(
-            "Only {{ $value | humanize }} scrapes in 5m. HighProviderCost looks at 1m and needs a scrape every 20s or "
+            'Only {{ $value | printf "%.0f" }} scrapes in 5m. HighProviderCost looks at 1m and needs one every 20s or '
             "less (15s is advised); with 60s it can never fire."
         ),
         drill=Drill(
@@ -176,10 +176,10 @@ def _cardinality(s: AlertsSettings) -> Alert:
         hold="10m",
         severity="warning",
         component="telemetry",
-        summary="{{ $labels.instance }} exports {{ $value | humanize }} series",
+        summary='{{ $labels.instance }} exports {{ $value | printf "%.0f" }} series',
         description=(
-            "{{ $labels.instance }} exports {{ $value | humanize }} samples per scrape: a label from outside (model, "
-            "tool or server) grows without need, and Prometheus pays for it."
+            '{{ $labels.instance }} exports {{ $value | printf "%.0f" }} samples per scrape: a label from outside '
+            "(model, tool or server) grows without need, and Prometheus pays for it."
         ),
         drill=Drill(
             series=(
@@ -204,8 +204,8 @@ def _overflow() -> Alert:
         component="telemetry",
         summary="{{ $labels.family }}: values of the label {{ $labels.label }} run over",
         description=(
-            "{{ $value | humanize }} samples of {{ $labels.family }} in 15m were counted as other because the label "
-            "{{ $labels.label }} has too many values: alerts and panels by that label no longer see them apart."
+            '{{ $value | printf "%.0f" }} samples of {{ $labels.family }} in 15m were counted as other because the '
+            "label {{ $labels.label }} has too many values: alerts and panels by that label no longer see them apart."
         ),
         drill=Drill(
             series=(
@@ -230,9 +230,9 @@ def _telemetry_errors() -> Alert:
         hold="0s",
         severity="warning",
         component="telemetry",
-        summary="Tachograph itself failed {{ $value | humanize }} times",
+        summary='Tachograph itself failed {{ $value | printf "%.0f" }} times',
         description=(
-            "{{ $value | humanize }} failures of Tachograph's own in 15m were logged and dropped so that the "
+            '{{ $value | printf "%.0f" }} failures of Tachograph\'s own in 15m were logged and dropped so that the '
             "application's calls went on: some calls are missing from metrics, spans or the ledger."
         ),
         drill=Drill(
@@ -305,7 +305,7 @@ def _rules_fail() -> Alert:
         component="telemetry",
         summary="Rules of {{ $labels.rule_group }} fail to evaluate",
         description=(
-            "{{ $value | humanize }} evaluations of rules failed in 10m: alerts of this group may be silent. "
+            '{{ $value | printf "%.0f" }} evaluations of rules failed in 10m: alerts of this group may be silent. '
             "Prometheus must scrape itself for this alert."
         ),
         drill=Drill(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from tachograph.catalogue import durations
-from tachograph.catalogue.alerts.parts import BURN_RATES, HALF, OUTLASTS, le, nothing_succeeds, percent, share
+from tachograph.catalogue.alerts.parts import BURN_RATES, HALF, OUTLASTS, exceeds, le, nothing_succeeds, percent, share
 from tachograph.catalogue.drill import Counter, Drill, Histogram
 from tachograph.catalogue.durations import number
 from tachograph.catalogue.recordings import tool_failed
@@ -179,10 +179,10 @@ def burn_rules(s: AlertsSettings) -> tuple[Alert, ...]:
             severity="critical" if severity == "critical" else "warning",
             component="mcp",
             more_labels=(("slo", "mcp_availability"), ("long", long), ("short", short)),
-            summary=f"MCP server {{{{ $labels.server_id }}}} burns its error budget too fast ({long}/{short})",
+            summary=f"MCP server {{{{ $labels.server_id }}}} burns its error budget too fast (over {long} and {short})",
             description=(
                 f"{{{{ $value | humanizePercentage }}}} of tool calls on {{{{ $labels.server_id }}}} failed over "
-                f"{long}: more than {number(factor)} times what the objective of "
+                f"{long}: {exceeds(factor)} what the objective of "
                 f"{percent(s.tool_availability_objective)} allows. Validation errors are not counted."
             ),
             drill=_burn_drill(long, min(0.99, factor * allowed * 5)),

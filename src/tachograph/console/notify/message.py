@@ -134,6 +134,7 @@ class Notification:
                 runbook = incident  # the address of a console on the reader's own machine would lead nowhere
         found = {runbook: "Runbook", alert.annotations.get("dashboard_url", ""): "Dashboard"}
         found.setdefault(incident, "Incident")
+        found.setdefault(alert.annotations.get("vendor_status", ""), "Vendor status")
         return [(text, url) for url, text in found.items() if url]
 
 
