@@ -25,6 +25,11 @@ def original(name: str) -> Any:
     return getattr(_thread, name)
 
 
+def is_patched() -> bool:
+    """Whether threads are greenlets here, which share one thread of the system."""
+    return original("start_new_thread") is not _thread.start_new_thread
+
+
 def forget_imports_of(thread: int) -> None:
     """In a forked child: take back the imports that a thread of the parent had not finished.
 
@@ -81,7 +86,7 @@ class Thread:
         Raises:
             RuntimeError: No further thread can be started.
         """
-        if original("start_new_thread") is _thread.start_new_thread:
+        if not is_patched():
             thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self._running.acquire()
             try:
@@ -109,3 +114,36 @@ class Thread:
             return False
         self._running.release()
         return True
+
+
+class Worker:
+    """Does one piece of work in a thread of the system, again and again, whenever it is asked to.
+
+    Args:
+        work: What it does.
+        name: The thread's.
+
+    Attributes:
+        asked, done: How often it was asked, and which of these times it has done.
+
+    Raises:
+        RuntimeError: No further thread can be started.
+    """
+
+    def __init__(self, work: Callable[[], object], name: str) -> None:
+        self.asked = self.done = 0
+        self._work = work
+        self._signal = Signal()
+        Thread(self._run, name).start()
+
+    def ask(self) -> None:
+        """Have the work done once more; waits for nothing."""
+        self.asked += 1
+        self._signal.set()
+
+    def _run(self) -> None:
+        while True:
+            if self._signal.wait(60.0):
+                asked = self.asked
+                self._work()
+                self.done = asked

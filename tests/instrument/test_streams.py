@@ -11,6 +11,7 @@ import httpx2
 import openai
 import pytest
 
+from support.bytecodes import count
 from tachograph.testing import Recording
 
 ASKED: Any = [{"role": "user", "content": "hello"}]
@@ -134,3 +135,34 @@ def test_a_long_message_counts_its_start_and_its_end(seen: Recording, raw: bool)
     assert (call.outcome, call.finish_reason) == ("success", "end_turn")
     assert (call.usage.input_tokens, call.usage.output_tokens) == (120, WORDS)
     assert call.first_token_ns
+
+
+HOSTILE: dict[str, list[bytes]] = {
+    "arrays without end": [b"data: " + b"[" * 200_000 + b"\n\n", b"data: [DONE]\n\n"],
+    "objects without end": [b"data: " + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"\n\n"],
+    "a picture in one line": [b'data: "', *[b"A" * 16_384] * 1_280, b'"\n\n'],
+    "no UTF-8": [b"data: \xff\xfe\xfa{}\n\n", b"\xed\xa0\x80" * 10 + b"\n"],
+}
+
+
+@pytest.mark.timeout(30)  # joined anew with each piece, a line of 20 MB takes longer on any machine
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_bytes_that_cannot_be_read_pass_as_they_are_and_in_linear_time(seen: Recording, kind: str) -> None:
+    class Pieces(httpx2.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            yield from HOSTILE[kind]
+
+    headers = {"content-type": "text/event-stream"}
+    answer = httpx2.MockTransport(lambda request: httpx2.Response(200, stream=Pieces(), headers=headers))
+    client = openai.OpenAI(api_key="any", base_url="http://127.0.0.1/v1", http_client=httpx2.Client(transport=answer))
+
+    def read() -> bytes:
+        with client.chat.completions.with_streaming_response.create(
+            model="gpt-5", messages=ASKED, stream=True
+        ) as response:
+            return b"".join(response.iter_bytes())
+
+    assert read() == b"".join(HOSTILE[kind])
+    assert [call.outcome for call in seen.llm_calls] == ["error"]  # no chunk of it says that the answer is whole
+    steps = count(read)
+    assert steps < 60 * len(HOSTILE[kind]) + 10_000

@@ -65,8 +65,9 @@ class PortWatch:
         with self._lock:
             self._ports.setdefault(place, _Port(place)).connections.add(connection)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="tachograph-mcp-ports", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="tachograph-mcp-ports", daemon=True)
+                thread.start()  # where none is to be had, the next connection tries again
+                self._thread = thread
         self._wake.set()
 
     def remove(self, connection: Watched) -> None:

@@ -238,8 +238,10 @@ class Ring:
         return True
 
     def _add_plan(self, key: tuple[Any, ...], kind: str) -> int | None:
-        """Write down what calls of this kind have in common; None when there is no room for more."""
-        with self._opening:
+        """Write down what calls of this kind have in common; None when there is no room for more, or not now."""
+        if not self._opening.acquire(blocking=False):
+            return None  # another thread does, or this one, when a signal handler made a call of its own
+        try:
             found = self._plans.get(key)
             if found is not None:
                 return found
@@ -254,6 +256,8 @@ class Ring:
             self._plan_bytes = end
             number = self._plans[key] = len(self._plans)
             return number
+        finally:
+            self._opening.release()
 
     def measured(self, record: LLMCall | ToolCall) -> None:
         """The record is counted in the metrics: recovery of its slot must not count it again."""
@@ -270,8 +274,10 @@ class Ring:
             free.append(offset)
 
     def _open(self) -> bool:
-        """Make, allocate and map the file; whether there is one. Once for each process."""
-        with self._opening:
+        """Make, allocate and map the file; whether there is one. Once for each process, and nobody waits for it."""
+        if not self._opening.acquire(blocking=False):
+            return False
+        try:
             if self._buffer is not None:
                 return True
             if self._has_failed:
@@ -285,6 +291,8 @@ class Ring:
                 self._has_failed = True
                 return False
             return True
+        finally:
+            self._opening.release()
 
     def _create(self) -> None:
         _make_private(self.directory)

@@ -12,6 +12,8 @@ The life of an entry:
     written     `after_batch` callbacks ran: the ledger has its rows in the journal. Only the drain thread and `flush`
                 do this part, because it may wait for a disk. Nobody who only wants numbers waits for it.
 
+Under gevent and eventlet the drain is a greenlet, and what may wait for a disk is done in a thread of the system.
+
 The drain thread works in slices of `SLICE` entries and offers the interpreter to other threads between them, so an
 event loop beside it waits about half a millisecond at most. Where no thread can be started, an entry is delivered by
 the thread that puts it. A forked child has an empty tape and no thread: what was on the parent's tape is the parent's.
@@ -32,7 +34,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from tachograph.native import forget_imports_of
+from tachograph.native import Worker, forget_imports_of, is_patched
 
 logger = logging.getLogger("tachograph")
 
@@ -92,6 +94,7 @@ class Tape:
         self._wake = threading.Event()
         self._owner: int | None = None
         self._raised: list[BaseException] = []
+        self._worker: Worker | None = None
         self._stopped = False
         self._retry_at = 0.0
         self.has_thread = False
@@ -183,7 +186,19 @@ class Tape:
                 count, most_more = count + more, most_more - more
 
     def run_after_batch(self) -> None:
-        """Call what is to be called after each batch; may wait for a disk."""
+        """Call what is to be called after each batch; may wait for a disk. Where threads are greenlets, it is only
+        asked for here: a thread of the system does it, since the disk would hold up every greenlet."""
+        if not is_patched():
+            self._call_back()
+            return
+        try:
+            if self._worker is None:
+                self._worker = Worker(self._call_back, "tachograph-write")
+            self._worker.ask()
+        except RuntimeError:  # no thread is to be had
+            self._call_back()
+
+    def _call_back(self) -> None:
         for callback in self._after_batch:
             try:
                 callback()
@@ -192,8 +207,13 @@ class Tape:
 
     def flush(self, wait_seconds: float = 5.0) -> bool:
         """Deliver everything and have it written down; whether all was delivered in time."""
+        until = time.monotonic() + wait_seconds
         done = self.drain(wait_seconds=wait_seconds)
         self.run_after_batch()
+        while self._worker is not None and self._worker.done < self._worker.asked:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.001)  # other greenlets' turn
         return done
 
     def flush_at_exit(self) -> None:
@@ -230,7 +250,10 @@ class Tape:
             for reference in self._when_started:
                 method = reference()
                 if method is not None:
-                    method()
+                    try:
+                        method()
+                    except Exception as error:  # noqa: BLE001 - the application's call goes on
+                        logger.debug("tachograph: %r failed at the first record: %s", method, error)
             return True
         finally:
             self._starting.release()

@@ -172,13 +172,13 @@ class Ledger:
     def _settle(self, deadline: float) -> bool:
         """Deliver what lies on the tape and write what is pending; whether all of it is written."""
         TAPE.drain(wait_seconds=max(0.0, deadline - time.monotonic()))
-        self.write()
+        TAPE.run_after_batch()
         pause = threading.Event()
         while self._pending:
             if time.monotonic() >= deadline:
                 return False
             pause.wait(0.002)
-            self.write()
+            TAPE.run_after_batch()
         return True
 
     def _payload(self, record: LLMCall | ToolCall) -> bytes | None:
