@@ -216,7 +216,7 @@ def test_cost_is_summed_exactly_by_every_key(recorder: Recorder, ask: Callable[.
         assert answer["unpriced_share"] == pytest.approx(1 / 31)
     group = answer["groups"][0]
     assert group.keys() == {
-        "key", "cost_usd", "calls", "input_tokens", "output_tokens", "unpriced_calls", "series",
+        "key", "provider", "cost_usd", "calls", "input_tokens", "output_tokens", "unpriced_calls", "series",
     }  # fmt: skip
     assert sum(usd for _, usd in group["series"]) == pytest.approx(float(group["cost_usd"]))
     assert answer["forecast"]["day_usd"] is None  # too early to say

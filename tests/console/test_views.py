@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,9 +14,13 @@ from support.console_client import Client
 from tachograph.console import RunningConsole, start
 from tachograph.console.calls import Attempt, Call, CallDetail, Span, fingerprint
 from tachograph.console.columns import Filter
+from tachograph.console.console import Console
 from tachograph.console.store import CallStore
+from tachograph.console.views.money import budgets
 from tachograph.recorder import Recorder
 from tachograph.records import Cost, LLMCall, Usage
+from tachograph.settings import Settings
+from tachograph.settings.budgets import BudgetLimit, BudgetsSettings
 
 NOW = time.time()
 
@@ -290,3 +296,66 @@ def test_scraped_metrics_that_count_more_than_is_kept_are_asked_instead(recorder
         )
     assert board["source"] == "metrics"
     assert "of them are kept here" in board["why"]
+
+
+def test_a_retried_calls_requests_and_waits_stand_under_it_in_its_run(running: RunningConsole, client: Client) -> None:
+    tries = [
+        Attempt(1, 0.0, 0.1, 429, "rate_limited", "rate_limit", None, 0.5, 0.0),
+        Attempt(2, 0.6, 0.4, 200, "success"),
+    ]
+    put(running, made(1, at=NOW, run_id="r1", agent="refunds", attempts=2, wait_seconds=0.5, tries=tries))
+    rows = client.get("/api/console/runs/r1")["tree"]
+    assert [(row["kind"], row["name"], row["depth"], row["failed"]) for row in rows] == [
+        ("llm", "chat gpt-5", 0, False),
+        ("attempt", "attempt 1 · 429", 1, True),
+        ("wait", "waiting for the rate limit", 1, False),
+        ("attempt", "attempt 2 · 200", 1, False),
+    ]
+    of_trace = client.get(f"/api/console/runs/{1:032x}")["tree"]  # asked for by its trace, the call is the same
+    assert [row["kind"] for row in of_trace] == [row["kind"] for row in rows]
+
+
+def test_a_run_whose_own_span_went_elsewhere_is_named_by_its_agent(running: RunningConsole, client: Client) -> None:
+    facts = {"run_id": "r2", "agent": "refunds", "trace_id": "ab" * 16, "parent_span_id": "cd" * 8}
+    put(running, *(made(n, at=NOW + n, span_id=f"{n:016x}", **facts) for n in (1, 2)))
+    rows = client.get("/api/console/runs/r2")["tree"]
+    assert (rows[0]["kind"], rows[0]["name"], rows[0]["missing"]) == ("agent", "run of refunds", True)
+
+
+@pytest.mark.parametrize(
+    ("limit", "name", "spent"),
+    [
+        (BudgetLimit(name="hour", usd=Decimal(1), period="hour"), "hour", 0.3),
+        (BudgetLimit(name="rolling", usd=Decimal(1), period="90m"), "rolling", 0.7),
+        (BudgetLimit(name="all", usd=Decimal(1), period="total"), "all", 0.7),
+        (BudgetLimit(name="agent", usd=Decimal(1), period="90m", agent="refunds"), "agent", 0.4),
+        (BudgetLimit(name="each", usd=Decimal(1), period="90m", per=("user",)), "each: ann", 0.5),
+        (BudgetLimit(name="team", usd=Decimal(1), period="90m", per=("label:team",)), "team: search", 0.4),
+    ],
+)
+def test_a_budget_counts_over_its_own_period_and_scope(limit: BudgetLimit, name: str, spent: float) -> None:
+    half = datetime(2026, 11, 27, 12, 30, tzinfo=UTC).timestamp()
+    settings = Settings(budgets=BudgetsSettings(limits=(limit,)))
+    calls = (
+        made(1, at=half - 60, cost_usd="0.1", agent="refunds", user_id="ann", labels={"team": "search"}),
+        made(2, at=half - 120, cost_usd="0.2", user_id="bob"),
+        made(3, at=half - 3000, cost_usd="0.3", agent="refunds", user_id="ann", labels={"team": "search"}),
+        made(4, at=half - 3060, cost_usd="0.1", agent="x", user_id="ann"),
+    )
+    console = Console(settings=settings)
+    try:
+        console.calls.add_all([(call, None) for call in calls], wait=True)
+        (found,) = budgets(console, half)
+    finally:
+        console.close()
+    assert (found["name"], found["spent_usd"]) == (name, pytest.approx(spent))
+    assert found["left_usd"] == pytest.approx(1 - spent)
+    assert found["passed"] == (0.5 if limit.period == "hour" else None)
+
+
+def test_a_cell_of_the_tools_says_how_many_of_its_calls_failed(running: RunningConsole, client: Client) -> None:
+    tool = {"kind": "tool", "provider": "", "model": "", "server_id": "git", "tool_name": "log"}
+    put(running, *(made(n, at=NOW - n, outcome="error" if n < 3 else "success", **tool) for n in range(1, 9)))
+    panels = client.get("/api/console/board/tachograph-mcp-tools")["panels"]
+    (cell,) = panels["tool-execution-latency-p95-by-server"][0]
+    assert (cell["n"], cell["failed"]) == (8, 2)

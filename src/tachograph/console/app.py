@@ -25,6 +25,7 @@ STATIC = Path(__file__).parent / "static"
 # What a machine's own table says about .js is not always what browsers want.
 mimetypes.add_type("text/javascript", ".js")
 mimetypes.add_type("image/svg+xml", ".svg")
+mimetypes.add_type("font/woff2", ".woff2")
 
 
 class _Files(StaticFiles):

@@ -173,7 +173,7 @@ def _is_exact(quality: str | None) -> bool:
     return quality is not None and quality not in ("estimated", "unpriced")
 
 
-_VARYING = re.compile(r"0x[0-9a-f]+|[0-9a-f-]{16,}|\b\w*\d\w*\b|(['\"`]).*?\1", re.IGNORECASE)
+_VARYING = re.compile(r"\bHTTP \d{3}\b|0x[0-9a-f]+|[0-9a-f-]{16,}|\b\w*\d\w*\b|(['\"`]).*?\1", re.IGNORECASE)
 
 
 def fingerprint(call: Call, error: str | None) -> str:
@@ -181,8 +181,11 @@ def fingerprint(call: Call, error: str | None) -> str:
     kind = call.error_type or call.error_kind
     if kind is None:
         return ""
-    first = (error or "").strip().split("\n", 1)[0]
-    return clip(f"{kind}: {' '.join(_VARYING.sub('…', first).split())}" if first else kind, 200)
+    first = (error or "").strip().split("\n", 1)[0].removeprefix(f"{kind}: ")
+    name = call.model or call.tool_name
+    first = first.replace(name, "…") if name else first
+    said = _VARYING.sub(lambda found: found[0] if found[0].startswith("HTTP ") else "…", first)
+    return clip(f"{kind}: {' '.join(said.split())}" if first else kind, 200)
 
 
 def content_of(kept: Any) -> dict[str, str]:

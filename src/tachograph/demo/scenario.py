@@ -39,7 +39,7 @@ from .incidents import INCIDENTS, Incident, Stage
 from .servers import REPOSITORY, make_repository, server_configuration
 from .simulators import Bill, Simulators
 from .simulators.billing import google_export
-from .tracing import trace_to
+from .tracing import SERVICE, trace_to
 from .traffic import Traffic
 from .traffic_dial import TrafficDial
 from .truth import Sums, Truth, Who, compare, ledger_sums
@@ -294,7 +294,9 @@ class Demo:
         from tachograph.console import start
 
         # Without a log-in: it listens on loopback only, and shows nothing but the demo's own calls.
-        return start(port=port, recorder=self.recorder, settings=self._settings, auth=False, step_seconds=2.0)
+        return start(
+            port=port, recorder=self.recorder, settings=self._settings, auth=False, step_seconds=2.0, service=SERVICE
+        )
 
     async def _watch_the_clock(self) -> None:
         """Begin and end the incident that was asked for at its time."""

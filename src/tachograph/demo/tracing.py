@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
+
+SERVICE: Final = "tachograph-demo"
 
 
 def trace_to(endpoint: str) -> TracerProvider:
@@ -20,7 +22,7 @@ def trace_to(endpoint: str) -> TracerProvider:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    provider = TracerProvider(resource=Resource.create({"service.name": "tachograph-demo"}), shutdown_on_exit=False)
+    provider = TracerProvider(resource=Resource.create({"service.name": SERVICE}), shutdown_on_exit=False)
     exporter = OTLPSpanExporter(endpoint=endpoint, timeout=2)
     provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=1000))
     trace.set_tracer_provider(provider)

@@ -113,7 +113,11 @@ def routes(console: Console, *, auth: str, settings: Any = None) -> list[Route]:
         return _json(answer) if answer is not None else _absent(request, "session")
 
     def spent(console: Console, request: Request) -> Response:
-        return _json(views.money(*_range(request), _chosen(request)))
+        by = request.query_params.get("by", "model")
+        try:
+            return _json(views.money(*_range(request), _chosen(request), by))
+        except ValueError:
+            raise BadRequest(*_unknown_grouping(by)) from None
 
     def saved(console: Console, request: Request) -> Response:
         return _json({"views": [{"name": name, "address": address} for name, address in console.calls.saved_views()]})
@@ -425,9 +429,11 @@ def _cost(console: Console, request: Request) -> Response:
     try:
         return _json(spending.summarize(console.calls, start, end, by, now))
     except ValueError:
-        raise BadRequest(
-            f"spending is not kept by {by[:50]!r}", "parameter by", "Use provider, model, day or label:KEY."
-        ) from None
+        raise BadRequest(*_unknown_grouping(by)) from None
+
+
+def _unknown_grouping(by: str) -> tuple[str, str, str]:
+    return f"spending is not kept by {by[:50]!r}", "parameter by", "Use provider, model, day or label:KEY."
 
 
 def _values(console: Console, request: Request) -> Response:

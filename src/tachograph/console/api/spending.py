@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -42,21 +42,31 @@ def key_of(by: str) -> Callable[[Row], str]:
     raise ValueError(by)
 
 
-def summarize(store: CallStore, start: float, end: float, by: str, now: float) -> dict[str, Any]:
-    """Sum the spending in [start, end).
+def summarize(
+    store: CallStore, start: float, end: float, by: str, now: float, wanted: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Sum the spending in [start, end), of one provider or model alone where `wanted` names it.
 
     Raises:
         ValueError: `by` is not known.
     """
     key = key_of(by)
-    rows = store.spending(start, end)
+    chosen = wanted or {}
+    rows = [
+        row
+        for row in store.spending(start, end)
+        if chosen.get("provider", row[1]) == row[1] and chosen.get("model", row[2]) == row[2]
+    ]
     width = BUCKET_SECONDS
     while (end - start) / width > MAX_POINTS:
         width *= 2 if width < 3600 else 3 if width == 3600 * 2 else 2
     sums: dict[str, list[int]] = defaultdict(lambda: [0] * 5)
     series: dict[str, dict[int, int]] = defaultdict(lambda: defaultdict(int))
+    providers: dict[str, str] = {}
     for row in rows:
         group = key(row)
+        if by in ("provider", "model"):
+            providers.setdefault(group, row[1])
         for i in range(5):
             sums[group][i] += int(row[4 + i])
         series[group][row[0] // width * width] += row[7]
@@ -64,6 +74,7 @@ def summarize(store: CallStore, start: float, end: float, by: str, now: float) -
     groups = [
         {
             "key": group,
+            "provider": providers.get(group, ""),
             "cost_usd": usd(sums[group][3]),
             "calls": sums[group][0],
             "input_tokens": sums[group][1],

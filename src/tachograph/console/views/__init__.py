@@ -88,8 +88,14 @@ class Views:
 
         return runs.session(self.console, identity)
 
-    def money(self, start: float, end: float, chosen: dict[str, str] | None = None) -> dict[str, Any]:
-        """The money of a range, of the month, and where it is heading."""
+    def money(
+        self, start: float, end: float, chosen: dict[str, str] | None = None, by: str = "model"
+    ) -> dict[str, Any]:
+        """The money of a range, of the month, and where it is heading.
+
+        Raises:
+            ValueError: Spending is not kept by `by`.
+        """
         from tachograph.console.views import money
 
-        return money.money(self.console, Range(start, end), chosen)
+        return money.money(self.console, Range(start, end), chosen, by)

@@ -69,7 +69,7 @@ def _panel(panel: Panel, found: Selection, step: float, values: Mapping[str, str
     answers = []
     for query in panel.queries:
         assert query.measure is not None
-        if query.instant:
+        if query.instant or (panel.kind == "heatmap" and not query.buckets):  # cells of the whole range
             answers.append(instant(query.measure, found, values))
         else:
             answers.append(answer(query.measure, found, step, values))

@@ -195,8 +195,9 @@ def _timeline(
         if alert["state"] == "firing":
             hold = min(rule["duration"] for rule in rules)
             found.append({"at": began + hold, "kind": "firing", "text": f"Firing {about}".strip()})
+    fired = [event["at"] for event in found if event["kind"] == "firing"]
     for one in history:
-        if one["from"] >= chosen.start:
+        if one["from"] >= chosen.start and not any(abs(one["from"] - at) < 90 for at in fired):
             found.append({"at": one["from"], "kind": "firing", "text": "Fired"})
         if one["to"] is not None and one["to"] >= chosen.start:
             found.append({"at": one["to"], "kind": "resolved", "text": "Resolved"})
@@ -206,7 +207,7 @@ def _timeline(
             {"at": at, "kind": "deploy", "text": f"Version {version} first seen"} for version, at in versions.items()
         ]
     found += [
-        {"at": at, "kind": "restart", "text": f"{instance} restarted"} for at, instance in _restarts(console, chosen)
+        {"at": at, "kind": "restart", "text": f"{instance} started"} for at, instance in _restarts(console, chosen)
     ]
     for at, _, kind, until, text in console.calls.notes(rules[0]["name"]):
         if at >= chosen.start:

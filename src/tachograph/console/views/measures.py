@@ -10,6 +10,7 @@ import numpy as np
 from tachograph.catalogue.panels import Measure
 from tachograph.console.columns import Floats
 from tachograph.console.facts import Facts
+from tachograph.console.views import words
 from tachograph.console.views.selection import Selection
 
 ENOUGH: Final = 20
@@ -48,7 +49,7 @@ def answer(measure: Measure, chosen: Selection, step: float, variables: Mapping[
 
 
 def instant(measure: Measure, chosen: Selection, variables: Mapping[str, str]) -> list[Series]:
-    """One value for the whole range, and how many calls it is of."""
+    """One value for the whole range, how many calls it is of, and how many of them failed."""
     facts = _rows(measure, chosen, variables)
     by = tuple(name for name in measure.by if name != "type")
     groups, index = facts.group([_COLUMN.get(name, name) for name in by])
@@ -60,7 +61,8 @@ def instant(measure: Measure, chosen: Selection, variables: Mapping[str, str]) -
         value = _whole(measure, own, chosen)
         if value is not None:
             shown = dict(zip(by, labels.values(), strict=True))
-            found.append({"metric": shown, "value": [chosen.end, value], "n": own.count})
+            failed = own.where(outcome=words.FAILED).count
+            found.append({"metric": shown, "value": [chosen.end, value], "n": own.count, "failed": failed})
     return found
 
 

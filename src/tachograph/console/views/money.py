@@ -10,23 +10,36 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from tachograph.console.api.spending import forecast
+from tachograph.console.api.spending import summarize
+from tachograph.console.columns import Filter
 from tachograph.console.facts import Facts
 from tachograph.console.promql import PromQLError
+from tachograph.console.store import BUCKET_SECONDS
 from tachograph.console.views import words
 from tachograph.console.views.selection import Range, Selection, filter_of, select
-from tachograph.usage.budgets.windows import calendar_bounds
+from tachograph.usage.budgets.scope import SCOPES
+from tachograph.usage.budgets.windows import Window, calendar_bounds
 
 if TYPE_CHECKING:
     from tachograph.console.console import Console
+    from tachograph.settings.budgets import BudgetLimit
 
+COLUMNS: Final = {"user": "user_id", "session": "session_id"}
+KEPT: Final = ("provider", "model", "agent", "user", "session")
+"""The scopes of budgets by which calls are kept here; a budget of one run asks by the run, one per run has no sum."""
+MOST_SECONDS: Final = 40 * 86400.0
 NANO: Final = 1_000_000_000
 TOP: Final = 12
 Row = tuple[int, str, str, str, int, int, int, int, int]
 
 
-def money(console: Console, chosen: Range, wanted: dict[str, str] | None = None) -> dict[str, Any]:
-    """The page about money."""
+def money(console: Console, chosen: Range, wanted: dict[str, str] | None = None, by: str = "model") -> dict[str, Any]:
+    """The page about money; the range begins where one of the five-minute sums does.
+
+    Raises:
+        ValueError: Spending is not kept by `by`.
+    """
+    chosen = Range(chosen.start // BUCKET_SECONDS * BUCKET_SECONDS, chosen.end)
     asked = filter_of(wanted or {})
     here, before = select(console, chosen, asked), select(console, chosen.before, asked)
     now = time.time()
@@ -39,7 +52,7 @@ def money(console: Console, chosen: Range, wanted: dict[str, str] | None = None)
         "before_usd": before.llm.total("cost"),
         "has_before": before.llm.count > 0,
         "calls": here.llm.count,
-        "forecast": forecast(console.calls, now),
+        "spent": summarize(console.calls, chosen.start, chosen.end, by, now, wanted),
         "budgets": budgets(console, now),
         "why": why(here, before),
         "who": {name: _by(here.llm, name) for name in ("model", "provider", "service", "agent", "user_id")},
@@ -56,29 +69,43 @@ def money(console: Console, chosen: Range, wanted: dict[str, str] | None = None)
 
 
 def budgets(console: Console, now: float) -> list[dict[str, Any]]:
-    """Each budget as its gauges tell it: spent, left, and what its period comes to by the forecast."""
+    """Each budget: spent, left, and what its period comes to by the forecast.
+
+    Its own gauges tell it, where a process that has it is seen; else the calls that the console keeps do.
+    """
     sums = {name: _by_budget(console, f"llm_budget_{name}", now) for name in ("limit_usd", "spent_usd", "reserved_usd")}
     likely = _by_budget(console, 'llm_budget_forecast_usd{bound="likely"}', now)
     high = _by_budget(console, 'llm_budget_forecast_usd{bound="high"}', now)
     found = []
     for key, whole in sums["limit_usd"].items():
         name, period = key
-        spent = sums["spent_usd"].get(key, 0.0)
-        found.append(
-            {
-                "name": name,
-                "period": period,
-                "limit_usd": whole,
-                "spent_usd": spent,
-                "reserved_usd": sums["reserved_usd"].get(key, 0.0),
-                "left_usd": whole - spent,
-                "share": spent / whole if whole else 1.0,
-                "passed": _passed(period, now),
-                "heading_usd": likely.get(key),
-                "heading_high_usd": high.get(key),
-            }
-        )
+        one = _standing(name, period, whole, sums["spent_usd"].get(key, 0.0), now)
+        ahead = {"heading_usd": likely.get(key), "heading_high_usd": high.get(key)}
+        found.append({**one, "reserved_usd": sums["reserved_usd"].get(key, 0.0), **ahead})
+    told = {one["name"] for one in found}
+    for limit in console.settings.budgets.limits if console.settings is not None else ():
+        if limit.name in told or any(name.startswith(f"{limit.name} (") for name in told):
+            continue
+        window = Window(limit.period)
+        start = max(window.bounds(now)[0].timestamp(), now - MOST_SECONDS)
+        accounts = _accounts(console, limit, start, now)
+        value, usd = max(accounts.items(), key=lambda item: item[1], default=("", 0.0))
+        name = f"{limit.name}: {value}" if value else limit.name
+        one = _standing(name, window.kind, float(limit.usd), usd, now)
+        found.append({**one, "reserved_usd": 0.0, "heading_usd": None, "heading_high_usd": None})
     return sorted(found, key=lambda one: -one["share"])
+
+
+def _standing(name: str, period: str, whole: float, spent: float, now: float) -> dict[str, Any]:
+    return {
+        "name": name,
+        "period": period,
+        "limit_usd": whole,
+        "spent_usd": spent,
+        "left_usd": whole - spent,
+        "share": spent / whole if whole else 1.0,
+        "passed": _passed(period, now),
+    }
 
 
 def _by_budget(console: Console, series: str, now: float) -> dict[tuple[str, str], float]:
@@ -99,6 +126,38 @@ def _passed(period: str, now: float) -> float | None:
     return (now - begins) / (ends - begins)
 
 
+def _accounts(console: Console, limit: BudgetLimit, start: float, now: float) -> dict[str, float]:
+    """Dollars by account since a time; the only account of a budget without `per` is ""."""
+    scopes = {name: getattr(limit, name) for name in SCOPES if getattr(limit, name) is not None}
+    sums: dict[str, float] = defaultdict(float)
+    if {*scopes, *(name for name in limit.per if not name.startswith("label:"))} <= {"provider", "model"}:
+        wanted = {f"{name}:{value}" for name, value in limit.labels.items()}
+        places = {"provider": 1, "model": 2}
+        for row in console.calls.spending(start, now + 300):
+            pairs = row[3].split("\n")
+            if any(row[places[name]] != value for name, value in scopes.items()) or not wanted <= set(pairs):
+                continue
+            labels = dict(pair.partition(":")[::2] for pair in pairs)
+            values = [str(row[places[n]]) if n in places else labels.get(n[6:], "") for n in limit.per]
+            sums["/".join(values)] += row[7] / NANO
+        return sums
+    chosen = Filter(
+        fields={COLUMNS.get(name, name): (value,) for name, value in scopes.items() if name in KEPT},
+        labels=tuple(limit.labels.items()),
+        run=scopes.get("run", ""),
+    )
+    calls = select(console, Range(start, now + 1), chosen).llm
+    by = [COLUMNS.get(name, name) for name in limit.per if name in KEPT]
+    groups, index = calls.group(by)
+    cost = np.bincount(index, np.nan_to_num(calls.numbers["cost"]), len(groups))
+    return {"/".join(labels.values()): float(usd) for labels, usd in zip(groups, cost, strict=True)}
+
+
+def period_words(period: str) -> str:
+    """`an hour`, `a day`, `in total`."""
+    return {"hour": "an hour", "total": "in total", "rolling": "in a rolling time"}.get(period, f"a {period}")
+
+
 def budget_tile(console: Console) -> dict[str, Any]:
     """The budget that is closest to its limit, named."""
     found = budgets(console, time.time())
@@ -114,7 +173,7 @@ def budget_tile(console: Console) -> dict[str, Any]:
         "ghost": [],
         "n": 0,
         "enough": True,
-        "note": f"{worst['share']:.0%} of ${worst['limit_usd']:,.2f} a {worst['period']} spent"
+        "note": f"{worst['share']:.0%} of ${worst['limit_usd']:,.2f} {period_words(worst['period'])} spent"
         if worst
         else "No budget is set",
         "level": "" if worst is None or worst["share"] < 0.8 else "warn" if worst["share"] < 1 else "bad",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from tachograph.console.calls import Call, Span
+from tachograph.console.calls import Attempt, Call, Span
 from tachograph.console.columns import Filter
 from tachograph.console.views import words
 
@@ -29,10 +29,11 @@ def run(console: Console, identity: str) -> dict[str, Any] | None:
         own, more = console.calls.trace(bytes.fromhex(trace))
         spans += own
         known = {call.id for call in calls}
-        calls += [call for call in more if call.id not in known and not call.run_id]
+        calls += [call for call in more if call.id not in known and (trace == identity or not call.run_id)]
     if not calls and not spans:
         return None
-    return {"id": identity, **totals(calls), "tree": tree(calls, spans), "calls": msgspec.to_builtins(calls)}
+    rows = with_attempts(console, tree(calls, spans))
+    return {"id": identity, **totals(calls), "tree": rows, "calls": msgspec.to_builtins(calls)}
 
 
 def session(console: Console, identity: str) -> dict[str, Any] | None:
@@ -109,7 +110,7 @@ def tree(calls: list[Call], spans: list[Span]) -> list[dict[str, Any]]:
 
 
 def _add_missing(nodes: dict[str, dict[str, Any]]) -> None:
-    """One row for each parent that several spans name and nobody sent."""
+    """One row for each parent that several spans name and that is not kept: the run's own, where they name a run."""
     missing: dict[str, list[dict[str, Any]]] = {}
     for node in nodes.values():
         if node["parent"] and node["parent"] not in nodes:
@@ -119,11 +120,54 @@ def _add_missing(nodes: dict[str, dict[str, Any]]) -> None:
             continue
         start = min(node["start"] for node in own)
         end = max(node["start"] + node["seconds"] for node in own)
+        agents = {node["agent"] for node in own}
+        agent = agents.pop() if len(agents) == 1 else ""
         nodes[parent] = {
-            "id": parent, "parent": "", "kind": "span", "name": "a span that is not kept here", "start": start,
-            "seconds": end - start, "failed": False, "error": None, "call": None, "attributes": {}, "events": [],
+            "id": parent, "parent": "", "kind": "agent" if agent else "span",
+            "name": f"run of {agent}" if agent else "a span that is not kept here", "start": start,
+            "seconds": end - start, "failed": False, "error": None, "call": None, "provider": "", "agent": agent,
+            "input_tokens": None, "output_tokens": None, "cost_usd": None, "attributes": {}, "events": [],
             "missing": True,
         }  # fmt: skip
+
+
+def with_attempts(console: Console, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of a tree, and under each call that was retried or waited its requests and its waits."""
+    found: list[dict[str, Any]] = []
+    for row in rows:
+        attempts = row.pop("attempts", 0)
+        waited = row.pop("wait", 0.0)
+        found.append(row)
+        if row["call"] is None or (attempts < 2 and not waited):
+            continue
+        detail = console.calls.get(bytes.fromhex(row["call"]))
+        if detail is not None:
+            found += _attempts(row, detail.call.time, detail.attempts)
+    return found
+
+
+def _attempts(row: dict[str, Any], began: float, attempts: list[Attempt]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+
+    def add(kind: str, name: str, start: float, seconds: float, failed: bool = False, error: str | None = None) -> None:
+        found.append(
+            {**row, "id": f"{row['id']}.{len(found)}", "parent": row["id"], "depth": row["depth"] + 1, "kind": kind,
+             "name": name, "start": start, "seconds": seconds, "failed": failed, "error": error, "missing": False,
+             "input_tokens": None, "output_tokens": None, "cost_usd": None, "attributes": {}, "events": []}
+        )  # fmt: skip
+
+    for one in attempts:
+        start = began + one.start_offset
+        if one.waited_before_seconds:
+            add("wait", "client-side limit", start - one.waited_before_seconds, one.waited_before_seconds)
+        status = f" · {one.status}" if one.status else ""
+        ended_well = one.outcome == "success"
+        error = None if ended_well else one.error_type or one.outcome
+        add("attempt", f"attempt {one.number}{status}", start, one.duration_seconds, not ended_well, error)
+        if one.slept_seconds > 0.0005:
+            why = "waiting for the rate limit" if one.error_type == "rate_limit" else "backing off"
+            add("wait", why, start + one.duration_seconds, one.slept_seconds)
+    return found
 
 
 def _node(identity: str, parent: str, call: Call | None, span: Span | None) -> dict[str, Any]:
@@ -140,6 +184,12 @@ def _node(identity: str, parent: str, call: Call | None, span: Span | None) -> d
         "error": error or attributes.get("error.type"),
         "call": call.id if call is not None else None,
         "provider": call.provider if call is not None else "",
+        "agent": call.agent if call is not None else "",
+        "input_tokens": call.input_tokens if call is not None else None,
+        "output_tokens": call.output_tokens if call is not None else None,
+        "cost_usd": call.cost_usd if call is not None else None,
+        "attempts": call.attempts if call is not None else 0,
+        "wait": call.wait_seconds if call is not None else 0.0,
         "attributes": attributes,
         "events": msgspec.to_builtins(span.events) if span is not None else [],
         "missing": False,

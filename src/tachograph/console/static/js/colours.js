@@ -1,93 +1,88 @@
-// Colours with a meaning first (providers, outcomes, error types), then a wheel. Two sets: readable on dark and on light.
+// One set of colours for the whole page, in two themes. A simulated test (tests/console/page/js/colours.test.js) keeps the
+// ten of a palette apart from each other for readers with normal sight, protanopia, deuteranopia and tritanopia.
 
 const DARK = {
   text: "#e6edf3",
-  muted: "#8b98a5",
+  muted: "#93a1af",
   grid: "#232b35",
   axis: "#3a4552",
   surface: "#151b22",
   track: "#2a323c",
-  good: "#45c78a",
-  warn: "#e3b341",
-  bad: "#f2647b",
   accent: "#5aa2ff",
   cursor: "#9aa7b4",
-  wait: "#8b98a5",
-  families: {
-    openai: ["#34c79b", "#8fe6cb", "#1f9c7b", "#b9f2df"],
-    anthropic: ["#f0884f", "#f6b48c", "#c96a35", "#fbd3bb"],
-    gemini: ["#5b8ff0", "#9cbcf7", "#3f6fd0", "#c6d9fb"],
+  palette: {
+    blue: "#4d98ff",
+    orange: "#f8a13f",
+    green: "#6cd5b3",
+    purple: "#7a48d9",
+    yellow: "#fae91d",
+    red: "#f05848",
+    cyan: "#adf3fa",
+    pink: "#9a5a90",
+    darkRed: "#bd373f",
+    grey: "#9299a1",
   },
-  wheel: [
-    "#5aa2ff",
-    "#45c78a",
-    "#e3b341",
-    "#b58cf2",
-    "#f0884f",
-    "#4fc3d9",
-    "#f2647b",
-    "#a3c95a",
-    "#e58cc9",
-    "#8fa3b8",
-    "#d0a56b",
-    "#6fd3b3",
-  ],
 };
 const LIGHT = {
   text: "#17202a",
-  muted: "#5a6672",
+  muted: "#566370",
   grid: "#e6eaef",
   axis: "#c2cad3",
   surface: "#ffffff",
   track: "#e4e9ef",
-  good: "#1a7f4f",
-  warn: "#946200",
-  bad: "#c4314b",
   accent: "#1d63c4",
-  cursor: "#5a6672",
-  wait: "#6b7885",
-  families: {
-    openai: ["#0d8a66", "#2fae8a", "#066049", "#5cc4a6"],
-    anthropic: ["#c9571c", "#e0864f", "#9a3f10", "#eba67c"],
-    gemini: ["#2b64d3", "#6a94e6", "#1b479c", "#94b3ee"],
+  cursor: "#566370",
+  palette: {
+    blue: "#273ab2",
+    orange: "#ac5d10",
+    green: "#4f8871",
+    purple: "#8a59da",
+    yellow: "#b38c15",
+    red: "#a21c14",
+    cyan: "#159cb7",
+    pink: "#67196d",
+    darkRed: "#7e0330",
+    grey: "#576574",
   },
-  wheel: [
-    "#1d63c4",
-    "#1a7f4f",
-    "#946200",
-    "#7748c4",
-    "#c9571c",
-    "#0e7f95",
-    "#c4314b",
-    "#5c7d14",
-    "#b03d8d",
-    "#52616f",
-    "#8a5f1e",
-    "#178567",
-  ],
 };
-const MEANING = {
-  success: "good",
-  hit: "good",
-  error: "bad",
-  rate_limited: "warn",
-  rate_limit: "warn",
-  cancelled: "wait",
+const PROVIDERS = { openai: "green", anthropic: "orange", gemini: "blue" };
+const FURTHER = ["purple", "yellow", "cyan", "pink", "darkRed", "grey"];
+
+/** What a word means stands in one colour everywhere; the catalogue's panels say the same (tests compare them). */
+export const MEANING = {
+  success: "green",
+  hit: "green",
+  error: "red",
+  rate_limited: "blue",
+  cancelled: "grey",
+  miss: "orange",
+  auth: "darkRed",
+  quota: "red",
+  server_error: "orange",
+  timeout: "yellow",
+  connection: "purple",
+  rate_limit: "blue",
+  invalid_request: "grey",
+  content_filter: "cyan",
+  unknown: "pink",
+  validation: "cyan",
+  execution: "red",
+  prompt: "blue",
+  completion: "cyan",
 };
-const WHEEL_OF = {
-  timeout: 3,
-  server_error: 6,
-  auth: 8,
-  invalid_request: 9,
-  quota: 10,
-  connection: 5,
-  content_filter: 7,
-  unknown: 9,
-  validation: 9,
-  execution: 6,
-  miss: 4,
-  prompt: 0,
-  completion: 1,
+/** The catalogue's names of colours, which are Grafana's. */
+export const NAMED = {
+  green: "green",
+  red: "red",
+  "dark-red": "darkRed",
+  yellow: "yellow",
+  orange: "orange",
+  "semi-dark-orange": "orange",
+  purple: "purple",
+  blue: "blue",
+  text: "grey",
+  "light-blue": "cyan",
+  "light-purple": "pink",
 };
 
 export function isDark() {
@@ -95,47 +90,96 @@ export function isDark() {
   return set ? set === "dark" : !matchMedia("(prefers-color-scheme: light)").matches;
 }
 
-export const theme = () => (isDark() ? DARK : LIGHT);
+export const themes = { DARK, LIGHT };
 
-const BY_NAME = {
-  green: "good",
-  "semi-dark-green": "good",
-  red: "bad",
-  "dark-red": "bad",
-  yellow: "warn",
-  orange: "warn",
-  "semi-dark-orange": 4,
-  purple: 3,
-  blue: 0,
-  text: 9,
-  "light-blue": 5,
-  "light-purple": 8,
-};
+/** The colours of this theme: those of the palette by name, and what they stand for. */
+export function theme() {
+  const now = isDark() ? DARK : LIGHT;
+  const { palette } = now;
+  return {
+    ...now,
+    wheel: Object.values(palette),
+    good: palette.green,
+    warn: palette.yellow,
+    bad: palette.red,
+    wait: palette.grey,
+  };
+}
 
 /** A colour of the catalogue (Grafana's names) in this theme, or null. */
 export function named(name) {
-  const place = BY_NAME[name];
-  if (place === undefined) return null;
-  return typeof place === "number" ? theme().wheel[place] : theme()[place];
+  return theme().palette[NAMED[name]] || null;
 }
 
-/** A colour for each series of a panel: by meaning, by provider, or from the wheel; stable for the same set of names. */
+const seen = new Map();
+
+/** A provider's colour, the same in every view; providers that have none of their own take the next free one. */
+export function providerColour(provider) {
+  if (!provider) return theme().palette.grey;
+  let name = PROVIDERS[provider] || seen.get(provider);
+  if (!name) {
+    name = FURTHER[seen.size % FURTHER.length];
+    seen.set(provider, name);
+  }
+  return theme().palette[name];
+}
+
+/** A colour mixed with another: 0 is all of the first. */
+export function mix(colour, other, share) {
+  const channels = (text) => [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16));
+  const second = channels(other);
+  return `#${channels(colour)
+    .map((channel, i) =>
+      Math.round(channel + (second[i] - channel) * share)
+        .toString(16)
+        .padStart(2, "0"),
+    )
+    .join("")}`;
+}
+
+/** The colour of a provider's nth model: tints of the provider's. */
+function tint(provider, index) {
+  const own = providerColour(provider);
+  const [first, second, third] = isDark()
+    ? [
+        ["#ffffff", 0.5],
+        ["#000000", 0.3],
+        ["#ffffff", 0.75],
+      ]
+    : [
+        ["#000000", 0.4],
+        ["#ffffff", 0.35],
+        ["#000000", 0.65],
+      ];
+  return [own, mix(own, ...first), mix(own, ...second), mix(own, ...third)][index % 4];
+}
+
+/** A colour for each series of a panel: by meaning, by provider, or from the palette; stable for the same set of names. */
 export function assign(series) {
-  const now = theme();
+  const { palette, wheel, axis } = theme();
   const used = {};
   let next = 0;
   return series.map(({ labels }) => {
-    const single = labels.error_type || labels.error_kind || labels.outcome;
-    if (single && !labels.model && !labels.tool_name && MEANING[single]) return now[MEANING[single]];
-    if (single && !labels.tool_name && WHEEL_OF[single] !== undefined) return now.wheel[WHEEL_OF[single]];
-    if (labels.others) return now.axis;
-    const family = now.families[labels.provider];
-    if (family) {
+    if (labels.others) return axis;
+    const word = labels.error_type || labels.error_kind || labels.outcome;
+    if (word && !labels.model && !labels.tool_name && MEANING[word]) return palette[MEANING[word]];
+    if (labels.provider) {
       const index = used[labels.provider] || 0;
       used[labels.provider] = index + 1;
-      return family[index % family.length];
+      return tint(labels.provider, index);
     }
-    return now.wheel[next++ % now.wheel.length];
+    return wheel[next++ % wheel.length];
+  });
+}
+
+/** The dash of each line: a provider's tints repeat after four models, a palette after ten series; then dashes differ. */
+export function dashes(series) {
+  const used = {};
+  return series.map(({ labels }) => {
+    const key = labels.provider || "";
+    const index = used[key] || 0;
+    used[key] = index + 1;
+    return [null, "6 3", "2 3", "9 3 2 3"][Math.floor(index / (key ? 4 : 10)) % 4];
   });
 }
 

@@ -35,6 +35,47 @@ export function s(tag, attributes, ...children) {
   return element;
 }
 
+/**
+ * A table: the first cell of each row names it.
+ * @param {(string | [string, string])[]} heads the columns' names, each with the class of its cells.
+ * @param {any[][]} rows cells, in order; a class for the row stands in its property `tone`.
+ */
+export function table(heads, rows, attributes = {}) {
+  const columns = heads.map((head) => (typeof head === "string" ? [head, ""] : head));
+  const cell = (content, index) =>
+    h(index ? "td" : "th", { scope: index ? null : "row", class: columns[index][1] || null }, content);
+  return h(
+    "table",
+    { class: "grid", ...attributes },
+    columns.some(([name]) => name)
+      ? h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            columns.map(([name, kind]) => h("th", { scope: "col", class: kind || null }, name)),
+          ),
+        )
+      : null,
+    h(
+      "tbody",
+      {},
+      rows.map((row) => h("tr", { class: row.tone || null }, row.map(cell))),
+    ),
+  );
+}
+
+/** A row of a table with a class of its own. */
+export const toned = (cells, tone) => Object.assign(cells, { tone });
+
+/** The line in a series' colour before its name. */
+export function key(colour, dash = null) {
+  const line = { x1: 1, x2: 17, y1: 3, y2: 3, stroke: colour, "stroke-width": 3, "stroke-dasharray": dash };
+  const box = { width: 18, height: 6, class: "key", "aria-hidden": "true" };
+  return s("svg", box, s("line", { ...line, "stroke-linecap": dash ? null : "round" }));
+}
+
 export const $ = (selector, root = document) => root.querySelector(selector);
 
 /** Say something to a screen reader. */

@@ -4,6 +4,7 @@ import { console_, labelValues } from "./api.js";
 import { $, announce, h, icon, s, toast } from "./dom.js";
 import { ago, duration, fromInput, moment, toInput, useUtc, zoneName } from "./format.js";
 import { isDark } from "./colours.js";
+import { remeasure } from "./charts/text.js";
 import * as state from "./state.js";
 import { AlertsView, readAlerts, strip } from "./views/alerts.js";
 import { CallsView } from "./views/calls.js";
@@ -89,6 +90,10 @@ async function start() {
   });
   addEventListener("keydown", onKey);
   matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => app.view?.redraw?.());
+  document.fonts.ready.then(() => {
+    remeasure(); // what was drawn before the font came stood in another one
+    app.view?.redraw?.();
+  });
   show();
   return undefined;
 }
@@ -219,7 +224,7 @@ function show() {
   }
   for (const tab of document.querySelectorAll(".tab")) {
     tab.href = state.hrefOf(tab.dataset.view);
-    if (tab.dataset.view === app.current) tab.setAttribute("aria-current", "page");
+    if (tab.dataset.view === app.current) reach(tab);
     else tab.removeAttribute("aria-current");
   }
   drawRange();
@@ -227,6 +232,13 @@ function show() {
   drawFilters();
   clearTimeout(app.soon);
   app.soon = setTimeout(refresh, 10);
+}
+
+/** Mark a tab as the current one, and scroll it into sight where not all have room. */
+function reach(tab) {
+  if (tab.hasAttribute("aria-current")) return;
+  tab.setAttribute("aria-current", "page");
+  tab.scrollIntoView({ block: "nearest", inline: "center" });
 }
 
 /** The window to ask for: aligned to its step, so that a refresh moves points and does not reshape them. */

@@ -1,9 +1,9 @@
 // A panel: asks its queries, draws its chart, and keeps legend, tooltip, zoom, table and downloads.
 
 import { console_, exemplars, query, queryRange } from "./api.js";
-import { assign, heat, named, theme } from "./colours.js";
+import { assign, dashes, heat, MEANING, named, theme } from "./colours.js";
 import { moveCursor, watchCursor } from "./cursor.js";
-import { announce, copy, download, h, icon, s, toast } from "./dom.js";
+import { announce, copy, download, h, icon, key, s, toast } from "./dom.js";
 import { csv, legend as legendOf, moment, short, value as shown } from "./format.js";
 import { bars, events, gauges, latencyHeat, matrix } from "./charts/shapes.js";
 import { align, sparkline, timeseries } from "./charts/timeseries.js";
@@ -185,6 +185,7 @@ export class Panel {
         values: one.values || [one.value],
         query: index,
         n: one.n ?? null,
+        failed: one.failed ?? 0,
       })),
     );
   }
@@ -273,10 +274,12 @@ export class Panel {
     const colours = this.colour(series);
     const height = this.context.tall(this.def);
     const mode = this.def.bars ? "bars" : this.def.stacked ? "area" : "line";
+    const dashed = mode === "line" ? dashes(series) : null;
     const drawn = timeseries({
       times,
       rows,
       colours,
+      dashes: dashed,
       shown: visible,
       mode,
       stacked: this.def.stacked,
@@ -294,7 +297,7 @@ export class Panel {
           ? series.map((one) => new Map(one.values.map(([time, , n]) => [time, n ?? 0])))
           : null,
     });
-    this.chart = { times, rows, series, colours, visible, step, ...drawn };
+    this.chart = { times, rows, series, colours, visible, step, dashes: dashed, ...drawn };
     this.body.replaceChildren(drawn.svg);
     this.hover(drawn.svg);
     this.drawDots(drawn, series, colours, visible);
@@ -375,11 +378,7 @@ export class Panel {
             title: "Show only this one; with Shift, add or remove it",
             onclick: (event) => this.isolate(name, event.shiftKey || event.ctrlKey || event.metaKey),
           },
-          s(
-            "svg",
-            { width: 14, height: 4, "aria-hidden": "true" },
-            s("rect", { width: 14, height: 3, rx: 1.5, fill: colours[index] }),
-          ),
+          key(colours[index], this.chart.dashes?.[index]),
           h("span", { class: "legend-name" }, name || "value"),
           h(
             "span",
@@ -568,9 +567,11 @@ export class Panel {
 
   drawMatrix(width) {
     const [rowLabel, columnLabel] = this.def.matrix || ["server_id", "tool_name"];
-    const cells = this.series().map(({ labels, values }) => ({
+    const cells = this.series().map(({ labels, values, n, failed }) => ({
       row: labels[rowLabel] ?? "",
       column: labels[columnLabel] ?? "",
+      n,
+      failed,
       value: Number(values.findLast(([, text]) => text !== "NaN")?.[1] ?? NaN),
     }));
     const label = `${this.def.title}: ${cells
@@ -644,9 +645,7 @@ export class Panel {
       values: les.map((le) => Number(set.own.find((one) => one.metric.le === le)?.value[1] ?? 0)),
     }));
     const label = `${this.def.title}: ${ready.map((set) => `${set.name} ${set.values.reduce((a, b) => a + b, 0).toFixed(0)}`).join(", ")}`;
-    const tones = ready.map((set, index) =>
-      set.name === "miss" ? colours.families.anthropic[0] : set.name === "hit" ? colours.good : colours.wheel[index],
-    );
+    const tones = ready.map((set, index) => colours.palette[MEANING[set.name]] || colours.wheel[index]);
     this.body.replaceChildren(
       bars({ groups, sets: ready, unit: "short", width, height: this.context.tall(this.def), label, colours: tones }),
     );
@@ -660,11 +659,7 @@ export class Panel {
         h(
           "span",
           { class: "legend-item still" },
-          s(
-            "svg",
-            { width: 14, height: 4, "aria-hidden": "true" },
-            s("rect", { width: 14, height: 3, rx: 1.5, fill: tones[index] }),
-          ),
+          key(tones[index]),
           h("span", { class: "legend-name" }, set.name),
           h("span", { class: "legend-value" }, short(Math.round(set.values.reduce((a, b) => a + b, 0)))),
         ),
@@ -857,7 +852,7 @@ export class Panel {
         h(
           "div",
           { class: "tip-line" },
-          s("svg", { width: 12, height: 4 }, s("rect", { width: 12, height: 3, rx: 1.5, fill: line.colour })),
+          key(line.colour),
           h("span", {}, line.name || "value"),
           h("b", {}, shown(line.number, unit)),
         ),

@@ -149,6 +149,7 @@ export function timeseries(chart) {
             d: path,
             fill: "none",
             stroke: colour,
+            "stroke-dasharray": chart.dashes?.[index] || null,
             "stroke-width": 1.8,
             "stroke-linejoin": "round",
             "stroke-linecap": "round",

@@ -1,9 +1,9 @@
 // Every alert with its state, and the chosen one as an incident: what it hits, whose fault, what happened, what to do.
 
 import { console_ } from "../api.js";
-import { h, icon, toast } from "../dom.js";
+import { h, icon, table, toast } from "../dom.js";
 import { ago, clock, duration, moment, short } from "../format.js";
-import { errorTable } from "./calls.js";
+import { errorTable } from "./grouped.js";
 import * as state from "../state.js";
 
 const WORD = { firing: "Firing", pending: "Pending", inactive: "Quiet" };
@@ -12,47 +12,61 @@ const WORD = { firing: "Firing", pending: "Pending", inactive: "Quiet" };
 export const readAlerts = async () => (await console_("alerts")).alerts;
 
 const isWatchdog = (rule) => rule.labels?.severity === "none";
+const SHOWN = 3;
 
-/** The strip under the bar: what fires, what is about to, and how many are quiet. */
+/** The strip under the bar, one line: what fires, what is about to, and how many are quiet. */
 export function strip(alerts) {
-  const loud = alerts.filter((rule) => rule.state !== "inactive" && !isWatchdog(rule) && !rule.silenced_until);
-  const silenced = alerts.filter((rule) => rule.state !== "inactive" && rule.silenced_until).length;
+  const isLoud = (rule) => rule.state !== "inactive" && !isWatchdog(rule) && rule.labels?.severity !== "info";
+  const loud = alerts.filter((rule) => isLoud(rule) && !rule.silenced_until);
+  const silenced = alerts.filter((rule) => isLoud(rule) && rule.silenced_until).length;
   const quiet = alerts.filter((rule) => rule.state === "inactive").length;
-  const chips = loud.slice(0, 6).map((rule) => {
+  const most = innerWidth < 720 ? 1 : SHOWN;
+  const chips = loud.slice(0, most).map((rule) => {
     const first = rule.alerts[0];
+    const lasts = first?.activeAt ? ` for ${ago(Date.parse(first.activeAt) / 1000)}` : "";
+    const text = `${rule.state === "pending" ? "pending · " : ""}${first?.annotations?.summary || ""}${lasts}`;
+    const severity = `severity-${rule.labels?.severity || "none"}`;
     return h(
       "a",
-      {
-        class: `chip ${rule.state} severity-${rule.labels?.severity || "none"}`,
-        href: state.hrefOf("alerts", { alert: rule.name }),
-      },
+      { class: `chip loud ${rule.state} ${severity}`, href: state.hrefOf("alerts", { alert: rule.name }), title: text },
       h("span", { class: "dot", "aria-hidden": "true" }),
       h("b", {}, rule.name),
-      h(
-        "span",
-        { class: "chip-text" },
-        `${rule.state === "pending" ? "pending · " : ""}${first?.annotations?.summary || ""}${first?.activeAt ? ` for ${ago(Date.parse(first.activeAt) / 1000)}` : ""}`,
-      ),
+      h("span", { class: "chip-text" }, text),
     );
   });
-  if (loud.length > 6)
-    chips.push(h("a", { class: "chip", href: state.hrefOf("alerts") }, `and ${loud.length - 6} more`));
-  chips.push(
-    h(
-      "a",
-      { class: "chip ok", href: state.hrefOf("alerts") },
-      h("span", { class: "dot", "aria-hidden": "true" }),
-      `${quiet} ${quiet === 1 ? "rule" : "rules"} quiet`,
-    ),
-  );
-  if (silenced) chips.push(h("a", { class: "chip", href: state.hrefOf("alerts") }, `${silenced} silenced`));
+  const all = state.hrefOf("alerts");
+  const rest = loud.slice(most);
+  if (rest.length) {
+    const firing = rest.some((rule) => rule.state === "firing") ? "firing" : "pending";
+    const names = rest.map((rule) => rule.name).join(", ");
+    chips.push(h("a", { class: `chip ${firing}`, href: all, title: names }, `and ${rest.length} more`));
+  }
+  const dot = h("span", { class: "dot", "aria-hidden": "true" });
+  chips.push(h("a", { class: "chip ok", href: all }, dot, `${quiet} ${quiet === 1 ? "rule" : "rules"} quiet`));
+  if (silenced) chips.push(h("a", { class: "chip", href: all }, `${silenced} silenced`));
   return chips;
 }
 
 export class AlertsView {
   constructor(context) {
     this.context = context;
-    this.list = h("div", { class: "alert-list", role: "list", "aria-label": "Alert rules" });
+    this.loud = h("div", { role: "list", "aria-label": "Alerts that fire or are pending" });
+    this.quiet = h("div", { role: "list", "aria-label": "Quiet rules" });
+    this.count = h("b", {});
+    this.search = h("input", {
+      type: "search",
+      placeholder: "find a rule",
+      "aria-label": "Find a rule",
+      oninput: () => this.refresh(),
+    });
+    const quiet = h(
+      "header",
+      { class: "card-head quiet-head" },
+      this.count,
+      h("span", { class: "spring" }),
+      this.search,
+    );
+    this.list = h("div", { class: "alert-list" }, this.loud, quiet, this.quiet);
     this.book = h(
       "article",
       { class: "card runbook", "aria-live": "polite", tabindex: "0" },
@@ -70,7 +84,7 @@ export class AlertsView {
   async refresh() {
     const alerts = await readAlerts();
     if (!alerts.length) {
-      this.list.replaceChildren(
+      this.loud.replaceChildren(
         h(
           "p",
           { class: "empty" },
@@ -87,11 +101,15 @@ export class AlertsView {
     const chosen = state.get("alert") || alerts[0].name;
     const seen = new Set();
     const kept = document.activeElement?.dataset?.alert;
-    this.list.replaceChildren(
-      ...alerts.map((rule) => this.row(rule, rule.name === chosen && !seen.has(rule.name) && seen.add(rule.name))),
-    );
+    const row = (rule) => this.row(rule, rule.name === chosen && !seen.has(rule.name) && seen.add(rule.name));
+    const isQuiet = (rule) => rule.state === "inactive" || isWatchdog(rule);
+    const loud = alerts.filter((rule) => !isQuiet(rule));
+    const wanted = this.search.value.trim().toLowerCase();
+    const quiet = alerts.filter((rule) => isQuiet(rule) && `${rule.name} ${rule.group}`.toLowerCase().includes(wanted));
+    this.loud.replaceChildren(...(loud.length ? loud.map(row) : [h("p", { class: "empty good" }, "No alert fires.")]));
+    this.quiet.replaceChildren(...quiet.map(row));
+    this.count.textContent = `${quiet.length} ${quiet.length === 1 ? "rule" : "rules"} quiet`;
     if (kept) this.list.querySelector(`[data-alert="${CSS.escape(kept)}"]`)?.focus();
-    this.alerts = alerts;
     await this.read(chosen);
   }
 
@@ -366,36 +384,22 @@ export class AlertsView {
 }
 
 function liveQuery(one) {
+  const name = (labels) => Object.entries(labels).map(([label, text]) => `${label}=${text}`).join(" ") || "value"; // prettier-ignore
+  const rows = one.rows.map((row) => [name(row.labels), row.value === null ? "–" : short(row.value)]);
+  const more = one.more ? h("p", { class: "muted" }, `and ${one.more} more`) : "";
+  const found = rows.length
+    ? [table([["", "wrap"], ["", "number"]], rows), more] // prettier-ignore
+    : h("p", { class: "muted" }, "gives nothing now");
   return h(
     "div",
     { class: "live-query" },
-    h("pre", { class: "query", tabindex: "0" }, one.query),
-    one.error
-      ? h("p", { class: "bad" }, one.error)
-      : one.rows.length
-        ? h(
-            "table",
-            { class: "grid" },
-            h(
-              "tbody",
-              {},
-              one.rows.map((row) =>
-                h(
-                  "tr",
-                  {},
-                  h(
-                    "th",
-                    { scope: "row" },
-                    Object.entries(row.labels)
-                      .map(([name, text]) => `${name}=${text}`)
-                      .join(" ") || "value",
-                  ),
-                  h("td", { class: "number" }, row.value === null ? "–" : short(row.value)),
-                ),
-              ),
-            ),
-          )
-        : h("p", { class: "muted" }, "gives nothing now"),
+    h(
+      "details",
+      {},
+      h("summary", { class: "mono" }, one.query.replace(/\s+/g, " ").slice(0, 160)),
+      h("pre", { class: "query", tabindex: "0" }, one.query),
+    ),
+    one.error ? h("p", { class: "bad" }, one.error) : found,
   );
 }
 

@@ -1,6 +1,6 @@
 // What is known of one call: facts, error, what was said, the arithmetic of its cost, and the raw record.
 
-import { copy, h, icon } from "../dom.js";
+import { copy, h, icon, table, toned } from "../dom.js";
 import { duration, moment, short, usd, zoneName } from "../format.js";
 import * as state from "../state.js";
 
@@ -41,6 +41,13 @@ function actions(call) {
   );
 }
 
+function costOf(call) {
+  const quality = call.cost_quality && call.cost_quality !== "priced" ? ` (${call.cost_quality})` : "";
+  if (call.cost_usd !== null) return `$${call.cost_usd}${quality}`;
+  const used = call.input_tokens !== null || call.output_tokens !== null;
+  return used ? "unpriced: no price is known for this model" : "none: nothing was used";
+}
+
 function factList(call) {
   const facts = [];
   const add = (name, value) => {
@@ -67,12 +74,7 @@ function factList(call) {
         ? "not reported"
         : `${call.output_tokens}${call.reasoning_tokens ? `, of them ${call.reasoning_tokens} reasoning` : ""}`,
     );
-    add(
-      "Cost",
-      call.cost_usd === null
-        ? "unpriced"
-        : `$${call.cost_usd}${call.cost_quality && call.cost_quality !== "priced" ? ` (${call.cost_quality})` : ""}`,
-    );
+    add("Cost", costOf(call));
     add("Streamed", call.stream ? "yes" : "no");
     add("Service tier", call.service_tier);
   }
@@ -99,42 +101,32 @@ function factList(call) {
   );
 }
 
+/** Tokens by kind times their price, and what the price list, the vendor or a discount says beside it. */
 function arithmetic(call) {
-  if (!call.arithmetic?.length) return null;
+  const lines = (call.arithmetic || []).map((line) => [
+    line.kind,
+    line.tokens === null ? "" : line.tokens.toLocaleString("en"),
+    line.per_million_usd === null ? "" : usd(line.per_million_usd),
+    usd(line.usd),
+  ]);
+  const total = call.cost_usd === null ? null : toned(["Cost", "", "", usd(Number(call.cost_usd))], "sum");
+  const notes = [
+    call.cost_detail ? `Estimated: ${call.cost_detail}.` : "",
+    call.list_cost_usd && call.list_cost_usd !== call.cost_usd
+      ? `${usd(Number(call.list_cost_usd))} at list price.`
+      : "",
+    call.stated_cost_usd ? `The vendor states ${usd(Number(call.stated_cost_usd))}.` : "",
+    call.usage_mismatch ? `The usage contradicts itself: ${call.usage_mismatch}.` : "",
+    call.price_source ? `Prices: ${call.price_source}.` : "",
+  ].filter(Boolean);
+  if (!lines.length && !notes.length) return null;
+  const numbers = ["Tokens", "$ per million", "$"].map((name) => [name, "number"]);
   return h(
-    "details",
+    "section",
     { class: "arithmetic" },
-    h("summary", {}, `How ${usd(Number(call.cost_usd))} comes about`),
-    h(
-      "table",
-      { class: "grid" },
-      h(
-        "thead",
-        {},
-        h(
-          "tr",
-          {},
-          ["", "Tokens", "$ per million", "$"].map((name, i) =>
-            h("th", { scope: "col", class: i ? "number" : "" }, name),
-          ),
-        ),
-      ),
-      h(
-        "tbody",
-        {},
-        call.arithmetic.map((line) =>
-          h(
-            "tr",
-            {},
-            h("th", { scope: "row" }, line.kind),
-            h("td", { class: "number" }, line.tokens === null ? "" : short(line.tokens)),
-            h("td", { class: "number" }, line.per_million_usd === null ? "" : usd(line.per_million_usd)),
-            h("td", { class: "number" }, usd(line.usd)),
-          ),
-        ),
-      ),
-    ),
-    call.price_source ? h("p", { class: "muted small" }, `Prices: ${call.price_source}`) : "",
+    h("h3", {}, "Cost"),
+    lines.length ? table(["", ...numbers], total ? [...lines, total] : lines) : "",
+    notes.map((note) => h("p", { class: "muted small" }, note)),
   );
 }
 
@@ -177,4 +169,21 @@ function plain(value) {
 function raw(call) {
   const { arithmetic: ignored, attempts_list: also, ...record } = call;
   return h("details", {}, h("summary", {}, "Raw JSON"), h("pre", { tabindex: "0" }, JSON.stringify(record, null, 2)));
+}
+
+/** The attributes of a span, without the content that stands above them. */
+export function attributesOf(span) {
+  const pairs = Object.entries(span.attributes).filter(([name]) => !/messages$|arguments$|result$/.test(name));
+  if (!pairs.length) return "";
+  const text = (value) => (typeof value === "object" ? JSON.stringify(value) : String(value));
+  return h(
+    "details",
+    { open: !span.call },
+    h("summary", {}, `${pairs.length} ${pairs.length === 1 ? "attribute" : "attributes"} of the span`),
+    h(
+      "dl",
+      { class: "facts mono" },
+      pairs.map(([name, value]) => [h("dt", {}, name), h("dd", {}, text(value))]),
+    ),
+  );
 }

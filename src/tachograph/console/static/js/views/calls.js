@@ -1,11 +1,12 @@
 // Explore: calls, runs, sessions and errors, narrowed by facets, text and range; the trace of the chosen call beside them.
 
 import { console_ } from "../api.js";
-import { theme } from "../colours.js";
-import { announce, copy, download, h, icon, s, toast } from "../dom.js";
-import { clock, csv, duration, moment, short, timeOfDay, usd, value as shown } from "../format.js";
+import { providerColour, theme } from "../colours.js";
+import { download, h, icon, s, toast } from "../dom.js";
+import { csv, duration, moment, short, timeOfDay, usd } from "../format.js";
 import * as state from "../state.js";
-import { callFacts } from "./call.js";
+import { drawerFor } from "./drawer.js";
+import { comparison, errorTable, groupTable } from "./grouped.js";
 
 const FACETS = {
   kind: "kind",
@@ -55,6 +56,11 @@ const SORTED_BY = {
   Waits: "wait",
 };
 const LIMIT = 100;
+const NOTHING = {
+  errors: "No call failed in this range.",
+  runs: "No runs in this range.",
+  sessions: "No call in this range names a session.",
+};
 
 const COLUMNS = [
   [
@@ -131,7 +137,7 @@ export class CallsView {
           { class: "card-head" },
           this.tabs,
           this.count,
-          h("span", { class: "hint muted" }, "j / k move · Enter opens the trace · p pauses"),
+
           h("span", { class: "spring" }),
           this.liveButton,
           h("button", { class: "button small", onclick: () => this.chooseColumns() }, "Columns"),
@@ -166,7 +172,7 @@ export class CallsView {
     const input = (name, label, placeholder, type = "text") =>
       h(
         "label",
-        { class: "field" },
+        { class: type === "search" ? "field search" : "field" },
         h("span", {}, label),
         h("input", {
           name,
@@ -451,163 +457,18 @@ export class CallsView {
     this.message.hidden = true;
     this.more.hidden = true;
     this.count.textContent = "";
-    if (what === "compare") return this.drawCompare(parameters);
+    if (what === "compare") {
+      const versions = [state.get("version_a"), state.get("version_b")];
+      if (versions.every(Boolean))
+        versions.forEach((version, i) => parameters.set(["version_a", "version_b"][i], version));
+      this.other.replaceChildren(...comparison(await console_(`compare?${parameters}`), versions));
+      return;
+    }
     parameters.set("what", what);
     const rows = (await console_(`explore?${parameters}`))[what] || [];
     this.count.textContent = `${rows.length}${rows.length >= 200 ? " newest" : ""}`;
-    if (!rows.length) {
-      this.other.replaceChildren(
-        h(
-          "p",
-          { class: "empty" },
-          {
-            errors: "No call failed in this range.",
-            runs: "No runs in this range.",
-            sessions: "No call in this range names a session.",
-          }[what] || "Nothing here.",
-        ),
-      );
-      return undefined;
-    }
-    if (what === "errors") this.other.replaceChildren(errorTable(rows));
-    else
-      this.other.replaceChildren(
-        h(
-          "div",
-          { class: "table-scroll", tabindex: "0" },
-          h(
-            "table",
-            { class: "grid" },
-            h(
-              "thead",
-              {},
-              h(
-                "tr",
-                {},
-                [
-                  what === "runs" ? "Run" : "Session",
-                  "Agent",
-                  "Service",
-                  "Began",
-                  "Took",
-                  "LLM calls",
-                  "Tools",
-                  "Failed",
-                  "Tokens",
-                  "Cost",
-                ].map((name) => h("th", { scope: "col" }, name)),
-              ),
-            ),
-            h(
-              "tbody",
-              {},
-              rows.map((row) =>
-                h(
-                  "tr",
-                  {},
-                  h(
-                    "th",
-                    { scope: "row" },
-                    h(
-                      "a",
-                      {
-                        class: "mono",
-                        href: state.hrefOf("run", what === "runs" ? { id: row.id } : { session: row.id }),
-                      },
-                      row.id.slice(0, 24),
-                    ),
-                  ),
-                  [
-                    row.agent,
-                    row.service,
-                    moment(row.first),
-                    duration(row.seconds),
-                    short(row.llm_calls),
-                    short(row.tool_calls),
-                  ].map((cell) => h("td", {}, String(cell))),
-                  h("td", { class: row.failed ? "bad" : "" }, short(row.failed)),
-                  h("td", {}, short(row.tokens)),
-                  h("td", {}, usd(row.cost)),
-                ),
-              ),
-            ),
-          ),
-        ),
-      );
-    return undefined;
-  }
-
-  async drawCompare(parameters) {
-    const [a, b] = [state.get("version_a"), state.get("version_b")];
-    if (a && b) {
-      parameters.set("version_a", a);
-      parameters.set("version_b", b);
-    }
-    const found = await console_(`compare?${parameters}`);
-    const name = (side, version) => (version ? `Version ${version}` : `${clock(side.from, 1)} – ${clock(side.to, 1)}`);
-    const field = (id, label) =>
-      h(
-        "label",
-        { class: "field" },
-        h("span", {}, label),
-        h("input", {
-          name: id,
-          value: state.get(id),
-          placeholder: "the period before",
-          onchange: (event) => state.set({ [id]: event.target.value.trim() || null }),
-        }),
-      );
-    this.other.replaceChildren(
-      h("div", { class: "filters" }, field("version_a", "Version A"), field("version_b", "Version B")),
-      h(
-        "p",
-        { class: "muted" },
-        a && b
-          ? "Two versions in this range."
-          : "This range against the one before it. Name two versions to compare those.",
-      ),
-      h(
-        "table",
-        { class: "grid compare" },
-        h(
-          "thead",
-          {},
-          h(
-            "tr",
-            {},
-            [
-              "",
-              `${name(found.a, a && b ? a : "")} (${short(found.a.calls)})`,
-              `${name(found.b, a && b ? b : "")} (${short(found.b.calls)})`,
-              "Change",
-              "Significant",
-            ].map((text, i) => h("th", { scope: "col", class: i ? "number" : "" }, text)),
-          ),
-        ),
-        h(
-          "tbody",
-          {},
-          found.rows.map((row) =>
-            h(
-              "tr",
-              { class: row.significant ? "significant" : "" },
-              h("th", { scope: "row" }, row.name),
-              [row.a, row.b].map((number) => h("td", { class: "number" }, shown(number, row.unit))),
-              h(
-                "td",
-                { class: "number" },
-                row.change === null ? "–" : `${row.change > 0 ? "+" : ""}${(row.change * 100).toFixed(1)} %`,
-              ),
-              h(
-                "td",
-                { class: "number" },
-                row.chance === null ? "too few" : row.significant ? h("b", {}, "yes") : "no",
-              ),
-            ),
-          ),
-        ),
-      ),
-    );
+    if (rows.length) this.other.replaceChildren(what === "errors" ? errorTable(rows) : groupTable(what, rows));
+    else this.other.replaceChildren(h("p", { class: "empty" }, NOTHING[what] || "Nothing here."));
   }
 
   async loadMore() {
@@ -684,21 +545,10 @@ export class CallsView {
 
   latency(call, slowest) {
     const share = Math.max(0.012, (call.duration_seconds || 0) / slowest);
-    const colours = theme();
+    const fill = call.kind === "tool" ? theme().palette.cyan : providerColour(call.provider);
+    const bar = s("rect", { width: (share * 46).toFixed(1), height: 8, rx: 2, fill });
     return [
-      s(
-        "svg",
-        { width: 64, height: 8, class: "latency-bar", "aria-hidden": "true" },
-        s("rect", {
-          width: (share * 62).toFixed(1),
-          height: 8,
-          rx: 2,
-          fill:
-            call.kind === "tool"
-              ? colours.families.gemini[2]
-              : (colours.families[call.provider] || [colours.accent])[0],
-        }),
-      ),
+      s("svg", { width: 48, height: 8, class: "latency-bar", "aria-hidden": "true" }, bar),
       h("span", {}, duration(call.duration_seconds || 0)),
     ];
   }
@@ -753,32 +603,25 @@ export class CallsView {
 
   async open(id) {
     this.opening = id;
-    let call;
-    let trace = null;
+    const close = () => {
+      state.set({ call: null });
+      this.closeDrawer();
+    };
+    let element;
     try {
-      call = await console_(`calls/${encodeURIComponent(id)}`);
-      call = call.call || call;
-      if (call.trace_id) trace = await console_(`traces/${encodeURIComponent(call.trace_id)}`).catch(() => null);
+      element = await drawerFor(id, close);
     } catch (error) {
-      announce(error.message);
-      if (error.status === 404) state.set({ call: null });
+      if (error.status !== 404) throw error;
+      toast(`Call ${id.slice(0, 8)}… is not kept here any more`);
+      state.set({ call: null });
       return;
     }
     if (this.opening !== id) return;
     const isNew = !this.drawer;
     this.closeDrawer(true);
-    this.drawer = {
-      id,
-      element: drawerOf(call, trace, () => {
-        state.set({ call: null });
-        this.closeDrawer();
-      }),
-    };
-    document.querySelector("#drawer-root").append(this.drawer.element);
-    if (isNew) {
-      this.before = document.activeElement;
-      this.drawer.element.querySelector("h2").focus();
-    }
+    this.drawer = { id, element };
+    document.querySelector("#drawer-root").append(element);
+    if (isNew) element.querySelector("h2").focus();
   }
 
   closeDrawer(quiet = false) {
@@ -828,325 +671,3 @@ export class CallsView {
     this.context.told("");
   }
 }
-
-const KIND_WORD = { llm: "llm", tool: "tool", wait: "wait", attempt: "try", agent: "agent", span: "span" };
-
-/** Rows of a waterfall: spans as a tree; attempts and waits of LLM calls under their call. */
-export function waterfall(call, trace) {
-  const spans = trace?.spans?.length
-    ? trace.spans
-    : [
-        {
-          span_id: call.span_id || call.id,
-          parent_span_id: null,
-          name: call.kind === "tool" ? `${call.server_id}/${call.tool_name}` : `${call.operation} ${call.model}`,
-          start_unix: call.time,
-          duration_seconds: call.duration_seconds,
-          status: call.outcome === "success" ? "ok" : "error",
-          attributes: {},
-          events: [],
-        },
-      ];
-  const began = Math.min(...spans.map((span) => span.start_unix));
-  const known = new Set(spans.map((span) => span.span_id));
-  const children = new Map();
-  for (const span of spans) {
-    const parent = known.has(span.parent_span_id) ? span.parent_span_id : "";
-    children.set(parent, [...(children.get(parent) || []), span]);
-  }
-  const rows = [];
-  const walk = (parent, depth) => {
-    for (const span of (children.get(parent) || []).sort((a, b) => a.start_unix - b.start_unix)) {
-      const attributes = span.attributes || {};
-      const kind = kindOf(span);
-      const facts = [];
-      const input = attributes["gen_ai.usage.input_tokens"] ?? attributes.prompt_tokens;
-      const output = attributes["gen_ai.usage.output_tokens"] ?? attributes.completion_tokens;
-      if (input !== undefined) facts.push(`${short(Number(input))} → ${short(Number(output ?? 0))} tok`);
-      rows.push({
-        kind,
-        depth,
-        span,
-        provider:
-          attributes.provider ||
-          attributes["gen_ai.provider.name"] ||
-          (span.span_id === call.span_id ? call.provider : ""),
-        name: nameOf(span),
-        start: span.start_unix - began,
-        length: span.duration_seconds || 0,
-        facts: facts.join(" · "),
-        failed: span.status === "error" || span.status === 2,
-        own: span.span_id === call.span_id,
-        error: attributes["error.type"] || attributes.error_type || attributes.error_kind,
-      });
-      const attempts = span.span_id === call.span_id ? call.attempts_list || call.attempts : null;
-      if (kind === "llm" && Array.isArray(attempts)) addAttempts(rows, attempts, span.start_unix - began, depth + 1);
-      else addEvents(rows, span, began, depth + 1);
-      walk(span.span_id, depth + 1);
-    }
-  };
-  walk("", 0);
-  return { rows, length: Math.max(1e-6, ...rows.map((row) => row.start + row.length)), spans: spans.length };
-}
-
-function addAttempts(rows, attempts, base, depth) {
-  if (attempts.length < 2 && !attempts[0]?.waited_before_seconds) return;
-  for (const attempt of attempts) {
-    const start = base + (attempt.start_offset || 0);
-    if (attempt.waited_before_seconds > 0)
-      rows.push({
-        kind: "wait",
-        depth,
-        name: "client-side limit",
-        start: start - attempt.waited_before_seconds,
-        length: attempt.waited_before_seconds,
-      });
-    rows.push({
-      kind: "attempt",
-      depth,
-      name: `attempt ${attempt.number}${attempt.status ? ` · ${attempt.status}` : ""}`,
-      start,
-      length: attempt.duration_seconds || 0,
-      failed: attempt.outcome !== "success",
-      error: attempt.error_type || (attempt.outcome !== "success" ? attempt.outcome : null),
-      attempt,
-    });
-    if (attempt.slept_seconds > 0.0005)
-      rows.push({
-        kind: "wait",
-        depth,
-        name: attempt.error_type === "rate_limit" ? "waiting for the rate limit" : "backing off",
-        start: start + (attempt.duration_seconds || 0),
-        length: attempt.slept_seconds,
-      });
-  }
-}
-
-function addEvents(rows, span, began, depth) {
-  const told = (span.events || []).filter((event) => /attempt|wait|retry/i.test(event.name));
-  if (told.length < 2) return; // one attempt is the call itself
-  for (const event of told) {
-    const length = Number(
-      event.attributes?.["duration_seconds"] ??
-        event.attributes?.["seconds"] ??
-        event.attributes?.["wait_seconds"] ??
-        event.attributes?.["waited_seconds"] ??
-        0,
-    );
-    if (!/attempt|wait|retry/i.test(event.name) || !(length > 0)) continue;
-    const end = span.start_unix - began + (event.offset_seconds || 0);
-    rows.push({
-      kind: /wait/i.test(event.name) ? "wait" : "attempt",
-      depth,
-      name: event.name,
-      start: Math.max(0, end - length),
-      length,
-      failed: /error|rate/.test(String(event.attributes?.outcome || "")),
-      error: event.attributes?.error_type,
-    });
-  }
-}
-
-function kindOf(span) {
-  const attributes = span.attributes || {};
-  if (
-    attributes["gen_ai.tool.name"] ||
-    attributes.tool_name ||
-    span.name.startsWith("mcp.") ||
-    span.name.startsWith("tools/") ||
-    span.name.startsWith("execute_tool")
-  )
-    return "tool";
-  if (attributes["gen_ai.operation.name"] === "invoke_agent" || /agent/.test(span.name)) return "agent";
-  if (attributes["gen_ai.request.model"] || attributes.model || span.name.startsWith("llm.")) return "llm";
-  return "span";
-}
-
-function nameOf(span) {
-  const attributes = span.attributes || {};
-  if (span.name === "llm.complete")
-    return `${attributes["gen_ai.operation.name"] || "chat"} ${attributes.model || attributes["gen_ai.request.model"] || ""}`;
-  if (span.name === "mcp.tool.execute") return `${attributes.server_id || ""}/${attributes.tool_name || ""}`;
-  return span.name;
-}
-
-function drawerOf(call, trace, onclose) {
-  const { rows, length, spans } = waterfall(call, trace);
-  const title = call.kind === "tool" ? `${call.server_id} / ${call.tool_name}` : `${call.provider} / ${call.model}`;
-  const marks = [0, 0.25, 0.5, 0.75, 1].map((share) => h("span", {}, duration(share * length)));
-  return h(
-    "aside",
-    {
-      class: "drawer",
-      role: "dialog",
-      "aria-label": `Trace of ${title}`,
-      onkeydown: (event) => {
-        if (event.key === "Escape") {
-          onclose();
-          event.stopPropagation();
-        }
-      },
-    },
-    h(
-      "header",
-      { class: "drawer-head" },
-      h(
-        "div",
-        {},
-        h("h2", { tabindex: "-1" }, title),
-        h(
-          "p",
-          { class: "mono muted" },
-          call.trace_id
-            ? [
-                "trace ",
-                h(
-                  "button",
-                  { class: "linkish mono", title: "Copy the trace id", onclick: () => copy(call.trace_id, "Trace id") },
-                  call.trace_id,
-                ),
-                ` · ${spans} ${spans === 1 ? "span" : "spans"}`,
-              ]
-            : "no trace: spans are off, or no TracerProvider is set",
-        ),
-      ),
-      h("button", { class: "icon-button", "aria-label": "Close the trace", onclick: onclose }, icon("close")),
-    ),
-    h(
-      "div",
-      { class: "waterfall", role: "table", "aria-label": "Waterfall" },
-      h(
-        "div",
-        { class: "wf-row wf-head", role: "row" },
-        h("span", { role: "columnheader" }, "Span"),
-        h("span", { class: "wf-scale", role: "columnheader", "aria-label": "Time" }, marks),
-      ),
-      rows.map((row) => wfRow(row, length)),
-    ),
-    h("h3", {}, "Facts"),
-    callFacts(call),
-    attributesOf(call, trace),
-  );
-}
-
-function wfRow(row, length) {
-  const colours = theme();
-  const wide = 560;
-  const x = (row.start / length) * wide;
-  const w = Math.max(2, (row.length / length) * wide);
-  const tone = row.failed
-    ? colours.bad
-    : {
-        llm: (colours.families[row.provider] || [colours.wheel[1]])[0],
-        tool: colours.families.gemini[0],
-        agent: colours.wheel[3],
-        attempt: colours.good,
-        span: colours.wait,
-        wait: colours.wait,
-      }[row.kind];
-  const inside = x + w > wide - 74;
-  const pattern =
-    row.kind === "wait" ? hatch(x, w, tone) : s("rect", { x, y: 5, width: w, height: 14, rx: 3, fill: tone });
-  return h(
-    "div",
-    { class: `wf-row${row.own ? " own" : ""}`, role: "row" },
-    h(
-      "span",
-      { class: "wf-name", role: "cell", dataset: { depth: String(Math.min(8, row.depth)) } },
-      h("span", { class: `tag ${row.kind}` }, KIND_WORD[row.kind]),
-      h("span", { class: "wf-title" }, row.name),
-      row.error ? h("span", { class: "pill bad" }, row.error) : null,
-      row.facts ? h("span", { class: "muted small" }, row.facts) : null,
-    ),
-    h(
-      "span",
-      { class: "wf-bar", role: "cell", "aria-label": `from ${duration(row.start)} for ${duration(row.length)}` },
-      s("svg", { viewBox: `0 0 ${wide} 24`, preserveAspectRatio: "none", height: 24, "aria-hidden": "true" }, pattern),
-      h(
-        "span",
-        { class: `wf-length ${inside ? "before" : ""}`, dataset: { x: String(inside ? x / wide : (x + w) / wide) } },
-        duration(row.length),
-      ),
-    ),
-  );
-}
-
-function hatch(x, w, tone) {
-  let path = "";
-  for (let at = x; at < x + w - 1; at += 6) path += `M${at.toFixed(1)} 19L${Math.min(at + 5, x + w).toFixed(1)} 5`;
-  return s(
-    "g",
-    {},
-    s("rect", { x, y: 5, width: w, height: 14, rx: 2, fill: tone, "fill-opacity": 0.16 }),
-    s("path", { d: path, stroke: tone, "stroke-width": 2, fill: "none" }),
-  );
-}
-
-function attributesOf(call, trace) {
-  const span = trace?.spans?.find((one) => one.span_id === call.span_id);
-  const pairs = Object.entries(span?.attributes || {}).filter(
-    ([name]) => !/messages$|call\.arguments$|call\.result$/.test(name),
-  );
-  return pairs.length
-    ? h(
-        "details",
-        {},
-        h("summary", {}, `${pairs.length} attributes of the span`),
-        h(
-          "dl",
-          { class: "facts mono" },
-          pairs.map(([name, value]) => [
-            h("dt", {}, name),
-            h("dd", {}, typeof value === "object" ? JSON.stringify(value) : String(value)),
-          ]),
-        ),
-      )
-    : "";
-}
-
-/** Failures grouped by what their texts have in common. */
-export function errorTable(rows) {
-  return h(
-    "div",
-    { class: "error-groups" },
-    rows.map((row) =>
-      h(
-        "article",
-        { class: "error-group" },
-        h(
-          "header",
-          {},
-          h("b", {}, short(row.calls)),
-          h("span", { class: "mono" }, row.fingerprint),
-          h("span", { class: "spring" }),
-          h("span", { class: "muted small" }, `${moment(row.first)} – ${moment(row.last)}`),
-        ),
-        row.error ? h("pre", { tabindex: "0" }, row.error) : "",
-        h(
-          "p",
-          { class: "muted small" },
-          [...row.providers, ...row.models].join(" · "),
-          " ",
-          row.example ? h("a", { href: state.hrefOf("calls", { call: row.example }) }, "the newest one") : "",
-          " ",
-          h("a", { href: state.hrefOf("calls", { fingerprint: row.fingerprint }) }, "all of them"),
-        ),
-      ),
-    ),
-  );
-}
-
-/** Places the lengths beside their bars: positions are set by script, since the policy forbids style attributes. */
-export function placeLengths(root) {
-  for (const element of root.querySelectorAll(".wf-length")) {
-    const share = Number(element.dataset.x);
-    if (element.classList.contains("before")) {
-      element.style.right = `${(1 - share) * 100}%`;
-    } else element.style.left = `${share * 100}%`;
-  }
-}
-
-new MutationObserver(() => placeLengths(document.querySelector("#drawer-root"))).observe(
-  document.querySelector("#drawer-root"),
-  { childList: true },
-);

@@ -1,23 +1,22 @@
 // Now: what is wrong and since when, in a sentence; tiles with the period before as a ghost; providers and servers by trouble.
 
 import { console_ } from "../api.js";
-import { theme } from "../colours.js";
-import { h, s } from "../dom.js";
+import { providerColour, theme } from "../colours.js";
+import { h, s, table, toned } from "../dom.js";
 import { clock, duration, moment, short, usd, value as shown } from "../format.js";
 import * as state from "../state.js";
 
 const LEVEL_WORD = { bad: "Trouble", warn: "Attention", over: "Over", good: "Healthy", empty: "Quiet" };
-const HEADS = [
+const TOOL_HEADS = [
   ["Calls", "number"],
   ["Over time", "spark"],
   ["Failed", "number"],
   ["Most frequent error", ""],
+  ["p50", "number wide"],
   ["p95", "number"],
-  ["Before", "number wide"],
-  ["First token p95", "number wide"],
-  ["Waits", "number wide"],
-  ["Cost", "number"],
+  ["p95 before", "number wide"],
 ];
+const HEADS = [...TOOL_HEADS, ["First token p95", "number wide"], ["Waits", "number wide"], ["Cost", "number"]];
 
 export class NowView {
   constructor(context) {
@@ -116,94 +115,69 @@ export class NowView {
     );
   }
 
-  drawTable(box, title, table, [by, part], empty) {
+  drawTable(box, title, found, [by, part], empty) {
     const rows = [
-      ...table.rows,
-      ...(table.others ? [{ ...table.others, [by]: "", [part]: `${table.other_count} others`, others: true }] : []),
+      ...found.rows,
+      ...(found.others ? [{ ...found.others, [by]: "", [part]: `${found.other_count} others`, others: true }] : []),
     ];
-    box.hidden = !rows.length && by === "server_id";
+    const isLlm = by === "provider";
+    box.hidden = !rows.length && !isLlm;
     if (!rows.length) {
       box.replaceChildren(h("h2", {}, title), h("p", { class: "empty" }, empty));
       return;
     }
+    const heads = isLlm
+      ? [["Provider", ""], ["Model", "name"], ...HEADS]
+      : [["Server", ""], ["Tool", "name"], ...TOOL_HEADS];
+    const scroll = { class: "table-scroll tall", tabindex: "0", role: "region", "aria-label": title };
+    const count = h("span", { class: "muted" }, `${found.total}, by trouble`);
     box.replaceChildren(
-      h(
-        "header",
-        { class: "card-head" },
-        h("h2", {}, title),
-        h("span", { class: "muted" }, `${table.total}, by trouble`),
-      ),
+      h("header", { class: "card-head" }, h("h2", {}, title), count),
       h(
         "div",
-        { class: "table-scroll tall", tabindex: "0", role: "region", "aria-label": title },
-        h(
-          "table",
+        scroll,
+        table(
+          heads,
+          rows.map((row) => this.row(row, by, part)),
           { class: "grid now-table" },
-          h(
-            "thead",
-            {},
-            h(
-              "tr",
-              {},
-              h("th", { scope: "col" }, by === "provider" ? "Provider" : "Server"),
-              h("th", { scope: "col" }, by === "provider" ? "Model" : "Tool"),
-              HEADS.map(([name, kind]) => h("th", { scope: "col", class: kind }, name)),
-            ),
-          ),
-          h(
-            "tbody",
-            {},
-            rows.map((row) => this.row(row, by, part)),
-          ),
         ),
       ),
     );
   }
 
   row(row, by, part) {
+    const isLlm = by === "provider";
     const ratio = row.calls ? row.failed / row.calls : 0;
     const tone = ratio >= 0.05 && row.failed >= 3 ? "bad" : row.failed ? "warn" : "";
     const slower = row.p95_before && row.p95 > row.p95_before * 1.5 ? "warn" : "muted";
-    const link =
-      by === "provider" ? { provider: row.provider, model: row.model } : { server: row.server_id, tool: row.tool_name };
-    return h(
-      "tr",
-      { class: tone ? `row-${tone}` : "" },
-      h("th", { scope: "row" }, dot(row[by]), row[by] || ""),
+    const link = isLlm ? { provider: row.provider, model: row.model } : { server: row.server_id, tool: row.tool_name };
+    const few = row.calls < 20;
+    const failed = `${short(row.failed)} (${(ratio * 100).toFixed(ratio < 0.1 ? 1 : 0)} %)`;
+    const error = row.errors[0];
+    const cells = [
+      [isLlm && row[by] ? dot(row[by]) : "", row[by] || ""],
+      row.others
+        ? h("span", { class: "muted" }, row[part])
+        : h("a", { href: state.hrefOf("calls", link), title: row[part] }, row[part] || "–"),
+      short(row.calls),
+      sparkBars(row.line, row.bad_line),
+      row.failed ? h("span", { class: tone }, failed) : "0",
+      error
+        ? [
+            h("span", { class: `pill ${tone || "quiet"}` }, error[0]),
+            h("span", { class: "muted small" }, ` ${short(error[1])}`),
+          ]
+        : "",
+      shown(row.p50, "s"),
       h(
-        "td",
-        { class: "name", title: row[part] },
-        row.others
-          ? h("span", { class: "muted" }, row[part])
-          : h("a", { href: state.hrefOf("calls", link) }, row[part] || "–"),
+        "span",
+        { title: few ? `of ${row.calls} calls only` : null },
+        `${shown(row.p95, "s")}${few && row.p95 !== null ? " *" : ""}`,
       ),
-      h("td", { class: "number" }, short(row.calls)),
-      h("td", { class: "spark" }, sparkBars(row.line, row.bad_line)),
-      h(
-        "td",
-        { class: `number ${tone}` },
-        row.failed ? `${short(row.failed)} (${(ratio * 100).toFixed(ratio < 0.1 ? 1 : 0)} %)` : "0",
-      ),
-      h(
-        "td",
-        {},
-        row.errors[0]
-          ? [
-              h("span", { class: `pill ${tone || "quiet"}` }, row.errors[0][0]),
-              h("span", { class: "muted small" }, ` ${short(row.errors[0][1])}`),
-            ]
-          : "",
-      ),
-      h(
-        "td",
-        { class: "number", title: row.calls < 20 ? `of ${row.calls} calls only` : null },
-        row.p95 === null ? "–" : `${duration(row.p95)}${row.calls < 20 ? " *" : ""}`,
-      ),
-      h("td", { class: `number wide ${slower}` }, row.p95_before === null ? "–" : duration(row.p95_before)),
-      h("td", { class: "number wide" }, row.first_token_p95 === null ? "–" : duration(row.first_token_p95)),
-      h("td", { class: "number wide" }, row.wait > 0.0005 ? duration(row.wait) : ""),
-      h("td", { class: "number" }, by === "provider" ? usd(row.cost) : ""),
-    );
+      h("span", { class: slower }, shown(row.p95_before, "s")),
+    ];
+    if (isLlm) cells.push(shown(row.first_token_p95, "s"), row.wait > 0.0005 ? duration(row.wait) : "", usd(row.cost));
+    return toned(cells, tone ? `row-${tone}` : "");
   }
 
   close() {
@@ -212,14 +186,8 @@ export class NowView {
 }
 
 function dot(provider) {
-  const family = theme().families[provider];
-  return family
-    ? s(
-        "svg",
-        { width: 10, height: 10, "aria-hidden": "true", class: "provider-dot" },
-        s("circle", { cx: 5, cy: 5, r: 4, fill: family[0] }),
-      )
-    : "";
+  const circle = s("circle", { cx: 5, cy: 5, r: 4, fill: providerColour(provider) });
+  return s("svg", { width: 10, height: 10, "aria-hidden": "true", class: "provider-dot" }, circle);
 }
 
 /** Calls over the range as bars; the failed part of each in the colour of errors. */

@@ -1,17 +1,18 @@
 // A run (or a trace, or a session): the tree with its waterfall on the left, the chosen span on the right, totals above.
 
 import { console_ } from "../api.js";
-import { theme } from "../colours.js";
-import { h, s } from "../dom.js";
+import { h } from "../dom.js";
 import { duration, moment, short, usd } from "../format.js";
 import * as state from "../state.js";
-import { callFacts } from "./call.js";
+import { waterfall } from "../waterfall.js";
+import { attributesOf, callFacts } from "./call.js";
+import { groupTable } from "./grouped.js";
 
 export class RunView {
   constructor(context) {
     this.context = context;
     this.totals = h("div", { class: "run-totals" });
-    this.tree = h("div", { class: "run-tree", role: "tree", "aria-label": "Spans" });
+    this.tree = h("div", { class: "run-tree" });
     this.side = h("section", { class: "card run-side", tabindex: "0", "aria-label": "The chosen span" });
     this.element = h(
       "div",
@@ -62,130 +63,36 @@ export class RunView {
 
   drawRuns(runs) {
     this.side.hidden = true;
-    this.tree.setAttribute("role", "list");
-    this.tree.replaceChildren(
-      h(
-        "table",
-        { class: "grid" },
-        h(
-          "thead",
-          {},
-          h(
-            "tr",
-            {},
-            ["Run", "Agent", "Began", "Took", "Calls", "Tools", "Failed", "Cost"].map((name) =>
-              h("th", { scope: "col" }, name),
-            ),
-          ),
-        ),
-        h(
-          "tbody",
-          {},
-          runs.map((run) =>
-            h(
-              "tr",
-              {},
-              h(
-                "th",
-                { scope: "row" },
-                h("a", { class: "mono", href: state.hrefOf("run", { id: run.id }) }, run.id.slice(0, 16)),
-              ),
-              [
-                run.agent,
-                moment(run.first),
-                duration(run.seconds),
-                run.llm_calls,
-                run.tool_calls,
-                run.failed,
-                usd(run.cost),
-              ].map((cell) => h("td", {}, String(cell))),
-            ),
-          ),
-        ),
-      ),
-    );
+    this.tree.replaceChildren(groupTable("runs", runs));
   }
 
   async drawTree(rows) {
     this.side.hidden = false;
-    const began = Math.min(...rows.map((row) => row.start));
-    const length = Math.max(1e-6, ...rows.map((row) => row.start - began + row.seconds));
-    const chosen = state.get("span") || rows.find((row) => row.failed)?.id || rows[0]?.id;
-    this.tree.replaceChildren(...rows.map((row) => this.row(row, began, length, row.id === chosen, rows)));
+    const known = rows.filter((row) => !row.missing);
+    const chosen =
+      state.get("span") ||
+      (known.find((row) => row.failed && row.call) || known.find((row) => row.failed))?.id ||
+      (known[0] || rows[0])?.id;
+    const onpick = (row) => {
+      state.set({ span: row.id });
+      this.drawTree(rows);
+    };
+    const focused = document.activeElement?.closest?.(".wf-row") ? chosen : null;
+    this.tree.replaceChildren(waterfall(rows, { chosen, onpick }));
+    if (focused) this.tree.querySelector(".wf-row.own button")?.focus();
     const row = rows.find((one) => one.id === chosen);
     if (row) await this.drawSide(row);
   }
 
-  row(row, began, length, chosen, rows) {
-    const colours = theme();
-    const tone = row.failed
-      ? colours.bad
-      : {
-          llm: (colours.families[row.provider] || [colours.wheel[1]])[0],
-          tool: colours.wheel[5],
-          agent: colours.wheel[3],
-        }[row.kind] || colours.wait;
-    const x = ((row.start - began) / length) * 300;
-    return h(
-      "button",
-      {
-        class: `run-row${chosen ? " own" : ""}`,
-        role: "treeitem",
-        "aria-level": String(row.depth + 1),
-        "aria-selected": String(chosen),
-        dataset: { depth: String(Math.min(8, row.depth)) },
-        onclick: () => {
-          state.set({ span: row.id });
-          this.drawTree(rows);
-        },
-      },
-      h(
-        "span",
-        { class: "wf-name", dataset: { depth: String(Math.min(8, row.depth)) } },
-        h("span", { class: `tag ${row.kind}` }, row.kind),
-        h("span", { class: `wf-title${row.missing ? " muted" : ""}` }, row.name),
-        row.error ? h("span", { class: "pill bad" }, row.error) : "",
-      ),
-      s(
-        "svg",
-        { viewBox: "0 0 300 16", preserveAspectRatio: "none", class: "run-bar", "aria-hidden": "true" },
-        s("rect", { x, y: 3, width: Math.max(1.5, (row.seconds / length) * 300), height: 10, rx: 2, fill: tone }),
-      ),
-      h("span", { class: "muted number" }, duration(row.seconds)),
-    );
-  }
-
   async drawSide(row) {
     const call = row.call ? await console_(`calls/${row.call}`).catch(() => null) : null; // its row in the tree stands without
-    const attributes = Object.entries(row.attributes).filter(([name]) => !/messages$|arguments$|result$/.test(name));
+    const about = row.missing
+      ? "The calls name this span as their parent. It was not sent here: the application's own spans go elsewhere."
+      : `A span that is no call, ${duration(row.seconds)}.`;
     this.side.replaceChildren(
       h("h2", {}, row.name),
-      ...(call
-        ? callFacts(call)
-        : [
-            h(
-              "p",
-              { class: "muted" },
-              row.missing
-                ? "Its spans name this parent; nobody sent it here."
-                : `A span that is no call, ${duration(row.seconds)}.`,
-            ),
-          ]),
-      attributes.length
-        ? h(
-            "details",
-            { open: !call },
-            h("summary", {}, `${attributes.length} attributes of the span`),
-            h(
-              "dl",
-              { class: "facts mono" },
-              attributes.map(([name, value]) => [
-                h("dt", {}, name),
-                h("dd", {}, typeof value === "object" ? JSON.stringify(value) : String(value)),
-              ]),
-            ),
-          )
-        : "",
+      ...(call ? callFacts(call) : [h("p", { class: "muted" }, about)]),
+      attributesOf(row),
     );
   }
 

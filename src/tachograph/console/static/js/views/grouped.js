@@ -1,0 +1,108 @@
+// Explore's other lists: runs, sessions, errors, and two sides compared.
+
+import { h, table, toned } from "../dom.js";
+import { clock, duration, moment, short, usd, value as shown } from "../format.js";
+import * as state from "../state.js";
+
+const NUMBERS = ["Took", "LLM calls", "Tools", "Failed", "Tokens", "Cost"].map((name) => [name, "number"]);
+
+/** Runs or sessions, the newest first. */
+export function groupTable(what, rows) {
+  const isRuns = what === "runs";
+  const link = (row) => state.hrefOf("run", isRuns ? { id: row.id } : { session: row.id });
+  const cells = rows.map((row) => [
+    h("a", { class: "mono", href: link(row), title: row.id }, row.id.slice(0, 24)),
+    row.agent,
+    row.service,
+    moment(row.first),
+    duration(row.seconds),
+    short(row.llm_calls),
+    short(row.tool_calls),
+    row.failed ? h("b", { class: "bad" }, short(row.failed)) : "0",
+    short(row.tokens),
+    usd(row.cost),
+  ]);
+  const heads = [isRuns ? "Run" : "Session", ["Agent", "name"], ["Service", "name wide"], "Began", ...NUMBERS];
+  return h("div", { class: "table-scroll tall", tabindex: "0" }, table(heads, cells));
+}
+
+/** Failures grouped by what their texts have in common. */
+export function errorTable(rows) {
+  return h(
+    "div",
+    { class: "error-groups" },
+    rows.map((row) =>
+      h(
+        "article",
+        { class: "error-group" },
+        h(
+          "header",
+          {},
+          h("b", { class: "error-count" }, short(row.calls)),
+          h("span", { class: "mono error-print" }, row.fingerprint),
+        ),
+        row.error ? h("pre", { tabindex: "0" }, row.error) : "",
+        h(
+          "p",
+          { class: "muted small" },
+          `${[...row.providers, ...row.models].join(" · ")} · ${moment(row.first)} – ${moment(row.last)} · `,
+          row.example ? [h("a", { href: state.hrefOf("calls", { call: row.example }) }, "the newest one"), " · "] : "",
+          h("a", { href: state.hrefOf("calls", { fingerprint: row.fingerprint }) }, "all of them"),
+        ),
+      ),
+    ),
+  );
+}
+
+/** Two periods, or two versions, side by side. */
+export function comparison(found, versions) {
+  const byVersion = versions.every(Boolean);
+  const side = (one, version) => {
+    const name = byVersion ? `Version ${version}` : `${clock(one.from, 1)} – ${clock(one.to, 1)}`;
+    return [`${name} (${short(one.calls)})`, "number"];
+  };
+  const field = (id, text, value) =>
+    h(
+      "label",
+      { class: "field" },
+      h("span", {}, text),
+      h("input", {
+        name: id,
+        value,
+        placeholder: "the period before",
+        onchange: (event) => state.set({ [id]: event.target.value.trim() || null }),
+      }),
+    );
+  const rows = found.rows.map((row) =>
+    toned(
+      [
+        row.name,
+        shown(row.a, row.unit),
+        shown(row.b, row.unit),
+        row.change === null ? "–" : `${row.change > 0 ? "+" : ""}${(row.change * 100).toFixed(1)} %`,
+        row.chance === null ? "too few" : row.significant ? h("b", {}, "yes") : "no",
+      ],
+      row.significant ? "significant" : "",
+    ),
+  );
+  const about = byVersion
+    ? "Two versions in this range."
+    : "This range against the one before it. Name two versions to compare those.";
+  const heads = [
+    "",
+    side(found.a, versions[0]),
+    side(found.b, versions[1]),
+    ["Change", "number"],
+    ["Significant", "number"],
+  ];
+  return [
+    h(
+      "div",
+      { class: "filters" },
+      field("version_a", "Version A", versions[0]),
+      field("version_b", "Version B", versions[1]),
+    ),
+    h("p", { class: "muted" }, about),
+    h("div", { class: "table-scroll", tabindex: "0" }, table(heads, rows, { class: "grid compare" })),
+  ];
+}

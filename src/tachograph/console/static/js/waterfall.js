@@ -1,0 +1,95 @@
+// A run or a trace as a tree with its waterfall: agents, LLM calls, tools, and the requests and waits of each call.
+
+import { providerColour, theme } from "./colours.js";
+import { h, s } from "./dom.js";
+import { duration, short, usd } from "./format.js";
+
+const WIDE = 560;
+const WORD = { llm: "llm", tool: "tool", wait: "wait", attempt: "try", agent: "agent", span: "span" };
+
+function colourOf(row) {
+  const { palette, bad, wait } = theme();
+  if (row.failed) return bad;
+  const own = { tool: palette.cyan, agent: palette.purple, attempt: providerColour(row.provider) };
+  return row.kind === "llm" ? providerColour(row.provider) : own[row.kind] || wait;
+}
+
+function hatch(x, w, tone) {
+  let path = "";
+  for (let at = x; at < x + w - 1; at += 6) path += `M${at.toFixed(1)} 19L${Math.min(at + 5, x + w).toFixed(1)} 5`;
+  return s(
+    "g",
+    {},
+    s("rect", { x, y: 5, width: w, height: 14, rx: 2, fill: tone, "fill-opacity": 0.16 }),
+    s("path", { d: path, stroke: tone, "stroke-width": 2, fill: "none" }),
+  );
+}
+
+function factsOf(row) {
+  const facts = [];
+  if (row.input_tokens !== null) facts.push(`${short(row.input_tokens)} → ${short(row.output_tokens || 0)} tok`);
+  if (row.cost_usd !== null) facts.push(usd(Number(row.cost_usd)));
+  return facts.join(" · ");
+}
+
+/**
+ * Rows of `runs/ID` as a table of bars.
+ * @param {any[]} rows depth-first, each with its start and seconds.
+ * @param {{chosen?: string, onpick?: (row: any) => void, own?: string}} options `own` is the call that was asked for.
+ */
+export function waterfall(rows, { chosen = "", onpick, own = "" } = {}) {
+  const began = Math.min(...rows.map((row) => row.start));
+  const length = Math.max(1e-6, ...rows.map((row) => row.start - began + row.seconds));
+  const marks = [0, 0.25, 0.5, 0.75, 1].map((share) => h("span", {}, duration(share * length)));
+  return h(
+    "div",
+    { class: "waterfall", role: "table", "aria-label": "Waterfall" },
+    h(
+      "div",
+      { class: "wf-row wf-head", role: "row" },
+      h("span", { role: "columnheader" }, "Span"),
+      h("span", { class: "wf-scale", role: "columnheader", "aria-label": "Time" }, marks),
+    ),
+    rows.map((row) => wfRow(row, began, length, { chosen, onpick, own })),
+  );
+}
+
+function wfRow(row, began, length, { chosen, onpick, own }) {
+  const x = ((row.start - began) / length) * WIDE;
+  const w = Math.max(2, (row.seconds / length) * WIDE);
+  const tone = colourOf(row);
+  const bar = row.kind === "wait" ? hatch(x, w, tone) : s("rect", { x, y: 5, width: w, height: 14, rx: 3, fill: tone });
+  const before = x + w > WIDE - 84;
+  const beside = h("span", { class: "wf-length" }, duration(row.seconds));
+  if (before && x < 84) {
+    beside.classList.add("inside"); // no room on either side
+    beside.style.right = `calc(${(1 - (x + w) / WIDE) * 100}% + 7px)`;
+  } else if (before) beside.style.right = `calc(${(1 - x / WIDE) * 100}% + 7px)`;
+  else beside.style.left = `calc(${((x + w) / WIDE) * 100}% + 7px)`;
+  const isOwn = row.id === chosen || (own && row.call === own && row.kind !== "wait" && row.kind !== "attempt");
+  const title = onpick
+    ? h("button", { class: "wf-title linkish", onclick: () => onpick(row) }, row.name)
+    : h("span", { class: "wf-title" }, row.name);
+  const name = h(
+    "span",
+    {
+      class: `wf-name${row.missing ? " muted" : ""}`,
+      role: "cell",
+      dataset: { depth: String(Math.min(8, row.depth)) },
+    },
+    h("span", { class: `tag ${row.kind}` }, WORD[row.kind] || row.kind),
+    title,
+    row.error ? h("span", { class: "pill bad" }, row.error) : null,
+    h("span", { class: "muted small wf-facts" }, factsOf(row)),
+  );
+  const box = { viewBox: `0 0 ${WIDE} 24`, preserveAspectRatio: "none", height: 24, "aria-hidden": "true" };
+  const said = `from ${duration(row.start - began)} for ${duration(row.seconds)}`;
+  const element = h(
+    "div",
+    { class: `wf-row${isOwn ? " own" : ""}${onpick ? " picks" : ""}`, role: "row", "aria-selected": String(isOwn) },
+    name,
+    h("span", { class: "wf-bar", role: "cell", "aria-label": said }, s("svg", box, bar), beside),
+  );
+  if (onpick) element.addEventListener("click", (event) => event.target === title || onpick(row));
+  return element;
+}
