@@ -16,7 +16,7 @@ __all__ = ["CLIENTS", "instrument", "uninstrument"]
 
 logger = logging.getLogger("tachograph")
 
-CLIENTS: Final = ("openai", "anthropic", "google_genai", "mcp")
+CLIENTS: Final = ("openai", "anthropic", "google_genai", "mcp", "wire")
 """The client libraries we know; each has a file here with `install()`."""
 
 
@@ -26,7 +26,8 @@ def instrument(*clients: str, recorder: Recorder | None = None, **settings: Any)
     Calling it again changes nothing, or what is watched. Nothing is imported that the application does not import.
 
     Args:
-        clients: `openai`, `anthropic`, `google_genai`, `mcp` (fastmcp's too); all unless given.
+        clients: `openai`, `anthropic`, `google_genai`, `mcp` (fastmcp's too), `wire` (requests to known providers by
+            httpx, aiohttp, requests, urllib3); all unless given.
         recorder: Where records go; the process's own unless given.
         settings: Fields of the section `instrument` that win over the settings of the process:
             `instrument(include_usage="always")`.

@@ -1,8 +1,8 @@
-"""Attempts: each request that a watched call sends, seen where every client library sends them.
+"""Requests over httpx2, httpx and aiohttp: attempts of watched calls, and calls to known hosts that nobody watches.
 
-One wrapper around `send` of httpx2's (and httpx's) clients sees the retries that the libraries make without telling
-anyone, for sync and async, whatever the library. Nothing happens when no watched call is under way here (23 ns).
-google-genai's async client over aiohttp does not pass there, so aiohttp's own one place is hooked for it.
+One wrapper around `send` of httpx2's (and httpx's) clients sees the retries that the client libraries make without
+telling anyone, for sync and async, whatever the library. aiohttp has one such place, too. A request that belongs to no
+watched call costs one look-up of its host; a known host makes it a call of its own (`wire.py`).
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from time import perf_counter_ns
 from types import ModuleType
 from typing import Any, Final
 
-from tachograph.instrument import bodies
+from tachograph.instrument import bodies, wire_aiohttp
+from tachograph.instrument.hosts import DEFAULT_PORTS
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import patch
 from tachograph.instrument.streams import StreamState
 from tachograph.instrument.watch import WATCH
+from tachograph.instrument.wire import SITES, WireWatch, begin, httpx_body
 from tachograph.tape.guard import generate
 
 READABLE_ERROR_BYTES = 64 * 1024
@@ -24,6 +26,7 @@ READABLE_ERROR_BYTES = 64 * 1024
 
 def install() -> None:
     """Hook httpx2 and httpx, now or once they are imported."""
+    SITES.clear()  # they may be others by these settings
     after_import("httpx2", _hook)
     after_import("httpx", _hook)  # the same module when `httpx2.alias_httpx()` was called: patched once
     after_import("aiohttp.client", _hook_aiohttp)
@@ -33,7 +36,11 @@ _SEND: Final = """
     ASYNC def send(self, request, *args, **keywords):
         watch = current()
         if watch is None:
-            return AWAIT original(self, request, *args, **keywords)
+            site = None
+            guard pass: site = sites[request.url.host]
+            if site is None:
+                return AWAIT original(self, request, *args, **keywords)
+            return AWAIT send_watched(site, self, request, *args, **keywords)
         sent = None
         guard pass: sent = watch.sending(request.url)
         try:
@@ -56,10 +63,34 @@ _SEND: Final = """
         return response
 """
 
+_SEND_WATCHED: Final = """
+    ASYNC def send_watched(site, self, request, *args, **keywords):
+        watch = None
+        guard pass: watch = begin(site, request)
+        if watch is None:
+            return AWAIT original(self, request, *args, **keywords)
+        token = set_variable(watch)
+        try:
+            response = AWAIT original(self, request, *args, **keywords)
+        except BaseException as error:
+            reset_variable(token)
+            guard pass: watch.request_failed(error)
+            raise
+        reset_variable(token)
+        guard pass: answered_on_the_wire(watch, response, library, IS_ASYNC)
+        return response
+"""
+
 _REQUEST: Final = """
     ASYNC def _request(self, method, url, *args, **keywords):
         watch = current()
-        if watch is None or not watch.uses_aiohttp:
+        if watch is None:
+            site = None
+            guard pass: site = site_of(self, url)
+            if site is None:
+                return AWAIT original(self, method, url, *args, **keywords)
+            return AWAIT request_watched(site, self, method, url, *args, **keywords)
+        if not watch.uses_aiohttp:
             return AWAIT original(self, method, url, *args, **keywords)
         sent = None
         guard pass: sent = watch.sending(url)
@@ -84,14 +115,45 @@ def _send(original: Any, library: Any, *, is_async: bool) -> Any:
     text = _SEND.replace("READ", "aread" if is_async else "read").replace("IS_ASYNC", str(is_async))
     names = {"original": original, "library": library, "answered": _answered, "is_short": _is_short}
     names["HIDES_USAGE"] = bodies.HIDES_USAGE
-    return generate(text, "send", is_async=is_async, current=WATCH.get, **names)
+    watched = generate(
+        _SEND_WATCHED.replace("IS_ASYNC", str(is_async)),
+        "send_watched",
+        is_async=is_async,
+        original=original,
+        library=library,
+        begin=_begin,
+        answered_on_the_wire=_answered_on_the_wire,
+        set_variable=WATCH.set,
+        reset_variable=WATCH.reset,
+    )
+    return generate(text, "send", is_async=is_async, current=WATCH.get, sites=SITES, send_watched=watched, **names)
+
+
+def _begin(site: Any, request: Any) -> WireWatch | None:
+    url = request.url
+    port = url.port or DEFAULT_PORTS.get(url.scheme)
+    return begin(site, "httpx", request.method, url.path, port, url, lambda: httpx_body(request))
+
+
+def _answered_on_the_wire(watch: Any, response: Any, library: Any, is_async: bool) -> None:
+    watch.answered_with(response.status_code, response.headers, read=response if response.is_closed else None)
+    if watch.follower is not None:
+        bodies.watch_body(response, watch.state, library, is_async=is_async, follower=watch.follower)
 
 
 def _hook_aiohttp(module: ModuleType) -> None:
     patch(
         module.ClientSession,
         "_request",
-        lambda original: generate(_REQUEST, "_request", is_async=True, original=original, current=WATCH.get),
+        lambda original: generate(
+            _REQUEST,
+            "_request",
+            is_async=True,
+            original=original,
+            current=WATCH.get,
+            site_of=wire_aiohttp.site_of,
+            request_watched=wire_aiohttp.request_hook(original),
+        ),
     )
 
 

@@ -31,7 +31,9 @@ HIDES_USAGE: Final = "hides usage"
 """Noted on a response in place of a state while there is none, where we asked for usage: its chunk is hidden anyway."""
 
 
-def watch_body(response: Any, state: StreamState, library: Any, *, is_async: bool) -> None:
+def watch_body(
+    response: Any, state: StreamState, library: Any, *, is_async: bool, follower: Follower | None = None
+) -> None:
     """Put our byte stream around the response's, and note the state on the response for the library's stream.
 
     Args:
@@ -39,11 +41,12 @@ def watch_body(response: Any, state: StreamState, library: Any, *, is_async: boo
         state: The stream's.
         library: The module it is from.
         is_async: Whether an async client got it.
+        follower: What reads the bytes where the application reads them itself.
     """
     sync, asynchronous = _classes(library)
     inner = response.stream
     make = asynchronous if is_async else sync
-    response.stream = make(inner, state, Follower(state, response))
+    response.stream = make(inner, state, follower or Follower(state, response))
     response._tachograph = state
 
 
@@ -273,7 +276,10 @@ class Follower:
             if not self.is_lines:
                 line = line[5:] if line.startswith(b"data:") else b""
             line = line.strip()
-            if not line or line == b"[DONE]":
+            if not line:
+                continue
+            if line == b"[DONE]":
+                reader.is_complete = True
                 continue
             if self.keep is not None:
                 state.last_ns = perf_counter_ns()

@@ -14,6 +14,8 @@ DISTRIBUTIONS = {
     "google_genai": "google-genai",
     "mcp": "mcp",
     "fastmcp": "fastmcp",
+    "urllib3": "urllib3",
+    "botocore": "botocore",
 }
 SUPPORTED = {
     "openai": ((2, 20), (4,)),

@@ -179,6 +179,11 @@ class StreamState:
         else:
             call.end("success" if reader.is_complete else self._otherwise)
 
+    def read_all(self) -> None:
+        """A stream that was read as a whole: it is cut where the vendor does not say that it is complete."""
+        self._otherwise, self._was_cut = "success", True
+        self.read_end()
+
     def read_failure(self) -> None:
         """How reading failed, with what the chunks before said."""
         self.watch.read_requests()

@@ -6,12 +6,17 @@ from typing import Literal
 
 import msgspec
 
+Client = Literal["openai", "anthropic", "google_genai", "mcp", "wire"]
+
 
 class InstrumentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is watched, and how.
 
     Attributes:
-        clients: Which client libraries to watch.
+        clients: Which client libraries to watch. `wire` watches requests to known providers below all client libraries
+            (httpx, aiohttp, requests, urllib3): LiteLLM's, mistralai's, cohere's, ollama's, your own.
+        wire_hosts: Further hosts whose requests are watched there (`llm.example.com`, `.example.com` for all below, or
+            `localhost:8000`). The path tells which vendor's API it is.
         include_usage: Ask OpenAI chat streams for usage when the application did not, and hide the extra chunk:
             `known` for hosts known to understand it, `always`, or `never` (such streams then count as calls without
             usage).
@@ -30,12 +35,8 @@ class InstrumentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
             (`input`, `output`, `tool.arguments`, `tool.result`), and returns what may be kept, or None.
     """
 
-    clients: tuple[Literal["openai", "anthropic", "google_genai", "mcp"], ...] = (
-        "openai",
-        "anthropic",
-        "google_genai",
-        "mcp",
-    )
+    clients: tuple[Client, ...] = ("openai", "anthropic", "google_genai", "mcp", "wire")
+    wire_hosts: tuple[str, ...] = ()
     include_usage: Literal["known", "always", "never"] = "known"
     include_usage_hosts: tuple[str, ...] = ()
     always_usage_hosts: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from tachograph.vendors.anthropic.errors import anthropic_failure
+from tachograph.vendors.bedrock.errors import bedrock_failure
 from tachograph.vendors.failures import Failure
 from tachograph.vendors.gemini.errors import gemini_failure
 from tachograph.vendors.openai.errors import openai_failure
@@ -14,6 +15,7 @@ _FAILURE_OF: Final[dict[str, Callable[..., Failure]]] = {
     "openai": openai_failure,
     "anthropic": anthropic_failure,
     "gemini": gemini_failure,
+    "bedrock": bedrock_failure,
 }
 
 
@@ -28,8 +30,8 @@ def failure_of(
     """Categorise one failure by its vendor's table.
 
     Args:
-        vendor: Whose wire language it is: `openai` (also for compatible servers), `anthropic` or `gemini`. Others are
-            read as `openai`.
+        vendor: Whose wire language it is: `openai` (also for compatible servers), `anthropic`, `gemini` or `bedrock`.
+            Others are read as `openai`.
         status, headers, body: Of the answer, as far as known; the body parsed, as text, or as bytes.
         error: What the SDK raised, if it raised.
     """

@@ -96,6 +96,9 @@ _TRANSPORT: Final[dict[str, ErrorType]] = {
     "StreamError": "connection",
     "ServerTimeoutError": "timeout",
     "aiohttp.ClientError": "connection",
+    "NewConnectionError": "connection",  # urllib3 makes it a kind of time-out
+    "urllib3.HTTPError": "connection",
+    "http.HTTPException": "connection",
     "NoResponseError": "connection",
     "ConnectionError": "connection",
     "gaierror": "connection",

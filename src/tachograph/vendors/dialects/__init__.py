@@ -24,6 +24,7 @@ from tachograph.vendors.dialects import (
     huggingface,
     mistral,
     moonshot,
+    ollama,
     openai,
     openrouter,
     perplexity,
@@ -36,7 +37,7 @@ from tachograph.vendors.dialects.dialect import Dialect
 if TYPE_CHECKING:
     from tachograph.records import LLMCall
 
-__all__ = ["KNOWN", "Dialect", "configured", "dialect_for", "dialect_of", "matches"]
+__all__ = ["KNOWN", "Dialect", "configured", "dialect_for", "dialect_of", "local_dialect", "matches"]
 
 KNOWN: Final[tuple[Dialect, ...]] = tuple(
     module.DIALECT
@@ -54,6 +55,7 @@ KNOWN: Final[tuple[Dialect, ...]] = tuple(
         huggingface,
         mistral,
         moonshot,
+        ollama,
         openai,
         openrouter,
         perplexity,
@@ -72,7 +74,15 @@ def matches(host: str, pattern: str) -> bool:
 @lru_cache(maxsize=256)
 def dialect_of(host: str) -> Dialect | None:
     """What is known of a host."""
-    return next((each for each in KNOWN if any(matches(host, pattern) for pattern in each.hosts)), None)
+    return next(
+        (each for each in KNOWN if each.host_part in host and any(matches(host, pattern) for pattern in each.hosts)),
+        None,
+    )
+
+
+def local_dialect(port: int | None) -> Dialect | None:
+    """What is known of a server on a port of this machine."""
+    return next((each for each in KNOWN if port in each.local_ports), None)
 
 
 @lru_cache(maxsize=256)

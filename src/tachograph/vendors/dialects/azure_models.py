@@ -4,5 +4,5 @@ from tachograph.vendors.dialects.dialect import Dialect
 
 DIALECT = Dialect(
     label="azure",
-    hosts=(".models.ai.azure.com",),
+    hosts=(".models.ai.azure.com", ".inference.ai.azure.com", "models.github.ai"),
 )

@@ -19,6 +19,8 @@ class Dialect:
         stated_cost: Where in the usage report the host states what the call cost.
         stated_cost_per_usd: How many of the unit of that figure make a US dollar.
         upstream_cost: Where it states what the vendor charges beside it, if the key is the user's own (`is_byok`).
+        host_part: What the name of a host holds as well, where the ending serves other things too.
+        local_ports: Ports of this machine on which it serves.
         source: Where this is said, and when it was checked.
     """
 
@@ -29,4 +31,6 @@ class Dialect:
     stated_cost: tuple[str, ...] = ()
     stated_cost_per_usd: int = 1
     upstream_cost: tuple[str, ...] = ()
+    host_part: str = ""
+    local_ports: tuple[int, ...] = ()
     source: str = ""

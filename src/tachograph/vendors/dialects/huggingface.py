@@ -4,5 +4,5 @@ from tachograph.vendors.dialects.dialect import Dialect
 
 DIALECT = Dialect(
     label="huggingface",
-    hosts=("router.huggingface.co",),
+    hosts=("router.huggingface.co", "api-inference.huggingface.co", ".endpoints.huggingface.cloud"),
 )

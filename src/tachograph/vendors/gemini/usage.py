@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, Final
 
 from tachograph.records.usage import Usage
@@ -56,7 +57,9 @@ def read_usage(metadata: Any) -> Reading:
     if metadata is None:
         return Reading()
     get = getter(metadata)
-    is_model = type(metadata) is not dict and type(get) is not partial  # then names are as in Python, never as sent
+    is_model = (
+        not isinstance(metadata, (dict, SimpleNamespace)) and type(get) is not partial
+    )  # then names are as in Python, never as sent
 
     def field(name: str, wire_name: str) -> Any:
         value = get(name)

@@ -1,0 +1,335 @@
+"""Watching the wire: requests to known providers, whoever sends them.
+
+LiteLLM, mistralai, cohere, ollama, huggingface_hub and many more send requests that no hook of a client library sees.
+Hooks in the HTTP libraries (`attempts.py`, `wire_aiohttp.py`, `wire_urllib3.py`) ask `SITES` about the host of each
+request: one look-up, and no more for a host that is not known. A known host and path begin a `WireWatch`. Its answer
+is read by the vendors' readers in the drain, as a client library's is.
+
+A request that belongs to a watched call (`WATCH` is set) is that call's attempt and no call of its own. A request of
+our own engine is the engine's.
+
+    one request                   one call with one attempt
+    requests inside a `Scope`     one call; a failed one is followed by the next attempt (botocore, urllib3's retries)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import lru_cache
+from time import perf_counter_ns
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from tachograph.instrument import endings, hosts, settled
+from tachograph.instrument.patches import SWITCH
+from tachograph.instrument.streams import StreamState
+from tachograph.instrument.watch import Sent, Watch
+from tachograph.instrument.wire_bodies import FailedState, WireFollower, read_chunks
+from tachograph.records import ENGINE_CALL
+from tachograph.records.content import keep
+from tachograph.records.outcomes import ErrorType
+from tachograph.signals.spans import enter, leave
+from tachograph.vendors.api import Api
+from tachograph.vendors.dialects import dialect_of, local_dialect, matches
+from tachograph.vendors.errors import failure_of
+from tachograph.vendors.loose import loads
+from tachograph.vendors.wire import Route, route
+
+_LOCAL: Final = ("localhost", "127.0.0.1", "::1", "host.docker.internal")
+_MOST_HOSTS: Final = 4096
+
+
+class Site(NamedTuple):
+    """A host that is watched.
+
+    Attributes:
+        host: Its name.
+        any_port: Whether all its ports are; else those that `port_is_watched` knows.
+    """
+
+    host: str
+    any_port: bool
+
+
+class Sites(dict[str, Site | None]):
+    """Hosts that were met: what is watched of each, or None. Asking for a new one finds out."""
+
+    def __missing__(self, host: str) -> Site | None:
+        if len(self) >= _MOST_HOSTS:
+            self.clear()
+        site = self[host] = _site(str(host).lower(), settled.settings.wire_hosts)
+        return site
+
+
+SITES: Final = Sites()
+
+
+def install() -> None:
+    """Watch requests over urllib3 too, now or once it is imported; those over httpx and aiohttp are anyway."""
+    from tachograph.instrument import botocore, wire_urllib3
+
+    wire_urllib3.install()
+    botocore.install()
+
+
+def _site(host: str, added: tuple[str, ...]) -> Site | None:
+    if "wire" not in settled.settings.clients:
+        return None
+    plain = [pattern for pattern in added if not _has_port(pattern)]
+    if dialect_of(host) is not None or any(matches(host, pattern) for pattern in plain):
+        return Site(host, True)
+    if host in _LOCAL or any(_has_port(pattern) and matches(host, _without_port(pattern)) for pattern in added):
+        return Site(host, False)
+    return None
+
+
+def _has_port(pattern: str) -> bool:
+    return pattern.rpartition(":")[2].isdigit() and pattern.count(":") == 1
+
+
+def _without_port(pattern: str) -> str:
+    return pattern.rpartition(":")[0]
+
+
+@lru_cache(maxsize=64)
+def _port_is_watched(host: str, port: int | None, added: tuple[str, ...]) -> bool:
+    if host in _LOCAL and local_dialect(port) is not None:
+        return True
+    return any(
+        _has_port(pattern) and matches(host, _without_port(pattern)) and pattern.endswith(f":{port}")
+        for pattern in added
+    )
+
+
+def _provider(site: Site, port: int | None, api: Api) -> str:
+    overrides = settled.settings.providers
+    local = None if site.any_port or site.host not in _LOCAL else local_dialect(port)
+    return hosts.provider_of(site.host, api.vendor if local is None else local.label, overrides)
+
+
+class Scope:
+    """What an application asks a library for, of however many requests: those to one API are one call's attempts.
+
+    Attributes:
+        watch: The call, once a request has begun it.
+    """
+
+    __slots__ = ("watch",)
+
+    def __init__(self) -> None:
+        self.watch: WireWatch | None = None
+
+    def end(self) -> None:
+        """The library has returned to the application: what has failed by now has failed for good."""
+        watch = self.watch
+        if watch is not None:
+            watch.scope = None
+            if watch.failing is not None:
+                watch.call.hand_over(watch.failing)
+
+
+SCOPE: ContextVar[Scope | None] = ContextVar("tachograph_wire_scope", default=None)
+"""The scope that is open here."""
+
+
+class WireWatch(Watch):
+    """One call that was met on the wire.
+
+    Attributes:
+        layer: The HTTP library that it was met in: requests of others below are not its attempts.
+        scope: The open scope that may try again.
+        failing: Reads the failure of the last request, while the scope may try again.
+        follower: Reads the body as the application reads it.
+    """
+
+    layer: str = "httpx"
+    scope: Scope | None = None
+    failing: Any = None
+    follower: WireFollower | None = None
+
+    # Told by the HTTP library's hook
+
+    def send(self, url: Any) -> None:
+        """A request goes out."""
+        super().sending(url)
+
+    def sending(self, url: Any) -> Sent | None:
+        """A request of another HTTP library below (httpx over aiohttp, a proxy's token): none of ours."""
+        return None
+
+    def request_failed(self, error: BaseException) -> None:
+        """No answer came."""
+        self.not_answered(self.sent[-1], error)
+        self.error = error
+        self._left()
+        self.fail(self.read_failure, error)
+
+    def answered_with(self, status: int, headers: Any, *, read: Any = None, is_decoded: bool = False) -> None:
+        """An answer came: whole, or with a body that `follower` is to be told of.
+
+        Args:
+            status, headers: As answered.
+            read: What has the whole of the body as `content`, where it is read already.
+            is_decoded: Whether the pieces of an unread body will be told without their encoding.
+        """
+        sent = self.sent[-1]
+        sent.status, sent.headers = status, headers
+        self._left()
+        if read is not None:
+            sent.ended_ns = perf_counter_ns()
+            if status >= 400:
+                sent.response = read
+                self.fail(self.read_status)
+            else:
+                self.body = read
+                self.call.hand_over(self.read_whole)
+            return
+        if 300 <= status < 400 and self.scope is not None:
+            self.failing = self.read_status  # redirected: the next request is another attempt
+            return
+        make = StreamState if status < 400 else FailedState
+        self.state = state = make(self, self.reader())
+        self.follower = WireFollower(state, headers, is_decoded=is_decoded)
+
+    def fail(self, reading: Any, error: BaseException | None = None) -> None:
+        """A request has failed: so has the call, unless there is a scope that may try again."""
+        if error is not None:
+            self.call.traceback = error.__traceback__
+        if self.scope is None:
+            self.call.hand_over(reading)
+        else:
+            self.failing = reading
+
+    def _left(self) -> None:
+        if self.call.span is not None:
+            leave(self.call)  # what goes on in its body is not current here
+
+    # Read when the record is delivered
+
+    def read_status(self) -> None:
+        """An answer with an error status, and what its body says."""
+        sent = self.sent[-1]
+        body = None if sent.response is None else sent.response.content
+        failure = failure_of(self.api.vendor, status=sent.status, headers=sent.headers, body=body)
+        if failure.error_type == "unknown":
+            error_type: ErrorType = "server_error"
+        else:
+            error_type = failure.error_type
+        self.read_requests()
+        outcome = endings.outcome_of(error_type)
+        endings.correct_last_attempt(self.call, outcome, error_type)
+        said = f"HTTP {sent.status}" + (f": {failure.message}" if failure.message else "")
+        self.call.end(outcome, error_type, error=said)
+
+    def read_whole(self) -> None:
+        """A whole answer, of whatever form."""
+        headers = self.sent[-1].headers
+        content, self.body = self.body.content, None
+        kind = (headers.get("content-type") or "").lower()
+        if self.api.chunks is not None and read_chunks(self, kind, content):
+            return
+        self.answer = answer_of(kind, content)
+        self.read_answer()
+
+
+def answer_of(kind: str, content: bytes) -> Any:
+    """A body as a reader takes it: JSON as it reads, text as text, None where it is binary."""
+    if "json" in kind or content[:1] in (b"{", b"["):
+        try:
+            return loads(content)
+        except (ValueError, RecursionError):
+            return content.decode("utf-8", "replace")
+    return content.decode("utf-8", "replace") if kind.startswith("text/") else None
+
+
+# Beginning
+
+
+def begin(
+    site: Site, layer: str, method: str, path: str, port: int | None, url: Any, content: Callable[[], Any]
+) -> WireWatch | None:
+    """The watch of one request to a known host, or None when it is not to be watched.
+
+    Args:
+        site: The host.
+        layer: Which HTTP library sends it.
+        method, path, port, url: Where to; `url` as `Watch.send` takes it.
+        content: Gives the body, as far as it is in memory: bytes, text, or a dictionary.
+    """
+    found = route(method, path)
+    if found is None or not SWITCH.on or ENGINE_CALL.get() is not None:
+        return None
+    if not site.any_port and not _port_is_watched(site.host, port, settled.settings.wire_hosts):
+        return None
+    scope = SCOPE.get()
+    again = None if scope is None else scope.watch
+    if again is not None and again.api is found.api and again.failing is not None and not again.call.is_finished:
+        again.failing = None
+        again.send(url)
+        if again.call.span is not None:
+            enter(again.call)
+        return again
+    watch = _begin(site, port, found, _body(content()))
+    watch.layer = layer
+    if scope is not None and (again is None or again.call.is_finished):
+        scope.watch = watch
+        watch.scope = scope
+    watch.send(url)
+    if watch.call.span is not None:
+        enter(watch.call)  # a stream's span is current while its request is sent
+    return watch
+
+
+def _begin(site: Site, port: int | None, found: Route, body: dict[str, Any]) -> WireWatch:
+    api = found.api
+    facts = api.facts(body)
+    stream = facts.stream if found.stream is None else found.stream
+    model = facts.model if not found.model or facts.model != "unknown" else found.model
+    call = settled.recorder().start_llm_call(
+        _provider(site, port, api),
+        model,
+        api.operation,
+        message_count=facts.message_count,
+        stream=stream,
+        asks=body if api.counts_usage else None,
+        is_watched=True,
+        takes_other_model=False,  # the body is bytes by now
+    )
+    try:
+        call.api = api.name
+        call.counts_usage = api.counts_usage
+        call.server_address, call.server_port = site.host, port
+        call.request = facts.settings
+        call.dialect = hosts.configured_dialect(site.host)
+        keep(call, "input", lambda: api.input_content(body))
+        return WireWatch(call, api, host=None)
+    except Exception:
+        call.withdraw()
+        raise
+
+
+def _body(content: Any) -> dict[str, Any]:
+    if isinstance(content, dict):
+        return content
+    if isinstance(content, (bytes, bytearray, str)) and content:
+        try:
+            found = msgspec.json.decode(content)
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def httpx_body(request: Any) -> Any:
+    """The body of an httpx request that is in memory; the fields of a form; else nothing."""
+    content = getattr(request, "_content", None)
+    if content is not None:
+        return content
+    fields = {}
+    for field in getattr(request.stream, "fields", ()):
+        value = getattr(field, "value", None)
+        if isinstance(value, (str, bytes)) and len(value) < 1024:
+            fields[str(field.name)] = value if isinstance(value, str) else value.decode("utf-8", "replace")
+    return fields

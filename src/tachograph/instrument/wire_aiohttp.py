@@ -1,0 +1,167 @@
+"""Requests over aiohttp to known hosts that no client library's hook watches.
+
+Everything that an application reads of a body comes out of one method of the response's `StreamReader`, by pieces. So
+the reader gets a subclass of its own class which tells us of each piece; what it returns and raises stays the same.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any, Final
+
+from tachograph.tape.guard import generate
+from tachograph.instrument.watch import WATCH
+from tachograph.instrument.wire import SITES, Site, WireWatch, begin
+from tachograph.instrument.wire_bodies import ReadBody, WireFollower
+
+_REQUEST: Final = """
+    ASYNC def request_watched(site, self, method, url, *args, **keywords):
+        watch = None
+        guard pass: watch = begin(site, self, method, url, keywords)
+        if watch is None:
+            return AWAIT original(self, method, url, *args, **keywords)
+        token = set_variable(watch)
+        try:
+            response = AWAIT original(self, method, url, *args, **keywords)
+        except BaseException as error:
+            reset_variable(token)
+            guard pass: watch.request_failed(error)
+            raise
+        reset_variable(token)
+        guard pass: answered(watch, response)
+        return response
+"""
+
+
+def site_of(session: Any, url: Any) -> Site | None:
+    """What is known of the host of a request."""
+    host = _whole(session, url).raw_host
+    return None if host is None else SITES[host]
+
+
+def _whole(session: Any, url: Any) -> Any:
+    return session._build_url(url)
+
+
+def request_hook(original: Any) -> Any:
+    """What sends a request to a known host."""
+    return generate(
+        _REQUEST,
+        "request_watched",
+        is_async=True,
+        original=original,
+        begin=_begin,
+        answered=_answered,
+        set_variable=WATCH.set,
+        reset_variable=WATCH.reset,
+    )
+
+
+def _begin(site: Site, session: Any, method: str, given: Any, keywords: dict[str, Any]) -> WireWatch | None:
+    url = _whole(session, given)
+    body = keywords.get("json")
+
+    def content() -> Any:
+        return keywords.get("data") if body is None else body
+
+    return begin(site, "aiohttp", method, url.raw_path, url.port, url, content)
+
+
+def _answered(watch: WireWatch, response: Any) -> None:
+    content = response.content
+    buffer = getattr(content, "_buffer", None)
+    if buffer is None or (content.is_eof() and not buffer):
+        watch.answered_with(response.status, response.headers, read=ReadBody(None))
+        return
+    watch.answered_with(response.status, response.headers, is_decoded=True)
+    assert watch.follower is not None
+    watch.follower.begin()
+    observed = _Buffer(buffer)
+    observed.follower = watch.follower
+    content._buffer = observed
+    content.__class__ = _class(type(content))  # type: ignore[arg-type]  # a class is hashable
+
+
+class _Buffer(deque[bytes]):
+    """What a reader holds and the application has not read; also what tells us that nobody will."""
+
+    follower: WireFollower
+    error: BaseException | None = None
+
+    def __del__(self) -> None:
+        with suppress(Exception):
+            self.follower.closed()
+
+
+_READER: Final = """
+    class StreamReader(Base):
+        __slots__ = ()
+
+        def _read_nowait_chunk(self, *args):
+            data = Base._read_nowait_chunk(self, *args)
+            guard pass: took(self, data)
+            return data
+
+        def feed_eof(self):
+            Base.feed_eof(self)
+            guard pass: came_to_its_end(self)
+
+        def set_exception(self, error, *args, **keywords):
+            guard pass: failed(self, error)
+            Base.set_exception(self, error, *args, **keywords)
+
+        async def _wait(self, *args):
+            try:
+                return await Base._wait(self, *args)
+            except BaseException as error:
+                guard pass: note_error(self, error)
+                raise
+"""
+
+
+@lru_cache(maxsize=8)
+def _class(base: type[Any]) -> type[Any]:
+    made: type[Any] = generate(
+        _READER,
+        "StreamReader",
+        Base=base,
+        took=_took,
+        came_to_its_end=_came_to_its_end,
+        failed=_failed,
+        note_error=_note_error,
+    )
+    made.__name__, made.__qualname__, made.__module__ = base.__name__, base.__qualname__, base.__module__
+    return made
+
+
+def _took(reader: Any, data: bytes) -> None:
+    """The application got a piece."""
+    buffer: _Buffer = reader._buffer
+    buffer.error = None
+    buffer.follower.feed(data)
+    if reader._eof and not buffer:
+        buffer.follower.ended()
+
+
+def _came_to_its_end(reader: Any) -> None:
+    """The last piece has come from the network; the application may have to read it still."""
+    if not reader._buffer:
+        reader._buffer.follower.ended()
+
+
+def _note_error(reader: Any, error: BaseException) -> None:
+    """Waiting for a piece failed: the stream's end only if the application closes it then."""
+    reader._buffer.error = error
+
+
+def _failed(reader: Any, error: Any) -> None:
+    """Reads raise this from now on; closing a response does so, too."""
+    buffer: _Buffer = reader._buffer
+    if str(error) != "Connection closed":
+        buffer.follower.interrupted(error if isinstance(error, BaseException) else error())
+    elif buffer.error is not None:
+        buffer.follower.interrupted(buffer.error)
+    else:
+        buffer.follower.closed()

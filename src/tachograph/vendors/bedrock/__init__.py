@@ -1,0 +1,1 @@
+"""Amazon Bedrock: Converse and InvokeModel, whole and streamed."""

@@ -1,0 +1,1 @@
+"""Cohere's APIs, v1 and v2."""

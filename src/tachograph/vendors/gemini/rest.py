@@ -1,0 +1,97 @@
+"""Gemini's REST API, as clients other than google-genai speak it: requests by path, answers in the names of the wire.
+
+Source: ai.google.dev/api/generate-content, cloud.google.com/vertex-ai/docs/reference/rest; 2026-11-27.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from tachograph.records import LLMCall
+from tachograph.records.outcomes import ErrorType
+from tachograph.vendors.api import Api, RequestFacts, count_of, settings_of
+from tachograph.vendors.fields import dig, pick, scalar
+from tachograph.vendors.gemini.apis import GENERATE, PLAIN
+from tachograph.vendors.gemini.generation import Generation, Hop, read_generation
+
+_SETTINGS: Final = {
+    "maxOutputTokens": "max_tokens",
+    "temperature": "temperature",
+    "topP": "top_p",
+    "topK": "top_k",
+    "seed": "seed",
+    "frequencyPenalty": "frequency_penalty",
+    "presencePenalty": "presence_penalty",
+    "candidateCount": "choice.count",
+    "stopSequences": "stop_sequences",
+}
+
+
+def facts(body: Mapping[str, Any]) -> RequestFacts:
+    """A request: the model stands in the path."""
+    config = pick(body, "generationConfig") or pick(body, "generation_config")
+    settings = settings_of({**config, **_snake(config)}, _SETTINGS) if isinstance(config, dict) else {}
+    level = scalar(dig(config, "thinkingConfig", "thinkingLevel"))
+    if level is not None:
+        settings["reasoning.level"] = str(level).lower()
+    return RequestFacts("unknown", count_of(said(body)), False, settings or None)
+
+
+def _snake(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Names with underscores, which the API takes as well (LiteLLM sends them)."""
+    return {wire: config[name] for wire in _SETTINGS if (name := re.sub(r"([A-Z])", r"_\1", wire).lower()) in config}
+
+
+def said(body: Mapping[str, Any]) -> Any:
+    """What the model was asked."""
+    return next((body[name] for name in ("contents", "content", "requests", "instances") if body.get(name)), None)
+
+
+class _WireHop(Hop):
+    def feed(self, answer: Any) -> bool:
+        """Note an answer or a chunk as it was sent."""
+        return self._feed_loose(answer)
+
+
+class Chunks(Generation):
+    """Reads a streamed answer as it was sent."""
+
+    def hop(self) -> Hop:
+        """The request's."""
+        hop = _WireHop()
+        self.hops.append(hop)
+        return hop
+
+
+def read(call: LLMCall, answer: Any) -> ErrorType | None:
+    """A whole answer; one that streams without server-sent events is a list of chunks."""
+    reader = Chunks()
+    hop = reader.hop()
+    for chunk in answer if isinstance(answer, list) else (answer,):
+        hop.feed(chunk)
+    return read_generation(call, reader)
+
+
+_MODELS: Final = re.compile(r".*/(?:models|endpoints|tunedModels)/(?P<model>[^/:]+):(?P<method>\w+)")
+_GENERATE: Final = replace(GENERATE, read=read, chunks=Chunks, facts=facts, input_content=said)
+_EMBED: Final = replace(PLAIN["embed_content"], facts=facts, input_content=said)
+_COUNT: Final = replace(PLAIN["count_tokens"], facts=facts, input_content=said)
+_METHODS: Final[dict[str, tuple[Api, bool]]] = {
+    "generateContent": (_GENERATE, False),
+    "streamGenerateContent": (_GENERATE, True),
+    "embedContent": (_EMBED, False),
+    "batchEmbedContents": (_EMBED, False),
+    "countTokens": (_COUNT, False),
+}
+
+
+def route(path: str) -> tuple[Api, str, bool] | None:
+    """The API behind a path `/v1beta/models/{model}:generateContent`, the model, and whether the answer streams."""
+    found = _MODELS.fullmatch(path)
+    if found is None:
+        return None
+    entry = _METHODS.get(found["method"])
+    return None if entry is None else (entry[0], found["model"], entry[1])

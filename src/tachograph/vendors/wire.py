@@ -1,0 +1,71 @@
+"""Requests on the wire: which API of which vendor a method and a path belong to.
+
+The paths of the vendors differ, so the path alone tells the language; the host only tells whether to look
+(`dialects`). One host may speak several: Vertex, Bedrock, OpenRouter, xAI do.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final, NamedTuple
+from urllib.parse import unquote
+
+from tachograph.vendors.anthropic import apis as anthropic
+from tachograph.vendors.api import Api
+from tachograph.vendors.bedrock import apis as bedrock
+from tachograph.vendors.cohere import apis as cohere
+from tachograph.vendors.gemini import rest as gemini
+from tachograph.vendors.ollama import apis as ollama
+from tachograph.vendors.openai import apis as openai
+
+
+class Route(NamedTuple):
+    """Where a request goes.
+
+    Attributes:
+        api: How its answer is read.
+        model: As the path tells it; empty where the body does.
+        stream: Whether the path says that the answer streams; None where the body does.
+    """
+
+    api: Api
+    model: str = ""
+    stream: bool | None = None
+
+
+_DEPLOYMENT: Final = re.compile(r".*/(?:deployments|engines)/(?P<model>[^/]+)/")
+_CLAUDE_ON_VERTEX: Final = re.compile(r".*/publishers/anthropic/models/(?P<model>[^/:]+):(?P<method>\w+)")
+_RAW: Final = {"rawPredict": False, "streamRawPredict": True}
+
+
+@lru_cache(maxsize=512)
+def route(method: str, path: str) -> Route | None:
+    """The API behind a request, or None when it is not watched.
+
+    Args:
+        method: In either case.
+        path: Without host and query; it may be escaped.
+    """
+    method, path = method.lower(), unquote(path.partition("?")[0])
+    if method == "post":
+        exact = ollama.ROUTES.get(path) or cohere.ROUTES.get(path)
+        if exact is not None:
+            return Route(exact)
+        told = bedrock.route(path) or gemini.route(path)
+        if told is not None:
+            return Route(*told)
+        claude = _CLAUDE_ON_VERTEX.fullmatch(path)
+        if claude is not None and claude["method"] in _RAW and claude["model"] != "count-tokens":
+            return Route(anthropic.MESSAGES, claude["model"], _RAW[claude["method"]])
+        if path.endswith("/agents/completions"):  # Mistral's agents
+            return Route(openai.CHAT)
+    place = path.find("/v1/messages")
+    if place >= 0:
+        api, _ = anthropic.route(method, path[place:])
+        return None if api is None else Route(api)
+    found = openai.route(method, f"https://host{path}")
+    if found is None:
+        return None
+    deployment = _DEPLOYMENT.match(path)
+    return Route(found, "" if deployment is None else deployment["model"])
