@@ -9,11 +9,11 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any, Final
 
-from tachograph.tape.guard import generate
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import SWITCH, patch
 from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.wire import SCOPE, Scope
+from tachograph.tape.guard import generate
 
 _CALL: Final = """
     def _make_api_call(self, *args, **keywords):

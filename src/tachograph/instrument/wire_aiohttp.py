@@ -11,10 +11,10 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Final
 
-from tachograph.tape.guard import generate
 from tachograph.instrument.watch import WATCH
 from tachograph.instrument.wire import SITES, Site, WireWatch, begin
 from tachograph.instrument.wire_bodies import ReadBody, WireFollower
+from tachograph.tape.guard import generate
 
 _REQUEST: Final = """
     ASYNC def request_watched(site, self, method, url, *args, **keywords):

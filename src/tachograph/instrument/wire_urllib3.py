@@ -12,7 +12,6 @@ from inspect import signature
 from types import ModuleType
 from typing import Any, Final
 
-from tachograph.tape.guard import generate
 from tachograph.instrument.hosts import DEFAULT_PORTS
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import patch
@@ -20,6 +19,7 @@ from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.watch import WATCH
 from tachograph.instrument.wire import SCOPE, SITES, Scope, Site, WireWatch, begin
 from tachograph.instrument.wire_bodies import ReadBody, WireFollower
+from tachograph.tape.guard import generate
 
 
 def install() -> None:

@@ -19,7 +19,7 @@ class Dialect:
         stated_cost: Where in the usage report the host states what the call cost.
         stated_cost_per_usd: How many of the unit of that figure make a US dollar.
         upstream_cost: Where it states what the vendor charges beside it, if the key is the user's own (`is_byok`).
-        host_part: What the name of a host holds as well, where the ending serves other things too.
+        host_part: What the name of a host on the wire holds as well, where the ending serves other things too.
         local_ports: Ports of this machine on which it serves.
         source: Where this is said, and when it was checked.
     """
