@@ -21,7 +21,7 @@ from tachograph.demo.board import Board
 from tachograph.demo.incidents import INCIDENTS, SlowTool
 from tachograph.demo.scenario import Demo
 from tachograph.demo.simulators import Served
-from tachograph.demo.truth import Sums, compare
+from tachograph.demo.truth import Runs, Sums, compare
 from tachograph.errors import TachographError
 from tachograph.llm.metrics import families as llm
 from tachograph.mcp.metrics import families as mcp
@@ -94,6 +94,9 @@ async def test_all_books_agree_after_every_incident(tmp_path: Path, monkeypatch:
     assert demo.truth is not None
     assert demo.truth.is_true, str(demo.truth)
     assert demo.truth.ledger == demo.truth.served
+    assert demo.truth.runs is not None
+    assert demo.truth.runs.count > 0
+    assert demo.truth.runs.sums == demo.truth.served
     assert demo.truth.bills is not None
     assert sum(demo.truth.bills.values()) >= sum(sums.nano_usd for sums in demo.truth.served.values())
     assert sum(sums.nano_usd for sums in demo.truth.served.values()) > 0
@@ -144,6 +147,8 @@ def test_a_difference_is_told_and_is_not_true() -> None:
     assert not truth.is_true
     assert len(truth.differences) == 2
     assert "openai/gpt-5: served 0 prompt + 0 completion tokens" in str(truth)
+    outside = compare(Served(), recorder.metrics, {}, runs=Runs(1, {("openai", "gpt-5"): Sums(10, 5, 7)}))
+    assert "runs 10 prompt + 5 completion tokens" in str(outside)
 
 
 def test_unknown_incidents_and_idle_rates_are_refused() -> None:

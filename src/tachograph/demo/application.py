@@ -16,8 +16,9 @@ from tachograph.errors import TachographError
 from tachograph.llm import Completed, Message, Provider, ProviderFactory
 from tachograph.recorder import Recorder
 from tachograph.records import labels
+from tachograph.runs import run
 
-from .jobs import FAQ_CALLS, Job
+from .jobs import AGENTS, FAQ_CALLS, USERS, VERSION, Job
 
 if TYPE_CHECKING:
     from tachograph.mcp import MCPClient, Tool
@@ -103,7 +104,11 @@ class Application:
 
     async def do(self, job: Job) -> None:
         """Do one job. What goes wrong is the job's loss; the record of it is what the demo is about."""
-        with labels(team=job.team, feature=job.kind):
+        person = f"{job.team}-{job.number % USERS}"
+        with (
+            labels(team=job.team, feature=job.kind),
+            run(AGENTS[job.kind], execution_id=f"job-{job.number}", session=person, user=person, version=VERSION),
+        ):
             try:
                 if job.kind == "agent":
                     await self._agent(job)

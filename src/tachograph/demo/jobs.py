@@ -29,6 +29,17 @@ FAQ_CALLS: Final = 3
 CALLS_PER_JOB: Final = 0.25 * 1.5 + 0.3 * 1.5 + 0.2 * 1 + 0.2 * 3 + 0.05 * FAQ_CALLS
 """LLM calls of a job on average: agents take one to three steps with tools and then answer."""
 
+AGENTS: Final[dict[Kind, str]] = {
+    "chat": "assistant",
+    "stream": "assistant",
+    "summary": "ticket-summary",
+    "agent": "order-desk",
+    "faq": "faq",
+    "archive": "archive-summary",
+}
+"""Whose run a job is, by its kind. The order desk hands over to the back office: a run inside its run."""
+VERSION: Final = "2.3.0"
+USERS: Final = 17
 TEAMS: Final = ("support", "sales", "logistics")
 _MANUAL_WORDS: Final = 1800
 _ARCHIVE_WORDS: Final = 34_000

@@ -42,7 +42,7 @@ from .simulators.billing import google_export
 from .tracing import SERVICE, trace_to
 from .traffic import Traffic
 from .traffic_dial import TrafficDial
-from .truth import Sums, Truth, Who, compare, ledger_sums
+from .truth import Runs, Sums, Truth, Who, compare, ledger_sums, run_sums
 from .window import Window
 from .workshop import Workshop
 
@@ -327,21 +327,24 @@ class Demo:
             await self._traffic.stop(_PATIENCE_SECONDS)
         self.window.look(time.monotonic())
         budgets = self.recorder.guard.standing() if isinstance(self.recorder.guard, Budgets) else []
+        ledger, runs = await asyncio.to_thread(self._ledger_sums)
         self.truth = compare(
             self.simulators.served,
             self.recorder.metrics,
-            await asyncio.to_thread(self._ledger_sums),
+            ledger,
+            runs=runs,
             has_prices=self.recorder.pricer is not None,
             budgets={name: (spent, limit) for name, _, limit, spent, _ in budgets},
             bills=await asyncio.to_thread(self._bills),
         )
 
-    def _ledger_sums(self) -> dict[Who, Sums] | None:
+    def _ledger_sums(self) -> tuple[dict[Who, Sums] | None, Runs | None]:
         ledger = self.recorder.ledger
         if not isinstance(ledger, Ledger):
-            return None
+            return None, None
         ledger.flush(_PATIENCE_SECONDS)
-        return ledger_sums(ledger) if self.window.value(ACCEPTED) else {}
+        self.window.look(time.monotonic())  # what was written only now counts as accepted only now
+        return (ledger_sums(ledger), run_sums(ledger)) if self.window.value(ACCEPTED) else ({}, Runs())
 
     def _bills(self) -> dict[str, int]:
         """What the vendors' own cost reports say, read as `tachograph reconcile` reads them: nano-dollars."""

@@ -32,12 +32,21 @@ class Sums:
         return f"{self.prompt:,} prompt + {self.completion:,} completion tokens, ${self.nano_usd / 1e9:,.9f}"
 
 
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """How many runs of agents there were, and what their calls add up to."""
+
+    count: int = 0
+    sums: Mapping[Who, Sums] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
     """The sums of each source, and where they differ.
 
     Attributes:
         served, metrics, ledger: Sums by provider and model; `ledger` is None when there is none.
+        runs: What the runs of agents add up to; None when there is no ledger.
         unread: Answers that were sent while their reader was already gone; they may be missing elsewhere.
         budgets: Spent and limit of each budget, in US dollars.
         bills: What each vendor's own cost report says, in nano-dollars; None when it was not asked.
@@ -47,6 +56,7 @@ class Truth:
     served: Mapping[Who, Sums]
     metrics: Mapping[Who, Sums]
     ledger: Mapping[Who, Sums] | None
+    runs: Runs | None = None
     unread: int = 0
     budgets: Mapping[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
     bills: Mapping[str, int] | None = None
@@ -62,6 +72,8 @@ class Truth:
         others = "metrics" if self.ledger is None else "metrics = ledger"
         if self.bills is not None:
             others += " = bill"
+        if self.runs is not None:
+            others += f" = sum of {self.runs.count:,} runs"
         if self.is_true:
             held = [f"; budget {name}: ${spent:f} of ${limit}" for name, (spent, limit) in self.budgets.items()]
             return f"truth: served = {others}: {total}{''.join(held)}"
@@ -108,11 +120,28 @@ def ledger_sums(ledger: Ledger) -> dict[Who, Sums]:
     return {who: sums for who, sums in found.items() if sums != Sums()}
 
 
+def run_sums(ledger: Ledger) -> Runs:
+    """What the ledger's rows that belong to a run say; everything accepted must have been flushed."""
+    store = ledger.open_store(read_only=True)
+    try:
+        rows = store.usage(Query(by=("run_id", "provider", "model"), where={"kind": ("llm",)}))
+    finally:
+        store.close()
+    found: dict[Who, Sums] = {}
+    for row in rows:
+        if row["run_id"]:
+            who = row["provider"], row["model"]
+            sums = Sums(row["input_tokens"], row["output_tokens"], row["cost_nusd"] or 0)
+            found[who] = found.get(who, Sums()) + sums
+    return Runs(len({row["run_id"] for row in rows if row["run_id"]}), found)
+
+
 def compare(
     served: Served,
     metrics: Metrics,
     ledger: Mapping[Who, Sums] | None,
     *,
+    runs: Runs | None = None,
     has_prices: bool = True,
     budgets: Mapping[str, tuple[Decimal, Decimal]] | None = None,
     bills: Mapping[str, int] | None = None,
@@ -120,6 +149,8 @@ def compare(
     """Read all sources and compare them model by model; without prices, only tokens. Budgets must not be overspent."""
     from_served, from_metrics = served_sums(served, has_prices), metric_sums(metrics)
     sources = {"metrics": from_metrics} | ({} if ledger is None else {"ledger": ledger})
+    if runs is not None:
+        sources["runs"] = {who: sums for who, sums in runs.sums.items() if sums != Sums()}
     differences = []
     for name, source in sources.items():
         for who in sorted({*from_served, *source}):
@@ -139,6 +170,7 @@ def compare(
         served=from_served,
         metrics=from_metrics,
         ledger=ledger,
+        runs=runs,
         unread=unread,
         budgets=budgets,
         bills=bills,

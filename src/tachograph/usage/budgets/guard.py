@@ -521,6 +521,7 @@ class Budgets:
 
     def standing(self) -> list[tuple[str, str, Decimal, Decimal, Decimal]]:
         """Every account in use: its name, its period, limit, spent and reserved, in US dollars."""
+        self._recorder.settle()
         self._settle_all()
         now = time.time()
         found = []
