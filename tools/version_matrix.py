@@ -30,6 +30,7 @@ SETS["frameworks"] = [
     "ipykernel",
     "langchain-anthropic",
     "langchain-openai",
+    "langgraph",
     "litellm",
     "nbclient",
     "openai-agents",

@@ -1,4 +1,4 @@
-"""The run that is told from outside: by baggage of another process, or by a span of a framework's.
+"""The run that is told from outside: by baggage of another process, by a framework, or by a span of a framework's.
 
 Read once per call, and only where no `tachograph.run` is open. The names are OpenTelemetry's, so every framework whose
 spans follow its conventions is understood.
@@ -6,7 +6,8 @@ spans follow its conventions is understood.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from opentelemetry import baggage, trace
@@ -14,6 +15,8 @@ from opentelemetry import context as context_api
 
 from tachograph.records.run import Run
 from tachograph.signals import semconv as s
+
+logger = logging.getLogger("tachograph")
 
 BAGGAGE: Final[dict[str, str]] = {
     "id": s.RUN_ID,
@@ -28,7 +31,7 @@ BAGGAGE: Final[dict[str, str]] = {
 _FROM: Final[dict[str, tuple[str, ...]]] = {
     "id": (s.RUN_ID,),
     "agent": (s.AGENT_NAME, s.AGENT_ID),
-    "execution_id": (s.EXECUTION_ID,),
+    "execution_id": (s.EXECUTION_ID, "gcp.vertex.agent.invocation_id"),
     "session_id": (s.CONVERSATION_ID, s.SESSION_ID),
     "user_id": (s.USER_ID, s.ENDUSER_ID),
     "app_version": (s.AGENT_VERSION,),
@@ -38,22 +41,45 @@ _LONGEST: Final = 256
 
 
 def around() -> Run | None:
-    """What the OpenTelemetry context here says of a run, or None."""
+    """What frameworks and the OpenTelemetry context here say of a run, or None. The context's word is the last."""
+    told: dict[str, Any] = {}
+    for name, source in _sources.items():
+        try:
+            told.update((field, str(value)[:_LONGEST]) for field, value in source().items() if value)
+        except Exception as error:  # noqa: BLE001 - a version of the framework's that we do not know
+            forget_sources(name)
+            logger.warning("tachograph: the runs of %s are not read: %s: %s", name, type(error).__name__, error)
     context = context_api.get_current()
-    if not context:
-        return None
-    found: dict[str, Any] = dict(baggage.get_all(context))
-    attributes = getattr(trace.get_current_span(context), "attributes", None)
-    if isinstance(attributes, Mapping):
-        found.update(attributes)
-    return of_attributes(found) if found else None
+    if context:
+        found: dict[str, Any] = dict(baggage.get_all(context))
+        attributes = getattr(trace.get_current_span(context), "attributes", None)
+        if isinstance(attributes, Mapping):
+            found.update(attributes)
+        if found:
+            told.update(_of_attributes(found))
+    return Run(**told) if told else None
 
 
-def of_attributes(found: Mapping[str, Any]) -> Run | None:
-    """The run that attributes or baggage entries name, or None."""
-    told: dict[str, Any] = {
+def _of_attributes(found: Mapping[str, Any]) -> dict[str, str]:
+    """What attributes or baggage entries say of a run."""
+    return {
         field: str(value)[:_LONGEST]
         for field, names in _FROM.items()
         if (value := next((found[name] for name in names if found.get(name)), None)) is not None
     }
-    return Run(**told) if told else None
+
+
+def add_source(name: str, source: Callable[[], Mapping[str, Any]]) -> None:
+    """Ask this, too, from now on: it returns fields of the run that is going on here, by the names of `Run`."""
+    global _sources
+    _sources = {**_sources, name: source}
+
+
+def forget_sources(*names: str) -> None:
+    """Do not ask these any more, or none at all."""
+    global _sources
+    _sources = {name: source for name, source in _sources.items() if names and name not in names}
+
+
+_sources: Mapping[str, Callable[[], Mapping[str, Any]]] = {}
+"""By what frameworks are called; replaced as a whole, so that readers need no lock."""

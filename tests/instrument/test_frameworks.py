@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import tachograph
 from tachograph.demo.simulators import Answer, RateLimited, ServedUsage, Simulators, ToolCall
 from tachograph.testing import Recording
 from tachograph.usage.stores import open_store
@@ -185,3 +186,65 @@ def test_celery_workers_are_watched(simulators: Simulators, tmp_path: Path) -> N
     assert sorted((row.labels or {})["job"] for row in rows) == list("012345"), log.read_text()
     assert {(row.input_tokens, row.output_tokens) for row in rows} == {(120, 30)}
     assert {(row.labels or {})["worker"] for row in rows}.isdisjoint({str(worker.pid)}), "the children did the work"
+
+
+def runs_of(seen: Recording) -> list[tuple[str, str, str]]:
+    """Run, session and agent of each call."""
+    return [(call.run.id, call.run.session_id, call.run.agent) for call in seen.llm_calls if call.run is not None]
+
+
+@pytest.mark.needs("langgraph", "langchain_openai")
+def test_langgraph_s_thread_and_run_are_picked_up(simulators: Simulators, seen: Recording) -> None:
+    import uuid
+
+    import langchain_openai
+    from langgraph.graph import END, START, MessagesState, StateGraph
+
+    simulators.openai.always(Answer(text="a b c", usage=USAGE))
+    model = langchain_openai.ChatOpenAI(model="gpt-5", base_url=simulators.openai.url, api_key="any")
+    graph: Any = StateGraph(MessagesState)
+    graph.add_node("refund", lambda state: {"messages": [model.invoke(state["messages"])]})
+    graph.add_edge(START, "refund")
+    graph.add_edge("refund", END)
+    run = uuid.uuid4()
+    question = {"messages": [("user", "hello")]}
+    graph.compile().invoke(question, {"configurable": {"thread_id": "t-7"}, "run_id": run})
+    with tachograph.run("mine", session="s-1") as own:
+        graph.compile().invoke(question, {"configurable": {"thread_id": "t-8"}})
+    model.invoke("outside of any graph")
+    assert runs_of(seen)[:2] == [(str(run), "t-7", "refund"), (own.id, "s-1", "mine")]
+    last = seen.llm_calls[-1].run
+    assert last is None or not last.session_id
+
+
+@pytest.mark.needs("agents")
+async def test_traces_and_groups_of_openai_s_agents_are_picked_up(simulators: Simulators, seen: Recording) -> None:
+    import agents
+    import openai
+
+    agents.set_tracing_disabled(False)
+    agents.set_trace_processors([])  # nothing is exported
+    client = openai.AsyncOpenAI(base_url=simulators.openai.url, api_key="any")
+    simulators.openai.always(Answer(text="a b c", usage=USAGE))
+    agent = agents.Agent(name="triage", model=agents.OpenAIResponsesModel("gpt-5", client))
+    settings = agents.RunConfig(workflow_name="support", group_id="chat-7", trace_id="trace_" + "1" * 32)
+    await agents.Runner.run(agent, "hello", run_config=settings)
+    assert runs_of(seen) == [("trace_" + "1" * 32, "chat-7", "triage")]
+
+
+@pytest.mark.needs("pydantic_ai")
+async def test_a_run_and_a_conversation_of_pydantic_ai_are_picked_up(simulators: Simulators, seen: Recording) -> None:
+    from pydantic_ai import Agent
+    from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.providers.openai import OpenAIProvider
+
+    simulators.openai.always(Answer(text="a b c", usage=USAGE))
+    provider = OpenAIProvider(base_url=simulators.openai.url, api_key="any")
+    agent: Any = Agent(OpenAIChatModel("gpt-5", provider=provider), name="refunds")
+    first = await agent.run("hello")
+    second = await agent.run("and?", message_history=first.all_messages())
+    (run, session, name), (later, same, _) = runs_of(seen)
+    assert (name, run) == ("refunds", first.run_id)
+    assert (later, same) == (second.run_id, session)
+    assert run != later
+    assert session

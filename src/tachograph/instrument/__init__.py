@@ -6,7 +6,7 @@ import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from tachograph import runtime
+from tachograph import run_context, runtime
 from tachograph.settings import load
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def instrument(*clients: str, recorder: Recorder | None = None, **settings: Any)
     Raises:
         SettingsError: A setting or a client's name is not allowed.
     """
-    from tachograph.instrument import attempts, imports, others, patches, settled, threads
+    from tachograph.instrument import attempts, frameworks, imports, others, patches, settled, threads
 
     own = runtime.get_settings()
     if clients:
@@ -53,6 +53,7 @@ def instrument(*clients: str, recorder: Recorder | None = None, **settings: Any)
     patches.SWITCH.on = True
     attempts.install()
     threads.install()
+    frameworks.install()
     for name in CLIENTS:
         if name in chosen.clients:
             import_module(f"tachograph.instrument.{name}").install()
@@ -67,6 +68,7 @@ def uninstrument() -> None:
 
     patches.SWITCH.on = False
     imports.forget_all()
+    run_context.forget_sources()
     vendor_spans.restore()
     for place in patches.unpatch_all():
         logger.warning("tachograph: %s was wrapped by somebody after us; our part of it now does nothing", place)
