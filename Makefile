@@ -82,6 +82,7 @@ format: $(VENV)/.dev ## format the code
 goldens: $(VENV)/.dev ## write the exports and doc tables that the tests compare with; review the diff
 	@$(BIN)/tachograph export tests/goldens --only grafana --only prometheus --only alertmanager
 	@$(BIN)/python -m tachograph.catalogue.export.docs docs
+	@$(BIN)/python -m tachograph.console.api.schema src/tachograph/console/static/js/catalogue.d.ts
 
 clean: ## remove what make made
 	rm -rf $(VENV) .parts artifacts build dist

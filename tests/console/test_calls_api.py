@@ -10,10 +10,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from support.console_client import Client
 from tachograph.console import RunningConsole, start
+from tachograph.console.api import schema
 from tachograph.recorder import Recorder
 from tachograph.records import Cost, LLMCall, ToolCall, Usage
 from tachograph.runtime import join
@@ -248,12 +250,11 @@ def test_status_catalogue_and_runbooks_have_what_the_page_needs(client: Client) 
     }  # fmt: skip
     boards = client.get("/api/console/catalogue")["dashboards"]
     assert [board["title"] for board in boards] == ["LLM Provider", "MCP Tools"]
-    for board in boards:
-        assert board.keys() >= {"id", "title", "rows", "variables", "annotations"}
-        for row in board["rows"]:
-            for panel in row["panels"]:
-                assert panel.keys() >= {"id", "title", "kind", "unit", "description", "width", "queries", "thresholds"}
-                assert all(q.keys() >= {"expr", "legend", "format"} for q in panel["queries"])
+    found = msgspec.convert(boards, list[schema.Board])  # every field of the catalogue, each in its own type
+    assert {panel.id for board in found for row in board.rows for panel in row.panels} >= {"error-rate-by-type"}
+    rules = client.get("/api/console/alerts")["alerts"]
+    kept = {rule.name: rule.keepFiringFor for rule in msgspec.convert(rules, list[schema.AlertRule])}
+    assert any(kept.values())
     book = client.get("/api/console/runbooks/HighProviderErrorRate")
     assert book["title"] == "HighProviderErrorRate"
     assert "## Mitigation" in book["markdown"]

@@ -9,7 +9,9 @@ runbook(name)           one runbook page, as Markdown
 from __future__ import annotations
 
 import os
+import pkgutil
 import re
+from importlib import import_module
 
 import msgspec
 
@@ -21,13 +23,17 @@ from tachograph.signals.otlp import is_wanted
 
 __all__ = ["alert_names", "dashboards", "rule_groups", "runbook"]
 
+FIRST = ("llm_provider", "mcp_tools")
+
 
 def dashboards(settings: Settings | None = None) -> list[Dashboard]:
-    """LLM Provider and MCP Tools."""
-    from tachograph.catalogue.boards import llm_provider, mcp_tools
+    """One for each file of `boards/` that has a function `dashboard`: LLM Provider and MCP Tools first."""
+    from tachograph.catalogue import boards
 
     alerts = (settings or Settings()).alerts
-    return [llm_provider.dashboard(alerts), mcp_tools.dashboard(alerts)]
+    names = [found.name for found in pkgutil.iter_modules(boards.__path__)]
+    found = [import_module(f"{boards.__name__}.{name}") for name in sorted(names, key=lambda n: (n not in FIRST, n))]
+    return [module.dashboard(alerts) for module in found if hasattr(module, "dashboard")]
 
 
 def rule_groups(settings: Settings | None = None) -> list[RuleGroup]:

@@ -2,76 +2,34 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from tachograph.console.views.board import slug
+
 if TYPE_CHECKING:
-    from tachograph.catalogue.panels import Dashboard, Panel, Query
+    from tachograph.catalogue.panels import Dashboard
     from tachograph.console.rules import Group
     from tachograph.settings import Settings
 
 
 def dashboards(settings: Settings | None = None) -> list[dict[str, Any]]:
-    """Return all dashboards in the page's shape."""
+    """Return all dashboards in the page's shape: the catalogue's, each panel with its id (see `schema`)."""
     from tachograph import catalogue
 
-    return [_dashboard(one) for one in catalogue.dashboards(settings)]
+    return [_board(one) for one in catalogue.dashboards(settings)]
 
 
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-
-
-def _dashboard(one: Dashboard) -> dict[str, Any]:
-    return {
-        "id": one.uid,
-        "uid": one.uid,
-        "title": one.title,
-        "description": one.description,
-        "rows": [
-            {
-                "title": row.title,
-                "collapsed": row.folded,
-                "folded": row.folded,
-                "panels": [_panel(panel) for panel in row.panels],
-            }
-            for row in one.rows
-        ],
-        "variables": [asdict(variable) for variable in one.variables],
-        "annotations": [{**asdict(mark), "expr": mark.expression} for mark in one.annotations],
-        "links": [asdict(link) for link in one.links],
-    }
-
-
-def _panel(panel: Panel) -> dict[str, Any]:
-    options = {
-        "stacked": panel.stacked,
-        "bars": panel.bars,
-        "trend": panel.trend,
-        "colors": dict(panel.colors),
-        "minimum": panel.minimum,
-        "matrix": panel.matrix,
-        "required": panel.required,
-        "reduce": panel.reduce,
-    }
-    return {
-        "id": _slug(panel.title),
-        "title": panel.title,
-        "description": panel.description,
-        "kind": panel.kind,
-        "unit": panel.unit,
-        "width": panel.width,
-        "height": panel.height,
-        "queries": [_query(query) for query in panel.queries],
-        "thresholds": [asdict(threshold) for threshold in panel.thresholds],
-        "options": options,
-    }
-
-
-def _query(query: Query) -> dict[str, Any]:
-    shape = "heatmap" if query.buckets else "table" if query.table else "instant" if query.instant else "range"
-    return {**asdict(query), "expr": query.expression, "format": shape}
+def _board(one: Dashboard) -> dict[str, Any]:
+    rows = [
+        {
+            "title": row.title,
+            "folded": row.folded,
+            "panels": [{**asdict(p), "id": slug(p.title), "colors": dict(p.colors)} for p in row.panels],
+        }
+        for row in one.rows
+    ]
+    return {**asdict(one), "rows": rows}
 
 
 def rule_groups(settings: Settings | None = None) -> list[Group]:

@@ -37,7 +37,7 @@ export function s(tag, attributes, ...children) {
 
 /**
  * A table: the first cell of each row names it.
- * @param {(string | [string, string])[]} heads the columns' names, each with the class of its cells.
+ * @param {(string | string[])[]} heads the columns' names, each with the class of its cells.
  * @param {any[][]} rows cells, in order; a class for the row stands in its property `tone`.
  */
 export function table(heads, rows, attributes = {}) {
@@ -61,7 +61,7 @@ export function table(heads, rows, attributes = {}) {
     h(
       "tbody",
       {},
-      rows.map((row) => h("tr", { class: row.tone || null }, row.map(cell))),
+      rows.map((row) => h("tr", { class: /** @type {any} */ (row).tone || null }, row.map(cell))),
     ),
   );
 }
@@ -76,6 +76,7 @@ export function key(colour, dash = null) {
   return s("svg", box, s("line", { ...line, "stroke-linecap": dash ? null : "round" }));
 }
 
+/** @returns {any} */
 export const $ = (selector, root = document) => root.querySelector(selector);
 
 /** Say something to a screen reader. */

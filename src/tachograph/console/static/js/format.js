@@ -1,5 +1,6 @@
 // Numbers and times as people read them.
 
+/** @type {[number, string, number][]} */
 const SMALL = [
   [1, "s", 1],
   [1e-3, "ms", 1e3],

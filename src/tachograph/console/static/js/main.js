@@ -222,7 +222,7 @@ function show() {
   } else {
     app.view.changed?.();
   }
-  for (const tab of document.querySelectorAll(".tab")) {
+  for (const tab of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll(".tab"))) {
     tab.href = state.hrefOf(tab.dataset.view);
     if (tab.dataset.view === app.current) reach(tab);
     else tab.removeAttribute("aria-current");
@@ -514,7 +514,7 @@ function openDialog(title, ...children) {
   );
   dialog.addEventListener("close", () => {
     dialog.remove();
-    before?.focus?.();
+    if (before instanceof HTMLElement) before.focus();
   });
   dialog.addEventListener("click", (event) => {
     if (event.target === dialog) dialog.close();
@@ -652,7 +652,7 @@ function onKey(event) {
 }
 
 function nextPanel(step) {
-  const panels = [...document.querySelectorAll(".panel")];
+  const panels = /** @type {HTMLElement[]} */ ([...document.querySelectorAll(".panel")]);
   const at = panels.indexOf(document.activeElement.closest(".panel"));
   panels[Math.min(panels.length - 1, Math.max(0, at + step))]?.focus();
 }

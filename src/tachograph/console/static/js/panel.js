@@ -75,11 +75,16 @@ async function openTrace(trace) {
 }
 
 export class Panel {
+  /** @param {import("./catalogue.js").BoardPanel} definition */
   constructor(definition, context) {
     this.def = definition;
     this.context = context;
     this.shown = null;
-    this.result = null;
+    /** @type {any} */
+    this.chart = null;
+    this.search = "";
+    /** @type {HTMLInputElement | undefined} */
+    this.searchBox = undefined;
     this.abort = null;
     this.build();
     this.unwatch = watchCursor((time) => this.drawCursor(time));
@@ -155,7 +160,7 @@ export class Panel {
       this.answers = answers;
       this.dots = dots.flat().filter((dot) => dot.trace);
       this.element.classList.remove("failed");
-      this.note.textContent = this.def.note || "";
+      this.note.textContent = "";
       this.element.dataset.window = JSON.stringify([from, to, step, rateInterval]);
       this.draw();
     } catch (error) {
@@ -202,7 +207,7 @@ export class Panel {
     else if (kind === "gauge") this.drawGauges(width);
     else if (kind === "table" || (kind === "heatmap" && !this.def.queries[0].buckets)) this.drawMatrix(width);
     else if (kind === "heatmap") this.drawLatencyHeat(width);
-    else if (kind === "histogram" || kind === "bargauge") this.drawHistogram(width);
+    else if (kind === "histogram") this.drawHistogram(width);
     else if (kind === "state-timeline") this.drawEvents(width);
     else this.drawTimeseries(width);
   }
@@ -214,7 +219,7 @@ export class Panel {
       h(
         "div",
         { class: "panel-empty" },
-        h("p", {}, this.def.empty || "Nothing in this time range."),
+        h("p", {}, "Nothing in this time range."),
         h("p", { class: "muted" }, this.context.emptyHint()),
       ),
     );
@@ -597,9 +602,7 @@ export class Panel {
     const { from, to } = this.window;
     const series = deCumulate(this.answers[0].map((one) => ({ ...one, values: one.values || [one.value] })));
     const { times, rows } = align(series, this.window);
-    const names = series.map((one) =>
-      one.metric.le === "+Inf" ? "more" : `≤ ${shown(Number(one.metric.le), this.def.bucketUnit || "s")}`,
-    );
+    const names = series.map((one) => (one.metric.le === "+Inf" ? "more" : `≤ ${shown(Number(one.metric.le), "s")}`));
     const drawn = latencyHeat({
       rows,
       names,
@@ -639,7 +642,7 @@ export class Panel {
     const les = [...new Set(sets.flatMap((set) => set.own.map((one) => one.metric.le)))].sort(
       (a, b) => bound(a) - bound(b),
     );
-    const groups = les.map((le) => (le === "+Inf" ? "more" : `≤ ${shown(Number(le), this.def.bucketUnit || "s")}`));
+    const groups = les.map((le) => (le === "+Inf" ? "more" : `≤ ${shown(Number(le), "s")}`));
     const ready = sets.map((set) => ({
       name: set.name,
       values: les.map((le) => Number(set.own.find((one) => one.metric.le === le)?.value[1] ?? 0)),

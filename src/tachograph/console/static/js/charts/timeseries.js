@@ -1,7 +1,7 @@
 // Lines, stacked areas and stacked bars over time. Draws plain SVG with attributes only, so that it exports as it looks.
 
 import { s } from "../dom.js";
-import { theme } from "../colours.js";
+import { named, theme } from "../colours.js";
 import { frame, svgRoot } from "./axes.js";
 
 /** Values of each series on one row of times; gaps are NaN. */
@@ -19,7 +19,7 @@ export function align(result, { from, to, step }) {
   return { times, rows };
 }
 
-function stack(rows, shownOnes) {
+export function stack(rows, shownOnes) {
   const count = rows[0]?.length || 0;
   const known = Array.from({ length: count }, (_, i) => rows.some((row) => Number.isFinite(row[i])));
   let below = new Float64Array(count);
@@ -57,7 +57,7 @@ function linePath(times, row, x, y) {
 }
 
 /** A layer of a stack; where no series has a value there is nothing to draw, which is not zero. */
-function areaPath(times, { below, above, known }, x, y) {
+export function areaPath(times, { below, above, known }, x, y) {
   let [area, edge, up, down] = ["", "", "", ""];
   for (let i = 0; i <= above.length; i += 1) {
     if (i < above.length && known[i]) {
@@ -76,8 +76,8 @@ function areaPath(times, { below, above, known }, x, y) {
 /**
  * Draw a time chart.
  * @param {object} chart times, rows, colours, shown (booleans), mode "line"|"area"|"bars", stacked, unit, width, height,
- *   from, to, step (seconds that a bar stands for), thresholds [{value, colour}], label, events [times].
- * @returns {{svg: SVGElement, frame: object, top: (index: number) => number[]}}
+ *   from, to, step (seconds that a bar stands for), thresholds [{value, colour}], label, events [{time, color, title}].
+ * @returns {{svg: any, axes: any, heightAt: (index: number, at: number) => number}}
  */
 export function timeseries(chart) {
   const { times, rows, colours, shown, mode, stacked, unit, width, height, from, to, label } = chart;
@@ -170,16 +170,10 @@ export function timeseries(chart) {
       }),
     );
   }
-  for (const event of chart.events || []) {
-    if (event < from || event > to) continue;
-    svg.append(
-      s("path", {
-        d: `M${x(event).toFixed(1)} ${plot.top}V${plot.bottom}`,
-        stroke: theme().warn,
-        "stroke-dasharray": "2 3",
-        opacity: 0.7,
-      }),
-    );
+  for (const { time, color, title } of chart.events || []) {
+    if (time < from || time > to) continue;
+    const line = { d: `M${x(time).toFixed(1)} ${plot.top}V${plot.bottom}`, "stroke-dasharray": "2 3", opacity: 0.75 };
+    svg.append(s("path", { ...line, stroke: named(color) || theme().warn, class: "mark" }, s("title", {}, title)));
   }
   return { svg, axes, heightAt: (index, at) => (layers ? layers[index]?.above[at] : rows[index][at]) };
 }

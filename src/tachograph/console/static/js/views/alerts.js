@@ -100,7 +100,7 @@ export class AlertsView {
     }
     const chosen = state.get("alert") || alerts[0].name;
     const seen = new Set();
-    const kept = document.activeElement?.dataset?.alert;
+    const kept = /** @type {HTMLElement} */ (document.activeElement)?.dataset?.alert;
     const row = (rule) => this.row(rule, rule.name === chosen && !seen.has(rule.name) && seen.add(rule.name));
     const isQuiet = (rule) => rule.state === "inactive" || isWatchdog(rule);
     const loud = alerts.filter((rule) => !isQuiet(rule));

@@ -62,6 +62,7 @@ const NOTHING = {
   sessions: "No call in this range names a session.",
 };
 
+/** @type {[string, string, ((call: any) => any) | null, string][]} */
 const COLUMNS = [
   [
     "Time",
@@ -228,8 +229,8 @@ export class CallsView {
       if (value) parameters.set(name, value);
     }
     const { from, to, live } = state.range();
-    parameters.set("from", live ? Math.floor(from) : from);
-    if (!live) parameters.set("to", to);
+    parameters.set("from", String(live ? Math.floor(from) : from));
+    if (!live) parameters.set("to", String(to));
     if (state.get("sort")) parameters.set("sort", state.get("sort"));
     if (state.get("order")) parameters.set("order", state.get("order"));
     return parameters;
@@ -413,7 +414,7 @@ export class CallsView {
     const { facets } = await console_(`explore?${parameters}`);
     if (this.facets.contains(document.activeElement) && JSON.stringify(facets) === this.seenFacets) return;
     this.seenFacets = JSON.stringify(facets);
-    const focused = document.activeElement?.dataset?.facet;
+    const focused = /** @type {HTMLElement} */ (document.activeElement)?.dataset?.facet;
     const open = this.facets.querySelector("details")?.open ?? innerWidth > 1100;
     this.facets.replaceChildren(
       h(

@@ -2,7 +2,7 @@
 
 import { console_, queryRange } from "../api.js";
 import { h } from "../dom.js";
-import { moment } from "../format.js";
+import { legend, moment } from "../format.js";
 import { fillIn, Panel, regexOf } from "../panel.js";
 import * as state from "../state.js";
 
@@ -12,29 +12,19 @@ const slug = (text) =>
     .replace(/[^a-z0-9]+/g, "-")
     .replace(/^-|-$/g, "");
 
-/** The catalogue's panel in the page's words. */
-function definition(panel) {
-  const options = panel.options || {};
-  return {
-    ...panel,
-    ...options,
-    id: panel.id || slug(panel.title),
-    queries: panel.queries.map((asked) => ({
-      expression: asked.expression ?? asked.expr,
-      legend: asked.legend || "",
-      exemplars: Boolean(asked.exemplars),
-      measure: asked.measure || null,
-      instant: asked.instant ?? asked.format === "instant",
-      buckets: Boolean(asked.buckets ?? asked.format === "heatmap"),
-    })),
-  };
-}
+/** @typedef {import("../catalogue.js").Board} Board */
+/** @typedef {import("../catalogue.js").BoardPanel} BoardPanel */
+/** @typedef {{time: number, color: string, title: string}} Mark */
 
 export class DashboardView {
+  /** @param {Board} dashboard */
   constructor(dashboard, context) {
     this.dashboard = dashboard;
     this.context = context;
+    /** @type {Panel[]} */
     this.panels = [];
+    /** @type {Mark[]} */
+    this.marks = [];
     this.element = h("div", { class: "dashboard" });
     this.build();
     this.onResize = () => {
@@ -53,10 +43,9 @@ export class DashboardView {
     this.open = new Set(this.opened.split("~").filter(Boolean));
     const pieces = [];
     for (const row of this.dashboard.rows) {
-      const folded = row.folded ?? row.collapsed ?? false;
+      const { folded, panels: definitions } = row;
       const id = slug(row.title || "row");
       const isOpen = !folded || this.open.has(id);
-      const definitions = row.panels.map(definition);
       if (expanded) {
         const one = definitions.find((panel) => panel.id === expanded);
         if (one) pieces.push(h("div", { class: "panels single" }, this.make(one, true)));
@@ -93,18 +82,23 @@ export class DashboardView {
           ),
         );
     }
-    if (expanded)
-      pieces.unshift(
-        h("p", { class: "crumb" }, h("a", { href: state.hrefOf(state.read().view) }, `← ${this.dashboard.title}`)),
-      );
+    if (expanded && !pieces.length) {
+      const what = `The dashboard ${this.dashboard.title} has no panel called "${expanded.slice(0, 60)}".`;
+      pieces.push(h("div", { class: "fatal" }, h("h2", {}, "No such panel"), h("p", {}, what)));
+    }
+    if (expanded) {
+      const back = h("a", { href: state.hrefOf(state.read().view) }, `← ${this.dashboard.title}`);
+      pieces.unshift(h("p", { class: "crumb" }, back));
+    }
     this.element.replaceChildren(h("h1", { class: "sr-only" }, this.dashboard.title), ...pieces);
   }
 
+  /** @param {BoardPanel} one */
   make(one, large) {
     const panel = new Panel(one, {
       ...this.context,
       choices: () => this.choices(),
-      events: () => this.marks || [],
+      events: () => this.marks,
       window: () => this.window,
       tall: (panel_) =>
         large
@@ -162,24 +156,25 @@ export class DashboardView {
     await Promise.all(this.panels.map((panel) => panel.refresh(this.window)));
   }
 
-  /** When alerts fired and processes restarted: the dashboard's annotations, as times. */
+  /** The dashboard's annotations: when alerts fired and processes started. Rate limits have a panel of their own. */
   async readMarks({ from, to, step, rateInterval }) {
-    const asked = (this.dashboard.annotations || []).filter((mark) => mark.name !== "Rate limited");
+    const asked = this.dashboard.annotations.filter((mark) => mark.name !== "Rate limited");
+    const variables = { choices: this.choices(), rateInterval, range: to - from };
     const found = await Promise.all(
       asked.map((mark) =>
-        queryRange(fillIn(mark.expression, { choices: this.choices(), rateInterval, range: to - from }), {
-          from,
-          to,
-          step,
-        }).catch(() => []),
+        queryRange(fillIn(mark.expression, variables), { from, to, step }, undefined).catch(() => []),
       ),
     ); // an extra: the panels stand without
+    const isFirst = (values, index) => index === 0 || values[index][0] - values[index - 1][0] > step * 1.5;
     return found
-      .flat()
-      .flatMap(({ values }) =>
-        values.filter(([time], index) => index === 0 || time - values[index - 1][0] > step * 1.5).map(([time]) => time),
+      .flatMap((series, place) =>
+        series.flatMap(({ metric, values }) =>
+          values
+            .filter((_, index) => isFirst(values, index))
+            .map(([time]) => ({ time, color: asked[place].color, title: titleOf(asked[place], metric) })),
+        ),
       )
-      .filter((time) => time > from + step);
+      .filter(({ time }) => time > from + step);
   }
 
   sourceText(board, from) {
@@ -202,3 +197,6 @@ export class DashboardView {
     this.panels.forEach((panel) => panel.close());
   }
 }
+
+/** What a mark says: its title and text, with the labels of its series in them. */
+const titleOf = (mark, labels) => `${legend(mark.title, labels)} ${legend(mark.text, labels)}`.trim();

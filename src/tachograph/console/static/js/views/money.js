@@ -207,7 +207,7 @@ export class MoneyView {
     const heads = ["Cost", "Share", "Calls", "Tokens in", "Tokens out", "Unpriced"].map((head) => [head, "number"]);
     const rows = groups.map((group) => {
       const share = Number(total) ? Number(group.cost_usd) / Number(total) : 0;
-      const width = Math.max(1, share * 70).toFixed(1);
+      const width = Math.max(1, Math.round(share * 700) / 10);
       const bar = s("rect", { x: 70 - width, width, height: 8, rx: 2, fill: theme().accent });
       return [
         by === "model" ? h("a", { href: state.hrefOf("calls", { model: group.key }) }, group.key) : group.key || none(),

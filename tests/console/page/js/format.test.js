@@ -1,0 +1,44 @@
+// Numbers and times as the page writes them.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import * as format from "../../../../src/tachograph/console/static/js/format.js";
+
+test("durations have the unit that people use", () => {
+  const shown = [0, 0.0000042, 0.0123, 0.85, 2.5, 61, 150, 5400, 172800].map(format.duration);
+  assert.deepEqual(shown, ["0 s", "4.2 µs", "12 ms", "850 ms", "2.50 s", "61.0 s", "2.5 min", "1.5 h", "2.0 d"]);
+});
+
+test("money never rounds a cost to nothing", () => {
+  const shown = [0, 0.0000000012, 0.00026, 0.31, 12.345, -4, 15000, 2.5e6].map(format.usd);
+  assert.deepEqual(shown, ["$0", "$1.2e-9", "$0.00026", "$0.310", "$12.35", "-$4.00", "$15.0k", "$2.50M"]);
+});
+
+test("what is not known is a dash, not zero", () => {
+  assert.equal(format.value(null, "s"), "–");
+  assert.equal(format.value(NaN, "currencyUSD"), "–");
+  assert.equal(format.value(0.0123, "percentunit"), "1.23 %");
+});
+
+test("a legend is filled from labels", () => {
+  assert.equal(format.legend("{{provider}}/{{ model }}", { provider: "openai", model: "gpt-5" }), "openai/gpt-5");
+  assert.equal(format.legend("", { job: "x" }), "job=x");
+});
+
+test("times are in the zone that is chosen", () => {
+  format.useUtc(true);
+  assert.equal(format.zoneName(), "UTC");
+  assert.equal(format.moment(0), "1 Jan 00:00:00");
+  assert.equal(format.fromInput(format.toInput(1_700_000_000)), 1_700_000_000);
+  assert.deepEqual(format.timeTicks(0, 3600, 4), [0, 900, 1800, 2700, 3600]);
+});
+
+test("ticks are round and cover the range", () => {
+  assert.deepEqual(format.ticks(0, 1, 4), [0, 0.25, 0.5, 0.75, 1]);
+  assert.deepEqual(format.ticks(5, 5, 4), [5]);
+});
+
+test("a spreadsheet runs nothing that a name says", async () => {
+  const text = await format.csv([["=1+1", -5, 'a "b"', null]]).text();
+  assert.equal(text, `'=1+1,-5,"a ""b""",\n`);
+});
