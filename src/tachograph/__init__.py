@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from tachograph import interpreter as _interpreter  # first: it refuses where importing msgspec would end the process
 from tachograph.errors import BudgetExceededError, MissingExtraError, SettingsError, TachographError
 from tachograph.instrument import instrument, uninstrument
 from tachograph.recorder import Recorder
@@ -11,6 +12,8 @@ from tachograph.records.reservation import BudgetRequest
 from tachograph.runtime import configure, get_recorder, metrics_asgi_app, metrics_wsgi_app
 from tachograph.settings import Settings
 from tachograph.version import __version__
+
+del _interpreter
 
 if TYPE_CHECKING:
     from tachograph.llm import (
