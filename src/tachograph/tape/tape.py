@@ -22,6 +22,7 @@ No handler at fork waits, takes a lock, joins or starts a thread.
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import contextlib
 import logging
@@ -239,9 +240,8 @@ class Tape:
         try:
             if self.has_thread:
                 return True
-            thread = threading.Thread(target=self._run, args=(self._entries,), name="tachograph-drain", daemon=True)
             try:
-                thread.start()
+                _start_thread(self._run, self._entries)
             except RuntimeError:  # the limit of processes is reached, or the interpreter ends
                 self._retry_at = time.monotonic() + _RETRY_SECONDS
                 return False
@@ -288,6 +288,17 @@ class Tape:
         self._wake.set()
         with contextlib.suppress(Exception):
             self.flush()
+
+
+def _start_thread(run: Callable[[deque[Any]], None], entries: deque[Any]) -> None:
+    """A thread; where gevent or eventlet has replaced those, a greenlet that `threading` does not know.
+
+    A greenlet lives on in a forked child, where `threading` has forgotten its thread and fails aloud when it ends.
+    """
+    if is_patched():
+        _thread.start_new_thread(run, (entries,))
+    else:
+        threading.Thread(target=run, args=(entries,), name="tachograph-drain", daemon=True).start()
 
 
 TAPE: Final = Tape()
