@@ -17,7 +17,7 @@ PYTEST_ARGS ?=
 WORKERS ?= 3
 PAGE := "src/tachograph/console/static/**/*.{js,css}" "tests/console/page/**/*.js"
 
-.PHONY: help demo test lint types parts tests versions setup format goldens torture chaos fuzz inject bench clean
+.PHONY: help demo test lint types parts tests versions setup format check docs goldens torture chaos fuzz inject bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -79,10 +79,21 @@ format: $(VENV)/.dev ## format the code
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 	@[ ! -d .parts/npm/node_modules/prettier ] || node .parts/npm/node_modules/prettier/bin/prettier.cjs --log-level warn --write $(PAGE)
 
+check: $(VENV)/.dev ## lint, types and the tests of one room of src/tachograph (ROOM=vendors)
+	@[ -d "tests/$(ROOM)" ] && [ -n "$(ROOM)" ] || { echo "say which room: make check ROOM=vendors; rooms: $$(ls -d tests/*/ | xargs -n1 basename | tr '\n' ' ')" >&2; exit 1; }
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet . && $(BIN)/mypy && $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/$(ROOM) $(PYTEST_ARGS)
+
+docs: $(VENV)/.dev ## build the documentation site into artifacts/site, strictly, links checked
+	@$(INSTALL) -e '.[docs]'
+	@$(BIN)/python tools/site.py
+
 goldens: $(VENV)/.dev ## write the exports and doc tables that the tests compare with; review the diff
 	@$(BIN)/tachograph export tests/goldens --only grafana --only prometheus --only alertmanager
 	@$(BIN)/python -m tachograph.catalogue.export.docs docs
 	@$(BIN)/python -m tachograph.console.api.schema src/tachograph/console/static/js/catalogue.d.ts
+	@$(BIN)/python -m tachograph.settings.reference docs/settings.md
+	@$(BIN)/python -m tachograph.signals.reference docs/metrics.md
+	@$(BIN)/python tools/reference.py docs
 
 clean: ## remove what make made
 	rm -rf $(VENV) .parts artifacts build dist

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, get_args, get_type_hints
 
@@ -84,9 +84,14 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
 }
 
 
-def refreshed(text: str) -> str:
-    """A page with its made parts made anew."""
-    return _MADE.sub(lambda found: f"{found.group(1)}{TABLES[found.group(2)]()}{found.group(4)}", text)
+def refreshed(text: str, tables: Mapping[str, Callable[[], str]] = TABLES) -> str:
+    """A page with the generated parts that these tables write; others stay as they are."""
+
+    def made(found: re.Match[str]) -> str:
+        table = tables.get(found.group(2))
+        return found.group(0) if table is None else f"{found.group(1)}{table()}{found.group(4)}"
+
+    return _MADE.sub(made, text)
 
 
 def main(directory: Path) -> None:

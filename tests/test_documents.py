@@ -1,0 +1,116 @@
+"""The documents say what is so: generated pages are fresh, links lead somewhere, and what is shown runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from tools import reference, site
+
+from tachograph import cli
+from tachograph.demo.simulators import Simulators
+from tachograph.settings.load import load
+from tachograph.usage.stores.open import open_store
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")],
+    key=lambda page: str(page.relative_to(ROOT)),
+)
+RUN_ELSEWHERE = ("docs/examples.md", "docs/providers.md", "docs/mcp.md")
+"""The first two have tests of their own files; the third needs servers and has tests/mcp."""
+MAP = ("docs/architecture.md", "docs/style.md", "docs/releasing.md", "docs/contract.md", "CONTRIBUTING.md")
+NOT_THERE_YET = ("src/tachograph/vendors/dialects/example.py", "changes/example-host.added.md", "tachograph.toml")
+
+
+@pytest.fixture(scope="module")
+def simulators() -> Iterator[Simulators]:
+    with Simulators() as running:
+        yield running
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [
+        re.sub(rf"^{indent}", "", block, flags=re.MULTILINE)
+        for indent, block in re.findall(
+            rf"^( *)```{language}\n(.*?)^ *```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE
+        )
+    ]
+
+
+def test_the_generated_reference_is_fresh() -> None:
+    stale = [
+        name(page)
+        for page, text in reference.pages(ROOT / "docs").items()
+        if not page.exists() or page.read_text("utf-8") != text
+    ]
+    assert stale == [], "run `make goldens` and review the difference"
+
+
+def test_every_link_of_the_site_leads_to_a_page_and_heading(tmp_path: Path) -> None:
+    site.collect(tmp_path / "pages")
+    assert site.broken_links(tmp_path / "pages") == []
+
+
+@pytest.mark.parametrize("page", MAP)
+def test_the_map_names_files_that_exist(page: str) -> None:
+    text = re.sub(r"```.*?```", "", (ROOT / page).read_text("utf-8"), flags=re.DOTALL)
+    cited = {word for word in re.findall(r"`([\w./-]+(?:\.(?:py|md|toml|yml)|/))`", text) if "<" not in word}
+    places = (ROOT, ROOT / "src" / "tachograph", ROOT / "docs")
+    missing = [word for word in cited if not any((place / word).exists() for place in places)]
+    assert sorted(set(missing) - set(NOT_THERE_YET)) == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name)
+def test_the_python_of_a_page_runs(page: Path, tmp_path: Path, simulators: Simulators) -> None:
+    if name(page) in RUN_ELSEWHERE:
+        pytest.skip("run by tests of its own")
+    environment = {
+        **os.environ,
+        "OPENAI_API_KEY": "a-key", "OPENAI_BASE_URL": simulators.openai.url,
+        "ANTHROPIC_API_KEY": "a-key", "ANTHROPIC_BASE_URL": simulators.anthropic.url,
+        "GEMINI_API_KEY": "a-key", "GOOGLE_GEMINI_BASE_URL": simulators.gemini.url,
+        "TACHOGRAPH_LEDGER_DATA_DIR": str(tmp_path),
+        "TACHOGRAPH_METRICS_PORT": "0",
+    }  # fmt: skip
+    open_store(f"sqlite:///{tmp_path / 'ledger.db'}").close()
+    code = "\n".join(blocks(page, "python")).replace('metrics={"port": 9464}', 'metrics={"port": 0}')
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "toml")], ids=name)
+def test_the_settings_of_a_page_load(page: Path) -> None:
+    for block in blocks(page, "toml"):
+        table = tomllib.loads(block)
+        if "price" not in table:  # else it is a price file
+            load(table.get("tool", {}).get("tachograph", table), environ={}, read_file=False)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "sh")], ids=name)
+def test_the_commands_of_a_page_are_understood(page: Path) -> None:
+    for line in "".join(blocks(page, "sh")).replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        if words[:1] == ["tachograph"] and words[1:2] and words[1] in cli.COMMANDS:
+            parser = argparse.ArgumentParser(exit_on_error=False)
+            import_module(f"tachograph.cli.{words[1].replace('-', '_')}").add_arguments(parser)
+            try:
+                parser.parse_args([word for word in words[2:] if word not in ("|", ">")])
+            except (SystemExit, argparse.ArgumentError) as error:
+                pytest.fail(f"{line}: {error}")
