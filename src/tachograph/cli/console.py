@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scrape", action="append", nargs="+", default=[], metavar="URL", help="/metrics to scrape, one or more"
     )
     parser.add_argument("--prometheus", metavar="URL", help="ask this Prometheus instead of keeping metrics here")
+    parser.add_argument("--alertmanager", metavar="URL", help="silence alerts in this Alertmanager too")
     parser.add_argument(
         "--data-dir", type=Path, metavar="DIR", help="where calls are kept (default: the user's data directory)"
     )
@@ -78,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
         port=args.port,
         scrape=[url for urls in args.scrape for url in urls],
         prometheus=args.prometheus,
+        alertmanager=args.alertmanager,
         data_dir=data_dir,
         token=token,
         auth=not args.no_auth,

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tachograph.console.alertmanager import Alertmanager
 from tachograph.console.calls import Call, from_record
 from tachograph.console.ingest.ledger import LedgerFeed
 from tachograph.console.ingest.pricing import ForeignPricer
@@ -42,6 +43,7 @@ class Console:
     Args:
         scrape: URLs of /metrics to scrape every `step_seconds`.
         prometheus_url: Ask this Prometheus instead of the own store.
+        alertmanager_url: Silence alerts in this Alertmanager too, and show what it silences.
         data_dir: Where calls and traces are kept, and the metrics for the next start; None keeps all in memory.
         rule_groups: Alerting and recording rules to evaluate.
         retention_seconds, max_series: Bounds of the metrics in memory.
@@ -55,6 +57,7 @@ class Console:
         *,
         scrape: Iterable[str] = (),
         prometheus_url: str | None = None,
+        alertmanager_url: str | None = None,
         data_dir: Path | None = None,
         rule_groups: Iterable[Group] = (),
         step_seconds: float = 5.0,
@@ -73,6 +76,7 @@ class Console:
         self.job = job
         self.targets = [Target(url, job=job) for url in scrape]
         self.prometheus = Prometheus(prometheus_url) if prometheus_url else None
+        self.alertmanager = Alertmanager(alertmanager_url) if alertmanager_url else None
         self.store = Store(retention_seconds=retention_seconds, max_series=max_series)
         self.engine = Engine(self.store, Limits(max_samples=20_000_000, max_points=5_000_000, max_series=max_series))
         self.calls = CallStore(None if data_dir is None else data_dir / "console.db", max_calls=max_calls)
@@ -254,6 +258,8 @@ class Console:
         """Say how fresh what is shown is: when the last call and the last metrics came, and what does not answer."""
         down = [t.url for t in self.targets if t.state.last_scrape and not t.state.up]
         newest = self.store.bounds()[1] / 1000 if self.store.series_count else None
+        if self.alertmanager is not None and self.alertmanager.error:
+            down.append(self.alertmanager.url)
         broken = [*down, *([self.ledger.url] if self.ledger is not None and self.ledger.last_error else [])]
         return {"newest_metrics": newest, "newest_call": self.calls.newest(), "broken": broken}
 

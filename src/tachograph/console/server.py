@@ -73,6 +73,7 @@ def start(
     recorder: Any = None,
     scrape: Iterable[str] = (),
     prometheus: str | None = None,
+    alertmanager: str | None = None,
     data_dir: Path | None = None,
     token: str | None = None,
     auth: bool = True,
@@ -94,6 +95,7 @@ def start(
         recorder: Show this recorder's metrics and calls.
         scrape: URLs of /metrics to scrape.
         prometheus: Ask this Prometheus for metrics instead.
+        alertmanager: Silence alerts in this Alertmanager too.
         data_dir: Where calls are kept; None keeps them in memory.
         token: The secret; a random one unless given.
         auth: False lets anyone on this machine read (loopback only).
@@ -127,6 +129,7 @@ def start(
     console = Console(
         scrape=scrape,
         prometheus_url=prometheus,
+        alertmanager_url=alertmanager,
         data_dir=data_dir,
         rule_groups=catalogue.rule_groups(settings) if rules else (),
         step_seconds=step_seconds,

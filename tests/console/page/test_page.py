@@ -439,3 +439,19 @@ def test_two_hundred_models_fit_the_screen(browser: Browser, artifacts: Path) ->
         assert "others" in panel.locator(".legend").inner_text()
         panel.locator(".legend-search").fill("model-199")
         context.close()
+
+
+def test_a_browser_logs_out_and_is_asked_for_the_token(browser: Browser) -> None:
+    with start(port=0, step_seconds=300) as served:
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(served.login_url)
+        page.locator('button[aria-label="Log out"]').click()
+        page.wait_for_selector("input[name=token]")
+        assert page.request.get(f"{served.url}api/console/status").status == 401
+        context.close()
+
+
+def test_an_unknown_panel_is_said_so(page: Page) -> None:
+    show(page, "#/llm?panel=nosuch&refresh=off")
+    assert 'has no panel called "nosuch"' in page.locator(".fatal").inner_text()

@@ -21,6 +21,7 @@ from tachograph.console.columns import Filter
 from tachograph.console.security import problem
 from tachograph.console.store import to_json
 from tachograph.console.views import Views
+from tachograph.errors import TachographError
 from tachograph.version import __version__
 
 if TYPE_CHECKING:
@@ -220,6 +221,8 @@ async def _written(request: Request, act: Callable[[dict[str, Any]], None]) -> R
         await run_in_threadpool(act, body)
     except msgspec.DecodeError:
         return problem("the body is not a JSON object", where="body", do="Send a JSON object.")
+    except TachographError as error:
+        return problem(error.what, where=error.where or "", do=error.do or "", status=502)
     except BadRequest as error:
         return problem(str(error), where=error.where, do=error.do)
     return _json({"ok": True})
@@ -244,6 +247,8 @@ def _note(console: Console, alert: str, body: dict[str, Any]) -> None:
         raise BadRequest("this cannot be noted", "kind", "Use acknowledge or silence, and at most 500 characters.")
     if not isinstance(minutes, int | float) or not 0 <= minutes <= 7 * 1440:
         raise BadRequest("a silence ends within a week", "minutes", "Give 0 to 10080.")
+    if kind == "silence" and console.alertmanager is not None:
+        console.alertmanager.silence(alert, 60 * float(minutes), text)  # first: where it fails, nothing is said here
     console.calls.note(alert, kind, time.time() + 60 * float(minutes) if kind == "silence" else 0.0, text)
 
 

@@ -40,13 +40,15 @@ def alerts(console: Console) -> list[dict[str, Any]]:
     found = []
     for rule in console.alert_rules():
         said = notes.get(rule["name"], Standing())
+        elsewhere = console.alertmanager.silenced_until(rule["name"]) if console.alertmanager is not None else None
+        ends = [until for until in (said.silenced_until, elsewhere) if until is not None]
         since = min((stamp(alert["activeAt"]) for alert in rule["alerts"]), default=None)
         is_seen = said.acknowledged_at is not None and since is not None and said.acknowledged_at >= since
         found.append(
             {
                 **rule,
                 "since": since,
-                "silenced_until": said.silenced_until,
+                "silenced_until": max(ends, default=None),
                 "acknowledged": said.acknowledged_at if is_seen else None,
             }
         )

@@ -134,6 +134,7 @@ const ICONS = {
   left: "M15 5l-7 7 7 7",
   right: "M9 5l7 7-7 7",
   out: "M4 12h16M8 8l-4 4 4 4M16 8l4 4-4 4",
+  leave: "M14 4h5v16h-5M4 12h11M11 8l4 4-4 4",
   book: "M5 4h11a3 3 0 0 1 3 3v13H8a3 3 0 0 1-3-3zM5 17a3 3 0 0 1 3-3h11",
   filter: "M4 6h16M7 12h10M10 18h4",
 };

@@ -120,10 +120,12 @@ const context = {
   status: () => app.status,
   zoomOut,
   dialog: openDialog,
-  emptyHint: () =>
-    app.status.targets?.some((target) => !target.up)
-      ? "A scrape target does not answer: see its state in the bar's tooltip."
-      : "Calls show up here a few seconds after they end. `tachograph demo` makes some.",
+  emptyHint: (hasCalls) =>
+    hasCalls
+      ? ""
+      : app.status.targets?.some((target) => !target.up)
+        ? "A scrape target does not answer: see its state in the bar's tooltip."
+        : "Calls show up here a few seconds after they end. `tachograph demo` makes some.",
 };
 
 function buildBar() {
@@ -178,8 +180,26 @@ function buildBar() {
         { class: "icon-button", "aria-label": "Keyboard", title: "Keyboard ( ? )", onclick: openKeys },
         icon("help"),
       ),
+      app.status.auth === "token"
+        ? h(
+            "button",
+            { class: "icon-button", "aria-label": "Log out", title: "Log out", onclick: logOut },
+            icon("leave"),
+          )
+        : null,
     ),
   );
+}
+
+/** End this browser's session; the server's log-in form is shown next. */
+async function logOut() {
+  try {
+    await fetch("logout", { method: "POST", credentials: "same-origin" });
+  } catch {
+    toast("The console's server does not answer: this browser is still logged in");
+    return;
+  }
+  location.reload();
 }
 
 function logo() {

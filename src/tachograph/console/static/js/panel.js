@@ -220,7 +220,7 @@ export class Panel {
         "div",
         { class: "panel-empty" },
         h("p", {}, "Nothing in this time range."),
-        h("p", { class: "muted" }, this.context.emptyHint()),
+        h("p", { class: "muted" }, this.context.emptyHint(this.fromCalls && this.window.board?.calls > 0)),
       ),
     );
   }
