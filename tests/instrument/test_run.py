@@ -157,6 +157,16 @@ def test_opentelemetry_instrument_finds_us(tmp_path: Path, simulators: Simulator
     ]
 
 
+def test_only_the_command_itself_says_that_tachograph_is_not_installed_for_it(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "other")], check=True, timeout=120)
+    other = str(tmp_path / "other" / "bin" / "python")
+    direct = execute(*watched(other, "-c", "print(1)"), folder=tmp_path, PYTHONPATH="")
+    assert (direct.returncode, direct.stdout) == (0, "1\n")
+    assert direct.stderr == f"tachograph: not installed for {other}, which runs unwatched\n"
+    child = execute(*watched("/bin/sh", "-c", f"{other} -c 'print(1)'; true"), folder=tmp_path, PYTHONPATH="")
+    assert (child.returncode, child.stdout, child.stderr) == (0, "1\n", "")
+
+
 def test_a_mistake_is_told_in_one_line(tmp_path: Path) -> None:
     for command in (["no-such-program"], [sys.executable, "no-such-file.py"], []):
         result = execute(*watched(*command), folder=tmp_path)

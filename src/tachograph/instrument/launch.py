@@ -172,6 +172,7 @@ def _replace(program: str, command: list[str]) -> int:
     environment = dict(os.environ)
     before = environment.get("PYTHONPATH", "")
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(SITE), before)))
+    environment["TACHOGRAPH_RUN_PID"] = str(os.getpid())  # what the command becomes, and its children are not
     sys.stdout.flush()
     sys.stderr.flush()
     os.execve(program, command, environment)
