@@ -53,8 +53,8 @@ def build(settings: Settings) -> Recorder:
     _join_runs(recorder, keeps_metrics)
     if keeps_metrics and settings.otlp.metrics:
         _join_otlp(recorder)
-    _set_process_gauges(metrics)
-    metrics.when_rebound(lambda: _set_process_gauges(metrics))
+    _set_process_gauges(metrics, _process_started())
+    metrics.when_rebound(lambda: _set_process_gauges(metrics, time.time()))  # at a fork no file is opened
     _join_pricer(recorder, settings)
     _join_ledger(recorder, settings)
     _join_ring(recorder, settings)
@@ -355,9 +355,9 @@ def _current_metrics() -> Metrics:
     return get_recorder().metrics
 
 
-def _set_process_gauges(metrics: Metrics) -> None:
+def _set_process_gauges(metrics: Metrics, started: float) -> None:
     metrics.cell(BUILD_INFO, __version__).set(1)
-    metrics.cell(PROCESS_START).set(_process_started())
+    metrics.cell(PROCESS_START).set(started)
 
 
 def _process_started() -> float:

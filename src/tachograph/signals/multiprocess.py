@@ -145,10 +145,14 @@ class MappedStorage:
             self._failed(error)
             return own
 
-    def reopen(self) -> None:
-        """A forked child: leave the parent's files to it, and begin its own."""
+    def leave(self) -> None:
+        """A forked child: leave the parent's files to it."""
         if self._close_files.detach():
             _close(*self._ours)  # the parent's lock holds as long as its own copy is open
+        self._slots, self._chunks, self._full = {}, [], True
+
+    def reopen(self) -> None:
+        """Begin files of this child's own."""
         try:
             self._open()
         except OSError as error:

@@ -42,8 +42,11 @@ class Storage(Protocol):
     def merge(self, own: Collected) -> Collected:
         """What this process holds, and what its siblings hold."""
 
+    def leave(self) -> None:
+        """This is a forked child: what is open is the parent's. Numbers are in memory until `reopen`; opens nothing."""
+
     def reopen(self) -> None:
-        """This is a forked child: begin storage of its own."""
+        """Begin storage of this child's own."""
 
     def close(self) -> None:
         """Give the storage back; what it holds stays with the siblings."""
@@ -57,6 +60,9 @@ class _Memory:
 
     def merge(self, own: Collected) -> Collected:
         return own
+
+    def leave(self) -> None:
+        return
 
     def reopen(self) -> None:
         return
@@ -96,6 +102,7 @@ class Metrics:
         self._rebound: list[Callable[[], None]] = []
         self._grown: list[Callable[[], None]] = []
         self._failed: set[Callable[[], None]] = set()
+        self._has_left = False
         self._parts: dict[Any, Any] = {}
         for family in families:
             self.register(family)
@@ -142,6 +149,8 @@ class Metrics:
             return cell
 
     def _find(self, family: Family, values: LabelValues) -> Cell | HistogramCell:
+        if self._has_left:
+            self._move_in()
         try:
             found = self._cells[family.name].get(values)
         except TypeError:  # a label value that cannot be hashed; cleaned below
@@ -236,6 +245,8 @@ class Metrics:
         return _in_units(self._collect())
 
     def _collect(self) -> Collected:
+        if self._has_left:
+            self._move_in()
         for callback in self._collectors:
             try:
                 callback()
@@ -256,18 +267,36 @@ class Metrics:
             logger.warning("tachograph: a gauge could not be read before collection.", exc_info=error)
 
     def _after_fork(self) -> None:
-        """In a forked child: what the parent counted is the parent's to report."""
+        """In a forked child: what the parent counted is the parent's to report.
+
+        The cells count in memory until one is asked for: a handler at fork must not wait for a disk.
+        """
         self.lock._at_fork_reinit()
         self.started_unix_ns = time.time_ns()
-        self.storage.reopen()
+        self._has_left = False
+        self.storage.leave()
         for name, cells in self._cells.items():
             family = self.families[name]
-            size = len(family.buckets) + 2 if family.kind == "histogram" else 1
-            for values, cell in cells.items():
-                cell.values = self.storage.allocate(family, values, size)
+            for cell in cells.values():
+                cell.values = [0.0] + [0] * (len(family.buckets) + 1) if family.kind == "histogram" else [0]
                 cell.exemplars = None
         for callback in self._rebound:
             callback()
+        self._has_left = True
+
+    def _move_in(self) -> None:
+        """Give the cells of a forked child storage of its own, with what they have counted since."""
+        with self.lock:
+            if not self._has_left:
+                return
+            self._has_left = False
+            self.storage.reopen()
+            for name, cells in self._cells.items():
+                for values, cell in cells.items():
+                    counted = cell.values
+                    cell.values = self.storage.allocate(self.families[name], values, len(counted))
+                    for index, number in enumerate(counted):
+                        cell.values[index] = number
 
 
 def _in_units(collected: Collected) -> Collected:
