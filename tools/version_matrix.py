@@ -66,6 +66,22 @@ SETS["strands"] = [*_CLIENTS, "strands-agents[openai]"]
 SETS["agent-framework"] = [*_CLIENTS, "agent-framework-core", "agent-framework-openai"]
 """Frameworks with spans of their own for each call of a model, which pin clients of different ages."""
 
+SETS["wire"] = [
+    *SETS["newest"],
+    "azure-ai-inference",
+    "boto3",
+    "cohere",
+    "groq",
+    "httpx",
+    "huggingface_hub",
+    "litellm",
+    "mistralai",
+    "ollama",
+    "requests",
+    "together>=2",
+]
+"""Clients that are seen on the wire, and those that are made like openai's."""
+
 NAMED_ONLY = {"adk"}
 """Run only when named: Google ADK's usage stands twice in a trace since records are delivered by the drain, and why is
 not found yet (2026-11-27)."""
@@ -83,6 +99,7 @@ TESTS = {
     "newest": ["test_openai.py", "test_mcp.py", "test_mcp_connections.py", "test_instrument.py"],
     "frameworks": ["test_frameworks.py", "test_examples.py"],
     "others": ["test_others.py"],
+    "wire": ["test_wire.py", "test_wire_clients.py"],
 }
 
 

@@ -414,19 +414,19 @@ FAILED = frame("messageStart", {"role": "assistant"}) + frame(
 )
 
 
-class Bedrock:
-    """Answers boto3's requests in order, on loopback."""
+class Loopback:
+    """Answers requests in order, whatever they ask for, on loopback."""
 
     def __init__(self) -> None:
         self.answers: list[tuple[int, str, bytes]] = []
-        bedrock = self
+        loopback = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["content-length"]))
-                status, kind, body = bedrock.answers.pop(0)
+                status, kind, body = loopback.answers.pop(0)
                 self.send_response(status)
                 for name, value in (("content-type", kind), ("content-length", str(len(body)))):
                     self.send_header(name, value)
@@ -450,15 +450,15 @@ class Bedrock:
 
 
 @pytest.fixture
-def bedrock() -> Iterator[Bedrock]:
-    server = Bedrock()
+def bedrock() -> Iterator[Loopback]:
+    server = Loopback()
     yield server
     server.server.shutdown()
     server.server.server_close()
 
 
 @pytest.fixture
-def seen_bedrock(bedrock: Bedrock) -> Iterator[Recording]:
+def seen_bedrock(bedrock: Loopback) -> Iterator[Recording]:
     with recording() as caught:
         instrument(wire_hosts=["127.0.0.1"], providers={"127.0.0.1": "bedrock"})
         try:
@@ -477,7 +477,7 @@ def body_of(event: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("operation", ["converse", "converse_stream", "invoke_model", "invoke_stream"])
-def test_each_call_of_boto3_to_bedrock_is_seen_once(seen_bedrock: Recording, bedrock: Bedrock, operation: str) -> None:
+def test_each_call_of_boto3_to_bedrock_is_seen_once(seen_bedrock: Recording, bedrock: Loopback, operation: str) -> None:
     client = bedrock.client()
     throttled = json.dumps({"message": "Too many requests"}).encode()
     bedrock.answers.append((429, JSON, throttled))
@@ -508,7 +508,7 @@ def test_each_call_of_boto3_to_bedrock_is_seen_once(seen_bedrock: Recording, bed
     assert [attempt.outcome for attempt in call.attempts] == ["rate_limited", "success"]
 
 
-def test_what_boto3_raises_is_a_failure_of_the_call(seen_bedrock: Recording, bedrock: Bedrock) -> None:
+def test_what_boto3_raises_is_a_failure_of_the_call(seen_bedrock: Recording, bedrock: Loopback) -> None:
     client = bedrock.client()
     bedrock.answers.append((400, JSON, json.dumps({"message": "No such model"}).encode()))
     with pytest.raises(Exception, match="No such model"):

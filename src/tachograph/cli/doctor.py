@@ -12,6 +12,7 @@ _MARKS = {"ok": "ok", "warning": "!!", "problem": "NO", "absent": "--"}
 _TITLES = {
     "versions": "Versions",
     "hooks": "Hooked",
+    "wire": "Seen on the wire",
     "others": "Other instrumentations",
     "exporters": "Where it goes",
     "proof": "Proof: one call with a hidden retry, against a simulator",

@@ -16,7 +16,7 @@ __all__ = ["CLIENTS", "instrument", "uninstrument"]
 
 logger = logging.getLogger("tachograph")
 
-CLIENTS: Final = ("openai", "anthropic", "google_genai", "mcp", "wire")
+CLIENTS: Final = ("openai", "anthropic", "google_genai", "groq", "together", "mcp", "wire")
 """The client libraries we know; each has a file here with `install()`."""
 
 
@@ -26,8 +26,8 @@ def instrument(*clients: str, recorder: Recorder | None = None, **settings: Any)
     Calling it again changes nothing, or what is watched. Nothing is imported that the application does not import.
 
     Args:
-        clients: `openai`, `anthropic`, `google_genai`, `mcp` (fastmcp's too), `wire` (requests to known providers by
-            httpx, aiohttp, requests, urllib3); all unless given.
+        clients: `openai`, `anthropic`, `google_genai`, `groq`, `together`, `mcp` (fastmcp's too), `wire` (requests to
+            known providers by httpx, aiohttp, requests, urllib3); all unless given.
         recorder: Where records go; the process's own unless given.
         settings: Fields of the section `instrument` that win over the settings of the process:
             `instrument(include_usage="always")`.
@@ -35,7 +35,7 @@ def instrument(*clients: str, recorder: Recorder | None = None, **settings: Any)
     Raises:
         SettingsError: A setting or a client's name is not allowed.
     """
-    from tachograph.instrument import attempts, frameworks, imports, others, patches, settled, threads
+    from tachograph.instrument import attempts, frameworks, imports, others, patches, settled, threads, unwatched
 
     own = runtime.get_settings()
     if clients:
@@ -60,6 +60,7 @@ def instrument(*clients: str, recorder: Recorder | None = None, **settings: Any)
     for sdk in runtime.SDKS:  # prices bring an HTTP client with them: not before there is something to price
         imports.after_import(sdk, lambda _: runtime.warm_up_prices(own))
     others.log_once()
+    unwatched.install()
 
 
 def uninstrument() -> None:

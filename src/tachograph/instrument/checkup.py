@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 from typing import Any, Final
 
 from tachograph import runtime
-from tachograph.instrument import instrument, others, report
+from tachograph.instrument import instrument, others, report, unwatched
 from tachograph.version import __version__
 
 MODULES: Final[dict[str, tuple[str, ...]]] = {
@@ -36,7 +36,7 @@ class Finding:
     """One line of the report.
 
     Attributes:
-        topic: `versions`, `hooks`, `others`, `exporters`, `proof`.
+        topic: `versions`, `hooks`, `wire`, `others`, `exporters`, `proof`.
         name: What it is about.
         state: `ok`, `warning`, `problem`, or `absent`.
         detail: What was found, and what to do.
@@ -71,6 +71,7 @@ def examine() -> Checkup:
     instrument()
     for name in MODULES:
         _client(checkup, name)
+    _wire(checkup)
     _others(checkup)
     _exporters(checkup)
     for name, prove in PROOFS.items():
@@ -103,6 +104,16 @@ def _client(checkup: Checkup, name: str) -> None:
         checkup.add("hooks", label, "problem", "nothing of it is hooked: is it left out of instrument.clients?")
     for place, consequence in client.missing.items():
         checkup.add("hooks", label, "warning", f"no {place} in this version: {consequence}")
+
+
+def _wire(checkup: Checkup) -> None:
+    """Clients without hooks of their own, and whether the wire shows their calls."""
+    for library, reason in unwatched.installed():
+        if reason is None:
+            seen = f"its calls to known hosts are seen in {' or '.join(unwatched.CLIENTS[library])}"
+            checkup.add("wire", library, "ok", f"{seen}; add hosts by instrument.wire_hosts")
+        else:
+            checkup.add("wire", library, "problem", f"its calls are not seen: {reason}")
 
 
 def _others(checkup: Checkup) -> None:

@@ -18,20 +18,29 @@ from tachograph.vendors.openai.chat import ChatChunks
 
 def install() -> None:
     """Hook the client, now or once it is imported."""
-    stainless.install("openai", _begin)
+    stainless.install("openai", begin)
     openai_realtime.install()
 
 
-def _begin(client: Any, options: Any) -> Watch | None:
-    """The watch of one request, or None when it is not to be watched."""
-    api = ROUTES.get((options.method, options.url)) or route(options.method, options.url)
+def begin(client: Any, options: Any, *, label: str = "") -> Watch | None:
+    """The watch of one request, or None when it is not to be watched.
+
+    Args:
+        client: Of openai, or of a library that is made like it.
+        options: The request.
+        label: The provider's, where another library's host is not known. Its paths may have a prefix (`/openai/v1`).
+    """
+    api = ROUTES.get((options.method, options.url))
+    if api is None:
+        api = route(options.method, f"https://host{options.url}" if label and options.url[:1] == "/" else options.url)
     if api is None or ENGINE_CALL.get() is not None or is_under_way(api, options):
         return None
     data = options.json_data
     body: Any = data if isinstance(data, dict) else {}
     if options.extra_json:
         body = {**body, **options.extra_json}
-    host, port, provider = hosts.place_of(client, settled.settings.providers, _fallback)
+    fallback = (lambda _: label) if label else _fallback
+    host, port, provider = hosts.place_of(client, settled.settings.providers, fallback)
     facts = api.facts(body)
     model = facts.model
     call = settled.recorder().start_llm_call(

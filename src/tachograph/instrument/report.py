@@ -14,6 +14,8 @@ DISTRIBUTIONS = {
     "google_genai": "google-genai",
     "mcp": "mcp",
     "fastmcp": "fastmcp",
+    "groq": "groq",
+    "together": "together",
     "urllib3": "urllib3",
     "botocore": "botocore",
 }
@@ -23,6 +25,8 @@ SUPPORTED = {
     "google_genai": ((2,), (4,)),
     "mcp": ((1,), (3,)),
     "fastmcp": ((2,), (5,)),
+    "groq": ((1,), (2,)),
+    "together": ((2,), (4,)),
 }
 """From the first version, and below the second, we have seen our hooks work."""
 

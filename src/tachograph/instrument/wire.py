@@ -295,7 +295,7 @@ def _begin(site: Site, port: int | None, found: Route, body: dict[str, Any]) -> 
         api.operation,
         message_count=facts.message_count,
         stream=stream,
-        asks=body if api.counts_usage else None,
+        asks=body if api.costs else None,
         is_watched=True,
         takes_other_model=False,  # the body is bytes by now
     )

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-Client = Literal["openai", "anthropic", "google_genai", "mcp", "wire"]
+Client = Literal["openai", "anthropic", "google_genai", "groq", "together", "mcp", "wire"]
 
 
 class InstrumentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,7 +35,7 @@ class InstrumentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
             (`input`, `output`, `tool.arguments`, `tool.result`), and returns what may be kept, or None.
     """
 
-    clients: tuple[Client, ...] = ("openai", "anthropic", "google_genai", "mcp", "wire")
+    clients: tuple[Client, ...] = ("openai", "anthropic", "google_genai", "groq", "together", "mcp", "wire")
     wire_hosts: tuple[str, ...] = ()
     include_usage: Literal["known", "always", "never"] = "known"
     include_usage_hosts: tuple[str, ...] = ()

@@ -54,7 +54,22 @@ PROCESS_START: Final = Family(
     gauge_merge="max",
 )
 
-FAMILIES: Final = (FACTORY_CREATE_SECONDS, LABEL_OVERFLOW, TELEMETRY_ERRORS, BUILD_INFO, PROCESS_START)
+UNWATCHED_CLIENT: Final = Family(
+    "tachograph_unwatched_client",
+    "gauge",
+    ("library",),
+    "1 where a known client of LLM providers is imported and its calls are not seen.",
+    gauge_merge="max",
+)
+
+FAMILIES: Final = (
+    FACTORY_CREATE_SECONDS,
+    LABEL_OVERFLOW,
+    TELEMETRY_ERRORS,
+    BUILD_INFO,
+    PROCESS_START,
+    UNWATCHED_CLIENT,
+)
 
 NOTIFICATIONS: Final = Family(
     "tachograph_notifications_total",

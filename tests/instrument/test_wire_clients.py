@@ -1,0 +1,233 @@
+"""Other vendors' client libraries over the wire: each of their calls is seen once (`make versions ARGS=wire`)."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from instrument.test_wire import CHAT, COHERE_2, OLLAMA, USAGE, Loopback
+from tachograph import instrument, uninstrument
+from tachograph.demo.simulators import Answer, RateLimited, Simulators
+from tachograph.instrument import unwatched
+from tachograph.tape import TAPE
+from tachograph.testing import Recording, recording
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # the libraries' own deprecations
+
+MESSAGES: Any = [{"role": "user", "content": "Hello"}]
+
+
+@pytest.fixture
+def seen() -> Iterator[Recording]:
+    with recording() as caught:
+        instrument(wire_hosts=["127.0.0.1"], include_usage_hosts=["127.0.0.1"])
+        try:
+            yield caught
+        finally:
+            gc.collect()
+            TAPE.drain()
+            uninstrument()
+
+
+@pytest.fixture
+def server() -> Iterator[Loopback]:
+    running = Loopback()
+    yield running
+    running.server.shutdown()
+    running.server.server_close()
+
+
+def check(seen: Recording, count: int, attempts: int | None = None, *, after: int = 0) -> None:
+    gc.collect()
+    TAPE.drain()
+    found = [
+        (call.outcome, call.usage and (call.usage.input_tokens, call.usage.output_tokens))
+        for call in seen.llm_calls[after:]
+    ]
+    assert found == [("success", (11, 3))] * count
+    if attempts is not None:
+        assert len(seen.llm_calls[0].attempts) == attempts
+
+
+def answer(simulators: Simulators, *first: Any) -> str:
+    simulators.openai.script(*first)
+    simulators.openai.always(Answer(text="One two three", usage=USAGE))
+    return simulators.openai.url
+
+
+@pytest.mark.needs("groq")
+def test_groq(seen: Recording, server: Loopback) -> None:
+    import groq
+
+    delta = {"choices": [{"index": 0, "delta": {"content": "Yes"}, "finish_reason": None}]}
+    last = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "x_groq": {"usage": CHAT["usage"]}}
+    stream = "".join(f"data: {json.dumps(each)}\n\n" for each in (delta, last)) + "data: [DONE]\n\n"
+    server.answers += [
+        (500, "application/json", b"{}"),
+        (200, "application/json", json.dumps(CHAT).encode()),
+        (200, "text/event-stream", stream.encode()),
+    ]
+    client: Any = groq.Groq(api_key="any", base_url=server.url)
+    client.chat.completions.create(model="m", messages=MESSAGES)
+    assert len(list(client.chat.completions.create(model="m", messages=MESSAGES, stream=True))) == 2
+    check(seen, 2, attempts=2)
+    assert {call.provider for call in seen.llm_calls} == {"groq"}
+
+
+@pytest.mark.needs("together")
+async def test_together(seen: Recording, simulators: Simulators) -> None:
+    import together
+
+    url = answer(simulators, RateLimited(retry_after=0.01)).removesuffix("/v1")
+    client = together.Together(api_key="any", base_url=url)
+    client.chat.completions.create(model="m", messages=MESSAGES)
+    assert list(client.chat.completions.create(model="m", messages=MESSAGES, stream=True))
+    check(seen, 2, attempts=2)
+    other = together.AsyncTogether(api_key="any", base_url=url)
+    await other.chat.completions.create(model="m", messages=MESSAGES)
+    assert [chunk async for chunk in await other.chat.completions.create(model="m", messages=MESSAGES, stream=True)]
+    check(seen, 4)
+    assert {call.provider for call in seen.llm_calls} == {"together"}
+
+
+@pytest.mark.needs("mistralai")
+async def test_mistralai(seen: Recording, simulators: Simulators) -> None:
+    from mistralai.client import Mistral
+
+    url = answer(simulators).removesuffix("/v1")
+    client: Any = Mistral(api_key="any", server_url=url)
+    client.chat.complete(model="m", messages=MESSAGES)
+    await client.chat.complete_async(model="m", messages=MESSAGES)
+    check(seen, 2)
+    with client.chat.stream(model="m", messages=MESSAGES) as events:
+        assert list(events)
+    async with await client.chat.stream_async(model="m", messages=MESSAGES) as events:
+        assert [event async for event in events]
+    gc.collect()
+    TAPE.drain()
+    assert [(call.stream, call.outcome) for call in seen.llm_calls[2:]] == [(True, "success")] * 2
+
+
+@pytest.mark.needs("cohere")
+def test_cohere(seen: Recording, server: Loopback) -> None:
+    import cohere
+
+    message = {"role": "assistant", "content": [{"type": "text", "text": "Yes"}]}
+    whole = {"id": "1", "finish_reason": "COMPLETE", "message": message, "usage": COHERE_2}
+    events = (
+        {"type": "message-start", "id": "1", "delta": {"message": {"role": "assistant"}}},
+        {"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": "Yes"}}}},
+        {"type": "message-end", "delta": {"finish_reason": "COMPLETE", "usage": COHERE_2}},
+    )
+    stream = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events).encode()
+    server.answers += [(200, "application/json", json.dumps(whole).encode()), (200, "text/event-stream", stream)]
+    client = cohere.ClientV2(api_key="any", base_url=server.url)
+    client.chat(model="m", messages=MESSAGES)
+    assert len(list(client.chat_stream(model="m", messages=MESSAGES))) == 3
+    check(seen, 2)
+
+
+@pytest.mark.needs("ollama")
+def test_ollama(seen: Recording, server: Loopback) -> None:
+    import ollama
+
+    said = {"role": "assistant", "content": "Yes"}
+    line = {"model": "llama3.2", "message": said, "done": False}
+    last = {**OLLAMA, "message": said}
+    stream = "".join(f"{json.dumps(each)}\n" for each in (line, last)).encode()
+    server.answers += [(200, "application/json", json.dumps(last).encode()), (200, "application/x-ndjson", stream)]
+    client = ollama.Client(host=server.url)
+    client.chat(model="llama3.2", messages=MESSAGES)
+    assert len(list(client.chat(model="llama3.2", messages=MESSAGES, stream=True))) == 2
+    check(seen, 2)
+
+
+@pytest.mark.needs("huggingface_hub")
+def test_huggingface_hub(seen: Recording, simulators: Simulators) -> None:
+    from huggingface_hub import InferenceClient
+
+    client = InferenceClient(base_url=answer(simulators), api_key="any")
+    client.chat_completion(MESSAGES, model="m")
+    usage: Any = {"include_usage": True}
+    assert list(client.chat_completion(MESSAGES, model="m", stream=True, stream_options=usage))
+    check(seen, 2)
+
+
+@pytest.mark.needs("azure.ai.inference")
+async def test_azure_ai_inference(seen: Recording, simulators: Simulators) -> None:
+    from azure.ai.inference import ChatCompletionsClient
+    from azure.ai.inference.aio import ChatCompletionsClient as AsyncClient
+    from azure.core.credentials import AzureKeyCredential
+
+    url = answer(simulators)
+    asked: Any = {"model": "m", "messages": MESSAGES}
+    client = ChatCompletionsClient(url, AzureKeyCredential("any"), permit_redirects=False)
+    client.complete(**asked)
+    assert list(client.complete(**asked, stream=True, model_extras={"stream_options": {"include_usage": True}}))
+    check(seen, 2)
+    async with AsyncClient(url, AzureKeyCredential("any")) as other:
+        await other.complete(**asked)
+    check(seen, 3)
+
+
+@pytest.mark.needs("litellm")
+async def test_litellm(seen: Recording, simulators: Simulators, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # it asks the network otherwise
+    import litellm
+
+    url = answer(simulators)
+    usage = {"include_usage": True}
+    asked: dict[str, Any] = {"messages": MESSAGES, "api_key": "any", "num_retries": 0}
+    litellm.completion(model="mistral/mistral-small-latest", api_base=url, **asked)
+    check(seen, 1)
+    for model in ("openai/gpt-5", "hosted_vllm/m"):
+        before = len(seen.llm_calls)
+        litellm.completion(model=model, api_base=url, **asked)
+        assert list(litellm.completion(model=model, api_base=url, stream=True, stream_options=usage, **asked))
+        await litellm.acompletion(model=model, api_base=url, **asked)
+        answered: Any = await litellm.acompletion(model=model, api_base=url, stream=True, stream_options=usage, **asked)
+        assert [chunk async for chunk in answered]
+        check(seen, 4, after=before)
+    simulators.anthropic.always(Answer(text="One", usage=USAGE))
+    simulators.gemini.always(Answer(text="One", usage=USAGE))
+    for model, base in (
+        ("anthropic/claude-opus-4-8", simulators.anthropic.url),
+        ("gemini/gemini-2.5-flash", f"{simulators.gemini.url}/v1beta"),
+    ):
+        before = len(seen.llm_calls)
+        litellm.completion(model=model, api_base=base, **asked)
+        assert list(litellm.completion(model=model, api_base=base, stream=True, **asked))
+        await litellm.acompletion(model=model, api_base=base, **asked)
+        check(seen, 3, after=before)
+        assert all(call.cost is not None and call.cost.nano_usd for call in seen.llm_calls[before:])
+
+
+# Clients that nobody sees
+
+
+def test_a_client_that_nobody_sees_is_told_in_the_metrics_and_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import sys
+    from types import ModuleType
+
+    unwatched._logged.clear()
+    monkeypatch.setitem(sys.modules, "vertexai", ModuleType("vertexai"))
+    monkeypatch.setitem(sys.modules, "ollama", ModuleType("ollama"))
+    with recording() as seen, caplog.at_level(logging.WARNING, "tachograph"):
+        instrument()
+        try:
+            assert [each.library for each in unwatched.imported()] == ["vertexai"]
+            assert seen.value("tachograph_unwatched_client", library="vertexai") == 1
+            instrument("openai")
+            assert {"ollama", "vertexai"} <= {each.library for each in unwatched.imported()}
+        finally:
+            uninstrument()
+    told = [record.message for record in caplog.records if "not seen" in record.message]
+    assert len([line for line in told if "vertexai" in line]) == 1
+    unwatched._logged.clear()
