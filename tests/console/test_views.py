@@ -359,3 +359,25 @@ def test_a_cell_of_the_tools_says_how_many_of_its_calls_failed(running: RunningC
     panels = client.get("/api/console/board/tachograph-mcp-tools")["panels"]
     (cell,) = panels["tool-execution-latency-p95-by-server"][0]
     assert (cell["n"], cell["failed"]) == (8, 2)
+
+
+def test_what_has_no_price_is_not_shown_as_free(running: RunningConsole, client: Client) -> None:
+    facts = {"model": "own-model", "input_tokens": 10, "output_tokens": 5, "cost_usd": None}
+    put(running, *(made(n, at=NOW - n, **facts) for n in range(1, 6)))
+    answer = client.get("/api/console/now")
+    tile = next(tile for tile in answer["tiles"] if tile["name"] == "cost")
+    assert (tile["value"], tile["note"]) == (None, "5 calls without a price")
+    assert answer["providers"]["rows"][0]["cost"] is None
+    panels = client.get("/api/console/board/tachograph-llm-provider")["panels"]
+    assert panels["estimated-cost-per-hour"] == [[]]
+    put(running, made(9, at=NOW - 9, cost_usd="0.5", input_tokens=1, output_tokens=1))
+    tile = next(tile for tile in client.get("/api/console/now")["tiles"] if tile["name"] == "cost")
+    assert tile["value"] > 0
+    assert tile["note"] == "5 calls without a price"
+
+
+def test_the_unpriced_models_are_the_largest_and_a_count(running: RunningConsole, client: Client) -> None:
+    facts = {"input_tokens": 10, "output_tokens": 5, "cost_usd": None}
+    put(running, *(made(n, at=NOW - n / 10, model=f"m{n}", **facts) for n in range(1, 40)))
+    money = client.get("/api/console/money")
+    assert (len(money["unpriced"]), money["unpriced_models"], money["unpriced_calls"]) == (12, 39, 39)

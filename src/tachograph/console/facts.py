@@ -133,6 +133,18 @@ class Facts:
         """The sum of a number over the calls; what is not known adds nothing."""
         return float(np.nansum(self.numbers[name]))
 
+    @property
+    def unpriced(self) -> npt.NDArray[np.bool_]:
+        """Which rows used something that no price is known for."""
+        used = ~np.isnan(self.numbers["input"]) | ~np.isnan(self.numbers["output"])
+        return np.asarray(np.isnan(self.numbers["cost"]) & used)
+
+    def cost(self) -> float | None:
+        """Dollars of these rows; None where something was used and nothing of it has a price: that is not zero."""
+        if self.unpriced.any() and np.isnan(self.numbers["cost"]).all():
+            return None
+        return self.total("cost")
+
     def joined(self, other: Facts) -> Facts:
         """These rows and those of another account of the same kind."""
         codes: dict[str, npt.NDArray[np.int32]] = {}

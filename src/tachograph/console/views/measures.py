@@ -51,6 +51,8 @@ def answer(measure: Measure, chosen: Selection, step: float, variables: Mapping[
 def instant(measure: Measure, chosen: Selection, variables: Mapping[str, str]) -> list[Series]:
     """One value for the whole range, how many calls it is of, and how many of them failed."""
     facts = _rows(measure, chosen, variables)
+    if measure.value == "cost" and facts.cost() is None:
+        return []
     by = tuple(name for name in measure.by if name != "type")
     groups, index = facts.group([_COLUMN.get(name, name) for name in by])
     found: list[Series] = []
@@ -90,9 +92,9 @@ def _values(facts: Facts, value: str, above: float) -> Floats:
         return np.asarray(np.maximum(np.nan_to_num(numbers["attempts"]) - facts.weight, 0))
     if value == "slow":
         return np.asarray((numbers["duration"] > above) * facts.weight)
-    used = ~np.isnan(numbers["input"]) | ~np.isnan(numbers["output"]) if "input" in numbers else np.zeros(0, bool)
     if value == "unpriced":
-        return np.asarray(np.isnan(numbers["cost"]) & used, dtype=np.float64)
+        return np.asarray(facts.unpriced, dtype=np.float64)
+    used = ~np.isnan(numbers["input"]) | ~np.isnan(numbers["output"]) if "input" in numbers else np.zeros(0, bool)
     if value == "usage_missing":
         return np.asarray(~used & np.isin(facts.codes["outcome"], _codes(facts, "outcome", "success")), np.float64)
     return np.asarray(np.nan_to_num(numbers[{"prompt": "input", "duration": "duration"}.get(value, value)]))
@@ -121,7 +123,7 @@ def _whole(measure: Measure, own: Facts, chosen: Selection) -> float | None:
 def _series(
     measure: Measure, facts: Facts, by: tuple[str, ...], value: str, chosen: Selection, step: float
 ) -> list[Series]:
-    if not len(facts):
+    if not len(facts) or (value == "cost" and facts.cost() is None):
         return []
     groups, index = facts.group([_COLUMN.get(name, name) for name in by])
     shown = [dict(zip(by, labels.values(), strict=True)) for labels in groups]

@@ -59,7 +59,8 @@ def money(console: Console, chosen: Range, wanted: dict[str, str] | None = None,
         "labels": _labels(here.llm),
         "top": _top(console, here),
         "waste": waste(console, here),
-        "unpriced": unpriced,
+        "unpriced": unpriced[:TOP],
+        "unpriced_models": len(unpriced),
         "unpriced_calls": sum(row["calls"] for row in unpriced),
         "bill": _bill(console, now),
     }
@@ -311,8 +312,7 @@ def _judged(console: Console, here: Selection) -> dict[str, tuple[int | None, fl
 
 
 def _unpriced(facts: Facts) -> list[dict[str, Any]]:
-    used = ~np.isnan(facts.numbers["input"]) | ~np.isnan(facts.numbers["output"])
-    own = facts.take(np.isnan(facts.numbers["cost"]) & used)
+    own = facts.take(facts.unpriced)
     groups, index = own.group(("provider", "model"))
     counts = np.bincount(index, own.weight, len(groups))
     rows = [{**labels, "calls": int(n)} for labels, n in zip(groups, counts, strict=True) if n]

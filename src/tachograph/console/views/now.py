@@ -193,6 +193,7 @@ def _tile(
         "title": title,
         "unit": unit,
         "value": value(here) if here.llm.count or here.tools.count else None,
+        "note": _unpriced_note(here) if name == "cost" else "",
         "before": past,
         "better": better,
         "line": _line(name, here),
@@ -200,6 +201,12 @@ def _tile(
         "n": here.llm.count,
         "enough": here.llm.count >= 20,
     }
+
+
+def _unpriced_note(here: Selection) -> str:
+    """How many calls the cost lacks, or ""."""
+    lacking = int(here.llm.weight[here.llm.unpriced].sum())
+    return f"{words.count(lacking, 'call')} without a price" if lacking else ""
 
 
 def _seconds(here: Selection) -> float:
@@ -212,7 +219,8 @@ def _rate(here: Selection) -> float | None:
 
 
 def _cost_per_hour(here: Selection) -> float | None:
-    return here.llm.total("cost") / _seconds(here) * 3600
+    cost = here.llm.cost()
+    return None if cost is None else cost / _seconds(here) * 3600
 
 
 def _first_token(here: Selection) -> float | None:
@@ -303,7 +311,7 @@ def _row(labels: dict[str, str], own: Facts, before: Facts | None, chosen: Range
         "p95_before": before.quantile(0.95) if before is not None and before.count >= 20 else None,
         "first_token_p95": own.quantile(0.95, "first_token"),
         "wait": own.total("wait"),
-        "cost": own.total("cost"),
+        "cost": own.cost(),
         "tokens": own.total("input") + own.total("output"),
         "line": [int(v) for v in np.bincount(place, own.weight, BARS)],
         "bad_line": [int(v) for v in np.bincount(bad_place, failed.weight, BARS)],

@@ -673,11 +673,11 @@ export class Panel {
   drawEvents(width) {
     const { from, to } = this.window;
     const series = this.series();
-    const colours = this.colour(series);
     const busy =
       series.length > MOST_LINES
         ? [...series].sort((a, b) => b.values.length - a.values.length).slice(0, MOST_LINES)
         : series;
+    const colours = this.colour(busy);
     const lines = busy.map(({ name, values }) => ({
       name,
       points: this.fromCalls ? together(values, (to - from) / 90) : this.happenings(values),

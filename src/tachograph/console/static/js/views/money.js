@@ -38,6 +38,8 @@ const PERIODS = {
   total: "in total",
   rolling: "in a rolling time",
 };
+/** The cost of a group, where one is known: what has no price is not free. */
+const costOf = (one) => (one.unpriced_calls && !Number(one.cost_usd) ? "–" : usd(Number(one.cost_usd)));
 const none = () => h("span", { class: "muted" }, "none");
 
 export class MoneyView {
@@ -140,9 +142,10 @@ export class MoneyView {
     const why = unpriced
       ? "Their cost is unknown, not zero: add prices to your price file."
       : "Every call in this range has a price.";
-    const each = calls ? `, ${usd(Number(total) / calls)} each` : "";
+    const isKnown = Number(total) > 0 || !unpriced;
+    const each = calls && isKnown ? `, ${usd(Number(total) / calls)} each` : "";
     this.tiles.replaceChildren(
-      tile("Spent in this range", usd(Number(total)), `${short(calls)} calls${each}`),
+      tile("Spent in this range", isKnown ? usd(Number(total)) : "–", `${short(calls)} calls${each}`),
       tile("Today, at this pace", ...ahead(forecast, "day", "to midnight UTC")),
       tile("This month, at this pace", ...ahead(forecast, "month", "to the month's end")),
       tile("Calls without a price", share, why, unpriced ? "warn" : ""),
@@ -211,7 +214,7 @@ export class MoneyView {
       const bar = s("rect", { x: 70 - width, width, height: 8, rx: 2, fill: theme().accent });
       return [
         by === "model" ? h("a", { href: state.hrefOf("calls", { model: group.key }) }, group.key) : group.key || none(),
-        usd(Number(group.cost_usd)),
+        costOf(group),
         [s("svg", { width: 70, height: 8, "aria-hidden": "true" }, bar), ` ${(share * 100).toFixed(1)} %`],
         short(group.calls),
         short(group.input_tokens),
@@ -307,6 +310,9 @@ export class MoneyView {
               "Without a price",
               h("p", { class: "muted" }, "Their cost is unknown, not zero: add prices to your price file."),
               table([["", "name"], ["", "number"]], unpriced), // prettier-ignore
+              money.unpriced_models > unpriced.length
+                ? h("p", { class: "muted" }, `and ${money.unpriced_models - unpriced.length} more models`)
+                : "",
             )
           : "",
         card(

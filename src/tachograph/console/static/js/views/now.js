@@ -176,7 +176,12 @@ export class NowView {
       ),
       h("span", { class: slower }, shown(row.p95_before, "s")),
     ];
-    if (isLlm) cells.push(shown(row.first_token_p95, "s"), row.wait > 0.0005 ? duration(row.wait) : "", usd(row.cost));
+    if (isLlm)
+      cells.push(
+        shown(row.first_token_p95, "s"),
+        row.wait > 0.0005 ? duration(row.wait) : "",
+        shown(row.cost, "currencyUSD"),
+      );
     return toned(cells, tone ? `row-${tone}` : "");
   }
 
