@@ -130,7 +130,7 @@ def _stalled() -> Alert:
     return Alert(
         name="LLMUsagePersistStalled",
         expression=(
-            f"sum by (PLACE) ({_QUEUE}) > 0\n"
+            f"(sum by (PLACE) ({_QUEUE}) > 0 and max by (PLACE) (llm_usage_persist_oldest_age_seconds) > 120)\n"
             "unless\n"
             f'sum by (PLACE) (increase({_SECONDS}_count{{outcome="success"}}[5m])) > 0\n'
             "or\n"
@@ -147,6 +147,7 @@ def _stalled() -> Alert:
         drill=Drill(
             series=(
                 Gauge(_QUEUE, {}, (2, 40, 2), slope=(0, 0.5, 0)),
+                Gauge("llm_usage_persist_oldest_age_seconds", {}, (0.5, 0.5, 0.5), slope=(0, 1, 0)),
                 Gauge("llm_usage_writer_alive", {}, (1, 0, 1)),
                 _written((0.5, 0, 0.5)),
             ),
@@ -218,7 +219,8 @@ def _suspected() -> Alert:
             ")\n"
             "/\n"
             f"(sum by (PLACE) (increase({_ACCEPTED}[1h])) > 100)\n"
-            "> 0.02"
+            "> 0.02\n"
+            f'and sum by (PLACE) (increase({_SECONDS}_count{{outcome="success"}}[1h])) > 0'
         ),
         hold="30m",
         severity="warning",
