@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -46,6 +47,12 @@ THRESHOLDS: Final = (
     - _RECORDED
     - {"scrape_interval", "push_interval"}
 )
+
+
+_ABOUT: Final = ("job", "instance", "provider", "model", "server_id", "tool_name", "error_type")
+_OURS: Final = frozenset({"alertname", "severity", "component", "slo", "long", "short", *_ABOUT})
+"""Labels that routes, inhibitions and people read; one of the user's must not write over them."""
+_LABEL_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
 def groups(s: AlertsSettings) -> list[RuleGroup]:
@@ -164,7 +171,7 @@ def runbook_link(s: AlertsSettings, name: str) -> str:
 
 
 def check(s: AlertsSettings) -> None:
-    """Refuse thresholds that a histogram cannot answer.
+    """Refuse thresholds that a histogram cannot answer, and labels that would write over those of the alerts.
 
     Between two bounds a histogram only guesses, and above its highest bound it knows nothing.
     """
@@ -175,6 +182,20 @@ def check(s: AlertsSettings) -> None:
         ("persist_seconds", s.persist_seconds, PERSIST_SECONDS),
     ):
         _check_bound(field, value, family)
+    _check_labels("alerts.labels", s.labels)
+    for name, change in s.change.items():
+        _check_labels(f"alerts.change.{name}.labels", change.labels)
+
+
+def _check_labels(where: str, labels: Mapping[str, str]) -> None:
+    for label in labels:
+        if label in _OURS:
+            do = f"It says what an alert is about, as these do: {', '.join(sorted(_OURS))}. Choose another name."
+        elif _LABEL_NAME.fullmatch(label):
+            continue
+        else:
+            do = "Use letters, digits and _, and begin with a letter."
+        raise SettingsError(f"{label!r} cannot be a label of yours", where=f"setting {where}", do=do)
 
 
 def _check_bound(field: str, value: float, family: Family) -> None:

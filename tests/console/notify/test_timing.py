@@ -367,6 +367,18 @@ def test_a_process_that_dies_while_it_sends_says_that_the_next_may_be_a_copy(tmp
     assert any("may be a copy" in line for line in second.lines(second.firing[0]))
 
 
+def test_what_is_over_and_told_is_forgotten_on_disk_too(tmp_path: Path) -> None:
+    world = World(tmp_path, receivers={"chat": {"kind": "slack", "url_env": "X"}})
+    world.fire("LLMModelDown", provider="openai")
+    world.run(60)
+    world.firing.clear()
+    world.run(900)
+    world.notifier.close()
+    state = State(tmp_path)
+    assert state.groups() == []
+    state.close()
+
+
 def test_a_second_console_of_the_same_directory_sends_nothing(tmp_path: Path) -> None:
     from tachograph.console.notify.state import StateTaken
 
