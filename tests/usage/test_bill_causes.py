@@ -186,6 +186,11 @@ def test_the_watch_keeps_bills_and_shows_them(
     expected = sum(entry.nano_usd or 0 for entry in made.bill.entries())
     assert round(value("llm_bill_usd_total", "openai") * 1e9) == pytest.approx(expected, abs=DAYS * 10)
     assert value("llm_bill_drift_ratio", "openai") > 0
+    found = compared(made, fetch(NOW - timedelta(days=DAYS), NOW))
+    assert sum(billed for billed, _ in found.models.values()) == found.billed_usd
+    assert sum(ours for _, ours in found.models.values()) == found.ours_usd
+    worst = max(found.models, key=lambda model: found.models[model][0] - found.models[model][1])
+    assert value("llm_bill_model_drift_ratio", "openai", worst) > 0
     assert value("llm_bill_cause_usd", "openai", "credit") == -0.07
     assert value("llm_bill_cause_usd", "openai", "unseen_client") > 0
     assert watcher.check(NOW) == []  # a second time changes nothing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import shutil
@@ -97,6 +98,37 @@ def test_the_validator_of_the_specification_takes_it(tmp_path: Path, nano: int) 
     failed = set(re.findall(r"^(\w+) failed:", done.stdout + done.stderr, re.MULTILINE))
     assert failed, done.stderr  # the stale ones show that it has run
     assert failed == STALE
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_an_export_taken_as_the_bill_agrees_with_the_ledger(
+    tmp_path: Path, nano: int, ending: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The loop: what is exported is a bill, and the ledger beside that bill has no difference."""
+    path = export(tmp_path / f"focus.{ending}")
+    capsys.readouterr()
+    billed = Decimal(0)
+    for provider in ("openai", "anthropic"):
+        since = ["--since", "3d", "--format", "json", "--tolerance", "0"]
+        assert main(["reconcile", provider, "--from", str(path), *since]) == 0
+        said = json.loads(capsys.readouterr().out)
+        assert said["differences"] == []
+        assert said["ours_usd"] == said["billed_usd"]
+        billed += Decimal(said["billed_usd"])
+    assert billed == Decimal(nano).scaleb(-9)
+
+
+def test_a_bill_that_charges_more_than_the_ledger_has_is_found(
+    tmp_path: Path, nano: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = export(tmp_path / "focus.csv")
+    header, first, *rows = path.read_text("utf-8").splitlines()
+    path.write_text("\n".join([header, first, first, *rows]) + "\n", "utf-8")  # one row is charged twice
+    capsys.readouterr()
+    codes = [main(["reconcile", p, "--from", str(path), "--since", "3d"]) for p in ("openai", "anthropic")]
+    assert sorted(codes) == [0, 1]
+    path.write_text(header.replace("BilledCost", "Cost") + "\n", "utf-8")
+    assert main(["reconcile", "openai", "--from", str(path)]) == 2
 
 
 def test_another_ending_or_place_is_refused_in_words(

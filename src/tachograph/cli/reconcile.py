@@ -41,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=[],
         metavar="FILE",
-        help="saved answers of the reports' API, or Google's billing export as CSV; may be repeated",
+        help="saved answers of the reports' API, Google's billing export as CSV, or a bill in FOCUS form (.csv or "
+        ".parquet); may be repeated",
     )
     parser.add_argument("--base-url", help="another address of the provider's API")
     parser.add_argument("--key-env", metavar="NAME", help="environment variable with the admin key")
@@ -151,8 +152,10 @@ def _accounts(args: argparse.Namespace) -> Iterator[tuple[str, Callable[[datetim
 
 
 def _bill(args: argparse.Namespace, since: datetime, until: datetime) -> Iterable[Billed]:
-    from tachograph.usage.reconcile import anthropic, google, openai
+    from tachograph.usage.reconcile import anthropic, focus, google, openai
 
+    if args.files and all(map(focus.is_focus, args.files)):
+        return list(focus.saved(args.files, args.label or {"google": "gemini"}.get(args.provider, args.provider)))
     if args.provider == "google":
         if not args.files:
             raise TachographError(

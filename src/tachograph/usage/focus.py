@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 VERSION: Final = "1.2"
 _HOUR_US: Final = 3_600_000_000
 _BATCH: Final = 50_000
-_PUBLISHERS: Final = {"openai": "OpenAI", "anthropic": "Anthropic", "gemini": "Google"}
+PUBLISHERS: Final = {"openai": "OpenAI", "anthropic": "Anthropic", "gemini": "Google"}
 
 TEXT, MONEY, PRICE, NUMBER, TIME = "text", "money", "price", "number", "time"
 COLUMNS: Final[dict[str, str]] = {
@@ -257,7 +257,7 @@ def _table(arrow: Any, schema: pyarrow.Schema, batch: list[tuple[_Key, _Line]], 
     units = [_unit(line.nano, line.tokens) for line in lines]
     quantities = [line.tokens * 10 for line in lines]
     skus = ["/".join(filter(None, (key[1], key[2], key[4]))) for key in keys]
-    names = [_PUBLISHERS.get(key[1], key[1]) for key in keys]
+    names = [PUBLISHERS.get(key[1], key[1]) for key in keys]
     made: dict[str, list[Any]] = {
         "BilledCost": costs,
         "EffectiveCost": costs,

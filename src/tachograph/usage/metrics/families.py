@@ -198,6 +198,14 @@ BILL_DRIFT: Final = Family(
     bounded=("provider",),
     gauge_merge="max",
 )
+BILL_MODEL_DRIFT: Final = Family(
+    "llm_bill_model_drift_ratio",
+    "gauge",
+    ("provider", "model"),
+    "The same by model (credits stand under the model `credits`); -Inf where the ledger has calls that nobody bills.",
+    bounded=_WHO,
+    gauge_merge="max",
+)
 BILL_CAUSE: Final = Family(
     "llm_bill_cause_usd",
     "gauge",
@@ -268,6 +276,7 @@ FAMILIES: Final = (
     TOOL_DEFINITION_TOKENS,
     BILL_USD,
     BILL_DRIFT,
+    BILL_MODEL_DRIFT,
     BILL_CAUSE,
     BILL_AGE,
     COST_FORECAST,

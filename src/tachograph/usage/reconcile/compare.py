@@ -62,6 +62,7 @@ class Reconciled:
 
     Attributes:
         causes: Money by the cause's name, of the days that agree too: they add up to billed less ours.
+        models: Billed and ours in US dollars, by the model's undated name.
     """
 
     agreeing: int
@@ -69,6 +70,7 @@ class Reconciled:
     billed_usd: Decimal
     differences: tuple[Difference, ...]
     causes: Mapping[str, Decimal]
+    models: Mapping[str, tuple[Decimal, Decimal]]
 
     @property
     def drift_ratio(self) -> float:
@@ -118,7 +120,19 @@ def reconcile(
         sum((line.usd or Decimal(0) for line in theirs.values()), Decimal(0)),
         tuple(sorted(found, key=lambda one: (one.day, one.model))),
         sums,
+        _by_model(pairs),
     )
+
+
+def _by_model(
+    pairs: Iterable[tuple[date, str, Ours | None, Billed | None]],
+) -> dict[str, tuple[Decimal, Decimal]]:
+    found: dict[str, tuple[Decimal, Decimal]] = {}
+    for _, model, own, line in pairs:
+        billed, ours = found.get(undated(model), (Decimal(0), Decimal(0)))
+        billed += (line.usd if line is not None else None) or 0
+        found[undated(model)] = billed, ours + (own.usd if own is not None else 0)
+    return found
 
 
 def _ours(store: Store, provider: str, since: datetime, until: datetime) -> dict[tuple[date, str], Ours]:

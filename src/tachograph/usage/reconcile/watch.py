@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import threading
 import time
@@ -24,6 +25,7 @@ from tachograph.usage.metrics.families import (
     BILL_AGE,
     BILL_CAUSE,
     BILL_DRIFT,
+    BILL_MODEL_DRIFT,
     BILL_USD,
     COST_FORECAST,
 )
@@ -83,7 +85,7 @@ class Watcher:
         self._metrics = metrics
         self._pricer = pricer
         self._tolerance = tolerance
-        for family in (BILL_USD, BILL_DRIFT, BILL_CAUSE, BILL_AGE, COST_FORECAST):
+        for family in (BILL_USD, BILL_DRIFT, BILL_MODEL_DRIFT, BILL_CAUSE, BILL_AGE, COST_FORECAST):
             metrics.register(family)
         self._kept: dict[str, Any] = self._read()
         self._counted: dict[str, int] = {}
@@ -146,6 +148,7 @@ class Watcher:
             kept["days"][key] = {
                 "billed_usd": f"{found.billed_usd:f}",
                 "ours_usd": f"{found.ours_usd:f}",
+                "models": {name: [f"{billed:f}", f"{ours:f}"] for name, (billed, ours) in found.models.items()},
                 "causes": {name: f"{usd:f}" for name, usd in found.causes.items() if usd},
                 "is_complete": end <= complete,
             }
@@ -179,6 +182,10 @@ class Watcher:
             recent = [days[key] for key in sorted(days)[-DAYS:] if days[key]["is_complete"]]
             billed, ours = (sum((Decimal(d[n]) for d in recent), Decimal(0)) for n in ("billed_usd", "ours_usd"))
             self._metrics.cell(BILL_DRIFT, provider).set(float((billed - ours) / billed) if billed else 0.0)
+            for model, (billed, ours) in _models(recent).items():
+                self._metrics.cell(BILL_MODEL_DRIFT, provider, model).set(
+                    float((billed - ours) / billed) if billed else 0.0 if not ours else -math.inf
+                )
             sums = _sums(recent)
             for name in NAMES:
                 self._metrics.cell(BILL_CAUSE, provider, name).set(float(sums.get(name, 0)))
@@ -193,6 +200,16 @@ class Watcher:
                 logger.warning("tachograph: the bills could not be compared: %s", error)
                 failures = [error]
             stopped.wait(min(every_seconds, 3600.0) if failures else every_seconds)
+
+
+def _models(days: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Decimal, Decimal]]:
+    """Billed and ours by model; files of before know no models."""
+    sums: dict[str, tuple[Decimal, Decimal]] = {}
+    for day in days:
+        for name, (billed, ours) in day.get("models", {}).items():
+            before = sums.get(name, (Decimal(0), Decimal(0)))
+            sums[name] = before[0] + Decimal(billed), before[1] + Decimal(ours)
+    return sums
 
 
 def _sums(days: Iterable[Mapping[str, Any]]) -> dict[str, Decimal]:
