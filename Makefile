@@ -44,9 +44,10 @@ demo: $(VENV)/.demo ## run the product live against local simulators and real MC
 
 test: lint types parts tests ## what CI runs: lint, types, real parts, tests
 
-lint: $(VENV)/.dev ## ruff, check and format
+lint: $(VENV)/.dev ## ruff, check and format, and the import contract
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-cache
 
 types: $(VENV)/.dev ## mypy, strict
 	@$(BIN)/mypy

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tachograph.demo.board import read_board
-from tachograph.demo.view import Plain, Status, make_view
+from tachograph.demo.board import Status, read_board
+from tachograph.demo.view import Plain, make_view
 from tachograph.demo.window import Window
 from tachograph.llm.metrics import families as llm
 from tachograph.mcp.metrics import families as mcp

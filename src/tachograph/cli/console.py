@@ -7,13 +7,8 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from tachograph.cli.values import number, port, whole
-
-if TYPE_CHECKING:
-    from tachograph.settings import Settings
-    from tachograph.settings.ledger import LedgerSettings
+from tachograph.option_values import number, port, whole
 
 HELP = "serve the local web console: dashboards, alerts, calls, traces and cost in a browser"
 
@@ -64,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
     from tachograph.console.server import is_loopback
     from tachograph.errors import TachographError
     from tachograph.settings import load
+    from tachograph.usage.place import configured_ledger
 
     token = args.token or os.environ.get("TACHOGRAPH_CONSOLE_TOKEN")
     if not is_loopback(args.listen) and not token:
@@ -87,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         step_seconds=args.step,
         max_calls=args.max_calls,
         settings=settings,
-        ledger=None if args.no_ledger else configured_ledger(settings, args.ledger),
+        ledger=None if args.no_ledger else configured_ledger(settings.ledger, args.ledger),
     )
     with running:
         shown = running.url if token or args.no_auth else running.login_url
@@ -107,20 +103,6 @@ def run(args: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             print("", file=sys.stderr)
     return 0
-
-
-def configured_ledger(settings: Settings, url: str | None) -> LedgerSettings | None:
-    """The ledger to look into: the one asked for, or the configured one where it exists."""
-    import msgspec
-
-    from tachograph.usage.place import Place
-    from tachograph.usage.stores.open import sqlite_path
-
-    if url is not None:
-        return msgspec.structs.replace(settings.ledger, url=url)
-    found = Place(settings.ledger).url
-    exists = settings.ledger.enabled and (not found.startswith("sqlite:") or sqlite_path(found).is_file())
-    return settings.ledger if exists else None
 
 
 def default_data_dir() -> Path:

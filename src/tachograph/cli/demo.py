@@ -11,7 +11,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tachograph.cli.values import not_negative, port, positive, seed
+from tachograph.option_values import not_negative, port, positive, seed
 
 if TYPE_CHECKING:
     from tachograph.demo.scenario import Demo
@@ -72,8 +72,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _show(args: argparse.Namespace) -> int:
+    from tachograph.demo.board import Status
     from tachograph.demo.scenario import Demo
-    from tachograph.demo.view import Status, make_view
+    from tachograph.demo.view import make_view
 
     demo = Demo(
         rate=args.rate,

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tachograph.cli.values import not_negative, number, positive
+from tachograph.option_values import not_negative, number, positive
 
 if TYPE_CHECKING:
     from tachograph.catalogue.rules import Alert

@@ -10,8 +10,8 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tachograph.cli.values import not_negative, port, whole
 from tachograph.errors import TachographError
+from tachograph.option_values import not_negative, port, whole
 
 if TYPE_CHECKING:
     from tachograph.usage.ledger import Ledger

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from tachograph.cli.values import port
 from tachograph.console import reader
+from tachograph.option_values import port
 
 HELP = "serve what the console knows to AI agents, over the Model Context Protocol; every tool only reads"
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tachograph.cli.values import number
+from tachograph.option_values import number
 
 if TYPE_CHECKING:
     from tachograph.console.notify.message import Notification

@@ -10,8 +10,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tachograph.cli.values import number, port
 from tachograph.errors import TachographError
+from tachograph.option_values import number, port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -7,8 +7,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from tachograph.cli.values import number
 from tachograph.console import reader
+from tachograph.option_values import number
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -100,12 +100,12 @@ def open_reader(url: str | None, token: str | None) -> Reader:
 
 
 def _own() -> Reader:
-    from tachograph.cli.console import configured_ledger
     from tachograph.console import start
     from tachograph.settings import load
+    from tachograph.usage.place import configured_ledger
 
     settings = load()
-    ledger = configured_ledger(settings, None)
+    ledger = configured_ledger(settings.ledger)
     if ledger is None:
         raise TachographError(
             "there is no console and no usage ledger to read",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tachograph.llm.metrics import families as llm
@@ -160,3 +161,19 @@ def _headroom(window: Window) -> tuple[tuple[str, str, float], ...]:
         if limit > 0:
             found.append((model, kind, window.value(llm.RATE_LIMIT_REMAINING, which) / limit))
     return tuple(sorted(found, key=lambda row: row[2]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What the view shows besides the metrics."""
+
+    elapsed_seconds: float
+    rate: float
+    seed: int
+    addresses: Sequence[tuple[str, str]]
+    """Name and address of what can be opened: /metrics, the console."""
+    news: Sequence[tuple[float, str]] = ()
+    """What has happened so far, and when (seconds since the start)."""
+    incident: str | None = None
+    incident_phase: str = ""
+    """`in 12 s`, `since 30 s`, `over`."""

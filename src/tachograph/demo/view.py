@@ -3,27 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
-from .board import Board
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
-    """What the view shows besides the metrics."""
-
-    elapsed_seconds: float
-    rate: float
-    seed: int
-    addresses: Sequence[tuple[str, str]]
-    """Name and address of what can be opened: /metrics, the console."""
-    news: Sequence[tuple[float, str]] = ()
-    """What has happened so far, and when (seconds since the start)."""
-    incident: str | None = None
-    incident_phase: str = ""
-    """`in 12 s`, `since 30 s`, `over`."""
+from .board import Board, Status
 
 
 class View(Protocol):

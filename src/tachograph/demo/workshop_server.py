@@ -24,7 +24,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from tachograph.cli.values import number, port, seed
+from tachograph.option_values import number, port, seed
 
 
 @dataclass(kw_only=True)

@@ -57,6 +57,8 @@ def instrument(*clients: str, recorder: Recorder | None = None, **settings: Any)
     for name in CLIENTS:
         if name in chosen.clients:
             import_module(f"tachograph.instrument.{name}").install()
+    if "mcp" in chosen.clients and chosen.mcp_server:
+        import_module("tachograph.instrument.mcp_server").install()
     for sdk in runtime.SDKS:  # prices bring an HTTP client with them: not before there is something to price
         imports.after_import(sdk, lambda _: runtime.warm_up_prices(own))
     others.log_once()

@@ -36,16 +36,14 @@ from tachograph.vendors.fields import dig, items, pick
 
 
 def install() -> None:
-    """Hook clients and servers, now or once they are imported."""
-    from tachograph.instrument import mcp_server, vendor_spans
+    """Hook clients, now or once they are imported."""
+    from tachograph.instrument import vendor_spans
 
     vendor_spans.install_mcp()
     mcp_connections.install()
     after_import("mcp.client.session", _hook_session)
     after_import("mcp.client.client", _hook_client)
     after_import("fastmcp.client.client", _hook_fastmcp)
-    if settled.settings.mcp_server:
-        mcp_server.install()
 
 
 def _hook_session(module: ModuleType) -> None:

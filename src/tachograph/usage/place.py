@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Final
 from zlib import crc32
 
+from msgspec import structs
+
 from tachograph.files import (
     CLOEXEC,
     NOFOLLOW,
@@ -160,3 +162,14 @@ class WriterLock:
         if self.fd >= 0 and self._ours:
             os.close(self.fd)
         self.fd = -1
+
+
+def configured_ledger(settings: LedgerSettings, url: str | None = None) -> LedgerSettings | None:
+    """The ledger to look into: the one asked for, or the configured one where it exists."""
+    from tachograph.usage.stores.open import sqlite_path
+
+    if url is not None:
+        return structs.replace(settings, url=url)
+    found = Place(settings).url
+    exists = settings.enabled and (not found.startswith("sqlite:") or sqlite_path(found).is_file())
+    return settings if exists else None

@@ -10,7 +10,7 @@ import json
 import signal
 import threading
 
-from tachograph.cli.values import seed, whole
+from tachograph.option_values import seed, whole
 
 from .fleet import Simulators
 

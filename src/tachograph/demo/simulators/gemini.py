@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from . import gemini_interactions, seeded
+from .gemini_usage import usage_metadata
 from .operation import Filled, Operation, Piece, Rendered, json_bytes, without_none
 from .script import AskedRequest, Failure, RateLimits, StreamError
 from .server import Request
@@ -200,33 +201,6 @@ def _generate_operation(model: str, body: dict[str, Any], is_stream: bool, is_ve
         output_schema=schema,
         wants_reasoning=bool(thinking.get("thinkingBudget") or thinking.get("thinkingLevel")),
     )
-
-
-def usage_metadata(usage: ServedUsage, is_vertex: bool) -> dict[str, Any]:
-    """Gemini's own counting: thoughts beside the candidates, tool-use prompt beside the prompt."""
-    prompt = usage.prompt - usage.tool_prompt
-    candidates = usage.completion - usage.reasoning
-    return without_none(
-        {
-            "promptTokenCount": prompt,
-            "cachedContentTokenCount": usage.cache_read or None,
-            "candidatesTokenCount": candidates,
-            "toolUsePromptTokenCount": usage.tool_prompt or None,
-            "thoughtsTokenCount": usage.reasoning or None,
-            "totalTokenCount": usage.total,
-            "promptTokensDetails": _modalities(prompt, usage.audio_input, usage.image_input),
-            "candidatesTokensDetails": _modalities(candidates, usage.audio_output, usage.image_output),
-            "cacheTokensDetails": _modalities(usage.cache_read, 0, 0) if usage.cache_read else None,
-            "trafficType": "ON_DEMAND" if is_vertex else None,
-            "serviceTier": usage.service_tier,
-            **usage.extra,
-        }
-    )
-
-
-def _modalities(total: int, audio: int, image: int) -> list[dict[str, Any]]:
-    counts = {"TEXT": total - audio - image, "AUDIO": audio, "IMAGE": image}
-    return [{"modality": name, "tokenCount": count} for name, count in counts.items() if count > 0]
 
 
 def _parts(filled: Filled) -> list[dict[str, Any]]:

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from . import openai_responses, seeded
-from .gemini import usage_metadata
+from .gemini_usage import usage_metadata
 from .operation import Filled, Operation, Piece, Rendered, json_bytes, without_none
 from .script import Answer, Failure, Hang
 from .server import Reply, Request
 from .usage import ServedUsage
-from .vendor import Vendor
 from .websocket import WebSocket
+
+if TYPE_CHECKING:
+    from .vendor import Vendor
 
 
 class Session:
