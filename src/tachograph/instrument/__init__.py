@@ -19,6 +19,9 @@ logger = logging.getLogger("tachograph")
 CLIENTS: Final = ("openai", "anthropic", "google_genai", "groq", "together", "mcp", "wire")
 """The client libraries we know; each has a file here with `install()`."""
 
+_FILES: Final = {"wire": ("wire_urllib3", "botocore")}
+"""What is installed for a name that stands for several files; requests over httpx and aiohttp are seen anyway."""
+
 
 def instrument(*clients: str, recorder: Recorder | None = None, **settings: Any) -> None:
     """Watch the client libraries of this process, those imported already and those to come.
@@ -56,7 +59,8 @@ def instrument(*clients: str, recorder: Recorder | None = None, **settings: Any)
     frameworks.install()
     for name in CLIENTS:
         if name in chosen.clients:
-            import_module(f"tachograph.instrument.{name}").install()
+            for part in _FILES.get(name, (name,)):
+                import_module(f"tachograph.instrument.{part}").install()
     if "mcp" in chosen.clients and chosen.mcp_server:
         import_module("tachograph.instrument.mcp_server").install()
     for sdk in runtime.SDKS:  # prices bring an HTTP client with them: not before there is something to price

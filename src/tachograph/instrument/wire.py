@@ -66,14 +66,6 @@ class Sites(dict[str, Site | None]):
 SITES: Final = Sites()
 
 
-def install() -> None:
-    """Watch requests over urllib3 too, now or once it is imported; those over httpx and aiohttp are anyway."""
-    from tachograph.instrument import botocore, wire_urllib3
-
-    wire_urllib3.install()
-    botocore.install()
-
-
 def _site(host: str, added: tuple[str, ...]) -> Site | None:
     if "wire" not in settled.settings.clients:
         return None
