@@ -28,6 +28,8 @@ QUESTIONS = {
     "provider": "which provider",
     "tool_calls": "tool calls",
     "tool_errors": "tool errors",
+    "usage_mismatch": "that the report contradicts itself",
+    "connects_failed": "failed connects",
 }
 GETS_WRONG = {
     "otel": (

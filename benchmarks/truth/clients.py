@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import sys
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+
+from benchmarks.truth import tool_server
 
 ASKED: Any = [{"role": "user", "content": "What is the weather in Bergen?"}]
 SERVER = Path(__file__).with_name("tool_server.py")
@@ -73,18 +76,31 @@ class Application:
         retry = self.types.HttpRetryOptions(attempts=3, initial_delay=0.2, jitter=0, http_status_codes=[429])
         self.g(retry_options=retry).models.generate_content(model="gemini-2.5-flash", contents="What is the weather?")
 
-    def gemini_functions(self) -> None:
-        def weather(city: str) -> str:
-            """The weather of a city."""
-            return f"rain in {city}"
-
+    def gemini_functions(self, model: str = "gemini-2.5-flash") -> None:
         config = self.types.GenerateContentConfig(tools=[weather])
-        self.g().models.generate_content(model="gemini-2.5-flash", contents="Weather?", config=config)
+        self.g().models.generate_content(model=model, contents="Weather?", config=config)
+
+    def gemini_chat(self) -> None:
+        config = self.types.GenerateContentConfig(tools=[weather])
+        self.g().chats.create(model="gemini-2.5-flash", config=config).send_message("Weather?")
 
     def openai_elsewhere(self) -> None:
-        self.o(
-            base_url=f"https://{ELSEWHERE}/v1", http_client=httpx2.Client(transport=_Rerouted(self.urls["openai"]))
-        ).chat.completions.create(model="deepseek-chat", messages=ASKED)
+        self._of(f"https://{ELSEWHERE}/v1").chat.completions.create(model="deepseek-chat", messages=ASKED)
+
+    def openai_at(self, host: str, model: str, stream: bool = False) -> None:
+        client = self._of(f"https://{host}/v1")
+        if stream:
+            list(client.chat.completions.create(model=model, messages=ASKED, stream=True))
+        else:
+            client.chat.completions.create(model=model, messages=ASKED)
+
+    def openai_local(self, model: str) -> None:
+        self._of("http://127.0.0.1:11434/v1").chat.completions.create(model=model, messages=ASKED)
+
+    def _of(self, base_url: str) -> Any:
+        """A client of another server, of which a simulator answers in its place."""
+        over = httpx2.Client(transport=_Rerouted(self.urls["openai"]))
+        return self.o(base_url=base_url, http_client=over, max_retries=0)
 
     def openai_once(self, **more: Any) -> None:
         self.o(max_retries=0, **more).chat.completions.create(model="gpt-5", messages=ASKED)
@@ -205,6 +221,46 @@ class Application:
 
         self.loop.run_until_complete(run())
 
+    def tool_with_a_question(self) -> None:
+        async def answer(context: Any, question: Any) -> Any:
+            from mcp_types import ElicitResult
+
+            return ElicitResult(action="accept", content={"name": "Bo"})
+
+        async def run() -> None:
+            from mcp import Client
+
+            from benchmarks.truth.tool_server import make_asking_server
+
+            async with Client(make_asking_server(), elicitation_callback=answer) as client:
+                await client.call_tool("greet", {})
+
+        self.loop.run_until_complete(run())
+
+    def tool_over_http(self) -> None:
+        async def run(url: str, server: Any) -> None:
+            from mcp import Client
+
+            async with Client(url) as client:
+                await client.call_tool("add", {"left": 1, "right": 2})
+                server.kill()
+                server.wait()
+                await client.call_tool("add", {"left": 1, "right": 2})
+
+        with tool_server.over_http() as (url, server):
+            self.loop.run_until_complete(run(url, server))
+
+    def tool_refused(self) -> None:
+        async def run() -> None:
+            from mcp import Client
+
+            for _ in range(3):
+                with contextlib.suppress(Exception):
+                    async with Client("http://127.0.0.1:9/mcp"):
+                        pass
+
+        self.loop.run_until_complete(run())
+
     def run(self, action: str, arguments: dict[str, Any]) -> str:
         """Do it; returns what the application was told: the exception's name, or nothing."""
         method: Callable[..., None] = getattr(self, action)
@@ -217,6 +273,11 @@ class Application:
         finally:
             gc.collect()
         return ""
+
+
+def weather(city: str) -> str:
+    """The weather of a city."""
+    return f"rain in {city}"
 
 
 def _read_some(stream: Any, pieces: int = 3) -> None:

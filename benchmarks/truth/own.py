@@ -125,6 +125,11 @@ _ANSWERS: dict[str, Callable[[Emitted], dict[str, Any]]] = {
         "metrics": f"{_metric(e, 'llm_calls_unpriced_total'):g} unpriced",
         "ledger": f"{sum(row.get('cost_quality') == 'unpriced' for row in _rows(e))} unpriced",
     },
+    "usage_mismatch": lambda e: {
+        "metrics": _metric(e, "llm_usage_mismatch_total"),
+        "ledger": sum(1 for row in _rows(e) if row.get("usage_mismatch")),
+    },
+    "connects_failed": lambda e: {"metrics": _metric(e, "mcp_server_connections_total", outcome="error")},
     "errors": _errors,
     "tool_errors": _tool_errors,
     "outcome": _outcomes,

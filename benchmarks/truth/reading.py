@@ -336,6 +336,21 @@ def _read(question: str, emitted: dict[str, Any], ordinary: dict[str, str]) -> l
     return list(_BY_QUESTION[question](emitted))
 
 
+def _mismatches(emitted: dict[str, Any]) -> Iterator[Reading]:
+    """Any word that the usage contradicts itself."""
+    for span in emitted["spans"]:
+        told = [key for key, _ in _flat(span["attributes"]) if re.search(r"mismatch|inconsist|contradict", _words(key))]
+        if told:
+            yield Reading(1, f"span {span['name']}: {told[0]}")
+
+
+def _failed_connects(emitted: dict[str, Any]) -> Iterator[Reading]:
+    """Spans of connecting that ended as errors."""
+    connects = [span for span in emitted["spans"] if re.search(r"connect|initialize|discover", span["name"])]
+    if connects:
+        yield Reading(sum(span["status"] == "ERROR" for span in connects), "spans of connecting")
+
+
 _BY_QUESTION: dict[str, Callable[[dict[str, Any]], Iterator[Reading]]] = {
     "calls": _counts,
     "tool_calls": _counts,
@@ -348,4 +363,6 @@ _BY_QUESTION: dict[str, Callable[[dict[str, Any]], Iterator[Reading]]] = {
     "error_type": _error_types,
     "first_token_seconds": _first_tokens,
     "provider": _providers,
+    "usage_mismatch": _mismatches,
+    "connects_failed": _failed_connects,
 }

@@ -531,19 +531,13 @@ def _twice() -> list[Scenario]:
     ]
 
 
-_MAKERS: tuple[Callable[[], list[Scenario]], ...] = (
-    _plain,
-    _retries,
-    _tokens,
-    _streams,
-    _later,
-    _money,
-    _failures,
-    _tools,
-    _twice,
-)
-
-
 def scenarios() -> list[Scenario]:
     """All of them, in order; the last one changes the process for good."""
-    return [scenario for make in _MAKERS for scenario in make()]
+    from benchmarks.truth import reported
+
+    makers: tuple[Callable[[], list[Scenario]], ...] = (
+        *(_plain, _retries, _tokens, _streams, _later, _money, _failures, _tools),
+        *(reported.dialects, reported.money, reported.endings, reported.tools),
+        _twice,
+    )
+    return [scenario for make in makers for scenario in make()]
