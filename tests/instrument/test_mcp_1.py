@@ -6,16 +6,18 @@ import asyncio
 import logging
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp import ClientSession, StdioServerParameters
+from mcp import ClientSession, McpError, StdioServerParameters, types  # type: ignore[attr-defined,unused-ignore]
 from mcp.client.sse import sse_client
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamablehttp_client  # type: ignore[attr-defined,unused-ignore]
 from mcp.server.fastmcp import FastMCP
+from mcp.server.lowlevel import Server
 from mcp.shared.memory import create_connected_server_and_client_session as connected
 
 from support.mcp_servers import TroubleProcess, eventually
@@ -135,3 +137,53 @@ async def test_every_failed_connect_is_counted_with_its_server(seen: Recording) 
         (("server_id", "no-such-program-here"), ("outcome", "error")): 1,
         (("server_id", "127.0.0.1:9/mcp"), ("outcome", "error")): 1,
     }
+
+
+def job_server() -> Any:
+    """A server whose tool runs as a background task, and ends as its arguments say."""
+    server: Any = Server("jobs")
+    server.experimental.enable_tasks()
+
+    @server.list_tools()
+    async def list_tools() -> list[Any]:
+        execution = types.ToolExecution(taskSupport="optional")
+        return [types.Tool(name="work", inputSchema={"type": "object"}, execution=execution)]
+
+    @server.call_tool()
+    async def call_tool(name: str, arguments: dict[str, Any]) -> Any:
+        async def work(task: Any) -> Any:
+            if arguments.get("raises"):
+                raise ValueError("no stock")
+            return types.CallToolResult(content=[types.TextContent(type="text", text="done")])
+
+        return await server.request_context.experimental.run_task(work)
+
+    return server
+
+
+@pytest.mark.parametrize("asks_for", ["its status until it ends", "its result"])
+@pytest.mark.parametrize("raises", [False, True])
+async def test_an_experimental_task_is_one_call_until_its_end(seen: Recording, raises: bool, asks_for: str) -> None:
+    async with connected(job_server()) as session:
+        begun = await session.experimental.call_tool_as_task("work", {"raises": raises})
+        task_id = begun.task.taskId
+        assert [call for call in seen.tool_calls if call.side == "client"] == []
+        if asks_for == "its result":
+            with suppress(McpError, ValueError):  # mcp 1.30 sends no result of a task that failed
+                await session.experimental.get_task_result(task_id, types.CallToolResult)
+        else:
+            async for _ in session.experimental.poll_task(task_id):
+                pass
+        (call,) = [call for call in seen.tool_calls if call.side == "client"]
+        assert (call.server_id, call.tool_name, call.argument_count) == ("jobs", "work", 1)
+        assert (call.outcome, call.error_kind) == (("error", "execution") if raises else ("success", None))
+    assert len([call for call in seen.tool_calls if call.side == "client"]) == 1
+    assert seen.value("tachograph_telemetry_errors_total") == 0
+
+
+async def test_an_experimental_task_that_the_server_refuses_is_a_failed_call(seen: Recording) -> None:
+    async with connected(FastMCP("weather")._mcp_server) as session:
+        with suppress(McpError, ValueError):  # it answers with a result that is no task
+            await session.experimental.call_tool_as_task("work", {})
+    (call,) = [call for call in seen.tool_calls if call.side == "client"]
+    assert (call.tool_name, call.outcome) == ("work", "error")

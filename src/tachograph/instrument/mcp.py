@@ -277,13 +277,39 @@ class _Request:
         self.ended(ending_of(error, self.exchange)[0])
 
 
+class _TaskRequest(_Request):
+    """A request by which an application that uses a session's experimental tasks (mcp 1) asks for a tool, or for the
+    result of such a call.
+
+    Attributes:
+        asked: The tool call.
+    """
+
+    exchange: Asked
+
+    def answered(self, result: Any) -> None:
+        asked = self.exchange
+        task_id = dig(result, "task", "taskId")
+        if task_id is None:
+            answered(asked.call, result)
+        else:
+            self.connection.unfinished[str(task_id)] = asked.call
+            leave(asked.call)
+
+    def failed(self, error: BaseException) -> None:
+        if self.method == "tasks/result" and isinstance(error, ValueError):
+            self.exchange.call.finish("error", "execution", error=error)  # mcp 1.30 has no result of a failed task
+        else:
+            _failed(self.exchange, error)
+
+
 def _send_request(original: Any) -> Any:
     timed = call_wrapper(
         original,
         {WATCH: "watch.exchange"},
         begin=_begin_request,
-        done=_Request.answered,
-        failed=_Request.failed,
+        done=lambda watch, result: watch.answered(result),
+        failed=lambda watch, error: watch.failed(error),
         is_async=True,
         signature="self, request, *args, **keywords",
         begins="self, request",
@@ -298,21 +324,37 @@ def _send_request(original: Any) -> Any:
 
 def _begin_request(session: Any, request: Any) -> _Request | None:
     method = pick(request, "method") or dig(request, "root", "method")
+    connection = connection_of(session)
+    params = dig(request, "root", "params")  # mcp 1 alone has one type around all requests
+    if method == "tools/call" and params is not None and not _is_inside(session, connection):
+        name = str(pick(params, "name"))
+        call = _begin(connection, session, name, pick(params, "arguments"))
+        return _TaskRequest(connection, method, Asked(call, connection, name))
+    begun = connection.unfinished.pop(str(pick(params, "taskId")), None) if method == "tasks/result" else None
+    if begun is not None:
+        return _TaskRequest(connection, "tasks/result", Asked(begun, connection, begun.tool_name))
     if method in (None, "tools/call", "initialize", "server/discover"):
         field = getattr(type(request), "model_fields", {}).get("method")
         if method is not None and getattr(field, "default", None) == method:  # mcp 2 has a type for each method
             _COUNTED_ELSEWHERE.add(type(request))
         return None
-    connection = connection_of(session)
     asked = ASKED.get()  # looking after its task: what HTTP meets here ends the call
     exchange = asked if asked is not None and asked.session is session else Exchange()
     exchange.connection = connection
     return _Request(connection, str(method), exchange)
 
 
+def _is_inside(session: Any, connection: Connection) -> bool:
+    """Whether a request is sent by a tool call that is watched already, of a client or of a session."""
+    asked, watch = ASKED.get(), WATCH.get()
+    return (asked is not None and asked.session is session) or (
+        isinstance(watch, Asked) and watch.connection is connection
+    )
+
+
 def _end_of_task(connection: Connection, result: Any) -> None:
     """Finish the call of a background task that an application looks after itself, once it is told the end."""
-    status, key = pick(result, "status"), str(pick(result, "task_id"))
+    status, key = pick(result, "status"), str(pick(result, "task_id") or pick(result, "taskId"))
     if status not in ("completed", "failed", "cancelled") or (call := connection.unfinished.pop(key, None)) is None:
         return
     if status == "completed":
@@ -320,7 +362,9 @@ def _end_of_task(connection: Connection, result: Any) -> None:
     elif status == "cancelled":
         call.finish("cancelled")
     else:
-        said = str(dig(result, "error", "message") or pick(result, "status_message") or "")
+        said = str(
+            dig(result, "error", "message") or pick(result, "status_message") or pick(result, "statusMessage") or ""
+        )
         kind = kind_of_error_result(said)
         call.finish(outcome_of_kind(kind), kind, error=said)
 
