@@ -126,6 +126,10 @@ def _versions(names: list[str]) -> dict[str, dict[str, str]]:
     return found
 
 
+def _listed(packages: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in sorted(packages.items()))
+
+
 def _about(machine: dict[str, Any]) -> str:
     load = ", ".join(map(str, machine["load"]))
     said = (
@@ -150,6 +154,7 @@ def _page(results: dict[str, Any]) -> str:
     if "truth" in results:
         truth = results["truth"]
         lines += ["", "## Are the numbers right?", "", _about(truth["machine"]), "", *_HOW_TRUTH, ""]
+        lines += [f"Watched: {_listed(results['versions'].get('tachograph_spans', {}))}.", ""]
         lines += report.truth_summary(truth["peers"])
         lines += ["", *report.truth_words(truth["peers"])]
         lines += ["", "What was asked, what is true, and what each said. A dash: not said at all. Bold: wrong.", ""]

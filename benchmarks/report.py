@@ -51,13 +51,14 @@ GETS_WRONG = {
     ),
     "logfire": (
         "Broken-off, failed and abandoned streams are all told as successes, even where the client raised. Its "
-        "costs, by genai-prices, are right but for the flex and priority tiers, which it prices as standard; "
-        "Gemini has none."
+        "costs, by genai-prices, are right but for the flex and priority tiers, Anthropic's fast mode and residency, which "
+        "it prices as standard, cached tokens of Moonshot, and what a proxy states; Gemini has none."
     ),
     "openlit": (
         "A stream closed early or failed leaves no span, and a stream without usage gets guessed tokens as if they "
         "were billed. An unknown model costs 0 dollars, Gemini's thinking and Anthropic's cached prompt tokens are "
-        "left out of the totals, and its first token is the framing event."
+        "left out of the totals, and its first token is the framing event. Streams whose usage stands elsewhere "
+        "(Moonshot, Groq) get guessed tokens, and a model on this machine costs 0 dollars."
     ),
     "langfuse": (
         "A cancelled call and a stream never read leave no span; streams that broke off or failed are told as "
@@ -73,6 +74,12 @@ GETS_WRONG = {
     ),
 }
 """Two sentences on each peer, from the table; look again when it changes."""
+COMMON = (
+    "All of OpenTelemetry GenAI, OpenLLMetry, OpenInference, Logfire, OpenLIT and Langfuse leave out the reasoning "
+    "that xAI and Gemini's OpenAI endpoint report outside of the completion, tell a stream that ends in `error`, or is cut "
+    "after empty finish reasons, as a success, and take a Gemini chat's message with a function for two calls."
+)
+"""What the table says of all of them."""
 _MARK = {"right": "right", "missing": "-", "wrong": "**wrong**"}
 
 
@@ -93,7 +100,8 @@ def truth_summary(results: dict[str, Any]) -> list[str]:
 
 def truth_words(results: dict[str, Any]) -> list[str]:
     """What each peer gets wrong, in words."""
-    return [f"- **{BY_NAME[name].title}**{_note(name)}: {GETS_WRONG[name]}" for name in results if name in GETS_WRONG]
+    lines = [f"- **{BY_NAME[name].title}**{_note(name)}: {GETS_WRONG[name]}" for name in results if name in GETS_WRONG]
+    return [COMMON, "", *lines]
 
 
 def _note(name: str) -> str:

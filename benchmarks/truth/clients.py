@@ -138,10 +138,10 @@ class Application:
         for _ in range(2):
             client.batches.retrieve("batch_truth")
 
-    def anthropic_batch(self) -> None:
+    def anthropic_batch(self, batch: str = "msgbatch_truth") -> None:
         client = self.a()
         for _ in range(2):
-            list(client.messages.batches.results("msgbatch_truth"))
+            list(client.messages.batches.results(batch))
 
     # streams
 

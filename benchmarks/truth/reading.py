@@ -187,7 +187,7 @@ def _waits(emitted: dict[str, Any]) -> Iterator[Reading]:
 
 
 def _costs(emitted: dict[str, Any]) -> Iterator[Reading]:
-    yield from _sums(emitted["spans"], lambda key: bool(_COST.search(key)))
+    yield from _sums(emitted["spans"], lambda key: bool(_COST.search(key)) and "ticks" not in key)
     sums: dict[str, float] = {}
     for point in emitted["metrics"]:
         if _COST.search(_words(point["name"])):
@@ -347,8 +347,9 @@ def _mismatches(emitted: dict[str, Any]) -> Iterator[Reading]:
 def _failed_connects(emitted: dict[str, Any]) -> Iterator[Reading]:
     """Spans of connecting that ended as errors."""
     connects = [span for span in emitted["spans"] if re.search(r"connect|initialize|discover", span["name"])]
-    if connects:
-        yield Reading(sum(span["status"] == "ERROR" for span in connects), "spans of connecting")
+    failed = sum(span["status"] == "ERROR" for span in connects)
+    if failed:
+        yield Reading(failed, "spans of connecting")
 
 
 _BY_QUESTION: dict[str, Callable[[dict[str, Any]], Iterator[Reading]]] = {

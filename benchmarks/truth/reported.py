@@ -77,7 +77,7 @@ def dialects() -> list[Scenario]:
         (
             "xAI",
             "xAI leaves reasoning out of the completion",
-            {"input_tokens": 10_120, "output_tokens": 1499 + 2809, "reasoning": 2809, "provider": "x-ai"},
+            {"input_tokens": 10_120, "output_tokens": 1499 + 2809, "reasoning": 2809},
             _at("api.x.ai", "grok-4"),
             _chat(
                 "grok-4",
@@ -265,6 +265,7 @@ def money() -> list[Scenario]:
             "an anthropic batch of two messages of 120k tokens is not one of 240k",
             "anthropic_batch",
             {"input_tokens": 240_000, "cost_usd": (240_000 * 1.5 + 200 * 7.5) / 1e6},
+            {"batch": "msgbatch_of_long_messages"},
             answers={
                 "anthropic": [Answer(model="claude-sonnet-4-5", usage=ServedUsage(prompt=120_000, completion=100))] * 2
             },

@@ -224,7 +224,8 @@ def configure(overrides: Mapping[str, Any] | None = None, /, **sections: Any) ->
 
     Raises:
         SettingsError: A name or a value is not allowed.
-        TachographError: `metrics.port` cannot be listened on.
+        TachographError: `metrics.port` may not be listened on, or not at `metrics.address`. One that another process
+            has is logged, and the application goes on without it.
     """
     settings = load({**(overrides or {}), **sections})
     return _install(build(settings), settings)
@@ -250,20 +251,31 @@ def _serve(settings: Settings) -> None:
     wanted = settings.metrics.port if settings.enabled and settings.metrics.enabled else None
     if wanted is None and _server is None:
         return
-    from tachograph.signals.http import MetricsServer
+    from tachograph.signals.http import MetricsServer, PortTakenError
 
     address, shared = settings.metrics.address, settings.metrics.multiprocess_dir is not None
+
+    def opened() -> MetricsServer | None:
+        if wanted is None:
+            return None
+        try:
+            return MetricsServer(_current_metrics, wanted, address, shared=shared)
+        except PortTakenError as error:
+            logger.warning("tachograph: %s. Going on without it.", error)
+            return None
+
     server = _server
     if server is not None and server.is_serving:
         if wanted in (0, server.port) and (address, shared) == (server.address, server.shared):
             return
         if wanted != server.port:
-            opened = None if wanted is None else MetricsServer(_current_metrics, wanted, address, shared=shared)
-            server.close()
-            _server = opened
+            new = opened()
+            if new is not None or wanted is None:
+                server.close()
+                _server = new
             return
         server.close()
-    _server = None if wanted is None else MetricsServer(_current_metrics, wanted, address, shared=shared)
+    _server = opened()
 
 
 def get_recorder() -> Recorder:

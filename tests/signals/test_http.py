@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import subprocess
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -100,13 +102,38 @@ def test_the_port_serves_metrics_of_whoever_records_now(port_closed_again: None)
         get(server.url.replace("/metrics", "/nothing"))
 
 
-def test_a_port_that_is_taken_is_refused_and_what_stood_before_stays(port_closed_again: None) -> None:
-    before = tachograph.configure(metrics={"port": None})
+def test_a_port_that_another_process_has_is_said_and_the_application_goes_on(
+    port_closed_again: None, caplog: pytest.LogCaptureFixture
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(TachographError, match=f"port {port} on 127.0.0.1 is taken.*metrics.port"):
-            tachograph.configure(metrics={"port": port})
-    assert tachograph.get_recorder() is before
+        recorder = tachograph.configure(metrics={"port": port})
+    assert tachograph.get_recorder() is recorder
+    assert runtime.metrics_server() is None
+    (said,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said.startswith(f"tachograph: port {port} on 127.0.0.1 is taken")
+    assert "Set metrics.multiprocess_dir to a directory" in said
+
+
+def test_the_port_that_stood_before_stays_where_the_new_one_is_taken(port_closed_again: None) -> None:
+    tachograph.configure(metrics={"port": 0})
+    server = runtime.metrics_server()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        recorder = tachograph.configure(metrics={"port": other.getsockname()[1]})
+    assert runtime.metrics_server() is server
+    assert server is not None
+    llm_call(recorder)
+    assert 'llm_call_seconds_count{provider="openai"' in get(server.url)[1]
+
+
+def test_a_second_process_on_the_port_goes_on(port_closed_again: None) -> None:
+    tachograph.configure(metrics={"port": 0})
+    server = runtime.metrics_server()
+    assert server is not None
+    code = f"import tachograph; tachograph.configure(metrics={{'port': {server.port}}}, ledger={{'enabled': False}})"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "metrics.multiprocess_dir" in ran.stderr
+    assert "Traceback" not in ran.stderr
 
 
 def test_an_address_that_is_not_ours_is_refused(port_closed_again: None) -> None:

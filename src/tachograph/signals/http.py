@@ -84,6 +84,10 @@ async def _lifespan(receive: Receive, send: Send) -> None:
             return
 
 
+class PortTakenError(TachographError):
+    """Somebody listens on the port of the metrics already, a second process of the application most likely."""
+
+
 class MetricsServer:
     """/metrics on a port of its own, served by daemon threads until `close()`.
 
@@ -94,7 +98,8 @@ class MetricsServer:
         shared: Let sibling worker processes listen on the same port; each tells the same truth.
 
     Raises:
-        TachographError: The port is taken, or may not be listened on.
+        PortTakenError: The port is taken.
+        TachographError: It may not be listened on.
     """
 
     def __init__(self, source: Source, port: int, address: str = "127.0.0.1", *, shared: bool = False) -> None:
@@ -258,10 +263,15 @@ def _listen(source: Source, port: int, address: str, shared: bool) -> ThreadingH
     try:
         return Server((address, port), Handler)
     except OSError as error:
+        where = "settings metrics.port, metrics.address"
         if error.errno == errno.EADDRINUSE:
-            what = f"port {port} on {address} is taken by another process or another server of this one"
-            do = "Set metrics.port to a free port, or mount tachograph.metrics_wsgi_app() in your own server."
-        elif error.errno in (errno.EACCES, errno.EPERM):
+            raise PortTakenError(
+                f"port {port} on {address} is taken by another process or another server of this one",
+                where=where,
+                do="Set metrics.multiprocess_dir to a directory that all processes of the application share: then they"
+                " serve one /metrics together. Or set metrics.port to a free port.",
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM):
             what, do = (
                 f"port {port} on {address} may not be listened on",
                 "Ports below 1024 need rights; choose another.",
@@ -269,4 +279,4 @@ def _listen(source: Source, port: int, address: str, shared: bool) -> ThreadingH
         else:
             what = f"the metrics cannot be served on {address}:{port}: {error.strerror or error}"
             do = "Set metrics.address to an address of this machine, such as 127.0.0.1 or 0.0.0.0."
-        raise TachographError(what, where="settings metrics.port, metrics.address", do=do) from error
+        raise TachographError(what, where=where, do=do) from error
