@@ -51,8 +51,8 @@ GETS_WRONG = {
     ),
     "logfire": (
         "Broken-off, failed and abandoned streams are all told as successes, even where the client raised. Its "
-        "costs, by genai-prices, are right but for the flex and priority tiers, Anthropic's fast mode and residency, which "
-        "it prices as standard, cached tokens of Moonshot, and what a proxy states; Gemini has none."
+        "costs, by genai-prices, are right but for the flex and priority tiers, Anthropic's fast mode and residency, "
+        "which it prices as standard, cached tokens of Moonshot, and what a proxy states; Gemini has none."
     ),
     "openlit": (
         "A stream closed early or failed leaves no span, and a stream without usage gets guessed tokens as if they "
@@ -76,8 +76,8 @@ GETS_WRONG = {
 """Two sentences on each peer, from the table; look again when it changes."""
 COMMON = (
     "All of OpenTelemetry GenAI, OpenLLMetry, OpenInference, Logfire, OpenLIT and Langfuse leave out the reasoning "
-    "that xAI and Gemini's OpenAI endpoint report outside of the completion, tell a stream that ends in `error`, or is cut "
-    "after empty finish reasons, as a success, and take a Gemini chat's message with a function for two calls."
+    "that xAI and Gemini's OpenAI endpoint report outside of the completion, tell a stream that ends in `error`, or is "
+    "cut after empty finish reasons, as a success, and take a Gemini chat's message with a function for two calls."
 )
 """What the table says of all of them."""
 _MARK = {"right": "right", "missing": "-", "wrong": "**wrong**"}
