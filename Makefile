@@ -71,7 +71,7 @@ fuzz: $(VENV)/.dev ## many random inputs for every parser of bytes from outside 
 	@TACHOGRAPH_FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/python -m pytest -n $(WORKERS) -q tests/fuzz $(PYTEST_ARGS)
 
 inject: $(VENV)/.dev ## raise an exception of each kind at every function entry of ours, over every API, with and without a drain thread
-	@TACHOGRAPH_TEST_INJECT=all $(BIN)/python -m pytest -n $(WORKERS) -q tests/instrument/test_guard.py $(PYTEST_ARGS)
+	@TACHOGRAPH_TEST_INJECT=all $(BIN)/python -m pytest -n $(WORKERS) -q tests/instrument/test_guard.py tests/instrument/test_wire_injection.py $(PYTEST_ARGS)
 
 bench: $(VENV)/.dev ## are the numbers right, what does watching cost: ours beside the peers' (ARGS="--quick")
 	@$(BIN)/python -m benchmarks $(ARGS)

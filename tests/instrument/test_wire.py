@@ -9,6 +9,7 @@ import json
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from zlib import crc32
@@ -20,6 +21,7 @@ import pytest
 import requests
 import urllib3
 
+from support.bytecodes import count
 from tachograph import instrument, uninstrument
 from tachograph.demo.simulators import Answer, RateLimited, ServedUsage, Simulators
 from tachograph.instrument.wire import SITES
@@ -53,23 +55,23 @@ def answer(simulators: Simulators, count: int = 1, **more: Any) -> str:
 
 
 def httpx_read(url: str, body: Any) -> list[bytes]:
-    with httpx2.Client() as client:
+    with httpx2.Client(verify=False) as client:
         return [client.post(url, json=body).content]
 
 
 def httpx_iter_bytes(url: str, body: Any) -> list[bytes]:
-    with httpx2.Client() as client, client.stream("POST", url, json=body) as response:
+    with httpx2.Client(verify=False) as client, client.stream("POST", url, json=body) as response:
         return list(response.iter_bytes())
 
 
 def httpx_iter_raw(url: str, body: Any) -> list[bytes]:
-    with httpx2.Client() as client, client.stream("POST", url, json=body) as response:
+    with httpx2.Client(verify=False) as client, client.stream("POST", url, json=body) as response:
         return list(response.iter_raw(7))
 
 
 def httpx_async(url: str, body: Any) -> list[bytes]:
     async def read() -> list[bytes]:
-        async with httpx2.AsyncClient() as client, client.stream("POST", url, json=body) as response:
+        async with httpx2.AsyncClient(verify=False) as client, client.stream("POST", url, json=body) as response:
             return [line.encode() async for line in response.aiter_lines()]
 
     return asyncio.run(read())
@@ -208,7 +210,7 @@ def test_a_host_that_refuses_connections_is_a_failed_call_of_each_library(seen: 
 
 def test_a_stream_that_the_application_leaves_is_cancelled(seen: Recording, simulators: Simulators) -> None:
     url = answer(simulators, 3)
-    with httpx2.Client() as client, client.stream("POST", url, json=STREAMED) as response:
+    with httpx2.Client(verify=False) as client, client.stream("POST", url, json=STREAMED) as response:
         next(response.iter_lines())
     next(requests.post(url, json=STREAMED, stream=True, timeout=10).iter_content(10))
 
@@ -418,7 +420,7 @@ class Loopback:
     """Answers requests in order, whatever they ask for, on loopback."""
 
     def __init__(self) -> None:
-        self.answers: list[tuple[int, str, bytes]] = []
+        self.answers: list[tuple[int, str, bytes | list[bytes]]] = []
         loopback = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -428,10 +430,16 @@ class Loopback:
                 self.rfile.read(int(self.headers["content-length"]))
                 status, kind, body = loopback.answers.pop(0)
                 self.send_response(status)
-                for name, value in (("content-type", kind), ("content-length", str(len(body)))):
-                    self.send_header(name, value)
+                self.send_header("content-type", kind)
+                if isinstance(body, list):
+                    self.send_header("transfer-encoding", "chunked")
+                else:
+                    self.send_header("content-length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                for piece in [*body, b""] if isinstance(body, list) else ():
+                    self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+                if isinstance(body, bytes):
+                    self.wfile.write(body)
 
             def log_message(self, *_: Any) -> None:
                 """Say nothing."""
@@ -520,3 +528,22 @@ def test_what_boto3_raises_is_a_failure_of_the_call(seen_bedrock: Recording, bed
     TAPE.drain()
     kinds = [(call.outcome, call.error_type) for call in seen_bedrock.llm_calls]
     assert kinds == [("error", "invalid_request"), ("rate_limited", "rate_limit")]
+
+
+# What it costs where nothing is to be seen
+
+
+def test_a_request_to_another_host_costs_one_look_up(seen: Recording) -> None:
+    client = httpx2.Client(transport=httpx2.MockTransport(lambda _: httpx2.Response(200, json={})))
+    request = client.build_request("POST", "https://example.com/v1/chat/completions", json=ASKED)
+    client.send(request)  # it is new
+    assert count(lambda: client.send(request)) <= 40  # 30 on 3.11
+    pool = urllib3.HTTPConnectionPool("127.0.0.1", 9, retries=False)
+
+    def refused() -> None:
+        with suppress(urllib3.exceptions.HTTPError):
+            pool.urlopen("POST", "/v1/chat/completions", body=b"{}")
+
+    SITES["127.0.0.1"] = None
+    assert count(refused) <= 90  # two hooks, 66 on 3.11
+    assert not seen.llm_calls

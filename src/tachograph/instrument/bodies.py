@@ -102,7 +102,10 @@ _BODY: Final = """
                 guard pass: follower.interrupted(error)
                 raise
             finally:
-                CLOSE_INNER
+                if IS_ASYNC:
+                    close = getattr(inner, "aclose", None)
+                    if close is not None:
+                        AWAIT close()
             guard pass: follower.ended()
 
         ASYNC def CLOSE(self):
@@ -126,18 +129,9 @@ def closing(state: StreamState) -> None:
 @lru_cache(maxsize=4)
 def _classes(library: Any) -> tuple[type[Any], type[Any]]:
     """Byte streams that are what the library expects: `isinstance(response.stream, SyncByteStream)` stays true."""
-    sync = (
-        _BODY.replace("ITER", "__iter__")
-        .replace("CLOSE_INNER", "pass")
-        .replace("IS_ASYNC", "False")
-        .replace("CLOSE", "close")
-    )
-    asynchronous = (
-        _BODY.replace("ITER", "__aiter__")
-        .replace("CLOSE_INNER", "await close_inner(inner)")
-        .replace("IS_ASYNC", "True")
-    )
-    names: dict[str, Any] = {"closing": closing, "is_running": is_running, "close_inner": _close_inner}
+    sync = _BODY.replace("ITER", "__iter__").replace("IS_ASYNC", "False").replace("CLOSE", "close")
+    asynchronous = _BODY.replace("ITER", "__aiter__").replace("IS_ASYNC", "True")
+    names: dict[str, Any] = {"closing": closing, "is_running": is_running}
     return (
         generate(sync, "ObservedBody", Base=library.SyncByteStream, **names),
         generate(
@@ -148,12 +142,6 @@ def _classes(library: Any) -> tuple[type[Any], type[Any]]:
             **names,
         ),
     )
-
-
-async def _close_inner(inner: Any) -> None:
-    close = getattr(inner, "aclose", None)
-    if close is not None:
-        await close()
 
 
 class Follower:

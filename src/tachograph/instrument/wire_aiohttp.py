@@ -7,13 +7,12 @@ the reader gets a subclass of its own class which tells us of each piece; what i
 from __future__ import annotations
 
 from collections import deque
-from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Final
 
 from tachograph.instrument.watch import WATCH
 from tachograph.instrument.wire import SITES, Site, WireWatch, begin
-from tachograph.instrument.wire_bodies import ReadBody, WireFollower
+from tachograph.instrument.wire_bodies import ReadBody
 from tachograph.tape.guard import generate
 
 _REQUEST: Final = """
@@ -84,16 +83,17 @@ def _answered(watch: WireWatch, response: Any) -> None:
     content.__class__ = _class(type(content))  # type: ignore[arg-type]  # a class is hashable
 
 
-class _Buffer(deque[bytes]):
-    """What a reader holds and the application has not read; also what tells us that nobody will."""
+_BUFFER: Final = """
+    class Buffer(deque):
+        '''What a reader holds and the application has not read; also what tells us that nobody will.'''
 
-    follower: WireFollower
-    error: BaseException | None = None
+        follower = None
+        error = None
 
-    def __del__(self) -> None:
-        with suppress(Exception):
-            self.follower.closed()
-
+        def __del__(self):
+            guard pass: self.follower.closed()
+"""
+_Buffer: Final = generate(_BUFFER, "Buffer", deque=deque)
 
 _READER: Final = """
     class StreamReader(Base):
@@ -138,7 +138,7 @@ def _class(base: type[Any]) -> type[Any]:
 
 def _took(reader: Any, data: bytes) -> None:
     """The application got a piece."""
-    buffer: _Buffer = reader._buffer
+    buffer = reader._buffer
     buffer.error = None
     buffer.follower.feed(data)
     if reader._eof and not buffer:
@@ -158,7 +158,7 @@ def _note_error(reader: Any, error: BaseException) -> None:
 
 def _failed(reader: Any, error: Any) -> None:
     """Reads raise this from now on; closing a response does so, too."""
-    buffer: _Buffer = reader._buffer
+    buffer = reader._buffer
     if str(error) != "Connection closed":
         buffer.follower.interrupted(error if isinstance(error, BaseException) else error())
     elif buffer.error is not None:
