@@ -9,7 +9,6 @@ import pytest
 
 from tachograph import catalogue
 from tachograph.catalogue.export.grafana import classic
-from tachograph.catalogue.export.grafana_v2 import spec
 from tachograph.catalogue.panels import Dashboard
 
 DASHBOARDS = catalogue.dashboards()
@@ -200,14 +199,3 @@ def test_panels_have_their_own_ids_and_places(board: dict[str, Any]) -> None:
         assert not cells & taken, panel["title"]
         assert place["x"] + place["w"] <= 24
         taken |= cells
-
-
-def test_the_v2_form_holds_the_same_panels_and_queries() -> None:
-    for dashboard, board in zip(DASHBOARDS, CLASSIC, strict=True):
-        elements = spec(dashboard)["elements"].values()
-        assert [one["spec"]["title"] for one in elements] == [panel["title"] for panel in panels(board)]
-        assert [
-            query["spec"]["query"]["spec"]["expr"]
-            for one in elements
-            for query in one["spec"]["data"]["spec"]["queries"]
-        ] == [target["expr"] for _, target in targets(board)]

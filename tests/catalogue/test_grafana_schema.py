@@ -1,4 +1,4 @@
-"""Grafana's own TypeScript types accept both forms of the boards, down to each panel's options.
+"""Grafana's own TypeScript types accept the boards, down to each panel's options.
 
 The types are @grafana/schema from npm, fetched once into the cache directory of the tests.
 """
@@ -15,13 +15,11 @@ import pytest
 
 from tachograph import catalogue
 from tachograph.catalogue.export.grafana import classic
-from tachograph.catalogue.export.grafana_v2 import spec
 
 PACKAGES = ("@grafana/schema@13.2.3", "typescript@5.9.3")
 
 HEAD = """
 import type { AnnotationQuery, Dashboard, FieldConfigSource } from "@grafana/schema";
-import type { Spec } from "@grafana/schema/apis/dashboard.grafana.app/v2";
 import type { Options as timeseries, FieldConfig as timeseriesField } from "PANEL/timeseries/panelcfg/x/types.gen";
 import type { Options as stat } from "PANEL/stat/panelcfg/x/types.gen";
 import type { Options as gauge } from "PANEL/gauge/panelcfg/x/types.gen";
@@ -104,14 +102,6 @@ def classic_checks() -> str:
 
 def test_the_classic_form_is_a_dashboard_to_grafana(workshop: Path) -> None:
     assert compile_types(workshop, "classic", classic_checks()) == ""
-
-
-def test_the_v2_form_is_a_dashboard_to_grafana(workshop: Path) -> None:
-    body = "\n".join(
-        f"const v{number}: Spec = {json.dumps(spec(dashboard))};"
-        for number, dashboard in enumerate(catalogue.dashboards())
-    )
-    assert compile_types(workshop, "v2", body) == ""
 
 
 def test_a_wrong_option_is_seen(workshop: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--only", action="append", choices=PARTS, default=[], help="write only this part (may be given several times)"
     )
-    parser.add_argument("--grafana-v2", action="store_true", help="write the dashboards in Grafana's v2 form as well")
+    parser.add_argument("--grafana-v2", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--kubernetes", action="store_true", help="write manifests for the Prometheus Operator as well")
     parser.add_argument("--job", metavar="NAME", help="name of the scrape job (setting alerts.job)")
     parser.add_argument(
@@ -50,12 +51,13 @@ def run(args: argparse.Namespace) -> int:
     from tachograph.catalogue.export.files import files, write
     from tachograph.settings import load
 
+    if args.grafana_v2:
+        print("--grafana-v2 writes nothing any more: every Grafana imports grafana/dashboards/*.json", file=sys.stderr)
     overrides = {"job": args.job, "runbook_url": args.runbook_url}
     settings = load({"alerts": {key: value for key, value in overrides.items() if value is not None}})
     texts = files(
         settings,
         only=tuple(args.only),
-        grafana_v2_too=args.grafana_v2,
         kubernetes_too=args.kubernetes,
         prometheus_url=args.prometheus_url,
         trace_url=args.trace_url,

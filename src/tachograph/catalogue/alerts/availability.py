@@ -5,16 +5,13 @@ Pages count calls, which are what users meet. Requests, retries included, tell h
 
 from __future__ import annotations
 
-from tachograph.catalogue import durations
 from tachograph.catalogue.alerts.parts import (
-    BURN_RATES,
-    HALF,
     OUTLASTS,
-    exceeds,
+    burn_drills,
+    burn_rates,
     failed,
     nothing_succeeds,
     percent,
-    share,
 )
 from tachograph.catalogue.drill import Counter, Drill, Gauge, Histogram
 from tachograph.catalogue.durations import number
@@ -304,51 +301,30 @@ def _stopped(s: AlertsSettings) -> Alert:
 
 
 def burn_rules(s: AlertsSettings) -> tuple[Alert, ...]:
-    """The error budget burns: four windows of one objective."""
-    allowed = 1 - s.availability_objective
-    ratio = "provider:llm_call_errors:ratio_rate"
-    return tuple(
+    """The error budget burns."""
+    drills = burn_drills(
+        lambda error: _requests((1, 1 - error, 1), (0.0, error, 0.0)), _PROVIDER, 1 - s.availability_objective
+    )
+    return burn_rates(
         Alert(
             name="LLMProviderErrorBudgetBurn",
-            expression=(
-                f"{ratio}{long} > {share(factor, allowed)}\n"
-                "and on (WHERE, provider)\n"
-                f"{ratio}{short} > {share(factor, allowed)}\n"
-                "and on (WHERE, provider)\n"
-                f"avg_over_time(provider:llm_call_errors:rate5m[{long}]) * {number(durations.seconds(long))}"
-                f" >= {s.error_floor}\n"
-                "and on (WHERE, provider)\n"
-                f"{ratio}{long} offset {HALF[long]}"
-            ),
-            hold=hold,
-            severity="critical" if severity == "critical" else "warning",
+            expression="",
+            hold="",
+            severity="critical",
             component="llm_provider",
-            more_labels=(("slo", "llm_provider_availability"), ("long", long), ("short", short)),
-            summary=f"{{{{ $labels.provider }}}} burns its error budget too fast (over {long} and {short})",
+            more_labels=(("slo", "llm_provider_availability"),),
+            summary="{{ $labels.provider }} burns its error budget too fast (over LONG and SHORT)",
             description=(
-                f"{{{{ $value | humanizePercentage }}}} of calls to {{{{ $labels.provider }}}} failed over {long}: "
-                f"{exceeds(factor)} what the objective of {percent(s.availability_objective)} allows. "
-                "Calls that retries saved are not counted, nor invalid requests and filtered content."
+                "{{ $value | humanizePercentage }} of calls to {{ $labels.provider }} failed over LONG: EXCEEDS "
+                "what the objective of OBJECTIVE allows. Calls that retries saved are not counted, nor "
+                "invalid requests and filtered content."
             ),
-            drill=_burn_drill(long, min(0.99, factor * allowed * 5)),
-        )
-        for long, short, factor, hold, severity in BURN_RATES
-    )
-
-
-def _burn_drill(long: str, error: float) -> Drill:
-    quiet, trouble, after, within, step = {
-        "1h": ("1h30m", "25m", "30m", "18m", "15s"),
-        "6h": ("7h", "3h", "2h", "2h30m", "1m"),
-        "1d": ("26h", "12h", "5h", "9h", "2m"),
-        "3d": ("74h", "22h", "8h", "20h", "2m"),
-    }[long]
-    return Drill(
-        series=_requests((1, 1 - error, 1), (0.0, error, 0.0)),
-        within=within,
-        labels=_PROVIDER,
-        quiet=quiet,
-        trouble=trouble,
-        after=after,
-        step=step,
+            drill=drills["1h"],
+        ),
+        level="provider",
+        part="provider:llm_call_errors",
+        counted="provider:llm_call_errors",
+        objective=s.availability_objective,
+        at_least=s.error_floor,
+        drills=drills,
     )

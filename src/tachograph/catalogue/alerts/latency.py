@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from tachograph.catalogue import durations
-from tachograph.catalogue.alerts.parts import BURN_RATES, HALF, exceeds, human, le, percent, share
+from tachograph.catalogue.alerts.parts import burn_rates, human, le
 from tachograph.catalogue.drill import Drill, Histogram
-from tachograph.catalogue.durations import number
 from tachograph.catalogue.rules import Alert
 from tachograph.settings.alerts import AlertsSettings
 
@@ -23,49 +21,46 @@ def rules(s: AlertsSettings) -> tuple[Alert, ...]:
 
 
 def _burn(s: AlertsSettings) -> tuple[Alert, ...]:
-    allowed = 1 - s.latency_objective
-    ratio = "provider:llm_call_slow:ratio_rate"
-    seconds = human(s.latency_seconds)
     fast, slow = s.latency_seconds / 10, s.latency_seconds * 1.5
-    drills = {
+    times = {
         "1h": ("1h30m", "1h30m", "30m", "1h15m", "15s"),
         "6h": ("7h", "6h", "2h", "5h", "1m"),
         "1d": ("26h", "12h", "5h", "9h", "2m"),
         "3d": ("74h", "22h", "8h", "20h", "2m"),
     }
-    return tuple(
+    drills = {
+        long: Drill(
+            series=(Histogram(_CALLS, {**_MODEL, "outcome": "success"}, ({fast: 1.0}, {slow: 1.0}, {fast: 1.0})),),
+            labels={"provider": "gemini"},
+            quiet=quiet,
+            trouble=trouble,
+            after=after,
+            within=within,
+            step=step,
+        )
+        for long, (quiet, trouble, after, within, step) in times.items()
+    }
+    return burn_rates(
         Alert(
             name="LLMProviderLatencyBudgetBurn",
-            expression=(
-                f"{ratio}{long} > {share(factor, allowed)}\n"
-                "and on (WHERE, provider)\n"
-                f"{ratio}{short} > {share(factor, allowed)}\n"
-                "and on (WHERE, provider)\n"
-                f"avg_over_time(provider:llm_call_successes:rate5m[{long}]) * {number(durations.seconds(long))} >= 20\n"
-                "and on (WHERE, provider)\n"
-                f"{ratio}{long} offset {HALF[long]}"
-            ),
-            hold=hold,
+            expression="",
+            hold="",
             severity="warning",
             component="llm_provider",
-            more_labels=(("slo", "llm_provider_latency"), ("long", long), ("short", short)),
-            summary=f"{{{{ $labels.provider }}}} is too slow (over {long} and {short})",
+            more_labels=(("slo", "llm_provider_latency"),),
+            summary="{{ $labels.provider }} is too slow (over LONG and SHORT)",
             description=(
-                f"{{{{ $value | humanizePercentage }}}} of successful calls to {{{{ $labels.provider }}}} took over "
-                f"{seconds} over {long}: {exceeds(factor)} what the objective of "
-                f"{percent(s.latency_objective)} allows."
+                "{{ $value | humanizePercentage }} of successful calls to {{ $labels.provider }} took over "
+                f"{human(s.latency_seconds)} over LONG: EXCEEDS what the objective of OBJECTIVE allows."
             ),
-            drill=Drill(
-                series=(Histogram(_CALLS, {**_MODEL, "outcome": "success"}, ({fast: 1.0}, {slow: 1.0}, {fast: 1.0})),),
-                within=drills[long][3],
-                labels={"provider": "gemini"},
-                quiet=drills[long][0],
-                trouble=drills[long][1],
-                after=drills[long][2],
-                step=drills[long][4],
-            ),
-        )
-        for long, short, factor, hold, _ in BURN_RATES
+            drill=drills["1h"],
+        ),
+        level="provider",
+        part="provider:llm_call_slow",
+        counted="provider:llm_call_successes",
+        objective=s.latency_objective,
+        at_least=20,
+        drills=drills,
     )
 
 

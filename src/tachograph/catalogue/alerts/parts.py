@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
+from tachograph.catalogue.drill import Drill, Series
 from tachograph.catalogue.durations import number, text
 from tachograph.catalogue.durations import seconds as durations_seconds
 from tachograph.catalogue.push import PRESENT, pushed_expression
+from tachograph.catalogue.rules import Alert, Severity
 from tachograph.settings.alerts import AlertsSettings
 
 INSTANCE: Final = "drill:9464"
@@ -21,7 +24,7 @@ OUTLASTS: Final = "15m"
 """How long an alert about a cause goes on firing: longer than the windows of the alerts that it inhibits, and than the
 pauses in which sparse traffic does not say whether the outage goes on."""
 
-BURN_RATES: Final = (
+_BURN_RATES: Final[tuple[tuple[str, str, float, str, Severity], ...]] = (
     # long, short, factor, hold, severity
     ("1h", "5m", 14.4, "2m", "critical"),
     ("6h", "30m", 6.0, "15m", "critical"),
@@ -30,7 +33,10 @@ BURN_RATES: Final = (
 )
 """Multi-window burn rates. Source: sre.google/workbook/alerting-on-slos, checked 2026-11-23."""
 
-HALF: Final = {"1h": "30m", "6h": "3h", "1d": "12h", "3d": "36h"}
+_PLAIN_LENGTH: Final = re.compile(r"(?<![\w/.$-])(\d+)(ms|[smhd])(?![\w/])")
+_UNITS: Final = {"ms": "ms", "s": "s", "m": "min", "h": "h", "d": "d"}
+
+_HALF: Final = {"1h": "30m", "6h": "3h", "1d": "12h", "3d": "36h"}
 """A burn rate is judged when half of its long window has been seen: ten minutes of errors after the very first start
 are not three bad days, though a rate over three days would say so."""
 
@@ -83,22 +89,6 @@ def filled(expression: str, s: AlertsSettings) -> str:
     return expression.replace("PRESENT", "up")
 
 
-_PLAIN_LENGTH: Final = re.compile(r"(?<![\w/.$-])(\d+)(ms|[smhd])(?![\w/])")
-_UNITS: Final = {"ms": "ms", "s": "s", "m": "min", "h": "h", "d": "d"}
-
-
-def readable(text: str) -> str:
-    """An annotation whose lengths of time are written as people do: `3 min 20 s` for `3m20s`, also inside templates."""
-
-    def spaced(found: re.Match[str]) -> str:
-        return f"{found[1]} {_UNITS[found[2]]}"
-
-    parts = re.split(r"(\{\{.*?\}\})", text)
-    parts[::2] = [_PLAIN_LENGTH.sub(spaced, part) for part in parts[::2]]
-    units = r'''| humanizeDuration | reReplaceAll "([0-9])(ms|[a-z])" "$1 $2" | reReplaceAll " m( |$)" " min$1"'''
-    return "".join(parts).replace("| humanizeDuration", units)
-
-
 def failed(by: str, window: str, function: str = "increase") -> str:
     """Calls that failed through no fault of the caller, retries included in the call.
 
@@ -130,9 +120,92 @@ def nothing_succeeds(
     return "\nor\n".join(rungs)
 
 
-def share(factor: float, allowed: float) -> str:
-    """A burn rate's threshold, spelled so that a reader sees where it comes from."""
-    return f"({number(factor)} * {number(round(allowed, 9))})"
+def burn_rates(
+    template: Alert,
+    *,
+    level: str,
+    part: str,
+    counted: str,
+    objective: float,
+    at_least: int,
+    drills: Mapping[str, Drill],
+) -> tuple[Alert, ...]:
+    """The alerts of one objective: four pairs of windows.
+
+    Args:
+        template: What they have in common. `LONG`, `SHORT`, `EXCEEDS` and `OBJECTIVE` in its summary and
+            description are filled in; a severity of `critical` holds for the fast pairs only.
+        level: Label of what has the objective.
+        part: Recorded series of what spends the budget, without `:rate5m`.
+        counted: Recorded series of which so many must have been seen in the long window.
+        objective: Share that must be good.
+        at_least: How many of `counted`.
+        drills: Drill by long window.
+    """
+    allowed = 1 - objective
+
+    def one(long: str, short: str, factor: float, hold: str, severity: Severity) -> Alert:
+        def filled_in(text: str) -> str:
+            text = text.replace("LONG", long).replace("SHORT", short).replace("EXCEEDS", exceeds(factor))
+            return text.replace("OBJECTIVE", percent(objective))
+
+        threshold = f"({number(factor)} * {number(round(allowed, 9))})"
+        return replace(
+            template,
+            expression=(
+                f"{part}:ratio_rate{long} > {threshold}\n"
+                f"and on (WHERE, {level})\n"
+                f"{part}:ratio_rate{short} > {threshold}\n"
+                f"and on (WHERE, {level})\n"
+                f"avg_over_time({counted}:rate5m[{long}]) * {number(durations_seconds(long))} >= {at_least}\n"
+                f"and on (WHERE, {level})\n"
+                f"{part}:ratio_rate{long} offset {_HALF[long]}"
+            ),
+            hold=hold,
+            severity="critical" if (template.severity, severity) == ("critical", "critical") else "warning",
+            more_labels=(*template.more_labels, ("long", long), ("short", short)),
+            summary=filled_in(template.summary),
+            description=filled_in(template.description),
+            drill=drills[long],
+        )
+
+    return tuple(one(*rate) for rate in _BURN_RATES)
+
+
+def burn_drills(
+    series: Callable[[float], tuple[Series, ...]], labels: Mapping[str, str], allowed: float
+) -> dict[str, Drill]:
+    """Drills of an error budget by long window: five times the share that its factor allows fails."""
+    times = {
+        "1h": ("1h30m", "25m", "30m", "18m", "15s"),
+        "6h": ("7h", "3h", "2h", "2h30m", "1m"),
+        "1d": ("26h", "12h", "5h", "9h", "2m"),
+        "3d": ("74h", "22h", "8h", "20h", "2m"),
+    }
+    return {
+        long: Drill(
+            series=series(min(0.99, factor * allowed * 5)),
+            labels=labels,
+            quiet=times[long][0],
+            trouble=times[long][1],
+            after=times[long][2],
+            within=times[long][3],
+            step=times[long][4],
+        )
+        for long, _, factor, _, _ in _BURN_RATES
+    }
+
+
+def readable(text: str) -> str:
+    """An annotation whose lengths of time are written as people do: `3 min 20 s` for `3m20s`, also inside templates."""
+
+    def spaced(found: re.Match[str]) -> str:
+        return f"{found[1]} {_UNITS[found[2]]}"
+
+    parts = re.split(r"(\{\{.*?\}\})", text)
+    parts[::2] = [_PLAIN_LENGTH.sub(spaced, part) for part in parts[::2]]
+    units = r'''| humanizeDuration | reReplaceAll "([0-9])(ms|[a-z])" "$1 $2" | reReplaceAll " m( |$)" " min$1"'''
+    return "".join(parts).replace("| humanizeDuration", units)
 
 
 def exceeds(factor: float) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from tachograph.catalogue import durations
-from tachograph.catalogue.alerts.parts import BURN_RATES, HALF, OUTLASTS, exceeds, le, nothing_succeeds, percent, share
+from tachograph.catalogue.alerts.parts import OUTLASTS, burn_drills, burn_rates, le, nothing_succeeds
 from tachograph.catalogue.drill import Counter, Drill, Histogram
 from tachograph.catalogue.durations import number
 from tachograph.catalogue.recordings import tool_failed
@@ -159,54 +158,34 @@ def _timeouts(s: AlertsSettings) -> Alert:
 
 
 def burn_rules(s: AlertsSettings) -> tuple[Alert, ...]:
-    """The error budget of an MCP server burns: four windows of one objective."""
-    allowed = 1 - s.tool_availability_objective
-    ratio = "server_id:mcp_tool_errors:ratio_rate"
-    return tuple(
-        Alert(
-            name="MCPServerErrorBudgetBurn",
-            expression=(
-                f"{ratio}{long} > {share(factor, allowed)}\n"
-                "and on (WHERE, server_id)\n"
-                f"{ratio}{short} > {share(factor, allowed)}\n"
-                "and on (WHERE, server_id)\n"
-                f"avg_over_time(server_id:mcp_tool_errors:rate5m[{long}]) * {number(durations.seconds(long))}"
-                f" >= {s.error_floor}\n"
-                "and on (WHERE, server_id)\n"
-                f"{ratio}{long} offset {HALF[long]}"
-            ),
-            hold=hold,
-            severity="critical" if severity == "critical" else "warning",
-            component="mcp",
-            more_labels=(("slo", "mcp_availability"), ("long", long), ("short", short)),
-            summary=f"MCP server {{{{ $labels.server_id }}}} burns its error budget too fast (over {long} and {short})",
-            description=(
-                f"{{{{ $value | humanizePercentage }}}} of tool calls on {{{{ $labels.server_id }}}} failed over "
-                f"{long}: {exceeds(factor)} what the objective of "
-                f"{percent(s.tool_availability_objective)} allows. Validation errors are not counted."
-            ),
-            drill=_burn_drill(long, min(0.99, factor * allowed * 5)),
-        )
-        for long, short, factor, hold, severity in BURN_RATES
-    )
-
-
-def _burn_drill(long: str, error: float) -> Drill:
-    quiet, trouble, after, within, step = {
-        "1h": ("1h30m", "25m", "30m", "18m", "15s"),
-        "6h": ("7h", "3h", "2h", "2h30m", "1m"),
-        "1d": ("26h", "12h", "5h", "9h", "2m"),
-        "3d": ("74h", "22h", "8h", "20h", "2m"),
-    }[long]
-    return Drill(
-        series=(
+    """The error budget of an MCP server burns."""
+    drills = burn_drills(
+        lambda error: (
             *_mixed(1 - error, error, "error"),
             Counter("mcp_tool_errors_total", {**_TOOL, "error_kind": "execution"}, (0, error, 0)),
         ),
-        within=within,
-        labels={"server_id": "search"},
-        quiet=quiet,
-        trouble=trouble,
-        after=after,
-        step=step,
+        {"server_id": "search"},
+        1 - s.tool_availability_objective,
+    )
+    return burn_rates(
+        Alert(
+            name="MCPServerErrorBudgetBurn",
+            expression="",
+            hold="",
+            severity="critical",
+            component="mcp",
+            more_labels=(("slo", "mcp_availability"),),
+            summary="MCP server {{ $labels.server_id }} burns its error budget too fast (over LONG and SHORT)",
+            description=(
+                "{{ $value | humanizePercentage }} of tool calls on {{ $labels.server_id }} failed over LONG: "
+                "EXCEEDS what the objective of OBJECTIVE allows. Validation errors are not counted."
+            ),
+            drill=drills["1h"],
+        ),
+        level="server_id",
+        part="server_id:mcp_tool_errors",
+        counted="server_id:mcp_tool_errors",
+        objective=s.tool_availability_objective,
+        at_least=s.error_floor,
+        drills=drills,
     )

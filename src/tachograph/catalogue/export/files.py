@@ -7,7 +7,7 @@ from typing import Final
 
 from tachograph import catalogue
 from tachograph.catalogue import push, runbook_pages
-from tachograph.catalogue.export import alertmanager, grafana, grafana_v2, kubernetes, prometheus
+from tachograph.catalogue.export import alertmanager, grafana, kubernetes, prometheus
 from tachograph.errors import TachographError
 from tachograph.settings import Settings
 
@@ -23,7 +23,6 @@ def files(
     settings: Settings,
     *,
     only: tuple[str, ...] = (),
-    grafana_v2_too: bool = False,
     kubernetes_too: bool = False,
     prometheus_url: str = "http://127.0.0.1:9090",
     trace_url: str = "",
@@ -33,7 +32,6 @@ def files(
     Args:
         settings: Thresholds, job, URLs.
         only: Some of `PARTS`; empty: all.
-        grafana_v2_too: Write the v2 form of the dashboards as well.
         kubernetes_too: Write manifests for the Prometheus Operator as well.
         prometheus_url: Where Grafana finds Prometheus.
         trace_url: Where an exemplar leads in Grafana, with `${__value.raw}` for the trace id.
@@ -46,8 +44,6 @@ def files(
         for dashboard in catalogue.dashboards(settings):
             name = dashboard.uid.removeprefix("tachograph-")
             found[f"grafana/dashboards/{name}.json"] = grafana.dashboard_text(dashboard)
-            if grafana_v2_too:
-                found[f"grafana/dashboards-v2/{name}.json"] = grafana_v2.dashboard_text(dashboard)
         pushed = settings.alerts.profile == "push"
         every = push.interval(settings.alerts) if pushed else settings.alerts.scrape_interval
         for path, text in grafana.provisioning(prometheus_url, trace_url, interval=every).items():
