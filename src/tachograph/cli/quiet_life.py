@@ -10,7 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from tachograph.cli.values import whole
+
 if TYPE_CHECKING:
+    from tachograph.drill.quiet_life.history import History
+    from tachograph.drill.quiet_life.past import Past
     from tachograph.drill.quiet_life.run import Outcome
     from tachograph.drill.quiet_life.shape import Shape
     from tachograph.settings import Settings
@@ -21,6 +25,10 @@ _EPILOG: Final = """\
 Plays shapes of real operation (scrape gaps, rolling restarts, retries that cure, sparse traffic, outages) through the
 rule engine of the promtool on PATH, with your rules and settings, and through the exported routes and inhibitions.
 Simulated time: some seconds for each shape.
+
+--history SOURCE plays your own past instead: which alerts would have fired, how often a week, and how much was spent
+while they fired. SOURCE is the root of a Prometheus (http://prometheus:9090), which is asked a day at a time, one query
+after the other; or a usage ledger (sqlite:///, postgresql://, clickhouse://, or `ledger` for the one of the settings).
 
 Exit code 0 when every shape ends as it should, 1 when not, 2 when the command could not run.
 """
@@ -38,6 +46,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--shape", action="append", default=[], metavar="NAME", help="play only this shape")
     parser.add_argument("--list", action="store_true", help="list the shapes and end")
+    parser.add_argument("--history", metavar="SOURCE", help="play your own past: a Prometheus's URL, or a ledger")
+    parser.add_argument(
+        "--days", type=whole(1, 31), default=7, metavar="N", help="how much of it (--history; default 7)"
+    )
+    parser.add_argument(
+        "--step",
+        type=whole(15, 300),
+        default=60,
+        metavar="SECONDS",
+        help="time between two evaluations (--history; default 60)",
+    )
+    parser.add_argument(
+        "--token-file", type=Path, metavar="FILE", help="a file with the bearer token of that Prometheus (--history)"
+    )
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table as a page")
 
 
@@ -58,17 +80,97 @@ def run(args: argparse.Namespace) -> int:
             where="--shape",
             do="`tachograph quiet-life --list` lists them.",
         )
+    if args.history:
+        return _history(args, load())
     chosen = [shape for shape in SHAPES if not args.shape or shape.name in args.shape]
     started = time.monotonic()
     outcomes = _play(chosen, args.rules, load())
-    rows = table(outcomes)
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print_rows(table(outcomes))
     print(f"\n{summary(outcomes)}; {time.monotonic() - started:.0f} s")
     if args.markdown:
         args.markdown.write_text(page(outcomes), "utf-8")
     return 1 if any(one.problem for one in outcomes) else 0
+
+
+def _history(args: argparse.Namespace, settings: Settings) -> int:
+    from tachograph import catalogue
+    from tachograph.catalogue.export.alertmanager import config
+    from tachograph.errors import MissingExtraError, TachographError
+
+    try:
+        from tachograph.drill.quiet_life.history import judge
+    except ImportError as error:
+        raise MissingExtraError("--history", "console", error.name or "promql-parser") from error
+    if args.rules:
+        raise TachographError("a past is played with the rules of the settings", where="--rules", do="Leave it out.")
+    settings = catalogue.resolved(settings)
+    step = args.step * 1000
+    end = int(time.time() * 1000) // step * step
+    start = end - args.days * 86_400_000
+    started = time.monotonic()
+    routes = config("page", "ticket", "note", "watchdog", identity=settings.alerts.identity)
+    past = _past(args, settings, start, end, step)
+    found = judge(catalogue.rule_groups(settings), routes, past, start, end, step, _progress)
+    _progress("")
+    print_rows(history_table(found))
+    print(f"\n{history_summary(found)}; {time.monotonic() - started:.0f} s")
+    return 0
+
+
+def _past(args: argparse.Namespace, settings: Settings, start: int, end: int, step: int) -> Past:
+    from tachograph.cli.report import open_for_reading
+    from tachograph.drill.quiet_life.history import LOOK_BACK_MS
+    from tachograph.drill.quiet_life.past import HistoryError, LedgerPast, PrometheusPast
+    from tachograph.usage.stores.query import Query
+
+    if args.history.startswith(("http://", "https://")):
+        try:
+            token = args.token_file.read_text("utf-8").strip() if args.token_file else ""
+        except OSError as error:
+            raise HistoryError(
+                f"the token cannot be read: {error}", where="--token-file", do="Name a readable file."
+            ) from error
+        return PrometheusPast(args.history, {"Authorization": f"Bearer {token}"} if token else {})
+    store = open_for_reading(None if args.history == "ledger" else args.history)
+    try:
+        first = start - LOOK_BACK_MS
+        query = Query(since_us=first * 1000, until_us=end * 1000, where={"kind": ("llm", "mcp")}, raw=True)
+        rows = sorted(store.rows(query), key=lambda row: row.ts_us + row.latency_us)
+        return LedgerPast(rows, settings.alerts.job.split("|")[0], first, end, step)
+    finally:
+        store.close()
+
+
+def history_table(found: History) -> list[tuple[str, ...]]:
+    """Rows of text, the head first."""
+    rows: list[tuple[str, ...]] = [("alert", "severity", "episodes", "a week", "hours firing", "spent meanwhile")]
+    for one in found.alerts:
+        hours = sum(last - first for first, last in one.episodes) / 3_600_000
+        a_week = len(one.episodes) / found.days * 7
+        rows.append(
+            (one.name, one.severity, str(len(one.episodes)), f"{a_week:.1f}", f"{hours:.1f}", f"${one.usd:,.2f}")
+        )
+    return rows
+
+
+def history_summary(found: History) -> str:
+    """Pages and tickets a week, in one line."""
+    return (
+        f"{found.days:g} days, ${found.usd:,.2f} spent: {found.a_week('page'):.1f} pages and "
+        f"{found.a_week('ticket'):.1f} tickets a week; {found.silent} alerts would not have fired"
+    )
+
+
+def _progress(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def print_rows(rows: Sequence[tuple[str, ...]]) -> None:
+    """Columns, each as wide as it needs."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _play(shapes: Sequence[Shape], directory: Path | None, settings: Settings) -> list[Outcome]:
@@ -83,10 +185,8 @@ def _play(shapes: Sequence[Shape], directory: Path | None, settings: Settings) -
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # each thread waits for its own promtool
         for number, outcome in enumerate(pool.map(one, shapes), 1):
             found.append(outcome)
-            if sys.stderr.isatty():
-                print(f"\r\033[K{number}/{len(shapes)} {outcome.shape.name}", end="", file=sys.stderr, flush=True)
-    if sys.stderr.isatty():
-        print("\r\033[K", end="", file=sys.stderr, flush=True)
+            _progress(f"{number}/{len(shapes)} {outcome.shape.name}")
+    _progress("")
     return found
 
 
@@ -147,6 +247,13 @@ def page(outcomes: Sequence[Outcome]) -> str:
         "",
         '"Minutes to page" counts from the moment in which the condition can be known (the fifth failed call in dense',
         "traffic, the second in sparse traffic) until Alertmanager sends, its wait of 30 s included.",
+        "",
+        "`tachograph quiet-life --history http://prometheus:9090` plays your own past instead: which alerts would have",
+        "fired, how often a week, and how much was spent while they fired. `--days` (7) and `--step` (60 s) say how",
+        "much of it; the server is asked for a day at a time, one query after the other. `--history ledger` reads the",
+        "usage ledger, which knows calls only: alerts about scrapes, connections and budgets stay silent there.",
+        "Recordings are evaluated with your settings, so the rules need not have been loaded. Baselines look back eight",
+        "days more.",
         "",
         f"**{summary(outcomes)}.**",
         "",

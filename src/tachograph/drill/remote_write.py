@@ -14,12 +14,16 @@ def write(url: str, series: Iterable[tuple[Labels, list[tuple[int, float]]]], *,
     everything = [(labels, points) for labels, points in series if points]
     begin = min(points[0][0] for _, points in everything)
     end = max(points[-1][0] for _, points in everything)
+    written = [0] * len(everything)
     for low in range(begin, end + 1, span_ms):
         parts = []
-        for labels, points in everything:
-            inside = [(t, v) for t, v in points if low <= t < low + span_ms]
-            if inside:
-                parts.append(_field(1, _series(labels, inside)))
+        for number, (labels, points) in enumerate(everything):
+            first = last = written[number]
+            while last < len(points) and points[last][0] < low + span_ms:
+                last += 1
+            if last > first:
+                parts.append(_field(1, _series(labels, points[first:last])))
+                written[number] = last
         if parts:
             _post(url, b"".join(parts))
 

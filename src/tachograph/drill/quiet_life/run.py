@@ -117,7 +117,7 @@ def run(shape: Shape, rules: Mapping[str, str], routes: Mapping[str, Any]) -> Ou
     for minute, alerts in firing:
         for alert in alerts:
             fired.setdefault(dict(alert)["alertname"], minute)
-    return Outcome(shape, fired, tuple(_notified(firing, routes, shape.evaluate / 60)))
+    return Outcome(shape, fired, tuple(notified(firing, routes)))
 
 
 def _history(shape: Shape, rules: Mapping[str, str]) -> list[tuple[float, frozenset[Alert]]]:
@@ -197,9 +197,13 @@ def _spelled(values: Sequence[float | None]) -> str:
 # -- what Alertmanager makes of it
 
 
-def _notified(
-    firing: Sequence[tuple[float, frozenset[Alert]]], routes: Mapping[str, Any], step: float
-) -> list[Notified]:
+def notified(firing: Sequence[tuple[float, frozenset[Alert]]], routes: Mapping[str, Any]) -> list[Notified]:
+    """What opens: when, to whom, and which alerts stand in it.
+
+    Args:
+        firing: Minute and the alerts that fire in it.
+        routes: Alertmanager's configuration, as exported.
+    """
     found: list[Notified] = []
     waiting: dict[tuple[str, Alert], float] = {}
     open_groups: set[tuple[str, Alert]] = set()

@@ -15,6 +15,7 @@ from tachograph.records.outcomes import ERROR_KINDS, ERROR_TYPES, OUTCOMES, TOOL
 Labels = tuple[tuple[str, str], ...]
 Key = tuple[str, Labels]
 STALE: Final = math.nan
+_TOKENS: Final = (800, 200)
 _OUTCOME: Final = {"timeout": "timeout", "rate_limit": "rate_limited"}
 
 
@@ -120,7 +121,7 @@ class World:
             self._call(traffic, self._fault(traffic, target, minute), minute, counters, waiting)
         if not any(fault.hang and fault.begin <= minute < fault.end for fault in traffic.faults):
             for _ in waiting:
-                _llm(counters, who, "timeout", 600.0, ("timeout",), 0.0)
+                count_llm_call(counters, who, "timeout", 600.0, ("timeout",), 0.0)
             waiting.clear()
 
     def _fault(self, traffic: Traffic, target: Target, minute: float) -> Fault | None:
@@ -136,37 +137,58 @@ class World:
     ) -> None:
         who = (traffic.provider, traffic.model)
         if fault is None:
-            _llm(counters, who, "success", traffic.seconds, (), traffic.usd)
+            count_llm_call(counters, who, "success", traffic.seconds, (), traffic.usd, _TOKENS)
         elif fault.hang:
             waiting.append(minute)
         elif fault.seconds is not None:
-            _llm(counters, who, "success", fault.seconds, (), traffic.usd)
+            count_llm_call(counters, who, "success", fault.seconds, (), traffic.usd, _TOKENS)
         else:
             outcome = "success" if fault.cured else _OUTCOME.get(fault.error_type, "error")
             errors = (fault.error_type,) * fault.attempts
-            _llm(counters, who, outcome, traffic.seconds, errors, traffic.usd if fault.cured else 0.0)
+            spent = (traffic.usd, _TOKENS) if fault.cured else (0.0, (0, 0))
+            count_llm_call(counters, who, outcome, traffic.seconds, errors, *spent)
 
     def _tools(self, traffic: Traffic, target: Target, minute: float, count: int, counters: dict[Key, float]) -> None:
-        server, tool = traffic.tool
-        which: Labels = (("server_id", server), ("tool_name", tool))
-        for kind in ERROR_KINDS:
-            counters.setdefault(("mcp_tool_errors_total", (*which, ("error_kind", kind))), 0.0)
-        for outcome in TOOL_OUTCOMES:
-            _observe(counters, "mcp_tool_execute_seconds", (*which, ("outcome", outcome)), None)
+        begin_tool(counters, traffic.tool)
         for _ in range(count):
             fault = self._fault(traffic, target, minute)
             if fault is None or fault.seconds is not None:
-                seconds = traffic.seconds if fault is None else fault.seconds
-                _observe(counters, "mcp_tool_execute_seconds", (*which, ("outcome", "success")), seconds)
+                seconds = traffic.seconds if fault is None else fault.seconds or 0.0
+                count_tool_call(counters, traffic.tool, "success", seconds, None)
                 continue
-            kind = fault.error_type if fault.error_type in ERROR_KINDS else "execution"
-            outcome = "timeout" if kind == "timeout" else "error"
-            _observe(counters, "mcp_tool_execute_seconds", (*which, ("outcome", outcome)), traffic.seconds)
-            counters["mcp_tool_errors_total", (*which, ("error_kind", kind))] += 1
+            outcome = "timeout" if fault.error_type == "timeout" else "error"
+            count_tool_call(counters, traffic.tool, outcome, traffic.seconds, fault.error_type)
 
 
-def _llm(
-    counters: dict[Key, float], who: tuple[str, str], outcome: str, seconds: float, errors: tuple[str, ...], usd: float
+def begin_tool(counters: dict[Key, float], tool: tuple[str, str]) -> None:
+    """Every series of a tool, at zero where it is new."""
+    which: Labels = (("server_id", tool[0]), ("tool_name", tool[1]))
+    for kind in ERROR_KINDS:
+        counters.setdefault(("mcp_tool_errors_total", (*which, ("error_kind", kind))), 0.0)
+    for outcome in TOOL_OUTCOMES:
+        _observe(counters, "mcp_tool_execute_seconds", (*which, ("outcome", outcome)), None)
+
+
+def count_tool_call(
+    counters: dict[Key, float], tool: tuple[str, str], outcome: str, seconds: float, error_kind: str | None
+) -> None:
+    """One finished tool call."""
+    begin_tool(counters, tool)
+    which: Labels = (("server_id", tool[0]), ("tool_name", tool[1]))
+    _observe(counters, "mcp_tool_execute_seconds", (*which, ("outcome", outcome)), seconds)
+    if error_kind is not None:
+        kind = error_kind if error_kind in ERROR_KINDS else "execution"
+        counters["mcp_tool_errors_total", (*which, ("error_kind", kind))] += 1
+
+
+def count_llm_call(
+    counters: dict[Key, float],
+    who: tuple[str, str],
+    outcome: str,
+    seconds: float,
+    errors: tuple[str, ...],
+    usd: float,
+    tokens: tuple[int, int] = (0, 0),
 ) -> None:
     """One finished call and its attempts; the label sets of a model that is met for the first time begin at zero."""
     model: Labels = (("provider", who[0]), ("model", who[1]))
@@ -183,12 +205,13 @@ def _llm(
     for error in errors:
         ended = _OUTCOME.get(error, "error")
         _observe(counters, "llm_provider_request_seconds", (*model, ("outcome", ended)), min(seconds, 0.4))
-        counters["llm_provider_errors_total", (*model, ("error_type", error))] += 1
+        key = ("llm_provider_errors_total", (*model, ("error_type", error)))
+        counters[key] = counters.get(key, 0.0) + 1
     if outcome == "success":
         _observe(counters, "llm_provider_request_seconds", (*model, ("outcome", "success")), seconds)
-        counters["llm_provider_cost_usd_total", model] += usd
-        counters["llm_provider_tokens_total", (*model, ("type", "prompt"))] += 800
-        counters["llm_provider_tokens_total", (*model, ("type", "completion"))] += 200
+    counters["llm_provider_cost_usd_total", model] += usd
+    counters["llm_provider_tokens_total", (*model, ("type", "prompt"))] += tokens[0]
+    counters["llm_provider_tokens_total", (*model, ("type", "completion"))] += tokens[1]
 
 
 _USED: Final = {"llm_call_seconds": (30.0,), "llm_provider_request_seconds": (120.0,), "mcp_tool_execute_seconds": None}

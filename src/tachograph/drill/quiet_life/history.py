@@ -1,0 +1,188 @@
+"""Which alerts would have fired in a user's own past, how often, and while how much money was spent.
+
+Rules read raw series and recorded ones, and a past usually holds raw series only. So the recordings are evaluated
+first, over the whole time and what they look back to. Then each alert's expression is split: the largest parts that
+read raw series alone are asked of the past, and the rest is evaluated here over the answers. `for` and
+`keep_firing_for` are applied at each step, and what fires goes through the exported routes and inhibitions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import promql_parser
+
+from tachograph.catalogue.rules import Alert, Recording, RuleGroup
+from tachograph.console.promql.labels import Labels
+from tachograph.drill.quiet_life.past import Answer, Memory, Past
+from tachograph.drill.quiet_life.run import Notified, notified
+
+LOOK_BACK_MS: Final = 8 * 86_400_000
+"""Rules compare with the same hour of last week."""
+_NEVER_JUDGED: Final = frozenset({"LLMMonitorWatchdog"})
+_COST: Final = "sum by (provider) (rate(llm_provider_cost_usd_total[5m]))"
+
+
+@dataclass(slots=True)
+class AlertHistory:
+    """What one alert did. Times are in milliseconds.
+
+    Attributes:
+        name, severity: The alert.
+        episodes: Begin and end of each time that it fired, for one set of labels each.
+        usd: Spent while it fired, at the provider that it names, or at all.
+    """
+
+    name: str
+    severity: str
+    episodes: list[tuple[int, int]] = field(default_factory=list)
+    usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a past would have brought.
+
+    Attributes:
+        days: How long it is.
+        alerts: Those that fired.
+        notified: What Alertmanager would have opened, in order.
+        usd: Spent in all.
+        silent: How many alerts would not have fired.
+    """
+
+    days: float
+    alerts: tuple[AlertHistory, ...]
+    notified: tuple[Notified, ...]
+    usd: float
+    silent: int
+
+    def a_week(self, receiver: str) -> float:
+        """Notifications to a receiver in seven days."""
+        return sum(one.receiver == receiver for one in self.notified) / self.days * 7
+
+
+def judge(
+    groups: Sequence[RuleGroup],
+    routes: Mapping[str, Any],
+    past: Past,
+    start: int,
+    end: int,
+    step: int,
+    say: Callable[[str], None] = lambda text: None,
+) -> History:
+    """Play the rules over a past.
+
+    Args:
+        groups: The rules.
+        routes: Alertmanager's configuration, as exported.
+        past: What can be asked.
+        start, end, step: In milliseconds.
+        say: Is told what is asked next.
+    """
+    memory = Memory()
+    recorded = {rule.name for group in groups for rule in group.rules if isinstance(rule, Recording)}
+    reads = re.compile("|".join(sorted(map(re.escape, recorded), key=len, reverse=True)) or "(?!)")
+    for group in groups:
+        for rule in group.rules:
+            if isinstance(rule, Recording):
+                say(rule.name)
+                source: Past = memory if reads.search(rule.expression) else past
+                memory.put(rule.name, source.range(rule.expression, start - LOOK_BACK_MS, end, step), step)
+    spent = past.range(_COST, start, end, step)
+    parts: dict[str, str] = {}
+    found: dict[str, AlertHistory] = {}
+    firing: dict[int, set[tuple[tuple[str, str], ...]]] = {}
+    alerts = [rule for group in groups for rule in group.alerts if rule.name not in _NEVER_JUDGED]
+    for alert in alerts:
+        say(alert.name)
+        local = _split(promql_parser.parse(alert.expression), reads, parts)
+        for expression in [one for one, name in parts.items() if name in local and not memory.holds(name)]:
+            memory.put(parts[expression], past.range(expression, start, end, step), step)
+        for labels, times in _firing(memory.range(local, start, end, step), alert, step):
+            one = found.setdefault(alert.name, AlertHistory(alert.name, alert.severity))
+            one.episodes += _episodes(times, step)
+            one.usd += _usd(spent, dict(labels).get("provider"), set(times), step)
+            whole = tuple(sorted({**dict(labels), **alert.labels, "alertname": alert.name}.items()))
+            for at in times:
+                firing.setdefault(at, set()).add(whole)
+    timeline = [(at / 60_000, frozenset(firing.get(at, ()))) for at in range(start, end + 1, step)]
+    order = {"critical": 0, "warning": 1, "info": 2}
+    return History(
+        (end - start) / 86_400_000,
+        tuple(sorted(found.values(), key=lambda one: (order.get(one.severity, 3), -len(one.episodes)))),
+        tuple(notified(timeline, routes)),
+        _usd(spent, None, None, step),
+        len({alert.name for alert in alerts}) - len(found),
+    )
+
+
+def _split(node: Any, reads: re.Pattern[str], parts: dict[str, str]) -> str:
+    """An expression in which the largest parts that read raw series alone are names of what was asked for them."""
+    text = _text(node)
+    if not reads.search(text):
+        if isinstance(node, promql_parser.NumberLiteral):
+            return text
+        return parts.setdefault(text, f"past:part:{len(parts)}")
+    if isinstance(node, promql_parser.BinaryExpr):
+        left, right = _text(node.lhs), _text(node.rhs)
+        between = text[len(left) : len(text) - len(right)]
+        return f"{_split(node.lhs, reads, parts)}{between}{_split(node.rhs, reads, parts)}"
+    if isinstance(node, promql_parser.ParenExpr):
+        return f"({_split(node.expr, reads, parts)})"
+    return text
+
+
+def _text(node: Any) -> str:
+    """An expression as text; the parser leaves out the backslashes that escape backslashes."""
+    return str(node).replace("\\", "\\\\")
+
+
+def _firing(answer: Answer, alert: Alert, step: int) -> Iterator[tuple[Labels, list[int]]]:
+    """By labels, the times at which an alert fired: its `for` and `keep_firing_for` applied."""
+    hold, keep = alert.hold_seconds * 1000, alert.keep_seconds * 1000
+    for labels, (times, _) in answer.items():
+        active = {int(at) for at in times}
+        fired: list[int] = []
+        since: int | None = None
+        last = 0
+        is_firing = False
+        for at in range(min(active), max(active) + int(keep) + step, step):
+            if at in active:
+                since, last = (at if since is None else since), at
+                is_firing = is_firing or at - since >= hold
+            elif is_firing and at - last < keep:
+                pass
+            else:
+                since, is_firing = None, False
+            if is_firing:
+                fired.append(at)
+        if fired:
+            yield labels, fired
+
+
+def _episodes(times: Sequence[int], step: int) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    for at in times:
+        if found and at - found[-1][1] <= step:
+            found[-1] = (found[-1][0], at)
+        else:
+            found.append((at, at))
+    return found
+
+
+def _usd(spent: Answer, provider: str | None, times: set[int] | None, step: int) -> float:
+    """Dollars spent at these times, at one provider or at all."""
+    total = 0.0
+    for labels, (at, rates) in spent.items():
+        if provider is None or dict(labels).get("provider") == provider:
+            chosen = (
+                float(rate)
+                for moment, rate in zip(at.tolist(), rates.tolist(), strict=True)
+                if times is None or moment in times
+            )
+            total += sum(chosen) * step / 1000
+    return total

@@ -1,0 +1,233 @@
+"""A user's own past, to be asked with PromQL: their Prometheus, or their usage ledger."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import numpy as np
+
+from tachograph.console.promql.engine import Engine, Limits
+from tachograph.console.promql.labels import NAME, Labels
+from tachograph.console.promql.matchers import LabelMatcher
+from tachograph.console.promql.types import STALE_NAN, Floats, Ints, RawSeries
+from tachograph.drill.quiet_life.world import Key, count_llm_call, count_tool_call
+from tachograph.errors import TachographError
+
+if TYPE_CHECKING:
+    from tachograph.usage.row import Row
+
+Answer = dict[Labels, tuple[Ints, Floats]]
+"""Times in milliseconds and values, by labels without the metric's name."""
+
+CHUNK_MS: Final = 86_400_000
+"""One query asks for a day, so that no query is heavy for the server."""
+MAX_POINTS: Final = 20_000_000
+MAX_MODELS: Final = 60
+_LIMITS: Final = Limits(max_samples=500_000_000, max_points=200_000_000, timeout_seconds=600)
+_QUERY_SECONDS: Final = 60
+
+
+class HistoryError(TachographError):
+    """The past cannot be read."""
+
+
+class Past(Protocol):
+    """What can be asked about the past."""
+
+    def range(self, expression: str, start: int, end: int, step: int) -> Answer:
+        """Evaluate at every step from start to end, in milliseconds."""
+
+
+class Memory:
+    """Series in memory, as a source of our PromQL engine."""
+
+    def __init__(self) -> None:
+        self._series: dict[str, list[RawSeries]] = defaultdict(list)
+
+    def put(self, name: str, answer: Answer, step: int) -> None:
+        """Keep an answer as the samples of a recorded series; where it had a gap, the series ended."""
+        self._series[name] = []
+        for labels, (times, values) in answer.items():
+            gaps = np.flatnonzero(np.diff(times) > step) + 1
+            ends = np.append(times[gaps - 1], times[-1:]) + step
+            at = np.append(gaps, len(times))
+            self._add(name, labels, np.insert(times, at, ends), np.insert(values, at, np.full(len(ends), STALE_NAN)))
+
+    def holds(self, name: str) -> bool:
+        """Whether anything was kept under this name, even an empty answer."""
+        return name in self._series
+
+    def add(self, name: str, labels: Labels, times: Ints, values: Floats) -> None:
+        """Keep samples as they are."""
+        self._add(name, labels, times, values)
+
+    def _add(self, name: str, labels: Labels, times: Ints, values: Floats) -> None:
+        self._series[name].append(RawSeries(tuple(sorted((*labels, (NAME, name)))), times, values))
+
+    def select(self, matchers: tuple[LabelMatcher, ...], start: int, end: int) -> list[RawSeries]:
+        """The matching series with their samples of a time."""
+        names = [one.value for one in matchers if (one.name, one.op) == (NAME, "=")]
+        found = []
+        for series in self._series.get(names[0], []) if names else []:
+            labels = dict(series.labels)
+            if all(one.matches(labels.get(one.name, "")) for one in matchers):
+                low, high = np.searchsorted(series.times, [start, end + 1])
+                found.append(RawSeries(series.labels, series.times[low:high], series.values[low:high]))
+        return sorted(found, key=lambda one: one.labels)
+
+    def range(self, expression: str, start: int, end: int, step: int) -> Answer:
+        """Evaluate over what is kept."""
+        parts: list[Answer] = []
+        for low in range(start, end + 1, CHUNK_MS):
+            result = Engine(self, limits=_LIMITS).range(expression, low, min(low + CHUNK_MS - step, end), step)
+            parts.append({_unnamed(labels): (times, values) for labels, times, values in result.series})
+        return _joined(parts)
+
+
+class PrometheusPast:
+    """A Prometheus (or Mimir, Thanos, VictoriaMetrics) by its HTTP API.
+
+    Args:
+        url: Its root: `/api/v1/query_range` is below it.
+        headers: For each request, such as `Authorization`.
+    """
+
+    def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
+        self._url = url.rstrip("/")
+        self._headers = dict(headers or {})
+        self._points = 0
+
+    def range(self, expression: str, start: int, end: int, step: int) -> Answer:
+        """Ask the server, a day at a time.
+
+        Raises:
+            HistoryError: It cannot be reached, refuses, or answers more than can be kept.
+        """
+        parts: list[Answer] = []
+        for low in range(start, end + 1, CHUNK_MS):
+            data = self._ask(expression, low, min(low + CHUNK_MS - step, end), step)
+            part: Answer = {}
+            for one in data.get("result", []):
+                points = one["values"]
+                self._points += len(points)
+                part[tuple(sorted((k, v) for k, v in one["metric"].items() if k != NAME))] = (
+                    np.array([round(float(at) * 1000) for at, _ in points], dtype=np.int64),
+                    np.array([float(value) for _, value in points], dtype=np.float64),
+                )
+            if self._points > MAX_POINTS:
+                raise HistoryError(
+                    f"the answers hold more than {MAX_POINTS:,} points",
+                    where=self._url,
+                    do="Look at fewer days (--days), or in larger steps (--step).",
+                )
+            parts.append(part)
+        return _joined(parts)
+
+    def _ask(self, expression: str, start: int, end: int, step: int) -> dict[str, Any]:
+        form = {"query": expression, "start": start / 1000, "end": end / 1000, "step": step / 1000}
+        body = urllib.parse.urlencode({**form, "timeout": f"{_QUERY_SECONDS}s"}).encode()
+        request = urllib.request.Request(f"{self._url}/api/v1/query_range", body, self._headers)
+        try:
+            with urllib.request.urlopen(request, timeout=_QUERY_SECONDS + 5) as answer:
+                data: dict[str, Any] = json.load(answer)["data"]
+                return data
+        except urllib.error.HTTPError as error:
+            said = error.read(2000).decode("utf-8", "replace").strip()
+            raise HistoryError(
+                f"the query was refused ({error.code}): {said}",
+                where=self._url,
+                do="Check the address and --token-file. Where a query is too heavy, give larger steps (--step).",
+            ) from error
+        except (OSError, ValueError, KeyError) as error:
+            raise HistoryError(
+                f"no answer of a Prometheus: {error}", where=self._url, do="Give the root of its HTTP API."
+            ) from error
+
+
+class LedgerPast(Memory):
+    """A usage ledger: its rows become the counters that /metrics would have shown.
+
+    Args:
+        rows: Rows in order of their time.
+        job: The job that the rules look for.
+        start, end, step: Times of samples, in milliseconds.
+    """
+
+    def __init__(self, rows: Iterable[Row], job: str, start: int, end: int, step: int) -> None:
+        super().__init__()
+        where: Labels = (("instance", "ledger"), ("job", job))
+        times = np.arange(start, end + 1, step, dtype=np.int64)
+        counters: dict[Key, float] = {}
+        kept: dict[Key, Floats] = {}
+        at = 0
+
+        def write_until(index: int) -> None:
+            for key, value in counters.items():
+                if key not in kept:
+                    kept[key] = np.zeros(len(times))
+                kept[key][at:index] = value
+
+        for row in rows:
+            index = int(np.searchsorted(times, (row.ts_us + row.latency_us) // 1000))
+            if index > at:
+                write_until(index)
+                at = index
+            if index < len(times):
+                _count(counters, row)
+        write_until(len(times))
+        if len({key[1][:2] for key in kept if key[0] == "llm_provider_cost_usd_total"}) > MAX_MODELS:
+            raise HistoryError(
+                f"the ledger holds more than {MAX_MODELS} models in this time", do="Look at fewer days (--days)."
+            )
+        for (name, labels), values in kept.items():
+            self.add(name, tuple(sorted((*labels, *where))), times, values)
+        for name, labels in (("up", ()), ("tachograph_build_info", (("version", "ledger"),))):
+            self.add(name, tuple(sorted((*labels, *where))), times, np.ones(len(times)))
+
+
+def _count(counters: dict[Key, float], row: Row) -> None:
+    seconds = row.latency_us / 1e6
+    if row.kind == "mcp":
+        count_tool_call(counters, (row.provider, row.model), row.outcome, seconds, row.error_type)
+        return
+    failed = row.outcome not in ("success", "cancelled")
+    retries = max(row.attempts - 1, 0)
+    errors = ("rate_limit" if row.wait_us else "server_error",) * retries + (
+        (row.error_type or "other",) if failed else ()
+    )
+    count_llm_call(
+        counters,
+        (row.provider, row.model),
+        row.outcome,
+        seconds,
+        errors,
+        (row.cost_nusd or 0) / 1e9,
+        (row.input_tokens or 0, row.output_tokens or 0),
+    )
+    if row.is_unpriced:
+        key = ("llm_calls_unpriced_total", (("provider", row.provider), ("model", row.model)))
+        counters[key] = counters.get(key, 0.0) + 1
+    if row.is_usage_missing:
+        key = ("llm_calls_usage_missing_total", (("provider", row.provider), ("model", row.model)))
+        counters[key] = counters.get(key, 0.0) + 1
+
+
+def _unnamed(labels: Labels) -> Labels:
+    return tuple(pair for pair in labels if pair[0] != NAME)
+
+
+def _joined(parts: Iterable[Answer]) -> Answer:
+    found: dict[Labels, list[tuple[Ints, Floats]]] = defaultdict(list)
+    for part in parts:
+        for labels, points in part.items():
+            found[labels].append(points)
+    return {
+        labels: (np.concatenate([times for times, _ in pieces]), np.concatenate([values for _, values in pieces]))
+        for labels, pieces in found.items()
+    }

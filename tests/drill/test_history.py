@@ -1,0 +1,120 @@
+"""`tachograph quiet-life --history`: a user's own past, out of a real Prometheus and out of a ledger."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.prometheus import prometheus
+from tachograph import catalogue
+from tachograph.catalogue.export.alertmanager import config
+from tachograph.cli import main
+from tachograph.console.promql.types import STALE_NAN
+from tachograph.drill import remote_write
+from tachograph.drill.quiet_life.history import History, judge
+from tachograph.drill.quiet_life.past import HistoryError, LedgerPast, PrometheusPast
+from tachograph.drill.quiet_life.shape import Fault, Shape, Traffic
+from tachograph.drill.quiet_life.world import World
+from tachograph.settings import Settings
+from tachograph.usage.row import Row
+
+STEP, DAY = 60_000, 86_400_000
+END = int(time.time() * 1000) // STEP * STEP
+ROUTES = config("page", "ticket", "note", "watchdog")
+GROUPS = catalogue.rule_groups(Settings())
+
+
+def outage(minutes: int) -> Shape:
+    return Shape(
+        name="two-hours-of-outage",
+        story="",
+        expected="page",
+        traffic=(Traffic(per_minute=20, usd=0.01, faults=(Fault(begin=300, end=420),)),),
+        minutes=minutes,
+        step=60,
+    )
+
+
+def samples(shape: Shape, begin: int) -> Iterator[tuple[remote_write.Labels, list[tuple[int, float]]]]:
+    for selector, values in World(shape).series():
+        name, _, rest = selector.partition("{")
+        labels = [pair.split("=", 1) for pair in rest.rstrip("}").split(",")]
+        points = [
+            (begin + index * shape.step * 1000, STALE_NAN if math.isnan(value) else value)
+            for index, value in enumerate(values)
+            if value is not None
+        ]
+        yield (("__name__", name), *((key, value.strip('"')) for key, value in labels)), points
+
+
+def by_name(found: History) -> dict[str, tuple[int, float]]:
+    return {one.name: (len(one.episodes), one.usd) for one in found.alerts}
+
+
+@pytest.fixture(scope="module")
+def server_url() -> Iterator[str]:
+    with prometheus("global: {}\n", arguments=["--web.enable-remote-write-receiver"]) as server:
+        remote_write.write(server.url, samples(outage(12 * 60), END - DAY // 2))
+        yield server.url
+
+
+def test_an_outage_of_a_real_prometheus_is_one_page_and_money_is_told(server_url: str) -> None:
+    found = judge(GROUPS, ROUTES, PrometheusPast(server_url), END - DAY // 2, END, STEP)
+    alerts = by_name(found)
+    assert alerts["LLMProviderDown"][0] == 1
+    assert [one.alerts for one in found.notified if one.receiver == "page"] == [("LLMProviderDown",)]
+    ten_hours = 20 * 600 * 0.01
+    assert found.usd == pytest.approx(ten_hours, rel=0.1)
+    assert alerts["LLMProviderDown"][1] < ten_hours * 0.05  # failed calls cost nothing; only the alert's tail does
+    assert "LLMMonitorTargetDown" not in alerts
+
+
+def test_the_command_shows_how_often_a_week(server_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["quiet-life", "--history", server_url, "--days", "1", "--step", "120"]) == 0
+    said = capsys.readouterr().out
+    line = next(line for line in said.splitlines() if line.startswith("LLMProviderDown"))
+    assert line.split()[1:4] == ["critical", "1", "7.0"]
+    assert "pages and" in said
+
+
+def test_a_ledger_tells_the_same_outage() -> None:
+    begin = END - DAY // 2
+    rows = [
+        Row(
+            id=index.to_bytes(16, "big"),
+            ts_us=(begin + index * 3000) * 1000,
+            kind="llm",
+            provider="openai",
+            model="gpt-5",
+            operation="chat",
+            outcome="error" if 300 <= index * 3000 / 60_000 < 420 else "success",
+            error_type="server_error" if 300 <= index * 3000 / 60_000 < 420 else None,
+            latency_us=2_000_000,
+            attempts=1,
+            input_tokens=800,
+            output_tokens=200,
+            cost_nusd=10_000_000,
+        )
+        for index in range(DAY // 2 // 3000)
+    ]
+    past = LedgerPast(rows, "tachograph", begin, END, STEP)
+    found = judge(GROUPS, ROUTES, past, begin, END, STEP)
+    assert by_name(found)["LLMProviderDown"][0] == 1
+    assert [one.alerts for one in found.notified if one.receiver == "page"] == [("LLMProviderDown",)]
+    assert found.usd == pytest.approx(len(rows) * 0.01, rel=0.02)
+
+
+def test_what_is_no_prometheus_is_said_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(HistoryError, match="no answer of a Prometheus"):
+        PrometheusPast("http://127.0.0.1:9").range("up", 0, 60_000, 60_000)
+    assert main(["quiet-life", "--history", "http://127.0.0.1:9", "--token-file", str(tmp_path / "none")]) == 2
+    assert "the token cannot be read" in capsys.readouterr().err
+
+
+def test_a_query_that_a_prometheus_refuses_is_shown_with_its_words(server_url: str) -> None:
+    with pytest.raises(HistoryError, match="refused"):
+        PrometheusPast(server_url).range("sum(", 0, 60_000, 60_000)
