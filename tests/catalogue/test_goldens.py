@@ -29,12 +29,11 @@ def test_the_default_export_is_the_reviewed_one() -> None:
 
 
 def test_an_export_has_the_promised_places(tmp_path: Path) -> None:
-    assert main(["export", str(tmp_path), "--grafana-v2"]) == 0
+    assert main(["export", str(tmp_path)]) == 0
     names = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert {
         "grafana/dashboards/llm-provider.json",
         "grafana/dashboards/mcp-tools.json",
-        "grafana/dashboards-v2/llm-provider.json",
         "prometheus/rules/tachograph-required.yaml",
         "prometheus/rules/tachograph-alerts.yaml",
         "prometheus/rules/tachograph-recording.yaml",
