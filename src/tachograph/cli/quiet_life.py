@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tachograph.cli.values import whole
+from tachograph.option_values import whole
 
 if TYPE_CHECKING:
     from tachograph.drill.quiet_life.history import History
