@@ -31,6 +31,7 @@ from tachograph.records.run import RUN, Run
 from tachograph.runtime import build
 from tachograph.settings import load
 from tachograph.tape import TAPE
+from tachograph.testing import recording
 from tachograph.usage.budgets import Budgets
 from tachograph.usage.budgets.accounts import Accounts, Slot
 from tachograph.usage.budgets.windows import Window
@@ -419,6 +420,27 @@ def test_steps_are_told_once_each(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     told = [record.message.partition(" % of the budget 'day'")[0] for record in caplog.records]
     assert told == ["tachograph: 50", "tachograph: 80", "tachograph: 100"]
     assert [metric(recorder, "llm_budget_steps_total", "day", step) for step in ("50", "80", "100")] == [1, 1, 1]
+
+
+def test_spans_say_which_step_a_call_passed_and_which_call_was_refused(tmp_path: Path) -> None:
+    budgets = {"limits": [{"name": "all", "usd": "1"}], "guard": "all", "refresh_seconds": 3600}
+    with recording(budgets=budgets, ledger={"enabled": True, "data_dir": str(tmp_path)}) as seen:
+        with tachograph.run("planner"):
+            end(begin(seen.recorder), "0.4")
+            end(begin(seen.recorder), "0.45")
+            with pytest.raises(BudgetExceededError):
+                begin(seen.recorder)
+        events = [(span.name, event.name, dict(event.attributes or {})) for span in seen.spans for event in span.events]
+        assert seen.value("llm_budget_steps_total", budget="all", step="50") == 1
+        assert seen.value("llm_budget_steps_total", budget="all", step="100") == 0
+    steps = [
+        (name, facts["step"], facts["spent_usd"]) for name, event, facts in events if event.endswith("budget.step")
+    ]
+    assert steps == [("llm.complete", 50.0, 0.85), ("llm.complete", 80.0, 0.85)]
+    ((name, facts),) = [(name, facts) for name, event, facts in events if event.endswith("budget.action")]
+    assert (name, facts["budget"], facts["action"], facts["spent_usd"]) == (
+        "invoke_agent planner", "all", "refused", 0.85,
+    )  # fmt: skip
 
 
 def test_where_no_limit_is_given_the_answers_seen_say_how_much_to_hold(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 DEFAULT_RATE = 3.0
 ORDINARY_TOOL_FAILURES = 0.004
 """Share of the workshop's tool calls that fail without an incident: below every alert's threshold."""
-FAQ_BUDGET = BudgetLimit(name="faq", usd=Decimal("0.01"), period="hour", labels={"feature": "faq"})
+FAQ_BUDGET = BudgetLimit(name="faq", usd=Decimal("0.01"), period="hour", labels={"feature": "faq"}, steps=(1.0,))
 """Small enough to be spent in a minute or two, while calls race for it."""
 _KEPT_EXCHANGES = 2000
 _PATIENCE_SECONDS = 5.0

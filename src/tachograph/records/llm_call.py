@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tachograph.records.cost import Cost
     from tachograph.records.prompt import Prompt
-    from tachograph.records.reservation import Reservation
+    from tachograph.records.reservation import BudgetStep, Reservation
     from tachograph.records.run import Run
     from tachograph.records.sink import Sink
     from tachograph.records.usage import Usage
@@ -132,6 +132,7 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
         slot: Where it is in the ring (`tape.ring`) until the journal has it; -1: nowhere.
         tokens: Input and output tokens as the answer gives them cheaply, for the ring.
         reservation: Money that a budget holds for it until it is finished.
+        budget_steps: Parts of budgets that were spent with it.
         projection: Its facts as every view shows them, once they were asked for (`records.projection`).
         parent_id: Id of the record this call was made inside (an agent run, an outer call), if known.
     """
@@ -192,6 +193,7 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
     traceback: Any = None
     tokens: tuple[int | None, int | None] | None = None
     reservation: Reservation | None = None
+    budget_steps: tuple[BudgetStep, ...] = ()
 
     @property
     def id(self) -> bytes:

@@ -58,6 +58,16 @@ class Reservation:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetStep:
+    """A part of a budget's limit (0.8 is 80 %) that was spent with a call, for its span."""
+
+    budget: str
+    step: float
+    spent_usd: Decimal
+    limit_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class BudgetRequest:
     """What your function is asked: may this call be made, although the budget cannot pay its largest likely cost?
 

@@ -200,9 +200,16 @@ def _of_llm_call(row: Projection) -> Attributes:
     return facts
 
 
+BUDGET_STEP_EVENT: Final = "tachograph.budget.step"
+
+
 def llm_events(call: LLMCall) -> list[EventFacts]:
     """Each attempt at its end, each wait at its end, and the exception, in the order in which they happened."""
     events = waits_and_attempts(call)
+    for step in call.budget_steps:
+        ended = call.started_unix_ns - call.started_ns + call.ended_ns
+        facts: Attributes = {"budget": step.budget, "step": step.step * 100, "spent_usd": float(step.spent_usd)}
+        events.append((BUDGET_STEP_EVENT, ended, {**facts, "limit_usd": float(step.limit_usd)}))
     if isinstance(call.error, BaseException) and call.outcome != "cancelled":
         ended = call.started_unix_ns - call.started_ns + call.ended_ns
         events.append(exception_event(call.error, ended, call.traceback, keeps_content=bool(call.content)))

@@ -21,6 +21,7 @@ def rules(s: AlertsSettings) -> tuple[Alert, ...]:
         _cost_total(s),
         _forecast(s),
         _spent(s),
+        _step_passed(),
         _anomaly(s),
         _no_baseline(),
         _token_spike(s),
@@ -134,6 +135,28 @@ def _spent(s: AlertsSettings) -> Alert:
             ),
             within="2m30s",
             labels=_BUDGET,
+        ),
+    )
+
+
+def _step_passed() -> Alert:
+    return Alert(
+        name="LLMBudgetStepPassed",
+        expression='sum by (WHERE, budget, step) (increase(llm_budget_steps_total{step!="100"}[15m])) > 0',
+        hold="0m",
+        severity="info",
+        component="llm_provider",
+        summary="{{ $labels.step }} % of budget {{ $labels.budget }} are spent",
+        description=(
+            "Spending passed {{ $labels.step }} % of the budget {{ $labels.budget }} in the last 15m. Steps are "
+            "set with `steps` of the budget; LLMBudgetSpent tells of the whole."
+        ),
+        drill=Drill(
+            series=(Counter("llm_budget_steps_total", {"budget": "team", "step": "80"}, (0, 0.01, 0)),),
+            within="5m",
+            labels={"budget": "team", "step": "80"},
+            quiet="20m",
+            after="25m",
         ),
     )
 

@@ -20,9 +20,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from opentelemetry import trace
+
 from tachograph.errors import BudgetExceededError, SettingsError
 from tachograph.records import LLMCall
-from tachograph.records.reservation import BudgetRequest, Reservation, asked_of
+from tachograph.records.reservation import BudgetRequest, BudgetStep, Reservation, asked_of
 from tachograph.usage.budgets.accounts import STEP, Accounts, NoPlace, Row, Slot
 from tachograph.usage.budgets.estimate import Estimates
 from tachograph.usage.budgets.scope import ONLY_ACCOUNT, Scope
@@ -88,6 +90,8 @@ class _Budget:
 
 
 _Held = tuple[_Budget, Row, int]
+_Passed = tuple[_Budget, int, float, int, LLMCall | None]
+"""A step of a budget that was passed: the account, the step, what is spent, and the call that passed it."""
 
 
 @dataclass(slots=True)
@@ -158,6 +162,9 @@ class Budgets:
         self._estimates = Estimates()
         self._wake = threading.Event()
         self._open()
+        for limit in settings.limits:
+            for step in limit.steps:  # from zero on, so that an increase is seen
+                recorder.metrics.cell(BUDGET_STEPS, limit.name, f"{step * 100:g}")
         recorder.metrics.before_collect(self.show)
         recorder.guard = self
         _all.add(self)
@@ -258,6 +265,7 @@ class Budgets:
             row, _ = budget.row(budget.scope.key(call), now)
             total = row.spent(budget.scope.window.number(now)) + row.reserved() + nano
             if total > budget.scope.limit_nano * limit.use_model_from:
+                _note(limit.name, "model_replaced", call)
                 call.model = limit.use_model
                 self._count(BUDGET_ACTIONS, limit.name, "model_replaced")
                 return True
@@ -269,7 +277,7 @@ class Budgets:
         """Write the reservation, then look whether it fits; take it back where it does not."""
         if not self._lock.acquire(timeout=_LOCK_SECONDS):
             return None
-        passed: list[tuple[_Budget, int, float, int]] = []
+        passed: list[_Passed] = []
         try:
             self._apply_pending(passed)
             refusal = None
@@ -329,6 +337,7 @@ class Budgets:
         """
         scope = refusal.budget.scope
         action = scope.limit.action
+        _note(scope.limit.name, {"warn": "warned", "ask": "asked"}.get(action, "refused"), call, refusal)
         if action == "warn":
             self._count(BUDGET_ACTIONS, scope.limit.name, "warned")
             number = scope.window.number(now)
@@ -386,8 +395,8 @@ class Budgets:
                     accounts.append((budget, budget.row(key, now)[0], key))
         if cost or call.usage is not None:
             self._estimates.learn(call, reservation.asked if reservation is not None else None)
-        self._pending.append((reservation, accounts, cost or 0, call.started_unix_ns / 1e9))
-        self._settle_pending()
+        self._pending.append((reservation, accounts, cost or 0, call.started_unix_ns / 1e9, call))
+        self._settle_all(_LOCK_SECONDS)  # now, so that the call's span says which steps it passed
         if self._thread is None:
             self._start()
 
@@ -399,10 +408,10 @@ class Budgets:
             self._pending.append((reservation, accounts))
             self._settle_pending()
 
-    def _settle_all(self) -> None:
+    def _settle_all(self, wait_seconds: float = _SHOW_SECONDS) -> None:
         """Apply everything that has been settled before this moment, also what another thread is about to apply."""
-        passed: list[tuple[_Budget, int, float, int]] = []
-        if self._lock.acquire(timeout=_SHOW_SECONDS):
+        passed: list[_Passed] = []
+        if self._lock.acquire(timeout=wait_seconds):
             try:
                 self._apply_pending(passed)
             finally:
@@ -411,7 +420,7 @@ class Budgets:
 
     def _settle_pending(self) -> None:
         """Apply what has been settled. Never waits: whoever holds the lock looks here again before it leaves."""
-        passed: list[tuple[_Budget, int, float, int]] = []
+        passed: list[_Passed] = []
         while self._pending and self._lock.acquire(blocking=False):
             try:
                 self._apply_pending(passed)
@@ -419,15 +428,18 @@ class Budgets:
                 self._lock.release()
         self._tell(passed)
 
-    def _apply_pending(self, passed: list[tuple[_Budget, int, float, int]]) -> None:
+    def _apply_pending(self, passed: list[_Passed]) -> None:
         """The caller holds the lock."""
         now = time.time()
         while self._pending:
             self._apply(*self._pending.popleft(), now=now, passed=passed)
 
-    def _tell(self, passed: list[tuple[_Budget, int, float, int]]) -> None:
-        for budget, key, step, spent in passed:
+    def _tell(self, passed: list[_Passed]) -> None:
+        for budget, key, step, spent, call in passed:
             self._step(budget, key, step, spent)
+            if call is not None:
+                fact = BudgetStep(budget.scope.account(key), step, _usd(spent), budget.scope.limit.usd)
+                call.budget_steps = (*call.budget_steps, fact)
 
     def _apply(
         self,
@@ -435,9 +447,10 @@ class Budgets:
         accounts: list[_Held],
         cost: int = 0,
         started: float = 0.0,
+        call: LLMCall | None = None,
         *,
         now: float,
-        passed: list[tuple[_Budget, int, float, int]],
+        passed: list[_Passed],
     ) -> None:
         for budget, row, key in accounts:
             window = budget.scope.window
@@ -448,10 +461,10 @@ class Budgets:
             if reservation is not None:
                 row.add_reserved(-reservation.nano_usd)
             if cost:
-                self._note_steps(budget, row, key, number, passed)
+                self._note_steps(budget, row, key, number, passed, call)
 
     def _note_steps(
-        self, budget: _Budget, row: Row, key: int, number: int, passed: list[tuple[_Budget, int, float, int]]
+        self, budget: _Budget, row: Row, key: int, number: int, passed: list[_Passed], call: LLMCall | None
     ) -> None:
         scope = budget.scope
         spent = self._spent(row, number)
@@ -459,7 +472,7 @@ class Budgets:
         before = row[STEP]
         if reached != before:
             row[STEP] = reached
-            passed.extend((budget, key, step, spent) for step in sorted(scope.limit.steps)[before:reached])
+            passed.extend((budget, key, step, spent, call) for step in sorted(scope.limit.steps)[before:reached])
 
     def _step(self, budget: _Budget, key: int, step: float, spent: int) -> None:
         limit = budget.scope.limit
@@ -640,6 +653,16 @@ class Budgets:
             with self._slot.of_the_dead(0) as is_ours:
                 if is_ours:
                     row.raise_base(nano, number)
+
+
+def _note(budget: str, action: str, call: LLMCall, refusal: _Refusal | None = None) -> None:
+    """An event on the application's span: the call that a budget could not pay for has none of its own yet."""
+    span = trace.get_current_span()
+    if span.is_recording():
+        facts: dict[str, Any] = {"budget": budget, "action": action, "model": call.model}
+        if refusal is not None:
+            facts |= {"needs_usd": refusal.nano / 1e9, "spent_usd": refusal.spent / 1e9}
+        span.add_event("tachograph.budget.action", facts)
 
 
 def _usd(nano: int) -> Decimal:
