@@ -149,7 +149,7 @@ def _step_passed() -> Alert:
         summary="{{ $labels.step }} % of budget {{ $labels.budget }} are spent",
         description=(
             "Spending passed {{ $labels.step }} % of the budget {{ $labels.budget }} in the last 15m. Steps are "
-            "set with `steps` of the budget; LLMBudgetSpent tells of the whole."
+            "set with `steps` of the budget; LLMBudgetSpent fires at the whole limit."
         ),
         drill=Drill(
             series=(Counter("llm_budget_steps_total", {"budget": "team", "step": "80"}, (0, 0.01, 0)),),
