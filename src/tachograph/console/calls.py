@@ -145,8 +145,11 @@ def merge(known: CallDetail, more: CallDetail) -> CallDetail:
     if not known.call.attempts or (more.attempts and not known.attempts):
         call.attempts = max(known.call.attempts, more.call.attempts)
         call.wait_seconds = max(known.call.wait_seconds, more.call.wait_seconds)
-    if _is_exact(more.call.cost_quality) and not _is_exact(known.call.cost_quality):
-        call.cost_usd, call.cost_quality = more.call.cost_usd, more.call.cost_quality
+    if known.call.cost_quality is not None and more.call.cost_quality is not None:
+        is_better = _is_exact(more.call.cost_quality) and not _is_exact(known.call.cost_quality)
+        account = more.call if is_better else known.call
+        for name in _OF_A_COST:  # one account's: a price that is known has no doubts of an estimate's
+            setattr(call, name, getattr(account, name))
     attempts = more.attempts if len(more.attempts) > len(known.attempts) else known.attempts
     errors = sorted((text for text in (known.error, more.error) if text), key=len)
     return CallDetail(call, attempts, errors[-1] if errors else None, {**more.content, **known.content})
@@ -167,6 +170,9 @@ def _filled(known: Kept, more: Kept) -> Kept:
         value = getattr(known, name)
         values[name] = getattr(more, name) if value is None or value == "" or value == {} else value
     return type(known)(**values)
+
+
+_OF_A_COST: Final = ("cost_usd", "cost_quality", "cost_detail", "price_source", "list_cost_usd", "stated_cost_usd")
 
 
 def _is_exact(quality: str | None) -> bool:
