@@ -17,7 +17,7 @@ PYTEST_ARGS ?=
 WORKERS ?= 3
 PAGE := "src/tachograph/console/static/**/*.{js,css}" "tests/console/page/**/*.js"
 
-.PHONY: help demo test lint types parts tests versions setup format check docs goldens torture chaos fuzz inject bench clean
+.PHONY: help demo test lint types parts tests versions setup format check docs goldens torture chaos fuzz inject bench bench-page pictures clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -75,6 +75,12 @@ inject: $(VENV)/.dev ## raise an exception of each kind at every function entry 
 
 bench: $(VENV)/.dev ## are the numbers right, what does watching cost: ours beside the peers' (ARGS="--quick")
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-page: $(VENV)/.dev ## how quick the console's page is with 100,000 calls kept (ARGS="--check")
+	@$(BIN)/python -m benchmarks.page $(ARGS)
+
+pictures: $(VENV)/.dev ## the pictures of docs/console.md, of this edition and of the one before it, from the demo
+	@nice $(BIN)/python tools/pictures.py $(ARGS)
 
 format: $(VENV)/.dev ## format the code
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -381,3 +382,27 @@ def test_the_unpriced_models_are_the_largest_and_a_count(running: RunningConsole
     put(running, *(made(n, at=NOW - n / 10, model=f"m{n}", **facts) for n in range(1, 40)))
     money = client.get("/api/console/money")
     assert (len(money["unpriced"]), money["unpriced_models"], money["unpriced_calls"]) == (12, 39, 39)
+
+
+def test_no_question_of_the_page_reads_a_whole_table(running: RunningConsole, client: Client) -> None:
+    put(
+        running,
+        *(made(n, at=NOW - n / 10, outcome="error", error_type="timeout", error="gone", session_id="s", run_id=f"r{n}")
+          for n in range(1, 400)),
+    )  # fmt: skip
+    store = running.console.calls
+    asked: set[str] = set()
+    store._db.set_trace_callback(asked.add)
+    for path, parameters in (
+        ("now", {}), ("money", {}), ("cost", {}), ("board/tachograph-llm-provider", {}), ("calls", {"q": "gone"}),
+        ("calls", {"sort": "cost"}), ("explore", {}), ("explore", {"what": "errors"}), ("explore", {"what": "runs"}),
+        ("explore", {"what": "sessions"}), ("compare", {}), ("runs/r1", {}), ("sessions/s", {}), ("status", {}),
+        ("incidents/LLMProviderDown", {}), (f"calls/{1:032x}", {}), (f"traces/{1:032x}", {}),
+    ):  # fmt: skip
+        client.get(f"/api/console/{path}", **parameters)
+    store._db.set_trace_callback(None)
+    assert any("calls_text MATCH" in sql for sql in asked)
+    for sql in asked:
+        if sql.startswith("SELECT"):
+            for row in store._db.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall():
+                assert not re.match(r"SCAN (calls|spans|spending)\b(?!.*USING)", row[3]), (sql, row[3])

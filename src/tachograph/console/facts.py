@@ -6,14 +6,44 @@ says how many, and the numbers are sums over them. Quantiles of such rows come f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from tachograph.console.columns import Floats, Ints, Table
+
+Column = TypeVar("Column")
+_FEW_KEYS = 1_000_000
+"""Up to so many possible groups are counted instead of sorted."""
+
+
+class _Taken(Mapping[str, Column]):
+    """Some rows of columns, each copied when it is first asked for: most questions need a few of them."""
+
+    __slots__ = ("_columns", "_rows", "_source")
+
+    def __init__(self, source: Mapping[str, Column], rows: npt.NDArray[np.intp]) -> None:
+        self._source: Mapping[str, Any] = source
+        self._rows = rows
+        self._columns: dict[str, Column] = {}
+
+    def __getitem__(self, name: str) -> Column:
+        found = self._columns.get(name)
+        if found is None:
+            found = self._columns[name] = self._source[name][self._rows]
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._source
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._source)
+
+    def __len__(self) -> int:
+        return len(self._source)
 
 
 @dataclass(slots=True)
@@ -27,9 +57,9 @@ class Facts:
         spread: Durations with their weights, where they are not the rows' own: the same codes beside them.
     """
 
-    codes: dict[str, npt.NDArray[np.int32]]
+    codes: Mapping[str, npt.NDArray[np.int32]]
     words: dict[str, list[str]]
-    numbers: dict[str, Floats]
+    numbers: Mapping[str, Floats]
     weight: Floats
     seq: Ints
     run: Ints
@@ -57,10 +87,11 @@ class Facts:
 
     def take(self, mask: npt.NDArray[np.bool_]) -> Facts:
         """The rows of a mask."""
+        rows = np.flatnonzero(mask)
         return Facts(
-            {name: column[mask] for name, column in self.codes.items()},
+            _Taken(self.codes, rows),
             self.words,
-            {name: column[mask] for name, column in self.numbers.items()},
+            _Taken(self.numbers, rows),
             self.weight[mask],
             self.seq[mask],
             self.run[mask],
@@ -101,7 +132,16 @@ class Facts:
         key = np.zeros(len(self), dtype=np.int64)
         for name in by:
             key = key * len(self.words[name]) + self.codes[name]
-        found, index = np.unique(key, return_inverse=True)
+        size = 1
+        for name in by:
+            size *= len(self.words[name])
+        if size <= _FEW_KEYS:
+            found = np.flatnonzero(np.bincount(key, minlength=1))
+            place = np.zeros(size, dtype=np.intp)
+            place[found] = np.arange(len(found))
+            index = place[key]
+        else:
+            found, index = np.unique(key, return_inverse=True)
         groups = []
         for number in found.tolist():
             labels: dict[str, str] = {}
@@ -116,6 +156,9 @@ class Facts:
         values, weights = self._spread(name)
         if not len(values):
             return None
+        if weights.min() == weights.max() == 1:
+            at = max(int(np.ceil(share * len(values) * (1 - 1e-12))) - 1, 0)
+            return float(np.partition(values, at)[at])
         order = np.argsort(values, kind="stable")
         passed = np.cumsum(weights[order])
         at = int(np.searchsorted(passed, share * passed[-1] * (1 - 1e-12)))

@@ -79,8 +79,9 @@ def routes(console: Console, *, auth: str, settings: Any = None) -> list[Route]:
 
     def board(console: Console, request: Request) -> Response:
         start, end = _range(request)
-        chosen = {k: v for k, v in request.query_params.items() if k not in ("from", "to", "source")}
-        answer = views.board(request.path_params["uid"], start, end, chosen, request.query_params.get("source", ""))
+        chosen = {k: v for k, v in request.query_params.items() if k not in ("from", "to", "source", "panels")}
+        named = (request.query_params.get(name, "") for name in ("source", "panels"))
+        answer = views.board(request.path_params["uid"], start, end, chosen, *named)
         return _json(answer) if answer is not None else _absent(request, "dashboard")
 
     def now(console: Console, request: Request) -> Response:

@@ -24,16 +24,17 @@ class Views:
         return now.now(self.console, Range(start, end), chosen)
 
     def board(
-        self, uid: str, start: float, end: float, variables: dict[str, str], source: str = ""
+        self, uid: str, start: float, end: float, variables: dict[str, str], source: str = "", only: str = ""
     ) -> dict[str, Any] | None:
-        """A dashboard's panels out of calls; None when there is no such dashboard."""
+        """A dashboard's panels out of calls, or those named in `only`; None when there is no such dashboard."""
         from tachograph import catalogue
         from tachograph.console.views import board
 
         found = next((one for one in catalogue.dashboards(self.console.settings) if one.uid == uid), None)
         if found is None:
             return None
-        return board.board(self.console, found, Range(start, end), variables, source=source)
+        panels = [name for name in only.split(",") if name]
+        return board.board(self.console, found, Range(start, end), variables, source=source, only=panels)
 
     def alerts(self) -> list[dict[str, Any]]:
         """Every alerting rule with its state."""

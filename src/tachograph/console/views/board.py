@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from tachograph.catalogue.panels import Dashboard, Panel
@@ -27,8 +27,12 @@ def board(
     variables: Mapping[str, str],
     *,
     source: str = "",
+    only: Collection[str] = (),
 ) -> dict[str, Any]:
     """Answer a dashboard's measures.
+
+    Args:
+        only: Ids of the panels to answer; empty means all.
 
     Returns:
         `source` is `calls`, or `metrics` where the page is to ask PromQL, and `why` says so; `panels` holds for each
@@ -52,7 +56,8 @@ def board(
         why = "asked for" if source == "metrics" else _why_metrics(console, found, kinds, values)
         if why:
             return {**about, "source": "metrics", "why": why, "panels": {}}
-    panels = {slug(p.title): _panel(p, found, step, values) for p in dashboard.panels if _is_measured(p)}
+    wanted = {slug(p.title): p for p in dashboard.panels if _is_measured(p)}
+    panels = {name: _panel(p, found, step, values) for name, p in wanted.items() if not only or name in only}
     return {**about, "source": "calls", "why": "", "panels": panels}
 
 

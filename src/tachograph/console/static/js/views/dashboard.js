@@ -144,6 +144,7 @@ export class DashboardView {
       const value = state.get(name);
       if (value) asked.set(name, value.replaceAll("~", "|"));
     }
+    asked.set("panels", this.panels.map((panel) => panel.def.id).join(",")); // those of folded rows are not asked for
     const board = await console_(`board/${encodeURIComponent(this.dashboard.uid)}?${asked}`);
     if (board.source === "calls") {
       // exact numbers end now, not at the last whole step
