@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 
 from support.interrupts import Interrupt, interrupted_at
+from support.ledgers import make_recorder
 from tachograph import files
+from tachograph.recorder import Recorder
+from tachograph.records import NOWHERE, Cost, LLMCall, Usage
+from tachograph.tape import ring
+from tachograph.tape.ring import Ring
 from tachograph.usage import frames, journal, locks
 from tachograph.usage.journal import Journal
 from tachograph.usage.source import JournalSource
@@ -95,3 +100,45 @@ def test_an_interrupt_while_a_segment_gets_its_name_refuses_no_later_record(
     assert made.append(b"next") is None
     made.close()
     assert drained(tmp_path / "journals") == [b"next"]
+
+
+def one_record(recorder: Recorder, number: int) -> LLMCall:
+    call = recorder.start_llm_call("openai", f"gpt-{number}")
+    call.usage, call.cost = Usage(number, 7), Cost(number, "priced", "test/1")
+    call.ended_ns, call.outcome = call.started_ns + 5, "success"
+    return call
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+def test_an_interrupt_at_any_point_of_the_ring_costs_at_most_a_slot(tmp_path: Path, is_open: bool) -> None:
+    recorder = make_recorder(tmp_path, mode="memory", writer="external")
+    point = 0
+    while True:
+        made = Ring(tmp_path / str(point))
+        kept: dict[bytes, int] = {}
+        if is_open:
+            first = one_record(recorder, 0)
+            assert made.keep(first)
+            kept[first.id] = 0
+
+        def action(made: Ring = made) -> None:
+            call = one_record(recorder, 1)
+            if made.keep(call):
+                made.release([call.slot])
+
+        hit = interrupted_at(point, action, ring, files)
+        for number in range(2, 40):
+            call = one_record(recorder, number)
+            assert made.keep(call), f"refused after point {point}"
+            kept[call.id] = number
+        assert made.path is not None
+        found = {record.id: record for record in ring.read(made.path.read_bytes(), NOWHERE).records}
+        interrupted = found.keys() - kept.keys()
+        assert len(interrupted) <= 1  # it was put down before the interrupt came
+        assert {identity: found[identity].usage.input_tokens for identity in kept} == kept  # type: ignore[union-attr]
+        assert made.slots_in_use - len(kept) <= 1
+        made.after_fork_in_child()
+        if not hit:
+            break
+        point += 1
+    assert point > 10

@@ -145,7 +145,7 @@ class Ring:
                 kept = self._put_llm_call(record, offset)
             else:
                 kept = self._put_tool_call(record, offset)
-        except Exception:
+        except BaseException:
             self._free.append(offset)
             raise
         if kept:
@@ -239,25 +239,24 @@ class Ring:
 
     def _add_plan(self, key: tuple[Any, ...], kind: str) -> int | None:
         """Write down what calls of this kind have in common; None when there is no room for more, or not now."""
-        if not self._opening.acquire(blocking=False):
+        if self._opening.locked():
             return None  # another thread does, or this one, when a signal handler made a call of its own
-        try:
+        with self._opening:
             found = self._plans.get(key)
             if found is not None:
                 return found
-            data = _encode((kind, *key))
+            number, data = len(self._plans), _encode((kind, *key))
             end = self._plan_bytes + _PLAN.size + len(data)
-            if end > _PLAN_BYTES or len(self._plans) >= 0xFFFF:
+            if end > _PLAN_BYTES or number >= 0xFFFF:
                 return None
             at = _HEADER_BYTES + self._plan_bytes
             _PLAN.pack_into(self._buffer, at, len(data))
             self._buffer[at + _PLAN.size : at + _PLAN.size + len(data)] = data
             _USED.pack_into(self._buffer, _USED_AT, end)  # after the plan itself
+            # No call between these two: a signal handler that raises comes before both, and the plan is written again.
+            self._plans[key] = number
             self._plan_bytes = end
-            number = self._plans[key] = len(self._plans)
             return number
-        finally:
-            self._opening.release()
 
     def measured(self, record: LLMCall | ToolCall) -> None:
         """The record is counted in the metrics: recovery of its slot must not count it again."""
@@ -275,24 +274,21 @@ class Ring:
 
     def _open(self) -> bool:
         """Make, allocate and map the file; whether there is one. Once for each process, and nobody waits for it."""
-        if not self._opening.acquire(blocking=False):
+        if self._opening.locked():
             return False
-        try:
+        with (
+            self._opening
+        ):  # `with`, not `acquire`: an interrupt cannot come between taking the lock and giving it back
             if self._buffer is not None:
                 return True
             if self._has_failed:
                 return False
             try:
                 self._create()
-            except (
-                OSError,
-                ValueError,
-            ):  # no such file system, no room, no permission: each record is delivered at once
+            except (OSError, ValueError):  # no such file system, no room, no permission: records are delivered at once
                 self._has_failed = True
                 return False
             return True
-        finally:
-            self._opening.release()
 
     def _create(self) -> None:
         _make_private(self.directory)
@@ -310,14 +306,14 @@ class Ring:
             _HEADER.pack_into(
                 buffer, 0, _MAGIC, _VERSION, SLOT_BYTES, SLOTS, _PLAN_BYTES, os.getpid(), ids.base().to_bytes(16, "big")
             )
+            start, ours = _HEADER_BYTES + _PLAN_BYTES, Ours(file.fileno())
+            free = deque(range(start, start + SLOTS * SLOT_BYTES, SLOT_BYTES))
             os.rename(unnamed, path)
         except BaseException:
             file.close()
             unnamed.unlink(missing_ok=True)
             raise
-        self._file, self._ours, self._path, self._buffer = file, Ours(file.fileno()), path, buffer
-        start = _HEADER_BYTES + _PLAN_BYTES
-        self._free.extend(range(start, start + SLOTS * SLOT_BYTES, SLOT_BYTES))
+        self._file, self._ours, self._path, self._buffer, self._free = file, ours, path, buffer, free
 
     def close(self) -> None:
         """The process ends in good order: remove the file, unless a slot of it is still in use."""
@@ -384,10 +380,14 @@ def read(data: bytes, sink: Any) -> Recovered:
 
 
 def _plans(data: bytes, used: int) -> list[tuple[Any, ...]]:
-    plans, at, end = [], _HEADER_BYTES, _HEADER_BYTES + used
+    plans: list[tuple[Any, ...]] = []
+    at, end = _HEADER_BYTES, min(_HEADER_BYTES + used, len(data))
     while at + _PLAN.size <= end:
         (length,) = _PLAN.unpack_from(data, at)
-        plans.append(tuple(_decode(data[at + _PLAN.size : at + _PLAN.size + length])))
+        try:
+            plans.append(tuple(_decode(data[at + _PLAN.size : at + _PLAN.size + length])))
+        except (msgspec.DecodeError, TypeError):
+            break  # a power loss took it; calls of this and later plans are left out
         at += _PLAN.size + length
     return plans
 

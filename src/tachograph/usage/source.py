@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tachograph.files import Ours, move_up, open_plain
+from tachograph.files import CLOEXEC, Ours, move_up, open_plain
 from tachograph.usage import frames
 from tachograph.usage.journal import SUFFIX, parse_segment_name, segment_name
 from tachograph.usage.locks import is_locked, lock
@@ -396,8 +396,9 @@ class JournalSync:
         self._synced: dict[str, int] = {}
 
     def __call__(self) -> None:
-        """Sync every segment that has grown and is not committed to its end."""
+        """Sync every segment that has grown and is not committed to its end, and the names of new ones."""
         found: dict[str, int] = {}
+        has_new = False
         for name in os.listdir(self.directory) if self.directory.is_dir() else ():
             if not name.endswith(SUFFIX):
                 continue
@@ -410,7 +411,14 @@ class JournalSync:
                 committed, _ = frames.unpack_committed(os.pread(fd, frames.COMMITTED.size, frames.COMMITTED_AT))
                 if size > max(committed, self._synced.get(name, 0)):
                     _datasync(fd)
+                has_new = has_new or name not in self._synced
                 found[name] = size
+            finally:
+                os.close(fd)
+        if has_new:  # a file that no directory names is gone after a power loss, however well it was synced
+            fd = os.open(self.directory, os.O_RDONLY | CLOEXEC)
+            try:
+                os.fsync(fd)
             finally:
                 os.close(fd)
         self._synced = found
