@@ -27,6 +27,7 @@ from tachograph.usage.metrics.families import FAMILIES as USAGE_FAMILIES
 from tachograph.version import __version__
 
 if TYPE_CHECKING:
+    from tachograph.signals.genai_metrics import GenAIMetrics
     from tachograph.signals.http import MetricsServer
 
 # What is needed only once something is configured is imported where it is used: it is most of the import's time.
@@ -50,9 +51,8 @@ def build(settings: Settings) -> Recorder:
     recorder = join(metrics, keeps_metrics=keeps_metrics)
     set_content_gate(recorder, settings)
     _join_spans(recorder, settings)
-    _join_runs(recorder, keeps_metrics)
-    if keeps_metrics and settings.otlp.metrics:
-        _join_otlp(recorder)
+    genai = _join_otlp(recorder, settings) if keeps_metrics and settings.otlp.metrics else None
+    _join_runs(recorder, keeps_metrics, genai)
     _set_process_gauges(metrics, _process_started())
     metrics.when_rebound(lambda: _set_process_gauges(metrics, time.time()))  # at a fork no file is opened
     _join_pricer(recorder, settings)
@@ -93,14 +93,14 @@ def redact_with(path: str | None) -> None:
     _redact = path
 
 
-def _join_runs(recorder: Recorder, keeps_metrics: bool) -> None:
+def _join_runs(recorder: Recorder, keeps_metrics: bool, genai: GenAIMetrics | None) -> None:
     from tachograph.run_context import around
     from tachograph.signals.runs import RunSignal
     from tachograph.signals.spans import SpanSignal
 
     spans = recorder.spans if isinstance(recorder.spans, SpanSignal) else None
     recorder.find_run = around
-    recorder.runs = RunSignal(recorder.metrics, spans, keeps_metrics=keeps_metrics)
+    recorder.runs = RunSignal(recorder.metrics, spans, keeps_metrics=keeps_metrics, genai=genai)
 
 
 def _join_spans(recorder: Recorder, settings: Settings) -> None:
@@ -109,16 +109,30 @@ def _join_spans(recorder: Recorder, settings: Settings) -> None:
         from tachograph.signals.spans import SpanSignal
 
         wants_provider = settings.otlp.traces and otlp.is_wanted("traces")
-        recorder.spans = SpanSignal(settings.spans, make_provider=otlp.SpanPush() if wants_provider else None)
+        spans = structs.replace(settings.spans, names="otel") if settings.otlp.names == "genai" else settings.spans
+        recorder.spans = SpanSignal(spans, make_provider=otlp.SpanPush() if wants_provider else None)
 
 
-def _join_otlp(recorder: Recorder) -> None:
+def _join_otlp(recorder: Recorder, settings: Settings) -> GenAIMetrics | None:
     from tachograph.signals.otlp import Otlp
 
-    recorder.otlp = Otlp(recorder.metrics, lambda error: recorder.count_failure("otlp", error))
+    names = settings.otlp.names
+    otlp = recorder.otlp = Otlp(
+        recorder.metrics,
+        lambda error: recorder.count_failure("otlp", error),
+        hands_over=names != "genai",
+        deliver=None if names == "contract" else lambda: TAPE.drain(wait_seconds=1.0),
+    )
     recorder.metrics.when_grown(recorder.otlp.attach)
     recorder.metrics.when_rebound(recorder.otlp.after_fork)
     TAPE.when_started(recorder.otlp.attach)  # a forked child's own reader begins with its first call
+    if names == "contract":
+        return None
+    from tachograph.signals.genai_metrics import GenAIMetrics
+
+    genai = GenAIMetrics(lambda: otlp.provider)
+    recorder.add_listener(genai)
+    return genai
 
 
 def _join_pricer(recorder: Recorder, settings: Settings) -> None:

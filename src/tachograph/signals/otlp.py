@@ -52,14 +52,27 @@ class Otlp:
     Args:
         metrics: Whose; kept weakly, so that a recorder that was replaced stops being pushed.
         failed: Told of failures.
+        hands_over: Whether the contract's families go out.
+        deliver: Delivers what has finished, before instruments of the SDK are collected.
     """
 
-    def __init__(self, metrics: Metrics, failed: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        failed: Callable[[BaseException], None],
+        *,
+        hands_over: bool = True,
+        deliver: Callable[[], object] | None = None,
+    ) -> None:
         self._metrics = weakref.ref(metrics)
         self._failed = failed
         self._lock = threading.Lock()
         self._hooked: weakref.WeakSet[Any] = weakref.WeakSet()
         self._own: Any = None
+        self._hands_over = hands_over
+        self._deliver = deliver
+        self.provider: Any = None
+        """The SDK MeterProvider by which metrics go out now: the application's, or our own; None without either."""
         self.closed = False
 
     def attach(self) -> None:
@@ -77,6 +90,7 @@ class Otlp:
                     for reader in _readers(provider):
                         self._hook(reader, provider)
                     self._stop_own()
+                    self.provider = provider
                 elif self._own is None and is_wanted("metrics"):
                     self._own = self._start_own()
         except Exception as error:  # noqa: BLE001 - pushing metrics never breaks the application
@@ -94,7 +108,7 @@ class Otlp:
         Not here: the SDK starts threads to find out who we are, and locks of theirs may be held until the fork is over.
         """
         self._lock = threading.Lock()
-        inherited, self._own = self._own, None
+        inherited, self._own, self.provider = self._own, None, None
         if inherited is not None:
             inherited._set_collect_callback(lambda *_, **__: None)
 
@@ -105,10 +119,12 @@ class Otlp:
         if original is None:
             return
         self._hooked.add(reader)
-        ours = weakref.WeakMethod(self._add)
+        ours, deliver = weakref.WeakMethod(self._add), self._deliver
         resource = provider._sdk_config.resource
 
         def collect(asking: Any, timeout_millis: float = 10_000) -> Any:
+            if deliver is not None and ours() is not None:
+                deliver()
             data = original(asking, timeout_millis=timeout_millis)
             add = ours()
             return data if add is None else add(data, resource)
@@ -118,7 +134,7 @@ class Otlp:
     def _add(self, data: Any, resource: Any) -> Any:
         """The SDK's data with ours beside it, under the same resource."""
         metrics = self._metrics()
-        if metrics is None or (self.closed and self._own is None):
+        if metrics is None or not self._hands_over or (self.closed and self._own is None):
             return data
         try:
             from opentelemetry.sdk.metrics.export import MetricsData, ResourceMetrics
@@ -144,13 +160,14 @@ class Otlp:
         reader = ForkSafeMetricReader(exporter)
         provider = ForkSafeMeterProvider([reader], resource=resource(), shutdown_on_exit=False)
         self._hook(reader, provider)
+        self.provider = provider
         _at_exit(self)
         return reader
 
     def _stop_own(self) -> None:
         if self._own is not None:
             self._own.shutdown(timeout_millis=EXIT_SECONDS * 1000)
-            self._own = None
+            self._own = self.provider = None
 
 
 class SpanPush:

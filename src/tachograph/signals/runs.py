@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import context as context_api
 from opentelemetry import trace
@@ -17,6 +17,9 @@ from tachograph.signals.run_families import RUN_CALLS, RUN_COST_USD, RUN_SECONDS
 from tachograph.signals.span_facts import RUN_NAMES
 from tachograph.signals.spans import SpanSignal
 
+if TYPE_CHECKING:
+    from tachograph.signals.genai_metrics import GenAIMetrics
+
 SCOPE: Final = "tachograph.agent"
 _GAVE_UP: Final = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
 
@@ -27,12 +30,21 @@ class RunSignal:
     Args:
         spans: Where spans go, or None.
         keeps_metrics: Whether runs are counted.
+        genai: Counts them by OpenTelemetry's names too.
     """
 
-    def __init__(self, metrics: Metrics, spans: SpanSignal | None, *, keeps_metrics: bool = True) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        spans: SpanSignal | None,
+        *,
+        keeps_metrics: bool = True,
+        genai: GenAIMetrics | None = None,
+    ) -> None:
         self._metrics = metrics
         self._spans = spans
         self._keeps_metrics = keeps_metrics
+        self._genai = genai
 
     def open_run(self, run: Run, started_unix_ns: int) -> Any:
         """Start the run's span and make it current here."""
@@ -62,6 +74,8 @@ class RunSignal:
                 span.set_attribute(s.ERROR_TYPE, type(error).__name__)
                 span.set_status(StatusCode.ERROR, type(error).__name__)
             span.end()
+        if self._genai is not None:
+            self._genai.close_run(run, seconds, error)
         if self._keeps_metrics:
             agent = run.agent or "unknown"
             self._metrics.histogram(RUN_SECONDS, agent, outcome).observe(seconds)
