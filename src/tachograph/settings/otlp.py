@@ -14,7 +14,8 @@ class OtlpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         metrics: Hand the metrics to the application's OpenTelemetry MeterProvider at each of its collections; or, with
             `OTEL_EXPORTER_OTLP_ENDPOINT` set and no MeterProvider, push them ourselves.
         names: `contract` (the families of /metrics, llm.complete), `genai` (OpenTelemetry's GenAI and MCP names
-            instead, spans as `chat gpt-5`) or `both` (metrics by both names; spans keep the contract's). /metrics never changes.
+            instead, spans as `chat gpt-5`) or `both` (metrics by both names; spans keep the contract's). /metrics never
+            changes.
         traces: With `OTEL_EXPORTER_OTLP_ENDPOINT` set and no TracerProvider, set one up that pushes spans there.
     """
 
