@@ -224,6 +224,7 @@ def test_a_proxy_on_this_machine_is_priced_by_what_only_its_vendor_serves() -> N
         ("gemini", "gemini-2.5-flash", {"google_maps": 1}, 25_000_000, "priced"),
         ("anthropic", "claude-haiku-4-5", {"web_search": 1, "web_fetch": 4}, 10_000_000, "priced"),
         ("x-ai", "grok-4", {"source": 8}, 8 * 25_000_000, "priced"),
+        ("x-ai", "grok-4", {"web_search": 2, "file_search": 1}, 2 * 5_000_000 + 2_500_000, "priced"),
     ],
 )
 def test_items_have_fees(provider: str, model: str, uses: dict[str, int], fee: int, quality: str) -> None:

@@ -45,7 +45,10 @@ FEES: Final[tuple[Fee, ...]] = (
     # https://ai.google.dev/gemini-api/docs/pricing, "Grounding"
     Fee("google", re.compile(r"gemini-[12]"), "google_maps", Decimal(25)),
     Fee("google", re.compile(r"gemini-"), "google_maps", Decimal(14)),
-    # https://docs.x.ai/docs/models, "Live Search"
+    # https://docs.x.ai/developers/pricing, "Tool Invocation Costs"; answers state their whole cost beside
+    Fee("x-ai", _ANY, "web_search", Decimal(5)),
+    Fee("x-ai", _ANY, "file_search", Decimal("2.5")),
+    # https://docs.x.ai/docs/models, "Live Search", which the tools have replaced
     Fee("x-ai", _ANY, "source", Decimal(25)),
     # https://docs.perplexity.ai/getting-started/pricing, "Sonar Deep Research"
     Fee("perplexity", re.compile("deep-research"), "search_query", Decimal(5)),

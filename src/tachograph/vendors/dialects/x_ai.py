@@ -9,5 +9,5 @@ DIALECT = Dialect(
     stream_usage="on_request",
     stated_cost=("cost_in_usd_ticks",),
     stated_cost_per_usd=10000000000,
-    source="docs.x.ai/docs/api-reference; 2026-11-27",
+    source="docs.x.ai/docs/api-reference, docs.x.ai/developers/cost-tracking; 2026-11-27",
 )
