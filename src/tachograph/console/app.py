@@ -19,6 +19,7 @@ from tachograph.console.api import console as console_api
 from tachograph.console.api import otlp, prometheus
 from tachograph.console.console import Console
 from tachograph.console.security import Guard, problem
+from tachograph.signals.exposition import respond
 
 STATIC = Path(__file__).parent / "static"
 
@@ -72,10 +73,16 @@ def build(
     async def healthy(request: Request) -> Response:
         return PlainTextResponse("Tachograph console is Healthy.\n")
 
+    async def metrics(request: Request) -> Response:
+        collected = console.notifier.metrics.collect() if console.notifier is not None else ()
+        answer = respond(collected, request.headers.get("accept"), request.headers.get("accept-encoding"))
+        return Response(answer.body, headers=dict(answer.headers))
+
     routes: list[BaseRoute] = [
         Route("/", index, methods=["GET"]),
         Route("/favicon.ico", favicon, methods=["GET"]),
         Mount("/static", files),
+        Route("/metrics", metrics, methods=["GET"]),
         Route("/-/healthy", healthy, methods=["GET"]),
         Route("/-/ready", healthy, methods=["GET"]),
         *console_api.routes(console, auth=auth, settings=settings),

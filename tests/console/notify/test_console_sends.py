@@ -160,7 +160,7 @@ def test_a_failing_receiver_is_in_the_console_and_in_its_metrics(driven: Driven,
     assert 15 < values[0] < 30
 
 
-def _until(done: Callable[[], bool], seconds: float = 20.0) -> None:
+def _until(done: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < deadline, "it did not come to that"
@@ -179,6 +179,10 @@ def test_a_served_console_sends_on_its_own_threads_and_says_so(hook: Vendor, tmp
         )
         (shown,) = client.request("GET", "/api/console/status").json["notify"]["receivers"]
         assert (shown["name"], shown["kind"], shown["last_error"]) == ("it", "webhook", None)
+        exposed = client.request("GET", "/metrics").body.decode()
+        assert 'tachograph_notifications_total{receiver="it",outcome="delivered"} 1' in exposed
+        assert 'tachograph_notification_failing_seconds{receiver="it"} 0' in exposed
+        assert client.request("GET", "/metrics", login=False).status != 200
         second = start(port=0, settings=settings, data_dir=tmp_path, step_seconds=0.2)
         with second:
             told = Client(second.url, second.token).request("GET", "/api/console/status").json["notify"]

@@ -27,6 +27,7 @@ def rules(s: AlertsSettings) -> tuple[Alert, ...]:
         _inconsistent(),
         _rules_fail(),
         _rules_late(),
+        _notifications_failing(),
         _watchdog(),
     )
 
@@ -347,6 +348,28 @@ def _rules_late() -> Alert:
             ),
             within="6m30s",
             labels={"rule_group": "/etc/prometheus/rules/tachograph.yaml;llm_cost"},
+        ),
+    )
+
+
+def _notifications_failing() -> Alert:
+    return Alert(
+        name="LLMNotificationsFailing",
+        expression="max by (WHERE, receiver) (tachograph_notification_failing_seconds) > 300",
+        hold="1m",
+        severity="warning",
+        component="telemetry",
+        summary="The receiver {{ $labels.receiver }} accepts no notifications",
+        description=(
+            "The console has been unable to deliver notifications to {{ $labels.receiver }} for "
+            "{{ $value | humanizeDuration }}: its people are not told of alerts. The other receivers are."
+        ),
+        drill=Drill(
+            series=(
+                Gauge("tachograph_notification_failing_seconds", {"receiver": "on-call"}, (0, 1, 0), slope=(0, 1, 0)),
+            ),
+            within="7m",
+            labels={"receiver": "on-call"},
         ),
     )
 

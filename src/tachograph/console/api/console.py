@@ -92,7 +92,7 @@ def routes(console: Console, *, auth: str, settings: Any = None) -> list[Route]:
         return _json(answer) if answer is not None else _absent(request, "alert")
 
     def alerts(console: Console, request: Request) -> Response:
-        return _json({"alerts": views.alerts()})
+        return _json({"alerts": views.alerts(), "notify": _notify(console)})
 
     def explore(console: Console, request: Request) -> Response:
         wanted, _ = _filter(request)
@@ -197,12 +197,16 @@ def _status(console: Console, auth: str) -> dict[str, Any]:
         "ledger": {"url": console.ledger.url, "last_error": console.ledger.last_error or None}
         if console.ledger is not None
         else None,
-        "notify": {
-            **(console.notifier.described() if console.notifier is not None else {"receivers": [], "error": None}),
-            **({"error": console.notify_error} if console.notify_error else {}),
-        },
+        "notify": _notify(console),
         "auth": auth,
     }
+
+
+def _notify(console: Console) -> dict[str, Any]:
+    """Every receiver of notifications, and why none are sent."""
+    if console.notifier is None:
+        return {"receivers": [], "error": console.notify_error or None}
+    return console.notifier.described()
 
 
 def _absent(request: Request, what: str) -> Response:

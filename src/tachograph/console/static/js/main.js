@@ -6,7 +6,7 @@ import { ago, duration, fromInput, moment, toInput, useUtc, zoneName } from "./f
 import { isDark } from "./colours.js";
 import { remeasure } from "./charts/text.js";
 import * as state from "./state.js";
-import { AlertsView, readAlerts, strip } from "./views/alerts.js";
+import { AlertsView, readAll, strip } from "./views/alerts.js";
 import { CallsView } from "./views/calls.js";
 import { DashboardView } from "./views/dashboard.js";
 import { MoneyView } from "./views/money.js";
@@ -341,8 +341,8 @@ class NoSuchView {
 
 async function refreshAlerts() {
   try {
-    const alerts = await readAlerts();
-    $("#alerts").replaceChildren(...strip(alerts));
+    const { alerts, notify } = await readAll();
+    $("#alerts").replaceChildren(...strip(alerts, notify));
   } catch (error) {
     if (error.status === 401) throw error;
     $("#alerts").replaceChildren(

@@ -11,11 +11,14 @@ const WORD = { firing: "Firing", pending: "Pending", inactive: "Quiet" };
 /** Alert rules of all groups, the loudest first. */
 export const readAlerts = async () => (await console_("alerts")).alerts;
 
+/** The same, with the receivers of notifications. */
+export const readAll = () => console_("alerts");
+
 const isWatchdog = (rule) => rule.labels?.severity === "none";
 const SHOWN = 3;
 
 /** The strip under the bar, one line: what fires, what is about to, and how many are quiet. */
-export function strip(alerts) {
+export function strip(alerts, notify = { receivers: [], error: null }) {
   const isLoud = (rule) => rule.state !== "inactive" && !isWatchdog(rule) && rule.labels?.severity !== "info";
   const loud = alerts.filter((rule) => isLoud(rule) && !rule.silenced_until);
   const silenced = alerts.filter((rule) => isLoud(rule) && rule.silenced_until).length;
@@ -43,6 +46,12 @@ export function strip(alerts) {
   }
   const dot = h("span", { class: "dot", "aria-hidden": "true" });
   chips.push(h("a", { class: "chip ok", href: all }, dot, `${quiet} ${quiet === 1 ? "rule" : "rules"} quiet`));
+  for (const one of notify.receivers.filter((receiver) => receiver.failing_since)) {
+    const text = `${one.name} gets no notifications`;
+    chips.push(h("span", { class: "chip firing", title: one.last_error || "" }, text));
+  }
+  if (notify.error)
+    chips.push(h("span", { class: "chip", title: notify.error }, "no notifications are sent from here"));
   if (silenced) chips.push(h("a", { class: "chip", href: all }, `${silenced} silenced`));
   return chips;
 }
