@@ -14,7 +14,7 @@ from tachograph.errors import TachographError
 from tachograph.option_values import number, port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from tachograph.usage.reconcile import Billed, Difference, Reconciled
@@ -110,7 +110,7 @@ def _watch(args: argparse.Namespace) -> int:
     settings = load()
     now = datetime.now(UTC)
     every = (now - moment(args.every, now=now, where="--every")).total_seconds()
-    accounts = [Account(label, fetch) for label, fetch in _accounts(args)]
+    accounts = [Account(*account) for account in _accounts(args)]
     if not accounts:
         raise TachographError(
             "there is no bill to watch",
@@ -135,18 +135,19 @@ def _watch(args: argparse.Namespace) -> int:
     return 0
 
 
-def _accounts(args: argparse.Namespace) -> Iterator[tuple[str, Callable[[datetime, datetime], Iterable[Billed]]]]:
-    """The label of each bill that can be had, and how it is fetched."""
+def _accounts(args: argparse.Namespace) -> Iterator[tuple[Any, ...]]:
+    """The label of each bill that can be had, how it is fetched, and how the vendor's limits are."""
     from functools import partial
 
-    from tachograph.usage.reconcile import anthropic, google, openai
+    from tachograph.usage.reconcile import anthropic, google, limits, openai
 
     vendors: dict[str, Any] = {"openai": openai, "anthropic": anthropic}
     for name, vendor in vendors.items():
         key = os.environ.get(args.key_env or vendor.KEY)
         if key and args.provider in (None, name):
             base_url = (args.base_url if args.provider else None) or vendor.BASE_URL
-            yield args.label or name, partial(vendor.billed, key=key, base_url=base_url)
+            its_limits = partial(getattr(limits, name), key=key, base_url=base_url)
+            yield args.label or name, partial(vendor.billed, key=key, base_url=base_url), its_limits
     if args.provider == "google" and args.files:
         yield args.label or "gemini", lambda since, until: google.saved(args.files)
 

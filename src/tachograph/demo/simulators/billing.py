@@ -43,12 +43,20 @@ class BillEntry:
 
 
 class Bill:
-    """What a vendor bills: what it served, and what a test adds (or, with negative numbers, takes away)."""
+    """What a vendor bills: what it served, and what a test adds (or, with negative numbers, takes away).
+
+    Attributes:
+        rate_limits: Requests and tokens a minute by model, as the vendor's API of limits says them.
+        spend_limit_cents, is_enforcing: The organisation's hard limit of a month, if there is one.
+    """
 
     def __init__(self, vendor: str, served: Served) -> None:
         self._vendor = vendor
         self._served = served
         self._added: list[BillEntry] = []
+        self.rate_limits: dict[str, tuple[int, int]] = {}
+        self.spend_limit_cents: int | None = None
+        self.is_enforcing = False
 
     def add(self, *entries: BillEntry) -> None:
         """Bill something that was never served, so that a bill and a ledger differ."""
@@ -56,6 +64,8 @@ class Bill:
 
     def clear(self) -> None:
         self._added.clear()
+        self.rate_limits.clear()
+        self.spend_limit_cents, self.is_enforcing = None, False
 
     def entries(self) -> list[BillEntry]:
         """One entry for each day and served model (and what was added by tier and region, and credits), sorted."""
@@ -92,6 +102,8 @@ class Bill:
 
 def route_openai(method: str, path: str, query: Iterable[tuple[str, str]], bill: Bill) -> Operation | None:
     """`GET /organization/usage/completions` (and `/embeddings`) and `GET /organization/costs`."""
+    if method == "GET" and not path.startswith(("/organization/usage", "/organization/costs")):
+        return _openai_limits(path, bill)
     results = {
         "/organization/usage/completions": _openai_usage,
         "/organization/usage/embeddings": lambda entries, grouped: [],
@@ -110,6 +122,40 @@ def route_openai(method: str, path: str, query: Iterable[tuple[str, str]], bill:
         }
 
     return _operation(lambda: {"object": "page", **asked.page(bill.entries(), bucket)})
+
+
+def _openai_limits(path: str, bill: Bill) -> Operation | None:
+    """`GET /organization/spend_limit`, `/organization/projects` and `/organization/projects/{id}/rate_limits`."""
+    if path == "/organization/spend_limit" and bill.spend_limit_cents is not None:
+        status = "enforcing" if bill.is_enforcing else "inactive"
+        found = {
+            "object": "organization.spend_limit",
+            "currency": "USD",
+            "interval": "month",
+            "threshold_amount": bill.spend_limit_cents,
+            "enforcement": {"status": status},
+        }
+        return _operation(lambda: found)
+    rows: list[dict[str, Any]]
+    if path == "/organization/projects":
+        rows = [
+            {"object": "organization.project", "id": "proj_1", "name": "shop", "created_at": 1, "archived_at": None}
+        ]
+    elif path == "/organization/projects/proj_1/rate_limits":
+        rows = [
+            {
+                "object": "project.rate_limit",
+                "id": f"rl-{model}",
+                "model": model,
+                "max_requests_per_1_minute": requests,
+                "max_tokens_per_1_minute": tokens,
+            }
+            for model, (requests, tokens) in bill.rate_limits.items()
+        ]
+    else:
+        return None
+    last = rows[-1]["id"] if rows else None
+    return _operation(lambda: {"object": "list", "data": rows, "last_id": last, "has_more": False})
 
 
 def _by_model(entries: list[BillEntry], groups: set[str]) -> list[tuple[str | None, list[BillEntry]]]:
@@ -167,6 +213,8 @@ def _openai_costs(entries: list[BillEntry], groups: set[str]) -> list[dict[str, 
 
 def route_anthropic(method: str, path: str, query: Iterable[tuple[str, str]], bill: Bill) -> Operation | None:
     """`GET /v1/organizations/usage_report/messages` and `GET /v1/organizations/cost_report`."""
+    if method == "GET" and path == "/v1/organizations/rate_limits":
+        return _operation(lambda: {"data": _anthropic_limits(bill), "next_page": None})
     results = {
         "/v1/organizations/usage_report/messages": _anthropic_usage,
         "/v1/organizations/cost_report": _anthropic_costs,
@@ -183,6 +231,22 @@ def route_anthropic(method: str, path: str, query: Iterable[tuple[str, str]], bi
         }
 
     return _operation(lambda: asked.page(bill.entries(), bucket))
+
+
+def _anthropic_limits(bill: Bill) -> list[dict[str, Any]]:
+    return [
+        {
+            "type": "rate_limit",
+            "id": f"rl_{model}",
+            "group": {"type": "model_group", "id": f"rlg_{model}", "display_name": model},
+            "models": [model],
+            "limits": [
+                {"type": "requests_per_minute", "value": requests},
+                {"type": "input_tokens_per_minute_cache_aware", "value": tokens},
+            ],
+        }
+        for model, (requests, tokens) in bill.rate_limits.items()
+    ]
 
 
 def _anthropic_usage(entries: list[BillEntry], groups: set[str]) -> list[dict[str, Any]]:

@@ -242,6 +242,32 @@ BILL_AGE: Final = Family(
     bounded=("provider",),
     gauge_merge="min",
 )
+VENDOR_RATE_LIMIT: Final = Family(
+    "llm_vendor_rate_limit",
+    "gauge",
+    ("provider", "scope", "model", "kind"),
+    "A rate limit as the vendor's admin API says it; kind is its unit, such as requests_per_minute; scope is the "
+    "organization or a project.",
+    bounded=("provider", "scope", "model", "kind"),
+    gauge_merge="max",
+)
+VENDOR_SPEND_LIMIT: Final = Family(
+    "llm_vendor_spend_limit_usd",
+    "gauge",
+    ("provider", "scope"),
+    "The vendor's hard limit of a month's spending, as its admin API says it.",
+    "usd",
+    bounded=("provider", "scope"),
+    gauge_merge="max",
+)
+VENDOR_SPEND_ENFORCED: Final = Family(
+    "llm_vendor_spend_limit_enforced",
+    "gauge",
+    ("provider", "scope"),
+    "Whether the vendor refuses requests because of that limit now.",
+    bounded=("provider", "scope"),
+    gauge_merge="max",
+)
 COST_FORECAST: Final = Family(
     "llm_cost_forecast_usd",
     "gauge",
@@ -279,5 +305,8 @@ FAMILIES: Final = (
     BILL_MODEL_DRIFT,
     BILL_CAUSE,
     BILL_AGE,
+    VENDOR_RATE_LIMIT,
+    VENDOR_SPEND_LIMIT,
+    VENDOR_SPEND_ENFORCED,
     COST_FORECAST,
 )

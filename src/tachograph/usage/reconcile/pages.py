@@ -26,14 +26,22 @@ def from_api(url: str, parameters: Sequence[tuple[str, str]], headers: dict[str,
     with httpx2.Client(timeout=60, headers=headers) as client:
         while True:
             asked = [*parameters, *([("page", page)] if page else [])]
-            body = _ask(client, url, asked)
+            body = ask(client, url, asked)
             yield from body.get("data") or []
-            page = body.get("next_page") if body.get("has_more") else None
+            page = body.get("next_page") if body.get("has_more", True) else None
             if not page:
                 return
 
 
-def _ask(client: Any, url: str, parameters: Sequence[tuple[str, str]]) -> dict[str, Any]:
+def ask(client: Any, url: str, parameters: Sequence[tuple[str, str]], *, or_nothing: bool = False) -> dict[str, Any]:
+    """One answer of an admin API; waits when the API says so.
+
+    Args:
+        or_nothing: 404 says that there is none: an empty answer.
+
+    Raises:
+        BillError: The API refuses or does not answer.
+    """
     import httpx2
 
     for attempt in range(_TRIES):
@@ -44,6 +52,8 @@ def _ask(client: Any, url: str, parameters: Sequence[tuple[str, str]]) -> dict[s
         if answer.status_code == 429 and attempt + 1 < _TRIES:
             time.sleep(min(_LONGEST_WAIT_SECONDS, _wait(answer.headers.get("retry-after"), attempt)))
             continue
+        if answer.status_code == 404 and or_nothing:
+            return {}
         if answer.status_code in (401, 403):
             raise BillError(
                 f"the provider refuses this key for its reports ({answer.status_code})",

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tachograph.errors import TachographError
+from tachograph.signals.family import Family
 from tachograph.signals.registry import Metrics
 from tachograph.usage.metrics.families import (
     BILL_AGE,
@@ -28,15 +29,20 @@ from tachograph.usage.metrics.families import (
     BILL_MODEL_DRIFT,
     BILL_USD,
     COST_FORECAST,
+    VENDOR_RATE_LIMIT,
+    VENDOR_SPEND_ENFORCED,
+    VENDOR_SPEND_LIMIT,
 )
 from tachograph.usage.reconcile.bill import Billed
 from tachograph.usage.reconcile.causes import COMPLETE_AFTER, NAMES, Pricer
 from tachograph.usage.reconcile.compare import reconcile
+from tachograph.usage.reconcile.limits import RateLimit, SpendLimit
 from tachograph.usage.reports.forecast import forecast
 from tachograph.usage.stores.base import Store
 
 logger = logging.getLogger("tachograph")
 
+_LIMITS: Final = (VENDOR_RATE_LIMIT, VENDOR_SPEND_LIMIT, VENDOR_SPEND_ENFORCED)
 DAYS: Final = 14
 """Each time so many days are fetched: providers correct a day for some days."""
 FILE: Final = "bills.json"
@@ -51,10 +57,12 @@ class Account:
     Attributes:
         provider: The label under which the ledger has its calls.
         fetch: Gets the report of a time.
+        limits: Gets the vendor's limits, where its API says them.
     """
 
     provider: str
     fetch: Fetch
+    limits: Callable[[], Iterable[RateLimit | SpendLimit]] | None = None
 
 
 class Watcher:
@@ -85,10 +93,11 @@ class Watcher:
         self._metrics = metrics
         self._pricer = pricer
         self._tolerance = tolerance
-        for family in (BILL_USD, BILL_DRIFT, BILL_MODEL_DRIFT, BILL_CAUSE, BILL_AGE, COST_FORECAST):
+        for family in (BILL_USD, BILL_DRIFT, BILL_MODEL_DRIFT, BILL_CAUSE, BILL_AGE, COST_FORECAST, *_LIMITS):
             metrics.register(family)
         self._kept: dict[str, Any] = self._read()
         self._counted: dict[str, int] = {}
+        self._limits: dict[str, set[tuple[Family, tuple[str, ...]]]] = {}
         metrics.before_collect(self._show)
 
     def _read(self) -> dict[str, Any]:
@@ -117,6 +126,10 @@ class Watcher:
                 except TachographError as error:
                     logger.warning("tachograph: the bill of %s: %s", account.provider, error)
                     failures.append(error)
+                try:
+                    self._read_limits(account)
+                except TachographError as error:  # some keys may read costs and not limits
+                    logger.warning("tachograph: the limits of %s: %s", account.provider, error)
             ahead = forecast(store, now=now)
         finally:
             store.close()
@@ -154,6 +167,24 @@ class Watcher:
             }
             day = end
         kept["checked"] = now.timestamp()
+
+    def _read_limits(self, account: Account) -> None:
+        if account.limits is None:
+            return
+        provider = account.provider
+        shown: set[tuple[Family, tuple[str, ...]]] = set()
+        for limit in account.limits():
+            if isinstance(limit, RateLimit):
+                labels = provider, limit.scope, limit.model, limit.kind
+                self._metrics.cell(VENDOR_RATE_LIMIT, *labels).set(limit.value)
+                shown.add((VENDOR_RATE_LIMIT, labels))
+            else:
+                self._metrics.cell(VENDOR_SPEND_LIMIT, provider, limit.scope).set(limit.usd)
+                self._metrics.cell(VENDOR_SPEND_ENFORCED, provider, limit.scope).set(float(limit.is_enforcing))
+                shown |= {(family, (provider, limit.scope)) for family in (VENDOR_SPEND_LIMIT, VENDOR_SPEND_ENFORCED)}
+        for family, gone in self._limits.get(provider, set()) - shown:
+            self._metrics.remove(family, *gone)
+        self._limits[provider] = shown
 
     def _write(self) -> None:
         hidden = self._path.with_suffix(".new")
