@@ -17,7 +17,7 @@ PYTEST_ARGS ?=
 WORKERS ?= 3
 PAGE := "src/tachograph/console/static/**/*.{js,css}" "tests/console/page/**/*.js"
 
-.PHONY: help demo test lint types parts tests versions setup format check docs goldens torture chaos fuzz inject bench bench-page pictures clean
+.PHONY: help demo test lint types parts tests versions setup format check docs goldens torture chaos budgets fuzz inject bench bench-page pictures clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -66,6 +66,9 @@ torture: $(VENV)/.dev ## kill the ledger's producers and writer for minutes, fil
 
 chaos: $(VENV)/.dev ## random faults around the ledger for minutes, replayed from a seed (ARGS="--seed 7" or "--minutes 60")
 	@PYTHONPATH=tests $(BIN)/python -m support.chaos $(ARGS)
+
+budgets: $(VENV)/.dev ## 100 agents in 4 processes race for one budget, three are killed: does it hold (ARGS="--litellm PYTHON")
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.budgets $(ARGS)
 
 fuzz: $(VENV)/.dev ## many random inputs for every parser of bytes from outside (EXAMPLES=20000)
 	@TACHOGRAPH_FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/python -m pytest -n $(WORKERS) -q tests/fuzz $(PYTEST_ARGS)

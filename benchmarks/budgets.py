@@ -1,7 +1,7 @@
 """Budgets under fire: agents in several processes race for one budget while processes are killed with SIGKILL.
 
-    python -m benchmarks.budgets                        SQLite's files and PostgreSQL's leases
-    python -m benchmarks.budgets --litellm PYTHON       LiteLLM's budget beside them, run by a Python that has litellm
+    make budgets                                        SQLite's files and PostgreSQL's leases
+    make budgets ARGS="--litellm PYTHON"                LiteLLM's budget beside them, run by a Python that has litellm
 
 Each call costs what a vendor's bill says: a line in a file, written at the moment of "serving", which no kill undoes.
 A process that is killed leaves calls that were sent: they are on the bill, and nobody settles them.
@@ -28,6 +28,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -236,23 +238,36 @@ def main() -> int:
         root = Path(name)
         (root / "sqlite").mkdir()
         results.append(run("sqlite", root / "sqlite", calls=arguments.calls, kills=arguments.kills))
-        if arguments.postgres:
-            (root / "postgresql").mkdir()
-            results.append(
-                run(
-                    "postgresql",
-                    root / "postgresql",
-                    calls=arguments.calls,
-                    kills=arguments.kills,
-                    url=arguments.postgres,
-                )
-            )
+        with _postgres(arguments.postgres) as url:
+            if url:
+                place = root / "postgresql"
+                place.mkdir()
+                results.append(run("postgresql", place, calls=arguments.calls, kills=arguments.kills, url=url))
         if arguments.litellm:
             (root / "litellm").mkdir()
             results.append(run("litellm", root / "litellm", calls=arguments.calls, kills=0, python=arguments.litellm))
     for result in results:
         print(json.dumps(asdict(result)))
-    return 0
+    held = [result for result in results if result.store != "litellm"]
+    return 0 if all(one.overspent <= one.largest_call and one.left_percent < 1.0 for one in held) else 1
+
+
+@contextmanager
+def _postgres(url: str | None) -> Iterator[str | None]:
+    """The database that was named, or one of a server of our own, or None where no server is installed."""
+    if url:
+        yield url
+        return
+    import pytest
+
+    from support.postgres import postgres_server
+
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(postgres_server()).url()
+        except pytest.skip.Exception as error:
+            print(f"postgresql: not run: {error}", file=sys.stderr)
+        yield url
 
 
 if __name__ == "__main__":
