@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 import grimp
+import pytest
 
 import tachograph
+
+ROOT = Path(__file__).resolve().parents[1]
 
 HEAVY = ("openai", "anthropic", "google.genai", "mcp", "httpx2", "numpy", "opentelemetry.sdk", "genai_prices")
 
@@ -30,3 +36,21 @@ def test_no_files_import_each_other_in_a_circle() -> None:
             del left[name]
     circles = {name for name in left if any(name in left[other] for other in left)}
     assert not circles, f"these import each other, or lie between those that do: {sorted(circles)}"
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "examples", "tools"])
+def test_programs_outside_the_package_import_only_what_is_there(folder: str) -> None:
+    missing = []
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            module = node.module if isinstance(node, ast.ImportFrom) and node.level == 0 else None
+            if module is not None and module.split(".")[0] == "tachograph" and not _is_there(module):
+                missing.append(f"{path.relative_to(ROOT)}: {module}")
+    assert missing == []
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
 from support.postgres import postgres_server  # noqa: E402
-from tachograph.cli.values import whole  # noqa: E402
+from tachograph.option_values import whole  # noqa: E402
 from tachograph.records import Cost, LLMCall, Usage  # noqa: E402
 from tachograph.runtime import join  # noqa: E402
 from tachograph.settings.ledger import LedgerSettings  # noqa: E402

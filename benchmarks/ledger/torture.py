@@ -23,7 +23,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
 from support.postgres import postgres_server  # noqa: E402
 from support.torture import Result, Torture  # noqa: E402
-from tachograph.cli.values import positive, whole  # noqa: E402
+from tachograph.option_values import positive, whole  # noqa: E402
 
 
 def sqlite(directory: Path, seconds: float, kills: tuple[int, int], rate: float) -> Result:
