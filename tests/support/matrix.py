@@ -226,7 +226,6 @@ def cells() -> Iterator[Cell]:
 NOT_SEEN: Final = (
     # client, what, and a request of it that is not watched
     ("openai", "videos", "post", "/videos"),
-    ("openai", "evals", "post", "/evals/eval_1/runs"),
     ("openai", "fine-tuning", "post", "/fine_tuning/jobs"),
     ("openai", "conversations (responses inside one are seen)", "post", "/conversations/conv_1/items"),
     ("openai", "vector stores", "post", "/vector_stores/vs_1/search"),

@@ -26,7 +26,7 @@ from tachograph.vendors.openai.responses import (
     response_content,
     response_tokens,
 )
-from tachograph.vendors.openai.stored import RunEvents, read_batch, read_run
+from tachograph.vendors.openai.stored import RunEvents, read_batch, read_eval_run, read_run
 
 _api: Final[Callable[..., Api]] = partial(Api, "openai", facts=request_facts, input_content=said)
 _chat: Final = partial(_api, chunks=ChatChunks, tokens=chat_tokens, output_content=chat_content)
@@ -66,8 +66,10 @@ _PATTERNS: Final[tuple[tuple[str, re.Pattern[str], Api], ...]] = (
     ("get", re.compile(r"/batches/[^/]+"), _api("batches", "fetch_response", read_batch)),
     ("post", re.compile(r"/threads/[^/]+/runs(/[^/]+/submit_tool_outputs)?"), _RUN),
     ("get", re.compile(r"/threads/[^/]+/runs/[^/]+"), _api("assistants", "fetch_response", read_run)),
+    ("post", re.compile(r"/evals/[^/]+/runs"), _api("evals", "create_eval_run", read_eval_run)),
+    ("get", re.compile(r"/evals/[^/]+/runs/[^/]+"), _api("evals", "fetch_response", read_eval_run)),
 )
-_PREFIXES: Final = ("/chat/completions/", "/responses/", "/batches/", "/threads/")
+_PREFIXES: Final = ("/chat/completions/", "/responses/", "/batches/", "/threads/", "/evals/")
 
 
 def route(method: str, url: str) -> Api | None:

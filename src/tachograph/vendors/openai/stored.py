@@ -1,4 +1,4 @@
-"""How OpenAI's batches and runs of assistants are read: asked for many times, their usage counts once."""
+"""How OpenAI's batches, runs of assistants and of evals are read: asked for many times, their usage counts once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tachograph.records import LLMCall
 from tachograph.records.outcomes import ErrorType
 from tachograph.vendors.api import TAIL, WholeAnswer
 from tachograph.vendors.dialects import dialect_for
-from tachograph.vendors.fields import count, pick, text
+from tachograph.vendors.fields import count, items, pick, text
 from tachograph.vendors.once import COUNTED
 from tachograph.vendors.openai.errors import openai_failure
 from tachograph.vendors.openai.usage import read_usage
@@ -29,6 +29,34 @@ def read_run(call: LLMCall, answer: Any) -> ErrorType | None:
     call.model = call.response_model = text(answer, "model") or call.model
     call.request_count = 0  # a run asks the model as often as it must
     return _count_once(call, answer)
+
+
+def read_eval_run(call: LLMCall, answer: Any) -> ErrorType | None:
+    """A run of an eval: the first time that it is read with its usage, a record for each model that took part.
+
+    The first one is this call's; the graders' are its children.
+    """
+    call.model = text(answer, "model") or call.model
+    call.response_id = run_id = text(answer, "id")
+    call.finish_reason = text(answer, "status")
+    told = items(answer, "per_model_usage")
+    used = [(text(each, "model_name") or text(each, "run_model_name") or "unknown", each) for each in told]
+    used = [(model, each) for model, each in used if read_usage(each).usage is not None]
+    if call.finish_reason not in EVAL_ENDED or not used or run_id is None or not COUNTED.first_time(run_id):
+        call.counts_usage = False
+        return None
+    for number, (model, each) in enumerate(used):
+        record = call if number == 0 else call.another(model)
+        record.model = record.response_model = model
+        record.request_count = count(each, "invocation_count") or 0
+        read_usage(each, dialect_for(call)).put(record)
+        if record is not call:
+            record.api, record.response_id, record.parent_id = call.api, run_id, call.id
+            record.finish("success")
+    return None
+
+
+EVAL_ENDED = ("completed", "failed", "canceled")
 
 
 def _count_once(call: LLMCall, answer: Any) -> ErrorType | None:

@@ -48,6 +48,7 @@ _KNOWN: Final = frozenset(
         *("completion_tokens_details", "output_tokens_details", "output_token_details"),
         *(*_CACHE_READ_BESIDE, "prompt_cache_miss_tokens", *_CACHE_WRITE_BESIDE, *_TOOLS_BESIDE),
         *("cost", "cost_details", "cost_in_usd_ticks", "is_byok", "estimated_cost"),
+        *("invocation_count", "model_name"),  # a run of an eval
         *("queue_time", "prompt_time", "completion_time", "total_time"),  # Groq's clocks
     )
 )
