@@ -98,8 +98,8 @@ def draw(url: str, views: dict[str, str]) -> None:
             page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme="dark")
             run = _run(url) if "{run}" in address else ""
             page.goto(url + address.format(run=run) + "&refresh=off")
+            page.wait_for_selector("html[data-refreshed]", state="attached")
             page.wait_for_load_state("networkidle")
-            page.wait_for_selector("main :is(.panel svg, .card td, .stat-value)")
             _save(page, IMAGES / f"console-{name}.png")
             page.close()
         browser.close()

@@ -225,20 +225,42 @@ def test_a_hidden_tab_asks_for_nothing(page: Page) -> None:
     page.wait_for_function("() => window.asked > 0")
 
 
+def violations(page: Page, axe_source: str) -> list[tuple[Any, ...]]:
+    """What axe finds on the page as it stands."""
+    page.evaluate(axe_source)
+    found: dict[str, Any] = page.evaluate(
+        "() => axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']})"
+    )
+    return [
+        (violation["id"], violation["nodes"][0]["target"], violation["nodes"][0]["failureSummary"])
+        for violation in found["violations"]
+    ]
+
+
 @pytest.mark.parametrize("theme", ["dark", "light"])
 @pytest.mark.parametrize("view", VIEWS)
 def test_each_view_is_accessible(page: Page, axe_source: str, view: str, theme: str, artifacts: Path) -> None:
     show(page, f"#/{view}?range=15m&refresh=off&theme={theme}")
     page.screenshot(path=artifacts / f"{view}-{theme}.png")
-    page.evaluate(axe_source)
-    found: dict[str, Any] = page.evaluate(
-        "() => axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']})"
-    )
-    told = [
-        (violation["id"], violation["nodes"][0]["target"], violation["nodes"][0]["failureSummary"])
-        for violation in found["violations"]
-    ]
-    assert told == []
+    assert violations(page, axe_source) == []
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("what", ["call", "run", "runs", "errors", "compare", "panel"])
+def test_what_a_view_opens_is_accessible_and_fits_a_phone(
+    page: Page, asks: Client, axe_source: str, what: str, theme: str, artifacts: Path
+) -> None:
+    call = asks.get("/api/console/calls", kind="llm", limit=1)["calls"][0]
+    address = {
+        "call": f"calls?call={call['id']}",
+        "run": f"run?id={call['trace_id']}",
+        "panel": "llm?panel=token-usage-rate",
+    }.get(what, f"calls?what={what}")
+    show(page, f"#/{address}&range=1h&refresh=off&theme={theme}")
+    page.screenshot(path=artifacts / f"{what}-{theme}.png")
+    assert violations(page, axe_source) == []
+    page.set_viewport_size({"width": 360, "height": 780})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
 @pytest.mark.parametrize("width", [360, 820, 1440, 3840])
@@ -455,3 +477,14 @@ def test_a_browser_logs_out_and_is_asked_for_the_token(browser: Browser) -> None
 def test_an_unknown_panel_is_said_so(page: Page) -> None:
     show(page, "#/llm?panel=nosuch&refresh=off")
     assert 'has no panel called "nosuch"' in page.locator(".fatal").inner_text()
+
+
+def test_a_link_to_a_run_that_is_gone_says_so(browser: Browser) -> None:
+    with start(port=0, step_seconds=300, auth=False) as served:
+        page = browser.new_page()
+        page.goto(f"{served.url}#/run?id={'ab' * 16}")
+        page.wait_for_selector(".fatal")
+        assert "No such run" in page.locator(".fatal").inner_text()
+        assert "older than what the console keeps" in page.locator(".fatal").inner_text()
+        assert page.locator("#failure").count() == 0
+        page.close()

@@ -5,8 +5,10 @@ import { duration, moment, short, usd, zoneName } from "../format.js";
 import * as state from "../state.js";
 
 /** A call's details as elements, for the drawer and for the run. */
-export function callFacts(call) {
-  return [errorOf(call), actions(call), factList(call), arithmetic(call), content(call), raw(call)].filter(Boolean);
+export function callFacts(call, inRun = false) {
+  return [errorOf(call), actions(call, inRun), factList(call), arithmetic(call), content(call), raw(call)].filter(
+    Boolean,
+  );
 }
 
 function errorOf(call) {
@@ -19,7 +21,7 @@ function errorOf(call) {
   );
 }
 
-function actions(call) {
+function actions(call, inRun) {
   const address = `${location.origin}${location.pathname}${state.hrefOf("calls", { call: call.id })}`;
   const curl = `curl -H "Authorization: Bearer $TACHOGRAPH_CONSOLE_TOKEN" ${location.origin}/api/console/calls/${call.id}`;
   const button = (name, text) =>
@@ -31,7 +33,7 @@ function actions(call) {
     button("curl", curl),
     button("Call id", call.id),
     call.request_id ? button("Request id", call.request_id) : "",
-    call.trace_id
+    call.trace_id && !inRun
       ? h(
           "a",
           { class: "button small", href: state.hrefOf("run", { id: call.run_id || call.trace_id }) },

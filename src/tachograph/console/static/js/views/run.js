@@ -27,15 +27,32 @@ export class RunView {
     const [id, session] = [state.get("id"), state.get("session")];
     const key = `${id} ${session}`;
     if (this.key === key && !state.range().live) return;
-    const answer = await console_(
-      session ? `sessions/${encodeURIComponent(session)}` : `runs/${encodeURIComponent(id || "none")}`,
-    );
+    let answer;
+    try {
+      const path = session ? `sessions/${encodeURIComponent(session)}` : `runs/${encodeURIComponent(id || "none")}`;
+      answer = await console_(path);
+    } catch (error) {
+      if (error.status !== 404) throw error;
+      this.drawGone(session ? "session" : "run", session || id, error.todo);
+      return;
+    }
+    this.element.classList.remove("gone");
     if (this.key === key && JSON.stringify(answer) === this.seen) return;
     this.key = key;
     this.seen = JSON.stringify(answer);
     this.drawTotals(answer, session ? "Session" : answer.calls.some((call) => call.run_id === id) ? "Run" : "Trace");
     if (session) this.drawRuns(answer.runs);
     else await this.drawTree(answer.tree);
+  }
+
+  /** A link to what is not kept here. */
+  drawGone(word, id, todo) {
+    this.key = undefined;
+    this.element.classList.add("gone");
+    const what = id ? `This console keeps no ${word} called "${id.slice(0, 60)}".` : `The address names no ${word}.`;
+    this.totals.replaceChildren(
+      h("div", { class: "fatal" }, h("h2", {}, `No such ${word}`), h("p", {}, what), h("p", { class: "muted" }, todo)),
+    );
   }
 
   drawTotals(answer, word) {
@@ -91,7 +108,7 @@ export class RunView {
       : `A span that is no call, ${duration(row.seconds)}.`;
     this.side.replaceChildren(
       h("h2", {}, row.name),
-      ...(call ? callFacts(call) : [h("p", { class: "muted" }, about)]),
+      ...(call ? callFacts(call, true) : [h("p", { class: "muted" }, about)]),
       attributesOf(row),
     );
   }
