@@ -277,6 +277,26 @@ PROMISES: tuple[Promise, ...] = (
         "console",
         ("console/test_store.py::test_much_traffic_stays_within_the_bounds_and_the_list_stays_quick",),
     ),
+    Promise(
+        "people are told of alerts without Alertmanager: once, retried, and across restarts",
+        "alerts",
+        (
+            "console/notify/test_payloads.py::test_a_firing_alert_is_accepted_with_its_runbook_numbers_and_age",
+            "console/notify/test_email.py::test_starttls_and_login_bring_the_mail",
+            "console/notify/test_timing.py::test_after_a_restart_nothing_is_told_twice_and_the_end_is_still_told",
+            "console/notify/test_console_sends.py::test_a_restart_of_the_console_tells_nothing_twice_and_forgets_nothing",
+            "catalogue/test_one_trouble_pages_once.py::test_the_console_sends_what_alertmanager_sends",
+        ),
+    ),
+    Promise(
+        "a platform team re-grades, drops, re-thresholds and labels alerts by settings alone",
+        "alerts",
+        (
+            "catalogue/test_alert_changes.py::test_the_exported_rules_carry_the_changes_and_nothing_else_moves",
+            "catalogue/test_alert_changes.py::test_promtool_sees_the_new_threshold_grade_and_label",
+            "catalogue/test_alert_changes.py::test_the_console_evaluates_with_the_same_changes",
+        ),
+    ),
 )
 
 GAPS: dict[str, str] = {

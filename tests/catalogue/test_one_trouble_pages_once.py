@@ -8,6 +8,11 @@ import pytest
 
 from support.alertmanager import Alertmanager, alertmanager, wait_for_silence
 from tachograph import catalogue
+from tachograph.console.notify import Notifier
+from tachograph.console.notify.message import Alert, Notification
+from tachograph.console.notify.notifier import Snapshot
+from tachograph.console.notify.state import State
+from tachograph.settings import load
 
 RULES = {
     (alert.name, alert.labels.get("long", "")): alert.labels
@@ -129,6 +134,32 @@ def test_one_trouble_makes_one_notification(trouble: str, server: Alertmanager) 
     wait_for_silence(server, "page" if page else "ticket")
     assert [{name for name, _ in one.alerts} for one in server.sent("page")] == ([page] if page else [])
     assert [{name for name, _ in one.alerts} for one in server.sent("ticket")] == ([tickets] if tickets else [])
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_the_console_sends_what_alertmanager_sends(trouble: str) -> None:
+    alerts, page, tickets = TROUBLES[trouble]
+    receivers = {name: {"kind": "webhook", "url": "http://127.0.0.1:1/"} for name in ("page", "ticket")}
+    routes = [
+        {"match": {"severity": "critical"}, "receivers": ["page"]},
+        {"match": {"severity": "warning"}, "receivers": ["ticket"]},
+    ]
+    settings = load({"notify": {"receivers": receivers, "routes": routes}}, environ={}, read_file=False)
+    sent: list[Notification] = []
+    fires = Snapshot(firing=tuple(Alert(labels=labels, annotations={}, since=0.0) for labels in alerts))
+    notifier = Notifier(
+        settings.notify,
+        settings.alerts.identity,
+        State(None),
+        lambda: fires,
+        deliver=lambda _, one, __: sent.append(one) or "",
+    )
+    for now in range(0, 120, 5):
+        notifier.look(float(now))
+        notifier.deliver(float(now))
+    notifier.close()
+    assert [{a.name for a in one.firing} for one in sent if one.receiver == "page"] == ([page] if page else [])
+    assert [{a.name for a in one.firing} for one in sent if one.receiver == "ticket"] == ([tickets] if tickets else [])
 
 
 def test_two_providers_in_trouble_are_two_pages(server: Alertmanager) -> None:

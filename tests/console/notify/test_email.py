@@ -158,6 +158,7 @@ def test_starttls_and_login_bring_the_mail(starttls: int, inbox: Inbox) -> None:
     assert "Since 2023-11-14 22:10 UTC (3 min 20 s)" in text
 
 
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")  # it does not see that TLS is there
 def test_tls_from_the_first_byte_brings_the_mail(tls: int, inbox: Inbox) -> None:
     deliver(login(tls, security="tls"), notification(), 5)
     assert inbox.encrypted == [True]

@@ -101,7 +101,7 @@ def _forecast(s: AlertsSettings) -> Alert:
         summary="Budget {{ $labels.budget }} will be spent within " + hours + "h",
         description=(
             "By the forecast of the ledger (mean of the last days, seven at most) the budget {{ $labels.budget }} "
-            '({{ $labels.period }}) is spent in {{ $value | printf "%.1f" }}h, before its period ends.'
+            '({{ $labels.period }}) is spent in {{ $value | printf "%.1f" }} h, before its period ends.'
         ),
         drill=Drill(
             series=(

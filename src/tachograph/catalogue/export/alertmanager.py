@@ -1,4 +1,4 @@
-"""Alertmanager: who hears of what, and which alerts keep silent because another one says it already.
+"""Alertmanager: which receiver gets which alerts, and which alerts are inhibited because another one says the same.
 
 One trouble pages once. Alerts about the same provider or the same MCP server make one notification (`group_by`), and
 an alert that is only a consequence of another one that fires is inhibited. Inhibition acts when a notification is due,
