@@ -82,10 +82,6 @@ SETS["wire"] = [
 ]
 """Clients that are seen on the wire, and those that are made like openai's."""
 
-NAMED_ONLY = {"adk"}
-"""Run only when named: Google ADK's usage stands twice in a trace since records are delivered by the drain, and why is
-not found yet (2026-11-27)."""
-
 COMMON = ["aiohttp", "opentelemetry-sdk", "pytest", "pytest-asyncio", "pytest-xdist", "pyyaml", "uvicorn"]
 TESTS = {
     "oldest": ["test_openai.py", "test_matrix.py", "test_mcp_1.py"],
@@ -106,7 +102,7 @@ TESTS = {
 def main(names: list[str]) -> int:
     """Run the named sets, or all; returns 1 when one failed."""
     failed = []
-    for name in names or [name for name in SETS if name not in NAMED_ONLY]:
+    for name in names or list(SETS):
         python = _environment(name)
         tests = [str(ROOT / "tests" / "instrument" / test) for test in TESTS[name]]
         print(f"== {name}: {_versions(python)}", flush=True)

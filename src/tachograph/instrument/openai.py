@@ -8,10 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tachograph.instrument import hosts, openai_realtime, settled, stainless
-from tachograph.instrument.watch import Watch, is_under_way
-from tachograph.records import ENGINE_CALL
-from tachograph.records.content import keep
-from tachograph.records.keys import key_hint
+from tachograph.instrument.watch import Watch
 from tachograph.vendors.openai.apis import ROUTES, route
 from tachograph.vendors.openai.chat import ChatChunks
 
@@ -33,59 +30,26 @@ def begin(client: Any, options: Any, *, label: str = "") -> Watch | None:
     api = ROUTES.get((options.method, options.url))
     if api is None:
         api = route(options.method, f"https://host{options.url}" if label and options.url[:1] == "/" else options.url)
-    if api is None or ENGINE_CALL.get() is not None or is_under_way(api, options):
+    if api is None:
         return None
-    data = options.json_data
-    body: Any = data if isinstance(data, dict) else {}
-    if options.extra_json:
-        body = {**body, **options.extra_json}
     fallback = (lambda _: label) if label else _fallback
-    host, port, provider = hosts.place_of(client, settled.settings.providers, fallback)
-    facts = api.facts(body)
-    model = facts.model
-    call = settled.recorder().start_llm_call(
-        provider,
-        model,
-        api.operation,
-        message_count=facts.message_count,
-        stream=facts.stream,
-        asks=body if api.costs else None,
-        is_watched=True,
-        key_hint=key_hint(client.api_key),
-    )
-    try:
-        call.api = api.name
-        call.counts_usage = api.counts_usage
-        call.server_address, call.server_port = host, port
-        call.request = facts.settings
-        call.dialect = hosts.configured_dialect(host)
-        watch = Watch(call, api, options, host)
-        if options.headers and stainless.is_raw(options):
-            watch.is_raw = True
-        if call.model != model:
-            watch.subject, body = stainless.with_body(options, {**body, "model": call.model})
-        if facts.stream and api.chunks is ChatChunks:
-            _ask_for_usage(watch, body, host, client)
-        keep(call, "input", lambda: api.input_content(body))
-    except Exception:
-        call.withdraw()
-        raise
-    return watch
+    return stainless.watch_of(client, options, api, fallback, _ask_for_usage if api.chunks is ChatChunks else None)
 
 
 def _fallback(client: type) -> str:
     return "azure" if "Azure" in client.__name__ else "openai"
 
 
-def _ask_for_usage(watch: Watch, body: dict[str, Any], host: str, client: Any) -> None:
+def _ask_for_usage(watch: Watch, body: dict[str, Any], client: Any) -> None:
     """Ask for the usage that the vendor sends only when asked, on a copy, and hide its chunk from the application.
 
     Nothing is asked, and so nothing hidden, where the application set the option itself, where it reads the bytes of
     the stream itself, and where the host sends usage to everyone.
     """
     options: Any = watch.subject
+    host = watch.host or ""
     mode = settled.settings.include_usage
-    if mode == "never" or "stream_options" in body:
+    if not watch.call.stream or mode == "never" or "stream_options" in body:
         return
     if watch.is_raw and options.headers[stainless.RAW_HEADER] != "true":  # `with_streaming_response`
         return

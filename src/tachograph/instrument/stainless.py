@@ -12,19 +12,27 @@ from functools import partial
 from types import ModuleType
 from typing import Any, Final
 
+from tachograph.instrument import hosts, settled
 from tachograph.instrument.bodies import HIDES_USAGE
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import SWITCH, patch, patch_overrides
 from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.streams import StreamState, read, read_async
-from tachograph.instrument.watch import WATCH, Watch
+from tachograph.instrument.watch import WATCH, Watch, is_under_way
+from tachograph.records import ENGINE_CALL
+from tachograph.records.content import keep
+from tachograph.records.keys import key_hint
 from tachograph.signals.spans import enter, leave
 from tachograph.tape.guard import call_wrapper, generate, reader_without_usage
+from tachograph.vendors.api import Api
 
 RAW_HEADER = "X-Stainless-Raw-Response"
 
 Begin = Callable[[Any, Any], Watch | None]
 """Makes the watch of one request of a client, or None when it is not to be watched."""
+
+Amend = Callable[[Watch, Any, Any], None]
+"""Takes the watch of a request, its body and its client."""
 
 
 def install(package: str, begin: Begin, *, name: str = "") -> None:
@@ -69,6 +77,57 @@ def with_body(options: Any, body: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     copy = options.model_copy() if hasattr(options, "model_copy") else options.copy()
     copy.json_data = body
     return copy, body
+
+
+def watch_of(
+    client: Any, options: Any, api: Api, fallback: Callable[[type], str], amend: Amend | None = None
+) -> Watch | None:
+    """The watch of one request, or None when another one stands for it.
+
+    Args:
+        client: Which client.
+        options: The request.
+        api: What it asks of.
+        fallback: The provider's label by the client's class, where its host is not known.
+        amend: Does what is special to this API, before the input is kept.
+    """
+    if ENGINE_CALL.get() is not None or is_under_way(api, options):
+        return None
+    data = options.json_data
+    body: Any = data if isinstance(data, dict) else {}
+    if options.extra_json:
+        body = {**body, **options.extra_json}
+    host, port, provider = hosts.place_of(client, settled.settings.providers, fallback)
+    facts = api.facts(body)
+    model = facts.model
+    call = settled.recorder().start_llm_call(
+        provider,
+        model,
+        api.operation,
+        message_count=facts.message_count,
+        stream=facts.stream,
+        asks=body if api.costs else None,
+        is_watched=True,
+        key_hint=key_hint(client.api_key),
+    )
+    try:
+        call.api = api.name
+        call.counts_usage = api.counts_usage
+        call.server_address, call.server_port = host, port
+        call.request = facts.settings
+        call.dialect = hosts.configured_dialect(host)
+        watch = Watch(call, api, options, host)
+        if options.headers and is_raw(options):
+            watch.is_raw = True
+        if call.model != model:
+            watch.subject, body = with_body(options, {**body, "model": call.model})
+        if amend is not None:
+            amend(watch, body, client)
+        keep(call, "input", lambda: api.input_content(body))
+    except Exception:
+        call.withdraw()
+        raise
+    return watch
 
 
 _STREAM: Final = """

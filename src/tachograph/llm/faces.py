@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Final
 
-from tachograph.records.context import CURRENT_CALL, ENGINE_CALL
+from tachograph.records.context import ENGINE_CALL
 
 if TYPE_CHECKING:
     from tachograph.recorder import Recorder
@@ -50,12 +50,11 @@ class Blocking:
 
     def do(self, call: LLMCall, seconds: float | None, function: Callable[..., Any], *args: Any) -> Any:
         """Call a function of an SDK for this call; `seconds` are left for it (None: no limit)."""
-        engine, current = ENGINE_CALL.set(call), CURRENT_CALL.set(None)
+        engine = ENGINE_CALL.set(call)
         try:
             with self._recorder().current(call):
                 return function(*args)
         finally:
-            CURRENT_CALL.reset(current)
             ENGINE_CALL.reset(engine)
 
     def limited(self, seconds: float | None, function: Callable[..., Any], *args: Any) -> Any:
@@ -93,7 +92,7 @@ class Awaiting:
         self._sleep = sleep
 
     async def do(self, call: LLMCall, seconds: float | None, function: Callable[..., Any], *args: Any) -> Any:
-        engine, current = ENGINE_CALL.set(call), CURRENT_CALL.set(None)
+        engine = ENGINE_CALL.set(call)
         try:
             with self._recorder().current(call):
                 result = function(*args)
@@ -104,7 +103,6 @@ class Awaiting:
                         return await result
                 return result
         finally:
-            CURRENT_CALL.reset(current)
             ENGINE_CALL.reset(engine)
 
     async def limited(self, seconds: float | None, function: Callable[..., Any], *args: Any) -> Any:

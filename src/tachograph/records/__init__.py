@@ -1,6 +1,6 @@
 """Records: what happened, as data, without any input or output. Everybody knows records; records know nobody."""
 
-from tachograph.records.context import CURRENT_CALL, ENGINE_CALL, ENGINE_MCP, LABELS, labels
+from tachograph.records.context import ENGINE_CALL, ENGINE_MCP, LABELS, labels
 from tachograph.records.cost import NANO_PER_USD, UNPRICED, Cost
 from tachograph.records.ids import new_id
 from tachograph.records.llm_call import Attempt, LLMCall
@@ -24,7 +24,6 @@ from tachograph.records.usage import DETAILS, Usage
 
 __all__ = [
     "COST_QUALITIES",
-    "CURRENT_CALL",
     "DETAILS",
     "ENGINE_CALL",
     "ENGINE_MCP",

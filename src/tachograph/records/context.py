@@ -1,4 +1,4 @@
-"""What the code around a call has said: the user's labels, and which call is under way here.
+"""What the code around a call has said: the user's labels, and whether our engine is at work here.
 
 ContextVars follow tasks; `copy_context` carries them into threads.
 """
@@ -15,12 +15,6 @@ if TYPE_CHECKING:
 
 LABELS: ContextVar[Mapping[str, str] | None] = ContextVar("tachograph_labels", default=None)
 """The user's labels for calls made here; never mutated, replaced by `labels()`."""
-
-CURRENT_CALL: ContextVar[LLMCall | None] = ContextVar("tachograph_call", default=None)
-"""The call whose requests are being sent here: set only around a client library's own call.
-
-Hooks at the HTTP layer report attempts to it.
-"""
 
 ENGINE_CALL: ContextVar[LLMCall | None] = ContextVar("tachograph_engine_call", default=None)
 """Set by our engine around its use of an SDK: the engine fills this record, attempts included, by itself.

@@ -55,9 +55,16 @@ _MODEL_CALLS: Final = (
 """What a span of a call of a model says of itself: by OpenTelemetry's conventions, or by OpenInference's."""
 
 
+_SAID_LATER: Final = {("gcp.vertex.agent", "call_llm")}
+"""Scopes and names of spans of a call of a model that say so only when it has been answered: Google ADK 1.10's."""
+
+
 def _is_of_the_same_call(span: Span) -> bool:
     """Whether a span is somebody else's for the call that is made below it: a framework's, which carries its usage."""
     attributes = getattr(span, "attributes", None) or {}
+    scope = getattr(span, "instrumentation_scope", None)
+    if scope is not None and (scope.name, getattr(span, "name", "")) in _SAID_LATER:
+        return True
     return any(attributes.get(name) in values for name, values in _MODEL_CALLS)
 
 

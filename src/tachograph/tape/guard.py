@@ -172,8 +172,7 @@ def after(original: Any, done: Callable[[Any, Any, Any, Any], object]) -> Any:
 
 _CHOICE: Final = """
     def call({signature}):
-        way = original
-        guard pass: way = choose({chooses})
+        guard way = original: way = choose({chooses})
         return way({plain})
 """
 

@@ -155,82 +155,91 @@ class Ring:
         return kept
 
     def _put_llm_call(self, call: LLMCall, offset: int) -> bool:
-        key = (call.provider, call.model, call.operation, call.api)
-        plan = self._plans.get(key)
-        if plan is None:
-            plan = self._add_plan(key, "llm")
-            if plan is None:
-                return False
-        extra = b""
-        if call.labels is not None or call.run is not None:
-            extra = _extra(call)
-            if len(extra) > _EXTRA_BYTES:
-                return False
         tokens = call.tokens
         if tokens is None:
             usage = call.usage
             tokens = (None, None) if usage is None else (usage.input_tokens, usage.output_tokens)
         cost = call.cost
-        trace_id = call.trace_id
-        mark = call.number + 1
-        _SLOT.pack_into(
-            self._buffer,
+        return self._pack(
+            call,
             offset,
-            mark,
-            call.started_unix_ns,
-            call.ended_ns - call.started_ns,
+            "llm",
+            (call.provider, call.model, call.operation, call.api),
             call.first_token_ns and call.first_token_ns - call.started_ns,
             call.unsent_wait_ns,
             -1 if tokens[0] is None else tokens[0],
             -1 if tokens[1] is None else tokens[1],
             -1 if cost is None or cost.nano_usd is None else cost.nano_usd,
-            plan,
             _outcome_codes.get(call.outcome, _NONE),  # type: ignore[arg-type]  # None has no code
             _error_codes.get(call.error_type, _NONE),  # type: ignore[arg-type]
             len(call.attempts) or 1,
             call.stream + (call.counts_usage << 1),
-            trace_id >> 64,
-            trace_id & 0xFFFFFFFFFFFFFFFF,
-            call.span_id,
-            len(extra),
-            extra,
-            mark,
         )
-        return True
 
     def _put_tool_call(self, call: ToolCall, offset: int) -> bool:
-        key = (call.server_id, call.tool_name, call.side, call.call_id)
-        plan = self._plans.get(key)
-        if plan is None:
-            plan = self._add_plan(key, "mcp")
-            if plan is None:
-                return False
-        extra = b""
-        if call.labels is not None or call.run is not None:
-            extra = _extra(call)
-            if len(extra) > _EXTRA_BYTES:
-                return False
-        trace_id = call.trace_id
-        mark = call.number + 1
-        _SLOT.pack_into(
-            self._buffer,
+        return self._pack(
+            call,
             offset,
-            mark,
-            call.started_unix_ns,
-            call.ended_ns - call.started_ns,
+            "mcp",
+            (call.server_id, call.tool_name, call.side, call.call_id),
             0,
             0,
             -1,
             -1,
             -1,
-            plan,
             _tool_outcome_codes.get(call.outcome, _NONE),  # type: ignore[arg-type]
             _kind_codes.get(call.error_kind, _NONE),  # type: ignore[arg-type]
             1,
             _COUNTS_USAGE,
+        )
+
+    def _pack(
+        self,
+        record: LLMCall | ToolCall,
+        offset: int,
+        kind: str,
+        key: tuple[Any, ...],
+        first: int,
+        waited: int,
+        tokens_in: int,
+        tokens_out: int,
+        nano_usd: int,
+        outcome: int,
+        error: int,
+        attempts: int,
+        flags: int,
+    ) -> bool:
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._add_plan(key, kind)
+            if plan is None:
+                return False
+        extra = b""
+        if record.labels is not None or record.run is not None:
+            extra = _extra(record)
+            if len(extra) > _EXTRA_BYTES:
+                return False
+        trace_id = record.trace_id
+        mark = record.number + 1
+        _SLOT.pack_into(
+            self._buffer,
+            offset,
+            mark,
+            record.started_unix_ns,
+            record.ended_ns - record.started_ns,
+            first,
+            waited,
+            tokens_in,
+            tokens_out,
+            nano_usd,
+            plan,
+            outcome,
+            error,
+            attempts,
+            flags,
             trace_id >> 64,
             trace_id & 0xFFFFFFFFFFFFFFFF,
-            call.span_id,
+            record.span_id,
             len(extra),
             extra,
             mark,
