@@ -93,10 +93,11 @@ class Asked(Exchange):
         tool_name: Of what.
     """
 
-    call: ToolCall
-    connection: Connection
-    session: Any = None
-    tool_name = ""
+    def __init__(self, call: ToolCall, connection: Connection, tool_name: str, session: Any = None) -> None:
+        self.call = call
+        self.connection: Connection = connection
+        self.tool_name = tool_name
+        self.session = session
 
 
 ASKED: Final[ContextVar[Asked | None]] = ContextVar("tachograph_mcp_asked", default=None)
@@ -129,10 +130,7 @@ def _begin_of_client(client: Any, name: str, arguments: Any) -> Asked | None:
     session = _session_of(client)
     connection = connection_of(session) if session is not None else getattr(client, "_tachograph", None)
     connection = connection or Connection()
-    asked = Asked()
-    asked.call = _begin(connection, session, name, arguments)
-    asked.connection, asked.session, asked.tool_name = connection, session, name
-    return asked
+    return Asked(_begin(connection, session, name, arguments), connection, name, session)
 
 
 def _call_session(original: Any) -> Any:
@@ -165,10 +163,7 @@ def _call_session(original: Any) -> Any:
 def _begin_of_session(session: Any, name: str, arguments: Any, keywords: dict[str, Any]) -> Asked:
     connection = connection_of(session)
     call = connection.unfinished.pop(str(keywords.get("request_state") or ""), None)
-    asked = Asked()
-    asked.call = call or _begin(connection, session, name, arguments)
-    asked.connection = connection
-    return asked
+    return Asked(call or _begin(connection, session, name, arguments), connection, name)
 
 
 def _begin(connection: Connection, session: Any, name: str, arguments: Any) -> ToolCall:
