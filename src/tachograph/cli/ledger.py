@@ -23,7 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the subcommands."""
     commands = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     writer = commands.add_parser("writer", help="drain this host's journals into the store until stopped")
-    writer.add_argument("--metrics-port", type=port, help="serve the writer's own metrics on this port of 127.0.0.1")
+    writer.add_argument("--metrics-port", type=port, help="serve the writer's own metrics on this port")
+    writer.add_argument(
+        "--metrics-address",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="address of that port (127.0.0.1, which only this host can scrape)",
+    )
     commands.add_parser("status", help="what waits, who writes, what the store holds")
     flush = commands.add_parser("flush", help="store all that waits now, and say whether that worked")
     flush.add_argument("--timeout", type=not_negative, default=60.0, metavar="SECONDS", help="seconds to try (60)")
@@ -93,7 +99,7 @@ def _writer(args: argparse.Namespace) -> int:
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    run_writer(_ledger(), stopped, metrics_port=args.metrics_port)
+    run_writer(_ledger(), stopped, metrics_port=args.metrics_port, metrics_address=args.metrics_address)
     return 0
 
 

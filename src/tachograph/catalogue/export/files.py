@@ -7,7 +7,7 @@ from typing import Final
 
 from tachograph import catalogue
 from tachograph.catalogue import push, runbook_pages
-from tachograph.catalogue.export import alertmanager, grafana, kubernetes, prometheus
+from tachograph.catalogue.export import alertmanager, grafana, kubernetes, mixin, prometheus
 from tachograph.errors import TachographError
 from tachograph.settings import Settings
 
@@ -24,6 +24,8 @@ def files(
     *,
     only: tuple[str, ...] = (),
     kubernetes_too: bool = False,
+    namespaces: tuple[str, ...] = (),
+    mixin_too: bool = False,
     prometheus_url: str = "http://127.0.0.1:9090",
     trace_url: str = "",
 ) -> dict[str, str]:
@@ -33,6 +35,8 @@ def files(
         settings: Thresholds, job, URLs.
         only: Some of `PARTS`; empty: all.
         kubernetes_too: Write manifests for the Prometheus Operator as well.
+        namespaces: Where the application's pods are, for the PodMonitor; empty: any namespace.
+        mixin_too: Write rules, dashboards and runbooks in the layout of a rendered monitoring mixin as well.
         prometheus_url: Where Grafana finds Prometheus.
         trace_url: Where an exemplar leads in Grafana, with `${__value.raw}` for the trace id.
     """
@@ -57,8 +61,11 @@ def files(
             _WEBHOOK + "page", _WEBHOOK + "ticket", _WEBHOOK + "note", _WEBHOOK + "watchdog", settings.alerts.identity
         )
     if kubernetes_too:
-        manifests = kubernetes.manifests(groups, catalogue.dashboards(settings), settings.alerts)
+        boards = catalogue.dashboards(settings)
+        manifests = kubernetes.manifests(groups, boards, settings.alerts, namespaces=namespaces)
         found |= {f"kubernetes/{name}": text for name, text in manifests.items()}
+    if mixin_too:
+        found |= {f"mixin/{name}": text for name, text in mixin.files(groups, catalogue.dashboards(settings)).items()}
     if "runbooks" in wanted:
         for alert in catalogue.alert_names(settings):
             found[f"runbooks/{alert}.md"] = runbook_pages.page(alert, groups)
