@@ -90,8 +90,8 @@ class AlertsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         persist_backlog: LLMUsagePersistBacklog: records not yet in the store.
         persist_lag_seconds: LLMUsagePersistLag: age of the oldest record not yet in the store.
         persist_seconds: LLMUsagePersistSlow; a bucket bound of llm_usage_persist_seconds.
-        series_per_target: LLMMonitorCardinalityHigh. 200 models and 200 tools, as many as `metrics.label_limit` allows, are
-            43,325 series in every usual outcome; the default leaves a third for rarer kinds of tokens and errors.
+        series_per_target: LLMMonitorCardinalityHigh. 200 models and 200 tools, as many as `metrics.label_limit` allows,
+            are 43,325 series in every usual outcome; the default leaves a third for rarer kinds of tokens and errors.
     """
 
     provider_errors_per_second: Positive = 0.1
