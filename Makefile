@@ -102,7 +102,6 @@ docs: $(VENV)/.dev ## build the documentation site into artifacts/site, strictly
 
 goldens: $(VENV)/.dev ## write the exports and doc tables that the tests compare with; review the diff
 	@$(BIN)/tachograph export tests/goldens --only grafana --only prometheus --only alertmanager
-	@$(BIN)/tachograph export deploy/helm/tachograph/files --only grafana --only prometheus
 	@$(BIN)/python -m tachograph.catalogue.export.docs docs
 	@$(BIN)/python -m tachograph.console.api.schema src/tachograph/console/static/js/catalogue.d.ts
 	@$(BIN)/python -m tachograph.settings.reference docs/settings.md

@@ -14,7 +14,7 @@ import yaml
 
 from support.parts import PARTS, ROOT, program
 from tachograph.catalogue.export.files import files
-from tachograph.cli import console, ledger, main
+from tachograph.cli import console, ledger
 from tachograph.settings import Settings
 
 CHART = ROOT / "deploy/helm/tachograph"
@@ -123,11 +123,6 @@ def test_rules_and_dashboards_are_the_export(helm: str, tmp_path: Path) -> None:
     path = tmp_path / "rules.yaml"
     path.write_text(json.dumps({"groups": groups}), "utf-8")
     assert subprocess.run([program("promtool"), "check", "rules", str(path)], check=False).returncode == 0
-
-
-def test_the_charts_files_are_current(capsys: pytest.CaptureFixture[str]) -> None:
-    where = str(CHART / "files")
-    assert main(["export", where, "--only", "grafana", "--only", "prometheus", "--check"]) == 0, "run `make goldens`"
 
 
 def test_a_value_that_does_not_exist_is_refused(helm: str) -> None:
