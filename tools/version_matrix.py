@@ -82,6 +82,26 @@ SETS["wire"] = [
 ]
 """Clients that are seen on the wire, and those that are made like openai's."""
 
+AGENTS: dict[str, list[str]] = {
+    "agents-agno": ["openai>=2,<4", "agno"],
+    "agents-autogen": ["autogen-agentchat", "autogen-ext[openai]"],
+    "agents-adk": ["google-genai>=2,<4", "google-adk", "litellm"],
+    "agents-crewai": ["crewai"],
+    "agents-dspy": ["dspy"],
+    "agents-haystack": ["haystack-ai"],
+    "agents-instructor": ["openai>=2,<4", "instructor"],
+    "agents-langgraph": ["langchain", "langgraph", "langchain-openai", "langchain-anthropic"],
+    "agents-litellm": ["litellm[proxy]"],
+    "agents-llamaindex": ["llama-index-core", "llama-index-llms-openai"],
+    "agents-openai": ["openai>=2,<4", "openai-agents"],
+    "agents-pydantic-ai": ["openai>=2,<4", "pydantic-ai-slim[openai]"],
+    "agents-semantic-kernel": ["semantic-kernel"],
+    "agents-smolagents": ["openai>=2,<4", "smolagents[openai,litellm]"],
+    "agents-strands": ["openai>=2,<4", "strands-agents[openai]"],
+}
+"""A small agent with a tool in each framework, in an environment of its own: `frameworks` runs them all."""
+SETS |= {name: ["mcp>=1,<3", *wanted] for name, wanted in AGENTS.items()}
+
 COMMON = ["aiohttp", "opentelemetry-sdk", "pytest", "pytest-asyncio", "pytest-xdist", "pyyaml", "uvicorn"]
 TESTS = {
     "oldest": ["test_openai.py", "test_matrix.py", "test_mcp_1.py"],
@@ -96,13 +116,16 @@ TESTS = {
     "frameworks": ["test_frameworks.py", "test_examples.py"],
     "others": ["test_others.py"],
     "wire": ["test_wire.py", "test_wire_clients.py"],
+    **{name: ["test_agents.py"] for name in AGENTS},
 }
 
 
 def main(names: list[str]) -> int:
     """Run the named sets, or all; returns 1 when one failed."""
     failed = []
-    for name in names or list(SETS):
+    if "frameworks" in names:
+        names = [*names, *AGENTS]
+    for name in names or [name for name in SETS if name not in AGENTS]:
         python = _environment(name)
         tests = [str(ROOT / "tests" / "instrument" / test) for test in TESTS[name]]
         print(f"== {name}: {_versions(python)}", flush=True)
@@ -132,8 +155,13 @@ def _environment(name: str) -> Path:
 
 def _versions(python: Path) -> str:
     code = (
-        "from importlib.metadata import version\n"
-        "print(', '.join(f'{name} {version(name)}' for name in ('openai', 'anthropic', 'google-genai', 'mcp')))"
+        "from importlib.metadata import PackageNotFoundError, version\n"
+        "def told(name):\n"
+        "    try:\n"
+        "        return f'{name} {version(name)}'\n"
+        "    except PackageNotFoundError:\n"
+        "        return f'no {name}'\n"
+        "print(', '.join(map(told, ('openai', 'anthropic', 'google-genai', 'mcp'))))"
     )
     return subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 

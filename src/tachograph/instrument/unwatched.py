@@ -26,6 +26,7 @@ CLIENTS: Final[dict[str, tuple[str, ...]]] = {
     "boto3": ("urllib3",),
     "cerebras.cloud.sdk": ("httpx",),
     "cohere": ("httpx",),
+    "dspy._vendor.lm15": ("sockets",),
     "fireworks": ("httpx",),
     "google.generativeai": ("grpc",),
     "groq": ("httpx",),
@@ -33,13 +34,18 @@ CLIENTS: Final[dict[str, tuple[str, ...]]] = {
     "litellm": ("httpx", "aiohttp"),
     "mistralai": ("httpx",),
     "ollama": ("httpx",),
-    "replicate": ("no known host",),
+    "replicate": ("unknown host",),
     "together": ("httpx", "urllib3", "aiohttp"),
     "vertexai": ("grpc",),
     "xai_sdk": ("grpc",),
 }
 """Known clients that have no hooks of their own or may be left without, each with what carries its requests."""
 
+_REASONS: Final = {
+    "grpc": "it sends over gRPC",
+    "sockets": "it sends over sockets of its own; DSPy's engine='litellm' is seen",
+    "unknown host": "its host is not known",
+}
 _PLACES: Final = {
     "httpx": (("httpx", "Client", "send"), ("httpx2", "Client", "send")),
     "aiohttp": (("aiohttp", "ClientSession", "_request"),),
@@ -64,7 +70,7 @@ def why(library: str) -> str | None:
     for carrier in carriers:
         places = _PLACES.get(carrier)
         if places is None:
-            return "it sends over gRPC" if carrier == "grpc" else "its host is not known"
+            return _REASONS[carrier]
         if not all(map(_is_hooked_or_absent, places)):
             return f"{carrier} has no hook of ours in this version"
     return None
