@@ -17,7 +17,7 @@ os.environ["PATH"] += f"{os.pathsep}{PARTS / 'debian/usr/bin'}"  # what `make pa
 
 @pytest.fixture(autouse=True)
 def _apart_from_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep settings, ledgers and keys of whoever runs the tests out of them."""
+    """Keep settings, ledgers and keys of the user who runs the tests out of them."""
     for name in list(os.environ):
         if name.startswith(
             ("TACHOGRAPH_", "OTEL_", "OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_")

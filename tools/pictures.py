@@ -20,7 +20,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs/images"
 BEFORE = "0cd9041^"
-"""The commit whose page is the picture of before: the last one before the page was drawn anew."""
+"""The commit whose page is the picture of before: the last one before the page was drawn again."""
 NOW = {
     "now": "#/now?range=5m",
     "llm": "#/llm?range=5m",

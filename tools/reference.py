@@ -45,7 +45,7 @@ def arguments(parser: argparse.ArgumentParser, path: str) -> str:
                 below.append(
                     f"\n### `{path} {name}`\n\n{child.description or ''}\n{arguments(child, f'{path} {name}')}"
                 )
-        elif not isinstance(action, argparse._HelpAction):
+        elif not isinstance(action, argparse._HelpAction) and action.help != argparse.SUPPRESS:
             name = ", ".join(f"`{option}`" for option in action.option_strings) or f"`{action.metavar or action.dest}`"
             said = " ".join(str(action.help or "").split()).replace("|", "\\|").replace("%%", "%")
             default = "" if action.default in (None, False, argparse.SUPPRESS, []) else f"`{action.default}`"

@@ -68,7 +68,7 @@ def percentiles(name: str, values: list[float], scale: float) -> Figures:
 
 @contextmanager
 def busy_thread() -> Iterator[None]:
-    """A Python thread that never lets go of the interpreter by itself."""
+    """A Python thread that never releases the interpreter by itself."""
     stopped = False
 
     def spin() -> None:

@@ -159,7 +159,7 @@ def read(question: str, emitted: Emitted, *, counted_again: bool = False) -> lis
     Args:
         question: Its name.
         emitted: What one scenario left.
-        counted_again: Spans are not asked: several reads of one answer each say its tokens, and are told apart.
+        counted_again: Spans are not asked: several reads of one answer each say its tokens, and are distinguished.
     """
     if question in _ANSWERS:
         answers = _ANSWERS[question](emitted)

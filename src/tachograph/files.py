@@ -177,7 +177,7 @@ def leak(thing: object) -> None:
 class Ours:
     """Says in under a microsecond whether a descriptor still is the file that it was.
 
-    fstat(2) through `ctypes.PyDLL` keeps the interpreter lock: `os.fstat` lets go of it, and getting it back takes
+    fstat(2) through `ctypes.PyDLL` keeps the interpreter lock: `os.fstat` releases it, and getting it back takes
     milliseconds beside a busy thread. Device and inode are among the first bytes of the system's answer.
     """
 

@@ -33,7 +33,7 @@ def is_patched() -> bool:
 def forget_imports_of(thread: int) -> None:
     """In a forked child: take back the imports that a thread of the parent had not finished.
 
-    The child would wait for ever for the locks of those modules. A package goes with its submodules, finished ones
+    The child would wait forever for the locks of those modules. A package goes with its submodules, finished ones
     too: imported again, it does not find their names in itself otherwise.
 
     Args:

@@ -61,10 +61,10 @@ class Guard(Protocol):
         """Hold what the call may cost; may change the model it asks for. Raises BudgetExceededError."""
 
     def settle(self, call: LLMCall) -> None:
-        """Count what the call cost, and let go of what was held for it."""
+        """Count what the call cost, and release what was held for it."""
 
     def release(self, call: LLMCall) -> None:
-        """Let go of what was held: the call was never sent."""
+        """Release what was held: the call was never sent."""
 
 
 class Runs(Protocol):

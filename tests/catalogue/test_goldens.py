@@ -1,4 +1,4 @@
-"""What is shipped is what was reviewed; `make goldens` writes it anew, and the diff is for reading."""
+"""What is shipped is what was reviewed; `make goldens` writes it again, and the diff is for reading."""
 
 from __future__ import annotations
 

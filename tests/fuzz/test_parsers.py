@@ -251,4 +251,4 @@ def test_segments(tmp_path: Path, damage: Callable[[bytes, random.Random], bytes
     source.close()
     whole = {b"p%d" % number * 20 for number in range(60)}
     assert set(found) <= whole, "a record that nobody wrote"
-    assert not path.exists(), "a damaged segment stays for ever"
+    assert not path.exists(), "a damaged segment stays forever"

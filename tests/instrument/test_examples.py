@@ -105,4 +105,4 @@ def test_the_notebooks_code_runs_without_jupyter() -> None:
 
 def test_the_page_shows_every_example_as_it_stands() -> None:
     assert {path.name for path in EXAMPLES.iterdir() if path.suffix in (".py", ".ipynb")} == set(ORDER)
-    assert PAGE.read_text("utf-8") == page(), "write it anew: PYTHONPATH=src:tests python -m support.example_page"
+    assert PAGE.read_text("utf-8") == page(), "write it again: PYTHONPATH=src:tests python -m support.example_page"

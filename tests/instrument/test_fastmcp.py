@@ -155,7 +155,7 @@ async def test_every_call_on_a_dead_http_server_fails_by_its_connection(seen: Re
                 eventually(lambda: seen.value("mcp_server_connections_active") == 0, 10)
                 for _ in range(3):
                     with pytest.raises(Exception):  # noqa: B017, PT011 - as fastmcp likes
-                        async with asyncio.timeout(2):  # fastmcp 2 would wait for ever
+                        async with asyncio.timeout(2):  # fastmcp 2 would wait forever
                             await client.call_tool("echo", {"text": "hi"})
                 raise ConnectionError
     finally:

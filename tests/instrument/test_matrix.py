@@ -173,7 +173,7 @@ def knows_usage(cell: Cell) -> bool:
 
 
 def test_the_page_shows_this_matrix() -> None:
-    assert PAGE.read_text("utf-8") == page(), "write it anew: PYTHONPATH=src:tests python -m support.matrix"
+    assert PAGE.read_text("utf-8") == page(), "write it again: PYTHONPATH=src:tests python -m support.matrix"
 
 
 @pytest.mark.parametrize(("client", "what", "method", "path"), NOT_SEEN)

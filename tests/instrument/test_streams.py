@@ -145,7 +145,7 @@ HOSTILE: dict[str, list[bytes]] = {
 }
 
 
-@pytest.mark.timeout(30)  # joined anew with each piece, a line of 20 MB takes longer on any machine
+@pytest.mark.timeout(30)  # joined again with each piece, a line of 20 MB takes longer on any machine
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_bytes_that_cannot_be_read_pass_as_they_are_and_in_linear_time(seen: Recording, kind: str) -> None:
     class Pieces(httpx2.SyncByteStream):

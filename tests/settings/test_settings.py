@@ -1,4 +1,4 @@
-"""Settings: four places, one object; a name or value that is not allowed is refused with all it takes to mend it."""
+"""Settings: four places, one object; a name or value that is not allowed is refused with what is needed to fix it."""
 
 from __future__ import annotations
 

@@ -60,17 +60,17 @@ def is_counter(name: str) -> bool:
 
 
 def _counters(tree: Any) -> Iterator[str]:
-    newborn = set()
+    new = set()
     for node in walk(tree):
         if isinstance(node, promql.BinaryExpr) and operator(node) == "unless":
             left, right = list(selectors(node.lhs)), list(selectors(node.rhs))
             if len(left) == len(right) == 1 and left[0].name == right[0].name and right[0].offset:
-                newborn |= {id(node.lhs), id(node.rhs)}
-    yield from _raw(tree, newborn)
+                new |= {id(node.lhs), id(node.rhs)}
+    yield from _raw(tree, new)
 
 
-def _raw(node: Any, newborn: set[int], function: str = "") -> Iterator[str]:
-    if id(node) in newborn:
+def _raw(node: Any, new: set[int], function: str = "") -> Iterator[str]:
+    if id(node) in new:
         return
     if isinstance(node, promql.VectorSelector | promql.MatrixSelector):
         for selector in selectors(node):
@@ -78,7 +78,7 @@ def _raw(node: Any, newborn: set[int], function: str = "") -> Iterator[str]:
         return
     inner = node.func.name if isinstance(node, promql.Call) else function
     for child in children(node):
-        yield from _raw(child, newborn, inner)
+        yield from _raw(child, new, inner)
 
 
 def _used(selector: Selector, function: str) -> Iterator[str]:

@@ -28,7 +28,7 @@ def journals(tmp_path: Path) -> Path:
     recorder = make_recorder(tmp_path, writer="external", segment_mb=0.004)
     for number in range(ACCEPTED):
         one_call(recorder, number)
-    recorder.ledger._queue.after_fork_in_child()  # lets go of the file, as the end of the process does
+    recorder.ledger._queue.after_fork_in_child()  # releases the file, as the end of the process does
     return tmp_path / "journals"
 
 

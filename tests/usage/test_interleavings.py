@@ -125,7 +125,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if orderly:
             journal.close()
         else:
-            journal.after_fork_in_child()  # lets go of its file without a word, as SIGKILL does
+            journal.after_fork_in_child()  # releases its file without a word, as SIGKILL does
 
     @rule(steps=st.integers(1, 5))
     def write(self, steps: int) -> None:

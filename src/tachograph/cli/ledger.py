@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prune = commands.add_parser("prune", help="remove what is older than the settings keep")
     prune.add_argument("--dry-run", action="store_true", help="only say from when")
     commands.add_parser("relabel", help="rebuild the rollups by the labels in ledger.rollup_labels, after a change")
-    erase = commands.add_parser("erase", help="make the rows of one subject nobody's; sums stay")
+    erase = commands.add_parser("erase", help="anonymise the rows of one subject; sums stay")
     erase.add_argument("label", help="the label that names subjects, e.g. user")
     erase.add_argument("value", help="whose rows; hashed first where ledger.hash_labels says so")
     verify = commands.add_parser("verify", help="check rows, rollups, ids, gaps and the metrics' counters")
@@ -129,7 +129,7 @@ def _status(args: argparse.Namespace) -> int:
     try:
         kept = store.quarantine()
         print(f"store      {store.where} ({store.kind}, version {store.version()}), {store.count()} rows")
-        print(f"set aside  {sum(item.records for item in kept)} records in {len(kept)} stretches")
+        print(f"set aside  {sum(item.records for item in kept)} records in {len(kept)} ranges")
     finally:
         store.close()
     return 0
@@ -219,7 +219,7 @@ def _erase(args: argparse.Namespace) -> int:
         value = hashed(value, settings.hash_key)
     store = ledger.open_store()
     try:
-        print(f"{store.erase(args.label, value, time.time_ns() // 1000)} rows are nobody's now")
+        print(f"{store.erase(args.label, value, time.time_ns() // 1000)} rows are anonymised")
     finally:
         store.close()
     return 0

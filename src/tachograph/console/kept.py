@@ -2,7 +2,7 @@
 
 Each minute, and at the end, what is new goes into one small file; a file is whole or not there. At the start those of
 the retention are read in order, and every series is marked stale after its last sample: nobody has shown it since.
-What cannot be read is left out, for these are pictures of the past and nobody's books.
+What cannot be read is left out, since this is a cache and not the ledger.
 """
 
 from __future__ import annotations

@@ -178,7 +178,7 @@ class Demo:
         await asyncio.shield(self._setting_up)
 
     async def run(self, seconds: float | None = None, until: asyncio.Event | None = None) -> None:
-        """Go on for some seconds, or until an event is set, or for ever."""
+        """Go on for some seconds, or until an event is set, or forever."""
         until = until or asyncio.Event()
         end = None if seconds is None else time.monotonic() + seconds
         while not until.is_set() and (end is None or time.monotonic() < end):

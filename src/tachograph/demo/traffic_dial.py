@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class TrafficDial:
-    """Rates of the traffic, read anew for every arrival.
+    """Rates of the traffic, read again for every arrival.
 
     Attributes:
         calls_per_second: LLM calls a second that the ordinary jobs together should make.

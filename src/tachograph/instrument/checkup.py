@@ -225,7 +225,7 @@ def _prove_mcp(checkup: Checkup) -> None:
         with recording() as seen:
             instrument()
             asyncio.run(ask())
-    except Exception as error:  # noqa: BLE001 - told to whoever asked the doctor
+    except Exception as error:  # noqa: BLE001 - told to the user of the doctor
         checkup.add("proof", "mcp", "problem", f"a tool call to a server in this process failed: {error}")
         return
     sides = sorted(f"{call.side} {call.outcome}" for call in seen.tool_calls)
@@ -246,7 +246,7 @@ def _prove(checkup: Checkup, name: str, call_it: Callable[[Any], None]) -> None:
             usage = ServedUsage(prompt=12, completion=3)
             getattr(simulators, _VENDORS[name]).script(RateLimited(retry_after=0.05), Answer(text="Yes.", usage=usage))
             call_it(simulators)
-    except Exception as error:  # noqa: BLE001 - told to whoever asked the doctor
+    except Exception as error:  # noqa: BLE001 - told to the user of the doctor
         checkup.add("proof", label, "problem", f"a call against a simulator failed: {type(error).__name__}: {error}")
         return
     if len(seen.llm_calls) != 1:

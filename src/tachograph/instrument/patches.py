@@ -71,7 +71,7 @@ def patch(owner: Any, name: str, make: Callable[[Any], Callable[..., Any]]) -> b
 
 
 def patch_overrides(owner: Any, name: str, make: Callable[[Any], Callable[..., Any]]) -> None:
-    """Patch an attribute of a class where subclasses have it anew, too.
+    """Patch an attribute of a class where subclasses have it again, too.
 
     Another instrumentation that was there first may have put its wrapper on a subclass, around the base class's
     original: calls would pass ours by.

@@ -30,7 +30,7 @@ class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         hash_labels: Labels whose values are kept only as keyed hashes.
         hash_key: The key for that.
         keep_rows_days, keep_hours_days, keep_days_days: For how long rows, hourly and daily rollups are kept;
-            None: for ever.
+            None: forever.
     """
 
     enabled: bool = True

@@ -145,11 +145,11 @@ def _from_file(environ: Mapping[str, str], directory: Path) -> tuple[dict[str, A
             data = tomllib.loads(path.read_text("utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
             if path.name == "pyproject.toml" and not named:
-                continue  # somebody else's to mend
+                continue  # not ours to fix
             raise SettingsError(
                 f"the settings file cannot be read: {error}",
                 where=str(path),
-                do="Mend the file or remove it.",
+                do="Fix the file or remove it.",
             ) from error
         tool = data.get("tool", {})
         section = tool.get("tachograph") if isinstance(tool, dict) else None

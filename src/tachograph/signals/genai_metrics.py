@@ -99,7 +99,7 @@ class GenAIMetrics:
                 self._add(f"{_INFERENCE}.usage.{part}.{kind}_tokens", details[part], {**who, s.MODALITY: "unknown"})
 
     def _count(self, name: str, total: int, details: dict[str, int], kind: str, who: dict[str, Any]) -> None:
-        """Add the tokens by modality; what no vendor told apart is `unknown`."""
+        """Add the tokens by modality; what no vendor distinguished is `unknown`."""
         rest = total
         for modality in _MODALITIES:
             part = min(details.get(f"{modality}_{kind}", 0), rest)

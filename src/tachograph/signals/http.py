@@ -133,7 +133,7 @@ class MetricsServer:
             self._thread.join(5)
 
     def _after_fork(self) -> None:
-        """A forked child has the socket but no thread behind it: let go of it."""
+        """A forked child has the socket but no thread behind it: release it."""
         self._server.socket.close()
 
 

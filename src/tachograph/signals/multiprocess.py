@@ -6,7 +6,7 @@ A directory is shared. Each process keeps in it
                    whatever becomes of the process (space is allocated first, so that a full disk cannot kill it)
     <id>.index     which number is which, one JSON line per label set, only appended to; a torn last line is passed over
 
-and a lock on its index for as long as it lives; the kernel lets go of it however the process ends, in whatever
+and a lock on its index for as long as it lives; the kernel releases it however the process ends, in whatever
 container it ran. Who scrapes adds up all files: counters and histograms of the living and the dead, gauges of the
 living. Dead workers' files are merged into
 
@@ -160,7 +160,7 @@ class MappedStorage:
             self._failed(error)
 
     def close(self) -> None:
-        """Let go of the lock; the numbers are the archive's to keep."""
+        """Release the lock; the numbers are the archive's to keep."""
         self._close_files()
 
 

@@ -2,8 +2,8 @@
 
 A hook puts down what only the moment can tell and appends the record to the tape: one `deque.append`, no lock, no
 system call. Reading the answer, pricing, metrics, spans and the ledger's row happen when the tape is drained: by the
-drain thread a quarter of a second later, or at once by whoever asks for the result (a scrape, `flush()`, a test, the
-end of the process). The same code costs a third when it runs hot in a batch (docs/decisions/0091).
+drain thread a quarter of a second later, or at once by the code that asks for the result (a scrape, `flush()`, a test,
+the end of the process). The same code costs a third when it runs hot in a batch (docs/decisions/0091).
 
 The life of an entry:
 
@@ -180,7 +180,7 @@ class Tape:
                     entry()
                 else:
                     entry.sink.deliver(entry)
-            except Exception as error:  # noqa: BLE001 - strict mode: kept for whoever asks for the result
+            except Exception as error:  # noqa: BLE001 - strict mode: kept for the code that asks for the result
                 self._raised.append(error)
             more = min(len(entries) - before, most_more)
             if more > 0:

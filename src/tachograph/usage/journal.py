@@ -1,6 +1,6 @@
 """The producer's side of a journal: one per process, appended with write(2), survives the process's death.
 
-Records come in batches from the drain of the tape, never from an application's call. write(2) lets go of the
+Records come in batches from the drain of the tape, never from an application's call. write(2) releases the
 interpreter lock, so a disk that does not answer stops the thread that writes and no other. A memory-mapped file would
 kill the process with SIGBUS on a full disk. The lock under which records are appended is held across the write: only
 the thread that writes may need it, so the gauges read notes and files under a lock of their own.

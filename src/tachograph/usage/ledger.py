@@ -472,7 +472,7 @@ class Ledger:
         self._metrics.standing(waiting=waiting, oldest_us=oldest, spool_bytes=spool, writer_alive=alive)
 
     def _after_fork_in_child(self) -> None:
-        """What the parent has open is the parent's: leave it without closing it, and begin anew."""
+        """What the parent has open is the parent's: leave it without closing it, and start again."""
         if self._writer_lock is not None:
             self._writer_lock.release()  # the parent's opening, and its lock, stay
         if self._writer is not None:

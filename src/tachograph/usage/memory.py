@@ -81,7 +81,7 @@ class MemoryQueue:
             return Batch(payloads=[self._queue[index][0] for index in range(count)])
 
     def batch_committed(self, batch: Batch) -> None:
-        """Let go of them."""
+        """Release them."""
         with self._lock:
             for _ in batch.payloads:
                 self._queue.popleft()
@@ -99,7 +99,7 @@ class MemorySource:
         return self._queue.read(limit)
 
     def committed(self, batch: Batch) -> None:
-        """Let go of them."""
+        """Release them."""
         self._queue.batch_committed(batch)
 
     def close(self) -> None:

@@ -383,7 +383,7 @@ class JournalSource:
         self._ended[reader.name] = time.monotonic()
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Release the files."""
         for reader in self._readers.values():
             reader.close()
 

@@ -1,6 +1,6 @@
 """The writer: drains what processes have accepted into the store, in batches, and keeps going whatever fails.
 
-One batch after another: read what is new, store it together with the positions reached, then let go of it. A store
+One batch after another: read what is new, store it together with the positions reached, then release it. A store
 that is down, slow or full is tried again with the same batch, at longer and longer intervals. A batch that the store
 rejects is split until the rows that it will never take are found; they are set aside with the reason, in the store
 itself, so that this needs no free disk here.
@@ -57,7 +57,7 @@ class Source(Protocol):
         """The store has it."""
 
     def close(self) -> None:
-        """Let go of it."""
+        """Release it."""
 
 
 class Observer(Protocol):
@@ -356,7 +356,7 @@ class Writer:
             self._source.close()
 
     def close(self) -> None:
-        """Let go of source and store. What is not committed stays in the journals."""
+        """Release source and store. What is not committed stays in the journals."""
         self._watchdog.stop()
         self._let_go()
 

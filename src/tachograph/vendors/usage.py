@@ -38,7 +38,7 @@ class Reading(msgspec.Struct):
         unknown: Fields that may be billed and that nobody here knows.
         stated_cost_nano_usd: The vendor's own figure.
         service_tier, speed, region, traffic_type: What else the price depends on, where the report tells it.
-        own, others: What the call's own model used, and what others did, where these are told apart.
+        own, others: What the call's own model used, and what others did, where these are distinguished.
     """
 
     usage: Usage | None = None

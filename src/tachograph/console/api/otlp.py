@@ -55,7 +55,7 @@ def routes(console: Console, price: traces.Pricer | None = None) -> list[Route]:
         items, refused = traces.read(request, price)
         for service in {span.service for _, span in items}:
             seen(service)
-        # The sender hears yes when the calls are on disk, so it sends again what a crash would lose.
+        # The sender is answered 200 when the calls are on disk, so it sends again what a crash would lose.
         if items and console.calls.add_all(items, wait=True) < len(items):
             raise Refused(503, "the console cannot write as fast as it is sent to; try again")
         return refused

@@ -187,7 +187,7 @@ class LedgerFeed:
             return found
 
     def close(self) -> None:
-        """Let go of the store."""
+        """Release the store."""
         store, self._store = self._store, None
         if store is not None:
             store.close()

@@ -329,7 +329,7 @@ QUIET: Final = (
     ),
     Shape(
         name="staging-fails-production-well",
-        story="Staging, told apart by the label cluster, is down for an hour; production is well",
+        story="Staging, distinguished by the label cluster, is down for an hour; production is well",
         expected="page",
         knowable=31,
         identity=("cluster", "job"),

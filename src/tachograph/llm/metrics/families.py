@@ -60,7 +60,7 @@ RATE_LIMIT_DELAYS: Final = Family(
     "llm_provider_rate_limit_delays_seconds",
     "histogram",
     ("provider",),
-    "Time slept because of a rate limit, one observation per wait, whoever slept.",
+    "Time slept because of a rate limit, one observation per wait, by the SDK's retries or ours.",
     "seconds",
     buckets=(0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0),
     bounded=("provider",),

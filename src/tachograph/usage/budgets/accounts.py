@@ -273,7 +273,7 @@ class Row:
             self._spent[slot] += nano
 
     def roll(self, now_number: int, slot: int | None = None) -> None:
-        """Let go of what has left the window."""
+        """Release what has left the window."""
         slot = self._own if slot is None else slot
         head = self._heads[slot]
         if head >= now_number:  # clocks may go back: the bucket that was begun stays

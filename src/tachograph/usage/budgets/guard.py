@@ -375,7 +375,7 @@ class Budgets:
         raise refusal.error(now)
 
     def settle(self, call: LLMCall) -> None:
-        """The call has ended: count what it cost, and let go of what it held. A step of the recorder."""
+        """The call has ended: count what it cost, and release what it held. A step of the recorder."""
         if self._is_forked:
             self._open()
         reservation, call.reservation = call.reservation, None
@@ -401,7 +401,7 @@ class Budgets:
             self._start()
 
     def release(self, call: LLMCall) -> None:
-        """Let go of what the call held: it was never sent, or nothing can come of it."""
+        """Release what the call held: it was never sent, or nothing can come of it."""
         reservation, call.reservation = call.reservation, None
         if reservation is not None and reservation.holder is self._holder:
             accounts, reservation.accounts = reservation.accounts, []

@@ -95,7 +95,7 @@ class Store(Protocol):
         """Break off what hangs, from another thread; the call that hung raises `StoreUnavailable`."""
 
     def close(self) -> None:
-        """Let go of it."""
+        """Release it."""
 
     def usage(self, query: Query) -> list[dict[str, Any]]:
         """Sums by the query's dimensions, from rollups where they can answer it, else from rows.
@@ -134,7 +134,7 @@ class Store(Protocol):
         """Bring the rollups of all rows to the labels that the store was opened with; returns how many rows moved."""
 
     def erase(self, label: str, value: str, at_us: int) -> int:
-        """Make the rows of one subject nobody's: labels, ids and traces go, sums stay. Returns how many rows."""
+        """Anonymise the rows of one subject: labels, ids and traces go, sums stay. Returns how many rows."""
 
     def version(self) -> str | None:
         """The version of its tables, or None when there are none."""

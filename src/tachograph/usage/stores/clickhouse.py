@@ -294,7 +294,7 @@ class ClickHouseStore:
         return 0
 
     def erase(self, label: str, value: str, at_us: int) -> int:
-        """Make the rows of one subject nobody's."""
+        """Anonymise the rows of one subject."""
         name, wanted = _quoted(label), _quoted(value)
         condition = (
             f"JSONExtractString(coalesce(labels, ''), {name}) = {wanted} AND JSONHas(coalesce(labels, ''), {name})"

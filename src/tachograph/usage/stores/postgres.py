@@ -430,7 +430,7 @@ class PostgresStore:
         return relabel(self._run, self._transaction, DIALECT, self._rollup_labels)
 
     def erase(self, label: str, value: str, at_us: int) -> int:
-        """Make the rows of one subject nobody's."""
+        """Anonymise the rows of one subject."""
         added = ", ".join(f"{name} = usage_rollup.{name} + excluded.{name}" for name in MEASURES)
         moved = "level, start_us, kind, provider, model, operation, outcome, error_type"
         named = f" OR {label} = $2::text" if label in SUBJECTS else ""

@@ -1,6 +1,6 @@
 """The ledger in SQLite: a file, WAL, synchronous=FULL, one writer.
 
-A statement lets go of the interpreter lock, and beside a busy Python thread getting it back takes 5 ms, so
+A statement releases the interpreter lock, and beside a busy Python thread getting it back takes 5 ms, so
 `executemany` would manage 200 rows a second there. Rows go in as statements of many rows instead.
 
 SQLite up to 3.51.2 can corrupt a WAL file when two connections write and checkpoint at the same moment
@@ -432,7 +432,7 @@ class SQLiteStore:
         return relabel(self._db.run, self._transaction, DIALECT, self._rollup_labels)
 
     def erase(self, label: str, value: str, at_us: int) -> int:
-        """Make the rows of one subject nobody's."""
+        """Anonymise the rows of one subject."""
         has = "(SELECT value FROM json_each({}) WHERE key = ?1) = ?2".format
         without = "(SELECT json_group_object(key, value) FROM json_each({}) WHERE key <> ?1)".format
         named = f" OR {label} = ?2" if label in SUBJECTS else ""

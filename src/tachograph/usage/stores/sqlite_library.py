@@ -4,7 +4,7 @@ SQLite keeps a list of the files and file locks of its process. After fork the c
 its locks. A connection of the child then believes to hold what it does not, and when the parent has ended, the next
 program that looks into the database takes itself for the only one, removes the WAL under the child, and the child's
 next rows are gone (seen with SQLite 3.54, 2026-11-27; https://sqlite.org/howtocorrupt.html#_carrying_an_open_database_
-connection_across_a_fork_). Locks of SQLite's own that another thread held at the fork stay taken for ever, too. The
+connection_across_a_fork_). Locks of SQLite's own that another thread held at the fork stay taken forever, too. The
 same list is wrong once somebody has closed SQLite's descriptors. A second copy of the library has a list of its own.
 """
 

@@ -43,7 +43,7 @@ def read_usage(report: Any) -> Reading:
     """All that a `usage` says.
 
     Compaction and advisor iterations, which the top level leaves out, are added. An advisor may be another model, at
-    other prices: what it did is told apart.
+    other prices: what it did is distinguished.
     """
     if report is None:
         return Reading()

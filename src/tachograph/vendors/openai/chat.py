@@ -17,7 +17,7 @@ from tachograph.vendors.openai.usage import read_usage
 
 def identify(call: LLMCall, get: Callable[[str], Any]) -> None:
     """Take the model, the id and the service tier of an answer."""
-    # plain text is told apart here: calling `word` for it three times would cost a microsecond
+    # plain text is distinguished here: calling `word` for it three times would cost a microsecond
     model, answer_id, tier = get("model"), get("id"), get("service_tier")
     if model is not None:
         call.response_model = model if type(model) is str and model else word(model) or call.response_model

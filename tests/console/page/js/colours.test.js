@@ -1,4 +1,4 @@
-// The palette's colours can be told apart, also with a colour-vision deficiency, and stand out from their ground.
+// The palette's colours can be distinguished, also with a colour-vision deficiency, and stand out from their ground.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -41,7 +41,7 @@ const luminance = (hex) => {
 
 for (const [theme, { palette, surface }] of Object.entries(themes)) {
   for (const [sight, matrix] of Object.entries(SIGHT)) {
-    test(`the ${theme} palette can be told apart with ${sight}`, () => {
+    test(`the ${theme} palette can be distinguished with ${sight}`, () => {
       const names = Object.keys(palette);
       const labs = names.map((name) => oklab(seen(linear(palette[name]), matrix)));
       for (let i = 0; i < names.length; i += 1)

@@ -178,7 +178,7 @@ export function timeseries(chart) {
   return { svg, axes, heightAt: (index, at) => (layers ? layers[index]?.above[at] : rows[index][at]) };
 }
 
-/** A small line with a filled foot, for the trend under a number; it stretches to the room there is. */
+/** A small line with a filled foot, for the trend under a number; it fills the space there is. */
 export function sparkline({ times, row, width, height, colour }) {
   const svg = s("svg", {
     width: "100%",
