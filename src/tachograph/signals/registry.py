@@ -254,8 +254,8 @@ class Metrics:
                 self._collector_failed(callback, error)
         with self.lock:
             taken = [
-                (family, [(c.labels, c.text, list(c.values), c.exemplars) for c in self._cells[name].values()])
-                for name, family in self.families.items()
+                (family, [(c.labels, c.text, list(c.values), c.exemplars) for c in list(self._cells[name].values())])
+                for name, family in list(self.families.items())  # copies: a signal handler may make a call of its own
             ]
         return [(family, [Sample(*numbers) for numbers in cells]) for family, cells in taken]
 
