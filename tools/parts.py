@@ -61,7 +61,7 @@ WANTED = (
     Part("npm", ("npm",), ("nodejs", "npm"), "node"),
     Part("git", ("git",), ("git",), "git"),
 )
-NPM = ("@grafana/schema@13", "typescript@5", "axe-core@4", "@modelcontextprotocol/server-everything")
+NPM = ("@grafana/schema@13", "typescript@5", "axe-core@4", "prettier@3", "@modelcontextprotocol/server-everything")
 
 
 def find(part: Part) -> str | None:

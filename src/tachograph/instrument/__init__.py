@@ -6,7 +6,7 @@ import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from tachograph import run_context, runtime
+from tachograph import runtime
 from tachograph.settings import load
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def uninstrument() -> None:
 
     patches.SWITCH.on = False
     imports.forget_all()
-    run_context.forget_sources()
+    import_module("tachograph.run_context").forget_sources()
     vendor_spans.restore()
     for place in patches.unpatch_all():
         logger.warning("tachograph: %s was wrapped by somebody after us; our part of it now does nothing", place)
