@@ -33,7 +33,7 @@ from opentelemetry import context
 
 from support.injection import Injection, injecting
 from tachograph import instrument, labels, uninstrument
-from tachograph.instrument.google_genai import GENERATING
+from tachograph.instrument.gemini_generation import GENERATING
 from tachograph.instrument.mcp import ASKED
 from tachograph.instrument.watch import WATCH
 from tachograph.records import ENGINE_CALL, ENGINE_MCP

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from tachograph.instrument import endings, hosts, settled
 from tachograph.instrument.imports import after_import
-from tachograph.instrument.patches import SWITCH, patch
-from tachograph.instrument.report import hooked, missing
+from tachograph.instrument.patches import SWITCH
+from tachograph.instrument.report import hook
 from tachograph.records import LLMCall
 from tachograph.signals.spans import leave
 from tachograph.tape import TAPE
@@ -65,15 +65,11 @@ def _hook(module: ModuleType) -> None:
         ("AsyncSession", "__init__", _INIT, {"opened": _opened}),
         ("AsyncSession", "_receive", _RECEIVE, {"came": _came, "failed": _failed}),
     ):
-        owner = getattr(module, owner_name, None)
 
         def make(original: Any, *, text: str = text, method: str = method, names: dict[str, Any] = names) -> Any:
             return generate(text, method, is_async=method == "_receive", original=original, **names)
 
-        if owner is not None and patch(owner, method, make):
-            hooked("google_genai", f"{owner_name}.{method}")
-        else:
-            missing("google_genai", f"{owner_name}.{method}", "live sessions are not seen")
+        hook("google_genai", module, owner_name, method, make, "live sessions are not seen")
 
 
 def _opening(keywords: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """Other instrumentations in this process: which are active, and what that means beside ours.
 
-Ours counts each call once, whoever else counts it too: it sits below them and knows its own wrappers. What theirs
+Ours counts each call once, also where another one counts it: it sits below them and knows its own wrappers. What theirs
 record goes to where they send it, under their names.
 """
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from tachograph.instrument.patches import patch
 
 logger = logging.getLogger("tachograph")
 
@@ -66,6 +69,26 @@ def missing(name: str, place: str, consequence: str) -> None:
         logger.warning(
             "tachograph: %s %s has no %s: %s", DISTRIBUTIONS.get(name, name), version_of(name), place, consequence
         )
+
+
+def hook(library: str, module: Any, owner_name: str, name: str, make: Any, consequence: str) -> bool:
+    """Patch a method of a class of a library's module and report it, or report what its absence means.
+
+    Args:
+        library: Our name for it.
+        make: Gets the original, returns the wrapper.
+        consequence: What is not seen without it.
+
+    Returns:
+        Whether the method is there.
+    """
+    owner = getattr(module, owner_name, None)
+    is_there = owner is not None and patch(owner, name, make)
+    if is_there:
+        hooked(library, f"{owner_name}.{name}")
+    else:
+        missing(library, f"{owner_name}.{name}", consequence)
+    return is_there
 
 
 def forget() -> None:

@@ -15,8 +15,8 @@ from typing import Any, Final
 from tachograph.instrument import hosts, settled
 from tachograph.instrument.bodies import HIDES_USAGE
 from tachograph.instrument.imports import after_import
-from tachograph.instrument.patches import SWITCH, patch, patch_overrides
-from tachograph.instrument.report import hooked, missing
+from tachograph.instrument.patches import SWITCH, patch_overrides
+from tachograph.instrument.report import hook
 from tachograph.instrument.streams import StreamState, read, read_async
 from tachograph.instrument.watch import WATCH, Watch, is_under_way
 from tachograph.records import ENGINE_CALL
@@ -47,20 +47,13 @@ def install(package: str, begin: Begin, *, name: str = "") -> None:
 
     def hook_client(module: ModuleType) -> None:
         for owner_name, make in (("SyncAPIClient", request_hook), ("AsyncAPIClient", async_request_hook)):
-            owner = getattr(module, owner_name, None)
-            if owner is not None and patch(owner, "request", partial(make, begin=begin)):
-                patch_overrides(owner, "request", partial(make, begin=begin))
-                hooked(library, f"{owner_name}.request")
-            else:
-                missing(library, f"{owner_name}.request", "no calls of this kind of client are seen")
+            made = partial(make, begin=begin)
+            if hook(library, module, owner_name, "request", made, "no calls of this kind of client are seen"):
+                patch_overrides(getattr(module, owner_name), "request", made)
 
     def hook_streams(module: ModuleType) -> None:
         for owner_name, make in (("Stream", stream_hook), ("AsyncStream", async_stream_hook)):
-            owner = getattr(module, owner_name, None)
-            if owner is not None and patch(owner, "__stream__", make):
-                hooked(library, f"{owner_name}.__stream__")
-            else:
-                missing(library, f"{owner_name}.__stream__", "streamed answers are followed as bytes")
+            hook(library, module, owner_name, "__stream__", make, "streamed answers are followed as bytes")
 
     after_import(f"{package}._base_client", hook_client)
     after_import(f"{package}._streaming", hook_streams)

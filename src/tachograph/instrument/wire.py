@@ -1,4 +1,4 @@
-"""Watching the wire: requests to known providers, whoever sends them.
+"""Watching the wire: requests to known providers, by any library.
 
 LiteLLM, mistralai, cohere, ollama, huggingface_hub and many more send requests that no hook of a client library sees.
 Hooks in the HTTP libraries (`attempts.py`, `wire_aiohttp.py`, `wire_urllib3.py`) ask `SITES` about the host of each
