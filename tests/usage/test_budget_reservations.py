@@ -483,3 +483,15 @@ def test_a_decision_runs_few_instructions(tmp_path: Path) -> None:
     budgets, call = guard(recorder), LLMCall(recorder, "openai", "gpt-5")
     count(lambda: budgets.reserve(call, ASKS, False))  # the first one after a settlement brings the sums up to date
     assert count(lambda: budgets.reserve(call, ASKS, False)) < 1150  # about 13 us at 11 ns each
+
+
+def test_a_call_of_a_signal_handler_that_interrupts_a_decision_goes_on_and_leaves_no_reservation_behind(
+    tmp_path: Path,
+) -> None:
+    recorder = recorder_with(tmp_path, {"name": "day", "usd": "1"})
+    with guard(recorder)._lock:  # the decision that the handler interrupts
+        call = begin(recorder)
+    end(call, "0.3")
+    assert standing(recorder) == {"day": (Decimal("0.3"), Decimal(0))}
+    assert metric(recorder, "llm_budget_unchecked_total", "day") == 1
+    assert len(let_through(recorder, 50)) == 2

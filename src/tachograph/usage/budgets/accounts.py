@@ -114,7 +114,7 @@ class Accounts:
     """The accounts of one budget.
 
     Args:
-        name: Of the file; whoever names the same counts together.
+        name: Of the file; processes with the same name count together.
         window: Over which money counts.
         slot: This process's.
         rows: How many values may have an account.

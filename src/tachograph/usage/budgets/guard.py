@@ -14,27 +14,23 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import trace
 
-from tachograph.errors import BudgetExceededError, SettingsError
+from tachograph.errors import SettingsError
 from tachograph.records import LLMCall
 from tachograph.records.reservation import BudgetRequest, BudgetStep, Reservation, asked_of
+from tachograph.usage.budgets import gauges
 from tachograph.usage.budgets.accounts import STEP, Accounts, NoPlace, Row, Slot
+from tachograph.usage.budgets.budget import Budget, Refusal, in_usd
 from tachograph.usage.budgets.estimate import Estimates
+from tachograph.usage.budgets.history import History
 from tachograph.usage.budgets.scope import ONLY_ACCOUNT, Scope
 from tachograph.usage.metrics.families import (
     BUDGET_ACTIONS,
-    BUDGET_FORECAST,
-    BUDGET_LEFT,
-    BUDGET_LIMIT,
-    BUDGET_RESERVED,
-    BUDGET_SPENT,
     BUDGET_STEPS,
     BUDGET_UNCHECKED,
 )
@@ -44,79 +40,21 @@ if TYPE_CHECKING:
     from tachograph.settings.budgets import BudgetsSettings
     from tachograph.usage.budgets.fleet import Fleet
     from tachograph.usage.ledger import Ledger
-    from tachograph.usage.reports.forecast import Pace
-    from tachograph.usage.stores.base import Store
 
 logger = logging.getLogger("tachograph")
 
 _TICK_SECONDS: Final = 1.0
 _FLEET_TICK_SECONDS: Final = 0.1
 _SWEEP_SECONDS: Final = 5.0
-_FORECAST_SECONDS: Final = 300.0
-_RETRY_SECONDS: Final = 0.25
-_MOST_DAYS_AHEAD: Final = 3660.0
 _LOCK_SECONDS: Final = 0.2
 """Longer than any holder needs: only a signal handler that interrupts the holder waits this long."""
 _SHOW_SECONDS: Final = 5.0
 """A scrape waits this long for a thread that holds the lock and gets no processor."""
 
 
-class _Budget:
-    """One budget and its accounts."""
-
-    __slots__ = ("accounts", "own", "pace", "scope", "unread", "warned")
-
-    def __init__(self, scope: Scope) -> None:
-        self.scope = scope
-        self.accounts: Accounts | None = None
-        self.own: Accounts | None = None
-        self.pace: Pace | None = None
-        self.unread: set[int] = set()
-        self.warned: dict[int, int] = {}
-
-    def row(self, key: int, now: float) -> tuple[Row, bool]:
-        """The account of a key, and whether it is the one that all processes share."""
-        accounts = self.accounts
-        if accounts is not None:
-            try:
-                row = accounts.row(key, now)
-            except (NoPlace, OSError) as error:
-                logger.debug("tachograph: the budget %s: %s", self.scope.limit.name, error)
-            else:
-                return row, True
-        if self.own is None:
-            self.own = Accounts("", self.scope.window, Slot(None), 1)
-        return self.own.row(ONLY_ACCOUNT, now), False
-
-
-_Held = tuple[_Budget, Row, int]
-_Passed = tuple[_Budget, int, float, int, LLMCall | None]
+_Held = tuple[Budget, Row, int]
+_Passed = tuple[Budget, int, float, int, LLMCall | None]
 """A step of a budget that was passed: the account, the step, what is spent, and the call that passed it."""
-
-
-@dataclass(slots=True)
-class _Refusal:
-    budget: _Budget
-    key: int
-    spent: int
-    reserved: int
-    nano: int
-    limit: int
-    is_unchecked: bool
-
-    def error(self, now: float) -> BudgetExceededError:
-        limit = self.budget.scope.limit
-        fits = self.spent + self.nano <= self.budget.scope.limit_nano
-        return BudgetExceededError(
-            self.budget.scope.account(self.key),
-            limit.usd,
-            _usd(self.spent),
-            self.budget.scope.window.bounds(now)[1],
-            reserved_usd=_usd(self.reserved),
-            needs_usd=_usd(self.nano),
-            retry_after_seconds=_RETRY_SECONDS if fits or self.is_unchecked else None,
-            is_unchecked=self.is_unchecked,
-        )
 
 
 class _Holder:
@@ -149,7 +87,7 @@ class Budgets:
         self._settings = settings
         self._recorder = recorder
         self._ledger = ledger
-        self._budgets = [_Budget(Scope(limit)) for limit in settings.limits]
+        self._budgets = [Budget(Scope(limit)) for limit in settings.limits]
         self._directory: Path | None = None if ledger is None else ledger.place.directory / "budgets"
         self._fleet: Fleet | None = self._make_fleet()
         self._ask = _function(settings.ask)
@@ -182,11 +120,12 @@ class Budgets:
     def _open(self) -> None:
         """Take a slot in the host's files; again in a forked child."""
         self._is_forked = False
-        self._lock = threading.Lock()
+        self._lock, self._starting = threading.Lock(), threading.Lock()
         self._pending: deque[Any] = deque()
         self._holder = _Holder(self._pending)
         self._thread: threading.Thread | None = None
-        self._swept_at = self._read_at = self._looked_ahead_at = 0.0
+        self._swept_at = self._read_at = 0.0
+        self._history = History(self._fleet)
         self._slot: Slot | None = None
         try:
             self._slot = slot = Slot(self._directory)
@@ -242,13 +181,14 @@ class Budgets:
         if takes_other_model and self._use_other_model(call, covering, nano, now):
             covering = [budget for budget in self._budgets if budget.scope.covers(call)]
             nano = self._estimates.nano_usd(call, asked, self._recorder.pricer)
-        allowed: list[_Budget] = []
+        allowed: list[Budget] = []
         for _ in range(2 * len(self._budgets) + 1):
             held = [(budget, *budget.row(key := budget.scope.key(call), now), key) for budget in covering]
-            refusal = self._hold(held, nano, now, allowed)
+            is_held, refusal = self._hold(held, nano, now, allowed)
             if refusal is None:
-                rows = [(budget, row, key) for budget, row, _, key in held]
-                call.reservation = Reservation(nano, asked, rows, self._holder)
+                if is_held:
+                    rows = [(budget, row, key) for budget, row, _, key in held]
+                    call.reservation = Reservation(nano, asked, rows, self._holder)
                 return
             other = self._resolve(refusal, call, now)
             if other is not None and takes_other_model:
@@ -257,7 +197,7 @@ class Budgets:
                 nano = self._estimates.nano_usd(call, asked, self._recorder.pricer)
             allowed.append(refusal.budget)
 
-    def _use_other_model(self, call: LLMCall, covering: list[_Budget], nano: int, now: float) -> bool:
+    def _use_other_model(self, call: LLMCall, covering: list[Budget], nano: int, now: float) -> bool:
         for budget in covering:
             limit = budget.scope.limit
             if limit.use_model is None or limit.use_model == call.model:
@@ -272,11 +212,18 @@ class Budgets:
         return False
 
     def _hold(
-        self, held: list[tuple[_Budget, Row, bool, int]], nano: int, now: float, allowed: list[_Budget]
-    ) -> _Refusal | None:
-        """Write the reservation, then look whether it fits; take it back where it does not."""
+        self, held: list[tuple[Budget, Row, bool, int]], nano: int, now: float, allowed: list[Budget]
+    ) -> tuple[bool, Refusal | None]:
+        """Write the reservation, then look whether it fits; take it back where it does not.
+
+        Returns:
+            Whether the money is held now, and why not. Neither where a signal handler interrupted the holder of the
+            lock: such a call goes on unchecked, and is counted by what it costs.
+        """
         if not self._lock.acquire(timeout=_LOCK_SECONDS):
-            return None
+            for budget, *_ in held:
+                self._count(BUDGET_UNCHECKED, budget.scope.limit.name)
+            return False, None
         passed: list[_Passed] = []
         try:
             self._apply_pending(passed)
@@ -286,13 +233,13 @@ class Budgets:
                     row.add_reserved(nano)
                 refusal = self._look(held, nano, now, allowed)
                 if refusal is None:
-                    return None
+                    return True, None
                 for _, row, _, _ in held:
                     row.add_reserved(-nano)
                 if refusal.spent + nano > refusal.limit:
-                    return refusal
+                    return False, refusal
                 # only what others hold is in the way: they may have held it for this moment, to look as we do
-            return refusal
+            return False, refusal
         finally:
             self._lock.release()
             self._tell(passed)
@@ -300,8 +247,8 @@ class Budgets:
                 self._settle_pending()
 
     def _look(
-        self, held: list[tuple[_Budget, Row, bool, int]], nano: int, now: float, allowed: list[_Budget]
-    ) -> _Refusal | None:
+        self, held: list[tuple[Budget, Row, bool, int]], nano: int, now: float, allowed: list[Budget]
+    ) -> Refusal | None:
         for budget, row, is_shared, key in held:
             if budget in allowed:
                 continue
@@ -319,17 +266,17 @@ class Budgets:
             if not is_checked:
                 self._count(BUDGET_UNCHECKED, scope.limit.name)
                 if self._settings.when_store_is_away == "refuse":
-                    return _Refusal(budget, key, row.spent(number), row.reserved() - nano, nano, limit, True)
+                    return Refusal(budget, key, row.spent(number), row.reserved() - nano, nano, limit, True)
             spent = row.spent(number)
             reserved = row.reserved() - nano
             if spent + reserved + nano > limit or (not nano and spent >= limit):
                 if self._fleet is not None and is_checked:
                     self._fleet.want(row, nano)
                     self._wake.set()
-                return _Refusal(budget, key, spent, reserved, nano, limit, False)
+                return Refusal(budget, key, spent, reserved, nano, limit, False)
         return None
 
-    def _resolve(self, refusal: _Refusal, call: LLMCall, now: float) -> str | None:
+    def _resolve(self, refusal: Refusal, call: LLMCall, now: float) -> str | None:
         """What the budget's action makes of a call that does not fit: None lets it go, a text is another model.
 
         Raises:
@@ -361,9 +308,9 @@ class Budgets:
                     call.model,
                     dict(call.labels or {}),
                     scope.limit.usd,
-                    _usd(refusal.spent),
-                    _usd(refusal.reserved),
-                    _usd(refusal.nano),
+                    in_usd(refusal.spent),
+                    in_usd(refusal.reserved),
+                    in_usd(refusal.nano),
                 )
             )
             if answer is True or isinstance(answer, str):
@@ -419,7 +366,7 @@ class Budgets:
         self._tell(passed)
 
     def _settle_pending(self) -> None:
-        """Apply what has been settled. Never waits: whoever holds the lock looks here again before it leaves."""
+        """Apply what has been settled. Never waits: the holder of the lock looks here again before it leaves."""
         passed: list[_Passed] = []
         while self._pending and self._lock.acquire(blocking=False):
             try:
@@ -438,7 +385,7 @@ class Budgets:
         for budget, key, step, spent, call in passed:
             self._step(budget, key, step, spent)
             if call is not None:
-                fact = BudgetStep(budget.scope.account(key), step, _usd(spent), budget.scope.limit.usd)
+                fact = BudgetStep(budget.scope.account(key), step, in_usd(spent), budget.scope.limit.usd)
                 call.budget_steps = (*call.budget_steps, fact)
 
     def _apply(
@@ -464,7 +411,7 @@ class Budgets:
                 self._note_steps(budget, row, key, number, passed, call)
 
     def _note_steps(
-        self, budget: _Budget, row: Row, key: int, number: int, passed: list[_Passed], call: LLMCall | None
+        self, budget: Budget, row: Row, key: int, number: int, passed: list[_Passed], call: LLMCall | None
     ) -> None:
         scope = budget.scope
         spent = self._spent(row, number)
@@ -474,7 +421,7 @@ class Budgets:
             row[STEP] = reached
             passed.extend((budget, key, step, spent, call) for step in sorted(scope.limit.steps)[before:reached])
 
-    def _step(self, budget: _Budget, key: int, step: float, spent: int) -> None:
+    def _step(self, budget: Budget, key: int, step: float, spent: int) -> None:
         limit = budget.scope.limit
         self._count(BUDGET_STEPS, limit.name, f"{step * 100:g}")
         logger.warning(
@@ -502,70 +449,30 @@ class Budgets:
         if self._thread is None:
             self._start()
         self._settle_all()
-        now = time.time()
-        metrics = self._recorder.metrics
-        for budget in self._budgets:
-            limit, number = budget.scope.limit, budget.scope.window.number(now)
-            rows = self._rows(budget, now)
-            spent, reserved = max(((self._spent(row, number), row.reserved()) for row in rows), default=(0, 0))
-            labels = limit.name, budget.scope.window.kind
-            metrics.cell(BUDGET_LIMIT, *labels).set(float(limit.usd))
-            metrics.cell(BUDGET_SPENT, *labels).set(spent / 1e9)
-            metrics.cell(BUDGET_RESERVED, *labels).set(reserved / 1e9)
-            if budget.pace is not None:
-                self._show_ahead(budget, budget.pace, spent, now)
-
-    def _show_ahead(self, budget: _Budget, pace: Pace, spent: int, now: float) -> None:
-        """Where the budget is heading. A rolling window has no end: what leaves it makes room at the same pace."""
-        window, metrics = budget.scope.window, self._recorder.metrics
-        labels = budget.scope.limit.name, window.kind
-        begins, ends = (moment.timestamp() for moment in window.bounds(now))
-        days_left = (ends - now) / 86400
-        if window.kind == "rolling":
-            days_left = (ends - begins) / 86400
-            pace = replace(pace, mean=pace.mean - spent / days_left)
-        elif window.kind != "total":
-            expected = pace.expected(spent, days_left)
-            for bound in ("low", "likely", "high"):
-                metrics.cell(BUDGET_FORECAST, *labels, bound).set(getattr(expected, f"{bound}_usd"))
-        likely, earliest = pace.seconds_left(spent, budget.scope.limit_nano, min(days_left, _MOST_DAYS_AHEAD))
-        metrics.cell(BUDGET_LEFT, *labels, "likely").set(likely)
-        metrics.cell(BUDGET_LEFT, *labels, "earliest").set(earliest)
+        gauges.show(self._recorder.metrics, self._budgets, self._spent, time.time())
 
     def standing(self) -> list[tuple[str, str, Decimal, Decimal, Decimal]]:
         """Every account in use: its name, its period, limit, spent and reserved, in US dollars."""
         self._recorder.settle()
         self._settle_all()
-        now = time.time()
-        found = []
-        for budget in self._budgets:
-            scope, number = budget.scope, budget.scope.window.number(now)
-            for row in self._rows(budget, now):
-                key = ONLY_ACCOUNT if row.accounts is budget.own else row.accounts.key_of(row)
-                sums = _usd(self._spent(row, number)), _usd(row.reserved())
-                found.append((scope.account(key), scope.limit.period, scope.limit.usd, *sums))
-        return found
-
-    def _rows(self, budget: _Budget, now: float) -> list[Row]:
-        if not budget.scope.per:
-            return [budget.row(ONLY_ACCOUNT, now)[0]]
-        rows = budget.accounts.all_rows() if budget.accounts is not None else []
-        return rows + ([budget.own.row(ONLY_ACCOUNT, now)] if budget.own is not None else [])
+        return gauges.standing(self._budgets, self._spent, time.time())
 
     # In the background
 
     def _start(self) -> None:
-        with self._lock:
-            if self._thread is not None:
-                return
-            thread = threading.Thread(
-                target=_run, args=(weakref.ref(self), self._wake), name="tachograph-budgets", daemon=True
-            )
-            try:
+        if not self._starting.acquire(blocking=False):
+            return  # another thread does, or a signal handler has interrupted the one that does
+        try:
+            if self._thread is None:
+                thread = threading.Thread(
+                    target=_run, args=(weakref.ref(self), self._wake), name="tachograph-budgets", daemon=True
+                )
                 thread.start()
-            except RuntimeError:  # the interpreter is ending
-                return
-            self._thread = thread
+                self._thread = thread
+        except RuntimeError:  # the interpreter is ending
+            return
+        finally:
+            self._starting.release()
 
     def tick(self) -> None:
         """What is to be done now and then; the background thread does it by itself."""
@@ -607,55 +514,11 @@ class Budgets:
         Raises:
             StoreError: The ledger's store does not answer; the sums stay as they are.
         """
-        if self._ledger is None or self._slot is None:
-            return
-        from tachograph.usage.stores.query import Query
-
-        now = time.time()
-        store = self._ledger.open_store(read_only=True)
-        try:
-            if now - self._looked_ahead_at >= _FORECAST_SECONDS or now < self._looked_ahead_at:
-                self._looked_ahead_at = now
-                self._look_ahead(store, now)
-            for budget in self._budgets:
-                scope, accounts = budget.scope, budget.accounts
-                if accounts is None:
-                    continue
-                keys = [key for key in scope.values if key in accounts.known()] if scope.per else [ONLY_ACCOUNT]
-                begins, _ = scope.window.bounds(now)
-                lag = 0.0 if self._fleet is None else self._fleet.lag_seconds
-                for key in keys:
-                    query = Query(
-                        int(begins.timestamp() * 1e6),
-                        int((now - lag) * 1e6) if lag else 253_402_300_800_000_000,
-                        where=scope.where(key),
-                        raw=scope.window.kind == "rolling" or lag > 0,
-                    )
-                    nano = sum(int(row["cost_nusd"] or 0) for row in store.usage(query))
-                    self._raise(scope, accounts.row(key, now), nano, now)
-        finally:
-            store.close()
-
-    def _look_ahead(self, store: Store, now: float) -> None:
-        """Read each budget's pace; not of budgets per value, whose accounts are many."""
-        from tachograph.usage.reports.forecast import hours_of, pace_of
-
-        moment = datetime.fromtimestamp(now, UTC)
-        for budget in self._budgets:
-            if not budget.scope.per:
-                budget.pace = pace_of(hours_of(store, now=moment, where=budget.scope.where(ONLY_ACCOUNT)), moment)
-
-    def _raise(self, scope: Scope, row: Row, nano: int, now: float) -> None:
-        number = scope.window.number(now)
-        if self._fleet is not None:
-            self._fleet.raise_base(scope, row, nano, now)
-        elif nano > row.spent(number) and self._slot is not None:
-            with self._slot.of_the_dead(0) as is_ours:
-                if is_ours:
-                    row.raise_base(nano, number)
+        if self._ledger is not None and self._slot is not None:
+            self._history.read(self._budgets, self._ledger, self._slot, time.time())
 
 
-def _note(budget: str, action: str, call: LLMCall, refusal: _Refusal | None = None) -> None:
+def _note(budget: str, action: str, call: LLMCall, refusal: Refusal | None = None) -> None:
     """An event on the application's span: the call that a budget could not pay for has none of its own yet."""
     span = trace.get_current_span()
     if span.is_recording():
@@ -663,10 +526,6 @@ def _note(budget: str, action: str, call: LLMCall, refusal: _Refusal | None = No
         if refusal is not None:
             facts |= {"needs_usd": refusal.nano / 1e9, "spent_usd": refusal.spent / 1e9}
         span.add_event("tachograph.budget.action", facts)
-
-
-def _usd(nano: int) -> Decimal:
-    return Decimal(nano).scaleb(-9)
 
 
 def _function(name: str | None) -> Callable[[BudgetRequest], Any] | None:
