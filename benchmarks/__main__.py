@@ -199,7 +199,7 @@ _HOW_COST = (
     "figure is the difference of their lower quartiles, the median of three such pairs; in brackets the lowest and "
     "the highest. A chunk is the slope between streams of 20 and 500. Bytecodes do not depend on the machine. The "
     "line of the bare SDK is bare against bare: the noise. The MCP server is in the same process: once spans are "
-    "on, the SDK makes one for its half of the call, too, whoever watches: about half of the SDK's own line is in "
+    "on, the SDK makes one for its half of the call, too, under every watcher: about half of the SDK's own line is in "
     "every line with spans.",
 )
 

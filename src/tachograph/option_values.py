@@ -1,14 +1,25 @@
-"""Values of options that several commands take, refused in words."""
+"""Options that several commands take, and their values, refused in words."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 MOST: Final = 31_536_000
 """Seconds in a year: no time that is waited and no rate is more."""
 LARGEST_SEED: Final = 2**32 - 1
+
+
+def add_rules(parser: argparse.ArgumentParser) -> None:
+    """Declare `--rules`: where the rules of a drill are."""
+    parser.add_argument(
+        "--rules",
+        type=Path,
+        metavar="DIR",
+        help="an export (`tachograph export DIR`) or a folder of rule files; unless given, rules from the settings",
+    )
 
 
 def positive(text: str) -> float:

@@ -100,7 +100,7 @@ async def test_a_stdio_server_that_hangs_is_a_timeout_and_one_that_dies_a_lost_c
 
 
 async def test_an_http_server_that_is_killed_cancels_nothing(server: TroubleProcess, seen: Recording) -> None:
-    """mcp 1 cancels whoever waits when its HTTP request breaks: still no call was given up by anybody."""
+    """mcp 1 cancels the task that waits when its HTTP request breaks: still no call was given up by anybody."""
     url = server.entry["url"]
 
     async def use() -> None:

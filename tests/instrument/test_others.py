@@ -55,7 +55,7 @@ def order(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def seen() -> Iterator[Recording]:
-    """Records are caught; whoever tests switches the instrumentations on in an order of its own."""
+    """Records are caught; each test switches the instrumentations on in an order of its own."""
     with recording() as caught:
         yield caught
 

@@ -13,27 +13,13 @@ import json  # noqa: E402
 import os  # noqa: E402
 import subprocess  # noqa: E402
 import sys  # noqa: E402
-import tempfile  # noqa: E402
 import time  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
 
 import gevent  # noqa: E402
 
-first = os.getpid()
-forked = tempfile.mkstemp()[1]
-
-
-def _audit(event: str, _: object) -> None:
-    if event == "os.fork" and os.getpid() != first:
-        with open(forked, "a") as file:
-            file.write("x")
-        os._exit(9)
-
-
-sys.addaudithook(_audit)
-
-from typing import Any  # noqa: E402
-
+from support.child_forks import forked  # noqa: E402
 from support.ledgers import one_call, stored_numbers  # noqa: E402
 from tachograph import configure, native  # noqa: E402
 from tachograph.recorder import Recorder  # noqa: E402

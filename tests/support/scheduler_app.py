@@ -24,25 +24,12 @@ import asyncio  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
 import subprocess  # noqa: E402
-import tempfile  # noqa: E402
 import time  # noqa: E402
 from collections.abc import Awaitable, Callable  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
-first = os.getpid()
-forked = tempfile.mkstemp()[1]
-
-
-def _audit(event: str, _: object) -> None:
-    if event == "os.fork" and os.getpid() != first:
-        with open(forked, "a") as file:
-            file.write("x")
-        os._exit(9)
-
-
-sys.addaudithook(_audit)
-
+from support.child_forks import forked  # noqa: E402
 from support.ledgers import stored_numbers  # noqa: E402
 from tachograph import configure  # noqa: E402
 from tachograph.records import Cost, Usage  # noqa: E402

@@ -1,4 +1,4 @@
-"""Other schedulers by real runs: every call counted and stored once, whoever forks, and no child that forks."""
+"""Other schedulers by real runs: every call counted and stored once, also in children, and no child that forks."""
 
 from __future__ import annotations
 

@@ -407,7 +407,7 @@ def test_a_forked_child_keeps_its_rows_when_its_parent_is_gone_and_a_program_loo
     tmp_path: Path, generations: int
 ) -> None:
     """Of several generations too: each needs a SQLite of its own, not the one that its parent had loaded."""
-    pytest.importorskip("apsw")
+    pytest.importorskip("apsw", reason="the descriptors of SQLite are moved through apsw, which is not installed")
     code = ORPHAN.format(path=sys.path, directory=str(tmp_path), generations=generations)
     subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
     eventually((tmp_path / "done").exists, "the child has ended", 60)
@@ -430,7 +430,7 @@ def descriptors_in(*directories: Path) -> dict[str, int]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_what_stays_open_has_no_number_that_a_file_of_the_application_is_given(tmp_path: Path) -> None:
-    pytest.importorskip("apsw")
+    pytest.importorskip("apsw", reason="the descriptors of SQLite are moved through apsw, which is not installed")
     recorder = make_recorder(tmp_path)
     one_call(recorder, 0)
     assert recorder.ledger.flush(20)
@@ -447,7 +447,7 @@ def test_what_stays_open_has_no_number_that_a_file_of_the_application_is_given(t
 
 def test_a_transaction_whose_descriptors_are_closed_fails_and_touches_no_other_file(tmp_path: Path) -> None:
     """Were SQLite's numbers given to the application's files, the rest of the transaction would go into those."""
-    pytest.importorskip("apsw")
+    pytest.importorskip("apsw", reason="the descriptors of SQLite are moved through apsw, which is not installed")
     came: list[Exception | None] = []
     files: list[Any] = []
 
@@ -480,7 +480,7 @@ def test_a_transaction_whose_descriptors_are_closed_fails_and_touches_no_other_f
 
 
 def test_every_copy_of_sqlite_is_another(tmp_path: Path) -> None:
-    pytest.importorskip("apsw")
+    pytest.importorskip("apsw", reason="the descriptors of SQLite are moved through apsw, which is not installed")
     seen = {sqlite_library.library().VFS}
     for _ in range(3):
         sqlite_library.give_up()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tachograph.option_values import not_negative, number, positive
+from tachograph.option_values import add_rules, not_negative, number, positive
 
 if TYPE_CHECKING:
     from tachograph.catalogue.rules import Alert
@@ -43,12 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EPILOG
-    parser.add_argument(
-        "--rules",
-        type=Path,
-        metavar="DIR",
-        help="an export (`tachograph export DIR`) or a folder of rule files; unless given, rules from the settings",
-    )
+    add_rules(parser)
     parser.add_argument("--alert", action="append", default=[], metavar="NAME", help="drill only this alert")
     parser.add_argument("--incident", metavar="NAME", help="replay one of the demo's incidents, or `quiet`")
     parser.add_argument(

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tachograph.option_values import whole
+from tachograph.option_values import add_rules, whole
 
 if TYPE_CHECKING:
     from tachograph.drill.quiet_life.history import History
@@ -38,12 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EPILOG
-    parser.add_argument(
-        "--rules",
-        type=Path,
-        metavar="DIR",
-        help="an export (`tachograph export DIR`) or a folder of rule files; unless given, rules from the settings",
-    )
+    add_rules(parser)
     parser.add_argument("--shape", action="append", default=[], metavar="NAME", help="play only this shape")
     parser.add_argument("--list", action="store_true", help="list the shapes and end")
     parser.add_argument("--history", metavar="SOURCE", help="play your own past: a Prometheus's URL, or a ledger")

@@ -316,7 +316,7 @@ class Connection:
         return True
 
     def _went_down(self, why: str) -> None:
-        """Exactly once per life, whoever learns of the end first."""
+        """Exactly once per life, for the first that learns of the end."""
         if self._client is None:
             return
         self._client = None

@@ -1,8 +1,8 @@
 """What can go wrong with a tool call: one table that sorts every failure into a kind, and our exceptions.
 
-The kinds (`connection`, `validation`, `execution`, `timeout`) answer who has to act: whoever runs the server, whoever
-wrote the arguments, whoever wrote the tool, or whoever set the time limit. Nothing here imports the MCP SDK: exceptions
-are known by class name and code, so that a watched client of any origin is sorted by the same table.
+The kinds (`connection`, `validation`, `execution`, `timeout`) answer who has to act: the operator of the server, the
+author of the arguments, the author of the tool, or the one who set the time limit. Nothing here imports the MCP SDK:
+exceptions are known by class name and code, so that a watched client of any origin is sorted by the same table.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _STATUS_LOST: Final = {
 
 _STATUS_ADVICE: Final[dict[int, str]] = {
     401: 'Give the server\'s credentials in "headers" of its mcpServers entry',
-    403: "The credentials are known but not allowed; ask whoever runs the server",
+    403: "The credentials are known but not allowed; ask the operator of the server",
     404: 'Check the server\'s "url"; an old server may need "type": "sse"',
     429: "The server limits how often it may be called; call it less often",
 }

@@ -1,6 +1,6 @@
 """The thread that owns all MCP connections: one event loop, reachable from any thread and any other loop.
 
-Connections must outlive the loop of whoever calls (a web framework's, `asyncio.run`, none at all), and the SDK's cancel
+Connections must outlive the loop of the caller (a web framework's, `asyncio.run`, none at all), and the SDK's cancel
 scopes must stay in the task that opened them. So the connections live here, and callers only wait for answers. The
 caller's ContextVars (labels, the current span) travel along with each call.
 """

@@ -186,7 +186,7 @@ class SpanPush:
     def __call__(self) -> Any:
         """Set the provider for the process and return it; None where it cannot be.
 
-        Whoever sets one first wins: if that was the application, its own is returned.
+        The first provider that is set stays: if the application set one, it is returned.
         """
         from opentelemetry import trace
 

@@ -366,7 +366,7 @@ class SpanSignal:
 
     @property
     def settings(self) -> SpansSettings:
-        """How spans are made; whoever has content to keep asks here whether to."""
+        """How spans are made, and whether content is kept."""
         return self._settings
 
     def tracer(self, scope: str) -> trace.Tracer | None:

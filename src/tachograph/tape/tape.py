@@ -282,7 +282,7 @@ class Tape:
                 self._lock.release()
 
     def stop(self) -> None:
-        """The process ends: deliver and write what is there; later entries are delivered by whoever puts them."""
+        """The process ends: deliver and write what is there; later entries go by the thread that puts them."""
         self._stopped = True
         self.has_thread = False
         self._wake.set()

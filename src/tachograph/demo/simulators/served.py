@@ -40,7 +40,7 @@ class Exchange:
     gap_seconds: float | None = None
     """From the end of that failed exchange to the start of this one, i.e. what the client waited."""
     usage: ServedUsage | None = None
-    """What stands on the wire for whoever read everything that was sent; None if no usage was sent."""
+    """What the wire says to a client that reads all that was sent; None if no usage was sent."""
     full_usage: ServedUsage | None = None
     """What the answer used, whether or not it was told."""
     response_id: str | None = None

@@ -1,4 +1,4 @@
-"""A bill in FOCUS form: a file of the FinOps Open Cost and Usage Specification, CSV or Parquet, of whoever wrote it.
+"""A bill in FOCUS form: a file of the FinOps Open Cost and Usage Specification, CSV or Parquet, by any tool.
 
 Its rows say what was charged by day and resource, and no tokens by kind, so money alone is compared.
 

@@ -291,7 +291,7 @@ class PostgresStore:
         """The server has the files."""
 
     def cut(self) -> None:
-        """Shut the connection's socket: whoever waits for it wakes up with an error at once."""
+        """Shut the connection's socket: a thread that waits for it gets an error at once."""
         with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(self._db.fileno())) as connection:
             connection.shutdown(socket.SHUT_RDWR)
 

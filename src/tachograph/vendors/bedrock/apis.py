@@ -1,6 +1,6 @@
 """How Bedrock's Converse and InvokeModel are read, whole and streamed.
 
-InvokeModel carries each model's own language. Claude's is Anthropic's; of the others the tokens are read wherever they
+InvokeModel carries each model's own language. Claude's is Anthropic's; of the others the tokens are read where they
 stand. Source: docs.aws.amazon.com/bedrock/latest/APIReference (Converse, ConverseStream, InvokeModel),
 docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html; 2026-11-27.
 """
