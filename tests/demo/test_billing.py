@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import urllib.parse
 import urllib.request
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import anthropic
 import openai
 import pytest
 
-from tachograph.demo.simulators import Answer, BillEntry, ServedUsage, Simulators
+from tachograph.demo.brain import Brain
+from tachograph.demo.incidents import INCIDENTS
+from tachograph.demo.simulators import Answer, BillEntry, RateLimited, ServedUsage, Simulators
 from tachograph.demo.simulators.prices import cost_nano_usd
+from tachograph.usage.reconcile import anthropic as reconcile_anthropic
+from tachograph.usage.reconcile import openai as reconcile_openai
+from tachograph.usage.reconcile.bill import BillError
 
 USAGE = ServedUsage(prompt=2000, completion=100, cache_read=1024)
 
@@ -65,3 +72,21 @@ def test_anthropic_reports_tokens_apart_and_costs_in_cents(simulators: Simulator
 
 def test_a_model_without_a_price_costs_nothing_known() -> None:
     assert cost_nano_usd("openai", "gpt-of-tomorrow", USAGE) is None
+
+
+@pytest.mark.parametrize("name", ["rate-limit-storm", "provider-outage", "bad-key"])
+async def test_reports_are_read_while_calls_are_in_trouble(simulators: Simulators, name: str) -> None:
+    stage: Any = SimpleNamespace(simulators=simulators, brain=Brain(seed=0))
+    incident = INCIDENTS[name](stage)
+    await incident.begin()
+    now = datetime.now(UTC)
+    for reports, url in ((reconcile_openai, simulators.openai.url), (reconcile_anthropic, simulators.anthropic.url)):
+        await asyncio.to_thread(list, reports.billed(now - timedelta(days=1), now, key="k", base_url=url))
+    await incident.end()
+
+
+def test_a_report_that_is_still_limited_after_all_tries_says_so(simulators: Simulators) -> None:
+    simulators.openai.rule(lambda _: RateLimited(retry_after=0.001))
+    now = datetime.now(UTC)
+    with pytest.raises(BillError, match="still answers 429 after"):
+        list(reconcile_openai.billed(now - timedelta(days=1), now, key="k", base_url=simulators.openai.url))

@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from .brain import Brain
 from .simulators import AskedRequest, Item, Overloaded, RateLimited, Simulators, Unauthorized
+from .simulators.billing import REPORT
 from .traffic_dial import TrafficDial
 from .workshop import Workshop
 
@@ -66,7 +67,11 @@ class _Ruled(Incident):
         """What the troubled provider answers."""
 
     async def begin(self) -> None:
-        self._remove = getattr(self.stage.simulators, self.provider).rule(self.rule)
+        self._remove = getattr(self.stage.simulators, self.provider).rule(self._for_calls)
+
+    def _for_calls(self, request: AskedRequest) -> Item | None:
+        """Calls are in trouble; the vendor's reports of usage and cost are a service of their own."""
+        return None if request.operation == REPORT else self.rule(request)
 
     async def end(self) -> None:
         if self._remove is not None:

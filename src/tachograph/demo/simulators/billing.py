@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from .operation import Filled, Operation, Rendered, json_bytes
@@ -22,6 +22,9 @@ from .usage import ServedUsage
 
 _DAYS_PER_PAGE = 7
 """Buckets in a page unless `limit` asks for more, at both vendors."""
+
+REPORT: Final = "report"
+"""The operation of every request here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -371,7 +374,7 @@ def _operation(body: Callable[[], dict[str, Any]]) -> Operation:
     def whole(filled: Filled) -> Rendered:
         return Rendered(body=json_bytes(body()), usage=None)
 
-    return Operation(name="report", model="", whole=whole, produces_text=False)
+    return Operation(name=REPORT, model="", whole=whole, produces_text=False)
 
 
 def query_pairs(raw: str) -> list[tuple[str, str]]:

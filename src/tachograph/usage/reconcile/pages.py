@@ -49,8 +49,9 @@ def ask(client: Any, url: str, parameters: Sequence[tuple[str, str]], *, or_noth
             answer = client.get(url, params=list(parameters))
         except httpx2.HTTPError as error:
             raise BillError(f"the report cannot be fetched: {error}", where=url, do="Check the network.") from error
-        if answer.status_code == 429 and attempt + 1 < _TRIES:
-            time.sleep(min(_LONGEST_WAIT_SECONDS, _wait(answer.headers.get("retry-after"), attempt)))
+        if answer.status_code == 429:
+            if attempt + 1 < _TRIES:
+                time.sleep(min(_LONGEST_WAIT_SECONDS, _wait(answer.headers.get("retry-after"), attempt)))
             continue
         if answer.status_code == 404 and or_nothing:
             return {}
