@@ -13,9 +13,11 @@ from functools import lru_cache
 from time import perf_counter_ns
 from typing import Any, Final
 
+from tachograph.instrument.splitting import Frames, Lines, opened
 from tachograph.instrument.streams import StreamState, is_running
 from tachograph.tape.guard import generate
-from tachograph.vendors import amazon
+from tachograph.vendors.bedrock.frames import CONTENT_TYPE
+from tachograph.vendors.bedrock.frames import opened as opened_frame
 from tachograph.vendors.loose import loads
 
 _EVENT = re.compile(rb"(?<=\n\n)|(?<=\n\r\n)|(?<=\r\r)")
@@ -154,13 +156,12 @@ class Follower:
         self.is_events = "event-stream" in kind
         self.is_json = "json" in kind
         self.is_lines = state.reader.takes_lines
-        self.is_frames = amazon.CONTENT_TYPE in kind
+        self.is_frames = CONTENT_TYPE in kind
         self.encoding = headers.get("content-encoding", "identity")
         self.make_response = type(response)
         self.kept: list[bytes] = []
         self.size = 0
-        self.rest: list[bytes] = []
-        self.frames = b""
+        self.lines, self.frames = Lines(), Frames()
         self.keep: Callable[[bytes], None] | None = None
         self.hides = state.watch.hides_usage and self.is_events and self.encoding == "identity"
         self.unshown = b""
@@ -235,54 +236,27 @@ class Follower:
         return bytes(self.make_response(200, headers={"content-encoding": self.encoding}, content=data).content)
 
     def _frames(self, data: bytes) -> None:
-        frames, self.frames = amazon.whole_frames(self.frames + data)
-        for frame in frames:
-            self.state.last_ns = perf_counter_ns()
-            if self.keep is not None:
-                self.keep(frame)
-                continue
-            event = amazon.event_of(frame)
-            if event is not None:
-                self.state.chunk(event)
-            if self.state.reader.tail and self.state.reader.started:
-                self.keep = self.state.keep_last(amazon.event_of)
+        for frame in self.frames.feed(data):
+            self._piece(frame, opened_frame)
 
     def _lines(self, data: bytes) -> None:
-        lines = data.split(b"\n")
-        if len(lines) == 1:  # in the middle of a line: joined once, when its end has come
-            self.rest.append(data)
-            return
-        if self.rest:
-            self.rest.append(lines[0])
-            lines[0] = b"".join(self.rest)
-            self.rest.clear()
-        last = lines.pop()
-        if last:
-            self.rest.append(last)
-        state, reader = self.state, self.state.reader
-        for line in lines:
+        for line in self.lines.feed(data):
             if not self.is_lines:
                 line = line[5:] if line.startswith(b"data:") else b""
             line = line.strip()
-            if not line:
-                continue
             if line == b"[DONE]":
-                reader.is_complete = True
-                continue
-            if self.keep is not None:
-                state.last_ns = perf_counter_ns()
-                self.keep(line)
-                continue
-            chunk = _loads(line)
-            if chunk is not None:
-                state.chunk(chunk)
-            if reader.tail and reader.started:
-                self.keep = state.keep_last(_loads)
+                self.state.reader.is_complete = True
+            elif line:
+                self._piece(line, opened)
 
-
-def _loads(line: bytes) -> Any:
-    """A line of an answer; None when it is no JSON."""
-    try:
-        return loads(line)
-    except (ValueError, RecursionError):
-        return None
+    def _piece(self, piece: bytes, read: Callable[[bytes], Any]) -> None:
+        state = self.state
+        if self.keep is not None:
+            state.last_ns = perf_counter_ns()
+            self.keep(piece)
+            return
+        chunk = read(piece)
+        if chunk is not None:
+            state.chunk(chunk)
+        if state.reader.tail and state.reader.started:
+            self.keep = state.keep_last(read)

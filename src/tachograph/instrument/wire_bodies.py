@@ -14,9 +14,10 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final
 
 from tachograph.instrument.bodies import KEPT_BYTES
+from tachograph.instrument.splitting import Frames, Lines, opened
 from tachograph.instrument.streams import StreamState
-from tachograph.vendors.bedrock import frames
-from tachograph.vendors.loose import loads
+from tachograph.vendors.bedrock.frames import CONTENT_TYPE
+from tachograph.vendors.bedrock.frames import opened as opened_frame
 
 if TYPE_CHECKING:
     from tachograph.instrument.wire import WireWatch
@@ -61,7 +62,7 @@ def form_of(kind: str, reader: ChunkReader) -> str:
     """How a body is put together, by its content type: `events`, `lines`, `frames` or `whole`."""
     if "event-stream" in kind:
         return "events"
-    if "amazon.eventstream" in kind:
+    if CONTENT_TYPE in kind:
         return "frames"
     if any(word in kind for word in _LINES) or (reader.takes_lines and "json" not in kind):
         return "lines"
@@ -93,9 +94,9 @@ class WireFollower:
         self.most = _KEPT_ERROR_BYTES if isinstance(state, FailedState) else KEPT_BYTES
         self.kept: list[bytes] = []
         self.size = 0
-        self.rest = b""
+        self.pieces: Lines | Frames = Frames() if self.form == "frames" else Lines()
         self.keep: Callable[[bytes], None] | None = None
-        self._open: Callable[[bytes], Any] = frames.opened if self.form == "frames" else _opened
+        self._open: Callable[[bytes], Any] = opened_frame if self.form == "frames" else opened
 
     def begin(self) -> None:
         """The application reads the body."""
@@ -143,29 +144,15 @@ class WireFollower:
     # Splitting
 
     def _split(self, data: bytes) -> None:
-        data = self.rest + data if self.rest else data
-        if self.form == "frames":
-            self._split_frames(data)
-            return
-        *lines, self.rest = data.split(b"\n")
-        for line in lines:
+        for piece in self.pieces.feed(data):
             if self.form == "events":
-                line = line[5:] if line.startswith(b"data:") else b""
-            line = line.strip()
-            if line == b"[DONE]":
+                piece = piece[5:] if piece.startswith(b"data:") else b""
+            if self.form != "frames":
+                piece = piece.strip()
+            if piece == b"[DONE]":
                 self.state.reader.is_complete = True
-            elif line:
-                self._piece(line)
-
-    def _split_frames(self, data: bytes) -> None:
-        place = 0
-        try:
-            while (size := frames.length(data[place : place + 4])) and place + size <= len(data):
-                self._piece(data[place : place + size])
-                place += size
-        except ValueError:
-            place = len(data)  # these are no frames: nothing in it to read
-        self.rest = data[place:]
+            elif piece:
+                self._piece(piece)
 
     def _piece(self, piece: bytes) -> None:
         if self.keep is not None:
@@ -216,11 +203,3 @@ def read_chunks(watch: WireWatch, kind: str, content: bytes) -> bool:
     state.read_all()
     watch.call.first_token_ns = 0  # all of it came at once
     return True
-
-
-def _opened(line: bytes) -> Any:
-    """A line of an answer; None when it is no JSON."""
-    try:
-        return loads(line)
-    except (ValueError, RecursionError):
-        return None

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from tachograph.vendors.loose import Loose, loads
 
-_PRELUDE: Final = 12
+CONTENT_TYPE: Final = "amazon.eventstream"
+PRELUDE: Final = 12
 _CHECKSUM: Final = 4
 _FIXED: Final = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}
 """Bytes of a header's value, by its type; 6 and 7 say their length."""
@@ -26,10 +27,10 @@ def length(data: bytes) -> int:
     Raises:
         ValueError: This is no frame.
     """
-    if len(data) < 4:
+    if len(data) < PRELUDE:
         return 0
     total: int = unpack_from("!I", data)[0]
-    if not _PRELUDE + _CHECKSUM <= total <= LONGEST:
+    if not PRELUDE + _CHECKSUM <= total <= LONGEST:
         raise ValueError("no frame of an event stream")
     return total
 
@@ -41,8 +42,8 @@ def opened(frame: bytes) -> Any:
     """
     try:
         size = unpack_from("!I", frame, 4)[0]
-        headers = _headers(frame[_PRELUDE : _PRELUDE + size])
-        found = loads(frame[_PRELUDE + size : -_CHECKSUM] or b"{}")
+        headers = _headers(frame[PRELUDE : PRELUDE + size])
+        found = loads(frame[PRELUDE + size : -_CHECKSUM] or b"{}")
         inner = found.bytes if isinstance(found, Loose) else None
         if isinstance(inner, str):
             found = loads(b64decode(inner))
