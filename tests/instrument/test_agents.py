@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from opentelemetry import trace
 
-from tachograph import instrument, uninstrument
+from support.watching import watched_loopback
 from tachograph.demo.simulators import Answer, ServedUsage, Simulators, ToolCall
 from tachograph.tape import TAPE
-from tachograph.testing import Recording, recording
+from tachograph.testing import Recording
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the frameworks' own deprecations
 
@@ -37,14 +37,8 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recording]:
         "OPENAI_AGENTS_DISABLE_TRACING": "1",
     }.items():
         monkeypatch.setenv(name, value)
-    with recording() as caught:
-        instrument(wire_hosts=["127.0.0.1"], include_usage_hosts=["127.0.0.1"])
-        try:
-            yield caught
-        finally:
-            gc.collect()
-            TAPE.drain()
-            uninstrument()
+    with watched_loopback() as caught:
+        yield caught
 
 
 @pytest.fixture

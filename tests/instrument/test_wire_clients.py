@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from instrument.test_wire import CHAT, COHERE_2, OLLAMA, USAGE, Loopback
+from support.watching import watched_loopback
 from tachograph import instrument, uninstrument
 from tachograph.demo.simulators import Answer, RateLimited, Simulators
 from tachograph.instrument import unwatched
@@ -24,14 +25,8 @@ MESSAGES: Any = [{"role": "user", "content": "Hello"}]
 
 @pytest.fixture
 def seen() -> Iterator[Recording]:
-    with recording() as caught:
-        instrument(wire_hosts=["127.0.0.1"], include_usage_hosts=["127.0.0.1"])
-        try:
-            yield caught
-        finally:
-            gc.collect()
-            TAPE.drain()
-            uninstrument()
+    with watched_loopback() as caught:
+        yield caught
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ import struct
 import urllib.request
 from collections.abc import Iterable
 
+from tachograph.console.ingest.otlp.wire import varint
+
 Labels = tuple[tuple[str, str], ...]
 
 
@@ -44,26 +46,17 @@ def _post(url: str, body: bytes) -> None:
 
 def _series(labels: Labels, points: list[tuple[int, float]]) -> bytes:
     named = b"".join(_field(1, _field(1, k.encode()) + _field(2, v.encode())) for k, v in sorted(labels))
-    samples = b"".join(_field(2, b"\x09" + struct.pack("<d", v) + b"\x10" + _varint(t)) for t, v in points)
+    samples = b"".join(_field(2, b"\x09" + struct.pack("<d", v) + b"\x10" + varint(t)) for t, v in points)
     return named + samples
 
 
 def _field(number: int, body: bytes) -> bytes:
-    return bytes([number << 3 | 2]) + _varint(len(body)) + body
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    return bytes([number << 3 | 2]) + varint(len(body)) + body
 
 
 def _snappy(data: bytes) -> bytes:
     """Wrap bytes as snappy literals: the format without its compression."""
-    out = bytearray(_varint(len(data)))
+    out = bytearray(varint(len(data)))
     for at in range(0, len(data), 65536):
         chunk = data[at : at + 65536]
         out += bytes([61 << 2]) + struct.pack("<H", len(chunk) - 1) + chunk

@@ -25,7 +25,7 @@ from tachograph.tape.guard import generate
 from tachograph.vendors.fields import pick
 from tachograph.vendors.gemini.requests import short_model
 from tachograph.vendors.gemini.usage import read_usage
-from tachograph.vendors.usage import Reading
+from tachograph.vendors.usage import Reading, put_all
 
 _MODEL: ContextVar[str] = ContextVar("tachograph_live_model", default="unknown")
 """The model of the session that is about to be opened here."""
@@ -168,12 +168,7 @@ class Session:
         self._answered()
         readings, self.readings = self.readings, []
         if readings:
-            total = readings[0]
-            for reading in readings[1:]:
-                total = total + reading
-            total.put(call)
-            if len(readings) > 1:
-                call.usages = tuple(reading.usage for reading in readings if reading.usage is not None)
+            put_all(readings, call)
 
 
 _sessions: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()

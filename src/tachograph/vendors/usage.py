@@ -6,7 +6,7 @@ the host (`dialects`), or told in `usage_mismatch`, which is counted (`llm_usage
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
 
@@ -153,3 +153,13 @@ def stated(report: Any, *path: str) -> Any:
     for name in path:
         report = pick(report, name)
     return report
+
+
+def put_all(readings: Sequence[Reading], call: LLMCall) -> None:
+    """The sum of one or more requests into a record, with each one's usage beside it: prices are by request."""
+    total = readings[0]
+    for reading in readings[1:]:
+        total = total + reading
+    total.put(call)
+    if len(readings) > 1:
+        call.usages = tuple(reading.usage for reading in readings if reading.usage is not None)

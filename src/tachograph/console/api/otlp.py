@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from tachograph.console.ingest.otlp import traces, wire
 from tachograph.console.ingest.otlp.metrics import Receiver
+from tachograph.console.ingest.otlp.wire import varint
 
 if TYPE_CHECKING:
     from tachograph.console.console import Console
@@ -177,8 +178,8 @@ def _answer(request: Request, refused: int, counted: str) -> Response:
         return Response(json.dumps(body), media_type=JSON)
     text = b""
     if refused:
-        partial = b"\x08" + _varint(refused) + b"\x12" + _varint(len(message)) + message.encode()
-        text = b"\x0a" + _varint(len(partial)) + partial
+        partial = b"\x08" + varint(refused) + b"\x12" + varint(len(message)) + message.encode()
+        text = b"\x0a" + varint(len(partial)) + partial
     return Response(text, media_type=PROTOBUF)
 
 
@@ -189,14 +190,5 @@ def _failure(request: Request, error: Refused) -> Response:
             json.dumps({"code": 3, "message": str(error)}), status_code=error.status, media_type=JSON, headers=headers
         )
     message = str(error).encode()
-    status = b"\x08\x03\x12" + _varint(len(message)) + message
+    status = b"\x08\x03\x12" + varint(len(message)) + message
     return Response(status, status_code=error.status, media_type=PROTOBUF, headers=headers)
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)

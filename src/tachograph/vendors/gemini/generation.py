@@ -11,7 +11,7 @@ from tachograph.vendors.fields import dig, getter, items, pick
 from tachograph.vendors.gemini.errors import BLOCKED, gemini_response_failure
 from tachograph.vendors.gemini.usage import gemini_embedding_usage, gemini_searches, read_usage
 from tachograph.vendors.loose import loads
-from tachograph.vendors.usage import Reading
+from tachograph.vendors.usage import Reading, put_all
 
 SERVICE_TIER_HEADER = "x-gemini-service-tier"
 
@@ -154,12 +154,7 @@ class Generation(WholeAnswer):
         call.finish_reason = last.finish_reason
         _identify(call, last.answer)
         readings = [hop.read(call.response_model or call.model) for hop in self.hops]
-        total = readings[0]
-        for reading in readings[1:]:
-            total = total + reading
-        total.put(call)
-        if len(readings) > 1:
-            call.usages = tuple(reading.usage for reading in readings if reading.usage is not None)
+        put_all(readings, call)
         if call.service_tier is None and call.request:
             call.service_tier = call.request.get("service_tier")  # served as asked, where the answer does not say
 
