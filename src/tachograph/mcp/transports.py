@@ -81,8 +81,12 @@ class Watch:
         """How a stdio server's process ended and the last line of its standard error, waiting so long; else empty."""
         if self.stderr is None:
             return ""
+        deadline = asyncio.get_running_loop().time() + seconds
         line = await self.stderr.last_line(seconds)
-        code = getattr(self.process, "returncode", None)
+        while (code := getattr(self.process, "returncode", None)) is None and self.process is not None:
+            if asyncio.get_running_loop().time() >= deadline:
+                break
+            await asyncio.sleep(0.01)  # its pipes are closed before the loop learns that it has exited
         ended = "" if code is None else how_it_ended(code)
         return f"{ended}: {line}" if ended and line else ended or line
 
