@@ -11,10 +11,11 @@ import pytest
 from mcp import Client, MCPError
 from mcp.server import MCPServer
 from mcp.server.lowlevel import Server
+from mcp.server.mcpserver import Context
 from mcp_types import ListToolsResult
 from opentelemetry.trace import SpanKind
 
-from tachograph import instrument, labels, uninstrument
+from tachograph import instrument, labels, run, uninstrument
 from tachograph.demo.workshop import Workshop
 from tachograph.mcp import MCPClient, ToolExecutor, ToolRegistry
 from tachograph.testing import Recording, recording
@@ -174,3 +175,21 @@ async def test_the_engines_own_calls_are_counted_once(workshop: Workshop, seen: 
     assert {key for key, value in seen.series("mcp_server_connections_total").items() if value} == {
         (("server_id", "shop"), ("outcome", "success"))
     }
+
+
+async def test_a_server_gets_the_run_in_meta_without_the_user(seen: Recording) -> None:
+    server, told = MCPServer("desk"), []
+
+    @server.tool()
+    def look(context: Context) -> str:
+        told.append(dict(context.request_context.meta or {}))
+        return "ok"
+
+    async with Client(server, mode="legacy") as client:
+        with run("refund-agent", execution_id="job-7", session="s-1", user="alice") as own:
+            await client.call_tool("look", {})
+    (meta,) = told
+    assert own.id in meta["baggage"]
+    assert "job-7" in meta["baggage"]
+    assert "alice" not in str(meta)
+    assert {call.run.id for call in seen.tool_calls if call.run is not None} == {own.id}
