@@ -487,6 +487,14 @@ def check(api: Covered, exchange: Exchange, calls: list[LLMCall], counted: set[s
     return True
 
 
+def _which_client(api: Covered, exchange: Exchange) -> object:
+    """What tells the client of one exchange from another's."""
+    found = api.path.fullmatch(exchange.url.path.rstrip("/"))
+    assert found
+    asked = found.groupdict()
+    return api.client, asked.get("prefix"), bool(asked.get("model")), "aiplatform" in exchange.url.netloc
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the SDKs' own, of APIs that were recorded
 @pytest.mark.timeout(1800)  # as many as somebody's folder holds
 @pytest.mark.parametrize("way", ["sync", "async"])
@@ -503,23 +511,6 @@ def test_every_recorded_exchange_is_recorded_as_its_body_says(
 
     clients: dict[object, Any] = {}
 
-    def client_for(api: Covered, exchange: Exchange, is_async: bool) -> Any:
-        found = api.path.fullmatch(exchange.url.path.rstrip("/"))
-        assert found
-        which = (
-            api.client,
-            found.groupdict().get("prefix"),
-            bool(found.groupdict().get("model")),
-            "aiplatform" in exchange.url.netloc,
-        )
-        if which not in clients:  # making one costs tens of milliseconds
-            clients[which] = client_of(api, exchange, server, is_async=is_async)
-        return clients[which]
-
-    async def all_async() -> None:
-        for exchange in recorded:
-            await one(exchange, asynchronously=True)
-
     async def one(exchange: Exchange, *, asynchronously: bool) -> None:
         nonlocal checked, with_usage
         api = covered(exchange)
@@ -529,7 +520,10 @@ def test_every_recorded_exchange_is_recorded_as_its_body_says(
         belonging[_endpoint(exchange)] += 1
         server.exchange = exchange
         seen.llm_calls.clear()
-        client = client_for(api, exchange, asynchronously)
+        which = _which_client(api, exchange)
+        if which not in clients:  # making one costs tens of milliseconds
+            clients[which] = client_of(api, exchange, server, is_async=asynchronously)
+        client = clients[which]
 
         async def ask() -> None:
             await play_async(api, exchange, client) if asynchronously else play(api, exchange, client)
@@ -548,6 +542,11 @@ def test_every_recorded_exchange_is_recorded_as_its_body_says(
                 differing.append(f"{exchange.name}: {type(error).__name__}: {error}")
 
     if way == "async":
+
+        async def all_async() -> None:
+            for exchange in recorded:
+                await one(exchange, asynchronously=True)
+
         asyncio.run(all_async())
     else:
         for exchange in recorded:
@@ -559,16 +558,16 @@ def test_every_recorded_exchange_is_recorded_as_its_body_says(
             f"\nrecorded exchanges ({way}): {checked} checked, every one of a covered API "
             f"({with_usage} with usage in the body); {sum(others.values())} belong to no covered API"
         )
-        for endpoint, number in others.most_common():
-            print(  # noqa: T201
-                f"    not covered: {number} x {endpoint}"
-            )
-        for name in unreadable:
-            print(f"    the SDK itself, unwatched, cannot replay it: {name}")  # noqa: T201
+        print(_told(others, unreadable))  # noqa: T201
     assert not differing, "\n".join(differing)
     assert checked > len(unreadable)
     assert checked + len(unreadable) == sum(belonging.values())
     assert checked + len(unreadable) + sum(others.values()) == len(recorded)
+
+
+def _told(others: Counter[str], unreadable: list[str]) -> str:
+    lines = [f"    not covered: {number} x {endpoint}" for endpoint, number in others.most_common()]
+    return "\n".join([*lines, *(f"    the SDK itself, unwatched, cannot replay it: {name}" for name in unreadable)])
 
 
 def _endpoint(exchange: Exchange) -> str:

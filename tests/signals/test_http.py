@@ -25,7 +25,7 @@ from support.prometheus import free_port
 from support.traffic import llm_call, tool_call
 from tachograph import runtime
 from tachograph.errors import TachographError
-from tachograph.signals import http
+from tachograph.signals import scrape_server
 from tachograph.signals.http import MetricsServer
 from tachograph.signals.prometheus_client import Collector
 from tachograph.testing import Recording
@@ -224,14 +224,14 @@ def test_connections_have_a_limit_and_a_scrape_gets_through(seen: Recording) -> 
     server = MetricsServer(lambda: seen.recorder.metrics, 0)
     held = []
     try:
-        for _ in range(3 * http.MAX_CONNECTIONS):
+        for _ in range(3 * scrape_server.MAX_CONNECTIONS):
             idle = socket.create_connection(("127.0.0.1", server.port), timeout=20)
             idle.sendall(b"GET /metrics HTTP/1.1\r\n")  # and never the rest
             held.append(idle)
         _, text = get(server.url)
         assert "llm_calls_in_flight" in text or "llm_call_seconds" in text
         serving = [thread for thread in threading.enumerate() if "process_request_thread" in thread.name]
-        assert len(serving) <= http.MAX_CONNECTIONS + 2
+        assert len(serving) <= scrape_server.MAX_CONNECTIONS + 2
     finally:
         for idle in held:
             idle.close()

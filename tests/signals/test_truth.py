@@ -46,23 +46,8 @@ def test_ten_thousand_calls_from_50_tasks_and_8_threads_add_up_to_the_unit(seen:
 
     stop = threading.Event()
 
-    def scrape() -> int:
-        """Scrape all the while: each scrape must see whole calls."""
-        scrapes = 0
-        while not stop.is_set():
-            values = read(exposition.write(recorder.metrics.collect()))
-            calls = requests = completion = 0.0
-            for (name, labels), value in values.items():
-                if ("provider", "openai") in labels:
-                    calls += value if name == "llm_call_seconds_count" else 0
-                    requests += value if name == "llm_provider_request_seconds_count" else 0
-                    completion += value if (name, "completion") == (name, dict(labels).get("type")) else 0
-            assert calls == requests == completion / 7
-            scrapes += 1
-        return scrapes
-
     with ThreadPoolExecutor(9) as pool:
-        scraping = pool.submit(scrape)
+        scraping = pool.submit(_scrape, seen, stop)
         threads = [pool.submit(thread, first) for first in range(8)]
         start.wait()
         asyncio.run(tasks())
@@ -87,6 +72,22 @@ def test_ten_thousand_calls_from_50_tasks_and_8_threads_add_up_to_the_unit(seen:
         shown = seen.value("llm_provider_cost_usd_total", provider="openai", model=MODELS[model])
         assert shown == nano / 1_000_000_000  # exact: whole nano-dollars are kept
     assert len(seen.llm_calls) == CALLS + retried
+
+
+def _scrape(seen: Recording, stop: threading.Event) -> int:
+    """Scrape until `stop`: each scrape must see whole calls."""
+    scrapes = 0
+    while not stop.is_set():
+        values = read(exposition.write(seen.recorder.metrics.collect()))
+        calls = requests = completion = 0.0
+        for (name, labels), value in values.items():
+            if ("provider", "openai") in labels:
+                calls += value if name == "llm_call_seconds_count" else 0
+                requests += value if name == "llm_provider_request_seconds_count" else 0
+                completion += value if (name, "completion") == (name, dict(labels).get("type")) else 0
+        assert calls == requests == completion / 7
+        scrapes += 1
+    return scrapes
 
 
 def read(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:

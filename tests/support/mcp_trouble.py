@@ -31,6 +31,8 @@ async def _ask() -> Elicit[Guest]:
 
 def make_server(name: str = "trouble") -> MCPServer:
     server = MCPServer(name, log_level="CRITICAL")
+    _add_tools_that_fail(server)
+    _add_tools_that_ask(server)
 
     @server.tool()
     def echo(text: str, times: int = 1) -> str:
@@ -41,47 +43,6 @@ def make_server(name: str = "trouble") -> MCPServer:
     def add(left: int, right: int) -> int:
         """Add two numbers."""
         return left + right
-
-    @server.tool()
-    def refuse(why: str = "no stock") -> str:
-        """Fail in words."""
-        raise ToolError(f"refused: {why}")
-
-    @server.tool()
-    def blow_up() -> str:
-        """Fail by a bug."""
-        raise ZeroDivisionError("a secret of the server")
-
-    @server.tool()
-    async def hang() -> str:
-        """Never answer."""
-        await asyncio.Event().wait()
-        return "never"
-
-    @server.tool()
-    def crash() -> str:
-        """End the process."""
-        os._exit(3)
-
-    @server.tool()
-    def die_saying(words: str) -> str:
-        """End the process with a complaint."""
-        sys.stderr.write(f"first\n{words}\n\n")
-        sys.stderr.flush()
-        os._exit(4)
-
-    @server.tool()
-    async def greet(who: Annotated[Guest, Resolve(_ask)]) -> str:
-        """Ask the user who it is."""
-        return f"hello {who.name}"
-
-    @server.tool()
-    async def think(context: Context) -> str:
-        """Ask the client's model."""
-        message = SamplingMessage(role="user", content=TextContent(type="text", text="and?"))
-        with warnings.catch_warnings(action="ignore"):
-            answer: Any = await context.session.create_message(messages=[message], max_tokens=5)
-        return f"it says {answer.content.text}"
 
     @server.tool()
     def process() -> int:
@@ -115,6 +76,51 @@ def make_server(name: str = "trouble") -> MCPServer:
         return f"learned {tool}"
 
     return server
+
+
+def _add_tools_that_fail(server: MCPServer) -> None:
+    @server.tool()
+    def refuse(why: str = "no stock") -> str:
+        """Fail in words."""
+        raise ToolError(f"refused: {why}")
+
+    @server.tool()
+    def blow_up() -> str:
+        """Fail by a bug."""
+        raise ZeroDivisionError("a secret of the server")
+
+    @server.tool()
+    async def hang() -> str:
+        """Never answer."""
+        await asyncio.Event().wait()
+        return "never"
+
+    @server.tool()
+    def crash() -> str:
+        """End the process."""
+        os._exit(3)
+
+    @server.tool()
+    def die_saying(words: str) -> str:
+        """End the process with a complaint."""
+        sys.stderr.write(f"first\n{words}\n\n")
+        sys.stderr.flush()
+        os._exit(4)
+
+
+def _add_tools_that_ask(server: MCPServer) -> None:
+    @server.tool()
+    async def greet(who: Annotated[Guest, Resolve(_ask)]) -> str:
+        """Ask the user who it is."""
+        return f"hello {who.name}"
+
+    @server.tool()
+    async def think(context: Context) -> str:
+        """Ask the client's model."""
+        message = SamplingMessage(role="user", content=TextContent(type="text", text="and?"))
+        with warnings.catch_warnings(action="ignore"):
+            answer: Any = await context.session.create_message(messages=[message], max_tokens=5)
+        return f"it says {answer.content.text}"
 
 
 async def serve(transport: str) -> None:

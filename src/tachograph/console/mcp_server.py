@@ -21,6 +21,82 @@ INSTRUCTIONS = (
 )
 
 
+class Tools:
+    """The tools; each public method is one, its docstring what the agent reads."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def now(self, minutes: float = 15) -> dict[str, Any]:
+        """What is wrong now and since when, in one sentence, with tiles, and providers and MCP servers by trouble."""
+        answer: dict[str, Any] = self._reader.get("console/now", **_since(minutes))
+        for tile in answer["tiles"]:
+            tile.pop("line"), tile.pop("ghost")
+        for table in ("providers", "servers"):
+            for row in answer[table]["rows"]:
+                row.pop("line"), row.pop("bad_line")
+        return answer
+
+    def alerts(self, state: str = "active") -> dict[str, Any]:
+        """Alert rules with their state; `state` is active (pending or firing) or all."""
+        found = self._reader.get("console/alerts")["alerts"]
+        return {"alerts": [rule for rule in found if state == "all" or rule["state"] != "inactive"]}
+
+    def incident(self, alert: str) -> dict[str, Any]:
+        """One alert: what it hits, whose fault it is by evidence, failing calls by error, timeline, live queries."""
+        answer: dict[str, Any] = self._reader.get(f"console/incidents/{_quoted(alert)}")
+        answer.pop("runbook")
+        return answer
+
+    def runbook(self, alert: str) -> str:
+        """The runbook of an alert, as Markdown."""
+        return str(self._reader.get(f"console/runbooks/{_quoted(alert)}")["markdown"])
+
+    def calls(
+        self, minutes: float = 60, provider: str = "", model: str = "", server: str = "", tool: str = "",
+        outcome: str = "", error: str = "", text: str = "", sort: str = "time", limit: int = 20,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Single calls. `outcome`: success, error, timeout, rate_limited, cancelled; `text` searches errors and ids."""
+        answer: dict[str, Any] = self._reader.get(
+            "console/calls", **_since(minutes), provider=provider, model=model, server=server, tool=tool,
+            outcome=outcome, error=error, q=text, sort=sort, limit=min(max(limit, 1), 200),
+        )  # fmt: skip
+        return answer
+
+    def call(self, id: str) -> dict[str, Any]:
+        """One call with its attempts, the error's text, and how its cost comes about."""
+        answer: dict[str, Any] = self._reader.get(f"console/calls/{_quoted(id)}")
+        return answer
+
+    def errors(self, minutes: float = 60, provider: str = "", model: str = "") -> dict[str, Any]:
+        """Failed calls grouped by what their error texts have in common, the most frequent first."""
+        answer: dict[str, Any] = self._reader.get(
+            "console/explore", **_since(minutes), what="errors", provider=provider, model=model
+        )
+        return answer
+
+    def run(self, id: str) -> dict[str, Any]:
+        """An agent's run, or a trace, as a tree of spans with totals."""
+        answer: dict[str, Any] = self._reader.get(f"console/runs/{_quoted(id)}")
+        answer.pop("calls", None)
+        return answer
+
+    def cost(self, minutes: float = 1440) -> dict[str, Any]:
+        """Money: spent, forecast, budgets, why it changed, who spends it, waste, calls without a price."""
+        answer: dict[str, Any] = self._reader.get("console/money", **_since(minutes))
+        return answer
+
+    def metrics(self, query: str) -> dict[str, Any]:
+        """An instant PromQL query over the console's metrics, or those of the Prometheus behind it."""
+        answer: dict[str, Any] = self._reader.get("v1/query", query=query)["data"]
+        return answer
+
+
+def _since(minutes: float) -> dict[str, float]:
+    at = time.time()
+    return {"from": at - 60 * min(max(minutes, 1), 60 * 24 * 40), "to": at}
+
+
 def build(reader: Reader) -> MCPServer[Any]:
     """The server with its tools.
 
@@ -35,85 +111,10 @@ def build(reader: Reader) -> MCPServer[Any]:
 
     server: MCPServer[Any] = MCPServer("tachograph", instructions=INSTRUCTIONS, version=__version__)
     reading = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
-
-    def since(minutes: float) -> dict[str, float]:
-        at = time.time()
-        return {"from": at - 60 * min(max(minutes, 1), 60 * 24 * 40), "to": at}
-
-    @server.tool(annotations=reading)
-    def now(minutes: float = 15) -> dict[str, Any]:
-        """What is wrong now and since when, in one sentence, with tiles, and providers and MCP servers by trouble."""
-        answer: dict[str, Any] = reader.get("console/now", **since(minutes))
-        for tile in answer["tiles"]:
-            tile.pop("line"), tile.pop("ghost")
-        for table in ("providers", "servers"):
-            for row in answer[table]["rows"]:
-                row.pop("line"), row.pop("bad_line")
-        return answer
-
-    @server.tool(annotations=reading)
-    def alerts(state: str = "active") -> dict[str, Any]:
-        """Alert rules with their state; `state` is active (pending or firing) or all."""
-        found = reader.get("console/alerts")["alerts"]
-        return {"alerts": [rule for rule in found if state == "all" or rule["state"] != "inactive"]}
-
-    @server.tool(annotations=reading)
-    def incident(alert: str) -> dict[str, Any]:
-        """One alert: what it hits, whose fault it is by evidence, failing calls by error, timeline, live queries."""
-        answer: dict[str, Any] = reader.get(f"console/incidents/{_quoted(alert)}")
-        answer.pop("runbook")
-        return answer
-
-    @server.tool(annotations=reading)
-    def runbook(alert: str) -> str:
-        """The runbook of an alert, as Markdown."""
-        return str(reader.get(f"console/runbooks/{_quoted(alert)}")["markdown"])
-
-    @server.tool(annotations=reading)
-    def calls(
-        minutes: float = 60, provider: str = "", model: str = "", server: str = "", tool: str = "", outcome: str = "",
-        error: str = "", text: str = "", sort: str = "time", limit: int = 20,
-    ) -> dict[str, Any]:  # fmt: skip
-        """Single calls. `outcome`: success, error, timeout, rate_limited, cancelled; `text` searches errors and ids."""
-        answer: dict[str, Any] = reader.get(
-            "console/calls", **since(minutes), provider=provider, model=model, server=server, tool=tool,
-            outcome=outcome, error=error, q=text, sort=sort, limit=min(max(limit, 1), 200),
-        )  # fmt: skip
-        return answer
-
-    @server.tool(annotations=reading)
-    def call(id: str) -> dict[str, Any]:
-        """One call with its attempts, the error's text, and how its cost comes about."""
-        answer: dict[str, Any] = reader.get(f"console/calls/{_quoted(id)}")
-        return answer
-
-    @server.tool(annotations=reading)
-    def errors(minutes: float = 60, provider: str = "", model: str = "") -> dict[str, Any]:
-        """Failed calls grouped by what their error texts have in common, the most frequent first."""
-        answer: dict[str, Any] = reader.get(
-            "console/explore", **since(minutes), what="errors", provider=provider, model=model
-        )
-        return answer
-
-    @server.tool(annotations=reading)
-    def run(id: str) -> dict[str, Any]:
-        """An agent's run, or a trace, as a tree of spans with totals."""
-        answer: dict[str, Any] = reader.get(f"console/runs/{_quoted(id)}")
-        answer.pop("calls", None)
-        return answer
-
-    @server.tool(annotations=reading)
-    def cost(minutes: float = 1440) -> dict[str, Any]:
-        """Money: spent, forecast, budgets, why it changed, who spends it, waste, calls without a price."""
-        answer: dict[str, Any] = reader.get("console/money", **since(minutes))
-        return answer
-
-    @server.tool(annotations=reading)
-    def metrics(query: str) -> dict[str, Any]:
-        """An instant PromQL query over the console's metrics, or those of the Prometheus behind it."""
-        answer: dict[str, Any] = reader.get("v1/query", query=query)["data"]
-        return answer
-
+    tools = Tools(reader)
+    for name in vars(Tools):
+        if not name.startswith("_"):
+            server.add_tool(getattr(tools, name), annotations=reading)
     return server
 
 

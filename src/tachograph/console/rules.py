@@ -157,18 +157,7 @@ class Rules:
     def _alert(self, rule: Rule, rows: list[tuple[Labels, float]], now: int) -> list[tuple[Labels, float]]:
         if len(rows) > MAX_ALERTS_PER_RULE:
             raise PromQLError(f"the expression gives {len(rows)} alerts, the limit is {MAX_ALERTS_PER_RULE}")
-        seen: dict[Labels, ActiveAlert] = {}
-        for source, value in rows:
-            known = dict(source)
-            pairs = dict(without_name(source))
-            for name, template in rule.labels.items():
-                pairs[name] = expand(template, known, value)
-            pairs["alertname"] = rule.name
-            labels = labels_of(pairs)
-            if labels in seen:
-                raise PromQLError("vector contains metrics with the same labelset after applying alert labels")
-            annotations = {name: expand(text, known, value) for name, text in rule.annotations.items()}
-            seen[labels] = ActiveAlert(labels, annotations, value, "pending", now)
+        seen = self._true_now(rule, rows, now)
         for labels, fresh in seen.items():
             alert = rule.active.get(labels)
             if alert is not None and alert.state != "inactive":
@@ -192,6 +181,23 @@ class Rules:
             samples.append((labels_of(shown), 1.0))
             samples.append((labels_of({**dict(labels), NAME: "ALERTS_FOR_STATE"}), alert.active_at // 1000))
         return samples
+
+    @staticmethod
+    def _true_now(rule: Rule, rows: list[tuple[Labels, float]], now: int) -> dict[Labels, ActiveAlert]:
+        """The alerts that the expression gives at this moment, pending, with their labels and texts."""
+        seen: dict[Labels, ActiveAlert] = {}
+        for source, value in rows:
+            known = dict(source)
+            pairs = dict(without_name(source))
+            for name, template in rule.labels.items():
+                pairs[name] = expand(template, known, value)
+            pairs["alertname"] = rule.name
+            labels = labels_of(pairs)
+            if labels in seen:
+                raise PromQLError("vector contains metrics with the same labelset after applying alert labels")
+            annotations = {name: expand(text, known, value) for name, text in rule.annotations.items()}
+            seen[labels] = ActiveAlert(labels, annotations, value, "pending", now)
+        return seen
 
     @staticmethod
     def _keeps_firing(rule: Rule, alert: ActiveAlert, now: int) -> bool:

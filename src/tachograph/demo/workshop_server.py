@@ -78,6 +78,27 @@ _CITIES = ("Ulm", "Porto", "Aarhus", "Lviv", "Turku", "Gent")
 _STATES = ("packed", "sent", "delivered", "returned")
 
 
+async def _work(
+    behaviours: Behaviours, seed: int, ordinary_failures: float, tool: str, *arguments: object
+) -> random.Random:
+    """What a tool does before it answers: it misbehaves as it was told to, and takes its time."""
+    rng = random.Random(f"{seed}/{tool}/{arguments}")
+    behaviour = behaviours.take(tool, refusal=False)
+    if behaviour is not None:
+        if behaviour.crash:
+            os._exit(70)
+        if behaviour.hang:
+            await asyncio.Event().wait()
+        if behaviour.slow_seconds:
+            await asyncio.sleep(behaviour.slow_seconds)
+        if random.random() < behaviour.fail:
+            raise ToolError(f"{tool}: the back office does not answer")
+    await asyncio.sleep(rng.uniform(0.004, 0.06))
+    if random.random() < ordinary_failures:
+        raise ToolError(f"{tool}: the back office is busy, try again")
+    return rng
+
+
 def make_server(behaviours: Behaviours, seed: int, ordinary_failures: float = 0.0) -> MCPServer:
     """The MCP server with its tools; every answer comes out of the seed and the arguments."""
     server = MCPServer(
@@ -85,21 +106,7 @@ def make_server(behaviours: Behaviours, seed: int, ordinary_failures: float = 0.
     )
 
     async def work(tool: str, *arguments: object) -> random.Random:
-        rng = random.Random(f"{seed}/{tool}/{arguments}")
-        behaviour = behaviours.take(tool, refusal=False)
-        if behaviour is not None:
-            if behaviour.crash:
-                os._exit(70)
-            if behaviour.hang:
-                await asyncio.Event().wait()
-            if behaviour.slow_seconds:
-                await asyncio.sleep(behaviour.slow_seconds)
-            if random.random() < behaviour.fail:
-                raise ToolError(f"{tool}: the back office does not answer")
-        await asyncio.sleep(rng.uniform(0.004, 0.06))
-        if random.random() < ordinary_failures:
-            raise ToolError(f"{tool}: the back office is busy, try again")
-        return rng
+        return await _work(behaviours, seed, ordinary_failures, tool, *arguments)
 
     @server.tool()
     async def search_orders(query: str, limit: int = 5) -> list[dict[str, Any]]:

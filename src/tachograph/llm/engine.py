@@ -115,42 +115,19 @@ class _Run:
     cut: Cut | None = None
 
     def program(self) -> Program:
-        engine = self.engine
         call = self._begin()
-        request = self.request
         try:
-            keep_input(call, request)
-            payload = engine.adapter.build(request, self.stream)
-            if call.body is not None:
-                call.body = payload  # what is sent, as a watched client's would be
-            facts = engine.adapter.api.facts({**payload, **payload.get("extra_body", {})})
-            call.message_count, call.request = facts.message_count, facts.settings
+            payload = self._prepare(call)
             while True:
-                before_ns = yield from self._limit(call)
-                attempt = call.begin_attempt()
-                attempt.waited_before_ns = before_ns
-                failure, cause = None, None
-                try:
-                    yield from self._attempt(call, attempt, payload)
-                    failure = self.answer.failure
-                except Exception as error:  # noqa: BLE001 - categorised below, and raised as ours
-                    failure, cause = self._categorise(error), error
-                if self.open_stream is not None:
-                    yield from self._close()
-                self._correct_limiter(call)
+                failure, cause = yield from self._try(call, payload)
                 if failure is None:
-                    attempt.end("success")
                     response = self._response(call)
                     keep_output(call, response.message)
                     call.finish("success")
                     if self.stream:
                         yield Emit(Completed(response))
                     return response
-                attempt.retry_after_seconds = failure.retry_after_seconds
-                attempt.request_id = failure.request_id or attempt.request_id
-                call.request_id = attempt.request_id
-                attempt.end(outcome_of(failure.error_type), failure.error_type, status=failure.status)
-                if not (yield from self._wait(attempt, failure)):
+                if not (yield from self._wait(call.attempts[-1], failure)):
                     raise self._give_up(call, failure, cause) from cause
         except Closing:
             yield from self._close()
@@ -173,6 +150,40 @@ class _Run:
         except BaseException as error:
             call.finish("cancelled", error=error)
             raise
+
+    def _prepare(self, call: LLMCall) -> dict[str, Any]:
+        """What is sent; the record learns of it what it would of a watched client's."""
+        adapter = self.engine.adapter
+        keep_input(call, self.request)
+        payload = adapter.build(self.request, self.stream)
+        if call.body is not None:
+            call.body = payload
+        facts = adapter.api.facts({**payload, **payload.get("extra_body", {})})
+        call.message_count, call.request = facts.message_count, facts.settings
+        return payload
+
+    def _try(self, call: LLMCall, payload: dict[str, Any]) -> Program:
+        """One attempt, from the limiter to its end; returns its failure and the exception behind it, if any."""
+        before_ns = yield from self._limit(call)
+        attempt = call.begin_attempt()
+        attempt.waited_before_ns = before_ns
+        failure, cause = None, None
+        try:
+            yield from self._attempt(call, attempt, payload)
+            failure = self.answer.failure
+        except Exception as error:  # noqa: BLE001 - categorised here, and raised as ours
+            failure, cause = self._categorise(error), error
+        if self.open_stream is not None:
+            yield from self._close()
+        self._correct_limiter(call)
+        if failure is None:
+            attempt.end("success")
+            return None, None
+        attempt.retry_after_seconds = failure.retry_after_seconds
+        attempt.request_id = failure.request_id or attempt.request_id
+        call.request_id = attempt.request_id
+        attempt.end(outcome_of(failure.error_type), failure.error_type, status=failure.status)
+        return failure, cause
 
     def _begin(self) -> LLMCall:
         engine, request = self.engine, self.request

@@ -152,25 +152,30 @@ def classify(
         return CODE_KINDS.get(code, "execution")
     if isinstance(error, ToolError):
         return error.kind
-    if names & {"ServerUnavailableError", "ClientClosedError"}:
-        return "connection"
-    if "ConnectTimeout" in names or "PoolTimeout" in names:
-        return "connection"
-    if "TimeoutException" in names or isinstance(error, TimeoutError):
-        return "timeout"
-    if "TransportError" in names or isinstance(error, (OSError, EOFError)) or "CancelledError" in names:
-        return "connection"
-    if "BrokenResourceError" in names or "ClosedResourceError" in names or "EndOfStream" in names:
-        return "connection"
+    for kind, its_names, its_types in _KINDS_OF_EXCEPTIONS:
+        if names & its_names or isinstance(error, its_types):
+            return kind
     if "HTTPStatusError" in names:
         return kind_of_status(error.response.status_code)  # type: ignore[attr-defined]
-    if isinstance(error, RuntimeError) and str(error).startswith(_CLIENT_IS_DOWN):
+    return _kind_of_runtime_error(error) if isinstance(error, RuntimeError) else "execution"
+
+
+_KINDS_OF_EXCEPTIONS: Final[tuple[tuple[ErrorKind, frozenset[str], tuple[type[BaseException], ...]], ...]] = (
+    ("connection", frozenset({"ServerUnavailableError", "ClientClosedError", "ConnectTimeout", "PoolTimeout"}), ()),
+    ("timeout", frozenset({"TimeoutException"}), (TimeoutError,)),
+    ("connection", frozenset({"TransportError", "CancelledError"}), (OSError, EOFError)),
+    ("connection", frozenset({"BrokenResourceError", "ClosedResourceError", "EndOfStream"}), ()),
+    ("validation", frozenset({"ValidationError"}), ()),  # a result does not fit the protocol
+)
+"""Kind, names of classes (of httpx, anyio and pydantic, which may not be installed), types; the first that fits."""
+
+
+def _kind_of_runtime_error(error: RuntimeError) -> ErrorKind:
+    if str(error).startswith(_CLIENT_IS_DOWN):
         cause = classify(error.__cause__) if error.__cause__ is not None else "connection"
         return cause if cause != "execution" else "connection"
-    # What the SDK raises when a result does not fit the protocol or the tool's output schema.
-    if "ValidationError" in names or (isinstance(error, RuntimeError) and "structured content" in str(error)):
-        return "validation"
-    return "execution"
+    # What the SDK raises when a result does not fit the tool's output schema.
+    return "validation" if "structured content" in str(error) else "execution"
 
 
 _CLIENT_IS_DOWN: Final = (

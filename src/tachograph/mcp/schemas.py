@@ -27,7 +27,7 @@ Schema = dict[str, Any]
 _ONE_SCHEMA: Final = ("items", "additionalProperties", "not", "contains", "propertyNames", "if", "then", "else")
 _SCHEMAS: Final = ("anyOf", "oneOf", "prefixItems")
 _NAMED_SCHEMAS: Final = ("properties", "patternProperties", "dependentSchemas")
-_LEFT_OUT: Final = ("$schema", "$id", "id", "$anchor", "$comment", "$defs", "definitions", "allOf", "const")
+_LEFT_OUT: Final = ("$schema", "$id", "id", "$anchor", "$comment", "$defs", "definitions", "allOf")
 _DEPTH: Final = 200
 """A schema nested deeper than this allows anything there."""
 
@@ -119,28 +119,21 @@ class _Rewriting:
             if "$ref" in schema:
                 return self.rewrite(self._in_place(schema))
         result = {key: value for key, value in schema.items() if key not in _LEFT_OUT}
-        if "const" in schema:
-            result["enum"] = [schema["const"]]
-        _rewrite_enum(result)
-        _rewrite_bounds(result)
-        if isinstance(result.get("items"), list):  # before 2020-12
-            result["prefixItems"], result["items"] = result["items"], result.pop("additionalItems", {})
-        if "pattern" in result and not _is_pattern(result["pattern"]):
-            del result["pattern"]
+        _rewrite_plain(result)
+        self._rewrite_inner(result)
+        return result
+
+    def _rewrite_inner(self, result: Schema) -> None:
+        """The schemas inside one, in place; a property or alternative that nothing fits (`false`) goes."""
         for key in _ONE_SCHEMA:
             if isinstance(result.get(key), dict):
                 result[key] = self.rewrite(result[key])
-        if isinstance(result.get("items"), bool):
-            del result["items"]
         for key in _SCHEMAS:
             if isinstance(result.get(key), list):
                 result[key] = [self.rewrite(part) for part in result[key] if part is not False]
         for key in _NAMED_SCHEMAS:
             if isinstance(result.get(key), dict):
                 result[key] = {name: self.rewrite(part) for name, part in result[key].items() if part is not False}
-        if isinstance(result.get("required"), bool):  # draft 3, on the property itself
-            del result["required"]
-        return result
 
     def _refer(self, reference: str, beside: Schema) -> Schema:
         name = self._names.get(reference)
@@ -200,6 +193,22 @@ def _anchored(schema: Any, anchor: str) -> Any:
     if isinstance(schema, dict) and schema.get("$anchor") == anchor:
         return schema
     return next((found for part in parts if (found := _anchored(part, anchor)) is not None), None)
+
+
+def _rewrite_plain(result: Schema) -> None:
+    """What of a schema is no schema itself, in place."""
+    if "const" in result:
+        result["enum"] = [result.pop("const")]
+    _rewrite_enum(result)
+    _rewrite_bounds(result)
+    if isinstance(result.get("items"), list):  # before 2020-12
+        result["prefixItems"], result["items"] = result["items"], result.pop("additionalItems", {})
+    if isinstance(result.get("items"), bool):
+        del result["items"]
+    if "pattern" in result and not _is_pattern(result["pattern"]):
+        del result["pattern"]
+    if isinstance(result.get("required"), bool):  # draft 3, on the property itself
+        del result["required"]
 
 
 def _rewrite_enum(schema: Schema) -> None:

@@ -188,37 +188,10 @@ class CompiledPrice:
         return (total if self._denominator == 1 else _round(total, self._denominator)), ()
 
     def _with_thought(self, usage: Usage, requests: int = 1) -> tuple[int | None, tuple[str, ...]]:
-        input_tokens, output_tokens = usage.input_tokens or 0, usage.output_tokens or 0
         doubts: list[str] = []
-        table = self._table(input_tokens, requests, doubts)
-        details = usage.details
         total, denominator = self._request * max(requests, 1), self._denominator
-        leaves: list[int] = []
-        is_contradiction = False
-        for (word, inside), rate in zip(self._parts, table, strict=True):
-            if word == "input":
-                tokens = input_tokens
-            elif word == "output":
-                tokens = output_tokens
-            else:
-                tokens = details.get(word, 0)
-            if details:
-                for at in inside:
-                    tokens -= leaves[at]
-                if tokens < 0:
-                    tokens, is_contradiction = 0, True
-            leaves.append(tokens)
-            total += tokens * rate
-        if is_contradiction:
-            doubts.append("the report contradicts itself")
-        if details:
-            self._doubt_parts(details, doubts)
-        is_priced = self._request != 0
-        for word, tokens in (("input", input_tokens), ("output", output_tokens)):
-            if tokens and word in self._totals:
-                is_priced = True
-            elif tokens:
-                doubts.append(f"no price for {word}")
+        total += self._tokens(usage, requests, doubts)
+        is_priced = self._request != 0 or self._has_price(usage, doubts)
         for kind, uses in usage.tool_uses.items():
             if kind in self._tools:
                 total += uses * self._tools[kind]
@@ -234,9 +207,37 @@ class CompiledPrice:
                 total = total * _MICRO + round(usage.audio_seconds * _MICRO) * self._audio_second
                 denominator *= _MICRO
                 is_priced = True
-        if not is_priced and (input_tokens or output_tokens or usage.audio_seconds or usage.tool_uses):
+        if not is_priced and (usage.input_tokens or usage.output_tokens or usage.audio_seconds or usage.tool_uses):
             return None, tuple(doubts)
         return _round(total, denominator), tuple(doubts)
+
+    def _tokens(self, usage: Usage, requests: int, doubts: list[str]) -> int:
+        """The tokens' cost: each part at its rate, without the parts inside it that have rates of their own."""
+        details = usage.details
+        counts = {**details, "input": usage.input_tokens or 0, "output": usage.output_tokens or 0}
+        total = 0
+        leaves: list[int] = []
+        is_contradiction = False
+        table = self._table(counts["input"], requests, doubts)
+        for (word, inside), rate in zip(self._parts, table, strict=True):
+            tokens = counts.get(word, 0)
+            if details:
+                tokens -= sum(leaves[at] for at in inside)
+                if tokens < 0:
+                    tokens, is_contradiction = 0, True
+            leaves.append(tokens)
+            total += tokens * rate
+        if is_contradiction:
+            doubts.append("the report contradicts itself")
+        if details:
+            self._doubt_parts(details, doubts)
+        return total
+
+    def _has_price(self, usage: Usage, doubts: list[str]) -> bool:
+        """Whether tokens that were used have a price; notes those that have none."""
+        used = [word for word, tokens in (("input", usage.input_tokens), ("output", usage.output_tokens)) if tokens]
+        doubts.extend(f"no price for {word}" for word in used if word not in self._totals)
+        return any(word in self._totals for word in used)
 
     def _table(self, input_tokens: int, requests: int, doubts: list[str]) -> tuple[int, ...]:
         """The rates of a prompt of this length; of a sum, those of its average request."""

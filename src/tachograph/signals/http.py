@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import logging
 import os
-import socket
 import threading
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from tachograph.errors import TachographError
 from tachograph.signals import exposition
 from tachograph.signals.registry import Metrics
 
 if TYPE_CHECKING:
-    from http.server import ThreadingHTTPServer
-
-logger = logging.getLogger("tachograph")
-
-MAX_CONNECTIONS: Final = 32
-"""Open at the same time, and with each its thread. One more closes the one that was idle longest."""
-IDLE_SECONDS: Final = 15.0
+    from tachograph.signals.scrape_server import ScrapeServer
 
 Source = Callable[[], Metrics]
 Scope = MutableMapping[str, Any]
@@ -150,133 +140,33 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
-def _listen(source: Source, port: int, address: str, shared: bool) -> ThreadingHTTPServer:
-    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer  # 15 ms, and only who listens needs it
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        timeout = IDLE_SECONDS
-        disable_nagle_algorithm = True  # else a scraper that keeps its connection waits 40 ms for each body
-        server_version = "tachograph"
-        sys_version = ""
-
-        def do_GET(self) -> None:
-            path = self.path.partition("?")[0]
-            if path == "/metrics":
-                try:
-                    answer = exposition.respond(
-                        source().collect(), self.headers.get("Accept"), self.headers.get("Accept-Encoding")
-                    )
-                except Exception:
-                    logger.exception("tachograph: /metrics could not be written")
-                    self._send(500, "text/plain; charset=utf-8", b"The metrics could not be written; see the log.\n")
-                    return
-                self.send_response(200)
-                for name, value in answer.headers:
-                    self.send_header(name, value)
-                self.end_headers()
-                if self.command == "GET":
-                    self.wfile.write(answer.body)
-            elif path == "/":
-                self._send(
-                    200, "text/html; charset=utf-8", b'<title>Tachograph</title><a href="/metrics">/metrics</a>\n'
-                )
-            else:
-                self._send(404, "text/plain; charset=utf-8", b"The metrics are at /metrics.\n")
-
-        do_HEAD = do_GET
-
-        def parse_request(self) -> bool:
-            parsed = super().parse_request()  # a sender that never ends its headers stays idle
-            self.server.busy(self.request)  # type: ignore[attr-defined]  # it is ours, below
-            return parsed
-
-        def handle_one_request(self) -> None:
-            super().handle_one_request()
-            self.server.idle(self.request)  # type: ignore[attr-defined]
-
-        def _send(self, status: int, kind: str, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            logger.debug("metrics port: " + format, *args)
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        allow_reuse_address = True
-        address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
-
-        def __init__(self, *args: Any) -> None:
-            self._guard = threading.Lock()
-            self._idle_since: dict[Any, float | None] = {}  # open connections; None while one is answered
-            super().__init__(*args)
-
-        def process_request(self, request: Any, client_address: Any) -> None:
-            with self._guard:
-                self._idle_since[request] = time.monotonic()
-                surplus = len(self._idle_since) > MAX_CONNECTIONS
-                idle = [(since, one) for one, since in self._idle_since.items() if since is not None]
-                oldest = min(idle, key=lambda pair: pair[0])[1] if surplus else None
-                if oldest is not None:
-                    self._idle_since.pop(oldest)
-            if oldest is not None:
-                with contextlib.suppress(OSError):
-                    oldest.shutdown(socket.SHUT_RDWR)  # its thread finds the end of the connection, and ends
-            if oldest is request:
-                self.shutdown_request(request)  # all others are being answered
-                return
-            try:
-                super().process_request(request, client_address)
-            except RuntimeError:  # no thread can be started
-                self.shutdown_request(request)
-
-        def shutdown_request(self, request: Any) -> None:
-            with self._guard:
-                self._idle_since.pop(request, None)
-            super().shutdown_request(request)
-
-        def busy(self, request: Any) -> None:
-            with self._guard:
-                if request in self._idle_since:
-                    self._idle_since[request] = None
-
-        def idle(self, request: Any) -> None:
-            with self._guard:
-                if request in self._idle_since:
-                    self._idle_since[request] = time.monotonic()
-
-        def server_bind(self) -> None:
-            if shared and hasattr(socket, "SO_REUSEPORT"):
-                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            self.socket.bind(self.server_address)  # HTTPServer's own would look the host's name up
-            self.server_address = self.socket.getsockname()
-            self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
-
-        def handle_error(self, request: Any, client_address: Any) -> None:
-            logger.debug("metrics port: a connection failed", exc_info=True)
+def _listen(source: Source, port: int, address: str, shared: bool) -> ScrapeServer:
+    from tachograph.signals.scrape_server import ScrapeServer  # http.server takes 15 ms, and only who listens needs it
 
     try:
-        return Server((address, port), Handler)
+        return ScrapeServer(lambda: source().collect(), address, port, shared)
     except OSError as error:
-        where = "settings metrics.port, metrics.address"
-        if error.errno == errno.EADDRINUSE:
-            raise PortTakenError(
-                f"port {port} on {address} is taken by another process or another server of this one",
-                where=where,
-                do="Set metrics.multiprocess_dir to a directory that all processes of the application share: then they"
-                " serve one /metrics together. Or set metrics.port to a free port.",
-            ) from error
-        if error.errno in (errno.EACCES, errno.EPERM):
-            what, do = (
-                f"port {port} on {address} may not be listened on",
-                "Ports below 1024 need rights; choose another.",
-            )
-        else:
-            what = f"the metrics cannot be served on {address}:{port}: {error.strerror or error}"
-            do = "Set metrics.address to an address of this machine, such as 127.0.0.1 or 0.0.0.0."
-        raise TachographError(what, where=where, do=do) from error
+        raise _refused(error, port, address) from error
+
+
+def _refused(error: OSError, port: int, address: str) -> TachographError:
+    """Why the operating system does not let us listen, and what to do."""
+    where = "settings metrics.port, metrics.address"
+    if error.errno == errno.EADDRINUSE:
+        return PortTakenError(
+            f"port {port} on {address} is taken by another process or another server of this one",
+            where=where,
+            do="Set metrics.multiprocess_dir to a directory that all processes of the application share: then they"
+            " serve one /metrics together. Or set metrics.port to a free port.",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return TachographError(
+            f"port {port} on {address} may not be listened on",
+            where=where,
+            do="Ports below 1024 need rights; choose another.",
+        )
+    return TachographError(
+        f"the metrics cannot be served on {address}:{port}: {error.strerror or error}",
+        where=where,
+        do="Set metrics.address to an address of this machine, such as 127.0.0.1 or 0.0.0.0.",
+    )

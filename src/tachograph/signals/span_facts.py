@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from operator import attrgetter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
@@ -125,6 +125,44 @@ def _of_tool_call(row: Projection) -> Attributes:
     return facts
 
 
+_LLM_FACTS: Final[tuple[tuple[str, Callable[[Projection], Any]], ...]] = (
+    ("error_type", lambda row: row.error_type),
+    (s.ERROR_TYPE, lambda row: row.error_type),
+    (s.REQUEST_STREAM, lambda row: row.stream or None),
+    (s.RESPONSE_TIME_TO_FIRST_CHUNK, lambda row: None if row.ttft_us is None else row.ttft_us / 1e6),
+    (s.RATE_LIMIT_WAIT, lambda row: row.wait_us / 1e6 if row.wait_us else None),
+    (s.RETRY_WAIT, lambda row: row.retry_wait_us / 1e6 if row.retry_wait_us else None),
+    (s.COUNTED, lambda row: None if row.counted else False),
+    (s.USAGE_INPUT_TOKENS, lambda row: row.input_tokens),
+    ("prompt_tokens", lambda row: row.input_tokens if row.outcome == "success" else None),
+    (s.USAGE_OUTPUT_TOKENS, lambda row: row.output_tokens),
+    ("completion_tokens", lambda row: row.output_tokens if row.outcome == "success" else None),
+    (s.AUDIO_SECONDS, lambda row: row.audio_seconds),
+    (s.STATED_COST_USD, lambda row: _usd(row.stated_cost_nusd)),
+    (s.USAGE_MISMATCH, lambda row: row.usage_mismatch or None),
+    (s.SPEED, lambda row: row.speed or None),
+    (s.REGION, lambda row: row.region or None),
+    (s.TRAFFIC_TYPE, lambda row: row.traffic_type or None),
+    (s.RESPONSE_MODEL, lambda row: row.response_model or None),
+    (s.RESPONSE_ID, lambda row: row.response_id or None),
+    (s.RESPONSE_FINISH_REASONS, lambda row: (row.finish_reason,) if row.finish_reason else None),
+    (s.REQUEST_ID, lambda row: row.request_id or None),
+)
+"""The attributes of an LLM call that stand where there is something to say."""
+_COST_FACTS: Final[tuple[tuple[str, Callable[[Projection], Any]], ...]] = (
+    (s.COST_QUALITY, lambda row: row.cost_quality),
+    (s.COST_USD, lambda row: _usd(row.cost_nusd)),
+    (s.PRICE_SOURCE, lambda row: row.price_source or None),
+    (s.COST_DETAIL, lambda row: row.cost_detail or None),
+    (s.LIST_COST_USD, lambda row: _usd(row.list_cost_nusd)),
+)
+"""Those of a call whose cost was worked out."""
+
+
+def _usd(nano_usd: int | None) -> float | None:
+    return None if nano_usd is None else nano_usd / 1e9
+
+
 def _of_llm_call(row: Projection) -> Attributes:
     provider, model = row.provider, row.model
     facts: Attributes = {
@@ -136,62 +174,14 @@ def _of_llm_call(row: Projection) -> Attributes:
         "provider": provider,
         "model": model,
     }
-    if row.error_type is not None:
-        facts["error_type"] = facts[s.ERROR_TYPE] = row.error_type
-    if row.stream:
-        facts[s.REQUEST_STREAM] = True
-    if row.ttft_us is not None:
-        facts[s.RESPONSE_TIME_TO_FIRST_CHUNK] = row.ttft_us / 1e6
-    if row.wait_us:
-        facts[s.RATE_LIMIT_WAIT] = row.wait_us / 1e6
-    if row.retry_wait_us:
-        facts[s.RETRY_WAIT] = row.retry_wait_us / 1e6
-    if not row.counted:
-        facts[s.COUNTED] = False
-    if row.input_tokens is not None:
-        facts[s.USAGE_INPUT_TOKENS] = row.input_tokens
-        if row.outcome == "success":
-            facts["prompt_tokens"] = row.input_tokens
-    if row.output_tokens is not None:
-        facts[s.USAGE_OUTPUT_TOKENS] = row.output_tokens
-        if row.outcome == "success":
-            facts["completion_tokens"] = row.output_tokens
-    if row.details:
-        for detail, tokens in row.details.items():
-            facts[s.USAGE_DETAILS.get(detail) or s.DETAIL_PREFIX + detail] = tokens
-    if row.tool_uses:
-        for tool, times in row.tool_uses.items():
-            facts[s.TOOL_USE_PREFIX + tool] = times
-    if row.audio_seconds is not None:
-        facts[s.AUDIO_SECONDS] = row.audio_seconds
-    if row.cost_quality is not None:
-        facts[s.COST_QUALITY] = row.cost_quality
-        if row.cost_nusd is not None:
-            facts[s.COST_USD] = row.cost_nusd / 1e9
-        if row.price_source:
-            facts[s.PRICE_SOURCE] = row.price_source
-        if row.cost_detail:
-            facts[s.COST_DETAIL] = row.cost_detail
-        if row.list_cost_nusd is not None:
-            facts[s.LIST_COST_USD] = row.list_cost_nusd / 1e9
-    if row.stated_cost_nusd is not None:
-        facts[s.STATED_COST_USD] = row.stated_cost_nusd / 1e9
-    if row.usage_mismatch:
-        facts[s.USAGE_MISMATCH] = row.usage_mismatch
-    if row.speed:
-        facts[s.SPEED] = row.speed
-    if row.region:
-        facts[s.REGION] = row.region
-    if row.traffic_type:
-        facts[s.TRAFFIC_TYPE] = row.traffic_type
-    if row.response_model:
-        facts[s.RESPONSE_MODEL] = row.response_model
-    if row.response_id:
-        facts[s.RESPONSE_ID] = row.response_id
-    if row.finish_reason:
-        facts[s.RESPONSE_FINISH_REASONS] = (row.finish_reason,)
-    if row.request_id:
-        facts[s.REQUEST_ID] = row.request_id
+    for name, read in _LLM_FACTS if row.cost_quality is None else (*_LLM_FACTS, *_COST_FACTS):
+        value = read(row)
+        if value is not None:
+            facts[name] = value
+    for detail, tokens in (row.details or {}).items():
+        facts[s.USAGE_DETAILS.get(detail) or s.DETAIL_PREFIX + detail] = tokens
+    for tool, times in (row.tool_uses or {}).items():
+        facts[s.TOOL_USE_PREFIX + tool] = times
     is_openai = provider in ("openai", "azure")  # OpenTelemetry names these two for OpenAI only
     if row.api:
         facts[s.OPENAI_API_TYPE if is_openai else s.API] = row.api

@@ -46,116 +46,115 @@ class BadRequest(ValueError):
         self.where, self.do = where, do
 
 
-def routes(console: Console, *, auth: str, settings: Any = None) -> list[Route]:
-    """Return the routes of the API."""
-    streams = _Streams()
+class _Routes:
+    """The handlers that need the views, the settings or the open streams; the others are functions."""
 
-    def status(console: Console, request: Request) -> Response:
-        return _json(_status(console, auth))
+    def __init__(self, console: Console, auth: str, settings: Any) -> None:
+        self._console, self._auth, self._settings = console, auth, settings
+        self._streams = _Streams()
+        self._views = Views(console)
 
-    def shown(console: Console, request: Request) -> Response:
-        return _json({"dashboards": catalogue.dashboards(settings)})
+    def status(self, console: Console, request: Request) -> Response:
+        return _json(_status(console, self._auth))
 
-    def runbook(console: Console, request: Request) -> Response:
+    def catalogue(self, console: Console, request: Request) -> Response:
+        return _json({"dashboards": catalogue.dashboards(self._settings)})
+
+    def runbook(self, console: Console, request: Request) -> Response:
         name = request.path_params["alert"]
-        text = catalogue.runbook(name, settings)
+        text = catalogue.runbook(name, self._settings)
         if text is None:
             return problem(
                 f"there is no runbook for {name[:100]!r}", do="See the alerts' list for their names.", status=404
             )
         return _json({"title": name, "markdown": text})
 
-    async def events(request: Request) -> Response:
-        return streams.answer(console, _ticks(console, request))
+    async def events(self, request: Request) -> Response:
+        return self._streams.answer(self._console, _ticks(self._console, request))
 
-    async def tail(request: Request) -> Response:
+    async def tail(self, request: Request) -> Response:
         try:
             wanted, _ = _filter(request)
         except BadRequest as error:
             return problem(str(error), where=error.where, do=error.do)
-        return streams.answer(console, _tail(console, request, wanted))
+        return self._streams.answer(self._console, _tail(self._console, request, wanted))
 
-    views = Views(console)
-
-    def board(console: Console, request: Request) -> Response:
+    def board(self, console: Console, request: Request) -> Response:
         start, end = _range(request)
         chosen = {k: v for k, v in request.query_params.items() if k not in ("from", "to", "source", "panels")}
         named = (request.query_params.get(name, "") for name in ("source", "panels"))
-        answer = views.board(request.path_params["uid"], start, end, chosen, *named)
-        return _json(answer) if answer is not None else _absent(request, "dashboard")
+        return _found(self._views.board(request.path_params["uid"], start, end, chosen, *named), request, "dashboard")
 
-    def now(console: Console, request: Request) -> Response:
-        return _json(views.now(*_range(request), _chosen(request)))
+    def now(self, console: Console, request: Request) -> Response:
+        return _json(self._views.now(*_range(request), _chosen(request)))
 
-    def incident(console: Console, request: Request) -> Response:
-        answer = views.incident(request.path_params["alert"])
-        return _json(answer) if answer is not None else _absent(request, "alert")
+    def incident(self, console: Console, request: Request) -> Response:
+        return _found(self._views.incident(request.path_params["alert"]), request, "alert")
 
-    def alerts(console: Console, request: Request) -> Response:
-        return _json({"alerts": views.alerts(), "notify": _notify(console)})
+    def alerts(self, console: Console, request: Request) -> Response:
+        return _json({"alerts": self._views.alerts(), "notify": _notify(console)})
 
-    def explore(console: Console, request: Request) -> Response:
+    def explore(self, console: Console, request: Request) -> Response:
         wanted, _ = _filter(request)
         start, end = _range(request)
-        return _json(views.explore(start, end, wanted, request.query_params.get("what", "facets")))
+        return _json(self._views.explore(start, end, wanted, request.query_params.get("what", "facets")))
 
-    def compare(console: Console, request: Request) -> Response:
+    def compare(self, console: Console, request: Request) -> Response:
         wanted, _ = _filter(request)
         start, end = _range(request)
         versions = [request.query_params.get(name, "") for name in ("version_a", "version_b")]
         before = _number(request, "a_from"), _number(request, "a_to")
-        return _json(views.compare(start, end, wanted, versions[0], versions[1], *before))
+        return _json(self._views.compare(start, end, wanted, versions[0], versions[1], *before))
 
-    def run(console: Console, request: Request) -> Response:
-        answer = views.run(request.path_params["id"])
-        return _json(answer) if answer is not None else _absent(request, "run")
+    def run(self, console: Console, request: Request) -> Response:
+        return _found(self._views.run(request.path_params["id"]), request, "run")
 
-    def session(console: Console, request: Request) -> Response:
-        answer = views.session(request.path_params["id"])
-        return _json(answer) if answer is not None else _absent(request, "session")
+    def session(self, console: Console, request: Request) -> Response:
+        return _found(self._views.session(request.path_params["id"]), request, "session")
 
-    def spent(console: Console, request: Request) -> Response:
+    def money(self, console: Console, request: Request) -> Response:
         by = request.query_params.get("by", "model")
         try:
-            return _json(views.money(*_range(request), _chosen(request), by))
+            return _json(self._views.money(*_range(request), _chosen(request), by))
         except ValueError:
             raise BadRequest(*_unknown_grouping(by)) from None
 
-    def saved(console: Console, request: Request) -> Response:
-        return _json({"views": [{"name": name, "address": address} for name, address in console.calls.saved_views()]})
+    async def save(self, request: Request) -> Response:
+        return await _written(request, lambda body: _save(self._console, body))
 
-    async def save(request: Request) -> Response:
-        return await _written(request, lambda body: _save(console, body))
+    async def note(self, request: Request) -> Response:
+        return await _written(request, lambda body: _note(self._console, request.path_params["alert"], body))
 
-    async def note(request: Request) -> Response:
-        return await _written(request, lambda body: _note(console, request.path_params["alert"], body))
 
+def routes(console: Console, *, auth: str, settings: Any = None) -> list[Route]:
+    """Return the routes of the API."""
+    own = _Routes(console, auth, settings)
     table: list[tuple[str, Handler]] = [
-        ("/board/{uid}", board),
-        ("/now", now),
-        ("/alerts", alerts),
-        ("/incidents/{alert}", incident),
-        ("/explore", explore),
-        ("/compare", compare),
-        ("/runs/{id}", run),
-        ("/sessions/{id}", session),
-        ("/money", spent),
-        ("/views", saved),
-        ("/status", status),
-        ("/catalogue", shown),
+        ("/board/{uid}", own.board),
+        ("/now", own.now),
+        ("/alerts", own.alerts),
+        ("/incidents/{alert}", own.incident),
+        ("/explore", own.explore),
+        ("/compare", own.compare),
+        ("/runs/{id}", own.run),
+        ("/sessions/{id}", own.session),
+        ("/money", own.money),
+        ("/views", _saved),
+        ("/status", own.status),
+        ("/catalogue", own.catalogue),
         ("/calls", _calls),
         ("/calls/{id}", _call),
         ("/traces/{trace_id}", _trace),
         ("/cost", _cost),
         ("/values", _values),
         ("/alerts/resolved", _resolved),
-        ("/runbooks/{alert}", runbook),
+        ("/runbooks/{alert}", own.runbook),
     ]
     return [
-        Route(PREFIX + "/calls/stream", tail, methods=["GET"]),
-        Route(PREFIX + "/events", events, methods=["GET"]),
-        Route(PREFIX + "/views", save, methods=["POST"]),
-        Route(PREFIX + "/alerts/{alert}/notes", note, methods=["POST"]),
+        Route(PREFIX + "/calls/stream", own.tail, methods=["GET"]),
+        Route(PREFIX + "/events", own.events, methods=["GET"]),
+        Route(PREFIX + "/views", own.save, methods=["POST"]),
+        Route(PREFIX + "/alerts/{alert}/notes", own.note, methods=["POST"]),
         *(Route(PREFIX + path, _endpoint(console, handler), methods=["GET"]) for path, handler in table),
     ]
 
@@ -207,6 +206,14 @@ def _notify(console: Console) -> dict[str, Any]:
     if console.notifier is None:
         return {"receivers": [], "error": console.notify_error or None}
     return console.notifier.described()
+
+
+def _saved(console: Console, request: Request) -> Response:
+    return _json({"views": [{"name": name, "address": address} for name, address in console.calls.saved_views()]})
+
+
+def _found(answer: dict[str, Any] | None, request: Request, what: str) -> Response:
+    return _json(answer) if answer is not None else _absent(request, what)
 
 
 def _absent(request: Request, what: str) -> Response:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
+from collections.abc import Sequence
 from time import perf_counter_ns
 from typing import Any, Final
 
@@ -108,68 +109,70 @@ class LLMMetrics:
                 bound = self._bound[call.provider, call.model]
         except (KeyError, TypeError):
             bound = self._bind(call)
-        trace_id = call.trace_id
-        now = time.time() if trace_id else 0.0
+        now = time.time() if call.trace_id else 0.0
         with self._lock:
-            for attempt in call.attempts:
-                seconds = (attempt.ended_ns - attempt.started_ns) / 1e9
-                cell = bound.requests[attempt.outcome]  # type: ignore[index]  # ended attempts have one
-                index = bisect_left(_REQUEST_BOUNDS, seconds)
-                values = cell.values
-                values[0] += seconds
-                values[index + 1] += 1
-                if trace_id:
-                    if cell.exemplars is None:
-                        cell.exemplars = {}
-                    cell.exemplars[index] = Exemplar(trace_id, seconds, now, call.span_id)
-                if attempt.error_type is not None:
-                    bound.errors[attempt.error_type].values[0] += 1
-                    if attempt.waited_ns and attempt.outcome == "rate_limited":
-                        bound.delays.observe(attempt.waited_ns / 1e9)
-                if attempt.waited_before_ns:
-                    bound.delays.observe(attempt.waited_before_ns / 1e9)
-            if call.unsent_wait_ns:
-                bound.delays.observe(call.unsent_wait_ns / 1e9)
+            self._add_attempts(bound, call, now)
             seconds = (call.ended_ns - call.started_ns) / 1e9
-            cell = bound.calls[call.outcome]  # type: ignore[index]  # finished calls have one
-            index = bisect_left(_CALL_BOUNDS, seconds)
-            values = cell.values
-            values[0] += seconds
-            values[index + 1] += 1
-            if trace_id:
-                if cell.exemplars is None:
-                    cell.exemplars = {}
-                cell.exemplars[index] = Exemplar(trace_id, seconds, now, call.span_id)
+            self._add_seconds(bound.calls[call.outcome], _CALL_BOUNDS, seconds, call, now)  # type: ignore[index]  # finished calls have one
             if call.first_token_ns and call.stream:
                 seconds = (call.first_token_ns - call.started_ns) / 1e9
-                bound.first_token.observe(seconds, Exemplar(trace_id, seconds, now, call.span_id) if trace_id else None)
-            if not call.counts_usage:
-                return
-            usage = call.usage
-            if call.usage_mismatch is not None:
-                self._mismatch(bound, call.usage_mismatch)
-            if usage is None or not usage.is_reported:
-                if call.outcome in ("success", "cancelled"):
-                    bound.usage_missing.values[0] += 1
-                if call.cost is not None and call.cost.nano_usd:
-                    bound.cost[0] += call.cost.nano_usd  # stated, or the prompt of a stream that was cut
-                return
-            if usage.input_tokens:
-                bound.prompt[0] += usage.input_tokens
-            if usage.output_tokens:
-                bound.completion[0] += usage.output_tokens
-            for detail, tokens in usage.details.items():
-                try:
-                    bound.details[detail][0] += tokens
-                except KeyError:
-                    self._new_detail(bound, detail)[0] += tokens
-            cost = call.cost
-            if cost is None or cost.nano_usd is None:
-                bound.unpriced.values[0] += 1
-            else:
-                bound.cost[0] += cost.nano_usd
-                if cost.list_nano_usd is not None and cost.contradicts_list:
-                    self._mismatch(bound, "stated_cost")
+                exemplar = Exemplar(call.trace_id, seconds, now, call.span_id) if call.trace_id else None
+                bound.first_token.observe(seconds, exemplar)
+            if call.counts_usage:
+                self._add_usage(bound, call)
+
+    def _add_attempts(self, bound: _Bound, call: LLMCall, now: float) -> None:
+        """Each request, and each wait for a rate limit."""
+        for attempt in call.attempts:
+            seconds = (attempt.ended_ns - attempt.started_ns) / 1e9
+            cell = bound.requests[attempt.outcome]  # type: ignore[index]  # ended attempts have one
+            self._add_seconds(cell, _REQUEST_BOUNDS, seconds, call, now)
+            if attempt.error_type is not None:
+                bound.errors[attempt.error_type].values[0] += 1
+                if attempt.waited_ns and attempt.outcome == "rate_limited":
+                    bound.delays.observe(attempt.waited_ns / 1e9)
+            if attempt.waited_before_ns:
+                bound.delays.observe(attempt.waited_before_ns / 1e9)
+        if call.unsent_wait_ns:
+            bound.delays.observe(call.unsent_wait_ns / 1e9)
+
+    @staticmethod
+    def _add_seconds(cell: HistogramCell, bounds: Sequence[float], seconds: float, call: LLMCall, now: float) -> None:
+        index = bisect_left(bounds, seconds)
+        values = cell.values
+        values[0] += seconds
+        values[index + 1] += 1
+        if call.trace_id:
+            if cell.exemplars is None:
+                cell.exemplars = {}
+            cell.exemplars[index] = Exemplar(call.trace_id, seconds, now, call.span_id)
+
+    def _add_usage(self, bound: _Bound, call: LLMCall) -> None:
+        """Tokens and cost; calls without them are counted as such."""
+        usage, cost = call.usage, call.cost
+        if call.usage_mismatch is not None:
+            self._mismatch(bound, call.usage_mismatch)
+        if usage is None or not usage.is_reported:
+            if call.outcome in ("success", "cancelled"):
+                bound.usage_missing.values[0] += 1
+            if cost is not None and cost.nano_usd:
+                bound.cost[0] += cost.nano_usd  # stated, or the prompt of a stream that was cut
+            return
+        if usage.input_tokens:
+            bound.prompt[0] += usage.input_tokens
+        if usage.output_tokens:
+            bound.completion[0] += usage.output_tokens
+        for detail, tokens in usage.details.items():
+            try:
+                bound.details[detail][0] += tokens
+            except KeyError:
+                self._new_detail(bound, detail)[0] += tokens
+        if cost is None or cost.nano_usd is None:
+            bound.unpriced.values[0] += 1
+            return
+        bound.cost[0] += cost.nano_usd
+        if cost.list_nano_usd is not None and cost.contradicts_list:
+            self._mismatch(bound, "stated_cost")
 
     def _mismatch(self, bound: _Bound, reason: str) -> None:
         """Rare: its cells are not made before they are needed."""
