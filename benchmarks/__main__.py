@@ -54,7 +54,7 @@ def _run(asked: argparse.Namespace, results: dict[str, Any]) -> None:
         from benchmarks.truth import judge
 
         names = asked.peer or (QUICK_TRUTH if asked.quick else judge.PEERS)
-        print("Truth:", flush=True)
+        print("ExpectedTotals:", flush=True)
         results["truth"] = {"machine": machine, "peers": judge.run(names, say=_say)}
         _save(asked.out, "truth", results["truth"])
     if asked.only != "truth":

@@ -51,7 +51,7 @@ class Process:
 
         import tachograph
         from benchmarks.peers.emitted import DropSpans
-        from tachograph.demo.brain import Brain
+        from tachograph.demo.scripted_model import ScriptedModel
         from tachograph.demo.simulators import Simulators
         from tachograph.demo.traffic import Traffic
         from tachograph.demo.traffic_dial import TrafficDial
@@ -65,7 +65,7 @@ class Process:
 
         self._metrics = MetricsServer(lambda: self.recorder.metrics, 0)
         self.simulators = Simulators(seed, keep=KEPT_EXCHANGES)
-        Brain(seed, speed=SPEED).attach(self.simulators)
+        ScriptedModel(seed, speed=SPEED).attach(self.simulators)
         self.calls = self.tool_calls = 0
         self.raised: dict[str, int] = {}
         self._scrape = (0, 0.0)
@@ -215,7 +215,7 @@ class Process:
 
     def books(self) -> dict[str, Any]:
         """What was served, and where this process's metrics differ from it."""
-        from tachograph.demo.truth import compare
+        from tachograph.demo.expected_totals import compare
 
         truth = compare(self.simulators.served, self.recorder.metrics, None)
         return {
@@ -229,7 +229,7 @@ class Process:
 
     def ledger(self) -> dict[str, Any]:
         """What the ledger that all processes share says."""
-        from tachograph.demo.truth import ledger_sums
+        from tachograph.demo.expected_totals import ledger_sums
 
         sums = ledger_sums(self.recorder.ledger)  # type: ignore[arg-type]
         store = self.recorder.ledger.open_store(read_only=True)  # type: ignore[union-attr]

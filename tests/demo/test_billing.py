@@ -14,8 +14,8 @@ import anthropic
 import openai
 import pytest
 
-from tachograph.demo.brain import Brain
 from tachograph.demo.incidents import INCIDENTS
+from tachograph.demo.scripted_model import ScriptedModel
 from tachograph.demo.simulators import Answer, BillEntry, RateLimited, ServedUsage, Simulators
 from tachograph.demo.simulators.prices import cost_nano_usd
 from tachograph.usage.reconcile import anthropic as reconcile_anthropic
@@ -76,7 +76,7 @@ def test_a_model_without_a_price_costs_nothing_known() -> None:
 
 @pytest.mark.parametrize("name", ["rate-limit-storm", "provider-outage", "bad-key"])
 async def test_reports_are_read_while_calls_are_in_trouble(simulators: Simulators, name: str) -> None:
-    stage: Any = SimpleNamespace(simulators=simulators, brain=Brain(seed=0))
+    stage: Any = SimpleNamespace(simulators=simulators, model=ScriptedModel(seed=0))
     incident = INCIDENTS[name](stage)
     await incident.begin()
     now = datetime.now(UTC)

@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 
 from tachograph.cli import main
-from tachograph.demo.board import Board
+from tachograph.demo.expected_totals import Runs, Sums, compare
 from tachograph.demo.incidents import INCIDENTS, SlowTool
 from tachograph.demo.scenario import Demo
 from tachograph.demo.simulators import Served
-from tachograph.demo.truth import Runs, Sums, compare
+from tachograph.demo.summary import Board
 from tachograph.errors import TachographError
 from tachograph.llm.metrics import families as llm
 from tachograph.mcp.metrics import families as mcp

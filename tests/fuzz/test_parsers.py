@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.database import DirectoryBasedExampleDatabase
 
 from tachograph.records.redact import redact
-from tachograph.usage import exposed, frames
+from tachograph.usage import frames, metrics_text
 from tachograph.usage.journal import parse_segment_name
 from tachograph.usage.row import decode
 from tachograph.usage.source import JournalSource, backlog
@@ -157,7 +157,7 @@ exposition = st.text(max_size=200) | st.lists(
 @fuzzed
 @given(exposition)
 def test_metrics_pages(text: str) -> None:
-    for name, labels, value in exposed.samples(text):
+    for name, labels, value in metrics_text.samples(text):
         assert isinstance(name, str)
         assert isinstance(labels, dict)
         assert isinstance(value, float)

@@ -23,7 +23,7 @@ import tachograph
 from tachograph import instrument, labels, uninstrument
 from tachograph.demo.simulators import Answer, BadRequest, ServedUsage, Simulators, ToolCall
 from tachograph.errors import SettingsError
-from tachograph.instrument import others, patches, report
+from tachograph.instrument import other_instrumentation, patches, report
 from tachograph.records import ENGINE_CALL
 from tachograph.tape import TAPE
 from tachograph.testing import Recording, recording
@@ -439,6 +439,6 @@ def test_many_threads_and_tasks_at_once_leave_one_record_each(simulators: Simula
 
 def test_vendors_own_spans_are_named_among_the_others(seen: Recording) -> None:
     pytest.importorskip("opentelemetry.sdk", reason="spans need opentelemetry-sdk")
-    names = [other.name for other in others.active()]
+    names = [other.name for other in other_instrumentation.active()]
     assert "anthropic: its own spans" in names
     assert tachograph.__version__

@@ -16,19 +16,19 @@ from mcp_types import ListToolsResult
 from opentelemetry.trace import SpanKind
 
 from tachograph import instrument, labels, run, uninstrument
-from tachograph.demo.workshop import Workshop
+from tachograph.demo.tool_servers import ToolServers
 from tachograph.mcp import MCPClient, ToolExecutor, ToolRegistry
 from tachograph.testing import Recording, recording
 
 
 @pytest.fixture(scope="module")
-def process() -> Iterator[Workshop]:
-    with Workshop(seed=7) as running:
+def process() -> Iterator[ToolServers]:
+    with ToolServers(seed=7) as running:
         yield running
 
 
 @pytest.fixture
-def workshop(process: Workshop) -> Workshop:
+def workshop(process: ToolServers) -> ToolServers:
     if process.pid is None:
         process.restart()
     for tool in ("*", "stock_level"):
@@ -135,7 +135,7 @@ async def test_connections_and_other_requests_are_counted(weather: MCPServer, se
     assert seen.value("mcp_client_operation_seconds_count", method="prompts/list") == 1
 
 
-async def test_calls_over_http_that_are_refused_or_late_are_told_apart(workshop: Workshop, seen: Recording) -> None:
+async def test_calls_over_http_that_are_refused_or_late_are_told_apart(workshop: ToolServers, seen: Recording) -> None:
     async with Client(workshop.url) as client:
         tool, asked = "stock_level", {"article": "A-1"}
         await client.list_tools()
@@ -152,7 +152,7 @@ async def test_calls_over_http_that_are_refused_or_late_are_told_apart(workshop:
     assert ended == [("error", "connection"), ("timeout", "timeout"), ("cancelled", None)]
 
 
-async def test_a_server_that_dies_amid_a_call_is_a_connection_error(workshop: Workshop, seen: Recording) -> None:
+async def test_a_server_that_dies_amid_a_call_is_a_connection_error(workshop: ToolServers, seen: Recording) -> None:
     with pytest.raises(BaseException) as caught:  # noqa: PT011, PT012 - whatever the SDK makes of it
         async with Client(workshop.url) as client:
             tool, asked = "stock_level", {"article": "A-1"}
@@ -165,7 +165,7 @@ async def test_a_server_that_dies_amid_a_call_is_a_connection_error(workshop: Wo
     assert seen.value("mcp_server_connections_active") == 0
 
 
-async def test_the_engines_own_calls_are_counted_once(workshop: Workshop, seen: Recording) -> None:
+async def test_the_engines_own_calls_are_counted_once(workshop: ToolServers, seen: Recording) -> None:
     async with MCPClient({"mcpServers": {"shop": {"type": "http", "url": workshop.url}}}) as client:
         registry = ToolRegistry(client)
         executor = ToolExecutor(registry, timeout=60.0)

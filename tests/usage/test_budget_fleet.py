@@ -15,7 +15,7 @@ from support.postgres import PostgresServer
 from tachograph.errors import BudgetExceededError
 from tachograph.recorder import Recorder
 from tachograph.usage.budgets import fleet
-from usage.test_budget_reservations import begin, end, guard, recorder_with, standing
+from usage.test_budget_reservations import balances, begin, end, guard, recorder_with
 
 SMALL = {"messages": "x" * 300, "max_tokens": 1000}
 """About $0.0101 of gpt-5."""
@@ -66,7 +66,7 @@ def test_hosts_share_one_budget_to_the_last_call(tmp_path: Path, url: str, perio
                 for each in hosts:
                     sync(each)
     assert 97 <= made <= 99  # of $1 at $0.0101
-    assert sum(standing(one)["fleet"][0] > 0 for one in hosts) == 3
+    assert sum(balances(one)["fleet"][0] > 0 for one in hosts) == 3
     for one in hosts:
         sync(one)
     assert metric(hosts[0], "llm_budget_spent_usd", "fleet", "rolling" if period == "24h" else period) == pytest.approx(
@@ -86,7 +86,7 @@ def test_a_dead_host_s_lease_stays_spent_and_its_file_carries_on(tmp_path: Path,
     assert made * 0.0101 <= 1 - leased[0] / 1e9  # the first host's lease is not given out again
     del first
     again = host(tmp_path / "a", url)
-    assert standing(again)["fleet"][0] >= Decimal("0.01")
+    assert balances(again)["fleet"][0] >= Decimal("0.01")
     assert tried(again, "0.01")
 
 

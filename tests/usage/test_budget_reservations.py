@@ -68,10 +68,10 @@ def guard(recorder: Recorder) -> Budgets:
     return recorder.guard
 
 
-def standing(recorder: Recorder) -> dict[str, tuple[Decimal, Decimal]]:
+def balances(recorder: Recorder) -> dict[str, tuple[Decimal, Decimal]]:
     """Spent and reserved by account."""
     recorder.settle()
-    return {name: (spent, reserved) for name, _, _, spent, reserved in guard(recorder).standing()}
+    return {name: (spent, reserved) for name, _, _, spent, reserved in guard(recorder).balances()}
 
 
 def let_through(recorder: Recorder, tries: int) -> list[LLMCall]:
@@ -90,7 +90,7 @@ def test_of_fifty_calls_begun_together_only_those_go_that_the_budget_can_pay(tmp
     assert len(calls) == 3
     for call in calls:
         end(call, "0.3")
-    assert standing(recorder) == {"day": (Decimal("0.9"), Decimal(0))}
+    assert balances(recorder) == {"day": (Decimal("0.9"), Decimal(0))}
     with pytest.raises(BudgetExceededError, match="cannot pay for a call of up to"):
         begin(recorder)
     begin(recorder, {**ASKS, "max_tokens": 5000})
@@ -125,14 +125,14 @@ def test_failed_cancelled_and_dropped_calls_give_back_what_they_held(tmp_path: P
     failed = begin(recorder)
     failed.begin_attempt().end("error", "server_error")
     failed.begin_attempt().end("error", "server_error")  # a retry of the same call holds nothing more
-    assert standing(recorder)["day"][1] == pytest.approx(Decimal("0.300126"), abs=Decimal("0.0001"))
+    assert balances(recorder)["day"][1] == pytest.approx(Decimal("0.300126"), abs=Decimal("0.0001"))
     failed.finish("error", "server_error")
     begin(recorder).finish("cancelled")
     dropped = begin(recorder)
     recorder.guard.release(begin(recorder))  # type: ignore[union-attr]
     del dropped
     gc.collect()
-    assert standing(recorder) == {"day": (Decimal(0), Decimal(0))}
+    assert balances(recorder) == {"day": (Decimal(0), Decimal(0))}
 
 
 def test_a_ledger_that_falls_behind_never_reopens_a_spent_budget(tmp_path: Path) -> None:
@@ -169,14 +169,14 @@ def test_processes_share_a_budget_and_a_killed_one_has_spent_what_it_held(tmp_pa
     )
     assert worker.stdout is not None
     assert worker.stdout.readline() == "ready\n"
-    spent, reserved = standing(recorder)["day"]
+    spent, reserved = balances(recorder)["day"]
     assert (spent, round(reserved, 2)) == (Decimal("0.25"), Decimal("0.30"))
     assert len(let_through(recorder, 5)) == 1
     gc.collect()
     worker.send_signal(signal.SIGKILL)
     worker.communicate()
     guard(recorder).sweep()
-    spent, reserved = standing(recorder)["day"]
+    spent, reserved = balances(recorder)["day"]
     assert (round(spent, 2), reserved) == (Decimal("0.55"), Decimal(0))
 
 
@@ -192,10 +192,10 @@ def test_a_forked_child_counts_in_a_slot_of_its_own(tmp_path: Path) -> None:
         finally:
             os._exit(0)
     os.waitpid(child, 0)
-    spent, reserved = standing(recorder)["day"]
+    spent, reserved = balances(recorder)["day"]
     assert (spent, round(reserved, 2)) == (Decimal("0.5"), Decimal("0.30"))
     end(held, "0.1")
-    assert standing(recorder)["day"] == (Decimal("0.6"), Decimal(0))
+    assert balances(recorder)["day"] == (Decimal("0.6"), Decimal(0))
 
 
 def test_a_budget_per_user_gives_each_an_account(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_a_budget_per_user_gives_each_an_account(tmp_path: Path) -> None:
     with pytest.raises(BudgetExceededError, match="user=alice"):
         begin(recorder, user="alice")
     end(begin(recorder, user="bob"), "0.1")
-    assert standing(recorder) == {"user (user=alice)": (Decimal("0.4"), 0), "user (user=bob)": (Decimal("0.1"), 0)}
+    assert balances(recorder) == {"user (user=alice)": (Decimal("0.4"), 0), "user (user=bob)": (Decimal("0.1"), 0)}
     assert metric(recorder, "llm_budget_spent_usd", "user", "rolling") == 0.4  # the most of any account
 
 
@@ -232,7 +232,7 @@ def test_the_run_of_a_call_is_a_scope(tmp_path: Path) -> None:
                     begin(recorder)
         finally:
             RUN.reset(token)
-    assert standing(recorder)["run (run=r1)"][0] == Decimal("0.4")
+    assert balances(recorder)["run (run=r1)"][0] == Decimal("0.4")
     guard(recorder).refresh()
 
 
@@ -268,7 +268,7 @@ def test_warn_lets_the_call_go_and_says_so_once(tmp_path: Path, caplog: pytest.L
         end(begin(recorder), "0.2")
     assert [record.levelname for record in caplog.records if "'soft' cannot pay" in record.message] == ["WARNING"]
     assert metric(recorder, "llm_budget_actions_total", "soft", "warned") == 2
-    assert standing(recorder)["soft"][0] == Decimal("0.4")
+    assert balances(recorder)["soft"][0] == Decimal("0.4")
 
 
 asked: list[tachograph.BudgetRequest] = []
@@ -372,7 +372,7 @@ def test_each_api_key_has_a_budget_of_its_own(tmp_path: Path, simulators: Simula
     finally:
         tachograph.uninstrument()
     assert len(list(simulators.served)) == 4  # those of the second key
-    spent, _ = standing(recorder)["each key (key=...bbbb)"]
+    spent, _ = balances(recorder)["each key (key=...bbbb)"]
     assert spent > 0
     assert recorder.ledger is not None
     TAPE.flush()
@@ -449,7 +449,7 @@ def test_where_no_limit_is_given_the_answers_seen_say_how_much_to_hold(tmp_path:
 
     def held(**labels: str) -> Decimal:
         call = begin(recorder, asks, **labels)
-        reserved = standing(recorder)["day"][1]
+        reserved = balances(recorder)["day"][1]
         call.usage = Usage(750, 8000)
         call.finish("success")
         return reserved
@@ -492,6 +492,6 @@ def test_a_call_of_a_signal_handler_that_interrupts_a_decision_goes_on_and_leave
     with guard(recorder)._lock:  # the decision that the handler interrupts
         call = begin(recorder)
     end(call, "0.3")
-    assert standing(recorder) == {"day": (Decimal("0.3"), Decimal(0))}
+    assert balances(recorder) == {"day": (Decimal("0.3"), Decimal(0))}
     assert metric(recorder, "llm_budget_unchecked_total", "day") == 1
     assert len(let_through(recorder, 50)) == 2

@@ -13,8 +13,8 @@ from tachograph.cli import main
 from tachograph.errors import TachographError
 from tachograph.settings.ledger import LedgerSettings
 from tachograph.usage.copy import copy_store
+from tachograph.usage.ledger_paths import LedgerPaths
 from tachograph.usage.migrations import migrate
-from tachograph.usage.place import Place
 from tachograph.usage.row import Row
 from tachograph.usage.stores import UnknownVersion, open_store
 from tachograph.usage.stores.base import Adjustment
@@ -109,7 +109,7 @@ def test_migrating_from_nothing_makes_what_a_fresh_store_has(migrated_url: str) 
 
 
 def test_migrating_is_refused_while_a_writer_is_at_work(tmp_path: Path) -> None:
-    place = Place(LedgerSettings(data_dir=str(tmp_path)))
+    place = LedgerPaths(LedgerSettings(data_dir=str(tmp_path)))
     lock = place.try_lock()
     assert lock is not None
     with pytest.raises(TachographError, match="a writer is at work"):

@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     from tachograph.console.server import is_loopback
     from tachograph.errors import TachographError
     from tachograph.settings import load
-    from tachograph.usage.place import configured_ledger
+    from tachograph.usage.ledger_paths import configured_ledger
 
     token = args.token or os.environ.get("TACHOGRAPH_CONSOLE_TOKEN")
     if not is_loopback(args.listen) and not token:

@@ -72,8 +72,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _show(args: argparse.Namespace) -> int:
-    from tachograph.demo.board import Status
     from tachograph.demo.scenario import Demo
+    from tachograph.demo.summary import Status
     from tachograph.demo.view import make_view
 
     demo = Demo(

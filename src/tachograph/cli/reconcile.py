@@ -103,7 +103,7 @@ def _watch(args: argparse.Namespace) -> int:
     from tachograph.settings import load
     from tachograph.signals.http import MetricsServer
     from tachograph.signals.registry import Metrics
-    from tachograph.usage.place import Place
+    from tachograph.usage.ledger_paths import LedgerPaths
     from tachograph.usage.reconcile.watch import Account, Watcher
     from tachograph.usage.reports import moment
 
@@ -121,7 +121,7 @@ def _watch(args: argparse.Namespace) -> int:
     watcher = Watcher(
         accounts,
         lambda: open_for_reading(args.store),
-        Place(settings.ledger).directory,
+        LedgerPaths(settings.ledger).directory,
         metrics,
         Pricer(settings.pricing.file),
         tolerance=Decimal(str(args.tolerance)) / 100,

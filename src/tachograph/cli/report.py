@@ -171,12 +171,12 @@ def open_for_writing(url: str | None) -> Store:
 
 def _open(url: str | None, *, read_only: bool) -> Store:
     from tachograph.settings import load
-    from tachograph.usage.place import Place
+    from tachograph.usage.ledger_paths import LedgerPaths
     from tachograph.usage.stores import open_store
     from tachograph.usage.stores.open import sqlite_path
 
     settings = load().ledger
-    url = url or Place(settings).url
+    url = url or LedgerPaths(settings).url
     if url.startswith("sqlite:") and not sqlite_path(url).is_file():
         raise TachographError(
             "there is no ledger yet",

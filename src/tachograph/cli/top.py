@@ -62,7 +62,7 @@ def screen(now: dict[str, Any], height: int = 50) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    from tachograph.console.views import words
+    from tachograph.console.views import phrases
 
     sentence = Text(now["sentence"]["plain"], style=_STYLES[now["sentence"]["level"]])
     tiles = Table.grid(padding=(0, 3))
@@ -82,12 +82,12 @@ def screen(now: dict[str, Any], height: int = 50) -> RenderableType:
             table.add_column(head, justify="right" if right else "left", no_wrap=True)
         for row in rows[:room]:
             bad = row["failed"] >= 3 and row["failed"] >= 0.05 * row["calls"]
-            failed = f"{row['failed']:,} ({words.share(row['failed'], row['calls'])})" if row["failed"] else "0"
+            failed = f"{row['failed']:,} ({phrases.share(row['failed'], row['calls'])})" if row["failed"] else "0"
             table.add_row(
                 row[heads[0]], row[heads[1]], f"{row['calls']:,}", failed,
-                row["errors"][0][0] if row["errors"] else "", words.seconds(row["p95"]),
-                words.seconds(row["wait"]) if row["wait"] else "",
-                words.usd(row["cost"]) if name == "providers" else "",
+                row["errors"][0][0] if row["errors"] else "", phrases.seconds(row["p95"]),
+                phrases.seconds(row["wait"]) if row["wait"] else "",
+                phrases.usd(row["cost"]) if name == "providers" else "",
                 style="red" if bad else "",
             )  # fmt: skip
         hidden = now[name]["total"] - min(len(rows), room)
@@ -96,14 +96,14 @@ def screen(now: dict[str, Any], height: int = 50) -> RenderableType:
 
 
 def _shown(value: float | None, unit: str) -> str:
-    from tachograph.console.views import words
+    from tachograph.console.views import phrases
 
     if value is None:
         return "-"
     if unit == "s":
-        return words.seconds(value)
+        return phrases.seconds(value)
     if unit == "currencyUSD":
-        return words.usd(value)
+        return phrases.usd(value)
     if unit == "percentunit":
         return f"{value:.1%}"
     return f"{value:.3g}/s"

@@ -17,7 +17,7 @@ from tachograph.console.ingest.ledger import LedgerFeed
 from tachograph.console.ingest.pricing import ForeignPricer
 from tachograph.console.ingest.registry import RegistryFeed
 from tachograph.console.ingest.scrape import Target
-from tachograph.console.kept import Kept
+from tachograph.console.metric_snapshots import MetricSnapshots
 from tachograph.console.notify import Notifier
 from tachograph.console.promql import Engine, Limits
 from tachograph.console.query import Prometheus, Querier
@@ -80,9 +80,9 @@ class Console:
         self.store = Store(retention_seconds=retention_seconds, max_series=max_series)
         self.engine = Engine(self.store, Limits(max_samples=20_000_000, max_points=5_000_000, max_series=max_series))
         self.calls = CallStore(None if data_dir is None else data_dir / "console.db", max_calls=max_calls)
-        self.kept: Kept | None = None
+        self.kept: MetricSnapshots | None = None
         if data_dir is not None and self.prometheus is None:
-            self.kept = Kept(data_dir / "metrics", self.store)
+            self.kept = MetricSnapshots(data_dir / "metrics", self.store)
         self._loading = threading.Thread(target=self._load, name="tachograph-console-kept", daemon=True)
         self._loading.start()
         self.querier: Querier = self.prometheus or self.engine

@@ -10,14 +10,14 @@ Note = tuple[float, str, str, float, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class AlertNotes:
     """What holds for one alert; times in seconds since 1970, None: nothing."""
 
     silenced_until: float | None = None
     acknowledged_at: float | None = None
 
 
-def standing(notes: Iterable[Note], now: float) -> dict[str, Standing]:
+def notes_by_alert(notes: Iterable[Note], now: float) -> dict[str, AlertNotes]:
     """What holds for each alert. The newest silence counts, so one of no length ends the one before.
 
     Args:
@@ -32,7 +32,7 @@ def standing(notes: Iterable[Note], now: float) -> dict[str, Standing]:
         else:
             acknowledged.setdefault(alert, at)
     return {
-        alert: Standing(
+        alert: AlertNotes(
             silences[alert] if silences.get(alert, 0.0) > now else None,
             acknowledged.get(alert),
         )

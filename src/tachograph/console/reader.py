@@ -102,7 +102,7 @@ def open_reader(url: str | None, token: str | None) -> Reader:
 def _own() -> Reader:
     from tachograph.console import start
     from tachograph.settings import load
-    from tachograph.usage.place import configured_ledger
+    from tachograph.usage.ledger_paths import configured_ledger
 
     settings = load()
     ledger = configured_ledger(settings.ledger)

@@ -230,10 +230,10 @@ def _job(settings: Any) -> str:
 def _ledger_feed(settings: LedgerSettings, console: Console) -> LedgerFeed:
     """A reader of the ledger that these settings name."""
     from tachograph.console.ingest.ledger import LedgerFeed
-    from tachograph.usage.place import Place
+    from tachograph.usage.ledger_paths import LedgerPaths
     from tachograph.usage.stores.open import open_store
 
-    url = Place(settings).url
+    url = LedgerPaths(settings).url
 
     def open_for_reading() -> Store:
         return open_store(

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .brain import Brain
+from .scripted_model import ScriptedModel
 from .simulators import AskedRequest, Item, Overloaded, RateLimited, Simulators, Unauthorized
 from .simulators.billing import REPORT
+from .tool_servers import ToolServers
 from .traffic_dial import TrafficDial
-from .workshop import Workshop
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,8 @@ class Stage:
     """What an incident can lay hands on."""
 
     simulators: Simulators
-    brain: Brain
-    workshop: Workshop
+    model: ScriptedModel
+    workshop: ToolServers
     dial: TrafficDial
 
 
@@ -94,7 +94,7 @@ class RateLimitStorm(_Ruled):
     provider = "openai"
 
     def rule(self, request: AskedRequest) -> Item | None:
-        self.stage.brain.exhaust("openai")
+        self.stage.model.exhaust("openai")
         luck = random.Random(request.seed).random()
         return RateLimited(retry_after=round(1 + luck * 4, 1)) if luck < 0.75 else None
 

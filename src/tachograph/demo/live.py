@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from .board import Board, ModelRow, Status
+from .summary import Board, ModelRow, Status
 
 _COLOURS = {"openai": "green", "anthropic": "dark_orange", "gemini": "dodger_blue1"}
 _SPARKS = " ▁▂▃▄▅▆▇█"

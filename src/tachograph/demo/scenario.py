@@ -33,18 +33,18 @@ from tachograph.usage.budgets import Budgets
 from tachograph.usage.ledger import Ledger
 from tachograph.usage.metrics.families import ACCEPTED
 
-from .board import Board, read_board
-from .brain import Brain
+from .expected_totals import ExpectedTotals, Runs, Sums, Who, compare, ledger_sums, run_sums
 from .incidents import INCIDENTS, Incident, Stage
+from .scripted_model import ScriptedModel
 from .servers import REPOSITORY, make_repository, server_configuration
 from .simulators import Bill, Simulators
 from .simulators.billing import google_export
+from .sliding_window import Window
+from .summary import Board, read_board
+from .tool_servers import ToolServers
 from .tracing import SERVICE, trace_to
 from .traffic import Traffic
 from .traffic_dial import TrafficDial
-from .truth import Runs, Sums, Truth, Who, compare, ledger_sums, run_sums
-from .window import Window
-from .workshop import Workshop
 
 if TYPE_CHECKING:
     from tachograph.console import RunningConsole
@@ -107,7 +107,7 @@ class Demo:
         self.seed = seed
         self.dial = TrafficDial(rate)
         self.timeline: list[Moment] = []
-        self.truth: Truth | None = None
+        self.truth: ExpectedTotals | None = None
         self._incident_name = incident
         self._incident_at = incident_at
         self._incident_for = incident_for
@@ -159,7 +159,7 @@ class Demo:
         """Let a trouble begin now."""
         await self.end_incident()
         await self.tools_ready()
-        stage = Stage(self.simulators, self.brain, self.workshop, self.dial)
+        stage = Stage(self.simulators, self.model, self.workshop, self.dial)
         incident = INCIDENTS[name](stage)
         self._incident, self._incident_began = incident, self.elapsed_seconds
         self._note(f"{name} begins: {incident.summary}")
@@ -234,7 +234,7 @@ class Demo:
         self.simulators = Simulators(self.seed, keep=_KEPT_EXCHANGES)
         self.simulators.start()
         closing.callback(self.simulators.stop)
-        self.workshop = Workshop(self.seed, ORDINARY_TOOL_FAILURES)
+        self.workshop = ToolServers(self.seed, ORDINARY_TOOL_FAILURES)
         self.workshop.launch()
         closing.callback(self.workshop.stop)
         self._traffic: Traffic | None = None
@@ -255,8 +255,8 @@ class Demo:
         workplace = Path(tempfile.mkdtemp(prefix="tachograph-demo-git-"))
         self._closing.callback(shutil.rmtree, workplace, ignore_errors=True)
         making_repository = asyncio.create_task(asyncio.to_thread(make_repository, workplace))
-        self.brain = Brain(self.seed, str(workplace / REPOSITORY), self._speed)
-        self.brain.attach(self.simulators)
+        self.model = ScriptedModel(self.seed, str(workplace / REPOSITORY), self._speed)
+        self.model.attach(self.simulators)
         self.application = Application(self.recorder, self.simulators.urls)
         self._closing.push_async_callback(self.application.close)
         self._traffic = Traffic(self.seed, self.dial, self.application.do)
@@ -326,7 +326,7 @@ class Demo:
         if self._traffic is not None:
             await self._traffic.stop(_PATIENCE_SECONDS)
         self.window.look(time.monotonic())
-        budgets = self.recorder.guard.standing() if isinstance(self.recorder.guard, Budgets) else []
+        budgets = self.recorder.guard.balances() if isinstance(self.recorder.guard, Budgets) else []
         ledger, runs = await asyncio.to_thread(self._ledger_sums)
         self.truth = compare(
             self.simulators.served,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Protocol
 
-from .board import Board, Status
+from .summary import Board, Status
 
 
 class View(Protocol):

@@ -38,7 +38,16 @@ def instrument(*clients: str, recorder: Recorder | None = None, **settings: Any)
     Raises:
         SettingsError: A setting or a client's name is not allowed.
     """
-    from tachograph.instrument import attempts, frameworks, imports, others, patches, settled, threads, unwatched
+    from tachograph.instrument import (
+        active_config,
+        attempts,
+        frameworks,
+        imports,
+        other_instrumentation,
+        patches,
+        threads,
+        unwatched,
+    )
 
     own = runtime.get_settings()
     if clients:
@@ -49,10 +58,10 @@ def instrument(*clients: str, recorder: Recorder | None = None, **settings: Any)
         chosen = load({"instrument": {**base, **settings}}, environ={}, read_file=False).instrument
     runtime.redact_with(settings.get("redact"))
     runtime.set_content_gate(recorder or runtime.get_recorder(), own)
-    settled.settle(recorder, chosen)
+    active_config.settle(recorder, chosen)
     if not own.enabled:
         return
-    settled.recorder()  # its families are there from now on
+    active_config.recorder()  # its families are there from now on
     patches.SWITCH.on = True
     attempts.install()
     threads.install()
@@ -65,7 +74,7 @@ def instrument(*clients: str, recorder: Recorder | None = None, **settings: Any)
         import_module("tachograph.instrument.mcp_server").install()
     for sdk in runtime.SDKS:  # prices bring an HTTP client with them: not before there is something to price
         imports.after_import(sdk, lambda _: runtime.warm_up_prices(own))
-    others.log_once()
+    other_instrumentation.log_once()
     unwatched.install()
 
 

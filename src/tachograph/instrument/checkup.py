@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 from typing import Any, Final
 
 from tachograph import runtime
-from tachograph.instrument import instrument, others, report, unwatched
+from tachograph.instrument import instrument, other_instrumentation, report, unwatched
 from tachograph.version import __version__
 
 MODULES: Final[dict[str, tuple[str, ...]]] = {
@@ -117,8 +117,8 @@ def _wire(checkup: Checkup) -> None:
 
 
 def _others(checkup: Checkup) -> None:
-    active = others.active()
-    for other in (*active, *others.frameworks()):
+    active = other_instrumentation.active()
+    for other in (*active, *other_instrumentation.frameworks()):
         checkup.add("others", other.name, "ok", other.meaning)
     # An environment may show one entry point several times: a package installed twice, or under two names.
     places = {entry.value: entry.name for entry in entry_points(group="opentelemetry_instrumentor")}

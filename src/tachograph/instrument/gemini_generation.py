@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from tachograph.instrument import hosts, settled
+from tachograph.instrument import active_config, hosts
 from tachograph.instrument.streams import StreamState
 from tachograph.instrument.watch import Watch
 from tachograph.records import LLMCall
@@ -219,8 +219,8 @@ class ChatWatch(GenerationWatch):
 def start(models: Any, api: Api, keywords: dict[str, Any], *, stream: bool = False) -> LLMCall:
     facts = api.facts(keywords)
     host, port = _address(models)
-    provider = hosts.chosen(host, settled.settings.providers) or "gemini"
-    call = settled.recorder().start_llm_call(
+    provider = hosts.chosen(host, active_config.settings.providers) or "gemini"
+    call = active_config.recorder().start_llm_call(
         provider,
         facts.model,
         api.operation,

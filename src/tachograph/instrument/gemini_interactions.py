@@ -6,7 +6,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any, Final
 
-from tachograph.instrument import settled, stainless
+from tachograph.instrument import active_config, stainless
 from tachograph.instrument.bodies import state_of
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import patch
@@ -35,7 +35,7 @@ def _interaction(interactions: Any, keywords: dict[str, Any], *, api: Api) -> Wa
     fields = plain(body)
     request: dict[str, Any] = fields if type(fields) is dict else {}
     facts = api.facts(request)
-    call = settled.recorder().start_llm_call(
+    call = active_config.recorder().start_llm_call(
         "gemini",
         facts.model,
         api.operation,

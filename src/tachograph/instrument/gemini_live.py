@@ -14,7 +14,7 @@ from time import perf_counter_ns
 from types import ModuleType
 from typing import Any, Final
 
-from tachograph.instrument import endings, hosts, settled
+from tachograph.instrument import active_config, hosts, outcomes
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import SWITCH
 from tachograph.instrument.report import hook
@@ -130,7 +130,7 @@ class Session:
         call, self.call = self.call, None
         if call is not None:
             self._fill(call)
-            outcome, error_type = endings.ending_of("gemini", error)
+            outcome, error_type = outcomes.ending_of("gemini", error)
             call.finish(outcome, error_type, error=error)
 
     def abandon(self) -> None:
@@ -142,7 +142,7 @@ class Session:
 
     def _turn(self) -> LLMCall:
         if self.call is None:
-            self.call = call = settled.recorder().start_llm_call("gemini", self.model, "chat", stream=True)
+            self.call = call = active_config.recorder().start_llm_call("gemini", self.model, "chat", stream=True)
             leave(call)  # it goes on between messages
             call.api = "live"
             call.server_address, call.server_port = hosts.address_of(self.url)

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
-from tachograph.instrument import settled
+from tachograph.instrument import active_config
 from tachograph.vendors.dialects import Dialect, configured, dialect_of, matches
 
 
@@ -86,7 +86,7 @@ def understands_include_usage(host: str, extra: tuple[str, ...]) -> bool:
 
 def configured_dialect(host: str) -> Dialect | None:
     """What the user's settings say of a host."""
-    chosen = settled.settings
+    chosen = active_config.settings
     return configured(host, chosen.always_usage_hosts, chosen.reasoning_outside_hosts)
 
 

@@ -19,7 +19,7 @@ from time import perf_counter_ns
 from types import ModuleType
 from typing import Any, Final
 
-from tachograph.instrument import mcp_connections, settled
+from tachograph.instrument import active_config, mcp_connections
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.mcp_connections import Connection, Exchange, connection_of, ending_of, is_watched
 from tachograph.instrument.patches import SWITCH, patch
@@ -168,7 +168,7 @@ def _begin_of_session(session: Any, name: str, arguments: Any, keywords: dict[st
 
 def _begin(connection: Connection, session: Any, name: str, arguments: Any) -> ToolCall:
     count = len(arguments) if arguments else 0
-    call = settled.recorder().start_tool_call(connection.server_id, name, argument_count=count)
+    call = active_config.recorder().start_tool_call(connection.server_id, name, argument_count=count)
     try:
         call.attributes = connection.call_facts(session)
         keep(call, "tool.arguments", lambda: arguments)
@@ -260,7 +260,7 @@ class _Request:
 
     def ended(self, outcome: ToolOutcome) -> None:
         seconds = (perf_counter_ns() - self.started_ns) / 1e9
-        metrics = settled.recorder().metrics.part(MCPMetrics)
+        metrics = active_config.recorder().metrics.part(MCPMetrics)
         metrics.operation(self.connection.server_id, self.method, outcome, seconds)
 
     def answered(self, result: Any) -> None:

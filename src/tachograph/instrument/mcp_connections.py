@@ -20,7 +20,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
-from tachograph.instrument import mcp_identity, settled
+from tachograph.instrument import active_config, mcp_identity
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.mcp_ports import PORTS
 from tachograph.instrument.patches import SWITCH, patch
@@ -173,7 +173,7 @@ class Attempt:
             return
         own_name = self.connection.own_name if self.connection is not None else None
         server_id = mcp_identity.server_id(transport.address if transport is not None else None, own_name, self.name)
-        settled.recorder().metrics.part(MCPMetrics).connect_ended(server_id, outcome)
+        active_config.recorder().metrics.part(MCPMetrics).connect_ended(server_id, outcome)
 
 
 class Connection:
@@ -213,7 +213,7 @@ class Connection:
             if isinstance(own_name, str) and own_name:
                 self.own_name = own_name
             self.facts, self.server_id = None, self._identify()
-            settled.recorder().metrics.part(MCPMetrics).connect_ended(self.server_id, "success")
+            active_config.recorder().metrics.part(MCPMetrics).connect_ended(self.server_id, "success")
             self._rise()
 
     def _rise(self) -> None:
@@ -221,7 +221,7 @@ class Connection:
             if self._is_open or self._has_ended or not self._is_counted:
                 return
             self._is_open = True
-        settled.recorder().metrics.part(MCPMetrics).connection_opened(self.server_id)
+        active_config.recorder().metrics.part(MCPMetrics).connection_opened(self.server_id)
         if self.transport is not None and self.transport.url is not None:
             PORTS.add(self, self.transport.url)
 
@@ -239,7 +239,7 @@ class Connection:
             if not self._is_open:
                 return
             self._is_open = False
-        settled.recorder().metrics.part(MCPMetrics).connection_closed(self.server_id)
+        active_config.recorder().metrics.part(MCPMetrics).connection_closed(self.server_id)
 
     def closed(self) -> None:
         """The session has ended, or its transport has."""
@@ -308,7 +308,7 @@ def connect_failed(session: Any, error: BaseException) -> None:
     exchange = connection.transport.exchange if connection.transport is not None else None
     outcome, _ = ending_of(error, exchange)
     if outcome != "cancelled":
-        settled.recorder().metrics.part(MCPMetrics).connect_ended(connection.server_id, outcome)
+        active_config.recorder().metrics.part(MCPMetrics).connect_ended(connection.server_id, outcome)
 
 
 # Clients

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from tachograph.instrument import settled
+from tachograph.instrument import active_config
 
 NAMELESS: Final = "unknown"
 """The server_id of a server of which nothing is known."""
@@ -66,7 +66,7 @@ def server_id(address: str | None, own_name: Any, configured: str | None = None)
         own_name: What it calls itself; None before it has been met.
         configured: The name of its entry in an `mcpServers` configuration that a client library was given.
     """
-    names = settled.settings.mcp_servers
+    names = active_config.settings.mcp_servers
     own = own_name if isinstance(own_name, str) and own_name else None
     given = (names.get(address) if address is not None else None) or (names.get(own) if own is not None else None)
     if given is not None:
@@ -84,7 +84,7 @@ def named(own_name: str | None) -> str:
     """The label of a server that is known by its own name only."""
     if not own_name:
         return NAMELESS
-    names = settled.settings.mcp_servers
+    names = active_config.settings.mcp_servers
     if own_name.startswith("FastMCP-") and (drawn := _DRAWN_NAME.fullmatch(own_name)):
         own_name = drawn[1]
     return names.get(own_name, own_name) if names else own_name

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from tachograph.instrument import settled
+from tachograph.instrument import active_config
 from tachograph.mcp.liveness import PORT_PATIENCE_SECONDS, PORT_SILENCES, port_of
 
 
@@ -57,7 +57,7 @@ class PortWatch:
 
     def add(self, connection: Watched, url: str) -> None:
         """Look at this connection's server from now on."""
-        if settled.settings.mcp_probe_seconds <= 0:
+        if active_config.settings.mcp_probe_seconds <= 0:
             return
         place = port_of(url)
         if self._process != os.getpid():  # after a fork: the thread stayed behind, perhaps with the lock
@@ -88,11 +88,11 @@ class PortWatch:
             for port in ports:
                 if not port.is_trusted or not self._has_answered(port):
                     self._look(port)
-            self._wake.wait(max(settled.settings.mcp_probe_seconds, 0.1))
+            self._wake.wait(max(active_config.settings.mcp_probe_seconds, 0.1))
             self._wake.clear()
 
     def _has_answered(self, port: _Port) -> bool:
-        since = time.monotonic() - settled.settings.mcp_probe_seconds
+        since = time.monotonic() - active_config.settings.mcp_probe_seconds
         return any(connection.answered_at > since for connection in tuple(port.connections))
 
     def _look(self, port: _Port) -> None:

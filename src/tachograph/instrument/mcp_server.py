@@ -8,7 +8,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any, Final
 
-from tachograph.instrument import settled, vendor_spans
+from tachograph.instrument import active_config, vendor_spans
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.mcp import answered, goes_on
 from tachograph.instrument.mcp_connections import ending_of
@@ -141,7 +141,7 @@ def _wrap_handler(server: Any, request: Any) -> None:
 
 def _begin(server_name: Any, params: Any) -> ToolCall:
     arguments = pick(params, "arguments")
-    call = settled.recorder().start_tool_call(
+    call = active_config.recorder().start_tool_call(
         named(server_name),
         str(pick(params, "name") or "unknown"),
         argument_count=len(arguments) if arguments else 0,

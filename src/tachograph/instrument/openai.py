@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tachograph.instrument import hosts, openai_realtime, settled, stainless
+from tachograph.instrument import active_config, hosts, openai_realtime, stainless
 from tachograph.instrument.watch import Watch
 from tachograph.vendors.openai.apis import ROUTES, route
 from tachograph.vendors.openai.chat import ChatChunks
@@ -48,7 +48,7 @@ def _ask_for_usage(watch: Watch, body: dict[str, Any], client: Any) -> None:
     """
     options: Any = watch.subject
     host = watch.host or ""
-    mode = settled.settings.include_usage
+    mode = active_config.settings.include_usage
     if not watch.call.stream or mode == "never" or "stream_options" in body:
         return
     if watch.is_raw and options.headers[stainless.RAW_HEADER] != "true":  # `with_streaming_response`
@@ -56,7 +56,7 @@ def _ask_for_usage(watch: Watch, body: dict[str, Any], client: Any) -> None:
     if hosts.always_sends_usage(host):
         return
     if mode == "known" and not (
-        hosts.understands_include_usage(host, settled.settings.include_usage_hosts) or _is_azure_of_today(client)
+        hosts.understands_include_usage(host, active_config.settings.include_usage_hosts) or _is_azure_of_today(client)
     ):
         return
     watch.subject, _ = stainless.with_body(options, {**options.json_data, "stream_options": {"include_usage": True}})

@@ -15,7 +15,7 @@ from time import perf_counter_ns
 from types import ModuleType
 from typing import Any, Final
 
-from tachograph.instrument import endings, settled
+from tachograph.instrument import active_config, outcomes
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import SWITCH, patch
 from tachograph.instrument.report import hooked
@@ -142,7 +142,7 @@ class Socket:
 
     def _begin(self, response: Any) -> LLMCall:
         model = text(response, "model") or self.model
-        call = settled.recorder().start_llm_call("openai", model, "chat", stream=True)
+        call = active_config.recorder().start_llm_call("openai", model, "chat", stream=True)
         leave(call)  # it goes on between events
         self._began_then(call)
         call.response_id = text(response, "id")
@@ -157,7 +157,7 @@ class Socket:
         call.response_model = text(response, "model") or call.response_model
         failure = openai_response_failure(response)
         if failure is not None:
-            call.finish(endings.outcome_of(failure.error_type), failure.error_type, ended_ns=self.last_ns)
+            call.finish(outcomes.outcome_of(failure.error_type), failure.error_type, ended_ns=self.last_ns)
         else:
             outcome: Outcome = "cancelled" if text(response, "status") == "cancelled" else "success"
             call.finish(outcome, ended_ns=self.last_ns)
@@ -171,7 +171,7 @@ class Socket:
         call.begin_attempt(call.started_ns)
 
     def _transcribed(self, event: Any) -> None:
-        call = settled.recorder().start_llm_call("openai", "transcription", "transcription")
+        call = active_config.recorder().start_llm_call("openai", "transcription", "transcription")
         self._began_then(call)
         call.response_id = text(event, "item_id")
         read_usage(pick(event, "usage")).put(call)

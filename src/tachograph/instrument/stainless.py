@@ -12,7 +12,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any, Final
 
-from tachograph.instrument import hosts, settled
+from tachograph.instrument import active_config, hosts
 from tachograph.instrument.bodies import HIDES_USAGE
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import SWITCH, patch_overrides
@@ -90,10 +90,10 @@ def watch_of(
     body: Any = data if isinstance(data, dict) else {}
     if options.extra_json:
         body = {**body, **options.extra_json}
-    host, port, provider = hosts.place_of(client, settled.settings.providers, fallback)
+    host, port, provider = hosts.place_of(client, active_config.settings.providers, fallback)
     facts = api.facts(body)
     model = facts.model
-    call = settled.recorder().start_llm_call(
+    call = active_config.recorder().start_llm_call(
         provider,
         model,
         api.operation,

@@ -36,8 +36,8 @@ from collections.abc import Callable
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
-from tachograph.instrument import endings
-from tachograph.instrument.settled import recorder
+from tachograph.instrument import outcomes
+from tachograph.instrument.active_config import recorder
 from tachograph.records.content import keep
 from tachograph.tape import TAPE
 from tachograph.tape.guard import reader_of_chunks
@@ -129,7 +129,7 @@ class StreamState:
         """Reading ended with an exception that the application sees, or with nobody reading any more."""
         if isinstance(error, GeneratorExit):
             self.dropped()
-        elif isinstance(error, (asyncio.CancelledError, KeyboardInterrupt, SystemExit)) and not endings.is_late(error):
+        elif isinstance(error, (asyncio.CancelledError, KeyboardInterrupt, SystemExit)) and not outcomes.is_late(error):
             self._end("cancelled")
         else:
             self.watch.error = error
@@ -174,8 +174,8 @@ class StreamState:
             error_type = "connection"  # the libraries raise nothing here
         call = watch.call
         if error_type is not None:
-            endings.correct_last_attempt(call, endings.outcome_of(error_type), error_type)
-            call.end(endings.outcome_of(error_type), error_type)
+            outcomes.correct_last_attempt(call, outcomes.outcome_of(error_type), error_type)
+            call.end(outcomes.outcome_of(error_type), error_type)
         else:
             call.end("success" if reader.is_complete else self._otherwise)
 

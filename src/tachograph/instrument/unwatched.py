@@ -11,7 +11,7 @@ import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tachograph.instrument import report, settled
+from tachograph.instrument import active_config, report
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import MARK, SWITCH
 from tachograph.signals.families import UNWATCHED_CLIENT
@@ -65,7 +65,7 @@ def why(library: str) -> str | None:
     if report.client(library).hooked:
         return None
     carriers = CLIENTS[library]
-    if not SWITCH.on or "wire" not in settled.settings.clients:
+    if not SWITCH.on or "wire" not in active_config.settings.clients:
         return "instrument.clients leaves `wire` out"
     for carrier in carriers:
         places = _PLACES.get(carrier)
@@ -128,7 +128,7 @@ _logged: set[str] = set()
 
 def install() -> None:
     """Tell of them in the metrics, and of each once in the log."""
-    settled.recorder().metrics.part(Gauge)
+    active_config.recorder().metrics.part(Gauge)
     for library in CLIENTS:
         after_import(library, lambda _, library=library: _log(library))  # type: ignore[misc]
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from tachograph.instrument import endings
+from tachograph.instrument import outcomes
 from tachograph.records import LLMCall
 from tachograph.records.content import keep
 from tachograph.records.outcomes import ErrorType
@@ -142,8 +142,8 @@ class Watch(msgspec.Struct, eq=False, weakref=True):
         """End the record with the exception that the application saw."""
         call, error = self.call, self.error
         assert error is not None
-        outcome, error_type = endings.ending_of(self.api.vendor, error)
-        endings.correct_last_attempt(call, outcome, error_type)
+        outcome, error_type = outcomes.ending_of(self.api.vendor, error)
+        outcomes.correct_last_attempt(call, outcome, error_type)
         call.end(outcome, error_type, error=None if outcome == "cancelled" else error)
 
     def read_answer(self) -> None:
@@ -160,8 +160,8 @@ class Watch(msgspec.Struct, eq=False, weakref=True):
             if error_type is None:
                 call.end("success")
             else:
-                endings.correct_last_attempt(call, endings.outcome_of(error_type), error_type)
-                call.end(endings.outcome_of(error_type), error_type)
+                outcomes.correct_last_attempt(call, outcomes.outcome_of(error_type), error_type)
+                call.end(outcomes.outcome_of(error_type), error_type)
 
     def whole_answer(self) -> Any:
         """The answer; where the application asked for the response itself, that response."""
@@ -183,16 +183,16 @@ class Watch(msgspec.Struct, eq=False, weakref=True):
         attempt = call.begin_attempt(sent.started_ns)
         attempt.status = sent.status
         if sent.headers is not None:
-            endings.note_headers(call, attempt, sent.headers)
+            outcomes.note_headers(call, attempt, sent.headers)
         vendor = self.api.vendor
         outcome, error_type = None, None
         if sent.error is not None:
-            outcome, error_type = endings.ending_of(vendor, sent.error)
+            outcome, error_type = outcomes.ending_of(vendor, sent.error)
         if sent.status is not None and sent.status >= 400:
             attempt.retry_after_seconds = retry_after_seconds(sent.headers)
             if error_type is None:
-                error_type = endings.of_status(vendor, sent.status, sent.headers, error_body(sent.response))
-                outcome = endings.outcome_of(error_type)
+                error_type = outcomes.of_status(vendor, sent.status, sent.headers, error_body(sent.response))
+                outcome = outcomes.outcome_of(error_type)
         if sent.ended_ns:
             attempt.end(outcome or "success", error_type, ended_ns=sent.ended_ns)
         sent.headers = sent.response = sent.error = None

@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from tachograph.instrument import endings, hosts, settled
+from tachograph.instrument import active_config, hosts, outcomes
 from tachograph.instrument.patches import SWITCH
 from tachograph.instrument.streams import StreamState
 from tachograph.instrument.watch import Sent, Watch
@@ -59,7 +59,7 @@ class Sites(dict[str, Site | None]):
     def __missing__(self, host: str) -> Site | None:
         if len(self) >= _MOST_HOSTS:
             self.clear()
-        site = self[host] = _site(str(host).lower(), settled.settings.wire_hosts)
+        site = self[host] = _site(str(host).lower(), active_config.settings.wire_hosts)
         return site
 
 
@@ -67,7 +67,7 @@ SITES: Final = Sites()
 
 
 def _site(host: str, added: tuple[str, ...]) -> Site | None:
-    if "wire" not in settled.settings.clients:
+    if "wire" not in active_config.settings.clients:
         return None
     plain = [pattern for pattern in added if not _has_port(pattern)]
     dialect = dialect_of(host)
@@ -98,7 +98,7 @@ def _port_is_watched(host: str, port: int | None, added: tuple[str, ...]) -> boo
 
 
 def _provider(site: Site, port: int | None, api: Api) -> str:
-    overrides = settled.settings.providers
+    overrides = active_config.settings.providers
     local = None if site.any_port or site.host not in _LOCAL else local_dialect(port)
     return hosts.provider_of(site.host, api.vendor if local is None else local.label, overrides)
 
@@ -212,8 +212,8 @@ class WireWatch(Watch):
         else:
             error_type = failure.error_type
         self.read_requests()
-        outcome = endings.outcome_of(error_type)
-        endings.correct_last_attempt(self.call, outcome, error_type)
+        outcome = outcomes.outcome_of(error_type)
+        outcomes.correct_last_attempt(self.call, outcome, error_type)
         said = f"HTTP {sent.status}" + (f": {failure.message}" if failure.message else "")
         self.call.end(outcome, error_type, error=said)
 
@@ -255,7 +255,7 @@ def begin(
     found = route(method, path)
     if found is None or not SWITCH.on or ENGINE_CALL.get() is not None:
         return None
-    if not site.any_port and not _port_is_watched(site.host, port, settled.settings.wire_hosts):
+    if not site.any_port and not _port_is_watched(site.host, port, active_config.settings.wire_hosts):
         return None
     scope = SCOPE.get()
     again = None if scope is None else scope.watch
@@ -281,7 +281,7 @@ def _begin(site: Site, port: int | None, found: Route, body: dict[str, Any]) -> 
     facts = api.facts(body)
     stream = facts.stream if found.stream is None else found.stream
     model = facts.model if not found.model or facts.model != "unknown" else found.model
-    call = settled.recorder().start_llm_call(
+    call = active_config.recorder().start_llm_call(
         _provider(site, port, api),
         model,
         api.operation,

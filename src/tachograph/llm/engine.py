@@ -1,6 +1,6 @@
 """The engine: one call from the first request to the end, retries, waits and streams included, written once.
 
-A program is a generator (see `faces`). It begins the record, waits for the limiter, sends, reads, retries what can be
+A program is a generator (see `drivers`). It begins the record, waits for the limiter, sends, reads, retries what can be
 cured, and finishes the record exactly once, whichever way it ends:
 
     answered                 success
@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 from tachograph.llm.adapter import Adapter, Answer
 from tachograph.llm.content import keep_input, keep_output
-from tachograph.llm.cutting import Cut
+from tachograph.llm.drivers import END, Closing, Emit, Program
 from tachograph.llm.errors import ERROR_CLASSES, ProviderError
-from tachograph.llm.faces import END, Closing, Emit, Program
 from tachograph.llm.headroom import note_headers
 from tachograph.llm.limiter import Limiter, estimate_tokens
+from tachograph.llm.read_deadline import Cut
 from tachograph.llm.retry import RetryPolicy
 from tachograph.llm.scrub import scrub, scrub_error
 from tachograph.llm.types import Completed, Message, Part, Reasoning, Request, Response, Text
@@ -39,7 +39,7 @@ from tachograph.vendors.failures import RETRYABLE, Failure
 from tachograph.vendors.gateways import note_gateway
 
 if TYPE_CHECKING:
-    from tachograph.llm.faces import Awaiting, Blocking
+    from tachograph.llm.drivers import Awaiting, Blocking
     from tachograph.recorder import Recorder
     from tachograph.records.llm_call import Attempt, LLMCall
 

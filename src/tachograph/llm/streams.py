@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from tachograph.llm.faces import Closing, Program, aadvance, advance
+from tachograph.llm.drivers import Closing, Program, aadvance, advance
 from tachograph.llm.types import Completed, Response, StreamEvent
 
 

@@ -63,7 +63,7 @@ class Sample:
         return f"Sample({{{self.text}}}, {self.values})"
 
 
-class Known(dict[str, _C]):
+class CellCache(dict[str, _C]):
     """Cells by the closed set of a label's values; a word that is not among them counts as the fallback."""
 
     def __init__(self, cells: dict[str, _C], fallback: str) -> None:

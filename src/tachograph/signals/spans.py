@@ -68,7 +68,7 @@ def _is_of_the_same_call(span: Span) -> bool:
     return any(attributes.get(name) in values for name, values in _MODEL_CALLS)
 
 
-class Opened:
+class OpenSpan:
     """What a call's record keeps of its span: `call.span`."""
 
     __slots__ = ("context", "has_usage", "name", "parent", "pipeline", "span", "token")
@@ -124,14 +124,14 @@ def _detach(token: Any) -> None:
 
 def enter(call: LLMCall | ToolCall) -> None:
     """Make a call's span current here, where it is not yet; `leave` undoes it. For hooks that have no `with` block."""
-    opened: Opened | None = call.span
+    opened: OpenSpan | None = call.span
     if opened is not None and opened.token is None:
         opened.attach()
 
 
 def leave(call: LLMCall | ToolCall) -> None:
     """The call goes on, but not here: its span is current here no longer."""
-    opened: Opened | None = call.span
+    opened: OpenSpan | None = call.span
     if opened is not None and opened.token is not None:
         opened.detach()
 
@@ -142,7 +142,7 @@ class current:
     __slots__ = ("_opened", "_token")
 
     def __init__(self, call: LLMCall | ToolCall) -> None:
-        self._opened: Opened | None = call.span
+        self._opened: OpenSpan | None = call.span
         self._token: Any = None
 
     def __enter__(self) -> None:
@@ -230,15 +230,15 @@ class _Pipeline:
     def __init__(self, tracer: trace.Tracer) -> None:
         self.tracer = tracer
 
-    def open(self, name: str, kind: SpanKind, attributes: dict[str, Any], started: int, parent: Any) -> Opened | None:
+    def open(self, name: str, kind: SpanKind, attributes: dict[str, Any], started: int, parent: Any) -> OpenSpan | None:
         span = self.tracer.start_span(name, kind=kind, attributes=attributes, start_time=started)
         if not span.get_span_context().is_valid:
             return None
-        return Opened(self, name, span, trace.set_span_in_context(span, parent), None)
+        return OpenSpan(self, name, span, trace.set_span_in_context(span, parent), None)
 
     def close(
         self,
-        opened: Opened,
+        opened: OpenSpan,
         attributes: dict[str, Any],
         events: list[facts.EventFacts],
         failure: str | None,
@@ -275,7 +275,7 @@ class _Lazy(_Pipeline):
         self.scope = InstrumentationScope(scope, __version__)
         self.processor = tracer.span_processor
 
-    def open(self, name: str, kind: SpanKind, attributes: dict[str, Any], started: int, parent: Any) -> Opened:
+    def open(self, name: str, kind: SpanKind, attributes: dict[str, Any], started: int, parent: Any) -> OpenSpan:
         over = trace.get_current_span(parent)
         while type(over) is LightSpan and over.ended:  # left current by a call that was finished elsewhere
             parent = over.outer
@@ -294,14 +294,14 @@ class _Lazy(_Pipeline):
         )
         if not decision.is_recording():
             span: Span = UnsampledSpan(context)
-            return Opened(None, name, span, trace.set_span_in_context(span, parent), above)
+            return OpenSpan(None, name, span, trace.set_span_in_context(span, parent), above)
         said = result.attributes
         span = LightSpan(context, None if said is None or said == attributes else dict(said), parent)
-        return Opened(self, name, span, trace.set_span_in_context(span, parent), (above, kind, started))
+        return OpenSpan(self, name, span, trace.set_span_in_context(span, parent), (above, kind, started))
 
     def close(
         self,
-        opened: Opened,
+        opened: OpenSpan,
         attributes: dict[str, Any],
         events: list[facts.EventFacts],
         failure: str | None,
@@ -410,7 +410,7 @@ class SpanSignal:
 
     def close_llm_call(self, call: LLMCall) -> None:
         """End it with all that is known now."""
-        opened: Opened | None = call.span
+        opened: OpenSpan | None = call.span
         if opened is None:
             return
         if call.trace_id:
@@ -467,7 +467,7 @@ class SpanSignal:
 
     def close_tool_call(self, call: ToolCall) -> None:
         """End it with all that is known now."""
-        opened: Opened | None = call.span
+        opened: OpenSpan | None = call.span
         if opened is None:
             return
         if call.trace_id:

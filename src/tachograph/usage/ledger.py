@@ -31,11 +31,11 @@ from tachograph.tape.ring import Ring, are_there_any, dead, directory_of, read
 from tachograph.usage.frames import LARGEST_PAYLOAD
 from tachograph.usage.journal import Journal
 from tachograph.usage.labels import ids_of, labels_of
+from tachograph.usage.ledger_paths import LedgerPaths, WriterLock
 from tachograph.usage.memory import MemoryQueue, MemorySource
 from tachograph.usage.metrics.observe import UsageMetrics
-from tachograph.usage.place import Place, WriterLock
 from tachograph.usage.reports.run_cost import RunCost, cost_of, rows_of, rows_where
-from tachograph.usage.row import Row, encode, encode_oddities
+from tachograph.usage.row import Row, encode, encode_as_text
 from tachograph.usage.source import JournalSource, JournalSync, Position, backlog
 from tachograph.usage.stores.base import Store
 from tachograph.usage.stores.open import open_store
@@ -69,7 +69,7 @@ class Ledger:
             logger.warning("tachograph: journals need POSIX file locks; here the ledger's queue is in memory only.")
             settings = structs.replace(settings, mode="memory")
         self.settings = settings
-        self.place = Place(settings)
+        self.place = LedgerPaths(settings)
         if settings.data_dir is not None:
             self._check_place()
         self._labels = labels_of(settings)
@@ -193,7 +193,7 @@ class Ledger:
             try:
                 return encode(row)
             except (TypeError, ValueError, OverflowError):
-                return encode_oddities(row)
+                return encode_as_text(row)
         except (TypeError, ValueError, OverflowError, AttributeError):
             return None
 
@@ -468,8 +468,8 @@ class Ledger:
                 orphans, since = backlog(self.place.journals, (queue.name,), dead_only=True)
                 waiting += orphans
                 oldest = min(oldest, since) if oldest is not None and since is not None else oldest or since
-        self._metrics.handed_over(queue.sequence, queue.refused, queue.replaced)
-        self._metrics.standing(waiting=waiting, oldest_us=oldest, spool_bytes=spool, writer_alive=alive)
+        self._metrics.set_queue_counters(queue.sequence, queue.refused, queue.replaced)
+        self._metrics.set_queue_levels(waiting=waiting, oldest_us=oldest, spool_bytes=spool, writer_alive=alive)
 
     def _after_fork_in_child(self) -> None:
         """What the parent has open is the parent's: leave it without closing it, and start again."""

@@ -19,7 +19,7 @@ encode: Final = msgspec.msgpack.Encoder().encode
 """The bytes of a row."""
 
 
-def encode_oddities(row: Row) -> bytes:
+def encode_as_text(row: Row) -> bytes:
     """The bytes of a row that holds what `encode` does not take: as text.
 
     Raises:

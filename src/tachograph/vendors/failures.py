@@ -44,7 +44,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ErrorReport:
     """The words of an error body, as far as it has any."""
 
     code: str | None = None
@@ -68,7 +68,7 @@ class Table:
 
     codes: Mapping[str, ErrorType]
     phrases: tuple[tuple[str, ErrorType], ...] = ()
-    refine: Callable[[Said, int | None], ErrorType | None] | None = None
+    refine: Callable[[ErrorReport, int | None], ErrorType | None] | None = None
     classes: Mapping[str, ErrorType] = field(default_factory=dict)
     statuses: Mapping[int, ErrorType] = field(default_factory=dict)
     kinds: Mapping[str, ErrorType] = field(default_factory=dict)
@@ -118,20 +118,20 @@ _TRANSPORT: Final[dict[str, ErrorType]] = {
 _CAUSES_AT_MOST: Final = 8
 
 
-def read_body(body: Any) -> Said:
+def read_body(body: Any) -> ErrorReport:
     """The words of an error body: a vendor's nested error, a flat one, a list of one, a plain text, or JSON as text."""
     if isinstance(body, (bytes, bytearray, str)):
         try:
             body = json.loads(body)
         except (ValueError, RecursionError):
-            return Said(message=body if isinstance(body, str) else bytes(body).decode("utf-8", "replace"))
+            return ErrorReport(message=body if isinstance(body, str) else bytes(body).decode("utf-8", "replace"))
     if isinstance(body, list) and len(body) == 1:
         body = body[0]
     if body is None or isinstance(body, (int, float, list)):
-        return Said(raw=body)
+        return ErrorReport(raw=body)
     error = pick(body, "error")
     if isinstance(error, str):
-        return Said(message=error, raw=body)
+        return ErrorReport(message=error, raw=body)
     if error is None:
         error = body
     code = pick(error, "code")
@@ -139,7 +139,7 @@ def read_body(body: Any) -> Said:
     details = pick(error, "details")
     if isinstance(details, Mapping):  # anthropic's finer word
         code = text(details, "error_code") or code
-    return Said(
+    return ErrorReport(
         str(code) if isinstance(code, (str, int)) and not isinstance(code, bool) else None,
         kind,
         text(error, "message") or text(error, "detail") or "",
@@ -185,7 +185,7 @@ def categorise(
     )
 
 
-def _decide(table: Table, said: Said, status: int | None, error: BaseException | None) -> ErrorType:
+def _decide(table: Table, said: ErrorReport, status: int | None, error: BaseException | None) -> ErrorType:
     for word in (said.code, said.kind):
         if word is not None and word in table.codes:
             return table.codes[word]

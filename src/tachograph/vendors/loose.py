@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 
-class Loose(SimpleNamespace):
+class LooseObject(SimpleNamespace):
     """JSON as attributes; what is not there is None."""
 
     def __getattr__(self, name: str) -> Any:
@@ -16,14 +16,14 @@ class Loose(SimpleNamespace):
         return None
 
 
-def _loose(fields: dict[str, Any]) -> Loose:
-    loose = Loose()
+def _loose(fields: dict[str, Any]) -> LooseObject:
+    loose = LooseObject()
     loose.__dict__.update(fields)
     return loose
 
 
 def loads(data: bytes | str) -> Any:
-    """JSON read into `Loose` objects, which the readers take for the SDK's models."""
+    """JSON read into `LooseObject` objects, which the readers take for the SDK's models."""
     return json.loads(data, object_hook=_loose)
 
 

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from tachograph.catalogue import durations
-from tachograph.console.notes import standing
+from tachograph.console.notes import notes_by_alert
 from tachograph.console.notify.message import Alert
 from tachograph.console.notify.notifier import Snapshot
 from tachograph.console.notify.state import State
@@ -54,7 +54,7 @@ class Source:
         else:
             firing = [_alert(one) for one in self._console.rules.alerts()]
             self._keep(self._console.rules, now)
-        notes = standing(self._console.calls.notes(), now)
+        notes = notes_by_alert(self._console.calls.notes(), now)
         return Snapshot(
             firing=tuple(alert for alert, state in firing if state == "firing"),
             silenced=frozenset(name for name, one in notes.items() if one.silenced_until is not None),

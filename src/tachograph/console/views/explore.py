@@ -10,7 +10,7 @@ import numpy as np
 
 from tachograph.console.columns import Filter, Floats
 from tachograph.console.facts import Facts
-from tachograph.console.views import words
+from tachograph.console.views import phrases
 from tachograph.console.views.selection import Range, Selection, select
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def facets(console: Console, chosen: Range, wanted: Filter) -> dict[str, Any]:
 def errors(console: Console, chosen: Range, wanted: Filter) -> list[dict[str, Any]]:
     """Failures by fingerprint: what their texts have in common."""
     facts, _ = console.calls.facts(replace(wanted, time=(chosen.start, chosen.end)))
-    return fingerprints(console, facts.where(outcome=words.FAILED))
+    return fingerprints(console, facts.where(outcome=phrases.FAILED))
 
 
 def fingerprints(console: Console, failed: Facts) -> list[dict[str, Any]]:
@@ -107,7 +107,7 @@ def _grouped(console: Console, facts: Facts, index: Any, size: int, first: Any, 
     end = np.full(size, -np.inf)
     np.minimum.at(begin, index, times)
     np.maximum.at(end, index, ends)
-    failed = np.isin(facts.codes["outcome"], [n for n, t in enumerate(facts.words["outcome"]) if t in words.FAILED])
+    failed = np.isin(facts.codes["outcome"], [n for n, t in enumerate(facts.words["outcome"]) if t in phrases.FAILED])
     is_llm = facts.codes["kind"] == (facts.words["kind"].index("llm") if "llm" in facts.words["kind"] else -1)
     sums = {
         "llm_calls": np.bincount(index, is_llm, size),

@@ -12,9 +12,9 @@ import numpy as np
 
 from tachograph.console.api import catalogue
 from tachograph.console.facts import Facts
-from tachograph.console.notes import Standing, standing
+from tachograph.console.notes import AlertNotes, notes_by_alert
 from tachograph.console.promql import PromQLError
-from tachograph.console.views import words
+from tachograph.console.views import phrases
 from tachograph.console.views.explore import fingerprints
 from tachograph.console.views.selection import Range, filter_of, select
 
@@ -36,10 +36,10 @@ _PARTIES: Final = {
 
 def alerts(console: Console) -> list[dict[str, Any]]:
     """Every alerting rule with its state, the loudest first; silenced ones say until when."""
-    notes = standing(console.calls.notes(), time.time())
+    notes = notes_by_alert(console.calls.notes(), time.time())
     found = []
     for rule in console.alert_rules():
-        said = notes.get(rule["name"], Standing())
+        said = notes.get(rule["name"], AlertNotes())
         elsewhere = console.alertmanager.silenced_until(rule["name"]) if console.alertmanager is not None else None
         ends = [until for until in (said.silenced_until, elsewhere) if until is not None]
         since = min((stamp(alert["activeAt"]) for alert in rule["alerts"]), default=None)
@@ -84,7 +84,7 @@ def incident(console: Console, name: str) -> dict[str, Any] | None:
     hit = select(console, chosen, filter_of(fields))
     everything = select(console, chosen)
     calls = _of_alert(own[0], hit.llm, hit.tools)
-    failed = calls.where(outcome=words.FAILED)
+    failed = calls.where(outcome=phrases.FAILED)
     return {
         "name": name,
         "rules": own,
@@ -151,7 +151,7 @@ def fault(failed: Facts, everything: Facts, since: float) -> dict[str, Any]:
     if not kinds:
         return {"party": "", "text": "No failed call is kept.", "evidence": []}
     kind, most = kinds[0]
-    party = words.CAUSES.get(kind, "")
+    party = phrases.CAUSES.get(kind, "")
     evidence.append(f"{most} of {failed.count} failures are {kind}.")
     providers = {g["provider"] for g in failed.group(("provider",))[0] if g["provider"]}
     used = {
@@ -163,7 +163,7 @@ def fault(failed: Facts, everything: Facts, since: float) -> dict[str, Any]:
             evidence.append(f"{len(providers)} of {len(used)} providers fail at once.")
         else:
             party = "provider"
-            evidence.append(f"Only {words.name_of(next(iter(providers), ''))} fails; the others answer.")
+            evidence.append(f"Only {phrases.name_of(next(iter(providers), ''))} fails; the others answer.")
     versions = _versions(everything)
     fresh = [version for version, first in versions.items() if since - BEFORE_SECONDS < first <= since + 60]
     if len(versions) > 1 and fresh and kind in ("invalid_request", "auth", "validation", "execution", "unknown"):
@@ -213,7 +213,7 @@ def _timeline(
     ]
     for at, _, kind, until, text in console.calls.notes(rules[0]["name"]):
         if at >= chosen.start:
-            said = "Acknowledged" if kind == "acknowledge" else f"Silenced until {words.clock(until)}"
+            said = "Acknowledged" if kind == "acknowledge" else f"Silenced until {phrases.clock(until)}"
             found.append({"at": at, "kind": kind, "text": f"{said}{': ' + text if text else ''}"})
     return sorted(found, key=lambda event: event["at"])
 

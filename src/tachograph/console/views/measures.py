@@ -10,7 +10,7 @@ import numpy as np
 from tachograph.catalogue.panels import Measure
 from tachograph.console.columns import Floats
 from tachograph.console.facts import Facts
-from tachograph.console.views import words
+from tachograph.console.views import phrases
 from tachograph.console.views.selection import Selection
 
 ENOUGH: Final = 20
@@ -63,7 +63,7 @@ def instant(measure: Measure, chosen: Selection, variables: Mapping[str, str]) -
         value = _whole(measure, own, chosen)
         if value is not None:
             shown = dict(zip(by, labels.values(), strict=True))
-            failed = own.where(outcome=words.FAILED).count
+            failed = own.where(outcome=phrases.FAILED).count
             found.append({"metric": shown, "value": [chosen.end, value], "n": own.count, "failed": failed})
     return found
 

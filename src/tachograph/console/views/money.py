@@ -15,7 +15,7 @@ from tachograph.console.columns import Filter
 from tachograph.console.facts import Facts
 from tachograph.console.promql import PromQLError
 from tachograph.console.store import BUCKET_SECONDS
-from tachograph.console.views import words
+from tachograph.console.views import phrases
 from tachograph.console.views.selection import Range, Selection, filter_of, select
 from tachograph.usage.budgets.scope import SCOPES
 from tachograph.usage.budgets.windows import Window, calendar_bounds
@@ -80,7 +80,7 @@ def budgets(console: Console, now: float) -> list[dict[str, Any]]:
     found = []
     for key, whole in sums["limit_usd"].items():
         name, period = key
-        one = _standing(name, period, whole, sums["spent_usd"].get(key, 0.0), now)
+        one = _budget_row(name, period, whole, sums["spent_usd"].get(key, 0.0), now)
         ahead = {"heading_usd": likely.get(key), "heading_high_usd": high.get(key)}
         found.append({**one, "reserved_usd": sums["reserved_usd"].get(key, 0.0), **ahead})
     told = {one["name"] for one in found}
@@ -92,12 +92,12 @@ def budgets(console: Console, now: float) -> list[dict[str, Any]]:
         accounts = _accounts(console, limit, start, now)
         value, usd = max(accounts.items(), key=lambda item: item[1], default=("", 0.0))
         name = f"{limit.name}: {value}" if value else limit.name
-        one = _standing(name, window.kind, float(limit.usd), usd, now)
+        one = _budget_row(name, window.kind, float(limit.usd), usd, now)
         found.append({**one, "reserved_usd": 0.0, "heading_usd": None, "heading_high_usd": None})
     return sorted(found, key=lambda one: -one["share"])
 
 
-def _standing(name: str, period: str, whole: float, spent: float, now: float) -> dict[str, Any]:
+def _budget_row(name: str, period: str, whole: float, spent: float, now: float) -> dict[str, Any]:
     return {
         "name": name,
         "period": period,
@@ -284,7 +284,7 @@ def waste(console: Console, here: Selection) -> list[dict[str, Any]]:
     """Money that bought nothing, by cause: failed and aborted calls, and what the application's own judge found."""
     own = {
         cause: (facts.count, facts.total("cost"))
-        for cause, outcomes in (("failed", words.FAILED), ("aborted", ("cancelled",)))
+        for cause, outcomes in (("failed", phrases.FAILED), ("aborted", ("cancelled",)))
         for facts in (here.llm.where(outcome=outcomes),)
         if facts.count
     }

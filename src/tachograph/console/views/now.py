@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from tachograph.console.facts import Facts
-from tachograph.console.views import money, words
+from tachograph.console.views import money, phrases
 from tachograph.console.views.selection import Range, Selection, filter_of, select
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def troubles(here: Selection) -> list[Trouble]:
 
 
 def _troubles(facts: Facts, by: str, part: str, end: float) -> list[Trouble]:
-    failed = facts.where(outcome=words.FAILED)
+    failed = facts.where(outcome=phrases.FAILED)
     groups, index = failed.group((by, "error"))
     found = []
     for number, labels in enumerate(groups):
@@ -111,15 +111,15 @@ def _troubles(facts: Facts, by: str, part: str, end: float) -> list[Trouble]:
 
 
 def _text(one: Trouble) -> str:
-    who = words.name_of(one.who) if one.kind == "llm" else one.who or "A server"
+    who = phrases.name_of(one.who) if one.kind == "llm" else one.who or "A server"
     noun = "model" if one.kind == "llm" else "tool"
-    what = words.failing(who, one.error)
+    what = phrases.failing(who, one.error)
     if len(one.models) == 1:
-        hit = words.brief(one.models[0])
+        hit = phrases.brief(one.models[0])
     elif one.all_models:
         hit = f"all {noun}s"
     else:
-        hit = f"{', '.join(map(words.brief, one.models[:3]))}{' and others' if len(one.models) > 3 else ''}"
+        hit = f"{', '.join(map(phrases.brief, one.models[:3]))}{' and others' if len(one.models) > 3 else ''}"
     times = "from {since} to {until}" if one.over else "since {since}"
     of = f" of {one.calls:,}" if one.calls > one.failed else ""
     return f"{what} {times}: {one.failed:,}{of} calls failed, {hit}"
@@ -139,20 +139,20 @@ def sentence(here: Selection, before: Selection, found: list[Trouble]) -> dict[s
         healthy = {("llm", g["provider"]) for g in here.llm.group(("provider",))[0]} | {
             ("tool", g["server_id"]) for g in here.tools.group(("server_id",))[0]
         }
-        rest = f"; {words.count(len(others), 'further trouble')}" if others else ""
+        rest = f"; {phrases.count(len(others), 'further trouble')}" if others else ""
         rest += "; others healthy" if healthy - bad else ""
         text = f"{worst.text}{rest}."
         level = "over" if worst.over else "bad"
-        plain = text.replace("{since}", words.clock(worst.since)).replace("{until}", words.clock(worst.until))
+        plain = text.replace("{since}", phrases.clock(worst.since)).replace("{until}", phrases.clock(worst.until))
         return {"text": text, "plain": plain, "level": level, "since": worst.since, "until": worst.until}
     slow = _slow(here, before)
     if slow:
         return {"text": slow, "plain": slow, "level": "warn", "since": None, "until": None}
-    failed = here.llm.where(outcome=words.FAILED).count + here.tools.where(outcome=words.FAILED).count
+    failed = here.llm.where(outcome=phrases.FAILED).count + here.tools.where(outcome=phrases.FAILED).count
     if failed:
-        text = f"Healthy: {words.count(calls, 'call')}, {words.share(failed, calls)} failed."
+        text = f"Healthy: {phrases.count(calls, 'call')}, {phrases.share(failed, calls)} failed."
     else:
-        text = f"Healthy: {words.count(calls, 'call')}, none failed."
+        text = f"Healthy: {phrases.count(calls, 'call')}, none failed."
     return {"text": text, "plain": text, "level": "good", "since": None, "until": None}
 
 
@@ -163,8 +163,8 @@ def _slow(here: Selection, before: Selection) -> str:
         if own.count >= 50 and past.count >= 50:
             p95, old = own.quantile(0.95), past.quantile(0.95)
             if p95 and old and p95 > 2 * old and p95 > 1:
-                who = words.name_of(labels["provider"])
-                return f"{who} is slow: p95 {words.seconds(p95)}, and {words.seconds(old)} in the period before."
+                who = phrases.name_of(labels["provider"])
+                return f"{who} is slow: p95 {phrases.seconds(p95)}, and {phrases.seconds(old)} in the period before."
     return ""
 
 
@@ -206,7 +206,7 @@ def _tile(
 def _unpriced_note(here: Selection) -> str:
     """How many calls the cost lacks, or ""."""
     lacking = int(here.llm.weight[here.llm.unpriced].sum())
-    return f"{words.count(lacking, 'call')} without a price" if lacking else ""
+    return f"{phrases.count(lacking, 'call')} without a price" if lacking else ""
 
 
 def _seconds(here: Selection) -> float:
@@ -269,7 +269,7 @@ def _table(facts: Facts, past: Facts, by: tuple[str, str], chosen: Range) -> dic
     groups, index = facts.group(by)
     old_groups, old_index = past.group(by)
     old = {tuple(labels.values()): number for number, labels in enumerate(old_groups)}
-    failed = np.isin(facts.codes["outcome"], [facts.words["outcome"].index(o) for o in words.FAILED
+    failed = np.isin(facts.codes["outcome"], [facts.words["outcome"].index(o) for o in phrases.FAILED
                                               if o in facts.words["outcome"]])  # fmt: skip
     size = len(groups)
     counts = np.bincount(index, facts.weight, size)
@@ -288,7 +288,7 @@ def _table(facts: Facts, past: Facts, by: tuple[str, str], chosen: Range) -> dic
 
 
 def _row(labels: dict[str, str], own: Facts, before: Facts | None, chosen: Range) -> dict[str, Any]:
-    failed = own.where(outcome=words.FAILED)
+    failed = own.where(outcome=phrases.FAILED)
     errors, index = failed.group(("error",))
     counts = np.bincount(index, failed.weight, len(errors))
     place = _bins(own, chosen)

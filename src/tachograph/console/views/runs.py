@@ -8,7 +8,7 @@ import msgspec
 
 from tachograph.console.calls import Attempt, Call, Span
 from tachograph.console.columns import Filter
-from tachograph.console.views import words
+from tachograph.console.views import phrases
 
 if TYPE_CHECKING:
     from tachograph.console.console import Console
@@ -60,7 +60,7 @@ def totals(calls: list[Call]) -> dict[str, Any]:
         "seconds": max(call.time + call.duration_seconds for call in calls) - begin,
         "llm_calls": len(llm),
         "tool_calls": len(calls) - len(llm),
-        "failed": sum(call.outcome in words.FAILED for call in calls),
+        "failed": sum(call.outcome in phrases.FAILED for call in calls),
         "cost": sum(float(call.cost_usd or 0) for call in llm),
         "tokens": sum((call.input_tokens or 0) + (call.output_tokens or 0) for call in llm),
         "wait": sum(call.wait_seconds for call in calls),
@@ -180,7 +180,7 @@ def _node(identity: str, parent: str, call: Call | None, span: Span | None) -> d
         "name": _name(call, span),
         "start": span.start_unix if span is not None else call.time if call is not None else 0.0,
         "seconds": span.duration_seconds if span is not None else call.duration_seconds if call is not None else 0.0,
-        "failed": call.outcome in words.FAILED if call is not None else span is not None and span.status == "error",
+        "failed": call.outcome in phrases.FAILED if call is not None else span is not None and span.status == "error",
         "error": error or attributes.get("error.type"),
         "call": call.id if call is not None else None,
         "provider": call.provider if call is not None else "",

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from tachograph.llm.metrics import families as f
 from tachograph.records.llm_call import LLMCall
-from tachograph.signals.cells import Cell, Exemplar, HistogramCell, Known
+from tachograph.signals.cells import Cell, CellCache, Exemplar, HistogramCell
 from tachograph.signals.registry import Metrics
 
 _REQUEST_BOUNDS: Final = f.REQUEST_SECONDS.buckets
@@ -47,9 +47,9 @@ class _Bound:
         def histograms(family: Any, values: tuple[str, ...]) -> dict[str, HistogramCell]:
             return {value: metrics.histogram(family, provider, model, value, *extra) for value in values}
 
-        self.requests = Known(histograms(f.REQUEST_SECONDS, f.REQUEST_SECONDS.values["outcome"]), "error")
-        self.calls = Known(histograms(f.CALL_SECONDS, f.CALL_SECONDS.values["outcome"]), "error")
-        self.errors = Known(counters(f.ERRORS, f.ERRORS.values["error_type"]), "unknown")
+        self.requests = CellCache(histograms(f.REQUEST_SECONDS, f.REQUEST_SECONDS.values["outcome"]), "error")
+        self.calls = CellCache(histograms(f.CALL_SECONDS, f.CALL_SECONDS.values["outcome"]), "error")
+        self.errors = CellCache(counters(f.ERRORS, f.ERRORS.values["error_type"]), "unknown")
         self.details = {
             word: cell.values for word, cell in counters(f.TOKEN_DETAILS, f.TOKEN_DETAILS.zero["detail"]).items()
         }

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from tachograph.errors import TachographError
 from tachograph.llm.adapter import Adapter
+from tachograph.llm.drivers import Awaiting, Blocking, aadvance, advance
 from tachograph.llm.engine import Engine
-from tachograph.llm.faces import Awaiting, Blocking, aadvance, advance
 from tachograph.llm.limiter import Limiter
 from tachograph.llm.retry import RetryPolicy
 from tachograph.llm.streams import AsyncStream, Stream

@@ -8,10 +8,10 @@ from importlib import import_module
 from typing import Any
 
 from tachograph.errors import MissingExtraError
-from tachograph.llm.cutting import see_response
 from tachograph.llm.limiter import Limiter
 from tachograph.llm.providers.base import Provider, find_api_key
 from tachograph.llm.providers.gemini_content import GenerateContent
+from tachograph.llm.read_deadline import see_response
 from tachograph.llm.retry import RetryPolicy
 from tachograph.recorder import Recorder
 

@@ -91,7 +91,7 @@ class GenerateContent:
         return sent
 
     def response(self, stream: Any) -> Any:
-        return None  # an HTTP client of ours shows it: see `cutting`
+        return None  # an HTTP client of ours shows it: see `read_deadline`
 
     def headers(self, sent: Any) -> Mapping[str, str] | None:
         found = dig(sent, "sdk_http_response", "headers")

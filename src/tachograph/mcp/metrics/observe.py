@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from tachograph.mcp.metrics import families as f
 from tachograph.records.tool_call import ToolCall
-from tachograph.signals.cells import Cell, Exemplar, HistogramCell, Known
+from tachograph.signals.cells import Cell, CellCache, Exemplar, HistogramCell
 from tachograph.signals.labels import UNKNOWN
 from tachograph.signals.registry import Metrics
 
@@ -24,11 +24,11 @@ class _Bound:
         seconds, errors = (
             (f.SERVER_EXECUTE_SECONDS, f.SERVER_ERRORS) if side == "server" else (f.EXECUTE_SECONDS, f.ERRORS)
         )
-        self.seconds: dict[str, HistogramCell] = Known(
+        self.seconds: dict[str, HistogramCell] = CellCache(
             {outcome: metrics.histogram(seconds, *which, outcome, *extra) for outcome in seconds.values["outcome"]},
             "error",
         )
-        self.errors: dict[str, Cell] = Known(
+        self.errors: dict[str, Cell] = CellCache(
             {kind: metrics.cell(errors, *which, kind, *extra) for kind in errors.values["error_kind"]}, "execution"
         )
 

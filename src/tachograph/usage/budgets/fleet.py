@@ -22,8 +22,8 @@ from tachograph.errors import MissingExtraError
 from tachograph.files import move_up
 from tachograph.usage.budgets.accounts import FLEET_SPENT, LEASE_NUMBER, LEASED, NUMBER, SYNCED, WANTED, Row
 from tachograph.usage.budgets.scope import Scope
+from tachograph.usage.ledger_paths import LedgerPaths
 from tachograph.usage.locks import lock
-from tachograph.usage.place import Place
 
 logger = logging.getLogger("tachograph")
 
@@ -84,7 +84,7 @@ class Fleet:
     lag_seconds: Final = 10.0
     """The ledger is read up to so long ago, so that hosts have told by then what they spent."""
 
-    def __init__(self, url: str, place: Place, *, timeout_seconds: float) -> None:
+    def __init__(self, url: str, place: LedgerPaths, *, timeout_seconds: float) -> None:
         try:
             import psycopg
         except ImportError as error:

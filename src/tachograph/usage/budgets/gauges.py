@@ -60,7 +60,7 @@ def _show_ahead(metrics: Metrics, budget: Budget, pace: Pace, spent: int, now: f
     metrics.cell(BUDGET_LEFT, *labels, "earliest").set(earliest)
 
 
-def standing(
+def balances(
     budgets: Sequence[Budget], spent_of: SpentOf, now: float
 ) -> list[tuple[str, str, Decimal, Decimal, Decimal]]:
     """Every account in use: its name, its period, limit, spent and reserved, in US dollars."""

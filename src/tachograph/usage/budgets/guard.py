@@ -451,11 +451,11 @@ class Budgets:
         self._settle_all()
         gauges.show(self._recorder.metrics, self._budgets, self._spent, time.time())
 
-    def standing(self) -> list[tuple[str, str, Decimal, Decimal, Decimal]]:
+    def balances(self) -> list[tuple[str, str, Decimal, Decimal, Decimal]]:
         """Every account in use: its name, its period, limit, spent and reserved, in US dollars."""
         self._recorder.settle()
         self._settle_all()
-        return gauges.standing(self._budgets, self._spent, time.time())
+        return gauges.balances(self._budgets, self._spent, time.time())
 
     # In the background
 

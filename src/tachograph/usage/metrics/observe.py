@@ -31,7 +31,7 @@ class UsageMetrics:
         self._refused: dict[str, int] = {}
         self._replaced = 0
 
-    def handed_over(self, accepted: int, refused: Mapping[str, int], replaced: int) -> None:
+    def set_queue_counters(self, accepted: int, refused: Mapping[str, int], replaced: int) -> None:
         """How many records this process has accepted and refused so far, and how often its journal was replaced."""
         metrics = self._metrics
         with metrics.lock:
@@ -45,7 +45,7 @@ class UsageMetrics:
                     metrics.cell(f.REFUSED, reason).add(count - self._refused.get(reason, 0))
                     self._refused[reason] = count
 
-    def standing(self, *, waiting: int, oldest_us: int | None, spool_bytes: int, writer_alive: bool) -> None:
+    def set_queue_levels(self, *, waiting: int, oldest_us: int | None, spool_bytes: int, writer_alive: bool) -> None:
         """What waits now."""
         metrics = self._metrics
         metrics.cell(f.QUEUE_SIZE).set(waiting)

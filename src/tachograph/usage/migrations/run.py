@@ -15,10 +15,12 @@ from tachograph.usage.stores.open import sqlite_path
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from tachograph.usage.place import Place
+    from tachograph.usage.ledger_paths import LedgerPaths
 
 
-def migrate(url: str, place: Place | None = None, *, to: str | None = None, down: bool = False) -> tuple[str, str]:
+def migrate(
+    url: str, place: LedgerPaths | None = None, *, to: str | None = None, down: bool = False
+) -> tuple[str, str]:
     """Bring a store's tables to a version.
 
     Args:
@@ -75,7 +77,7 @@ def _order(version: str) -> int:
 
 
 @contextmanager
-def _no_writer(place: Place | None) -> Iterator[None]:
+def _no_writer(place: LedgerPaths | None) -> Iterator[None]:
     lock = place.try_lock() if place is not None else None
     if place is not None and lock is None:
         raise TachographError(

@@ -10,7 +10,7 @@ from base64 import b64decode
 from struct import unpack_from
 from typing import Any, Final
 
-from tachograph.vendors.loose import Loose, loads
+from tachograph.vendors.loose import LooseObject, loads
 
 CONTENT_TYPE: Final = "amazon.eventstream"
 PRELUDE: Final = 12
@@ -44,10 +44,10 @@ def opened(frame: bytes) -> Any:
         size = unpack_from("!I", frame, 4)[0]
         headers = _headers(frame[PRELUDE : PRELUDE + size])
         found = loads(frame[PRELUDE + size : -_CHECKSUM] or b"{}")
-        inner = found.bytes if isinstance(found, Loose) else None
+        inner = found.bytes if isinstance(found, LooseObject) else None
         if isinstance(inner, str):
             found = loads(b64decode(inner))
-        if isinstance(found, Loose):
+        if isinstance(found, LooseObject):
             found.kind = headers.get(":event-type") or headers.get(":exception-type") or headers.get(":error-code")
             found.is_failure = headers.get(":message-type") in ("exception", "error")
         return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tachograph.records.outcomes import ErrorType
-from tachograph.vendors.failures import STATUSES, Failure, Said, Table, categorise
+from tachograph.vendors.failures import STATUSES, ErrorReport, Failure, Table, categorise
 from tachograph.vendors.fields import dig, items, pick, text
 
 _REASONS: Final[dict[str, ErrorType]] = {
@@ -37,7 +37,7 @@ BLOCKED: Final = frozenset(
 """Finish reasons by which a filter ended the answer."""
 
 
-def _refine(said: Said, status: int | None) -> ErrorType | None:
+def _refine(said: ErrorReport, status: int | None) -> ErrorType | None:
     error = pick(said.raw, "error") or said.raw
     for detail in items(error, "details"):
         reason = text(detail, "reason")

@@ -1,4 +1,4 @@
-"""What was settled when `instrument()` was called: which recorder gets the records, and by which settings."""
+"""What `instrument()` decided when it was called: which recorder gets the records, and by which settings."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ _WEIGHTS = {"search_orders": 3.0, "quote_refund": 2.0, "weather": 2.0}
 """How much likelier than the others a tool is wanted."""
 
 
-class Brain:
+class ScriptedModel:
     """Plays every model of the line-up, and tells the rate limits that they would have.
 
     Args:
@@ -75,7 +75,7 @@ class Brain:
         self._budgets: dict[str, _Budget] = {}
 
     def attach(self, simulators: Simulators) -> None:
-        """Let the simulators ask this brain for every answer that nobody has scripted."""
+        """Let the simulators ask this model for every answer that nobody has scripted."""
         for vendor in simulators.vendors:
             vendor.rule(self.answer)
             vendor.rate_limits = self.rate_limits

@@ -9,24 +9,24 @@ from typing import Any
 import pytest
 from mcp import Client, MCPError
 
-from tachograph.demo.workshop import Workshop
+from tachograph.demo.tool_servers import ToolServers
 
 
 @pytest.fixture(scope="module")
-def process() -> Iterator[Workshop]:
-    with Workshop(seed=7) as running:
+def process() -> Iterator[ToolServers]:
+    with ToolServers(seed=7) as running:
         yield running
 
 
 @pytest.fixture
-def workshop(process: Workshop) -> Workshop:
+def workshop(process: ToolServers) -> ToolServers:
     if process.pid is None:
         process.restart()
     return process
 
 
 @contextlib.asynccontextmanager
-async def connected(workshop: Workshop) -> AsyncIterator[Client]:
+async def connected(workshop: ToolServers) -> AsyncIterator[Client]:
     async with Client(workshop.url, read_timeout_seconds=60) as client:
         yield client
 
@@ -35,7 +35,7 @@ def text_of(result: Any) -> str:
     return "".join(block.text for block in result.content)
 
 
-async def test_tools_answer_and_repeat_with_the_seed(workshop: Workshop) -> None:
+async def test_tools_answer_and_repeat_with_the_seed(workshop: ToolServers) -> None:
     async with connected(workshop) as client:
         listed = await client.list_tools()
         assert {tool.name for tool in listed.tools} == {
@@ -52,7 +52,7 @@ async def test_tools_answer_and_repeat_with_the_seed(workshop: Workshop) -> None
     assert len(first.structured_content["result"]) == 2
 
 
-async def test_failing_tools_answer_with_an_error_result(workshop: Workshop) -> None:
+async def test_failing_tools_answer_with_an_error_result(workshop: ToolServers) -> None:
     async with connected(workshop) as client:
         workshop.behave("weather", fail=1.0, times=1)
         failed = await client.call_tool("weather", {"city": "Ulm"})
@@ -63,7 +63,7 @@ async def test_failing_tools_answer_with_an_error_result(workshop: Workshop) -> 
     assert "no order '77'" in text_of(wrong)
 
 
-async def test_hanging_tools_end_with_the_clients_patience(workshop: Workshop) -> None:
+async def test_hanging_tools_end_with_the_clients_patience(workshop: ToolServers) -> None:
     async with connected(workshop) as client:
         await client.list_tools()
         workshop.behave("weather", hang=True, times=1)
@@ -73,7 +73,7 @@ async def test_hanging_tools_end_with_the_clients_patience(workshop: Workshop) -
         assert not (await client.call_tool("weather", {"city": "Ulm"})).is_error
 
 
-async def test_refused_requests_reach_no_tool(workshop: Workshop) -> None:
+async def test_refused_requests_reach_no_tool(workshop: ToolServers) -> None:
     async with connected(workshop) as client:
         await client.list_tools()
         workshop.behave("weather", refuse_status=429, times=1)
@@ -83,7 +83,7 @@ async def test_refused_requests_reach_no_tool(workshop: Workshop) -> None:
         assert not (await client.call_tool("weather", {"city": "Ulm"})).is_error
 
 
-async def test_a_crashed_workshop_comes_back_at_the_same_address(workshop: Workshop) -> None:
+async def test_a_crashed_workshop_comes_back_at_the_same_address(workshop: ToolServers) -> None:
     address = workshop.url
     workshop.crash()
     assert workshop.pid is None
@@ -97,7 +97,7 @@ async def test_a_crashed_workshop_comes_back_at_the_same_address(workshop: Works
 
 
 def test_the_process_ends_when_its_parent_lets_go() -> None:
-    workshop = Workshop()
+    workshop = ToolServers()
     workshop.start()
     process = workshop._process
     assert process is not None

@@ -1,4 +1,4 @@
-"""The two faces of one program: blocking for threads, awaiting for tasks.
+"""The two drivers of one program: blocking for threads, awaiting for tasks.
 
 The engine is written once, as a generator. Whatever takes time it asks of a face and yields what it gets:
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from support.console_client import Client
 from tachograph.console import start
-from tachograph.console.kept import MAX_BYTES, Kept
+from tachograph.console.metric_snapshots import MAX_BYTES, MetricSnapshots
 from tachograph.console.promql import Engine
 from tachograph.console.promql.labels import labels_of
 from tachograph.console.tsdb import Store
@@ -27,7 +27,7 @@ def up(**labels: str) -> tuple[tuple[str, str], ...]:
 def kept(directory: Path, *samples: tuple[int, float]) -> None:
     """Files of a console that has ended."""
     store = Store()
-    keeper = Kept(directory, store)
+    keeper = MetricSnapshots(directory, store)
     for at, value in samples:
         store.ingest("a", at, [(up(job="x"), value)])
     keeper.close()
@@ -36,7 +36,7 @@ def kept(directory: Path, *samples: tuple[int, float]) -> None:
 def loaded(directory: Path) -> Store:
     """What a console begins with."""
     store = Store()
-    keeper = Kept(directory, store)
+    keeper = MetricSnapshots(directory, store)
     keeper.load()
     keeper.close()
     return store
@@ -68,7 +68,7 @@ def test_a_restarted_console_shows_the_metrics_of_before(tmp_path: Path, recorde
 
 def test_each_file_has_what_is_new_and_together_they_are_everything(tmp_path: Path) -> None:
     store, base = Store(), now() - 600_000
-    keeper = Kept(tmp_path, store)
+    keeper = MetricSnapshots(tmp_path, store)
     for minute in range(5):
         for step in range(3):
             store.append(up(job="x"), base + minute * 60_000 + step, float(minute * 3 + step))
@@ -96,7 +96,7 @@ def test_what_came_while_they_were_read_stays_behind_them(tmp_path: Path) -> Non
     kept(tmp_path, (base, 1.0), (base + 5000, 2.0))
     store = Store()
     assert store.append(up(job="x"), base + 10_000, 30.0)
-    keeper = Kept(tmp_path, store)
+    keeper = MetricSnapshots(tmp_path, store)
     assert keeper.load() == 2
     assert value(store, base + 10_000) == [30.0]
     assert value(store, base + 5000, "sum_over_time(up[1m])") == [3.0]
@@ -110,7 +110,7 @@ def test_what_was_kept_of_later_than_what_is_there_is_left_out(tmp_path: Path) -
     kept(tmp_path, (base, 1.0), (base + 10_000, 2.0))
     store = Store()
     assert store.append(up(job="x"), base + 5000, 30.0)
-    keeper = Kept(tmp_path, store)
+    keeper = MetricSnapshots(tmp_path, store)
     assert keeper.load() == 1
     keeper.close()
     assert value(store, base + 10_000, "sum_over_time(up[1m])") == [31.0]
@@ -149,7 +149,7 @@ def test_samples_from_a_clock_that_ran_ahead_do_not_stop_new_ones(tmp_path: Path
 
 def test_a_second_console_of_a_directory_leaves_the_first_one_s_files_alone(tmp_path: Path) -> None:
     first, second = Store(), Store()
-    keeper, other = Kept(tmp_path, first), Kept(tmp_path, second)
+    keeper, other = MetricSnapshots(tmp_path, first), MetricSnapshots(tmp_path, second)
     second.append(up(job="second"), now() - 1000, 2.0)
     other.close()
     assert list(tmp_path.glob("*.part")) == []
@@ -161,7 +161,7 @@ def test_a_second_console_of_a_directory_leaves_the_first_one_s_files_alone(tmp_
 def test_a_directory_that_cannot_be_used_is_done_without(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     store = Store()
-    keeper = Kept(tmp_path / "file" / "metrics", store)
+    keeper = MetricSnapshots(tmp_path / "file" / "metrics", store)
     store.append(up(job="x"), now(), 1.0)
     assert keeper.load() == 0
     keeper.close()

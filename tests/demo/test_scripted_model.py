@@ -9,10 +9,10 @@ import openai
 import pytest
 
 from tachograph.catalogue import alert_names
-from tachograph.demo.brain import RATE_LIMITS, SERVER_ERRORS, Brain
 from tachograph.demo.incidents import INCIDENTS
 from tachograph.demo.jobs import CALLS_PER_JOB, FAQ_CALLS, make_archive_job, make_job
 from tachograph.demo.lineup import LINEUP
+from tachograph.demo.scripted_model import RATE_LIMITS, SERVER_ERRORS, ScriptedModel
 from tachograph.demo.servers import make_repository, server_configuration
 from tachograph.demo.simulators import Answer, AskedRequest, Failure, ServedUsage, Simulators
 from tachograph.demo.simulators.prices import cost_nano_usd
@@ -50,8 +50,8 @@ def test_every_model_of_the_lineup_has_a_price_and_a_share() -> None:
 
 
 def test_ordinary_trouble_stays_below_one_in_a_hundred() -> None:
-    brain = Brain(seed=1)
-    answers = [brain.answer(asked(n)) for n in range(4000)]
+    model = ScriptedModel(seed=1)
+    answers = [model.answer(asked(n)) for n in range(4000)]
     failed = sum(isinstance(item, Failure) for item in answers)
     assert 0 < failed < 4000 * 0.015
     assert SERVER_ERRORS < 0.01
@@ -59,11 +59,11 @@ def test_ordinary_trouble_stays_below_one_in_a_hundred() -> None:
 
 
 def test_agents_call_tools_and_then_answer() -> None:
-    brain = Brain(seed=1, repo_path="/somewhere")
+    model = ScriptedModel(seed=1, repo_path="/somewhere")
     for conversation in range(30):
         steps = 0
         for tool_results in range(10):
-            item = brain.answer(asked(conversation, tools=TOOLS, tool_results=tool_results, seed=2**60))
+            item = model.answer(asked(conversation, tools=TOOLS, tool_results=tool_results, seed=2**60))
             assert isinstance(item, Answer)
             if not item.tool_calls:
                 assert item.text
@@ -76,13 +76,13 @@ def test_agents_call_tools_and_then_answer() -> None:
 
 
 def test_the_same_conversation_gets_the_same_answer() -> None:
-    assert Brain(seed=1).answer(asked(5)) == Brain(seed=1).answer(asked(5))
-    assert Brain(seed=1).answer(asked(5)) != Brain(seed=2).answer(asked(5))
+    assert ScriptedModel(seed=1).answer(asked(5)) == ScriptedModel(seed=1).answer(asked(5))
+    assert ScriptedModel(seed=1).answer(asked(5)) != ScriptedModel(seed=2).answer(asked(5))
 
 
 def test_rate_limit_headers_count_down(simulators: Simulators) -> None:
-    brain = Brain(seed=1, speed=0)
-    brain.attach(simulators)
+    model = ScriptedModel(seed=1, speed=0)
+    model.attach(simulators)
     simulators.openai.always(Answer(text="x"))
     client = openai.OpenAI(base_url=simulators.openai.url, api_key="k", max_retries=0)
     left = []
@@ -93,7 +93,7 @@ def test_rate_limit_headers_count_down(simulators: Simulators) -> None:
         left.append(int(raw.headers["x-ratelimit-remaining-requests"]))
     assert left[0] <= 599
     assert left == sorted(left, reverse=True)
-    brain.exhaust("openai")
+    model.exhaust("openai")
     raw = client.chat.completions.with_raw_response.create(
         model="gpt-5-mini", messages=[{"role": "user", "content": "x"}]
     )

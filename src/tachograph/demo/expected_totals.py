@@ -41,7 +41,7 @@ class Runs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Truth:
+class ExpectedTotals:
     """The sums of each source, and where they differ.
 
     Attributes:
@@ -145,7 +145,7 @@ def compare(
     has_prices: bool = True,
     budgets: Mapping[str, tuple[Decimal, Decimal]] | None = None,
     bills: Mapping[str, int] | None = None,
-) -> Truth:
+) -> ExpectedTotals:
     """Read all sources and compare them model by model; without prices, only tokens. Budgets must not be overspent."""
     from_served, from_metrics = served_sums(served, has_prices), metric_sums(metrics)
     sources = {"metrics": from_metrics} | ({} if ledger is None else {"ledger": ledger})
@@ -166,7 +166,7 @@ def compare(
         if billed != owed and not any(exchange.client_gone for exchange in served):
             differences.append(f"{provider}: served ${owed / 1e9:.9f}, bill ${billed / 1e9:.9f}")
     unread = sum(exchange.client_gone for exchange in served)
-    return Truth(
+    return ExpectedTotals(
         served=from_served,
         metrics=from_metrics,
         ledger=ledger,

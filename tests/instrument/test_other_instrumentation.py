@@ -16,7 +16,7 @@ from google import genai
 
 from tachograph import instrument, uninstrument
 from tachograph.demo.simulators import Answer, RateLimited, ServedUsage, Simulators
-from tachograph.instrument import checkup, others
+from tachograph.instrument import checkup, other_instrumentation
 from tachograph.tape import TAPE
 from tachograph.testing import Recording, recording
 
@@ -92,10 +92,10 @@ async def test_calls_are_counted_once(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(others, "_logged", set())
+    monkeypatch.setattr(other_instrumentation, "_logged", set())
     caplog.set_level(logging.INFO, "tachograph")
     switch_on(places)
-    others.log_once()
+    other_instrumentation.log_once()
     for vendor in (simulators.openai, simulators.anthropic, simulators.gemini):
         vendor.script(RateLimited(retry_after=0), *[Answer(text="a b c", usage=USAGE)] * 8)
     client = openai.OpenAI(base_url=simulators.openai.url, api_key="any")
@@ -142,7 +142,7 @@ async def test_calls_are_counted_once(
     for place in places:
         whose = "OpenTelemetry (official)" if place in OFFICIAL else "OpenLLMetry"
         name = f"{whose}: {place.partition(':')[2]}"
-        assert name in [other.name for other in others.active()]
+        assert name in [other.name for other in other_instrumentation.active()]
         assert f"also active: {name}, which" in caplog.text
 
 

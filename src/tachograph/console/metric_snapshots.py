@@ -46,7 +46,7 @@ class _Part(msgspec.Struct, array_like=True):
     series: list[tuple[bytes, bytes, bytes]]
 
 
-class Kept:
+class MetricSnapshots:
     """The files of one store. The first console of a directory has them; a second one has none.
 
     Args:

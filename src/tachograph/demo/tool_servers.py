@@ -1,6 +1,6 @@
 """The workshop: our own MCP server for the demo and for tests, in a child process, with its troubles on demand.
 
-with Workshop(seed=7) as workshop:
+with ToolServers(seed=7) as workshop:
     workshop.behave("search_orders", slow_seconds=12)
     ... an MCP client at workshop.url ...
     workshop.crash(); workshop.restart()
@@ -18,7 +18,7 @@ from typing import Any
 from tachograph.errors import TachographError
 
 
-class Workshop:
+class ToolServers:
     """Runs the server process; starts, stops and troubles it. All methods block shortly; none is async.
 
     Args:
@@ -46,7 +46,7 @@ class Workshop:
     def launch(self) -> None:
         """Start the process without waiting for it; `wait_ready()` must follow."""
         self._is_ready = False
-        command = [sys.executable, "-m", "tachograph.demo.workshop_server"]
+        command = [sys.executable, "-m", "tachograph.demo.tool_server"]
         self._process = subprocess.Popen(
             [
                 *command,
@@ -73,7 +73,7 @@ class Workshop:
             code = process.wait()
             raise TachographError(
                 f"the demo's MCP server ended with code {code} before it listened",
-                where="python -m tachograph.demo.workshop_server",
+                where="python -m tachograph.demo.tool_server",
                 do="Run that command to see why; it needs pip install 'tachograph[demo]'.",
             )
         self._is_ready = True
@@ -127,7 +127,7 @@ class Workshop:
         with urllib.request.urlopen(request, timeout=5) as answer:
             answer.read()
 
-    def __enter__(self) -> Workshop:
+    def __enter__(self) -> ToolServers:
         self.start()
         return self
 

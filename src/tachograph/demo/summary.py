@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tachograph.llm.metrics import families as llm
 from tachograph.mcp.metrics import families as mcp
 
-from .window import Window
+from .sliding_window import Window
 
 RECENT_SECONDS = 10.0
 """Rates are over this time."""

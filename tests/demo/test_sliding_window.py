@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tachograph.demo.board import Status, read_board
+from tachograph.demo.sliding_window import Window
+from tachograph.demo.summary import Status, read_board
 from tachograph.demo.view import Plain, make_view
-from tachograph.demo.window import Window
 from tachograph.llm.metrics import families as llm
 from tachograph.mcp.metrics import families as mcp
 from tachograph.recorder import Recorder

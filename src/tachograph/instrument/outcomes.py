@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from tachograph.instrument.settled import recorder
+from tachograph.instrument.active_config import recorder
 from tachograph.llm import headroom
 from tachograph.llm.headroom import Headroom
 from tachograph.records import Attempt, LLMCall, outcome_of

@@ -32,7 +32,7 @@ HEARTBEAT_SECONDS: Final = 1.0
 STALE_SECONDS: Final = 20.0
 
 
-class Place:
+class LedgerPaths:
     """The data directory: `journals/`, `writer.lock`, `flush`, `host`, and with SQLite `ledger.db`."""
 
     def __init__(self, settings: LedgerSettings) -> None:
@@ -170,6 +170,6 @@ def configured_ledger(settings: LedgerSettings, url: str | None = None) -> Ledge
 
     if url is not None:
         return structs.replace(settings, url=url)
-    found = Place(settings).url
+    found = LedgerPaths(settings).url
     exists = settings.enabled and (not found.startswith("sqlite:") or sqlite_path(found).is_file())
     return settings if exists else None
