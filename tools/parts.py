@@ -51,6 +51,7 @@ WANTED = (
         "postgresql@16",
         places=("/usr/lib/postgresql/*/bin", "/opt/homebrew/opt/postgresql*/bin", "/usr/local/opt/postgresql*/bin"),
     ),
+    Part("pgbouncer", ("pgbouncer",), ("pgbouncer",), "pgbouncer", places=("/usr/sbin",)),
     Part(
         "Chromium",
         ("chromium", "chromium-browser", "google-chrome", "Google Chrome"),

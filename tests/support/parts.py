@@ -16,6 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ROOT / ".parts"
 _PLACES = (
+    "usr/sbin",
     "usr/lib/postgresql/*/bin",
     "opt/homebrew/opt/postgresql*/bin",
     "usr/local/opt/postgresql*/bin",

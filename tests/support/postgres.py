@@ -1,4 +1,7 @@
-"""A PostgreSQL server of the tests' own, on a Unix socket: really started, stopped at once and hung."""
+"""A PostgreSQL server of the tests' own, on a Unix socket: really started, stopped at once and hung.
+
+Beside it a standby that follows it (pg_basebackup), and pgbouncer in transaction mode.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from support.parts import program
 
@@ -33,9 +37,14 @@ def _user() -> str | None:
 
 
 class PostgresServer:
-    """One cluster in a temporary directory. `url(name)` makes a fresh database."""
+    """One cluster in a temporary directory. `url(name)` makes a fresh database.
 
-    def __init__(self, initdb: str) -> None:
+    Args:
+        initdb: The program.
+        follows: Be a standby of this server.
+    """
+
+    def __init__(self, initdb: str, follows: PostgresServer | None = None) -> None:
         self.bin = Path(initdb).resolve().parent
         self.user = _user()
         self.root = Path(tempfile.mkdtemp(prefix="tg-pg-", dir="/tmp"))
@@ -44,12 +53,18 @@ class PostgresServer:
         if self.user is not None:
             shutil.chown(self.root, self.user)
         os.chmod(self.root, 0o755)
-        self._run(
-            str(self.bin / "initdb"), "-D", str(self.data), "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C"
-        )
+        if follows is None:
+            self._run(
+                str(self.bin / "initdb"), "-D", str(self.data), "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C"
+            )
+        else:
+            self._run(
+                str(self.bin / "pg_basebackup"), "-D", str(self.data), "-h", str(follows.root), "-U", self.name,
+                "-R", "-X", "stream", "-c", "fast", "--no-sync",
+            )  # fmt: skip
         settings = (
             f"listen_addresses = ''\nunix_socket_directories = '{self.root}'\nfsync = on\n"
-            "shared_buffers = '64MB'\nmax_wal_size = '256MB'\nlog_min_messages = fatal\n"
+            "shared_buffers = '64MB'\nmax_wal_size = '256MB'\nlog_min_messages = error\n"
         )
         with (self.data / "postgresql.conf").open("a", encoding="utf-8") as file:
             file.write(settings)
@@ -73,6 +88,36 @@ class PostgresServer:
         """Stop it; `immediate` is like pulling the plug."""
         self._run(str(self.bin / "pg_ctl"), "-D", str(self.data), "-m", mode, "-w", "stop")
 
+    def control(self, command: str) -> None:
+        """Another command of pg_ctl: `promote`, `reload`."""
+        self._run(str(self.bin / "pg_ctl"), "-D", str(self.data), command)
+
+    @contextmanager
+    def admits(self, line: str) -> Iterator[None]:
+        """Another first line in pg_hba.conf."""
+        file = self.data / "pg_hba.conf"
+        before = file.read_text()
+        file.write_text(f"{line}\n{before}")
+        self.control("reload")
+        try:
+            yield
+        finally:
+            file.write_text(before)
+            with suppress(RuntimeError):  # it may not run any more
+                self.control("reload")
+
+    def log(self) -> str:
+        """What the server has logged."""
+        return (self.root / "log").read_text(encoding="utf-8")
+
+    def run(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
+        """Run one statement as superuser."""
+        import psycopg
+
+        with psycopg.connect(self.address(database), autocommit=True) as connection:
+            cursor = connection.execute(statement)  # type: ignore[arg-type]
+            return cursor.fetchall() if cursor.description is not None else []
+
     def backends(self) -> list[int]:
         """Process ids of the postmaster and all its children."""
         postmaster = int((self.data / "postmaster.pid").read_text().splitlines()[0])
@@ -94,17 +139,15 @@ class PostgresServer:
                 except ProcessLookupError:
                     continue
 
-    def url(self, name: str | None = None) -> str:
-        """The URL of a new, empty database."""
-        import psycopg
-
+    def url(self, name: str | None = None, options: str = "") -> str:
+        """The URL of a new, empty database. `options`: for CREATE DATABASE."""
         name = name or f"t{next(_databases)}"
-        with psycopg.connect(self._url("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
-        return self._url(name)
+        self.run(f"CREATE DATABASE {name} {options}")
+        return self.address(name)
 
-    def _url(self, name: str) -> str:
-        return f"postgresql://{self.name}@/{name}?host={self.root}"
+    def address(self, name: str, user: str | None = None) -> str:
+        """The URL of a database."""
+        return f"postgresql://{user or self.name}@/{name}?host={self.root}"
 
     def close(self) -> None:
         """End it without ceremony and remove its files."""
@@ -120,6 +163,45 @@ class PostgresServer:
                     break
                 time.sleep(0.02)
         shutil.rmtree(self.root, ignore_errors=True)
+
+
+@contextmanager
+def standby_of(server: PostgresServer) -> Iterator[PostgresServer]:
+    """A server that follows another one."""
+    standby = PostgresServer(str(server.bin / "initdb"), follows=server)
+    try:
+        yield standby
+    finally:
+        standby.close()
+
+
+@contextmanager
+def pgbouncer(server: PostgresServer) -> Iterator[int]:
+    """pgbouncer in transaction mode before a server: the port of its socket, beside the server's own. All clients share
+    two connections.
+    """
+    found = program("pgbouncer")
+    (server.root / "users.txt").write_text(f'"{server.name}" ""\n')
+    (server.root / "pgbouncer.ini").write_text(
+        f"[databases]\n* = host={server.root}\n[pgbouncer]\nlisten_addr =\nlisten_port = 6432\n"
+        f"unix_socket_dir = {server.root}\nauth_type = trust\nauth_file = {server.root}/users.txt\n"
+        "pool_mode = transaction\ndefault_pool_size = 2\n"
+    )
+    process = subprocess.Popen(
+        [found, "-q", str(server.root / "pgbouncer.ini")], user=server.user,
+        group=None if server.user is None else pwd.getpwnam(server.user).pw_gid,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 60
+        while not (server.root / ".s.PGSQL.6432").exists():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"pgbouncer does not start: exit code {process.poll()}")
+            time.sleep(0.02)
+        yield 6432
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
 @contextmanager

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from time import time_ns
 
 from tachograph.native import original
-from tachograph.usage.source import Batch
+from tachograph.usage.source import Batch, Gap, Position
 
 
 class MemoryQueue:
@@ -101,6 +101,14 @@ class MemorySource:
     def committed(self, batch: Batch) -> None:
         """Release them."""
         self._queue.batch_committed(batch)
+
+    def behind(self, positions: Mapping[str, Position]) -> list[Gap]:
+        """It has no positions, so nothing can be told."""
+        return []
+
+    def holds(self, journal: str) -> bool:
+        """It keeps nothing that was committed."""
+        return False
 
     def close(self) -> None:
         """There is nothing to close."""

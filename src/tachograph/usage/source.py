@@ -289,6 +289,7 @@ class JournalSource:
     def __init__(self, directory: Path, positions: Mapping[str, Position]) -> None:
         self.directory = directory
         self._known = dict(positions)
+        self._committed: dict[str, Position] = {}  # by this source
         self._readers: dict[str, _Reader] = {}
         self._odd: set[str] = set()
         self._faults: list[tuple[str, str]] = []
@@ -353,11 +354,28 @@ class JournalSource:
             elif now - since > _FORGET_SECONDS:
                 found.append(name)
                 del self._ended[name]
+                self._committed.pop(name, None)
         return found
+
+    def behind(self, positions: Mapping[str, Position]) -> list[Gap]:
+        """What the store had taken and, at these positions, has no longer: it has become an older one."""
+        found, now = [], time.monotonic()
+        for name, position in self._committed.items():
+            if name not in positions and now - self._ended.get(name, now) > _FORGET_SECONDS / 2:
+                continue  # another writer has forgotten it
+            begins = positions[name].sequence if name in positions else 0
+            if begins < position.sequence:
+                found.append(Gap(name, begins, position.sequence, position.sequence - begins))
+        return found
+
+    def holds(self, journal: str) -> bool:
+        """Whether any file of this journal is still there."""
+        return journal in self._list()
 
     def committed(self, batch: Batch) -> None:
         """The store has the batch: note it in the segments, remove those that are drained."""
         for position in batch.positions:
+            self._committed[position.journal] = position
             reader = self._readers[position.journal]
             for number in reader.drained:
                 with suppress(OSError):  # it is read again by the next writer, and changes nothing

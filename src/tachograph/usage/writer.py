@@ -19,7 +19,7 @@ import msgspec
 from tachograph.native import Signal
 from tachograph.usage.retention import Retention
 from tachograph.usage.row import Row, decode
-from tachograph.usage.source import Batch, Position, Quarantined
+from tachograph.usage.source import Batch, Gap, Position, Quarantined
 from tachograph.usage.stores.errors import (
     RowsRejected,
     StoreError,
@@ -55,6 +55,12 @@ class Source(Protocol):
 
     def committed(self, batch: Batch) -> None:
         """The store has it."""
+
+    def behind(self, positions: Mapping[str, Position]) -> list[Gap]:
+        """What was committed and a store at these positions does not have."""
+
+    def holds(self, journal: str) -> bool:
+        """Whether any of this journal is still there."""
 
     def close(self) -> None:
         """Release it."""
@@ -220,13 +226,31 @@ class Writer:
         return 0.0 if full else self._interval
 
     def _connected(self) -> tuple[Store, Source]:
+        if self._store is not None and self._source is not None:
+            return self._store, self._source
         if self._store is None:
             self._store = self._open_store()
+        with self._guard(self._store):
+            positions = self._store.positions(self._host)
+        if self._source is not None and (behind := self._source.behind(positions)):
+            self._go_back(self._source, behind)
         if self._source is None:
-            with self._guard(self._store):
-                positions = self._store.positions(self._host)
             self._source = self._open_source(positions)
         return self._store, self._source
+
+    def _go_back(self, source: Source, behind: Sequence[Gap]) -> None:
+        """The store that answers now is an older one: read again what the journals still hold, and count the rest."""
+        gone = sum(gap.records for gap in behind if not source.holds(gap.journal))
+        logger.error(
+            "tachograph: the ledger's store has lost %d record(s) that it had taken (a standby that was behind, or a"
+            " restored backup); what the journals still hold is stored again",
+            sum(gap.records for gap in behind),
+        )
+        self._observer.file_fault("database_replaced")
+        if gone:
+            self._observer.lost(gone)
+        self._source = self._batch = None
+        source.close()
 
     def _guard(self, store: Store) -> AbstractContextManager[None]:
         return self._watchdog.guard(store.cut)
@@ -240,7 +264,7 @@ class Writer:
         if self._store is not None:
             store, self._store = self._store, None
             self._attempt("closing the store", store.close)
-        kind = f"{error_type} {type(error).__name__}"
+        kind = f"{error_type} {type(error).__name__} {getattr(error, 'do', None)}"  # another advice is worth a line
         if kind not in self._logged:
             self._logged.add(kind)
             known = isinstance(error, StoreError | OSError)

@@ -32,6 +32,7 @@ _SYNC_SECONDS: Final = 1.0
 _SHARE: Final = 8
 _WANTED_FADES: Final = 0.9
 
+_TABLES_EXIST: Final = "SELECT to_regclass('tachograph_budget_account'), to_regclass('tachograph_budget_lease')"
 _TABLES: Final = (
     "CREATE TABLE IF NOT EXISTS tachograph_budget_account (key text, begins bigint, leased bigint NOT NULL,"
     " base bigint NOT NULL, PRIMARY KEY (key, begins))",
@@ -86,10 +87,10 @@ class Fleet:
 
     def __init__(self, url: str, place: LedgerPaths, *, timeout_seconds: float) -> None:
         try:
-            import psycopg
+            from tachograph.usage.stores import postgres_connection
         except ImportError as error:
             raise MissingExtraError("Budgets of a fleet", "postgres", "psycopg") from error
-        self._psycopg = psycopg
+        self._postgres = postgres_connection
         self._url = url
         self._place = place
         self._timeout = timeout_seconds
@@ -216,17 +217,22 @@ class Fleet:
     def _run(self, statement: str, parameters: Any) -> list[Any]:
         with self._mutex:
             if self._connection is None:
-                self._connection = self._psycopg.connect(
-                    self._url,
-                    autocommit=True,
-                    connect_timeout=max(2, int(self._timeout)),
-                    application_name="tachograph",
-                )
-                self._connection.execute(f"SET statement_timeout = {int(self._timeout * 1000)}")
-                for table in _TABLES:
-                    self._connection.execute(table)
+                self._connection = self._postgres.connect(self._url, timeout_seconds=self._timeout)
+                self._make_tables()
+            return self._in_transaction(statement, parameters)
+
+    def _in_transaction(self, statement: str, parameters: Any = None) -> list[Any]:
+        with self._connection.transaction():
+            self._connection.execute(self._postgres.limits(self._timeout))
             cursor = self._connection.execute(statement, parameters)
             return cursor.fetchall() if cursor.description is not None else []
+
+    def _make_tables(self) -> None:
+        """Under a lock: two hosts that make the same table at once would both be told of an error by the server."""
+        if None not in self._in_transaction(_TABLES_EXIST)[0]:
+            return
+        lock_and_make = f"SELECT pg_advisory_xact_lock({self._postgres.LOCK}); {'; '.join(_TABLES)}"
+        self._in_transaction(lock_and_make)
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

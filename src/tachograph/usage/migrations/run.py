@@ -114,7 +114,11 @@ def _connection(url: str) -> Iterator[Connection]:
             connection.exec_driver_sql("BEGIN EXCLUSIVE")
 
     elif kind == "postgresql":
-        engine = create_engine("postgresql+psycopg" + url[url.index(":") :])
+        from tachograph.usage.stores.postgres import connect
+
+        engine = create_engine(
+            "postgresql+psycopg://", creator=lambda: connect(url, timeout_seconds=10.0, autocommit=False)
+        )
     elif kind == "clickhouse":
         import clickhouse_connect.cc_sqlalchemy.alembic  # noqa: F401 - registers the dialect's migrations
 

@@ -12,10 +12,9 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from tachograph.errors import MissingExtraError
 from tachograph.usage.row import Row
@@ -23,7 +22,7 @@ from tachograph.usage.source import Position, Quarantined
 from tachograph.usage.stores import schema
 from tachograph.usage.stores.base import Adjustment, StoredQuarantine
 from tachograph.usage.stores.columns import COLUMNS, FORGET, ROW_COLUMNS, SUBJECTS, row_from, values_of
-from tachograph.usage.stores.errors import RowsRejected, StoreError, StoreTimeout, StoreUnavailable
+from tachograph.usage.stores.errors import RowsRejected, StoreError, StoreFull, StoreTimeout, StoreUnavailable
 from tachograph.usage.stores.histograms import Histograms, as_records, of_records, unpacked
 from tachograph.usage.stores.postgres_schema import ALL_TYPES, REVISIONS
 from tachograph.usage.stores.query import (
@@ -46,6 +45,9 @@ from tachograph.usage.watchdog import Watchdog
 
 try:
     import psycopg
+    from psycopg.pq import TransactionStatus
+
+    from tachograph.usage.stores.postgres_connection import LOCK, connect, limits, where
 except ImportError as error:
     raise MissingExtraError("The ledger in PostgreSQL", "postgres", "psycopg") from error
 
@@ -58,18 +60,18 @@ DIALECT: Final = Dialect(
     floor="({column} - mod({column}, {size}))",
     packed="string_agg({}::text, ',')",
 )
-LOCK: Final = 0x7AC406 << 16
-"""Advisory lock under which tables are made and migrated."""
 _DAYS_BACK: Final = 3650
 _KEYS = "kind, provider, model, operation, outcome"
 _SIMPLE: Final = {"bytea": "bytea", "bigint": "int8", "text": "text", "jsonb": "text", "double": "float8"}
 _COPY_TYPES: Final = [_SIMPLE[ALL_TYPES[name].split()[0]] for name in COLUMNS]
-_STAGING: Final = (
-    "CREATE TEMP TABLE IF NOT EXISTS tachograph_staging ("
+_STAGING: Final = f"tachograph_staging_{schema.HEAD}"
+"""Named after the version: behind a pooler it may have been made by another Tachograph's transaction."""
+_MAKE_STAGING: Final = (
+    f"CREATE TEMP TABLE IF NOT EXISTS {_STAGING} ("
     + ", ".join(f"{name} {kind}" for name, kind in zip(COLUMNS, _COPY_TYPES, strict=True))
     + ") ON COMMIT DELETE ROWS"
 )
-_COPY: Final = f"COPY tachograph_staging ({', '.join(COLUMNS)}) FROM STDIN (FORMAT BINARY)"
+_COPY: Final = f"COPY {_STAGING} ({', '.join(COLUMNS)}) FROM STDIN (FORMAT BINARY)"
 
 
 def _store_statement() -> str:
@@ -81,7 +83,7 @@ def _store_statement() -> str:
     measures = ", ".join(f"{sums.get(name, f'sum(coalesce({name}, 0))')} AS {name}" for name in MEASURES)
     added = ", ".join(f"{name} = usage_rollup.{name} + excluded.{name}" for name in MEASURES)
     parts = [
-        f"new AS (INSERT INTO usage ({', '.join(COLUMNS)}) SELECT {staged} FROM tachograph_staging"
+        f"new AS (INSERT INTO usage ({', '.join(COLUMNS)}) SELECT {staged} FROM {_STAGING}"
         " ON CONFLICT DO NOTHING RETURNING *)"
     ]
     hour = f"ts_us - mod(ts_us, {LEVELS['hour'] * 1_000_000}) AS start_us"
@@ -137,25 +139,19 @@ class PostgresStore:
         read_only: bool = False,
         create: bool = True,
     ) -> None:
-        parts = urlsplit(url)
-        self.where = f"postgresql://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
+        self.where = where(url)
         self._rollup_labels = rollup_labels
         self._values = values_of(rollup_labels)
         self._days: set[int] = set()
-        self._staged = False
-        milliseconds = int(timeout_seconds * 1000)
-        with self._errors():
-            self._db = psycopg.connect(
-                url,
-                autocommit=True,
-                cursor_factory=psycopg.RawCursor,
-                connect_timeout=max(2, int(timeout_seconds)),
-                application_name="tachograph",
-                tcp_user_timeout=milliseconds,
-                keepalives_idle=30,
-                options=f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}"
-                + (" -c default_transaction_read_only=on" if read_only else ""),
+        self._limits = limits(timeout_seconds, read_only=read_only)
+        try:
+            self._db = connect(
+                url, timeout_seconds=timeout_seconds, writes=not read_only, cursor_factory=psycopg.RawCursor
             )
+        except (psycopg.Error, OSError) as error:
+            raise StoreUnavailable(
+                f"no connection to PostgreSQL: {_first_line(error)}", where=self.where, do=_how_to_connect(error)
+            ) from error
         watchdog = Watchdog(timeout_seconds)  # the server may hang between accepting us and answering
         try:
             with watchdog.guard(self.cut):
@@ -189,6 +185,8 @@ class PostgresStore:
             raise StoreTimeout(f"PostgreSQL did not answer in time: {_first_line(e)}", where=self.where) from e
         except (psycopg.DataError, psycopg.IntegrityError, UnicodeEncodeError, OverflowError) as e:
             raise RowsRejected(f"PostgreSQL rejects a row: {_first_line(e)}", where=self.where) from e
+        except (psycopg.errors.DiskFull, psycopg.errors.OutOfMemory) as e:
+            raise StoreFull(f"PostgreSQL has no space: {_first_line(e)}", where=self.where) from e
         except psycopg.errors.InsufficientPrivilege as e:
             raise StoreUnavailable(
                 f"PostgreSQL says: {_first_line(e)}",
@@ -199,13 +197,15 @@ class PostgresStore:
             raise StoreUnavailable(f"PostgreSQL says: {_first_line(e)}", where=self.where) from e
 
     def _run(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        with self._errors():
+        is_alone = self._db.info.transaction_status == TransactionStatus.IDLE
+        with self._errors(), self._transaction() if is_alone else nullcontext():
             cursor = self._db.execute(sql, parameters or None)
             return cursor.fetchall() if cursor.description is not None else []
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         with self._errors(), self._db.transaction():
+            self._db.execute(self._limits)
             yield
 
     def version(self) -> str | None:
@@ -228,12 +228,10 @@ class PostgresStore:
         """Store all of this in one transaction."""
         if rows:
             self._make_partitions({row.ts_us // DAY_US for row in rows}, ingested_us)
-            if not self._staged:
-                self._run(_STAGING)
-                self._staged = True
         inserted = 0
         with self._transaction():
             if rows:
+                self._run(_MAKE_STAGING)
                 cursor = self._db.cursor()
                 with cursor.copy(_COPY) as copy:
                     copy.set_types(_COPY_TYPES)
@@ -465,6 +463,18 @@ def _partition(day: int) -> str:
     return f"usage_p{time.strftime('%Y%m%d', time.gmtime(day * 86400))}"
 
 
+def _how_to_connect(error: BaseException) -> str:
+    text = str(error)
+    if "startup parameter" in text:
+        return "A pooler refuses what the setting ledger.url asks for at start: leave `options` out of it."
+    if "password" in text:
+        return (
+            "A changed password in a passfile (~/.pgpass, or passfile= in the URL) is read at the next attempt; one in"
+            " the setting ledger.url or in PGPASSWORD needs a restart."
+        )
+    return "Check the setting ledger.url, and that the server runs and admits this host; it is tried again."
+
+
 def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
@@ -473,4 +483,4 @@ def _records(rows: Sequence[Sequence[Any]], names: Sequence[str], keys: int) -> 
     return [dict(zip(names, (*row[:keys], *(int(value or 0) for value in row[keys:])), strict=True)) for row in rows]
 
 
-__all__ = ["PostgresStore", "StoreError"]
+__all__ = ["LOCK", "PostgresStore", "StoreError", "connect"]
