@@ -9,6 +9,8 @@ from __future__ import annotations
 import _thread
 import sys
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from importlib import _bootstrap
 from typing import Any
@@ -132,6 +134,7 @@ class Worker:
 
     def __init__(self, work: Callable[[], object], name: str) -> None:
         self.asked = self.done = 0
+        self._waiting: deque[Signal] = deque()
         self._work = work
         self._signal = Signal()
         Thread(self._run, name).start()
@@ -141,9 +144,23 @@ class Worker:
         self.asked += 1
         self._signal.set()
 
+    def wait(self, seconds: float) -> bool:
+        """Have the work done once more and wait for it, at most so long; whether it was done. Other greenlets go on."""
+        finished = Signal()
+        self._waiting.append(finished)
+        self.ask()
+        if not is_patched():
+            return finished.wait(seconds)
+        asked, until = self.asked, time.monotonic() + seconds
+        while self.done < asked and time.monotonic() < until:
+            time.sleep(0.001)  # other greenlets' turn
+        return self.done >= asked
+
     def _run(self) -> None:
         while True:
             if self._signal.wait(60.0):
-                asked = self.asked
+                asked, waiting = self.asked, [self._waiting.popleft() for _ in range(len(self._waiting))]
                 self._work()
                 self.done = asked
+                for finished in waiting:
+                    finished.set()

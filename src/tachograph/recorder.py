@@ -328,17 +328,15 @@ class Recorder:
     def put(self, record: LLMCall | ToolCall) -> None:
         """Take a finished record: it goes into the ring and on the tape, and its span is current here no longer.
 
-        Where the ring cannot take it, it is delivered and written at once, here.
+        Where the ring cannot take it, the drain thread is woken to have it written now. Nothing here waits for a disk.
         """
         if record.span is not None:
             record.span.finish()
         ring = self.ring
-        if ring is None or ring.keep(record):
-            TAPE.put(record)
-        else:
-            TAPE.put(record)
-            TAPE.drain(wait_seconds=_PATIENCE_SECONDS)
-            TAPE.run_after_batch()
+        is_kept = ring is None or ring.keep(record)
+        TAPE.put(record)
+        if not is_kept:
+            TAPE.hurry()
 
     def recover(self) -> None:
         """Count what other workers that share these metrics had not yet counted when they were killed."""
@@ -483,8 +481,7 @@ class Recorder:
 
 
 _PATIENCE_SECONDS: Final = 0.005
-"""How long a call waits for another thread that is delivering: where its record has no slot in the ring, and before a
-budget decides about it."""
+"""How long a call waits for another thread that is delivering, before a budget decides about it."""
 
 
 def _tally(record: LLMCall | ToolCall) -> None:

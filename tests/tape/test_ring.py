@@ -1,18 +1,23 @@
-"""The ring, told of a record in the midst of being told of another: by a signal handler, or by another thread."""
+"""The ring: what finds a slot, what is read back, and a record that comes in the midst of another."""
 
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
 
-from tachograph.records import LLMCall
+from support.ledgers import eventually, make_recorder
+from tachograph.records import NOWHERE, LLMCall, ToolCall, Usage
 from tachograph.tape import ring as module
 from tachograph.tape.ring import Ring, read
 from tachograph.testing import Recording, recording
+from tachograph.usage import journal
+from tachograph.usage.journal import Journal
+from tachograph.usage.ledger import Ledger
 
 
 def _call(seen: Recording, model: str) -> LLMCall:
@@ -55,3 +60,120 @@ def test_a_call_made_at_any_line_of_the_ring_waits_for_nothing_and_spoils_no_slo
             ring.path.unlink()
             ring.after_fork_in_child()
     assert line > 40, "the ring was not seen at work"
+
+
+def _held(ring: Ring, seen: Recording) -> list[LLMCall | ToolCall]:
+    assert ring.path is not None
+    return read(ring.path.read_bytes(), seen.recorder).records
+
+
+def _slots(record: LLMCall | ToolCall) -> tuple[Any, ...]:
+    return record.id, record.outcome, dict(record.labels or {}), getattr(record, "call_id", None)
+
+
+def test_the_file_grows_while_the_journal_takes_nothing(tmp_path: Path) -> None:
+    ring = Ring(tmp_path)
+    with recording() as seen:
+        calls = [_call(seen, f"gpt-{number % 3}") for number in range(2500)]
+        assert all(ring.keep(call) for call in calls)
+        assert ring.slots_in_use == 2500
+        assert [_slots(record) for record in _held(ring, seen)] == sorted(_slots(call) for call in calls)
+        ring.release([call.slot for call in calls])
+        assert (ring.slots_in_use, _held(ring, seen)) == (0, [])
+
+
+def test_long_labels_find_a_large_slot_and_longer_ones_none(tmp_path: Path) -> None:
+    ring = Ring(tmp_path)
+    with recording() as seen:
+        calls = [
+            seen.recorder.start_llm_call("openai", "gpt-5", labels={"user": "u" * size})
+            for size in (10, 200, 300, 3000, 3900, 4500)
+        ]
+        for call in calls:
+            call.finish("success")
+        assert [ring.keep(call) for call in calls] == [True, True, True, True, True, False]
+        assert [_slots(record) for record in _held(ring, seen)] == [_slots(call) for call in calls[:-1]]
+        ring.release([call.slot for call in calls[:-1]])
+        assert ring.slots_in_use == 0
+
+
+def test_tool_calls_of_a_model_and_any_number_of_models_find_slots(tmp_path: Path) -> None:
+    """The model gives each tool call an id of its own, and names tools that there are not."""
+    ring = Ring(tmp_path)
+    with recording() as seen:
+        records: list[LLMCall | ToolCall] = []
+        for number in range(3000):
+            tool = seen.recorder.start_tool_call("clock", "get_time")
+            tool.call_id = f"call_{number:040d}"
+            tool.finish("success")
+            records.append(tool)
+            records.append(_call(seen, f"a-fine-tuned-model-of-somebody-{number:040d}"))
+        assert all(ring.keep(record) for record in records)
+        held = _held(ring, seen)
+        assert [_slots(record) for record in held] == sorted(_slots(record) for record in records)
+        assert {record.model for record in held if isinstance(record, LLMCall)} == {
+            record.model for record in records if isinstance(record, LLMCall)
+        }
+
+
+def test_what_cannot_be_packed_is_refused_and_no_slot_is_lost(tmp_path: Path) -> None:
+    ring = Ring(tmp_path)
+    with recording() as seen:
+        assert ring.keep(_call(seen, "first"))
+        half = seen.recorder.start_llm_call("openai", "gpt-5", labels={"user": "\ud83d"})
+        huge = seen.recorder.start_llm_call("openai", "gpt-5")
+        huge.usage = Usage(2**70, 1)
+        for call in (half, huge):
+            call.finish("success")
+            assert not ring.keep(call)
+        assert ring.slots_in_use == 1
+
+
+def test_a_ring_that_an_older_version_left_is_read(tmp_path: Path) -> None:
+    ring = Ring(tmp_path)
+    with recording() as seen:
+        assert ring.keep(_call(seen, "before the upgrade"))
+        assert ring.path is not None
+        data = bytearray(ring.path.read_bytes())
+        assert data[8:10] == b"\x02\x00"
+        data[8:10] = b"\x01\x00"  # version 1 had one piece, and no other difference that matters to a reader
+        assert [record.model for record in read(bytes(data), NOWHERE).records] == ["before the upgrade"]  # type: ignore[union-attr]
+
+
+def test_a_disk_that_does_not_answer_stops_no_call_and_no_listener(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when no slot is left: the record then waits in memory, and is written once the disk answers."""
+    monkeypatch.setattr(module, "PIECES", 1)
+    stuck, go_on = threading.Event(), threading.Event()
+    writers: set[int] = set()
+    write = journal._write_function()
+
+    def slow(fd: int, data: bytes, size: int) -> int:
+        writers.add(threading.get_ident())
+        stuck.set()
+        assert go_on.wait(60)
+        return write(fd, data, size)
+
+    recorder = make_recorder(tmp_path, writer="external")
+    ledger = recorder.ledger
+    assert isinstance(ledger, Ledger)
+    queue = ledger._queue
+    assert isinstance(queue, Journal)
+    recorder.ring, queue._write = ledger.ring, slow
+    heard: list[object] = []
+    recorder.add_listener(heard.append)
+    try:
+        recorder.start_llm_call("openai", "gpt-5", labels={"user": "u" * 5000}).finish("success")
+        assert stuck.wait(60), "the record without a slot was not written at once"
+        for _ in range(1500):
+            recorder.start_llm_call("openai", "gpt-5").finish("success")
+        eventually(lambda: len(heard) == 1501, "the drain goes on")
+        assert queue.sequence == 0
+        assert ledger.ring is not None
+        assert ledger.ring.slots_in_use == 1024
+    finally:
+        go_on.set()
+    eventually(lambda: queue.sequence == 1501, "the journal has them")
+    assert threading.get_ident() not in writers
+    ledger.close()

@@ -1,17 +1,21 @@
 """The ring: what money needs of each finished record, in a mapped file, until the ledger's journal has it.
 
-A record on the tape lives in this process's memory for up to a quarter of a second. `kill -9` in that time must not
-lose what the call cost. So a finished record is put into a slot of a mapped file with one `struct.pack_into`: no system
+A record on the tape lives in this process's memory for up to half a second. `kill -9` in that time must not lose what
+the call cost. So a finished record is put into a slot of a mapped file with one `struct.pack_into`: no system
 call, no lock, no disk (the file is on /dev/shm where there is one). The slot is given back when the journal has the
 record's row. What stands in the slots of a process that is gone is recovered by the host's ledger writer.
 
     header   4096 bytes: magic, version, sizes, process id, the base of this process's record ids, bytes of plans used
     plans    what records have in common (kind, provider, model, operation, API, ...), written once, found by number
-    slots    SLOTS slots of SLOT_BYTES; a slot is in use while its first and its last eight bytes hold the same mark
+    pieces   at first one, at most PIECES: 1,024 slots of SLOT_BYTES, or 96 of LARGE_BYTES for records with long labels
+    slots    a slot is in use while its first and its last eight bytes hold the same mark
+
+All pieces are mapped from the beginning, and the file grows by one when no slot is free: while a disk does not take the
+journal's rows, some 16,000 records find a slot.
 
 A process that dies while it packs leaves two different marks, and the slot counts as unused: that call was not yet
-accepted. A record that does not fit (long labels), a full ring, or a file that cannot be mapped: then `keep` says no,
-and the record is delivered at once by the thread that finished it, by the same code.
+accepted. Where all pieces are in use, a record has over 3.8 KB of labels, or the file cannot be mapped, `keep` says no,
+and the drain thread is woken to write the record to the journal at once.
 
 A slot is recovered as a record of its own. Its tokens are those that the answer gave cheaply, so its cost is an
 estimate. The row has the id that the complete row would have had: where both exist, the ledger keeps the first.
@@ -41,25 +45,31 @@ from tachograph.files import Ours, leak, mapped, private_and_high
 from tachograph.records import Attempt, Cost, LLMCall, Run, ToolCall, Usage, ids
 from tachograph.records.outcomes import ERROR_KINDS, ERROR_TYPES, OUTCOMES, TOOL_OUTCOMES
 
-SLOTS: Final = 1024
 SLOT_BYTES: Final = 384
+LARGE_BYTES: Final = 4096
+PIECES: Final = 16
 SUFFIX: Final = ".ring"
+_PIECE_BYTES: Final = 1024 * SLOT_BYTES
 _MAGIC: Final = b"TGRING01"
 _HEADER: Final = struct.Struct("<8sHHIIQ16s")  # magic, version, slot bytes, slots, bytes for plans, process id, base
-_VERSION: Final = 1
+_VERSION: Final = 2  # version 1 has one piece
 _HEADER_BYTES: Final = 4096
 _USED_AT: Final = 1024
+_KINDS_AT: Final = 2048  # for each piece 0, or 1 where its slots are large
 _PLAN_BYTES: Final = 128 * 1024
+_START: Final = _HEADER_BYTES + _PLAN_BYTES
 _EXTRA_BYTES: Final = 260
+_LARGE_EXTRA_BYTES: Final = _EXTRA_BYTES + LARGE_BYTES - SLOT_BYTES
 _SLOT: Final = struct.Struct("<QQqqqqqqHBBBBQQQH260sQ")
+_LARGE: Final = struct.Struct(f"<QQqqqqqqHBBBBQQQH{_LARGE_EXTRA_BYTES}sQ")
 _MARK: Final = struct.Struct("<Q")
 _USED: Final = struct.Struct("<I")
 _PLAN: Final = struct.Struct("<H")
 _FLAGS_AT: Final = struct.calcsize("<QQqqqqqqHBBB")
-_LAST_AT: Final = _SLOT.size - _MARK.size
 _STREAM, _COUNTS_USAGE, _MEASURED = 1, 2, 4
 _NONE: Final = 255
-_SIZE: Final = _HEADER_BYTES + _PLAN_BYTES + SLOTS * SLOT_BYTES
+_OWN_PLAN: Final = 0xFFFF
+"""The plan of a record that brings its own, because there was no room for a further one."""
 
 _outcome_codes: Final = {word: code for code, word in enumerate(OUTCOMES)}
 _error_codes: Final = {word: code for code, word in enumerate(ERROR_TYPES)}
@@ -117,6 +127,8 @@ class Ring:
         self._file = self._ours = self._path = None
         self._buffer: Any = None  # unmapped: else the lock would last as long as the child
         self._free: deque[int] = deque()  # a new one: a slot that the parent takes back is not ours to give out
+        self._large: deque[int] = deque()
+        self._pieces = 0
         self._plans: dict[tuple[Any, ...], int] = {}
         self._plan_bytes = 0
         self._has_failed = False
@@ -130,31 +142,20 @@ class Ring:
     @property
     def slots_in_use(self) -> int:
         """Records that the journal does not have yet."""
-        return 0 if self._buffer is None else SLOTS - len(self._free)
+        if self._buffer is None:
+            return 0
+        kinds = bytes(self._buffer[_KINDS_AT : _KINDS_AT + self._pieces])
+        slots = sum(_PIECE_BYTES // (LARGE_BYTES if kind else SLOT_BYTES) for kind in kinds)
+        return slots - len(self._free) - len(self._large)
 
     def keep(self, record: LLMCall | ToolCall) -> bool:
         """Put a finished record into a slot; False where that is not possible."""
         try:
-            offset = self._free.popleft()
-        except IndexError:
-            if self._buffer is not None or not self._open():
-                return False
-            return self.keep(record)
-        try:
-            if isinstance(record, LLMCall):
-                kept = self._put_llm_call(record, offset)
-            else:
-                kept = self._put_tool_call(record, offset)
-        except BaseException:
-            self._free.append(offset)
-            raise
-        if kept:
-            record.slot = offset
-        else:
-            self._free.append(offset)
-        return kept
+            return self._put_llm_call(record) if isinstance(record, LLMCall) else self._put_tool_call(record)
+        except (ValueError, TypeError, OverflowError, IndexError, struct.error):
+            return False  # half a character in a label, a number of more than 64 bits: the journal finds a way
 
-    def _put_llm_call(self, call: LLMCall, offset: int) -> bool:
+    def _put_llm_call(self, call: LLMCall) -> bool:
         tokens = call.tokens
         if tokens is None:
             usage = call.usage
@@ -162,9 +163,8 @@ class Ring:
         cost = call.cost
         return self._pack(
             call,
-            offset,
-            "llm",
-            (call.provider, call.model, call.operation, call.api),
+            ("llm", call.provider, call.model, call.operation, call.api),
+            None,
             call.first_token_ns and call.first_token_ns - call.started_ns,
             call.unsent_wait_ns,
             -1 if tokens[0] is None else tokens[0],
@@ -176,12 +176,11 @@ class Ring:
             call.stream + (call.counts_usage << 1),
         )
 
-    def _put_tool_call(self, call: ToolCall, offset: int) -> bool:
+    def _put_tool_call(self, call: ToolCall) -> bool:
         return self._pack(
             call,
-            offset,
-            "mcp",
-            (call.server_id, call.tool_name, call.side, call.call_id),
+            ("mcp", call.server_id, call.tool_name, call.side),
+            call.call_id,
             0,
             0,
             -1,
@@ -196,9 +195,8 @@ class Ring:
     def _pack(
         self,
         record: LLMCall | ToolCall,
-        offset: int,
-        kind: str,
         key: tuple[Any, ...],
+        call_id: str | None,
         first: int,
         waited: int,
         tokens_in: int,
@@ -211,53 +209,66 @@ class Ring:
     ) -> bool:
         plan = self._plans.get(key)
         if plan is None:
-            plan = self._add_plan(key, kind)
-            if plan is None:
+            if self._buffer is None and not self._open():
                 return False
-        extra = b""
-        if record.labels is not None or record.run is not None:
-            extra = _extra(record)
+            plan = self._add_plan(key)
+        extra, free, pack_into = b"", self._free, _SLOT.pack_into
+        if record.labels is not None or record.run is not None or call_id is not None or plan == _OWN_PLAN:
+            extra = _extra(record, call_id, key if plan == _OWN_PLAN else None)
             if len(extra) > _EXTRA_BYTES:
+                free, pack_into = self._large, _LARGE.pack_into
+                if len(extra) > _LARGE_EXTRA_BYTES:
+                    return False
+        try:
+            offset = free.pop()  # the one given back last: it is in the processor's cache
+        except IndexError:
+            if not self._grow(free):
                 return False
+            offset = free.pop()
         trace_id = record.trace_id
         mark = record.number + 1
-        _SLOT.pack_into(
-            self._buffer,
-            offset,
-            mark,
-            record.started_unix_ns,
-            record.ended_ns - record.started_ns,
-            first,
-            waited,
-            tokens_in,
-            tokens_out,
-            nano_usd,
-            plan,
-            outcome,
-            error,
-            attempts,
-            flags,
-            trace_id >> 64,
-            trace_id & 0xFFFFFFFFFFFFFFFF,
-            record.span_id,
-            len(extra),
-            extra,
-            mark,
-        )
+        try:
+            pack_into(
+                self._buffer,
+                offset,
+                mark,
+                record.started_unix_ns,
+                record.ended_ns - record.started_ns,
+                first,
+                waited,
+                tokens_in,
+                tokens_out,
+                nano_usd,
+                plan,
+                outcome,
+                error,
+                attempts,
+                flags,
+                trace_id >> 64,
+                trace_id & 0xFFFFFFFFFFFFFFFF,
+                record.span_id,
+                len(extra),
+                extra,
+                mark,
+            )
+        except BaseException:
+            free.append(offset)
+            raise
+        record.slot = offset
         return True
 
-    def _add_plan(self, key: tuple[Any, ...], kind: str) -> int | None:
-        """Write down what calls of this kind have in common; None when there is no room for more, or not now."""
+    def _add_plan(self, key: tuple[Any, ...]) -> int:
+        """Write down what calls of this kind have in common; `_OWN_PLAN` when there is no room, or not now."""
         if self._opening.locked():
-            return None  # another thread does, or this one, when a signal handler made a call of its own
+            return _OWN_PLAN  # another thread does, or this one, when a signal handler made a call of its own
         with self._opening:
             found = self._plans.get(key)
             if found is not None:
                 return found
-            number, data = len(self._plans), _encode((kind, *key))
+            number, data = len(self._plans), _encode(key)
             end = self._plan_bytes + _PLAN.size + len(data)
-            if end > _PLAN_BYTES or number >= 0xFFFF:
-                return None
+            if end > _PLAN_BYTES or number >= _OWN_PLAN:
+                return _OWN_PLAN
             at = _HEADER_BYTES + self._plan_bytes
             _PLAN.pack_into(self._buffer, at, len(data))
             self._buffer[at + _PLAN.size : at + _PLAN.size + len(data)] = data
@@ -267,6 +278,28 @@ class Ring:
             self._plan_bytes = end
             return number
 
+    def _grow(self, free: deque[int]) -> bool:
+        """Add a piece to the file, for this list of free slots; whether there are some now."""
+        if self._opening.locked():
+            return False  # another thread does, or this one, when a signal handler made a call of its own
+        with self._opening:
+            file, number, is_large = self._file, self._pieces, free is self._large
+            if free:
+                return True
+            if file is None or not self._ours or number >= PIECES:
+                return False
+            at = _START + number * _PIECE_BYTES
+            try:
+                _allocate(file.fileno(), at, _PIECE_BYTES)
+            except OSError:  # no room
+                return False
+            self._buffer[_KINDS_AT + number] = is_large
+            slots = range(at, at + _PIECE_BYTES, LARGE_BYTES if is_large else SLOT_BYTES)
+            # No call between these two: a signal handler that raises comes before both, and the piece is made again.
+            self._pieces = number + 1
+            free.extend(slots)
+            return True
+
     def measured(self, record: LLMCall | ToolCall) -> None:
         """The record is counted in the metrics: recovery of its slot must not count it again."""
         at = record.slot + _FLAGS_AT
@@ -274,12 +307,13 @@ class Ring:
 
     def release(self, slots: list[int]) -> None:
         """The journal has these records, or has refused them: their slots are free again."""
-        buffer, free = self._buffer, self._free
+        buffer = self._buffer
         if buffer is None:
             return
         for offset in slots:
             _MARK.pack_into(buffer, offset, 0)
-            free.append(offset)
+            is_large = buffer[_KINDS_AT + (offset - _START) // _PIECE_BYTES]
+            (self._large if is_large else self._free).append(offset)
 
     def _open(self) -> bool:
         """Make, allocate and map the file; whether there is one. Once for each process, and nobody waits for it."""
@@ -307,22 +341,20 @@ class Ring:
         try:
             os.fchmod(file.fileno(), 0o600)
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)  # held for as long as the process lives
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, _SIZE)  # a page that cannot be had would be a SIGBUS later
-            else:
-                os.truncate(file.fileno(), _SIZE)
-            buffer = mapped(file.fileno(), _SIZE)
-            _HEADER.pack_into(
-                buffer, 0, _MAGIC, _VERSION, SLOT_BYTES, SLOTS, _PLAN_BYTES, os.getpid(), ids.base().to_bytes(16, "big")
-            )
-            start, ours = _HEADER_BYTES + _PLAN_BYTES, Ours(file.fileno())
-            free = deque(range(start, start + SLOTS * SLOT_BYTES, SLOT_BYTES))
+            _allocate(file.fileno(), 0, _START + _PIECE_BYTES)
+            buffer = mapped(
+                file.fileno(), _START + PIECES * _PIECE_BYTES
+            )  # what lies beyond the file's end comes later
+            base, slots = ids.base().to_bytes(16, "big"), PIECES * _PIECE_BYTES // SLOT_BYTES
+            _HEADER.pack_into(buffer, 0, _MAGIC, _VERSION, SLOT_BYTES, slots, _PLAN_BYTES, os.getpid(), base)
+            ours, free = Ours(file.fileno()), deque(range(_START, _START + _PIECE_BYTES, SLOT_BYTES))
             os.rename(unnamed, path)
         except BaseException:
             file.close()
             unnamed.unlink(missing_ok=True)
             raise
-        self._file, self._ours, self._path, self._buffer, self._free = file, ours, path, buffer, free
+        self._file, self._ours, self._path, self._buffer = file, ours, path, buffer
+        self._free, self._pieces = free, 1
 
     def close(self) -> None:
         """The process ends in good order: remove the file, unless a slot of it is still in use."""
@@ -334,12 +366,19 @@ class Ring:
         path.unlink(missing_ok=True)
 
 
-def _extra(record: LLMCall | ToolCall) -> bytes:
-    """What only some records have: the user's labels, and the run."""
+def _allocate(fd: int, at: int, size: int) -> None:
+    """Make the file longer by pages that are really there: one that cannot be had would be a SIGBUS later."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(fd, at, size)
+    else:
+        os.truncate(fd, at + size)
+
+
+def _extra(record: LLMCall | ToolCall, call_id: str | None, key: tuple[Any, ...] | None) -> bytes:
+    """What only some records have: the user's labels, the run, the model's id of a tool call, a plan of its own."""
     labels, run = record.labels, record.run
-    return _encode(
-        (None if labels is None else dict(labels), None if run is None else structs.astuple(run)[:-1])
-    )  # the tally is of this process alone
+    facts = None if run is None else structs.astuple(run)[:-1]  # the tally is of this process alone
+    return _encode((None if labels is None else dict(labels), facts, call_id, key))
 
 
 @dataclass(slots=True)
@@ -367,25 +406,32 @@ def read(data: bytes, sink: Any) -> Recovered:
     """
     if len(data) < _HEADER_BYTES:
         raise ValueError("too short for a ring")
-    magic, version, slot_bytes, slots, plan_bytes, _, base = _HEADER.unpack_from(data)
-    if magic != _MAGIC or version != _VERSION or slot_bytes < _SLOT.size:
+    magic, version, slot_bytes, _, plan_bytes, _, base = _HEADER.unpack_from(data)
+    if magic != _MAGIC or version not in (1, _VERSION) or slot_bytes != SLOT_BYTES:
         raise ValueError("no ring of a version that is known here")
     plans = _plans(data, min(_USED.unpack_from(data, _USED_AT)[0], plan_bytes))
     found = Recovered()
-    start = _HEADER_BYTES + plan_bytes
-    for offset in range(start, min(start + slots * slot_bytes, len(data) - slot_bytes + 1), slot_bytes):
+    for form, offset in _slots_of(data, _HEADER_BYTES + plan_bytes):
         mark = _MARK.unpack_from(data, offset)[0]
-        if mark and mark == _MARK.unpack_from(data, offset + _LAST_AT)[0]:
+        if mark and mark == _MARK.unpack_from(data, offset + form.size - _MARK.size)[0]:
             with contextlib.suppress(
                 msgspec.DecodeError, ValueError, TypeError, IndexError
             ):  # a slot that says nothing
-                record, is_measured = _record(_SLOT.unpack_from(data, offset), plans, int.from_bytes(base, "big"), sink)
+                record, is_measured = _record(form.unpack_from(data, offset), plans, int.from_bytes(base, "big"), sink)
                 record.slot = offset
                 found.records.append(record)
                 if is_measured:
                     found.measured.add(record.id)
     found.records.sort(key=lambda record: record.id)
     return found
+
+
+def _slots_of(data: bytes, start: int) -> Iterator[tuple[struct.Struct, int]]:
+    """Each slot: its form, and where it begins."""
+    for number, at in enumerate(range(start, len(data), _PIECE_BYTES)):
+        form, size = (_LARGE, LARGE_BYTES) if data[_KINDS_AT + number] else (_SLOT, SLOT_BYTES)
+        for offset in range(at, min(at + _PIECE_BYTES, len(data) - size + 1), size):
+            yield form, offset
 
 
 def _plans(data: bytes, used: int) -> list[tuple[Any, ...]]:
@@ -408,8 +454,8 @@ def _record(
         :13
     ]
     trace_high, trace_low, span_id, length, extra = slot[13:18]
-    kind, *common = plans[plan]
-    labels, facts = _decode(extra[:length]) if length else (None, None)
+    labels, facts, *more = _decode(extra[:length]) if length else (None, None)
+    kind, *common = more[1] if plan == _OWN_PLAN else plans[plan]
     run = None if facts is None else Run(*facts)
     made: LLMCall | ToolCall
     if kind == "llm":
@@ -432,20 +478,24 @@ def _record(
             Attempt(number + 1, 0, duration, None, call.outcome, call.error_type) for number in range(attempts)
         ]
     else:
-        server_id, tool_name, side, call_id = common
+        server_id, tool_name, side, *_ = common
         made = tool = ToolCall(sink, server_id, tool_name, 0, labels, side, run, mark - 1, started, 0)
         tool.ended_ns = duration
         tool.outcome = TOOL_OUTCOMES[outcome] if outcome != _NONE else "success"
         tool.error_kind = ERROR_KINDS[error] if error != _NONE else None
-        tool.call_id = call_id
+        tool.call_id = more[0] if more else None
     made.given_id = ids.id_from(base, started, mark - 1)
     made.trace_id, made.span_id = trace_high << 64 | trace_low, span_id
     return made, bool(flags & _MEASURED)
 
 
-def are_there_any(directory: Path) -> bool:
-    """Whether there is any ring, of processes that live or are gone."""
-    return next(directory.glob(f"*{SUFFIX}"), None) is not None
+def are_there_others(ring: Ring) -> bool:
+    """Whether there is any other ring beside this one, of processes that live or are gone."""
+    own = ring.path and ring.path.name
+    try:
+        return any(name.endswith(SUFFIX) and name != own for name in os.listdir(ring.directory))
+    except OSError:
+        return False
 
 
 def measure_dead(directory: Path, count: Callable[[LLMCall | ToolCall], None], sink: Any) -> None:

@@ -2,15 +2,15 @@
 
 A hook puts down what only the moment can tell and appends the record to the tape: one `deque.append`, no lock, no
 system call. Reading the answer, pricing, metrics, spans and the ledger's row happen when the tape is drained: by the
-drain thread a quarter of a second later, or at once by the code that asks for the result (a scrape, `flush()`, a test,
+drain thread half a second later, or at once by the code that asks for the result (a scrape, `flush()`, a test,
 the end of the process). The same code costs a third when it runs hot in a batch (docs/decisions/0091).
 
 The life of an entry:
 
     put         appended by the application's thread (or by a finaliser, or a signal handler: `append` is safe there)
     delivered   taken from the front under the drain's lock, in order; a failure of one entry does not stop the next
-    written     `after_batch` callbacks ran: the ledger has its rows in the journal. Only the drain thread and `flush`
-                do this part, because it may wait for a disk. Nobody who only wants numbers waits for it.
+    written     `after_batch` callbacks ran: the ledger has its rows in the journal. A thread of its own does this part,
+                because it may wait for a disk. Only `flush` waits for it.
 
 Under gevent and eventlet the drain is a greenlet, and what may wait for a disk is done in a thread of the system.
 
@@ -41,8 +41,8 @@ logger = logging.getLogger("tachograph")
 
 SLICE: Final = 16
 """Entries that are delivered before other threads get their turn: about 0.4 ms (docs/benchmarks.md)."""
-INTERVAL_SECONDS: Final = 0.25
-"""How long entries gather. A batch of 64 costs 23 us an entry, a single one 60 to 80."""
+INTERVAL_SECONDS: Final = 0.5
+"""How long entries gather. A batch of 64 costs 23 us an entry, a single one 60 to 80, and each waking some 50."""
 FULL: Final = 512
 """With this many entries waiting, the drain thread is woken before its interval is over."""
 OVERFULL: Final = 8192
@@ -121,6 +121,10 @@ class Tape:
         elif len(self._entries) > FULL and not self._wake.is_set():
             self._wake.set()
 
+    def hurry(self) -> None:
+        """Have the drain thread deliver and write what lies here now, not when its interval is over."""
+        self._wake.set()
+
     def after_batch(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Have this called after each batch, by a thread that may wait. Returns what removes it."""
         self._after_batch = (*self._after_batch, callback)
@@ -187,17 +191,20 @@ class Tape:
                 count, most_more = count + more, most_more - more
 
     def run_after_batch(self) -> None:
-        """Call what is to be called after each batch; may wait for a disk. Where threads are greenlets, it is only
-        asked for here: a thread of the system does it, since the disk would hold up every greenlet."""
-        if not is_patched():
-            self._call_back()
-            return
-        try:
-            if self._worker is None:
+        """Have called what is to be called after each batch, by a thread of its own: a disk that does not answer stops
+        neither the drain nor, where threads are greenlets, the others of them."""
+        worker = self._writing_thread()
+        if worker is not None:
+            worker.ask()
+
+    def _writing_thread(self) -> Worker | None:
+        """The thread that calls back; None where there is nothing to call, or no thread starts and it is done here."""
+        if self._worker is None and self._after_batch:
+            try:
                 self._worker = Worker(self._call_back, "tachograph-write")
-            self._worker.ask()
-        except RuntimeError:  # no thread is to be had
-            self._call_back()
+            except RuntimeError:
+                self._call_back()
+        return self._worker
 
     def _call_back(self) -> None:
         for callback in self._after_batch:
@@ -210,12 +217,8 @@ class Tape:
         """Deliver everything and have it written down; whether all was delivered in time."""
         until = time.monotonic() + wait_seconds
         done = self.drain(wait_seconds=wait_seconds)
-        self.run_after_batch()
-        while self._worker is not None and self._worker.done < self._worker.asked:
-            if time.monotonic() >= until:
-                return False
-            time.sleep(0.001)  # other greenlets' turn
-        return done
+        worker = self._writing_thread()
+        return (worker is None or worker.wait(max(0.0, until - time.monotonic()))) and done
 
     def flush_at_exit(self) -> None:
         """Have the tape flushed when the process ends: before the files and providers that it needs are closed.

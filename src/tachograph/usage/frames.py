@@ -15,6 +15,7 @@ producer's gauges and its `flush`; the truth is in the store.
 from __future__ import annotations
 
 import struct
+import time
 from dataclasses import dataclass
 from typing import Final
 from zlib import crc32
@@ -41,6 +42,8 @@ HEADER_SIZE: Final = 128
 COMMITTED: Final = struct.Struct("<QQI")  # offset, sequence, CRC
 COMMITTED_AT: Final = 64
 
+_AT_ONCE: Final = 256
+"""Frames that are read without offering the interpreter to other threads: 0.3 ms."""
 _WHOLE: Final = struct.Struct("<2sBBIIQQ")  # both of them
 _pack_head = HEAD.pack
 _pack_body = BODY.pack
@@ -145,6 +148,8 @@ def records(data: bytes, sequence: int, limit: int) -> tuple[list[bytes], int]:
     for expected in range(sequence, sequence + limit):
         if position > last:
             break
+        if not expected % _AT_ONCE:
+            time.sleep(0)  # another thread's turn
         magic, version, kind, length, check, number, _ = unpack(data, position)
         start = position + HEAD.size
         end = start + length

@@ -16,6 +16,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Final, TypeVar
 
 from msgspec import structs
@@ -27,7 +28,7 @@ from tachograph.records.projection import project
 from tachograph.settings.ledger import LedgerSettings
 from tachograph.signals.registry import Metrics
 from tachograph.tape import TAPE
-from tachograph.tape.ring import Ring, are_there_any, dead, directory_of, read
+from tachograph.tape.ring import Ring, are_there_others, dead, directory_of, read
 from tachograph.usage.frames import LARGEST_PAYLOAD
 from tachograph.usage.journal import Journal
 from tachograph.usage.labels import ids_of, labels_of
@@ -43,9 +44,12 @@ from tachograph.usage.writer import Source, Writer
 
 logger = logging.getLogger("tachograph")
 
-_CANDIDATE_SECONDS = 0.25
-_GAUGE_SECONDS = 1.0
+_CANDIDATE_SECONDS = 1.0
+_GAUGE_SECONDS = 5.0
+"""How often the gauges are set for siblings that show them; a scrape of this process sets them anyway."""
 _ASK_SECONDS = 0.1
+_WRITTEN_AT_ONCE: Final = 256
+"""Records that are handed to the journal in one piece: other threads get their turn in between."""
 MOST_PENDING: Final = 100_000
 """Records that wait in memory for a disk that does not answer; further ones are refused as `queue_full`."""
 
@@ -115,7 +119,7 @@ class Ledger:
         self._stop_at: float | None = None
         self._retired = False
         self._wake = Signal()
-        self._gauges_at = 0.0
+        self._gauges_at = self._recovered_at = 0.0
         self._said: set[str] = set()
 
     def _check_place(self) -> None:
@@ -154,7 +158,7 @@ class Ledger:
             return  # the thread that writes takes what has come meanwhile
         try:
             while self._pending:
-                taken = list(self._pending)
+                taken = list(islice(self._pending, _WRITTEN_AT_ONCE))
                 before = self._queue.sequence
                 if self._append([payload for payload, _ in taken], are_kept=True) == "io_error":
                     taken = taken[: self._queue.sequence - before]  # the next batch tries the others again
@@ -164,6 +168,7 @@ class Ledger:
                     self._pending.popleft()
                 if not taken:
                     break
+                time.sleep(0)  # another thread's turn
         finally:
             self._writing.release()
         if self._thread is None and self._queue.sequence:
@@ -171,8 +176,7 @@ class Ledger:
 
     def _settle(self, deadline: float) -> bool:
         """Deliver what lies on the tape and write what is pending; whether all of it is written."""
-        TAPE.drain(wait_seconds=max(0.0, deadline - time.monotonic()))
-        TAPE.run_after_batch()
+        TAPE.flush(wait_seconds=max(0.0, deadline - time.monotonic()))
         pause = threading.Event()
         while self._pending:
             if time.monotonic() >= deadline:
@@ -318,7 +322,7 @@ class Ledger:
                 except Exception as error:  # noqa: BLE001 - an unwritable directory may become writable
                     self._cannot_write(error)
                 if not self._is_over():
-                    self._refresh_now_and_then(_CANDIDATE_SECONDS)
+                    self._refresh_now_and_then()
                     self._wake.wait(_CANDIDATE_SECONDS)
         finally:
             self._thread = None
@@ -415,11 +419,7 @@ class Ledger:
 
         The complete row of a record may stand in the journal of the same process: it is stored first, and wins.
         """
-        if (
-            self.ring is None
-            or not are_there_any(self.ring.directory)
-            or backlog(self.place.journals, dead_only=True)[0]
-        ):
+        if self.ring is None or not are_there_others(self.ring) or backlog(self.place.journals, dead_only=True)[0]:
             return 0
         count = 0
         for path, data in dead(self.ring.directory):
@@ -442,13 +442,19 @@ class Ledger:
     def _beat(self) -> None:
         if self._writer_lock is not None:
             self._writer_lock.beat()
+            if time.monotonic() - self._recovered_at >= _CANDIDATE_SECONDS:
+                self._recovered_at = time.monotonic()
+                try:
+                    self.recover()
+                except Exception as error:  # noqa: BLE001 - the rings stay; the next beat tries again
+                    logger.debug("tachograph: what killed processes left could not be recovered: %s", error)
         self._refresh_now_and_then()
 
-    def _refresh_now_and_then(self, seconds: float = _GAUGE_SECONDS) -> None:
-        if time.monotonic() - self._gauges_at >= seconds:
+    def _refresh_now_and_then(self) -> None:
+        if self._pending:
+            TAPE.run_after_batch()  # the journal did not take it: once more
+        if time.monotonic() - self._gauges_at >= _GAUGE_SECONDS:
             try:
-                if self._writer_lock is not None:
-                    self.recover()
                 self.refresh()
             except Exception as error:  # noqa: BLE001 - a gauge is not worth the writer
                 logger.debug("tachograph: the ledger's gauges could not be set: %s", error)
