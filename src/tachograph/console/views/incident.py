@@ -16,12 +16,16 @@ from tachograph.console.notes import AlertNotes, notes_by_alert
 from tachograph.console.promql import PromQLError
 from tachograph.console.views import phrases
 from tachograph.console.views.explore import fingerprints
+from tachograph.console.views.money import spenders, why
 from tachograph.console.views.selection import Range, filter_of, select
 
 if TYPE_CHECKING:
     from tachograph.console.console import Console
 
 BEFORE_SECONDS: Final = 1800.0
+SPENT_SECONDS: Final = 900.0
+"""At least as long is looked at for what calls cost."""
+_MONEY: Final = re.compile(r"cost|budget|token|waste|price|bill")
 _QUERIES: Final = re.compile(r"```promql\n(.*?)```", re.DOTALL)
 _LABELS: Final = ("provider", "model", "server_id", "tool_name")
 _PARTIES: Final = {
@@ -83,15 +87,18 @@ def incident(console: Console, name: str) -> dict[str, Any] | None:
     fields = {key: tuple(values) for key, values in labels.items() if values}
     hit = select(console, chosen, filter_of(fields))
     everything = select(console, chosen)
+    about = subject(own[0])
     calls = _of_alert(own[0], hit.llm, hit.tools)
-    failed = calls.where(outcome=phrases.FAILED)
+    failed = calls.where(outcome=phrases.FAILED if about == "calls" else ())
     return {
         "name": name,
         "rules": own,
         "since": since,
         "now": now,
         "active": active,
+        "about": about,
         "hits": _hits(calls, failed),
+        "spent": _spent(console, Range(min(since, now - SPENT_SECONDS), now), fields) if about == "cost" else None,
         "fault": fault(failed.between(since - 300, now + 1), everything.llm, since) if len(failed) else None,
         "groups": fingerprints(console, failed),
         "timeline": _timeline(console, own, active, history, everything.llm, chosen),
@@ -122,6 +129,25 @@ def queries(console: Console, name: str) -> list[dict[str, Any]]:
 
 def _finite(value: float) -> float | None:
     return value if abs(value) != float("inf") and value == value else None
+
+
+def subject(rule: dict[str, Any]) -> str:
+    """What an alert is about: `calls` that fail or are slow, their `cost`, or the `telemetry` itself."""
+    if rule["labels"].get("component") in ("telemetry", "usage", "factory"):
+        return "telemetry"
+    money = _MONEY.search(rule["query"]) is not None
+    return "cost" if money and "_errors_total" not in rule["query"] else "calls"
+
+
+def _spent(console: Console, chosen: Range, fields: dict[str, tuple[str, ...]]) -> dict[str, Any]:
+    """What calls cost in a range, who spends it, and why it is not what the period before cost."""
+    here, before = (select(console, one, filter_of(fields)) for one in (chosen, chosen.before))
+    return {
+        "usd": here.llm.total("cost"),
+        "seconds": chosen.end - chosen.start,
+        "by": {name: spenders(here.llm, name)[:5] for name in ("provider", "model", "service", "agent", "user_id")},
+        "why": why(here, before),
+    }
 
 
 def _of_alert(rule: dict[str, Any], llm: Facts, tools: Facts) -> Facts:
@@ -197,6 +223,11 @@ def _timeline(
         if alert["state"] == "firing":
             hold = min(rule["duration"] for rule in rules)
             found.append({"at": began + hold, "kind": "firing", "text": f"Firing {about}".strip()})
+        if alert.get("keepFiringSince"):
+            over = stamp(alert["keepFiringSince"])
+            kept = max(rule.get("keepFiringFor", 0.0) for rule in rules)
+            found.append({"at": over, "kind": "kept", "text": f"Condition over {about}".strip()})
+            found.append({"at": over + kept, "kind": "due", "text": f"Resolves then, unless it is met again {about}"})
     fired = [event["at"] for event in found if event["kind"] == "firing"]
     for one in history:
         if one["from"] >= chosen.start and not any(abs(one["from"] - at) < 90 for at in fired):

@@ -55,7 +55,7 @@ def money(console: Console, chosen: Range, wanted: dict[str, str] | None = None,
         "spent": summarize(console.calls, chosen.start, chosen.end, by, now, wanted),
         "budgets": budgets(console, now),
         "why": why(here, before),
-        "who": {name: _by(here.llm, name) for name in ("model", "provider", "service", "agent", "user_id")},
+        "who": {name: spenders(here.llm, name) for name in ("model", "provider", "service", "agent", "user_id")},
         "labels": _labels(here.llm),
         "top": _top(console, here),
         "waste": waste(console, here),
@@ -242,7 +242,7 @@ def _cached_share(facts: Facts) -> float:
 # -- who, what for nothing, what is not known -----------------------------------------------------------------------
 
 
-def _by(facts: Facts, name: str) -> list[dict[str, Any]]:
+def spenders(facts: Facts, name: str) -> list[dict[str, Any]]:
     groups, index = facts.group((name,))
     size = len(groups)
     cost = np.bincount(index, np.nan_to_num(facts.numbers["cost"]), size)
@@ -258,7 +258,7 @@ def _by(facts: Facts, name: str) -> list[dict[str, Any]]:
 def _labels(facts: Facts) -> list[dict[str, Any]]:
     """What calls with each of the users' own labels cost."""
     sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0])
-    for row in _by(facts, "labels"):
+    for row in spenders(facts, "labels"):
         for pair in row["key"].split("\n"):
             if pair:
                 sums[pair][0] += row["usd"]

@@ -130,6 +130,24 @@ export function ago(unix, now = Date.now() / 1000) {
   return `${Math.round(gone / 86400)} d`;
 }
 
+/** A long name with its middle left out: names of models differ at their ends. */
+export function shorten(text, most = 40) {
+  if (text.length <= most) return text;
+  const head = Math.floor((most - 1) * 0.4);
+  return `${text.slice(0, head)}…${text.slice(text.length - (most - 1 - head))}`;
+}
+
+/** The first few of a list, and how many more there are. */
+export function few(names, most = 4) {
+  const told = names.slice(0, most).map((name) => shorten(name));
+  return names.length > most ? `${told.join(", ")} and ${names.length - most} more` : told.join(", ");
+}
+
+/** A length that somebody has set, in whole units. */
+export function span(seconds) {
+  return duration(seconds).replace(/\.0+ /, " ");
+}
+
 /** A legend: `{{provider}}/{{model}}` filled from labels. */
 export function legend(template, labels) {
   if (!template) {

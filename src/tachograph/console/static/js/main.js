@@ -125,7 +125,7 @@ const context = {
       ? ""
       : app.status.targets?.some((target) => !target.up)
         ? "A scrape target does not answer: see its state in the bar's tooltip."
-        : "Calls show up here a few seconds after they end. `tachograph demo` makes some.",
+        : ["Calls show up here a few seconds after they end. ", h("code", {}, "tachograph demo"), " makes some."],
 };
 
 function buildBar() {

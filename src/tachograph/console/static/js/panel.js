@@ -4,7 +4,7 @@ import { console_, exemplars, query, queryRange } from "./api.js";
 import { assign, dashes, heat, MEANING, named, theme } from "./colours.js";
 import { moveCursor, watchCursor } from "./cursor.js";
 import { announce, copy, download, h, icon, key, s, toast } from "./dom.js";
-import { csv, legend as legendOf, moment, short, value as shown } from "./format.js";
+import { csv, legend as legendOf, moment, short, shorten, value as shown } from "./format.js";
 import { bars, events, gauges, latencyHeat, matrix } from "./charts/shapes.js";
 import { align, sparkline, timeseries } from "./charts/timeseries.js";
 import * as state from "./state.js";
@@ -384,7 +384,7 @@ export class Panel {
             onclick: (event) => this.isolate(name, event.shiftKey || event.ctrlKey || event.metaKey),
           },
           key(colours[index], this.chart.dashes?.[index]),
-          h("span", { class: "legend-name" }, name || "value"),
+          h("span", { class: "legend-name", title: name }, shorten(name || "value", 44)),
           h(
             "span",
             { class: "legend-value", title: n === null ? null : `of ${n} ${n === 1 ? "call" : "calls"} in this range` },
@@ -856,7 +856,7 @@ export class Panel {
           "div",
           { class: "tip-line" },
           key(line.colour),
-          h("span", {}, line.name || "value"),
+          h("span", {}, shorten(line.name || "value", 44)),
           h("b", {}, shown(line.number, unit)),
         ),
       ),

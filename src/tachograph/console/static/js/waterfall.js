@@ -5,6 +5,8 @@ import { h, s } from "./dom.js";
 import { duration, short, usd } from "./format.js";
 
 const WIDE = 560;
+/** What the time takes of it; the rest is room for the length of a bar that ends last. */
+const TRACK = 480;
 const WORD = { llm: "llm", tool: "tool", wait: "wait", attempt: "try", agent: "agent", span: "span" };
 
 function colourOf(row) {
@@ -55,17 +57,12 @@ export function waterfall(rows, { chosen = "", onpick, own = "" } = {}) {
 }
 
 function wfRow(row, began, length, { chosen, onpick, own }) {
-  const x = ((row.start - began) / length) * WIDE;
-  const w = Math.max(2, (row.seconds / length) * WIDE);
+  const x = ((row.start - began) / length) * TRACK;
+  const w = Math.max(2, (row.seconds / length) * TRACK);
   const tone = colourOf(row);
   const bar = row.kind === "wait" ? hatch(x, w, tone) : s("rect", { x, y: 5, width: w, height: 14, rx: 3, fill: tone });
-  const before = x + w > WIDE - 84;
   const beside = h("span", { class: "wf-length" }, duration(row.seconds));
-  if (before && x < 84) {
-    beside.classList.add("inside"); // no room on either side
-    beside.style.right = `calc(${(1 - (x + w) / WIDE) * 100}% + 7px)`;
-  } else if (before) beside.style.right = `calc(${(1 - x / WIDE) * 100}% + 7px)`;
-  else beside.style.left = `calc(${((x + w) / WIDE) * 100}% + 7px)`;
+  beside.style.left = `calc(${((x + w) / WIDE) * 100}% + 7px)`;
   const isOwn = row.id === chosen || (own && row.call === own && row.kind !== "wait" && row.kind !== "attempt");
   const title = onpick
     ? h("button", { class: "wf-title linkish", onclick: () => onpick(row) }, row.name)

@@ -1,6 +1,7 @@
 // Text of charts: measured with the page's own font, and as large as the page's text is.
 
 import { s } from "../dom.js";
+import { shorten } from "../format.js";
 
 const BASE = 14;
 let pen = null;
@@ -31,16 +32,16 @@ export function remeasure() {
   known = new Map();
 }
 
-/** The text, or as much of it as fits with an ellipsis. */
+/** The text, or as much of both its ends as fits around an ellipsis. */
 export function fit(text, width, size, weight = 400) {
   if (textWidth(text, size, weight) <= width) return text;
-  let [low, high] = [0, text.length];
+  let [low, high] = [0, text.length - 1];
   while (low < high) {
     const middle = Math.ceil((low + high) / 2);
-    if (textWidth(`${text.slice(0, middle)}…`, size, weight) <= width) low = middle;
+    if (textWidth(shorten(text, middle + 1), size, weight) <= width) low = middle;
     else high = middle - 1;
   }
-  return low ? `${text.slice(0, low)}…` : "";
+  return low ? shorten(text, low + 1) : "";
 }
 
 /** The width of the widest text. */

@@ -1,8 +1,8 @@
 // Every alert with its state, and the chosen one as an incident: what it hits, whose fault, what happened, what to do.
 
 import { console_ } from "../api.js";
-import { h, icon, table, toast } from "../dom.js";
-import { ago, clock, duration, moment, short } from "../format.js";
+import { h, icon, table, toast, toned } from "../dom.js";
+import { ago, clock, duration, few, moment, short, shorten, span, usd } from "../format.js";
 import { errorTable } from "./grouped.js";
 import * as state from "../state.js";
 
@@ -14,6 +14,12 @@ export const readAlerts = async () => (await console_("alerts")).alerts;
 /** The same, with the receivers of notifications. */
 export const readAll = () => console_("alerts");
 
+/** How many rules are quiet; the watchdog always fires and is none of them. */
+function quietText(rules) {
+  const count = rules.filter((rule) => rule.state === "inactive").length;
+  return `${count} ${count === 1 ? "rule" : "rules"} quiet`;
+}
+
 const isWatchdog = (rule) => rule.labels?.severity === "none";
 const SHOWN = 3;
 
@@ -22,7 +28,6 @@ export function strip(alerts, notify = { receivers: [], error: null }) {
   const isLoud = (rule) => rule.state !== "inactive" && !isWatchdog(rule) && rule.labels?.severity !== "info";
   const loud = alerts.filter((rule) => isLoud(rule) && !rule.silenced_until);
   const silenced = alerts.filter((rule) => isLoud(rule) && rule.silenced_until).length;
-  const quiet = alerts.filter((rule) => rule.state === "inactive").length;
   const most = innerWidth < 720 ? 1 : SHOWN;
   const chips = loud.slice(0, most).map((rule) => {
     const first = rule.alerts[0];
@@ -45,7 +50,7 @@ export function strip(alerts, notify = { receivers: [], error: null }) {
     chips.push(h("a", { class: `chip ${firing}`, href: all, title: names }, `and ${rest.length} more`));
   }
   const dot = h("span", { class: "dot", "aria-hidden": "true" });
-  chips.push(h("a", { class: "chip ok", href: all }, dot, `${quiet} ${quiet === 1 ? "rule" : "rules"} quiet`));
+  chips.push(h("a", { class: "chip ok", href: all }, dot, quietText(alerts)));
   for (const one of notify.receivers.filter((receiver) => receiver.failing_since)) {
     const text = `${one.name} gets no notifications`;
     chips.push(h("span", { class: "chip firing", title: one.last_error || "" }, text));
@@ -117,7 +122,7 @@ export class AlertsView {
     const quiet = alerts.filter((rule) => isQuiet(rule) && `${rule.name} ${rule.group}`.toLowerCase().includes(wanted));
     this.loud.replaceChildren(...(loud.length ? loud.map(row) : [h("p", { class: "empty good" }, "No alert fires.")]));
     this.quiet.replaceChildren(...quiet.map(row));
-    this.count.textContent = `${quiet.length} ${quiet.length === 1 ? "rule" : "rules"} quiet`;
+    this.count.textContent = quietText(quiet);
     if (kept) this.list.querySelector(`[data-alert="${CSS.escape(kept)}"]`)?.focus();
     await this.read(chosen);
   }
@@ -159,6 +164,7 @@ export class AlertsView {
                     { class: "alert-instance" },
                     alert.annotations?.summary || "",
                     h("span", { class: "muted" }, ` · ${short(Number(alert.value))}`),
+                    keptSince(alert) ? h("span", { class: "kept" }, " · over, keeps firing") : "",
                   ),
                 )
             : null,
@@ -169,7 +175,7 @@ export class AlertsView {
           { class: "alert-since" },
           since
             ? [h("b", {}, ago(since)), h("span", { class: "muted" }, ` since ${moment(since)}`)]
-            : h("span", { class: "muted" }, rule.duration ? `for ${duration(rule.duration)}` : ""),
+            : h("span", { class: "muted" }, holds(rule)),
         ),
       ),
     );
@@ -214,8 +220,10 @@ export class AlertsView {
             h("span", { class: "muted" }, ` since ${moment(found.since)}, ${ago(found.since, found.now)}`),
           )
         : h("p", { class: "muted" }, "Its condition is not met now."),
+      this.kept(found),
       this.evidence(found),
       this.hits(found),
+      spentOn(found),
       this.timeline(found),
       found.groups.length
         ? h("section", {}, h("h3", {}, "Failing calls by error"), errorTable(found.groups.slice(0, 6)))
@@ -320,6 +328,15 @@ export class AlertsView {
     ];
   }
 
+  /** An alert whose condition is over, and that keeps firing by `keep_firing_for`. */
+  kept({ active, rules, now }) {
+    const over = active.map((alert) => keptSince(alert)).filter(Boolean);
+    if (!over.length || over.length < active.length) return "";
+    const ends = Math.max(...over) + Math.max(...rules.map((rule) => rule.keepFiringFor || 0));
+    const until = ends > now ? `it resolves at ${clock(ends)}, unless it is met again` : "it resolves now";
+    return h("p", { class: "kept" }, `Its condition is over since ${clock(Math.max(...over))}: ${until}.`);
+  }
+
   evidence({ fault }) {
     if (!fault) return "";
     return h(
@@ -355,10 +372,10 @@ export class AlertsView {
           h(
             "dd",
             {},
-            hits.by[name]
-              .slice(0, 5)
-              .map((one) => `${one.value} (${short(one.failed)})`)
-              .join(", "),
+            few(
+              hits.by[name].map((one) => `${one.value} (${short(one.failed)})`),
+              5,
+            ),
           ),
         ),
       );
@@ -390,6 +407,55 @@ export class AlertsView {
   }
 
   close() {}
+}
+
+/** Since when an alert's condition is over though it fires; Prometheus's API names it so. */
+const keptSince = (alert) => (alert.keepFiringSince ? Date.parse(alert.keepFiringSince) / 1000 : 0);
+
+/** How long a rule waits before it fires, and how long it goes on after its condition. */
+function holds(rule) {
+  const waits = rule.duration ? `for ${span(rule.duration)}` : "at once";
+  return rule.keepFiringFor ? `${waits}, keeps ${span(rule.keepFiringFor)}` : waits;
+}
+
+/** What calls cost while an alert about money stands: how much, whose, and why it changed. */
+function spentOn({ spent }) {
+  if (!spent) return "";
+  const named = { provider: "Providers", model: "Models", service: "Services", agent: "Agents", user_id: "Users" };
+  const lists = Object.entries(named)
+    .map(([name, title]) => [title, spent.by[name].filter((one) => one.key && one.usd)])
+    .filter(([, found]) => found.length)
+    .map(([title, found]) =>
+      h(
+        "div",
+        {},
+        h("dt", {}, title),
+        h(
+          "dd",
+          {},
+          few(
+            found.map((one) => `${shorten(one.key)} (${usd(one.usd)})`),
+            5,
+          ),
+        ),
+      ),
+    );
+  const changed = spent.why.map((part) =>
+    toned([part.part, `${part.usd >= 0 ? "+" : ""}${usd(part.usd)}`, part.note], part.part === "Change" ? "sum" : ""),
+  );
+  return h(
+    "section",
+    {},
+    h("h3", {}, "What is spent"),
+    h("p", {}, `${usd(spent.usd)} in the last ${duration(spent.seconds)}.`),
+    h("dl", { class: "hits" }, lists),
+    changed.length
+      ? [
+          h("h3", {}, "Why it changed against the time before"),
+          table([["", ""], ["", "number"], ["", "note"]], changed), // prettier-ignore
+        ]
+      : "",
+  );
 }
 
 function liveQuery(one) {

@@ -3,7 +3,7 @@
 import { console_ } from "../api.js";
 import { providerColour, theme } from "../colours.js";
 import { download, h, icon, s, toast } from "../dom.js";
-import { csv, duration, moment, short, timeOfDay, usd } from "../format.js";
+import { csv, duration, moment, short, shorten, timeOfDay, usd } from "../format.js";
 import * as state from "../state.js";
 import { drawerFor } from "./drawer.js";
 import { comparison, errorTable, groupTable } from "./grouped.js";
@@ -56,6 +56,7 @@ const SORTED_BY = {
   Waits: "wait",
 };
 const LIMIT = 100;
+const ONE = { runs: "run", sessions: "session", errors: "group" };
 const NOTHING = {
   errors: "No call failed in this range.",
   runs: "No runs in this range.",
@@ -72,7 +73,7 @@ const COLUMNS = [
   ],
   ["Kind", "wide", (call) => h("span", { class: `tag ${call.kind}` }, call.kind), ""],
   ["Provider / server", "", (call) => (call.kind === "tool" ? call.server_id : call.provider), ""],
-  ["Model / tool", "", (call) => (call.kind === "tool" ? call.tool_name : call.model), "name"],
+  ["Model / tool", "", (call) => nameOf(call), "name"],
   ["Latency", "", null, "latency"],
   ["First token", "wide", (call) => (call.first_token_seconds ? duration(call.first_token_seconds) : ""), "number"],
   ["In", "mid", (call) => (call.input_tokens === null ? "" : short(call.input_tokens)), "number"],
@@ -89,6 +90,11 @@ const COLUMNS = [
   ["Waits", "wide", (call) => (call.wait_seconds > 0.0005 ? duration(call.wait_seconds) : ""), "number"],
   ["Outcome", "", (call) => outcomeOf(call), ""],
 ];
+
+function nameOf(call) {
+  const name = call.kind === "tool" ? call.tool_name : call.model;
+  return h("span", { title: name }, shorten(name));
+}
 
 function costOf(call) {
   if (call.kind === "tool") return "";
@@ -112,7 +118,11 @@ export class CallsView {
     this.paused = false;
     this.body = h("tbody");
     this.more = h("button", { class: "button", onclick: () => this.loadMore() }, "Older calls");
-    this.liveButton = h("button", { class: "button", "aria-pressed": "false", onclick: () => this.togglePause() });
+    this.liveButton = h("button", {
+      class: "button of-calls",
+      "aria-pressed": "false",
+      onclick: () => this.togglePause(),
+    });
     this.count = h("span", { class: "muted" });
     this.table = h(
       "table",
@@ -141,12 +151,12 @@ export class CallsView {
 
           h("span", { class: "spring" }),
           this.liveButton,
-          h("button", { class: "button small", onclick: () => this.chooseColumns() }, "Columns"),
-          h("button", { class: "button small", onclick: () => this.openViews() }, "Saved views"),
+          h("button", { class: "button of-calls", onclick: () => this.chooseColumns() }, "Columns"),
+          h("button", { class: "button", onclick: () => this.openViews() }, "Saved views"),
           h(
             "button",
             {
-              class: "icon-button",
+              class: "icon-button of-calls",
               title: "Download these calls as CSV",
               "aria-label": "Download these calls as CSV",
               onclick: () => this.csv(),
@@ -239,6 +249,7 @@ export class CallsView {
   async refresh() {
     this.syncFilters();
     const what = state.get("what", "calls");
+    this.element.dataset.what = what;
     this.drawTabs(what);
     this.drawHead();
     const parameters = this.parameters();
@@ -441,7 +452,7 @@ export class CallsView {
                     state.set({ [FACETS[name]]: [...chosen].join("~") || null });
                   },
                 }),
-                h("span", { class: "facet-name" }, value),
+                h("span", { class: "facet-name" }, shorten(value, 26)),
                 h("span", { class: "muted" }, short(calls)),
               ),
             ),
@@ -467,7 +478,7 @@ export class CallsView {
     }
     parameters.set("what", what);
     const rows = (await console_(`explore?${parameters}`))[what] || [];
-    this.count.textContent = `${rows.length}${rows.length >= 200 ? " newest" : ""}`;
+    this.count.textContent = `${rows.length} ${rows.length === 1 ? ONE[what] : `${ONE[what]}s`}${rows.length >= 200 ? ", the newest" : ""}`;
     if (rows.length) this.other.replaceChildren(what === "errors" ? errorTable(rows) : groupTable(what, rows));
     else this.other.replaceChildren(h("p", { class: "empty" }, NOTHING[what] || "Nothing here."));
   }

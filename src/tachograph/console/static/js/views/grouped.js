@@ -1,19 +1,23 @@
 // Explore's other lists: runs, sessions, errors, and two sides compared.
 
 import { h, table, toned } from "../dom.js";
-import { clock, duration, moment, short, usd, value as shown } from "../format.js";
+import { clock, duration, few, moment, short, shorten, usd, value as shown } from "../format.js";
 import * as state from "../state.js";
 
 const NUMBERS = ["Took", "LLM calls", "Tools", "Failed", "Tokens", "Cost"].map((name) => [name, "number"]);
 
-/** Runs or sessions, the newest first. */
-export function groupTable(what, rows) {
+/**
+ * Runs or sessions, in the order they come.
+ * @param {{chosen?: string, address?: (row: any) => string}} options which row is the chosen one, and where each leads.
+ */
+export function groupTable(what, rows, options = {}) {
+  const { chosen, address } = options;
   const isRuns = what === "runs";
-  const link = (row) => state.hrefOf("run", isRuns ? { id: row.id } : { session: row.id });
-  const cells = rows.map((row) => [
-    h("a", { class: "mono", href: link(row), title: row.id }, row.id.slice(0, 24)),
+  const link = address || ((row) => state.hrefOf("run", isRuns ? { id: row.id } : { session: row.id }));
+  const cellsOf = (row) => [
+    h("a", { class: "mono", href: link(row), title: row.id }, shorten(row.id, 24)),
     row.agent,
-    row.service,
+    row.service || (row.services || []).join(", "),
     moment(row.first),
     duration(row.seconds),
     short(row.llm_calls),
@@ -21,7 +25,8 @@ export function groupTable(what, rows) {
     row.failed ? h("b", { class: "bad" }, short(row.failed)) : "0",
     short(row.tokens),
     usd(row.cost),
-  ]);
+  ];
+  const cells = rows.map((row) => (row.id === chosen ? toned(cellsOf(row), "chosen") : cellsOf(row)));
   const heads = [isRuns ? "Run" : "Session", ["Agent", "name"], ["Service", "name wide"], "Began", ...NUMBERS];
   return h("div", { class: "table-scroll tall", tabindex: "0" }, table(heads, cells));
 }
@@ -45,7 +50,8 @@ export function errorTable(rows) {
         h(
           "p",
           { class: "muted small" },
-          `${[...row.providers, ...row.models].join(" · ")} · ${moment(row.first)} – ${moment(row.last)} · `,
+          h("span", { title: row.models.join("\n") }, `${few(row.providers)} · ${few(row.models)}`),
+          ` · ${moment(row.first)} – ${moment(row.last)} · `,
           row.example ? [h("a", { href: state.hrefOf("calls", { call: row.example }) }, "the newest one"), " · "] : "",
           h("a", { href: state.hrefOf("calls", { fingerprint: row.fingerprint }) }, "all of them"),
         ),
@@ -64,12 +70,12 @@ export function comparison(found, versions) {
   const field = (id, text, value) =>
     h(
       "label",
-      { class: "field" },
+      { class: "field wide" },
       h("span", {}, text),
       h("input", {
         name: id,
         value,
-        placeholder: "the period before",
+        placeholder: id === "version_a" ? "or the period before" : "or this period",
         onchange: (event) => state.set({ [id]: event.target.value.trim() || null }),
       }),
     );
@@ -80,7 +86,13 @@ export function comparison(found, versions) {
         shown(row.a, row.unit),
         shown(row.b, row.unit),
         row.change === null ? "–" : `${row.change > 0 ? "+" : ""}${(row.change * 100).toFixed(1)} %`,
-        row.chance === null ? "too few" : row.significant ? h("b", {}, "yes") : "no",
+        row.chance === null
+          ? found.a.calls && found.b.calls
+            ? "too few"
+            : "–"
+          : row.significant
+            ? h("b", {}, "yes")
+            : "no",
       ],
       row.significant ? "significant" : "",
     ),

@@ -4,7 +4,7 @@ import { console_ } from "../api.js";
 import { timeseries } from "../charts/timeseries.js";
 import { assign, theme } from "../colours.js";
 import { download, h, icon, key, s, table, toned } from "../dom.js";
-import { csv, moment, short, timeOfDay, usd } from "../format.js";
+import { csv, moment, short, shorten, timeOfDay, usd } from "../format.js";
 import * as state from "../state.js";
 
 const WAYS = [
@@ -153,10 +153,13 @@ export class MoneyView {
   }
 
   drawChart(spent, { from, to }, by) {
-    let groups = spent.groups.filter((group) => group.series?.length);
+    let groups = spent.groups.filter((group) => group.series?.length && Number(group.cost_usd));
     if (!groups.length) {
-      const hint = h("p", { class: "muted" }, "Choose a longer range, or wait for the first priced call.");
-      this.chart.replaceChildren(h("div", { class: "panel-empty" }, h("p", {}, "No cost in this time range."), hint));
+      const why = spent.unpriced_share
+        ? ["No call in this range has a price.", "Their cost is unknown, not zero: add prices to your price file."]
+        : ["No cost in this time range.", "Choose a longer range, or wait for the first priced call."];
+      const texts = [h("p", {}, why[0]), h("p", { class: "muted" }, why[1])];
+      this.chart.replaceChildren(h("div", { class: "panel-empty" }, texts));
       return;
     }
     const rest = groups.slice(DRAWN);
@@ -194,7 +197,7 @@ export class MoneyView {
         "span",
         { class: "legend-item still" },
         key(colours[index]),
-        h("span", { class: "legend-name" }, one.name),
+        h("span", { class: "legend-name", title: one.name }, shorten(one.name, 44)),
         h("span", { class: "legend-value" }, usd(Number(groups[index].cost_usd))),
       ),
     );
@@ -213,9 +216,13 @@ export class MoneyView {
       const width = Math.max(1, Math.round(share * 700) / 10);
       const bar = s("rect", { x: 70 - width, width, height: 8, rx: 2, fill: theme().accent });
       return [
-        by === "model" ? h("a", { href: state.hrefOf("calls", { model: group.key }) }, group.key) : group.key || none(),
+        by === "model"
+          ? h("a", { href: state.hrefOf("calls", { model: group.key }), title: group.key }, shorten(group.key, 56))
+          : group.key || none(),
         costOf(group),
-        [s("svg", { width: 70, height: 8, "aria-hidden": "true" }, bar), ` ${(share * 100).toFixed(1)} %`],
+        share
+          ? [s("svg", { width: 70, height: 8, "aria-hidden": "true" }, bar), ` ${(share * 100).toFixed(1)} %`]
+          : "–",
         short(group.calls),
         short(group.input_tokens),
         short(group.output_tokens),
@@ -280,17 +287,24 @@ export class MoneyView {
     const { from, to } = money;
     const card = (title, ...children) => h("section", { class: "card" }, h("h2", {}, title), children);
     const list = (title, rows, name = "key") => {
-      const cells = rows.map((row) => [row[name] || none(), row.calls === null ? "" : short(row.calls), usd(row.usd)]);
+      const cells = rows.map((row) => [
+        row[name] ? shorten(row[name], 44) : none(),
+        row.calls === null ? "" : short(row.calls),
+        usd(row.usd),
+      ]);
       const heads = [["", "name"], ["Calls", "number"], ["Cost", "number"]]; // prettier-ignore
       return rows.length ? card(title, table(heads, cells)) : "";
     };
     const top = money.top.map((call) => [
-      h("a", { href: state.hrefOf("calls", { call: call.id }), title: call.model }, call.model),
+      h("a", { href: state.hrefOf("calls", { call: call.id }), title: call.model }, shorten(call.model, 32)),
       to - from > 86400 ? moment(call.time) : timeOfDay(call.time),
       `${short(call.input_tokens || 0)} → ${short(call.output_tokens || 0)}`,
       usd(call.usd),
     ]);
-    const unpriced = money.unpriced.map((row) => [`${row.provider}/${row.model}`, `${short(row.calls)} calls`]);
+    const unpriced = money.unpriced.map((row) => [
+      shorten(`${row.provider}/${row.model}`, 56),
+      `${short(row.calls)} calls`,
+    ]);
     const bill = money.bill.map((one) =>
       h("li", {}, `${one.provider}: the ledger is ${(one.drift * 100).toFixed(2)} % from the bill`),
     );

@@ -3,7 +3,7 @@
 import { console_ } from "../api.js";
 import { providerColour, theme } from "../colours.js";
 import { h, s, table, toned } from "../dom.js";
-import { clock, duration, moment, short, usd, value as shown } from "../format.js";
+import { clock, duration, moment, shorten, short, usd, value as shown } from "../format.js";
 import * as state from "../state.js";
 
 const LEVEL_WORD = { bad: "Trouble", warn: "Attention", over: "Over", good: "Healthy", empty: "Quiet" };
@@ -75,7 +75,8 @@ export class NowView {
   drawSentence({ sentence, troubles }) {
     const text = sentence.text
       .replace("{since}", clock(sentence.since || 0))
-      .replace("{until}", clock(sentence.until || 0));
+      .replace("{until}", clock(sentence.until || 0))
+      .replace(/^Healthy: /, ""); // the word stands before it
     this.sentence.className = `sentence level-${sentence.level}`;
     const more = troubles
       .slice(1, 4)
@@ -158,7 +159,7 @@ export class NowView {
       [isLlm && row[by] ? dot(row[by]) : "", row[by] || ""],
       row.others
         ? h("span", { class: "muted" }, row[part])
-        : h("a", { href: state.hrefOf("calls", link), title: row[part] }, row[part] || "–"),
+        : h("a", { href: state.hrefOf("calls", link), title: row[part] }, shorten(row[part] || "–")),
       short(row.calls),
       sparkBars(row.line, row.bad_line),
       row.failed ? h("span", { class: tone }, failed) : "0",

@@ -12,6 +12,7 @@ export class RunView {
   constructor(context) {
     this.context = context;
     this.totals = h("div", { class: "run-totals" });
+    this.runs = h("section", { class: "card session-runs", "aria-label": "The runs of this session" });
     this.tree = h("div", { class: "run-tree" });
     this.side = h("section", { class: "card run-side", tabindex: "0", "aria-label": "The chosen span" });
     this.element = h(
@@ -19,30 +20,40 @@ export class RunView {
       { class: "run-view" },
       h("h1", { class: "sr-only" }, "Run"),
       this.totals,
+      this.runs,
       h("div", { class: "run-split" }, h("section", { class: "card" }, this.tree), this.side),
     );
   }
 
   async refresh() {
     const [id, session] = [state.get("id"), state.get("session")];
-    const key = `${id} ${session}`;
+    const key = `${id} ${session} ${state.get("run")}`;
     if (this.key === key && !state.range().live) return;
-    let answer;
+    let answer, chosen;
     try {
       const path = session ? `sessions/${encodeURIComponent(session)}` : `runs/${encodeURIComponent(id || "none")}`;
       answer = await console_(path);
+      chosen = session ? await this.runOf(answer.runs) : answer;
     } catch (error) {
       if (error.status !== 404) throw error;
       this.drawGone(session ? "session" : "run", session || id, error.todo);
       return;
     }
     this.element.classList.remove("gone");
-    if (this.key === key && JSON.stringify(answer) === this.seen) return;
+    const seen = JSON.stringify([answer, chosen]);
+    if (this.key === key && seen === this.seen) return;
     this.key = key;
-    this.seen = JSON.stringify(answer);
+    this.seen = seen;
     this.drawTotals(answer, session ? "Session" : answer.calls.some((call) => call.run_id === id) ? "Run" : "Trace");
-    if (session) this.drawRuns(answer.runs);
-    else await this.drawTree(answer.tree);
+    this.runs.hidden = !session;
+    if (session) this.drawRuns(answer.runs, chosen.id);
+    await this.drawTree(chosen.tree);
+  }
+
+  /** The run of a session whose tree is shown: the chosen one, else the newest. */
+  async runOf(runs) {
+    const wanted = runs.find((run) => run.id === state.get("run")) || runs.at(-1);
+    return wanted.id ? console_(`runs/${encodeURIComponent(wanted.id)}`) : { id: "", tree: [] };
   }
 
   /** A link to what is not kept here. */
@@ -78,13 +89,18 @@ export class RunView {
     );
   }
 
-  drawRuns(runs) {
-    this.side.hidden = true;
-    this.tree.replaceChildren(groupTable("runs", runs));
+  drawRuns(runs, chosen) {
+    const address = (run) => state.hrefOf("run", { session: state.get("session"), run: run.id });
+    this.runs.replaceChildren(groupTable("runs", runs, { chosen, address }));
   }
 
   async drawTree(rows) {
-    this.side.hidden = false;
+    this.side.hidden = !rows.length;
+    if (!rows.length) {
+      const why = "These calls name neither a run nor a trace: Explore lists them one by one.";
+      this.tree.replaceChildren(h("p", { class: "empty muted" }, why));
+      return;
+    }
     const known = rows.filter((row) => !row.missing);
     const chosen =
       state.get("span") ||
