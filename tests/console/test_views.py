@@ -16,6 +16,8 @@ from tachograph.console import RunningConsole, start
 from tachograph.console.calls import Attempt, Call, CallDetail, Span, fingerprint
 from tachograph.console.columns import Filter
 from tachograph.console.console import Console
+from tachograph.console.promql.labels import labels_of
+from tachograph.console.rules import groups_from
 from tachograph.console.store import CallStore
 from tachograph.console.views.money import budgets
 from tachograph.recorder import Recorder
@@ -244,6 +246,39 @@ def test_an_incident_says_whose_fault_it_is_and_by_which_evidence(running: Runni
     assert found["queries"]
     assert all(query["error"] is None for query in found["queries"])
     assert client.request("GET", "/api/console/incidents/NoSuchAlert").status == 404
+
+
+def test_an_incident_about_cost_says_who_spends_and_why_and_blames_no_failing_call(
+    running: RunningConsole, client: Client
+) -> None:
+    bad = {"outcome": "error", "error_type": "auth", "error": "AuthenticationError: Incorrect API key"}
+    before = [made(i, at=NOW - 3000, cost_usd="0.01", input_tokens=100, output_tokens=10) for i in range(10)]
+    spent = [made(50 + i, at=NOW - 60, cost_usd="0.50", input_tokens=100, output_tokens=10) for i in range(20)]
+    put(running, *before, *spent, *(made(90 + i, at=NOW - 60, **bad) for i in range(30)))
+    found = client.get("/api/console/incidents/LLMCostTotalHigh")
+    assert (found["about"], found["fault"], found["groups"]) == ("cost", None, [])
+    assert found["spent"]["usd"] == pytest.approx(10.0, rel=0.01)
+    assert found["spent"]["by"]["model"][0]["key"] == "gpt-5"
+    assert {part["part"] for part in found["spent"]["why"]} >= {"Volume", "Price and cache", "Change"}
+    assert client.get("/api/console/incidents/LLMMonitorMetricsMissing")["about"] == "telemetry"
+    assert client.get("/api/console/incidents/LLMProviderAuthFailure")["about"] == "calls"
+
+
+def test_an_incident_says_since_when_its_condition_is_over_and_until_when_it_keeps_firing(
+    running: RunningConsole, client: Client
+) -> None:
+    rule = {"group": "g", "alert": "High", "expr": "x > 5", "keep_firing_for": "15m"}
+    running.console.rules.groups[:] = groups_from([rule])
+    now = int(time.time()) * 1000
+    for at, value in ((now - 60_000, 9.0), (now - 30_000, 1.0)):
+        running.console.store.ingest("test", at, [(labels_of({"__name__": "x"}), value)])
+        running.console.rules.evaluate(running.console.rules.groups[0], at)
+    found = client.get("/api/console/incidents/High")
+    assert found["active"][0]["state"] == "firing"
+    assert found["rules"][0]["keepFiringFor"] == 900
+    told = {event["kind"]: event["at"] for event in found["timeline"]}
+    assert told["kept"] == pytest.approx(now / 1000 - 30)
+    assert told["due"] == pytest.approx(now / 1000 - 30 + 900)
 
 
 def test_an_alert_is_acknowledged_and_silenced_by_a_post(client: Client) -> None:
