@@ -27,14 +27,14 @@ $(BIN)/python:
 		echo "Install one (Debian: apt install python3 python3-venv; macOS: brew install python) or run: make PYTHON=/path/to/python" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "The virtual environment could not be made. On Debian: apt install python3-venv" >&2; exit 1; }
 
-$(VENV)/.demo: pyproject.toml | $(BIN)/python
+$(VENV)/.demo: pyproject.toml demo/pyproject.toml | $(BIN)/python
 	@echo "Installing tachograph and what the demo watches into $(VENV) (once) ..."
-	@$(INSTALL) -e '.[demo]'
+	@$(INSTALL) -e . -e ./demo
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml | $(BIN)/python
+$(VENV)/.dev: pyproject.toml demo/pyproject.toml | $(BIN)/python
 	@echo "Installing tachograph and its test tools into $(VENV) (once) ..."
-	@$(INSTALL) -e '.[all,dev$(if $(TACHOGRAPH_REQUIRE_PARTS),$(COMMA)chdb)]'
+	@$(INSTALL) -e '.[all,dev$(if $(TACHOGRAPH_REQUIRE_PARTS),$(COMMA)chdb)]' -e ./demo
 	@touch $@ $(VENV)/.demo
 
 setup: $(VENV)/.dev ## make the development environment

@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx2
 
-from tachograph.demo.simulators.server import Request
-from tachograph.demo.simulators.vendor import Vendor
+from tachograph_demo.simulators.server import Request
+from tachograph_demo.simulators.vendor import Vendor
 
 
 class InMemory(httpx2.AsyncBaseTransport):

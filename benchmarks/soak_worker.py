@@ -51,10 +51,10 @@ class Process:
 
         import tachograph
         from benchmarks.peers.emitted import DropSpans
-        from tachograph.demo.scripted_model import ScriptedModel
-        from tachograph.demo.simulators import Simulators
-        from tachograph.demo.traffic import Traffic
-        from tachograph.demo.traffic_dial import TrafficDial
+        from tachograph_demo.scripted_model import ScriptedModel
+        from tachograph_demo.simulators import Simulators
+        from tachograph_demo.traffic import Traffic
+        from tachograph_demo.traffic_dial import TrafficDial
 
         provider = TracerProvider(sampler=TraceIdRatioBased(sampled))
         provider.add_span_processor(BatchSpanProcessor(DropSpans()))
@@ -215,7 +215,7 @@ class Process:
 
     def books(self) -> dict[str, Any]:
         """What was served, and where this process's metrics differ from it."""
-        from tachograph.demo.expected_totals import compare
+        from tachograph_demo.expected_totals import compare
 
         truth = compare(self.simulators.served, self.recorder.metrics, None)
         return {
@@ -229,7 +229,7 @@ class Process:
 
     def ledger(self) -> dict[str, Any]:
         """What the ledger that all processes share says."""
-        from tachograph.demo.expected_totals import ledger_sums
+        from tachograph_demo.expected_totals import ledger_sums
 
         sums = ledger_sums(self.recorder.ledger)  # type: ignore[arg-type]
         store = self.recorder.ledger.open_store(read_only=True)  # type: ignore[union-attr]

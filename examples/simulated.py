@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 
-from tachograph.demo.simulators import Answer, AskedRequest, Simulators, ToolCall
+from tachograph_demo.simulators import Answer, AskedRequest, Simulators, ToolCall
 
 
 def wants_forecast(request: AskedRequest) -> bool:

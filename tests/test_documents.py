@@ -17,9 +17,9 @@ import pytest
 from tools import reference, site
 
 from tachograph import cli
-from tachograph.demo.simulators import Simulators
 from tachograph.settings.load import load
 from tachograph.usage.stores.open import open_store
+from tachograph_demo.simulators import Simulators
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(

@@ -7,6 +7,7 @@ from importlib import import_module
 import pytest
 
 MOVED = {
+    "tachograph.demo.simulators": ("Answer", "RateLimited", "ServedUsage", "Simulators"),
     "tachograph.llm.pricing": ("Pricer", "PriceFile", "PriceFileError"),
     "tachograph.llm.usage": (
         "anthropic_merge_usage",

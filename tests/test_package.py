@@ -44,7 +44,11 @@ def test_programs_outside_the_package_import_only_what_is_there(folder: str) -> 
     for path in sorted((ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             module = node.module if isinstance(node, ast.ImportFrom) and node.level == 0 else None
-            if module is not None and module.split(".")[0] == "tachograph" and not _is_there(module):
+            if (
+                module is not None
+                and module.split(".")[0] in ("tachograph", "tachograph_demo")
+                and not _is_there(module)
+            ):
                 missing.append(f"{path.relative_to(ROOT)}: {module}")
     assert missing == []
 

@@ -15,7 +15,7 @@ from benchmarks.processes import Worker, WorkerError
 from benchmarks.truth import own, reading
 from benchmarks.truth.reading import Reading
 from benchmarks.truth.scenarios import About, Scenario, scenarios
-from tachograph.demo.simulators import Simulators
+from tachograph_demo.simulators import Simulators
 
 OURS = "tachograph_spans"
 PEERS = (OURS, "otel", "openllmetry", "openinference", "logfire", "openlit", "langfuse", "native", "fastmcp")

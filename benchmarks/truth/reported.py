@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from benchmarks.truth.scenarios import USAGE, About, Scenario
-from tachograph.demo.simulators import Answer, Item, Raw, ServedUsage, ToolCall
+from tachograph_demo.simulators import Answer, Item, Raw, ServedUsage, ToolCall
 
 _CHUNK = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from tachograph.demo.simulators import (
+from tachograph_demo.simulators import (
     Answer,
     Exchange,
     Hang,
@@ -20,7 +20,7 @@ from tachograph.demo.simulators import (
     StreamError,
     ToolCall,
 )
-from tachograph.demo.simulators.prices import cost_nano_usd
+from tachograph_demo.simulators.prices import cost_nano_usd
 
 
 @dataclass(frozen=True)

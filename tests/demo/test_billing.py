@@ -14,13 +14,13 @@ import anthropic
 import openai
 import pytest
 
-from tachograph.demo.incidents import INCIDENTS
-from tachograph.demo.scripted_model import ScriptedModel
-from tachograph.demo.simulators import Answer, BillEntry, RateLimited, ServedUsage, Simulators
-from tachograph.demo.simulators.prices import cost_nano_usd
 from tachograph.usage.reconcile import anthropic as reconcile_anthropic
 from tachograph.usage.reconcile import openai as reconcile_openai
 from tachograph.usage.reconcile.bill import BillError
+from tachograph_demo.incidents import INCIDENTS
+from tachograph_demo.scripted_model import ScriptedModel
+from tachograph_demo.simulators import Answer, BillEntry, RateLimited, ServedUsage, Simulators
+from tachograph_demo.simulators.prices import cost_nano_usd
 
 USAGE = ServedUsage(prompt=2000, completion=100, cache_read=1024)
 

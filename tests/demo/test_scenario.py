@@ -17,11 +17,6 @@ from pathlib import Path
 import pytest
 
 from tachograph.cli import main
-from tachograph.demo.expected_totals import Runs, Sums, compare
-from tachograph.demo.incidents import INCIDENTS, SlowTool
-from tachograph.demo.scenario import Demo
-from tachograph.demo.simulators import Served
-from tachograph.demo.summary import Board
 from tachograph.errors import TachographError
 from tachograph.llm.metrics import families as llm
 from tachograph.mcp.metrics import families as mcp
@@ -29,6 +24,11 @@ from tachograph.records import Cost, Usage
 from tachograph.runtime import join
 from tachograph.settings import load
 from tachograph.signals.registry import Metrics
+from tachograph_demo.expected_totals import Runs, Sums, compare
+from tachograph_demo.incidents import INCIDENTS, SlowTool
+from tachograph_demo.scenario import Demo
+from tachograph_demo.simulators import Served
+from tachograph_demo.summary import Board
 
 PATIENCE_SECONDS = 150.0
 

@@ -9,14 +9,14 @@ import openai
 import pytest
 
 from tachograph.catalogue import alert_names
-from tachograph.demo.incidents import INCIDENTS
-from tachograph.demo.jobs import CALLS_PER_JOB, FAQ_CALLS, make_archive_job, make_job
-from tachograph.demo.lineup import LINEUP
-from tachograph.demo.scripted_model import RATE_LIMITS, SERVER_ERRORS, ScriptedModel
-from tachograph.demo.servers import make_repository, server_configuration
-from tachograph.demo.simulators import Answer, AskedRequest, Failure, ServedUsage, Simulators
-from tachograph.demo.simulators.prices import cost_nano_usd
-from tachograph.demo.simulators.seeded import number
+from tachograph_demo.incidents import INCIDENTS
+from tachograph_demo.jobs import CALLS_PER_JOB, FAQ_CALLS, make_archive_job, make_job
+from tachograph_demo.lineup import LINEUP
+from tachograph_demo.scripted_model import RATE_LIMITS, SERVER_ERRORS, ScriptedModel
+from tachograph_demo.servers import make_repository, server_configuration
+from tachograph_demo.simulators import Answer, AskedRequest, Failure, ServedUsage, Simulators
+from tachograph_demo.simulators.prices import cost_nano_usd
+from tachograph_demo.simulators.seeded import number
 
 TOOLS = {"weather": {}, "search_orders": {}, "get_current_time": {}}
 

@@ -21,7 +21,7 @@ from google import genai
 from google.genai import errors as genai_errors
 from google.genai import types as genai_types
 
-from tachograph.demo.simulators import (
+from tachograph_demo.simulators import (
     Answer,
     BadRequest,
     BillingProblem,
@@ -728,7 +728,7 @@ def test_scripts_can_wait_for_the_request_they_fit(simulators: Simulators) -> No
 
 def test_the_simulators_run_as_a_process_of_their_own() -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "tachograph.demo.simulators", "--seed", "3"], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tachograph_demo.simulators", "--seed", "3"], stdout=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout is not None

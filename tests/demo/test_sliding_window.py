@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tachograph.demo.sliding_window import Window
-from tachograph.demo.summary import Status, read_board
-from tachograph.demo.view import Plain, make_view
 from tachograph.llm.metrics import families as llm
 from tachograph.mcp.metrics import families as mcp
 from tachograph.recorder import Recorder
 from tachograph.records import Cost, Usage
 from tachograph.runtime import join
 from tachograph.signals.registry import Metrics
+from tachograph_demo.sliding_window import Window
+from tachograph_demo.summary import Status, read_board
+from tachograph_demo.view import Plain, make_view
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_a_pipe_gets_lines() -> None:
 def test_the_live_board_draws_at_any_width(recorder: Recorder) -> None:
     from rich.console import Console
 
-    from tachograph.demo.live import Live
+    from tachograph_demo.live import Live
 
     window = Window(recorder.metrics)
     window.look(0.0)

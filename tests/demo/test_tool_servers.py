@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from mcp import Client, MCPError
 
-from tachograph.demo.tool_servers import ToolServers
+from tachograph_demo.tool_servers import ToolServers
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ import pytest
 from support.prometheus import poll
 from tachograph import catalogue
 from tachograph.catalogue.export.prometheus import rule_files
-from tachograph.drill.incident import hasten
 from tachograph.drill.receiver import Notification
 from tachograph.drill.stack import Intervals, Stack
 from tachograph.llm.metrics.families import ERRORS, REQUEST_SECONDS
@@ -17,6 +16,7 @@ from tachograph.settings import load
 from tachograph.signals.http import MetricsServer
 from tachograph.signals.otlp import Otlp
 from tachograph.signals.registry import Metrics
+from tachograph_demo.incident_drill import hasten
 
 SPEED = 60.0
 

@@ -9,7 +9,7 @@ import pytest
 
 from tachograph.cli import main
 from tachograph.drill import tools
-from tachograph.drill.incident import hasten
+from tachograph_demo.incident_drill import hasten
 
 needs_promtool = pytest.mark.skipif(
     shutil.which("promtool") is None, reason="promtool is not on PATH (apt install prometheus)"

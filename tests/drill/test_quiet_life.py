@@ -14,11 +14,11 @@ from tachograph import catalogue
 from tachograph.catalogue.export.alertmanager import config
 from tachograph.catalogue.export.prometheus import rule_files
 from tachograph.cli import main
-from tachograph.demo.incidents import INCIDENTS
 from tachograph.drill.quiet_life.run import Outcome, is_inhibited, run
 from tachograph.drill.quiet_life.shape import Fault, Shape, Target, Traffic
 from tachograph.drill.quiet_life.shapes import SHAPES
 from tachograph.drill.quiet_life.world import World
+from tachograph_demo.incidents import INCIDENTS
 
 ROUTES = config("page", "ticket", "note", "watchdog")
 QUICK = (

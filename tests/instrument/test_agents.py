@@ -14,9 +14,9 @@ import pytest
 from opentelemetry import trace
 
 from support.watching import watched_loopback
-from tachograph.demo.simulators import Answer, ServedUsage, Simulators, ToolCall
 from tachograph.tape import TAPE
 from tachograph.testing import Recording
+from tachograph_demo.simulators import Answer, ServedUsage, Simulators, ToolCall
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the frameworks' own deprecations
 

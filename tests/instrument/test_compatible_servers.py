@@ -8,8 +8,8 @@ import httpx2
 import openai
 import pytest
 
-from tachograph.demo.simulators import Answer, ServedUsage, Simulators
 from tachograph.testing import Recording
+from tachograph_demo.simulators import Answer, ServedUsage, Simulators
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 import tachograph
-from tachograph.demo.simulators import Answer, RateLimited, ServedUsage, Simulators, ToolCall
 from tachograph.testing import Recording
 from tachograph.usage.stores import open_store
 from tachograph.usage.stores.query import Query
+from tachograph_demo.simulators import Answer, RateLimited, ServedUsage, Simulators, ToolCall
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the frameworks' own deprecations
 

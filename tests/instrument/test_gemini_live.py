@@ -10,10 +10,10 @@ import pytest
 from google import genai
 
 from tachograph import labels
-from tachograph.demo.simulators import Answer, Disconnect, ServedUsage, Simulators
 from tachograph.instrument.gemini_live import Session
 from tachograph.tape import TAPE
 from tachograph.testing import Recording
+from tachograph_demo.simulators import Answer, Disconnect, ServedUsage, Simulators
 
 pytest.importorskip("websockets", reason="google-genai's Live API needs it")
 

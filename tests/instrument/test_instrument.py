@@ -21,13 +21,13 @@ from google import genai
 
 import tachograph
 from tachograph import instrument, labels, uninstrument
-from tachograph.demo.simulators import Answer, BadRequest, ServedUsage, Simulators, ToolCall
 from tachograph.errors import SettingsError
 from tachograph.instrument import other_instrumentation, patches, report
 from tachograph.records import ENGINE_CALL
 from tachograph.tape import TAPE
 from tachograph.testing import Recording, recording
 from tachograph.vendors import once
+from tachograph_demo.simulators import Answer, BadRequest, ServedUsage, Simulators, ToolCall
 
 ASKED: Any = [{"role": "user", "content": "hello"}]
 USAGE = ServedUsage(prompt=120, completion=30)

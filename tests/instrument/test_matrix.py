@@ -13,12 +13,12 @@ from google import genai
 from google.genai import types
 
 from support.matrix import NOT_SEEN, PAGE, STREAMED, Cell, cells, page
-from tachograph.demo.simulators import Answer, BadRequest, Hang, RateLimited, Simulators
 from tachograph.records import LLMCall
 from tachograph.tape import TAPE
 from tachograph.testing import Recording
 from tachograph.vendors.anthropic.apis import route as anthropic_route
 from tachograph.vendors.openai.apis import route as openai_route
+from tachograph_demo.simulators import Answer, BadRequest, Hang, RateLimited, Simulators
 
 CELLS = list(cells())
 _VENDOR = {"openai": "openai", "azure": "openai", "anthropic": "anthropic", "gemini": "gemini"}

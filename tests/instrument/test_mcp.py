@@ -16,9 +16,9 @@ from mcp_types import ListToolsResult
 from opentelemetry.trace import SpanKind
 
 from tachograph import instrument, labels, run, uninstrument
-from tachograph.demo.tool_servers import ToolServers
 from tachograph.mcp import MCPClient, ToolExecutor, ToolRegistry
 from tachograph.testing import Recording, recording
+from tachograph_demo.tool_servers import ToolServers
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,9 @@ import openai
 import pytest
 
 from tachograph import instrument
-from tachograph.demo.simulators import (
+from tachograph.tape import TAPE
+from tachograph.testing import Recording
+from tachograph_demo.simulators import (
     Answer,
     Disconnect,
     Hang,
@@ -23,8 +25,6 @@ from tachograph.demo.simulators import (
     StreamError,
     Unauthorized,
 )
-from tachograph.tape import TAPE
-from tachograph.testing import Recording
 
 ASKED: Any = [{"role": "user", "content": "hello"}]
 USAGE = ServedUsage(prompt=120, completion=30)

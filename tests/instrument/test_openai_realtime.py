@@ -11,9 +11,9 @@ import openai
 import pytest
 
 from tachograph import labels
-from tachograph.demo.simulators import Answer, ServedUsage, Simulators
 from tachograph.tape import TAPE
 from tachograph.testing import Recording
+from tachograph_demo.simulators import Answer, ServedUsage, Simulators
 
 pytest.importorskip("websockets", reason="pip install 'openai[realtime]'")
 

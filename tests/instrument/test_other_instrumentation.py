@@ -15,10 +15,10 @@ import pytest
 from google import genai
 
 from tachograph import instrument, uninstrument
-from tachograph.demo.simulators import Answer, RateLimited, ServedUsage, Simulators
 from tachograph.instrument import checkup, other_instrumentation
 from tachograph.tape import TAPE
 from tachograph.testing import Recording, recording
+from tachograph_demo.simulators import Answer, RateLimited, ServedUsage, Simulators
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the other instrumentations' own deprecations
 

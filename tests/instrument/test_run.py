@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from support.servers import free_port_server
-from tachograph.demo.simulators import Answer, ServedUsage, Simulators, Unauthorized
 from tachograph.usage.stores import open_store
 from tachograph.usage.stores.query import Query
+from tachograph_demo.simulators import Answer, ServedUsage, Simulators, Unauthorized
 
 CHAT = """
 import os, sys, pickle

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tachograph.demo.simulators import Answer, ServedUsage, Simulators
 from tachograph.testing import Recording
+from tachograph_demo.simulators import Answer, ServedUsage, Simulators
 
 PROMPT = 120
 

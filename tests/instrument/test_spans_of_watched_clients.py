@@ -12,9 +12,9 @@ from google import genai
 from google.genai import types
 from opentelemetry import trace
 
-from tachograph.demo.simulators import Answer, RateLimited, ServedUsage, Simulators
-from tachograph.demo.simulators.script import ToolCall
 from tachograph.testing import Recording
+from tachograph_demo.simulators import Answer, RateLimited, ServedUsage, Simulators
+from tachograph_demo.simulators.script import ToolCall
 
 ASKED: Any = [{"role": "user", "content": "hello"}]
 USAGE = ServedUsage(prompt=120, completion=30)

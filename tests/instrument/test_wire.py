@@ -23,10 +23,10 @@ import urllib3
 
 from support.bytecodes import count
 from tachograph import instrument, uninstrument
-from tachograph.demo.simulators import Answer, RateLimited, ServedUsage, Simulators
 from tachograph.instrument.wire import SITES
 from tachograph.tape import TAPE
 from tachograph.testing import Recording, recording
+from tachograph_demo.simulators import Answer, RateLimited, ServedUsage, Simulators
 
 USAGE = ServedUsage(prompt=11, completion=3)
 ASKED: dict[str, Any] = {"model": "gpt-5", "messages": [{"role": "user", "content": "Hello"}]}

@@ -13,10 +13,10 @@ import pytest
 from instrument.test_wire import CHAT, COHERE_2, OLLAMA, USAGE, Loopback
 from support.watching import watched_loopback
 from tachograph import instrument, uninstrument
-from tachograph.demo.simulators import Answer, RateLimited, Simulators
 from tachograph.instrument import unwatched
 from tachograph.tape import TAPE
 from tachograph.testing import Recording, recording
+from tachograph_demo.simulators import Answer, RateLimited, Simulators
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the libraries' own deprecations
 

@@ -8,9 +8,9 @@ import threading
 
 from support.ways import VENDORS, WAYS, Way
 from tachograph import instrument, uninstrument
-from tachograph.demo.simulators import Answer, RateLimited, ServedUsage, Simulators
-from tachograph.demo.simulators.prices import cost_nano_usd
 from tachograph.testing import Recording
+from tachograph_demo.simulators import Answer, RateLimited, ServedUsage, Simulators
+from tachograph_demo.simulators.prices import cost_nano_usd
 
 MODELS = {
     "openai": ("gpt-5", "gpt-4o", "gpt-4.1-mini"),

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from tachograph.demo.simulators import Answer, Simulators, ToolCall
 from tachograph.llm.errors import ERROR_CLASSES
 from tachograph.llm.types import Request
 from tachograph.pricing import Pricer
@@ -16,6 +15,7 @@ from tachograph.pricing.dimensions import TOKENS, TOOLS
 from tachograph.records import ERROR_TYPES
 from tachograph.settings.pricing import PricingSettings
 from tachograph.testing import Recording
+from tachograph_demo.simulators import Answer, Simulators, ToolCall
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -10,11 +10,11 @@ import time
 import pytest
 
 from support.ways import STREAMS, WAYS, Way
-from tachograph.demo.simulators import Answer, Gate, Hang, RateLimited, ServedUsage, Simulators
 from tachograph.llm.errors import ProviderConnectionError, ProviderTimeoutError, RateLimitError
 from tachograph.llm.retry import NO_RETRIES
 from tachograph.llm.types import Completed, TextDelta
 from tachograph.testing import Recording, recording
+from tachograph_demo.simulators import Answer, Gate, Hang, RateLimited, ServedUsage, Simulators
 
 LONG = Answer(text="one two three four five six", pieces=6, usage=ServedUsage(prompt=50, completion=12))
 ASYNC = [way for way in WAYS if way.is_async]

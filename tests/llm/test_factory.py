@@ -13,12 +13,12 @@ import pytest
 
 from support.ways import KEY, VENDORS, Way
 from tachograph import MissingExtraError, ProviderFactory, TachographError
-from tachograph.demo.simulators import InvalidKey, Raw, Simulators
 from tachograph.llm.errors import AuthenticationError, ProviderError
 from tachograph.llm.providers.openai import OpenAIProvider
 from tachograph.llm.retry import NO_RETRIES
 from tachograph.runtime import join
 from tachograph.testing import Recording
+from tachograph_demo.simulators import InvalidKey, Raw, Simulators
 
 
 @pytest.mark.parametrize("name", ["openai", "anthropic", "gemini"])

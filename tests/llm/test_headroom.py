@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from support.ways import Way
-from tachograph.demo.simulators import Answer, RateLimited, RateLimits, Simulators
 from tachograph.llm import headroom as module
 from tachograph.llm.headroom import Allowance, note_headers, read_allowances
 from tachograph.testing import Recording
+from tachograph_demo.simulators import Answer, RateLimited, RateLimits, Simulators
 
 NOW = 1_795_442_400.0  # 2026-11-23T14:00:00Z
 

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.ways import WAYS, Way
-from tachograph.demo.simulators import Answer, ServedUsage, Simulators
 from tachograph.llm import Limiter, ProviderFactory, ProviderTimeoutError, Request
 from tachograph.llm.limiter import estimate_tokens
 from tachograph.testing import Recording
+from tachograph_demo.simulators import Answer, ServedUsage, Simulators
 
 
 class Clock:

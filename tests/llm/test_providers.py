@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from support.ways import STREAMS, WAYS, Way
-from tachograph.demo.simulators import Answer, ServedUsage, Simulators, ToolCall
 from tachograph.llm import Image, InvalidRequestError, Message, Text, Tool, ToolRequest, ToolResult
 from tachograph.llm.types import Completed, ReasoningDelta, Request, TextDelta, ToolCallDelta
 from tachograph.records import Usage
 from tachograph.testing import Recording, recording
+from tachograph_demo.simulators import Answer, ServedUsage, Simulators, ToolCall
 
 WEATHER = Tool(
     "get_weather",

@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 
 from support.ways import VENDORS, Way
-from tachograph.demo.simulators import (
+from tachograph.llm.errors import ERROR_CLASSES, ProviderError
+from tachograph.llm.retry import NO_RETRIES
+from tachograph.records import outcome_of
+from tachograph.testing import Recording
+from tachograph_demo.simulators import (
     Answer,
     BadRequest,
     BillingProblem,
@@ -36,10 +40,6 @@ from tachograph.demo.simulators import (
     Unprocessable,
     malformed,
 )
-from tachograph.llm.errors import ERROR_CLASSES, ProviderError
-from tachograph.llm.retry import NO_RETRIES
-from tachograph.records import outcome_of
-from tachograph.testing import Recording
 
 
 @dataclass(frozen=True)

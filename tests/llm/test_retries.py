@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from support.ways import Way
-from tachograph.demo.simulators import (
+from tachograph.llm.errors import AuthenticationError, ProviderError, QuotaError, RateLimitError
+from tachograph.llm.errors import ServerError as Failed
+from tachograph.llm.retry import RetryPolicy
+from tachograph.recorder import Recorder
+from tachograph.records import LLMCall, Usage
+from tachograph.testing import Recording
+from tachograph_demo.simulators import (
     Answer,
     InvalidKey,
     Overloaded,
@@ -19,12 +25,6 @@ from tachograph.demo.simulators import (
     Simulators,
     StreamError,
 )
-from tachograph.llm.errors import AuthenticationError, ProviderError, QuotaError, RateLimitError
-from tachograph.llm.errors import ServerError as Failed
-from tachograph.llm.retry import RetryPolicy
-from tachograph.recorder import Recorder
-from tachograph.records import LLMCall, Usage
-from tachograph.testing import Recording
 
 CLOSE = 0.02
 """Seconds between what the simulator saw and what was recorded. A busy machine may stretch a run, not thirty."""

@@ -6,9 +6,9 @@ import pytest
 
 from support.simulators import simulators, simulators_process
 from support.ways import KEY, MODELS
-from tachograph.demo.simulators import Answer, ServerError, ToolCall
 from tachograph.llm import NO_RETRIES, ProviderError, ProviderFactory
 from tachograph.mcp import Agent, StepLimitError, ToolFactory
+from tachograph_demo.simulators import Answer, ServerError, ToolCall
 
 __all__ = ["simulators", "simulators_process"]
 

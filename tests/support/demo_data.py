@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from support.prometheus import Prometheus, poll, prometheus
-from tachograph.demo.scenario import Demo
+from tachograph_demo.scenario import Demo
 
 WINDOW = "20s"
 """What stands for $__rate_interval: twenty scrapes."""

@@ -18,7 +18,7 @@ from typing import Any
 import tachograph
 
 _SOURCE = os.path.dirname(tachograph.__file__) + os.sep
-_APART = tuple(os.path.join(_SOURCE, room) for room in ("demo", "testing.py"))
+_APART = tuple(os.path.join(_SOURCE, room) for room in ("testing.py",))
 """Ours, but not on a call's path."""
 
 

@@ -26,7 +26,7 @@ def stdio_trouble() -> dict[str, Any]:
 def installed_server(name: str) -> str:
     """The path of a server installed beside this Python."""
     path = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
-    assert path is not None, f"{name} is not installed: pip install 'tachograph[demo]'"
+    assert path is not None, f"{name} is not installed: make setup"
     return path
 
 

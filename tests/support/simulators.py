@@ -15,7 +15,7 @@ the request. Scripts are queues (`script`), rules (`rule(fn)`, `always(item, whe
 conditions (`when=lambda request: request.model == "gpt-5"`). `vanish()` / `come_back()` make a vendor refuse connections.
 Answers can be held (`Gate`), cut (`ending="eof" | "drop" | "reset" | "hang" | StreamError(...)`, `cut_after=2`) and paced
 (`delay_seconds`, `first_token_seconds`, `piece_seconds`). Wait for `served.wait(n)` before reading what a cancelled
-client left behind. Everything scriptable is in `tachograph.demo.simulators`.
+client left behind. Everything scriptable is in `tachograph_demo.simulators`.
 """  # noqa: E501
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tachograph.demo.simulators import Simulators
+from tachograph_demo.simulators import Simulators
 
 
 @pytest.fixture(scope="session")

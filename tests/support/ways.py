@@ -9,10 +9,10 @@ from typing import Any
 
 import httpx2
 
-from tachograph.demo.simulators import Simulators
 from tachograph.llm.factory import ProviderFactory
 from tachograph.llm.providers.base import Provider
 from tachograph.llm.types import Response, StreamEvent
+from tachograph_demo.simulators import Simulators
 
 MODELS = {"openai": "gpt-5", "anthropic": "claude-haiku-4-5", "gemini": "gemini-2.5-flash"}
 TRUST = ssl.create_default_context()

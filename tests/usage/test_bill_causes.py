@@ -16,9 +16,6 @@ import pytest
 
 from support.ledgers import make_recorder
 from support.simulators import simulators, simulators_process  # noqa: F401 - fixtures
-from tachograph.demo.simulators import Bill, BillEntry, ServedUsage, Simulators
-from tachograph.demo.simulators.billing import google_export
-from tachograph.demo.simulators.prices import cost_nano_usd
 from tachograph.errors import TachographError
 from tachograph.pricing import Pricer
 from tachograph.records.cost import UNPRICED
@@ -27,6 +24,9 @@ from tachograph.signals.registry import Metrics
 from tachograph.usage.reconcile import Reconciled, anthropic, google, openai, reconcile
 from tachograph.usage.reconcile.watch import Account, Watcher
 from tachograph.usage.stores.base import Store
+from tachograph_demo.simulators import Bill, BillEntry, ServedUsage, Simulators
+from tachograph_demo.simulators.billing import google_export
+from tachograph_demo.simulators.prices import cost_nano_usd
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DAYS = 12

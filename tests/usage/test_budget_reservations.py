@@ -23,7 +23,6 @@ import tachograph
 from support.bytecodes import count
 from support.ledgers import metric
 from support.simulators import simulators, simulators_process  # noqa: F401 - fixtures
-from tachograph.demo.simulators import Answer, ServedUsage, Simulators
 from tachograph.errors import BudgetExceededError
 from tachograph.recorder import Recorder
 from tachograph.records import Cost, LLMCall, Usage
@@ -35,6 +34,7 @@ from tachograph.testing import recording
 from tachograph.usage.budgets import Budgets
 from tachograph.usage.budgets.accounts import Accounts, Slot
 from tachograph.usage.budgets.windows import Window
+from tachograph_demo.simulators import Answer, ServedUsage, Simulators
 
 ASKS = {"messages": [{"role": "user", "content": "x" * 300}], "max_tokens": 30_000}
 """Of gpt-5 at most 100 prompt and 30,000 completion tokens: just over $0.30."""

@@ -16,7 +16,6 @@ from google import genai
 import tachograph
 from support.ledgers import metric
 from support.simulators import simulators, simulators_process  # noqa: F401 - fixtures
-from tachograph.demo.simulators import Answer, ServedUsage, Simulators
 from tachograph.errors import BudgetExceededError
 from tachograph.recorder import Recorder
 from tachograph.records import Cost, Usage
@@ -25,6 +24,7 @@ from tachograph.settings import load
 from tachograph.usage.budgets import Budgets
 from tachograph.usage.budgets.accounts import Row
 from tachograph.usage.budgets.windows import calendar_bounds
+from tachograph_demo.simulators import Answer, ServedUsage, Simulators
 
 LIMITS = [
     {"name": "all", "usd": "0.01"},

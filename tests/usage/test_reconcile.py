@@ -16,9 +16,9 @@ import tachograph
 from support.ledgers import make_recorder
 from support.simulators import simulators, simulators_process  # noqa: F401 - fixtures
 from tachograph.cli import main
-from tachograph.demo.simulators import Answer, BillEntry, ServedUsage, Simulators
 from tachograph.pricing import Pricer
 from tachograph.records import Cost, Usage
+from tachograph_demo.simulators import Answer, BillEntry, ServedUsage, Simulators
 
 USAGE = ServedUsage(prompt=2000, completion=100, cache_read=1024)
 Reconcile = Callable[..., tuple[int, dict[str, list[str]]]]

@@ -10,12 +10,12 @@ import pytest
 
 from support.ledgers import make_recorder, one_call
 from support.simulators import simulators, simulators_process  # noqa: F401 - fixtures
-from tachograph.demo.simulators import Simulators
 from tachograph.errors import TachographError
 from tachograph.pricing import Pricer
 from tachograph.signals.registry import Metrics
 from tachograph.usage.reconcile import limits
 from tachograph.usage.reconcile.watch import Account, Watcher
+from tachograph_demo.simulators import Simulators
 
 Found = dict[tuple[str, ...], float]
 

@@ -13,11 +13,11 @@ import tachograph
 from support.ledgers import metric
 from support.simulators import simulators, simulators_process  # noqa: F401 - fixtures
 from tachograph.cli import main
-from tachograph.demo.simulators import Answer, ServedUsage, Simulators
 from tachograph.recorder import Recorder
 from tachograph.records import LLMCall, Usage
 from tachograph.runtime import build
 from tachograph.settings import load
+from tachograph_demo.simulators import Answer, ServedUsage, Simulators
 
 # gpt-5: 1250 nano-dollars for a prompt token, 125 for a cached one, 10,000 for a token of the answer.
 FULL, CACHED, OUT = 1250, 125, 10_000

@@ -19,8 +19,15 @@ from support.parts import shared_folder
 from support.recorded import exchanges
 from support.ways import MODELS, TRUST, VENDORS, Way
 from tachograph import ProviderFactory, instrument, uninstrument
-from tachograph.demo.simulators import Simulators
-from tachograph.demo.simulators.script import (
+from tachograph.llm.errors import ProviderError
+from tachograph.llm.retry import RetryPolicy
+from tachograph.llm.types import Request
+from tachograph.records import LLMCall
+from tachograph.tape import TAPE
+from tachograph.testing import recording
+from tachograph.vendors.dialects import dialect_of
+from tachograph_demo.simulators import Simulators
+from tachograph_demo.simulators.script import (
     Answer,
     ContextTooLong,
     Overloaded,
@@ -30,14 +37,7 @@ from tachograph.demo.simulators.script import (
     ToolCall,
     Unauthorized,
 )
-from tachograph.demo.simulators.usage import ServedUsage
-from tachograph.llm.errors import ProviderError
-from tachograph.llm.retry import RetryPolicy
-from tachograph.llm.types import Request
-from tachograph.records import LLMCall
-from tachograph.tape import TAPE
-from tachograph.testing import recording
-from tachograph.vendors.dialects import dialect_of
+from tachograph_demo.simulators.usage import ServedUsage
 
 OF_ONE_CALL = (
     "sink",

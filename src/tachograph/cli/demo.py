@@ -11,10 +11,11 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tachograph.cli.demo_package import check_demo
 from tachograph.option_values import not_negative, port, positive, seed
 
 if TYPE_CHECKING:
-    from tachograph.demo.scenario import Demo
+    from tachograph_demo.scenario import Demo
 
 HELP = "run the product live against local simulators and real MCP servers; needs no API key"
 
@@ -63,18 +64,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo; 0 when it ended in an orderly way and all books agree, 1 when they do not."""
-    from tachograph.demo import check_installed
-
-    check_installed()
+    check_demo()
     warnings.simplefilter("ignore")  # SDKs announce deprecations in the middle of the board
     logging.getLogger("tachograph").setLevel(logging.CRITICAL)  # the troubles on show are not news
     return asyncio.run(_show(args))
 
 
 async def _show(args: argparse.Namespace) -> int:
-    from tachograph.demo.scenario import Demo
-    from tachograph.demo.summary import Status
-    from tachograph.demo.view import make_view
+    from tachograph_demo.scenario import Demo
+    from tachograph_demo.summary import Status
+    from tachograph_demo.view import make_view
 
     demo = Demo(
         rate=args.rate,

@@ -12,14 +12,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tachograph.cli.demo_package import check_demo
 from tachograph.option_values import add_rules, not_negative, number, positive
 
 if TYPE_CHECKING:
     from tachograph.catalogue.rules import Alert
-    from tachograph.drill.incident import Entry, Plan, Report
     from tachograph.drill.rehearse import Rehearsal
     from tachograph.settings import Settings
     from tachograph.settings.alerts import AlertsSettings
+    from tachograph_demo.incident_drill import Entry, Plan, Report
 
 HELP: Final = "Prove on this machine that every alert fires, pages and resolves"
 
@@ -186,11 +187,11 @@ def _print_rows(rows: Sequence[tuple[str, ...]]) -> None:
 
 
 def _incident(args: argparse.Namespace, settings: Settings, rules: dict[str, str]) -> int:
-    from tachograph.demo import check_installed
-    from tachograph.demo.incidents import INCIDENTS
+    check_demo()
     from tachograph.drill import tools
-    from tachograph.drill.incident import QUIET, Plan, replay
     from tachograph.errors import TachographError
+    from tachograph_demo.incident_drill import QUIET, Plan, replay
+    from tachograph_demo.incidents import INCIDENTS
 
     if args.incident != QUIET and args.incident not in INCIDENTS:
         raise TachographError(
@@ -198,7 +199,6 @@ def _incident(args: argparse.Namespace, settings: Settings, rules: dict[str, str
             where="--incident",
             do=f"Choose one of {', '.join((*INCIDENTS, QUIET))}.",
         )
-    check_installed()
     tools.find("prometheus"), tools.find("alertmanager")
     plan = Plan(warm_up=args.warm_up, patience=args.patience, recovery=args.recovery, rate=args.rate, speed=args.speed)
     _announce(args.incident, plan, settings.alerts)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, Final
+from typing import Final
 
 from tachograph import runtime
 from tachograph.instrument import instrument, other_instrumentation, report, unwatched
@@ -167,39 +167,38 @@ def _exporters(checkup: Checkup) -> None:
 # The proof: a call with a hidden retry, against a simulator, seen as it was
 
 
-def _openai(simulators: Any) -> None:
+def _openai(address: str) -> None:
     import openai
 
-    client = openai.OpenAI(base_url=simulators.openai.url, api_key="doctor")
+    client = openai.OpenAI(base_url=f"{address}/v1", api_key="doctor")
     client.chat.completions.create(model="gpt-5", messages=[{"role": "user", "content": "Are you there?"}])
 
 
-def _anthropic(simulators: Any) -> None:
+def _anthropic(address: str) -> None:
     import anthropic
 
-    client = anthropic.Anthropic(base_url=simulators.anthropic.url, api_key="doctor")
+    client = anthropic.Anthropic(base_url=address, api_key="doctor")
     client.messages.create(
         model="claude-opus-4-8", max_tokens=16, messages=[{"role": "user", "content": "Are you there?"}]
     )
 
 
-def _gemini(simulators: Any) -> None:
+def _gemini(address: str) -> None:
     from google import genai
 
     retry = genai.types.HttpRetryOptions(attempts=2, initial_delay=0.05, jitter=0)
     client = genai.Client(
         api_key="doctor",
-        http_options={"base_url": simulators.gemini.url, "retry_options": retry},  # type: ignore[arg-type]
+        http_options={"base_url": address, "retry_options": retry},  # type: ignore[arg-type]
     )
     client.models.generate_content(model="gemini-2.5-flash", contents="Are you there?")
 
 
-PROOFS: Final[dict[str, Callable[[Any], None]]] = {
+PROOFS: Final[dict[str, Callable[[str], None]]] = {
     "openai": _openai,
     "anthropic": _anthropic,
     "google_genai": _gemini,
 }
-_VENDORS: Final = {"openai": "openai", "anthropic": "anthropic", "google_genai": "gemini"}
 
 
 def _prove_mcp(checkup: Checkup) -> None:
@@ -235,17 +234,15 @@ def _prove_mcp(checkup: Checkup) -> None:
         checkup.add("proof", "mcp", "problem", f"one tool call was made, and seen as {sides}")
 
 
-def _prove(checkup: Checkup, name: str, call_it: Callable[[Any], None]) -> None:
-    from tachograph.demo.simulators import Answer, RateLimited, ServedUsage, Simulators
+def _prove(checkup: Checkup, name: str, call_it: Callable[[str], None]) -> None:
+    from tachograph.instrument.checkup_server import COMPLETION_TOKENS, PROMPT_TOKENS, serving
     from tachograph.testing import recording
 
     label = report.DISTRIBUTIONS[name]
     try:
-        with Simulators(seed=1) as simulators, recording() as seen:
+        with serving() as address, recording() as seen:
             instrument()
-            usage = ServedUsage(prompt=12, completion=3)
-            getattr(simulators, _VENDORS[name]).script(RateLimited(retry_after=0.05), Answer(text="Yes.", usage=usage))
-            call_it(simulators)
+            call_it(address)
     except Exception as error:  # noqa: BLE001 - told to the user of the doctor
         checkup.add("proof", label, "problem", f"a call against a simulator failed: {type(error).__name__}: {error}")
         return
@@ -255,8 +252,9 @@ def _prove(checkup: Checkup, name: str, call_it: Callable[[Any], None]) -> None:
     (call,) = seen.llm_calls
     found = call.usage and (call.usage.input_tokens, call.usage.output_tokens)
     outcomes = [attempt.outcome for attempt in call.attempts]
-    if found != (12, 3) or outcomes != ["rate_limited", "success"]:
+    if found != (PROMPT_TOKENS, COMPLETION_TOKENS) or outcomes != ["rate_limited", "success"]:
         checkup.add("proof", label, "problem", f"seen wrongly: tokens {found}, attempts {outcomes}")
         return
+    tokens = f"{PROMPT_TOKENS} + {COMPLETION_TOKENS} tokens"
     waited = f"{call.rate_limit_wait_seconds:.2f} s"
-    checkup.add("proof", label, "ok", f"one call: 12 + 3 tokens, a hidden retry and its wait of {waited} were seen")
+    checkup.add("proof", label, "ok", f"one call: {tokens}, a hidden retry and its wait of {waited} were seen")

@@ -46,7 +46,7 @@ class ToolServers:
     def launch(self) -> None:
         """Start the process without waiting for it; `wait_ready()` must follow."""
         self._is_ready = False
-        command = [sys.executable, "-m", "tachograph.demo.tool_server"]
+        command = [sys.executable, "-m", "tachograph_demo.tool_server"]
         self._process = subprocess.Popen(
             [
                 *command,
@@ -73,7 +73,7 @@ class ToolServers:
             code = process.wait()
             raise TachographError(
                 f"the demo's MCP server ended with code {code} before it listened",
-                where="python -m tachograph.demo.tool_server",
+                where="python -m tachograph_demo.tool_server",
                 do="Run that command to see why; it needs pip install 'tachograph[demo]'.",
             )
         self._is_ready = True

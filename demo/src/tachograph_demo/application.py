@@ -23,7 +23,7 @@ from .jobs import AGENTS, FAQ_CALLS, USERS, VERSION, Job
 if TYPE_CHECKING:
     from tachograph.mcp import MCPClient, Tool
 
-logger = logging.getLogger("tachograph.demo")
+logger = logging.getLogger("tachograph_demo")
 
 TOOLS = (
     "get_current_time",

@@ -1,4 +1,4 @@
-"""`python -m tachograph.demo.simulators`: the simulators as a process of their own.
+"""`python -m tachograph_demo.simulators`: the simulators as a process of their own.
 
 Prints one line of JSON with the base URLs, then serves until stdin closes or a signal ends it.
 """
@@ -16,7 +16,7 @@ from .fleet import Simulators
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tachograph.demo.simulators", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tachograph_demo.simulators", description=__doc__)
     parser.add_argument(
         "--port", type=whole(0, 65533), default=0, help="first of three ports in a row (0: any free ones)"
     )

@@ -21,7 +21,7 @@ from tachograph.drill.stack import ActiveAlert, Intervals, Stack
 from tachograph.settings.alerts import AlertsSettings
 
 if TYPE_CHECKING:
-    from tachograph.demo.scenario import Demo
+    from tachograph_demo.scenario import Demo
 
 WATCHDOG: Final = "LLMMonitorWatchdog"
 QUIET: Final = "quiet"
@@ -137,8 +137,8 @@ async def replay(
         plan: How long to wait for what.
         say: Is told each entry of the timeline as it happens.
     """
-    from tachograph.demo.incidents import INCIDENTS
-    from tachograph.demo.scenario import Demo
+    from tachograph_demo.incidents import INCIDENTS
+    from tachograph_demo.scenario import Demo
 
     kind = INCIDENTS.get(name)
     report = Report(name, kind.alerts if kind else (), kind.also if kind else ())

@@ -1,6 +1,6 @@
 """The workshop's server process: an MCP server over streamable HTTP whose tools go wrong on demand.
 
-`python -m tachograph.demo.workshop_server` prints one line of JSON with its address and serves until its stdin
+`python -m tachograph_demo.workshop_server` prints one line of JSON with its address and serves until its stdin
 closes or a signal ends it. `POST /control` changes how it behaves (see `Behaviour`), `GET /control` shows it.
 """
 
@@ -214,7 +214,7 @@ def _tool_of(body: bytes) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tachograph.demo.workshop_server", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tachograph_demo.workshop_server", description=__doc__)
     parser.add_argument("--port", type=port, default=0)
     parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument("--ordinary-failures", type=number(0, 1), default=0.0, help="share of calls that fail anyway")
