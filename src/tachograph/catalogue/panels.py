@@ -20,7 +20,7 @@ _VARIABLE: Final = re.compile(r"\$\{?(\w+)\}?")
 Source = Literal["calls", "requests", "tools"]
 Stat = Literal["rate", "sum", "mean", "ratio", "p95", "events", "buckets"]
 Value = Literal[
-    "count", "cost", "tokens", "cached", "prompt", "wait", "retries", "success", "refused", "unpriced",
+    "count", "cost", "tokens", "cached", "prompt", "wait", "retries", "success", "failed", "unpriced",
     "usage_missing", "slow", "duration", "first_token",
 ]  # fmt: skip
 
@@ -57,6 +57,22 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Top:
+    """Which series Grafana draws where there may be hundreds. The console ranks the answers that it has itself.
+
+    Attributes:
+        by: Labels of what is ranked.
+        rank: PromQL with one value for each `by`; it is the same at every step, so the choice does not change along
+            the time axis.
+        lowest: Draw the lowest instead of the highest.
+    """
+
+    by: tuple[str, ...]
+    rank: str
+    lowest: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """One query of a panel.
 
@@ -68,6 +84,7 @@ class Query:
         exemplars: Ask for exemplars too; they lead to traces.
         table: Rows of a table instead of series.
         measure: The same answer out of calls; None where only metrics know it.
+        top: The series to draw where there are many; None draws all.
     """
 
     expression: str
@@ -77,6 +94,7 @@ class Query:
     exemplars: bool = False
     table: bool = False
     measure: Measure | None = None
+    top: Top | None = None
 
     def fill(self, variables: Mapping[str, str] | None = None, *, rate_interval: str = "1m", range: str = "1h") -> str:
         """The expression with its variables replaced; a variable without a value matches everything."""

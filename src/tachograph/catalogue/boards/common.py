@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tachograph.catalogue.panels import Annotation, Threshold, Variable
+from tachograph.catalogue.panels import Annotation, Threshold, Top, Variable
 
 TARGET: Final = 'job=~"$job",instance=~"$instance"'
 PROVIDER: Final = f'{TARGET},provider=~"$provider"'
@@ -51,6 +51,16 @@ def variables(*more: Variable) -> tuple[Variable, ...]:
     )
 
 
+def most(counter: str, *by: str) -> Top:
+    """The highest by what a counter grew over the time shown.
+
+    Args:
+        counter: Selector of the counter.
+        by: Labels of what is ranked.
+    """
+    return Top(by=by, rank=f"sum by ({', '.join(by)}) (increase({counter}[$__range] @ end()))")
+
+
 def marks(components: str) -> tuple[Annotation, ...]:
     """Firing alerts of these components, rate limits, restarts."""
     return (
@@ -63,10 +73,10 @@ def marks(components: str) -> tuple[Annotation, ...]:
         ),
         Annotation(
             name="Rate limited",
-            expression='sum by (provider, model) (increase(llm_provider_errors_total{job=~"$job",'
+            expression='sum by (provider) (increase(llm_provider_errors_total{job=~"$job",'
             'instance=~"$instance",error_type="rate_limit"}[$__rate_interval])) > 0',
             title="Rate limited",
-            text="{{provider}}/{{model}}",
+            text="{{provider}}",
             color="blue",
         ),
         Annotation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tachograph.catalogue.alerts.parts import CALLERS_FAULT
 from tachograph.catalogue.boards.common import (
     ERROR_COLORS,
     LLM_UID,
@@ -11,15 +12,26 @@ from tachograph.catalogue.boards.common import (
     PROVIDER,
     TARGET,
     marks,
+    most,
     steps,
     variables,
 )
 from tachograph.catalogue.durations import number
-from tachograph.catalogue.panels import Dashboard, Link, Measure, Panel, Query, Row, Variable
+from tachograph.catalogue.panels import Dashboard, Link, Measure, Panel, Query, Row, Top, Variable
 from tachograph.settings.alerts import AlertsSettings
 
 _COUNT = "llm_provider_request_seconds_count"
 _ALL = "sum by (provider, model)"
+_CALLS = "llm_call_seconds_count"
+_BUDGETS = (
+    f"max by (budget, period) (llm_budget_spent_usd{{{TARGET}}})"
+    f" / max by (budget, period) (llm_budget_limit_usd{{{TARGET}}})"
+)
+
+
+def _most(family: str, matchers: str = "") -> Top:
+    """The models with the most of this."""
+    return most(f"{family}{{{MODEL}{matchers}}}", "provider", "model")
 
 
 def dashboard(settings: AlertsSettings) -> Dashboard:
@@ -43,6 +55,7 @@ def dashboard(settings: AlertsSettings) -> Dashboard:
             _latency(settings),
             _usage(settings),
             _errors(),
+            _calls(),
             _traffic(),
             _money(settings),
             _waits(),
@@ -81,6 +94,7 @@ def _latency(settings: AlertsSettings) -> Row:
                         ),
                         legend="{{provider}}/{{model}}",
                         exemplars=True,
+                        top=_most("llm_provider_request_seconds_sum"),
                     ),
                 ),
                 width=24,
@@ -112,6 +126,7 @@ def _usage(settings: AlertsSettings) -> Row:
                         ),
                         measure=Measure(of="calls", stat="rate", value="tokens", by=("provider", "model", "type")),
                         legend="{{provider}}/{{model}} {{type}}",
+                        top=_most("llm_provider_tokens_total"),
                     ),
                 ),
                 stacked=True,
@@ -189,10 +204,88 @@ def _errors() -> Row:
                             where=(("error_type", "rate_limit"),),
                         ),
                         legend="{{provider}}/{{model}}",
+                        top=_most("llm_provider_errors_total", ',error_type="rate_limit"'),
                     ),
                 ),
                 thresholds=steps((None, "green"), (0.5, "yellow"), (10, "red")),
                 required=True,
+            ),
+        ),
+    )
+
+
+def _calls() -> Row:
+    return Row(
+        "Calls",
+        (
+            Panel(
+                title="Success ratio",
+                description=(
+                    "Share of calls that succeeded, retries included: what users meet. Those that the caller "
+                    "cancelled are left out."
+                ),
+                kind="stat",
+                unit="percentunit",
+                queries=(
+                    Query(
+                        expression=(
+                            f'sum(rate({_CALLS}{{{MODEL},outcome="success"}}[15m]))'
+                            f' / (sum(rate({_CALLS}{{{MODEL},outcome!="cancelled"}}[15m])) > 0)'
+                        ),
+                        measure=Measure(
+                            of="calls",
+                            stat="mean",
+                            value="success",
+                            where=(("outcome", "!cancelled"),),
+                            window_seconds=900,
+                        ),
+                        legend="success",
+                    ),
+                ),
+                width=4,
+                trend=True,
+                thresholds=steps((None, "red"), (0.95, "yellow"), (0.99, "green")),
+            ),
+            Panel(
+                title="Calls by outcome",
+                description="Calls per second, each with all its attempts. cancelled is the caller's choice.",
+                kind="timeseries",
+                unit="ops",
+                queries=(
+                    Query(
+                        expression=f"sum by (outcome) (rate({_CALLS}{{{MODEL}}}[$__rate_interval]))",
+                        measure=Measure(of="calls", stat="rate", by=("outcome",)),
+                        legend="{{outcome}}",
+                    ),
+                ),
+                width=10,
+                stacked=True,
+                colors=OUTCOME_COLORS,
+            ),
+            Panel(
+                title="Call latency p95 by model",
+                description="What the application waited: a call with all its attempts and the sleeps between them.",
+                kind="timeseries",
+                unit="s",
+                queries=(
+                    Query(
+                        expression=(
+                            "histogram_quantile(0.95, sum by (le, provider, model) (rate("
+                            f'llm_call_seconds_bucket{{{MODEL},outcome=~"$outcome"}}[$__rate_interval])))'
+                        ),
+                        measure=Measure(
+                            of="calls",
+                            stat="p95",
+                            value="duration",
+                            by=("provider", "model"),
+                            where=(("outcome", "$outcome"),),
+                        ),
+                        legend="{{provider}}/{{model}}",
+                        exemplars=True,
+                        top=_most("llm_call_seconds_sum"),
+                    ),
+                ),
+                width=10,
             ),
         ),
     )
@@ -218,31 +311,6 @@ def _traffic() -> Row:
                 colors=OUTCOME_COLORS,
             ),
             Panel(
-                title="Success ratio",
-                description="Share of requests that succeeded; those that the caller cancelled are left out.",
-                kind="stat",
-                unit="percentunit",
-                queries=(
-                    Query(
-                        expression=(
-                            f'sum(rate({_COUNT}{{{MODEL},outcome="success"}}[15m]))'
-                            f' / (sum(rate({_COUNT}{{{MODEL},outcome!="cancelled"}}[15m])) > 0)'
-                        ),
-                        measure=Measure(
-                            of="requests",
-                            stat="mean",
-                            value="success",
-                            where=(("outcome", "!cancelled"),),
-                            window_seconds=900,
-                        ),
-                        legend="success",
-                    ),
-                ),
-                width=4,
-                trend=True,
-                thresholds=steps((None, "red"), (0.95, "yellow"), (0.99, "green")),
-            ),
-            Panel(
                 title="Time to first token p95",
                 description="Streamed calls: from asking to the first content, waits and retries included.",
                 kind="timeseries",
@@ -256,32 +324,10 @@ def _traffic() -> Row:
                         measure=Measure(of="calls", stat="p95", value="first_token", by=("provider", "model")),
                         legend="{{provider}}/{{model}}",
                         exemplars=True,
+                        top=_most("llm_call_time_to_first_token_seconds_sum"),
                     ),
                 ),
                 width=8,
-            ),
-            Panel(
-                title="Call latency p95 by model",
-                description="What the application waited: a call with all its attempts and the sleeps between them.",
-                kind="timeseries",
-                unit="s",
-                queries=(
-                    Query(
-                        expression=(
-                            "histogram_quantile(0.95, sum by (le, provider, model) (rate("
-                            f'llm_call_seconds_bucket{{{MODEL},outcome=~"$outcome"}}[$__rate_interval])))'
-                        ),
-                        measure=Measure(
-                            of="calls",
-                            stat="p95",
-                            value="duration",
-                            by=("provider", "model"),
-                            where=(("outcome", "$outcome"),),
-                        ),
-                        legend="{{provider}}/{{model}}",
-                        exemplars=True,
-                    ),
-                ),
             ),
             Panel(
                 title="Latency distribution",
@@ -306,8 +352,11 @@ def _traffic() -> Row:
 
 def _money(settings: AlertsSettings) -> Row:
     allowed = number(1 - settings.availability_objective)
-    refused = 'error_type!~"invalid_request|content_filter|rate_limit"'
-    requests = f'sum by (provider) (increase({_COUNT}{{{MODEL},outcome!="cancelled"}}[$__range]))'
+    calls = f'sum by (provider) (increase({_CALLS}{{{MODEL},outcome!="cancelled"}}[$__range]))'
+    failed = f'sum by (provider) (increase({_CALLS}{{{MODEL},outcome=~"error|timeout|rate_limited"}}[$__range]))'
+    refused = (
+        f'sum by (provider) (increase(llm_provider_errors_total{{{MODEL},error_type=~"{CALLERS_FAULT}"}}[$__range]))'
+    )
     return Row(
         "Tokens and money",
         (
@@ -321,6 +370,7 @@ def _money(settings: AlertsSettings) -> Row:
                         expression=f"{_ALL} (rate(llm_provider_cost_usd_total{{{MODEL}}}[$__rate_interval])) * 3600",
                         measure=Measure(of="calls", stat="rate", value="cost", by=("provider", "model"), scale=3600),
                         legend="{{provider}}/{{model}}",
+                        top=_most("llm_provider_cost_usd_total"),
                     ),
                 ),
                 stacked=True,
@@ -345,22 +395,19 @@ def _money(settings: AlertsSettings) -> Row:
                 title="Error budget left in range",
                 description=(
                     f"Of the failures that an objective of {number(settings.availability_objective * 100)}% allows "
-                    "over the time shown, the share still unused. Below zero it is overspent. What the caller did "
-                    "wrong and rate limits do not count."
+                    "over the time shown, the share still unused. Below zero it is overspent. It counts calls, as the "
+                    "alerts do: a retry that succeeds costs nothing, nor does what the caller did wrong."
                 ),
                 kind="stat",
                 reduce="worst",
                 unit="percentunit",
                 queries=(
                     Query(
-                        expression=(
-                            f"1 - (sum by (provider) (increase(llm_provider_errors_total{{{MODEL},{refused}}}"
-                            f"[$__range])) or 0 * {requests}) / ({allowed} * ({requests} > 0))"
-                        ),
+                        expression=(f"1 - ({failed} - ({refused} or 0 * {failed})) / ({allowed} * ({calls} > 0))"),
                         measure=Measure(
-                            of="requests",
+                            of="calls",
                             stat="mean",
-                            value="refused",
+                            value="failed",
                             by=("provider",),
                             where=(("outcome", "!cancelled"),),
                             scale=-1 / (1 - settings.availability_objective),
@@ -382,12 +429,10 @@ def _money(settings: AlertsSettings) -> Row:
                 unit="percentunit",
                 queries=(
                     Query(
-                        expression=(
-                            f"max by (budget, period) (llm_budget_spent_usd{{{TARGET}}})"
-                            f" / max by (budget, period) (llm_budget_limit_usd{{{TARGET}}})"
-                        ),
+                        expression=_BUDGETS,
                         legend="{{budget}} ({{period}})",
                         instant=True,
+                        top=Top(by=("budget", "period"), rank=_BUDGETS),
                     ),
                 ),
                 width=8,
@@ -415,6 +460,7 @@ def _money(settings: AlertsSettings) -> Row:
                             where=(("outcome", "success"),),
                         ),
                         legend="{{provider}}/{{model}} {{type}}",
+                        top=_most("llm_provider_tokens_total"),
                     ),
                 ),
                 width=8,
@@ -435,6 +481,7 @@ def _money(settings: AlertsSettings) -> Row:
                             of="calls", stat="ratio", value="cached", by=("provider", "model"), over="prompt"
                         ),
                         legend="{{provider}}/{{model}}",
+                        top=_most("llm_provider_tokens_total", ',type="prompt"'),
                     ),
                 ),
                 width=8,
@@ -452,11 +499,13 @@ def _money(settings: AlertsSettings) -> Row:
                         expression=f"{_ALL} (rate(llm_calls_unpriced_total{{{MODEL}}}[$__rate_interval]))",
                         measure=Measure(of="calls", stat="rate", value="unpriced", by=("provider", "model")),
                         legend="{{provider}}/{{model}} unpriced",
+                        top=_most("llm_calls_unpriced_total"),
                     ),
                     Query(
                         expression=f"{_ALL} (rate(llm_calls_usage_missing_total{{{MODEL}}}[$__rate_interval]))",
                         measure=Measure(of="calls", stat="rate", value="usage_missing", by=("provider", "model")),
                         legend="{{provider}}/{{model}} usage missing",
+                        top=_most("llm_calls_usage_missing_total"),
                     ),
                 ),
             ),
@@ -515,6 +564,13 @@ def _waits() -> Row:
                         ),
                         measure=Measure(of="calls", stat="mean", value="retries", by=("provider", "model")),
                         legend="{{provider}}/{{model}}",
+                        top=Top(
+                            by=("provider", "model"),
+                            rank=(
+                                f"{_ALL} (increase({_COUNT}{{{MODEL}}}[$__range] @ end()))"
+                                f" - {_ALL} (increase({_CALLS}{{{MODEL}}}[$__range] @ end()))"
+                            ),
+                        ),
                     ),
                 ),
                 width=8,
@@ -531,6 +587,14 @@ def _waits() -> Row:
                             f" / max by (provider, model, kind) (llm_provider_rate_limit_limit{{{MODEL}}})"
                         ),
                         legend="{{provider}}/{{model}} {{kind}}",
+                        top=Top(
+                            by=("provider", "model"),
+                            rank=(
+                                f"min by (provider, model) (llm_provider_rate_limit_remaining{{{MODEL}}} @ end()"
+                                f" / llm_provider_rate_limit_limit{{{MODEL}}} @ end())"
+                            ),
+                            lowest=True,
+                        ),
                     ),
                 ),
                 width=8,

@@ -9,15 +9,24 @@ from tachograph.catalogue.boards.common import (
     TARGET,
     TOOL,
     marks,
+    most,
     steps,
     variables,
 )
 from tachograph.catalogue.durations import number
-from tachograph.catalogue.panels import Dashboard, Link, Measure, Panel, Query, Row, Variable
+from tachograph.catalogue.panels import Dashboard, Link, Measure, Panel, Query, Row, Top, Variable
 from tachograph.settings.alerts import AlertsSettings
 
 _COUNT = "mcp_tool_execute_seconds_count"
 _SERVER = f'{TARGET},server_id=~"$server_id"'
+_CONNECTIONS = f"mcp_server_connections_active{{{_SERVER}}}"
+
+_FEWEST = Top(by=("server_id",), rank=f"sum by (server_id) ({_CONNECTIONS} @ end())", lowest=True)
+
+
+def _most(family: str, matchers: str = "") -> Top:
+    """The tools with the most of this."""
+    return most(f"{family}{{{TOOL}{matchers}}}", "server_id", "tool_name")
 
 
 def dashboard(settings: AlertsSettings) -> Dashboard:
@@ -31,7 +40,15 @@ def dashboard(settings: AlertsSettings) -> Dashboard:
             Variable(name="server_id", label="Server", metric=_COUNT, matchers=TARGET),
             Variable(name="tool_name", label="Tool", metric=_COUNT, matchers=_SERVER),
         ),
-        rows=(_latency(settings), _connections(), _errors(), _calls(settings), _servers(), _registry(settings)),
+        rows=(
+            _latency(settings),
+            _connections(),
+            _errors(),
+            _calls(settings),
+            _tools(settings),
+            _servers(),
+            _registry(settings),
+        ),
         annotations=marks("mcp|factory|telemetry"),
         links=(Link("LLM Provider", uid=LLM_UID), Link("Runbooks", url=settings.runbook_url)),
     )
@@ -62,6 +79,7 @@ def _latency(settings: AlertsSettings) -> Row:
                         expression=_p95("$__rate_interval"),
                         measure=Measure(of="tools", stat="p95", value="duration", by=("server_id", "tool_name")),
                         legend="{{server_id}} / {{tool_name}}",
+                        top=_most("mcp_tool_execute_seconds_sum"),
                     ),
                 ),
                 width=24,
@@ -85,9 +103,10 @@ def _connections() -> Row:
                 unit="short",
                 queries=(
                     Query(
-                        expression=f"sum by (server_id) (mcp_server_connections_active{{{_SERVER}}})",
+                        expression=f"sum by (server_id) ({_CONNECTIONS})",
                         legend="{{server_id}}",
                         instant=True,
+                        top=_FEWEST,
                     ),
                 ),
                 thresholds=steps((None, "red"), (1, "green")),
@@ -146,6 +165,7 @@ def _errors() -> Row:
                             where=(("error_kind", "!"),),
                         ),
                         legend="{{server_id}}/{{tool_name}} {{error_kind}}",
+                        top=_most("mcp_tool_errors_total"),
                     ),
                 ),
                 width=24,
@@ -163,6 +183,31 @@ def _calls(settings: AlertsSettings) -> Row:
         "Calls",
         (
             Panel(
+                title="Success ratio",
+                description="Share of tool executions that succeeded; those that the caller cancelled are left out.",
+                kind="stat",
+                unit="percentunit",
+                queries=(
+                    Query(
+                        expression=(
+                            f'sum(rate({_COUNT}{{{TOOL},outcome="success"}}[15m]))'
+                            f' / (sum(rate({_COUNT}{{{TOOL},outcome!="cancelled"}}[15m])) > 0)'
+                        ),
+                        measure=Measure(
+                            of="tools",
+                            stat="mean",
+                            value="success",
+                            where=(("outcome", "!cancelled"),),
+                            window_seconds=900,
+                        ),
+                        legend="success",
+                    ),
+                ),
+                width=4,
+                trend=True,
+                thresholds=steps((None, "red"), (0.95, "yellow"), (0.99, "green")),
+            ),
+            Panel(
                 title="Calls by outcome",
                 description="Tool executions per second. cancelled is the caller's choice, never an error.",
                 kind="timeseries",
@@ -174,7 +219,7 @@ def _calls(settings: AlertsSettings) -> Row:
                         legend="{{outcome}}",
                     ),
                 ),
-                width=8,
+                width=10,
                 stacked=True,
                 colors=OUTCOME_COLORS,
             ),
@@ -198,10 +243,19 @@ def _calls(settings: AlertsSettings) -> Row:
                             above=settings.tool_seconds,
                         ),
                         legend="{{server_id}}/{{tool_name}}",
+                        top=_most("mcp_tool_execute_seconds_sum"),
                     ),
                 ),
-                width=8,
+                width=10,
             ),
+        ),
+    )
+
+
+def _tools(settings: AlertsSettings) -> Row:
+    return Row(
+        "Tools",
+        (
             Panel(
                 title="Tool execution p95 in range (server by tool)",
                 description="The time shown as one number for each pair of server and tool.",
@@ -215,7 +269,7 @@ def _calls(settings: AlertsSettings) -> Row:
                         measure=Measure(of="tools", stat="p95", value="duration", by=("server_id", "tool_name")),
                     ),
                 ),
-                width=8,
+                width=24,
                 thresholds=steps(
                     (None, "green"), (settings.tool_seconds / 2, "yellow"), (settings.tool_seconds, "red")
                 ),
@@ -237,8 +291,9 @@ def _servers() -> Row:
                 unit="short",
                 queries=(
                     Query(
-                        expression=f"sum by (server_id) (mcp_server_connections_active{{{_SERVER}}})",
+                        expression=f"sum by (server_id) ({_CONNECTIONS})",
                         legend="{{server_id}}",
+                        top=_FEWEST,
                     ),
                 ),
                 width=8,
@@ -255,6 +310,7 @@ def _servers() -> Row:
                             f"(rate(mcp_server_connections_total{{{_SERVER}}}[$__rate_interval]))"
                         ),
                         legend="{{server_id}} {{outcome}}",
+                        top=most(f"mcp_server_connections_total{{{_SERVER}}}", "server_id"),
                     ),
                 ),
                 width=8,
@@ -271,6 +327,7 @@ def _servers() -> Row:
                             f"(rate(mcp_client_operation_seconds_bucket{{{_SERVER}}}[$__rate_interval])))"
                         ),
                         legend="{{server_id}} {{method}}",
+                        top=most(f"mcp_client_operation_seconds_sum{{{_SERVER}}}", "server_id", "method"),
                     ),
                 ),
                 width=8,
@@ -333,6 +390,10 @@ def _registry(settings: AlertsSettings) -> Row:
                             f" / (sum by (factory_type, name) (factory_create_seconds_count{{{TARGET}}}) > 0)"
                         ),
                         legend="{{factory_type}}/{{name}}",
+                        top=Top(
+                            by=("factory_type", "name"),
+                            rank=f"sum by (factory_type, name) (factory_create_seconds_sum{{{TARGET}}} @ end())",
+                        ),
                     ),
                 ),
                 width=8,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 from tachograph.catalogue.export import visual, yaml
@@ -33,7 +35,9 @@ def classic(dashboard: Dashboard) -> dict[str, Any]:
         "timezone": "browser",
         "links": [_link(link) for link in dashboard.links],
         "annotations": {"list": [_annotation(annotation) for annotation in dashboard.annotations]},
-        "templating": {"list": [_source_variable(), *(_variable(variable) for variable in dashboard.variables)]},
+        "templating": {
+            "list": [_source_variable(), *(_variable(variable) for variable in dashboard.variables), _top_variable()]
+        },
         "panels": _panels(dashboard),
     }
 
@@ -87,11 +91,31 @@ def _panel(panel: Panel, identity: int, place: dict[str, int]) -> dict[str, Any]
         "description": panel.description,
         "datasource": _SOURCE,
         "gridPos": place,
-        "targets": [_target(query, letter) for query, letter in zip(panel.queries, "ABCDEF", strict=False)],
+        "targets": [
+            _target(query, letter)
+            for query, letter in zip(
+                (part for query in panel.queries for part in asked(panel, query)), "ABCDEF", strict=False
+            )
+        ],
         "options": visual.options(panel),
         "fieldConfig": visual.fields(panel),
         **({"transformations": moved} if moved else {}),
     }
+
+
+def asked(panel: Panel, query: Query) -> tuple[Query, ...]:
+    """The query for the series to draw, and where series are stacked another for the sum of all others."""
+    if query.top is None:
+        return (query,)
+    by = ", ".join(query.top.by)
+    chosen = f"{'bottomk' if query.top.lowest else 'topk'}($top, {query.top.rank})"
+    shown = replace(query, expression=f"({query.expression}) and on ({by}) {chosen}")
+    if not panel.stacked:
+        return (shown,)
+    kept = [label for label in re.findall(r"\{\{(\w+)\}\}", query.legend) if label not in query.top.by]
+    others = f"sum by ({', '.join(kept)}) (({query.expression}) unless on ({by}) {chosen})"
+    legend = " ".join(["all others", *(f"{{{{{label}}}}}" for label in kept)])
+    return shown, replace(query, expression=others, legend=legend)
 
 
 def target(query: Query) -> dict[str, Any]:
@@ -127,6 +151,23 @@ def _source_variable() -> dict[str, Any]:
         "multi": False,
         "includeAll": False,
         "options": [],
+    }
+
+
+_TOP: Final = ("10", "20", "50", "200")
+
+
+def _top_variable() -> dict[str, Any]:
+    return {
+        "type": "custom",
+        "name": "top",
+        "label": "Series drawn",
+        "description": "Panels with a series for each model or tool draw so many: those with the most.",
+        "query": ",".join(_TOP),
+        "multi": False,
+        "includeAll": False,
+        "current": {"text": "20", "value": "20"},
+        "options": [{"text": option, "value": option, "selected": option == "20"} for option in _TOP],
     }
 
 

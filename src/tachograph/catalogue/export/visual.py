@@ -65,6 +65,10 @@ def options(panel: Panel) -> dict[str, Any]:
 def _special(panel: Panel) -> dict[str, Any]:
     if panel.kind == "stat":
         return {"graphMode": "area" if panel.trend else "none"}
+    if panel.kind == "timeseries":
+        order = "Mean" if panel.stacked else "Max"
+        place = "right" if panel.width == 24 else "bottom"
+        return {"legend": {**_LEGEND, "placement": place, "sortBy": order, "sortDesc": True}}
     if panel.kind == "heatmap" and panel.queries[0].buckets:
         return {"yAxis": {"axisPlacement": "left", "unit": panel.unit}}
     if panel.kind == "heatmap":  # one row of cells per series; colour is the value
@@ -87,9 +91,10 @@ _COLOR: Final = {
     "steps": 64,
 }
 
+_LEGEND: Final = {"displayMode": "table", "showLegend": True, "calcs": ["mean", "max"]}
+
 _OPTIONS: Final[dict[str, dict[str, Any]]] = {
     "timeseries": {
-        "legend": {"displayMode": "table", "placement": "right", "showLegend": True, "calcs": ["mean", "max"]},
         "tooltip": {"mode": "multi", "sort": "desc"},
     },
     "stat": {
@@ -139,11 +144,12 @@ _OPTIONS: Final[dict[str, dict[str, Any]]] = {
         "alignValue": "left",
         "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
         "mergeValues": True,
+        "perPage": 20,
         "rowHeight": 0.9,
         "showValue": "never",
         "tooltip": {"mode": "single", "sort": "none"},
     },
-    "table": {"cellHeight": "sm", "showHeader": True},
+    "table": {"cellHeight": "sm", "showHeader": True, "enablePagination": True},
 }
 
 
@@ -183,7 +189,8 @@ def _custom(panel: Panel) -> dict[str, Any]:
             "drawStyle": "bars" if panel.bars else "line",
             "fillOpacity": 70 if panel.stacked else 0,
             "lineWidth": 0 if panel.stacked else 1,
-            "showPoints": "never",
+            "showPoints": "auto",  # a lone sample between gaps is no line
+            "pointSize": 4,
             "spanNulls": False,
             "stacking": {"group": "A", "mode": "normal" if panel.stacked else "none"},
             **({"thresholdsStyle": {"mode": "line"}} if panel.thresholds else {}),

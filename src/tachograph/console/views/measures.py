@@ -18,7 +18,7 @@ ENOUGH: Final = 20
 MAX_BINS: Final = 120
 _STEPS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 _COLUMN: Final = {"error_type": "error", "error_kind": "error"}
-_CALLERS: Final = ("invalid_request", "content_filter", "rate_limit")
+_CALLERS_FAULT: Final = ("invalid_request", "content_filter")
 _TOKENS: Final = {"prompt": "input", "completion": "output"}
 _BOUNDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, np.inf)
 MOST_WIDTH: Final = 12
@@ -82,12 +82,12 @@ def _values(facts: Facts, value: str, above: float) -> Floats:
     numbers = facts.numbers
     if value == "count":
         return facts.weight
-    if value in ("success", "refused"):
+    if value in ("success", "failed"):
         outcome = np.asarray(facts.words["outcome"])[facts.codes["outcome"]]
         if value == "success":
             return np.asarray((outcome == "success") * facts.weight)
         error = np.asarray(facts.words["error"])[facts.codes["error"]]
-        return np.asarray((error != "") * ~np.isin(error, _CALLERS) * facts.weight)
+        return np.asarray((error != "") * ~np.isin(error, _CALLERS_FAULT) * facts.weight)
     if value == "retries":
         return np.asarray(np.maximum(np.nan_to_num(numbers["attempts"]) - facts.weight, 0))
     if value == "slow":

@@ -78,10 +78,10 @@ export interface Link {
 export interface Measure {
   of: "calls" | "requests" | "tools";
   stat: "buckets" | "events" | "mean" | "p95" | "rate" | "ratio" | "sum";
-  value: "cached" | "cost" | "count" | "duration" | "first_token" | "prompt" | "refused" | "retries" | "slow" | "success" | "tokens" | "unpriced" | "usage_missing" | "wait";
+  value: "cached" | "cost" | "count" | "duration" | "failed" | "first_token" | "prompt" | "retries" | "slow" | "success" | "tokens" | "unpriced" | "usage_missing" | "wait";
   by: string[];
   where: ([string, string])[];
-  over: "cached" | "cost" | "count" | "duration" | "first_token" | "prompt" | "refused" | "retries" | "slow" | "success" | "tokens" | "unpriced" | "usage_missing" | "wait" | null;
+  over: "cached" | "cost" | "count" | "duration" | "failed" | "first_token" | "prompt" | "retries" | "slow" | "success" | "tokens" | "unpriced" | "usage_missing" | "wait" | null;
   scale: number;
   offset: number;
   above: number;
@@ -96,11 +96,18 @@ export interface Query {
   exemplars: boolean;
   table: boolean;
   measure: Measure | null;
+  top: Top | null;
 }
 
 export interface Threshold {
   value: number | null;
   color: string;
+}
+
+export interface Top {
+  by: string[];
+  rank: string;
+  lowest: boolean;
 }
 
 export interface Variable {
