@@ -320,11 +320,6 @@ class Recorder:
         """Make the call's span current inside a `with` block: around sending the request of a streamed call."""
         return _NOTHING if call.span is None else _current(call)
 
-    def leave(self, call: LLMCall | ToolCall) -> None:
-        """The call goes on, but not here: its span is current here no longer. For calls that outlive a function."""
-        if call.span is not None:
-            call.span.detach()
-
     def put(self, record: LLMCall | ToolCall) -> None:
         """Take a finished record: it goes into the ring and on the tape, and its span is current here no longer.
 

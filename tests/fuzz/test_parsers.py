@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from hypothesis.database import DirectoryBasedExampleDatabase
 
 from tachograph.records.redact import redact
-from tachograph.usage import frames, metrics_text
+from tachograph.signals import metrics_text
+from tachograph.usage import frames
 from tachograph.usage.journal import parse_segment_name
 from tachograph.usage.row import decode
 from tachograph.usage.source import JournalSource, backlog
@@ -163,7 +164,7 @@ def test_metrics_pages(text: str) -> None:
         assert isinstance(value, float)
     reader = Reader({"job": "x"})
     try:
-        reader.read(text, 0)
+        list(reader.read(text, {}, []))
     except ValueError:
         return
 

@@ -18,6 +18,7 @@ from tachograph.signals import exposition
 from tachograph.signals.family import Family
 from tachograph.signals.labels import clean
 from tachograph.signals.registry import Metrics
+from tachograph.signals.spans import leave
 from tachograph.testing import Recording, recording
 
 PAIRS = Family("pairs_total", "counter", ("a", "b"), "Pairs.", bounded=("a", "b"))
@@ -109,7 +110,7 @@ def test_a_call_collected_unfinished_may_finish_while_the_lock_is_held(seen: Rec
             self.call.finish("cancelled")
 
     call = seen.recorder.start_llm_call("openai", "gpt-5")
-    seen.recorder.leave(call)
+    leave(call)
     Watcher(call)
     done = threading.Event()
 

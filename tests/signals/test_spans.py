@@ -21,7 +21,7 @@ from tachograph.records.content import ContentGate, keep
 from tachograph.runtime import join
 from tachograph.settings.spans import SpansSettings
 from tachograph.signals.registry import Metrics
-from tachograph.signals.spans import LightSpan, SpanSignal
+from tachograph.signals.spans import LightSpan, SpanSignal, leave
 from tachograph.testing import Recording, recording
 
 
@@ -283,8 +283,8 @@ def test_a_stream_s_span_is_current_only_while_its_request_is_sent(world: World)
 def test_a_call_may_go_on_elsewhere(world: World) -> None:
     before = context_api.get_current()
     call = world.recorder.start_llm_call("openai", "gpt-5")
-    world.recorder.leave(call)
-    world.recorder.leave(call)
+    leave(call)
+    leave(call)
     assert context_api.get_current() is before
     call.finish("success")
     assert context_api.get_current() is before
@@ -330,7 +330,7 @@ async def test_tasks_do_not_see_each_other_s_spans(world: World, caplog: pytest.
 
 async def test_a_call_finished_in_another_task_disturbs_neither(world: World, caplog: pytest.LogCaptureFixture) -> None:
     call = world.recorder.start_llm_call("openai", "gpt-5")
-    world.recorder.leave(call)
+    leave(call)
 
     async def finish() -> None:
         here = context_api.get_current()

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from tachograph.instrument import outcomes
+from tachograph.instrument.active_config import recorder
+from tachograph.llm.answer_headers import note_answer
 from tachograph.records import LLMCall
 from tachograph.records.content import keep
 from tachograph.records.outcomes import ErrorType
@@ -183,7 +185,7 @@ class Watch(msgspec.Struct, eq=False, weakref=True):
         attempt = call.begin_attempt(sent.started_ns)
         attempt.status = sent.status
         if sent.headers is not None:
-            outcomes.note_headers(call, attempt, sent.headers)
+            note_answer(recorder(), call, attempt, sent.headers)
         vendor = self.api.vendor
         outcome, error_type = None, None
         if sent.error is not None:

@@ -21,6 +21,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from tachograph.llm.adapter import Adapter, Answer
+from tachograph.llm.answer_headers import note_answer
 from tachograph.llm.content import keep_input, keep_output
 from tachograph.llm.drivers import END, Closing, Emit, Program
 from tachograph.llm.errors import ERROR_CLASSES, ProviderError
@@ -36,7 +37,6 @@ from tachograph.runtime import settings_in_use
 from tachograph.vendors.api import Api, WholeAnswer
 from tachograph.vendors.dialects import configured
 from tachograph.vendors.failures import RETRYABLE, Failure
-from tachograph.vendors.gateways import note_gateway
 
 if TYPE_CHECKING:
     from tachograph.llm.drivers import Awaiting, Blocking
@@ -294,9 +294,7 @@ class _Run:
         if headers is None:
             return
         attempt.status = 200
-        call.request_id = attempt.request_id = headers.get("x-request-id") or headers.get("request-id")
-        note_headers(self.engine.recorder(), self.engine.provider, self.request.model, headers)
-        note_gateway(call, headers.get)
+        note_answer(self.engine.recorder(), call, attempt, headers)
 
     def _limit(self, call: LLMCall) -> Program:
         """Wait for a place in the limiter; returns the nanoseconds that took."""

@@ -1,6 +1,6 @@
 """How much of the provider's rate limits is left, from the headers of its answers, and when it will be gone.
 
-The engine calls `note_headers` with each answer's headers, watched clients `Headroom.keep`. OpenAI (and Azure) send
+`llm.answer_headers` hands over what answers say. OpenAI (and Azure) send
 `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, resets as durations (`6m0s`, `120ms`); Anthropic sends
 `anthropic-ratelimit-{requests,tokens,input-tokens,output-tokens}-{limit,remaining,reset}`, resets as RFC 3339 times.
 Gemini sends none. Sources: platform.openai.com/docs/guides/rate-limits, docs.anthropic.com/en/api/rate-limits,

@@ -141,7 +141,7 @@ def counters_of(text: str) -> tuple[dict[tuple[str, str], dict[str, float]], flo
     Returns:
         By provider and model: `calls`, `prompt`, `completion`, `nano_usd`; and seconds since the epoch, if stated.
     """
-    from tachograph.usage.metrics_text import samples
+    from tachograph.signals.metrics_text import samples
 
     found: dict[tuple[str, str], dict[str, float]] = {}
     started: float | None = None

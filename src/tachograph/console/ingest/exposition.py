@@ -8,13 +8,8 @@ from collections.abc import Iterator
 
 from tachograph.console.promql.labels import NAME, Labels
 from tachograph.console.tsdb import Exemplar, Metadata
+from tachograph.signals.metrics_text import labels_of, number, sample
 
-_LINE = re.compile(
-    r"([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(\{(?:[^\"}]|\"(?:\\.|[^\"\\])*\")*\})?[ \t]+(\S+)(?:[ \t]+(-?[0-9.eE+]+))?"
-)
-_PAIR = re.compile(r"\s*,?\s*([a-zA-Z_][a-zA-Z0-9_]*|\"(?:\\.|[^\"\\])*\")\s*=\s*\"((?:\\.|[^\"\\])*)\"")
-_QUOTED_NAME = re.compile(r"\{\s*\"((?:\\.|[^\"\\])*)\"\s*(?=[,}])")
-_ESCAPE = re.compile(r"\\(.)")
 _EXEMPLAR = re.compile(r" # \{((?:[^\"}]|\"(?:\\.|[^\"\\])*\")*)\} (-?[0-9.eE+-]+|NaN|[+-]?Inf)(?: ([0-9.eE+-]+))?\s*$")
 _CACHE_LIMIT = 100_000
 
@@ -54,59 +49,38 @@ class Reader:
                 if metadata is not None:
                     _describe(line, metadata)
                 continue
-            found = _LINE.match(line)
+            found = sample(line)
             if found is None:
-                found_quoted = _QUOTED_NAME.match(line)
-                if found_quoted is None:
-                    raise ValueError(f"not a sample: {line[:120]!r}")
-                line = _unescape(found_quoted.group(1)) + "{" + line[found_quoted.end() :].lstrip(", ")
-                found = _LINE.match(line)
-                if found is None:
-                    continue
-            name, pairs, value, _ = found.groups()
+                continue
+            name, pairs, value = found
             count += 1
             if count > self._limit:
                 raise ValueError(f"more than {self._limit} samples")
-            key = f"{name}{pairs or ''}"
+            key = name + pairs
             labels = cache.get(key)
             if labels is None:
-                labels = cache[key] = self._labels(name, pairs or "")
+                labels = cache[key] = self._labels(name, pairs)
             if exemplars is not None and " # {" in line:
                 self._exemplar(labels, line, exemplars)
-            yield labels, _number(value)
+            yield labels, number(value)
 
     def _exemplar(self, labels: Labels, line: str, exemplars: list[tuple[Labels, Exemplar]]) -> None:
         found = _EXEMPLAR.search(line)
         if found is None:
             return
         pairs, value, at = found.groups()
-        named = tuple(sorted((key, _unescape(text)[:128]) for key, text in _PAIR.findall(pairs)))
+        named = tuple(sorted((key, text[:128]) for key, text in labels_of("{" + pairs).items()))
         stamp = int(float(at) * 1000) if at else int(time.time() * 1000)
-        exemplars.append((labels, Exemplar(named, _number(value), stamp)))
+        exemplars.append((labels, Exemplar(named, number(value), stamp)))
 
     def _labels(self, name: str, pairs: str) -> Labels:
-        labels: dict[str, str] = {}
-        for key, value in _PAIR.findall(pairs[1:]):
-            labels[_unescape(key[1:-1]) if key[0] == '"' else key] = _unescape(value)
+        labels = labels_of(pairs)
         for key, value in self._target.items():
             if key in labels:
                 labels[f"exported_{key}"] = labels[key]
             labels[key] = value
         labels[NAME] = name
         return tuple(sorted((k, v) for k, v in labels.items() if v))
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"not a number: {text[:40]!r}") from None
-
-
-def _unescape(text: str) -> str:
-    if "\\" not in text:
-        return text
-    return _ESCAPE.sub(lambda found: "\n" if found.group(1) == "n" else found.group(1), text)
 
 
 def _describe(line: str, metadata: dict[str, Metadata]) -> None:
