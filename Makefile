@@ -17,7 +17,7 @@ PYTEST_ARGS ?=
 WORKERS ?= 3
 PAGE := "src/tachograph/console/static/**/*.{js,css}" "tests/console/page/**/*.js"
 
-.PHONY: help demo test lint types parts tests versions setup format check docs goldens torture chaos budgets fuzz inject bench bench-page bench-rules pictures clean
+.PHONY: help demo test lint types parts tests versions setup format check docs goldens torture chaos budgets fuzz inject bench bench-core bench-page bench-rules pictures clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -78,6 +78,9 @@ inject: $(VENV)/.dev ## raise an exception of each kind at every function entry 
 
 bench: $(VENV)/.dev ## are the numbers right, what does watching cost: ours beside the peers' (ARGS="--quick")
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-core: $(VENV)/.dev ## what a watched call costs its process at 10, 100 and 1,000 calls a second (ARGS="--quick", "--publish")
+	@$(BIN)/python -m benchmarks.core $(ARGS)
 
 bench-page: $(VENV)/.dev ## how quick the console's page is with 100,000 calls kept (ARGS="--check")
 	@$(BIN)/python -m benchmarks.page $(ARGS)

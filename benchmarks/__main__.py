@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report
+from benchmarks import core, report
 from benchmarks.environments import BY_NAME, CLIENTS, PEERS, ROOT, python_of, versions
 
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -39,6 +39,8 @@ def main() -> int:
         _run(asked, results)
         print(f"Took {time.monotonic() - began:.0f} s.", flush=True)
     page = _page(results)
+    if PAGE.is_file() and core.START in (before := PAGE.read_text("utf-8")):
+        page = core.put_into(page, core.lines_of(before))
     (asked.out / "benchmarks.md").write_text(page, "utf-8")
     print(page)
     if asked.publish:

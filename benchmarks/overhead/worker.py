@@ -9,6 +9,7 @@ import asyncio
 import gc
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -93,6 +94,76 @@ class Meter:
         time.sleep(_SOON)
         return (time.process_time_ns() - all_of_it - (time.thread_time_ns() - here)) / calls / 1e3
 
+    def paced(self, subject: str, rate: float, seconds: float) -> dict[str, float]:
+        """CPU microseconds of one call at so many calls a second: in the calling thread, and in the whole process."""
+        run = self.prepare(subject)
+        run(20)
+        _flush()
+        mine = calls = 0
+        clock, now = time.thread_time_ns, time.perf_counter
+        all_of_it, began = time.process_time_ns(), now()
+        while calls < max(20, rate * seconds) and (calls < 20 or now() < began + 1.5 * seconds):
+            ahead = began + calls / rate - now()
+            if ahead > 0:
+                time.sleep(ahead)
+            before = clock()
+            run(1)
+            mine += clock() - before
+            calls += 1
+        took = now() - began
+        _flush()
+        total = time.process_time_ns() - all_of_it
+        return {"caller_us": mine / calls / 1e3, "total_us": total / calls / 1e3, "rate": (calls - 1) / took}
+
+    def loop_beside(self, rate: float, seconds: float) -> dict[str, float]:
+        """How late an event loop that does nothing else wakes, while a thread makes so many OpenAI calls a second."""
+        run = self.prepare("sync:openai")
+        run(20)
+        is_over = threading.Event()
+
+        def calls() -> None:
+            began, number = time.perf_counter(), 0
+            while not is_over.is_set():
+                ahead = began + number / rate - time.perf_counter()
+                if ahead > 0:
+                    time.sleep(ahead)
+                run(1)
+                number += 1
+
+        async def beat() -> list[float]:
+            late, until = [], time.perf_counter() + seconds
+            while (now := time.perf_counter()) < until:
+                await asyncio.sleep(0.001)
+                late.append(time.perf_counter() - now - 0.001)
+            return sorted(late)
+
+        thread = threading.Thread(target=calls)
+        thread.start()
+        late = asyncio.run(beat())
+        is_over.set()
+        thread.join()
+        at = len(late) - 1
+        return {"p50_ms": late[at // 2] * 1e3, "p99_ms": late[int(at * 0.99)] * 1e3, "max_ms": late[at] * 1e3}
+
+    def window(self, count: int) -> dict[str, float]:
+        """How long after its call a record that finds no slot in the ring is in the journal."""
+        from tachograph.runtime import get_recorder
+        from tachograph.usage.ledger import Ledger
+
+        recorder, took = get_recorder(), []
+        assert isinstance(recorder.ledger, Ledger)
+        queue = recorder.ledger._queue
+        for _ in range(count):
+            recorder.ledger.flush()
+            call, before = recorder.start_llm_call("openai", "gpt-5", labels={"user": "u" * 5000}), queue.sequence
+            call.finish("success")
+            now = time.perf_counter()
+            while queue.sequence == before:
+                time.sleep(0)
+            took.append((time.perf_counter() - now) * 1e6)
+        took.sort()
+        return {"p50_us": took[count // 2], "p99_us": took[int(count * 0.99) - 1]}
+
     def start_up(self) -> float:
         """CPU milliseconds that switching the peer on took, the clients imported before."""
         return self.started_ms
@@ -119,6 +190,16 @@ class Meter:
         run = self.prepare(subject)
         run(5)
         return min(_counted(run) for _ in range(3))
+
+
+def _flush() -> None:
+    """Have written what gathers, where we watch."""
+    runtime = sys.modules.get("tachograph.runtime")
+    if runtime is not None:
+        runtime.get_recorder().settle()
+        ledger = runtime.get_recorder().ledger
+        if ledger is not None:
+            ledger.flush()
 
 
 def _counted(run: Callable[[int], None]) -> int:
