@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import Any
 from zlib import crc32
 
@@ -20,10 +21,13 @@ import openai
 import pytest
 import requests
 import urllib3
+import yarl
 
+from benchmarks.overhead import bytecodes
 from support.bytecodes import count
 from tachograph import instrument, uninstrument
 from tachograph.instrument.wire import SITES
+from tachograph.instrument.wire_aiohttp import AUTHORITIES, site_of
 from tachograph.tape import TAPE
 from tachograph.testing import Recording, recording
 from tachograph_demo.simulators import Answer, RateLimited, ServedUsage, Simulators
@@ -547,3 +551,47 @@ def test_a_request_to_another_host_costs_one_look_up(seen: Recording) -> None:
     SITES["127.0.0.1"] = None
     assert count(refused) <= 90  # two hooks, 66 on 3.11
     assert not seen.llm_calls
+
+
+@pytest.mark.parametrize("make", [str, yarl.URL])
+def test_a_request_of_aiohttp_to_another_host_costs_one_look_up(seen: Recording, make: Callable[[str], Any]) -> None:
+    SITES["127.0.0.1"] = None
+    AUTHORITIES.clear()
+    url = make("http://127.0.0.1:9/v1/chat/completions")
+
+    async def open_session() -> aiohttp.ClientSession:
+        return aiohttp.ClientSession()
+
+    async def refused() -> None:
+        with suppress(aiohttp.ClientError):
+            await session.post(url, json=ASKED)
+
+    with asyncio.Runner() as runner:
+        session = runner.run(open_session())
+        runner.run(refused())  # it is new
+        ask = lambda: runner.get_loop().run_until_complete(refused())  # noqa: E731
+        assert count(ask) <= 85  # 70 on 3.11, some of them for each time that it waits
+        in_yarl = bytecodes.count(ask, lambda code: "/yarl/" in code.co_filename)
+        uninstrument()
+        alone = bytecodes.count(ask, lambda code: "/yarl/" in code.co_filename)
+        assert in_yarl <= alone + (0 if make is str else 40), "only aiohttp parses the URL"
+        runner.run(session.close())
+    assert not seen.llm_calls
+
+
+@pytest.mark.parametrize("spelled", ["{host}", "USER:secret@{host}", "{host}?a=https://example.com/"])
+def test_a_known_host_is_found_however_its_url_is_spelled(seen: Recording, simulators: Simulators, spelled: str) -> None:
+    url = answer(simulators)
+    host = simulators.openai.root_url.removeprefix("http://")
+    found = site_of(SimpleNamespace(_base_url=None), f"HTTP://{spelled.format(host=host)}/v1/chat")
+    assert found is not None
+    assert found.host == "127.0.0.1"
+
+    async def ask() -> bytes:
+        async with aiohttp.ClientSession(base_url=f"http://{host}/v1/") as session:
+            async with session.post("chat/completions?to=https://example.com/", json=ASKED) as response:
+                return await response.read()
+
+    assert asyncio.run(ask())
+    TAPE.drain()
+    assert [call.outcome for call in seen.llm_calls] == ["success"], url

@@ -27,6 +27,7 @@ READABLE_ERROR_BYTES = 64 * 1024
 def install() -> None:
     """Hook httpx2 and httpx, now or once they are imported."""
     SITES.clear()  # they may be others by these settings
+    wire_aiohttp.AUTHORITIES.clear()
     after_import("httpx2", _hook)
     after_import("httpx", _hook)  # the same module when `httpx2.alias_httpx()` was called: patched once
     after_import("aiohttp.client", _hook_aiohttp)
