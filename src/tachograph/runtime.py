@@ -146,10 +146,12 @@ def _join_pricer(recorder: Recorder, settings: Settings) -> None:
 
 def warm_up_prices(settings: Settings) -> None:
     """Begin to load the bundled prices, where the settings want them before the first call ends."""
-    if settings.enabled and settings.pricing.enabled and settings.pricing.warm_up:
+    if settings.enabled and settings.pricing.enabled:
         from tachograph.pricing.sources import bundled
 
-        bundled.load_in_background()
+        bundled.import_http_client()
+        if settings.pricing.warm_up:
+            bundled.load_in_background()
 
 
 def _join_ledger(recorder: Recorder, settings: Settings) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -50,3 +52,16 @@ def test_a_module_that_another_thread_is_importing_is_hooked_too(half_imported: 
     waiting.join(SECONDS)
     assert hooked
     assert all(hooked), "the hook ran before the module was whole"
+
+
+@pytest.mark.parametrize("warm_up", ["true", "false"])
+def test_no_thread_of_ours_imports_what_the_application_may_find_half_imported(tmp_path: Path, warm_up: str) -> None:
+    (tmp_path / "openai.py").write_text("")  # like openai 3 over httpx: it asks `sys.modules` for httpx2
+    program = (
+        "import sys, tachograph; tachograph.instrument('openai'); import openai; found = sys.modules.get('httpx2');"
+        "assert found is not None and not found.__spec__._initializing"
+    )
+    environment = {**os.environ, "TACHOGRAPH_PRICING_WARM_UP": warm_up, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False)
+    assert not done.stderr
+    assert done.returncode == 0

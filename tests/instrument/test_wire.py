@@ -22,8 +22,8 @@ import pytest
 import requests
 import urllib3
 import yarl
-
 from benchmarks.overhead import bytecodes
+
 from support.bytecodes import count
 from tachograph import instrument, uninstrument
 from tachograph.instrument.wire import SITES
@@ -580,7 +580,7 @@ def test_a_request_of_aiohttp_to_another_host_costs_one_look_up(seen: Recording,
 
 
 @pytest.mark.parametrize("spelled", ["{host}", "USER:secret@{host}", "{host}?a=https://example.com/"])
-def test_a_known_host_is_found_however_its_url_is_spelled(seen: Recording, simulators: Simulators, spelled: str) -> None:
+def test_a_host_is_found_however_its_url_is_spelled(seen: Recording, simulators: Simulators, spelled: str) -> None:
     url = answer(simulators)
     host = simulators.openai.root_url.removeprefix("http://")
     found = site_of(SimpleNamespace(_base_url=None), f"HTTP://{spelled.format(host=host)}/v1/chat")
@@ -588,9 +588,12 @@ def test_a_known_host_is_found_however_its_url_is_spelled(seen: Recording, simul
     assert found.host == "127.0.0.1"
 
     async def ask() -> bytes:
-        async with aiohttp.ClientSession(base_url=f"http://{host}/v1/") as session:
-            async with session.post("chat/completions?to=https://example.com/", json=ASKED) as response:
-                return await response.read()
+        path = "chat/completions?to=https://example.com/"
+        async with (
+            aiohttp.ClientSession(base_url=f"http://{host}/v1/") as session,
+            session.post(path, json=ASKED) as response,
+        ):
+            return await response.read()
 
     assert asyncio.run(ask())
     TAPE.drain()

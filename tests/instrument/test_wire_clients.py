@@ -16,7 +16,7 @@ from tachograph import instrument, uninstrument
 from tachograph.instrument import unwatched
 from tachograph.tape import TAPE
 from tachograph.testing import Recording, recording
-from tachograph_demo.simulators import Answer, RateLimited, Simulators
+from tachograph_demo.simulators import Answer, RateLimited, ServerError, Simulators
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the libraries' own deprecations
 
@@ -200,6 +200,107 @@ async def test_litellm(seen: Recording, simulators: Simulators, monkeypatch: pyt
         await litellm.acompletion(model=model, api_base=base, **asked)
         check(seen, 3, after=before)
         assert all(call.cost is not None and call.cost.nano_usd for call in seen.llm_calls[before:])
+
+
+# Retries of the libraries themselves: one call, with an attempt for each request
+
+
+def check_attempts(seen: Recording, *outcomes: list[str]) -> None:
+    """Each call with the outcomes of its attempts, the call's own being that of the last."""
+    gc.collect()
+    TAPE.drain()
+    assert [[attempt.outcome for attempt in call.attempts] for call in seen.llm_calls] == list(outcomes)
+    assert [call.outcome for call in seen.llm_calls] == [each[-1] for each in outcomes]
+
+
+ONCE_AGAIN = ["rate_limited", "success"]
+
+
+@pytest.mark.needs("mistralai")
+async def test_a_retry_of_mistralai_is_an_attempt(seen: Recording, simulators: Simulators) -> None:
+    from mistralai.client import Mistral
+    from mistralai.client.utils import BackoffStrategy, RetryConfig
+
+    limited = RateLimited(retry_after=0)
+    url = answer(simulators, limited, Answer(text="One", usage=USAGE), limited, Answer(text="One", usage=USAGE))
+    again = RetryConfig("backoff", BackoffStrategy(1, 2, 1.5, 30_000), True)
+    client: Any = Mistral(api_key="any", server_url=url.removesuffix("/v1"), retry_config=again)
+    client.chat.complete(model="m", messages=MESSAGES)
+    await client.chat.complete_async(model="m", messages=MESSAGES)
+    check_attempts(seen, ONCE_AGAIN, ONCE_AGAIN)
+    simulators.openai.always(RateLimited(retry_after=0))
+    with pytest.raises(Exception, match="429"):
+        Mistral(api_key="any", server_url=url.removesuffix("/v1")).chat.complete(model="m", messages=MESSAGES)
+    check_attempts(seen, ONCE_AGAIN, ONCE_AGAIN, ["rate_limited"])
+
+
+@pytest.mark.needs("cohere")
+async def test_a_retry_of_cohere_is_an_attempt(
+    seen: Recording, server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import cohere
+    from cohere.core import http_client
+
+    monkeypatch.setattr(http_client, "_retry_timeout", lambda **_: 0.0)
+    message = {"role": "assistant", "content": [{"type": "text", "text": "Yes"}]}
+    whole = {"id": "1", "finish_reason": "COMPLETE", "message": message, "usage": COHERE_2}
+    limited = (429, "application/json", b'{"message": "Too many"}')
+    for _ in range(2):
+        server.answers += [limited, limited, (200, "application/json", json.dumps(whole).encode())]
+    cohere.ClientV2(api_key="any", base_url=server.url).chat(model="m", messages=MESSAGES)
+    await cohere.AsyncClientV2(api_key="any", base_url=server.url).chat(model="m", messages=MESSAGES)
+    check_attempts(seen, ["rate_limited", *ONCE_AGAIN], ["rate_limited", *ONCE_AGAIN])
+
+
+@pytest.mark.needs("azure.ai.inference")
+async def test_a_retry_of_azure_ai_inference_is_an_attempt(seen: Recording, simulators: Simulators) -> None:
+    from azure.ai.inference import ChatCompletionsClient
+    from azure.ai.inference.aio import ChatCompletionsClient as AsyncClient
+    from azure.core.credentials import AzureKeyCredential
+
+    limited = RateLimited(retry_after=0)
+    url = answer(simulators, limited, Answer(text="One", usage=USAGE), limited, Answer(text="One", usage=USAGE))
+    asked: Any = {"model": "m", "messages": MESSAGES}
+    ChatCompletionsClient(url, AzureKeyCredential("any"), retry_backoff_factor=0).complete(**asked)
+    async with AsyncClient(url, AzureKeyCredential("any"), retry_backoff_factor=0) as other:
+        await other.complete(**asked)
+    check_attempts(seen, ONCE_AGAIN, ONCE_AGAIN)
+
+
+@pytest.mark.needs("litellm", "tenacity")
+@pytest.mark.parametrize("model", ["openai/gpt-5", "mistral/mistral-small-latest"])
+async def test_a_retry_of_litellm_is_an_attempt(
+    seen: Recording, simulators: Simulators, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # it asks the network otherwise
+    import litellm
+
+    answered = Answer(text="One", usage=USAGE)
+    simulators.openai.script(ServerError(), answered, ServerError(), answered, ServerError(), answered)
+    asked: dict[str, Any] = {"messages": MESSAGES, "api_key": "any", "api_base": simulators.openai.url}
+    litellm.completion(model=model, num_retries=2, max_retries=0, **asked)
+    await litellm.acompletion(model=model, num_retries=2, max_retries=0, **asked)
+    for _ in range(2):  # asked twice by the application: two calls
+        try:
+            litellm.completion(model=model, num_retries=0, max_retries=0, **asked)
+        except litellm.InternalServerError:
+            continue
+    check_attempts(seen, ["error", "success"], ["error", "success"], ["error"], ["success"])
+
+
+@pytest.mark.needs("litellm", "tenacity")
+def test_a_retry_of_litellm_above_the_retries_of_openai_is_an_attempt(
+    seen: Recording, simulators: Simulators, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # it asks the network otherwise
+    import litellm
+
+    failed = [ServerError(headers={"retry-after-ms": "1"}) for _ in range(4)]
+    url = answer(simulators, *failed, Answer(text="One", usage=USAGE))
+    asked: dict[str, Any] = {"messages": MESSAGES, "api_key": "any", "api_base": url}
+    litellm.completion(model="openai/gpt-5", num_retries=3, **asked)
+    assert len(simulators.served) == 5
+    check_attempts(seen, ["error"] * 4 + ["success"])
 
 
 # Clients that nobody sees

@@ -34,8 +34,8 @@ from instrument.test_wire import (
 )
 from support.injection import Injection, injecting
 from tachograph import instrument, uninstrument
+from tachograph.instrument.scope import SCOPE
 from tachograph.instrument.watch import WATCH
-from tachograph.instrument.wire import SCOPE
 from tachograph.tape import TAPE
 from tachograph.testing import recording
 

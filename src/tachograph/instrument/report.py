@@ -20,7 +20,6 @@ DISTRIBUTIONS = {
     "groq": "groq",
     "together": "together",
     "urllib3": "urllib3",
-    "botocore": "botocore",
 }
 SUPPORTED = {
     "openai": ((2, 20), (4,)),

@@ -17,6 +17,7 @@ from tachograph.instrument.bodies import HIDES_USAGE
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import SWITCH, patch_overrides
 from tachograph.instrument.report import hook
+from tachograph.instrument.scope import SCOPE
 from tachograph.instrument.streams import StreamState, read, read_async
 from tachograph.instrument.watch import WATCH, Watch, is_under_way
 from tachograph.records import ENGINE_CALL
@@ -93,6 +94,12 @@ def watch_of(
     host, port, provider = hosts.place_of(client, active_config.settings.providers, fallback)
     facts = api.facts(body)
     model = facts.model
+    scope = SCOPE.get()
+    watch = None if scope is None else scope.again(api, provider, model, body)
+    if watch is not None:
+        watch.subject = options
+        _prepare(watch, model, body, client, amend)
+        return watch
     call = active_config.recorder().start_llm_call(
         provider,
         model,
@@ -112,15 +119,23 @@ def watch_of(
         watch = Watch(call, api, options, host)
         if options.headers and is_raw(options):
             watch.is_raw = True
-        if call.model != model:
-            watch.subject, body = with_body(options, {**body, "model": call.model})
-        if amend is not None:
-            amend(watch, body, client)
+        if scope is not None:
+            scope.begin(watch, model, body)
+        body = _prepare(watch, model, body, client, amend)
         keep(call, "input", lambda: api.input_content(body))
     except Exception:
         call.withdraw()
         raise
     return watch
+
+
+def _prepare(watch: Watch, model: str, body: dict[str, Any], client: Any, amend: Amend | None) -> dict[str, Any]:
+    """Have the request sent as the watch wants it; returns its body."""
+    if watch.call.model != model:
+        watch.subject, body = with_body(watch.subject, {**body, "model": watch.call.model})
+    if amend is not None:
+        amend(watch, body, client)
+    return body
 
 
 _STREAM: Final = """

@@ -7,6 +7,7 @@ references; `read_...` methods run when the record is delivered, in the drain.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from time import perf_counter_ns
@@ -18,6 +19,7 @@ import msgspec
 from tachograph.instrument import outcomes
 from tachograph.instrument.active_config import recorder
 from tachograph.llm.answer_headers import note_answer
+from tachograph.instrument.scope import Scope
 from tachograph.records import LLMCall
 from tachograph.records.content import keep
 from tachograph.records.outcomes import ErrorType
@@ -70,6 +72,7 @@ class Watch(msgspec.Struct, eq=False, weakref=True):
         uses_aiohttp: Whether the requests go through aiohttp itself.
         answer: The whole answer.
         error: The exception that the application sees.
+        scope: The open scope that may send the request again.
     """
 
     call: LLMCall
@@ -85,6 +88,7 @@ class Watch(msgspec.Struct, eq=False, weakref=True):
     uses_aiohttp: bool = False
     answer: Any = None
     error: BaseException | None = None
+    scope: Scope | None = None
 
     def reader(self) -> ChunkReader:
         """A reader for this call's streamed answer."""
@@ -122,7 +126,14 @@ class Watch(msgspec.Struct, eq=False, weakref=True):
         """The call ended with an exception that the application sees."""
         self.error = error
         self.call.traceback = error.__traceback__
-        self.call.hand_over(self.read_failure)
+        self.fail(self.read_failure)
+
+    def fail(self, reading: Callable[[], object]) -> None:
+        """A request has failed: so has the call, unless it stands in a scope, which may send the request again."""
+        if self.scope is None:
+            self.call.hand_over(reading)
+        else:
+            self.scope.failed(self, reading)
 
     def answered_whole(self, answer: Any) -> None:
         """The call ended with a whole answer."""

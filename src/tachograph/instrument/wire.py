@@ -9,13 +9,12 @@ A request that belongs to a watched call (`WATCH` is set) is that call's attempt
 our own engine is the engine's.
 
     one request                   one call with one attempt
-    requests inside a `Scope`     one call; a failed one is followed by the next attempt (botocore, urllib3's retries)
+    requests inside a `Scope`     one call; a failed one is followed by the next attempt (`scope.py`)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import ContextVar
 from functools import lru_cache
 from time import perf_counter_ns
 from typing import Any, Final, NamedTuple
@@ -24,6 +23,7 @@ import msgspec
 
 from tachograph.instrument import active_config, hosts, outcomes
 from tachograph.instrument.patches import SWITCH
+from tachograph.instrument.scope import SCOPE
 from tachograph.instrument.streams import StreamState
 from tachograph.instrument.watch import Sent, Watch
 from tachograph.instrument.wire_bodies import FailedState, WireFollower, read_chunks
@@ -31,7 +31,7 @@ from tachograph.records import ENGINE_CALL
 from tachograph.records.content import keep
 from tachograph.records.outcomes import ErrorType
 from tachograph.signals.spans import enter, leave
-from tachograph.vendors.api import Api
+from tachograph.vendors.api import Api, RequestFacts
 from tachograph.vendors.dialects import dialect_of, local_dialect, matches
 from tachograph.vendors.errors import failure_of
 from tachograph.vendors.loose import loads
@@ -103,44 +103,15 @@ def _provider(site: Site, port: int | None, api: Api) -> str:
     return hosts.provider_of(site.host, api.vendor if local is None else local.label, overrides)
 
 
-class Scope:
-    """What an application asks a library for, of however many requests: those to one API are one call's attempts.
-
-    Attributes:
-        watch: The call, once a request has begun it.
-    """
-
-    __slots__ = ("watch",)
-
-    def __init__(self) -> None:
-        self.watch: WireWatch | None = None
-
-    def end(self) -> None:
-        """The library has returned to the application: what has failed by now has failed for good."""
-        watch = self.watch
-        if watch is not None:
-            watch.scope = None
-            if watch.failing is not None:
-                watch.call.hand_over(watch.failing)
-
-
-SCOPE: ContextVar[Scope | None] = ContextVar("tachograph_wire_scope", default=None)
-"""The scope that is open here."""
-
-
 class WireWatch(Watch):
     """One call that was met on the wire.
 
     Attributes:
         layer: The HTTP library that it was met in: requests of others below are not its attempts.
-        scope: The open scope that may try again.
-        failing: Reads the failure of the last request, while the scope may try again.
         follower: Reads the body as the application reads it.
     """
 
     layer: str = "httpx"
-    scope: Scope | None = None
-    failing: Any = None
     follower: WireFollower | None = None
 
     # Told by the HTTP library's hook
@@ -158,7 +129,8 @@ class WireWatch(Watch):
         self.not_answered(self.sent[-1], error)
         self.error = error
         self._left()
-        self.fail(self.read_failure, error)
+        self.call.traceback = error.__traceback__
+        self.fail(self.read_failure)
 
     def answered_with(self, status: int, headers: Any, *, read: Any = None, is_decoded: bool = False) -> None:
         """An answer came: whole, or with a body that `follower` is to be told of.
@@ -181,20 +153,12 @@ class WireWatch(Watch):
                 self.call.hand_over(self.read_whole)
             return
         if 300 <= status < 400 and self.scope is not None:
-            self.failing = self.read_status  # redirected: the next request is another attempt
+            self.scope.is_redirected = True
+            self.fail(self.read_status)
             return
         make = StreamState if status < 400 else FailedState
         self.state = state = make(self, self.reader())
         self.follower = WireFollower(state, headers, is_decoded=is_decoded)
-
-    def fail(self, reading: Any, error: BaseException | None = None) -> None:
-        """A request has failed: so has the call, unless there is a scope that may try again."""
-        if error is not None:
-            self.call.traceback = error.__traceback__
-        if self.scope is None:
-            self.call.hand_over(reading)
-        else:
-            self.failing = reading
 
     def _left(self) -> None:
         if self.call.span is not None:
@@ -257,32 +221,32 @@ def begin(
         return None
     if not site.any_port and not _port_is_watched(site.host, port, active_config.settings.wire_hosts):
         return None
+    body = _body(content())
+    facts = found.api.facts(body)
+    model = facts.model if not found.model or facts.model != "unknown" else found.model
+    provider = _provider(site, port, found.api)
     scope = SCOPE.get()
-    again = None if scope is None else scope.watch
-    if again is not None and again.api is found.api and again.failing is not None and not again.call.is_finished:
-        again.failing = None
-        again.send(url)
-        if again.call.span is not None:
-            enter(again.call)
-        return again
-    watch = _begin(site, port, found, _body(content()))
-    watch.layer = layer
-    if scope is not None and (again is None or again.call.is_finished):
-        scope.watch = watch
-        watch.scope = scope
+    again = None if scope is None else scope.again(found.api, provider, model, body)
+    if isinstance(again, WireWatch):
+        watch = again
+    else:
+        watch = _begin(site, port, found, provider, model, facts, body)
+        watch.layer = layer
+        if scope is not None:
+            scope.begin(watch, model, body)
     watch.send(url)
     if watch.call.span is not None:
         enter(watch.call)  # a stream's span is current while its request is sent
     return watch
 
 
-def _begin(site: Site, port: int | None, found: Route, body: dict[str, Any]) -> WireWatch:
+def _begin(
+    site: Site, port: int | None, found: Route, provider: str, model: str, facts: RequestFacts, body: dict[str, Any]
+) -> WireWatch:
     api = found.api
-    facts = api.facts(body)
     stream = facts.stream if found.stream is None else found.stream
-    model = facts.model if not found.model or facts.model != "unknown" else found.model
     call = active_config.recorder().start_llm_call(
-        _provider(site, port, api),
+        provider,
         model,
         api.operation,
         message_count=facts.message_count,

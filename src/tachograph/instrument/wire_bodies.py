@@ -40,11 +40,12 @@ class ReadBody:
 class FailedState(StreamState):
     """The body of an answer with an error status: however reading it ends, the status stands."""
 
-    __slots__ = ("sent",)
+    __slots__ = ("has_ended", "sent")
 
     def __init__(self, watch: Any, reader: ChunkReader) -> None:
         super().__init__(watch, reader)
         self.sent = watch.sent[-1]
+        self.has_ended = False
 
     def interrupted(self, error: BaseException) -> None:
         """Reading it failed."""
@@ -52,8 +53,9 @@ class FailedState(StreamState):
 
     def _end(self, otherwise: Any, *, was_cut: bool = False) -> None:
         watch = self.watch
-        if watch.call.is_finished or watch.sent[-1] is not self.sent or watch.failing is not None:  # type: ignore[attr-defined]
+        if watch.call.is_finished or watch.sent[-1] is not self.sent or self.has_ended:
             return
+        self.has_ended = True
         self.sent.ended_ns = self.sent.ended_ns or perf_counter_ns()
         watch.fail(watch.read_status)  # type: ignore[attr-defined]
 

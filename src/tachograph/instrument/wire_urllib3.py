@@ -16,8 +16,9 @@ from tachograph.instrument.hosts import DEFAULT_PORTS
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import patch
 from tachograph.instrument.report import hooked, missing
+from tachograph.instrument.scope import SCOPE, Scope
 from tachograph.instrument.watch import WATCH
-from tachograph.instrument.wire import SCOPE, SITES, Scope, Site, WireWatch, begin
+from tachograph.instrument.wire import SITES, Site, WireWatch, begin
 from tachograph.instrument.wire_bodies import ReadBody, WireFollower
 from tachograph.tape.guard import generate
 

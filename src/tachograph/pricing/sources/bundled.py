@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from functools import cache
+from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
@@ -73,6 +74,15 @@ def _snapshot() -> Any:
             return get_snapshot()
         finally:
             _importer = None
+
+
+def import_http_client() -> None:
+    """Import the HTTP client that genai-prices imports, here and now.
+
+    A thread of ours must not: while it imports httpx2, openai 3 finds half of it in `sys.modules`, and the application's
+    `openai.OpenAI()` fails with AttributeError.
+    """
+    import_module("httpx2")
 
 
 def load_in_background() -> None:

@@ -1,0 +1,73 @@
+"""What an application asks a library for, of however many requests: a repeated request is one call's next attempt.
+
+Libraries that try again by themselves do so inside a method of theirs. While that runs, a `Scope` is open
+(`retries.py`, `wire_urllib3.py`). A call that fails inside is not finished yet. The same request sent again, to the same
+API of the same provider with the same body, is the call's next attempt. A call that is not tried again has failed when
+the scope ends, or when another request begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tachograph.instrument.watch import Watch
+    from tachograph.vendors.api import Api
+
+
+class Scope:
+    """An open scope.
+
+    Attributes:
+        watch: Its latest call.
+        failing: Reads how that call's last request failed, while it may be tried again.
+        is_redirected: Whether that request was answered with a redirect: it goes to whatever host it says.
+    """
+
+    __slots__ = ("_asked", "failing", "is_redirected", "watch")
+
+    def __init__(self) -> None:
+        self.watch: Watch | None = None
+        self.failing: Callable[[], object] | None = None
+        self.is_redirected = False
+        self._asked: Any = None
+
+    def begin(self, watch: Watch, model: str, body: Any) -> None:
+        """A call begins here."""
+        self.end()
+        self.watch = watch
+        self._asked = model, body
+        watch.scope = self
+
+    def again(self, api: Api, provider: str, model: str, body: Any) -> Watch | None:
+        """The call whose request is sent again; None when this one is another."""
+        watch = self.watch
+        if watch is None or self.failing is None or watch.api is not api or watch.call.is_finished:
+            return None
+        if self._asked != (model, body) or not (self.is_redirected or watch.call.provider == provider):
+            return None
+        self.failing, self.is_redirected = None, False
+        watch.error = watch.call.traceback = None
+        return watch
+
+    def failed(self, watch: Watch, reading: Callable[[], object]) -> None:
+        """A request of a call has failed."""
+        if watch is self.watch:
+            self.failing = reading
+        else:
+            watch.call.hand_over(reading)
+
+    def end(self) -> None:
+        """What has failed by now has failed for good: the library has returned to the application, or does more."""
+        watch, failing = self.watch, self.failing
+        self.watch = self.failing = self._asked = None
+        if watch is not None:
+            watch.scope = None
+            if failing is not None:
+                watch.call.hand_over(failing)
+
+
+SCOPE: ContextVar[Scope | None] = ContextVar("tachograph_scope", default=None)
+"""The scope that is open here."""
