@@ -1,9 +1,9 @@
 """What an application asks a library for, of however many requests: a repeated request is one call's next attempt.
 
 Libraries that try again by themselves do so inside a method of theirs. While that runs, a `Scope` is open
-(`retries.py`, `wire_urllib3.py`). A call that fails inside is not finished yet. The same request sent again, to the same
-API of the same provider with the same body, is the call's next attempt. A call that is not tried again has failed when
-the scope ends, or when another request begins.
+(`retries.py`, `wire_urllib3.py`). A call that fails inside is not finished yet. The same request sent again, to the
+same API of the same provider with the same body, is the call's next attempt. A call that is not tried again has
+failed when the scope ends, or when another request begins.
 """
 
 from __future__ import annotations

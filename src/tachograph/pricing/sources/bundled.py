@@ -79,8 +79,8 @@ def _snapshot() -> Any:
 def import_http_client() -> None:
     """Import the HTTP client that genai-prices imports, here and now.
 
-    A thread of ours must not: while it imports httpx2, openai 3 finds half of it in `sys.modules`, and the application's
-    `openai.OpenAI()` fails with AttributeError.
+    A thread of ours must not: while it imports httpx2, openai 3 finds half of it in `sys.modules`, and
+    `openai.OpenAI()` fails in the application with AttributeError.
     """
     import_module("httpx2")
 
