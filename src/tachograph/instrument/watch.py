@@ -18,8 +18,8 @@ import msgspec
 
 from tachograph.instrument import outcomes
 from tachograph.instrument.active_config import recorder
-from tachograph.llm.answer_headers import note_answer
 from tachograph.instrument.scope import Scope
+from tachograph.llm.answer_headers import note_answer
 from tachograph.records import LLMCall
 from tachograph.records.content import keep
 from tachograph.records.outcomes import ErrorType
