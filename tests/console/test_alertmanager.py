@@ -14,6 +14,8 @@ from support.alertmanager import alertmanager
 from support.console_client import Client
 from support.ledgers import eventually
 from tachograph.console import start
+from tachograph.console.promql.labels import labels_of
+from tachograph.console.rules import groups_from
 
 PATH = "/api/console/alerts/LLMProviderAuthFailure/notes"
 
@@ -54,6 +56,8 @@ def test_a_silence_is_made_and_ended_in_the_alertmanager_and_its_own_are_shown()
             [{"name": "alertname", "value": "LLMModelDown", "isRegex": False, "isEqual": True}],
             [{"name": "alertname", "value": "LLMCallsFailing", "isRegex": False, "isEqual": True},
              {"name": "model", "value": "gpt-5", "isRegex": False, "isEqual": True}],
+            [{"name": "alertname", "value": "MCPServer.*", "isRegex": True, "isEqual": True},
+             {"name": "severity", "value": "info", "isRegex": False, "isEqual": False}],
         ):  # fmt: skip
             _asked(real.url, {"matchers": matchers, "startsAt": starts, "endsAt": ends, "createdBy": "ann",
                               "comment": "maintenance"})  # fmt: skip
@@ -61,6 +65,42 @@ def test_a_silence_is_made_and_ended_in_the_alertmanager_and_its_own_are_shown()
         served.console.alertmanager._looked = float("-inf")  # what it said last holds for five seconds
         eventually(lambda: _silenced(client, "LLMModelDown") is not None, "its own silence is shown")
         assert _silenced(client, "LLMCallsFailing") is None  # one model of it is silenced, not the alert
+        assert _silenced(client, "MCPServerDown") == pytest.approx(now + 600, abs=1)  # by a regular expression
+        assert _silenced(client, "LLMModelRejected") is None
+
+
+def test_a_silence_of_some_alerts_by_a_regular_expression_is_made_shown_and_ended() -> None:
+    with alertmanager() as real, start(port=0, step_seconds=300, alertmanager=real.url) as served:
+        client = Client(served.url, served.token)
+        rule = {"group": "g", "alert": "LLMProviderAuthFailure", "expr": "x > 5", "labels": {"severity": "critical"}}
+        served.console.rules.groups[:] = groups_from([rule])
+        now = int(time.time()) * 1000
+        for model in ("gpt-5", "gpt-5-mini", "o3"):
+            served.console.store.ingest(model, now, [(labels_of({"__name__": "x", "model": model}), 9.0)])
+        served.console.rules.evaluate(served.console.rules.groups[0], now)
+
+        where = 'model=~"gpt-.*"'
+        body = json.dumps({"kind": "silence", "minutes": 30, "matchers": where}).encode()
+        assert client.post(PATH, body, "application/json").status == 200
+        (made,) = _asked(real.url)
+        assert {(m["name"], m["value"], m["isRegex"]) for m in made["matchers"]} == {
+            ("alertname", "LLMProviderAuthFailure", False), ("model", "gpt-.*", True),
+        }  # fmt: skip
+        (shown,) = client.get("/api/console/alerts")["alerts"]
+        assert shown["silenced_until"] is None  # one of its alerts can still be heard, and stands first
+        assert shown["alerts"][0]["labels"]["model"] == "o3"
+        assert [a["silenced_until"] is None for a in shown["alerts"]] == [True, False, False]
+        assert [(one["where"], one["here"]) for one in shown["silences"]] == [(where, True)]
+
+        end = json.dumps({"kind": "silence", "minutes": 0, "matchers": where}).encode()
+        assert client.post(PATH, end, "application/json").status == 200
+        assert [one["status"]["state"] for one in _asked(real.url)] == ["expired"]
+        assert client.get("/api/console/alerts")["alerts"][0]["silences"] == []
+
+        bad = json.dumps({"kind": "silence", "minutes": 30, "matchers": 'model=~"("'}).encode()
+        answer = client.post(PATH, bad, "application/json")
+        assert answer.status == 400
+        assert answer.json["error"]["where"] == "matchers"
 
 
 def test_a_silence_that_the_alertmanager_does_not_take_is_not_shown_as_one() -> None:

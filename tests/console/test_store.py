@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -171,4 +172,18 @@ def test_money_keeps_counting_past_the_bound_on_label_sets(values: tuple[str, ..
     rows = store.spending(now - 300, now + 300)
     assert sum(row[7] for row in rows) == len(values) * 10**9
     assert {row[3] for row in rows} == {"user:u1", *([""] if len(values) > 1 else [])}
+    store.close()
+
+
+def test_a_file_of_before_silences_had_matchers_keeps_its_notes(tmp_path: Path) -> None:
+    path = tmp_path / "console.sqlite"
+    with sqlite3.connect(path) as old:
+        old.execute("CREATE TABLE notes(at REAL NOT NULL, alert TEXT NOT NULL, kind TEXT NOT NULL, until REAL NOT NULL,"
+                    " text TEXT NOT NULL)")  # fmt: skip
+        old.execute("INSERT INTO notes VALUES(1, 'LLMModelDown', 'silence', 2, 'was')")
+    store = CallStore(path)
+    store.note("LLMModelDown", "silence", 3.0, "is", 'model="gpt-5"')
+    assert [note[1:] for note in store.notes()] == [
+        ("LLMModelDown", "silence", 3.0, "is", 'model="gpt-5"'), ("LLMModelDown", "silence", 2.0, "was", ""),
+    ]  # fmt: skip
     store.close()

@@ -1,4 +1,4 @@
-"""Silences of an Alertmanager: what it keeps quiet is shown as silenced here, and a silence made here is made there."""
+"""Silences of an Alertmanager: what they keep quiet is shown so here, and a silence made here is made there."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import urllib.request
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from tachograph.console.notes import Silence, matchers_of
+from tachograph.console.promql.matchers import EQUAL, MATCH, NOT_EQUAL, NOT_MATCH, LabelMatcher
 from tachograph.errors import TachographError
 
 LOOK_SECONDS: Final = 5.0
@@ -30,46 +32,47 @@ class Alertmanager:
         self._timeout = timeout
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         self._lock = threading.Lock()
-        self._known: list[dict[str, Any]] = []
+        self._known: tuple[Silence, ...] = ()
         self._looked = float("-inf")
 
-    def silences(self) -> list[dict[str, Any]]:
+    def silences(self) -> tuple[Silence, ...]:
         """The silences that hold now; what was known last, where it does not answer. Asked every few seconds."""
         with self._lock:
             if time.monotonic() - self._looked >= LOOK_SECONDS:
                 self._looked = time.monotonic()
                 try:
                     found = self._ask("GET", "/api/v2/silences")
-                    self._known = [one for one in found if one["status"]["state"] == "active"]
+                    self._known = tuple(_silence(one) for one in found if one["status"]["state"] == "active")
                     self.error = ""
                 except TachographError as error:
                     self.error = str(error)
             return self._known
 
-    def silenced_until(self, alert: str) -> float | None:
-        """Until when every alert of this name is silenced, in seconds since 1970; None when not all are."""
-        ends = [
-            datetime.fromisoformat(one["endsAt"]).timestamp()
-            for one in self.silences()
-            if all(m["name"] == "alertname" and _matches(m, alert) for m in one["matchers"])
-        ]
-        return max(ends, default=None)
+    def silence(self, alert: str, seconds: float, comment: str = "", where: str = "") -> None:
+        """Silence the alerts of this name for a time; 0 ends what was made here: with `where` that, else all of it.
 
-    def silence(self, alert: str, seconds: float, comment: str = "") -> None:
-        """Silence every alert of this name for a time; 0 ends the silences of this name that were made here.
+        Args:
+            where: Further matchers, as PromQL writes them.
 
         Raises:
             TachographError: It does not answer, or refuses.
         """
+        matchers = matchers_of(alert, where)
         if seconds <= 0:
             for one in self._ask("GET", "/api/v2/silences"):
-                if one["status"]["state"] == "active" and one["createdBy"] == MAKER and _is_of(one, alert):
+                made = _silence(one).matchers
+                wanted = set(made) == set(matchers) if where else matchers[0] in made
+                if one["status"]["state"] == "active" and one["createdBy"] == MAKER and wanted:
                     self._ask("DELETE", f"/api/v2/silence/{one['id']}")
         else:
             now = time.time()
-            matcher = {"name": "alertname", "value": alert, "isRegex": False, "isEqual": True}
             starts, ends = (datetime.fromtimestamp(at, UTC).isoformat() for at in (now, now + seconds))
-            body = {"matchers": [matcher], "startsAt": starts, "endsAt": ends, "createdBy": MAKER}
+            said = [
+                {"name": m.name, "value": m.value, "isRegex": m.op in (MATCH, NOT_MATCH),
+                 "isEqual": m.op in (EQUAL, MATCH)}
+                for m in matchers
+            ]  # fmt: skip
+            body = {"matchers": said, "startsAt": starts, "endsAt": ends, "createdBy": MAKER}
             self._ask("POST", "/api/v2/silences", {**body, "comment": comment or "silenced in the console"})
         with self._lock:
             self._looked = float("-inf")
@@ -94,11 +97,10 @@ class Alertmanager:
             raise TachographError(f"the Alertmanager does not answer: {why}", where=self.url, do=do) from None
 
 
-def _is_of(silence: dict[str, Any], alert: str) -> bool:
-    return [(m["name"], m["value"]) for m in silence["matchers"]] == [("alertname", alert)]
-
-
-def _matches(matcher: dict[str, Any], alert: str) -> bool:
-    if matcher["isRegex"]:
-        return False  # may hit more than this name; Alertmanager says so itself
-    return bool((matcher["value"] == alert) == matcher.get("isEqual", True))
+def _silence(told: dict[str, Any]) -> Silence:
+    operators = {(False, True): EQUAL, (False, False): NOT_EQUAL, (True, True): MATCH, (True, False): NOT_MATCH}
+    matchers = tuple(
+        LabelMatcher(m["name"], operators[m["isRegex"], m.get("isEqual", True)], m["value"]) for m in told["matchers"]
+    )
+    until = datetime.fromisoformat(told["endsAt"]).timestamp()
+    return Silence(until, matchers, by=told["createdBy"], text=told["comment"])

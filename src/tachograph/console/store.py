@@ -34,6 +34,7 @@ from tachograph.console.calls import (
 )
 from tachograph.console.columns import Columns, Filter, label_text
 from tachograph.console.facts import Facts
+from tachograph.console.notes import Note
 from tachograph.files import make_private_directory, make_private_file
 
 BUCKET_SECONDS = 300
@@ -52,7 +53,8 @@ CREATE TABLE IF NOT EXISTS spending(
 CREATE VIRTUAL TABLE IF NOT EXISTS calls_text USING fts5(said, detail=none, columnsize=0, tokenize="unicode61");
 CREATE TABLE IF NOT EXISTS views(name TEXT PRIMARY KEY, address TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS notes(
-  at REAL NOT NULL, alert TEXT NOT NULL, kind TEXT NOT NULL, until REAL NOT NULL, text TEXT NOT NULL);
+  at REAL NOT NULL, alert TEXT NOT NULL, kind TEXT NOT NULL, until REAL NOT NULL, text TEXT NOT NULL,
+  matchers TEXT NOT NULL DEFAULT '');
 """
 _INDEXED = 1
 """The version of a file whose calls are all in the full-text index."""
@@ -144,6 +146,8 @@ class CallStore:
         db.execute("PRAGMA cache_size=-16000")
         db.execute("PRAGMA journal_size_limit=67108864")
         db.executescript(_SCHEMA)
+        if "matchers" not in {row[1] for row in db.execute("PRAGMA table_info(notes)")}:  # a file of before
+            db.execute("ALTER TABLE notes ADD COLUMN matchers TEXT NOT NULL DEFAULT ''")
         return db
 
     # -- writing ------------------------------------------------------------------------------------------
@@ -523,13 +527,13 @@ class CallStore:
             else:
                 self._db.execute("INSERT OR REPLACE INTO views VALUES(?,?)", (name, address))
 
-    def note(self, alert: str, kind: str, until: float, text: str) -> None:
-        """Keep what a person said about an alert: `acknowledge` or `silence`, until a time."""
+    def note(self, alert: str, kind: str, until: float, text: str, where: str = "") -> None:
+        """Keep what a person said about an alert: `acknowledge` or `silence`, until a time, of some of its alerts."""
         with self._lock:
-            self._db.execute("INSERT INTO notes VALUES(?,?,?,?,?)", (time.time(), alert, kind, until, text))
+            self._db.execute("INSERT INTO notes VALUES(?,?,?,?,?,?)", (time.time(), alert, kind, until, text, where))
 
-    def notes(self, alert: str | None = None) -> list[tuple[float, str, str, float, str]]:
-        """Return what was said about alerts, the newest first: at, alert, kind, until, text."""
+    def notes(self, alert: str | None = None) -> list[Note]:
+        """Return what was said about alerts, the newest first."""
         with self._lock:
             if alert is None:
                 return self._db.execute("SELECT * FROM notes ORDER BY at DESC LIMIT 500").fetchall()

@@ -132,6 +132,13 @@ def test_a_silence_in_the_console_stops_notifications_and_can_be_taken_back(driv
     assert [body["status"] for body in hook.bodies] == ["firing"]
 
 
+def test_a_silence_of_other_alerts_of_the_name_stops_nothing(driven: Driven, hook: Vendor) -> None:
+    until = driven.now / 1000 + 3600
+    driven.console.calls.note("LLMModelDown", "silence", until, "", 'job=~"other.*"')
+    driven.step(1, 60)
+    assert [body["status"] for body in hook.bodies] == ["firing"]
+
+
 def test_an_acknowledgement_in_the_console_stops_repeats(hook: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
     driven = Driven(hook, None, repeat="30s")
     monkeypatch.setattr(time, "time", lambda: driven.now / 1000)

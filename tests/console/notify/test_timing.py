@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tachograph.console.notes import Silence, matchers_of
 from tachograph.console.notify import Notifier
 from tachograph.console.notify.delivery import DeliveryError
 from tachograph.console.notify.message import Alert, Notification
@@ -52,7 +53,7 @@ class World:
             raise self.broken
         return Snapshot(
             firing=tuple(self.firing),
-            silenced=frozenset(self.silenced),
+            silences=tuple(Silence(self.now + 3600, matchers_of(name, "")) for name in self.silenced),
             acknowledged=tuple(self.acknowledged.items()),
         )
 

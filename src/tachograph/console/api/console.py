@@ -18,6 +18,8 @@ from starlette.routing import Route
 from tachograph.console.api import catalogue, spending
 from tachograph.console.calls import Call
 from tachograph.console.columns import Filter
+from tachograph.console.notes import matchers_of
+from tachograph.console.promql import PromQLError
 from tachograph.console.security import problem
 from tachograph.console.store import to_json
 from tachograph.console.views import Views
@@ -259,9 +261,18 @@ def _note(console: Console, alert: str, body: dict[str, Any]) -> None:
         raise BadRequest("this cannot be noted", "kind", "Use acknowledge or silence, and at most 500 characters.")
     if not isinstance(minutes, int | float) or not 0 <= minutes <= 7 * 1440:
         raise BadRequest("a silence ends within a week", "minutes", "Give 0 to 10080.")
+    where = body.get("matchers", "")
+    if not isinstance(where, str) or len(where) > 1000:
+        raise BadRequest("these are no matchers", "matchers", "Give a text of at most 1000 characters.")
+    try:
+        matchers_of(alert, where)
+    except PromQLError as error:
+        raise BadRequest(
+            f"these matchers cannot be read: {error}", "matchers", 'Write them as provider="openai",model=~"gpt-.*".'
+        ) from None
     if kind == "silence" and console.alertmanager is not None:
-        console.alertmanager.silence(alert, 60 * float(minutes), text)  # first: where it fails, nothing is said here
-    console.calls.note(alert, kind, time.time() + 60 * float(minutes) if kind == "silence" else 0.0, text)
+        console.alertmanager.silence(alert, 60 * float(minutes), text, where)  # first: where it fails, nothing is said
+    console.calls.note(alert, kind, time.time() + 60 * float(minutes) if kind == "silence" else 0.0, text, where)
 
 
 def _range(request: Request) -> tuple[float, float]:

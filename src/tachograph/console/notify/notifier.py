@@ -25,6 +25,7 @@ from typing import Any, Final
 import msgspec
 
 from tachograph.catalogue import durations
+from tachograph.console.notes import Silence
 from tachograph.console.notify.delivery import DeliveryError
 from tachograph.console.notify.inhibit import inhibited
 from tachograph.console.notify.message import Alert, Notification, by_severity
@@ -55,13 +56,17 @@ class Snapshot:
 
     Attributes:
         firing: All that fire.
-        silenced: Names of the alerts that a person has silenced.
+        silences: What people keep quiet.
         acknowledged: Since when the alerts of a name are acknowledged.
     """
 
     firing: tuple[Alert, ...]
-    silenced: frozenset[str] = frozenset()
+    silences: tuple[Silence, ...] = ()
     acknowledged: tuple[tuple[str, float], ...] = ()
+
+    def is_silenced(self, alert: Alert) -> bool:
+        """Whether a person has silenced this alert."""
+        return any(one.hides(alert.labels) for one in self.silences)
 
     def is_acknowledged(self, alert: Alert) -> bool:
         """Whether a person has seen this alert: it began before the acknowledgement."""
@@ -152,7 +157,7 @@ class Notifier:
         with self._lock:
             self._firing = {alert.fingerprint: alert for alert in snapshot.firing}
             self._seen = {fp for fp, alert in self._firing.items() if snapshot.is_acknowledged(alert)}
-            self._muted = hidden | {fp for fp, alert in self._firing.items() if alert.name in snapshot.silenced}
+            self._muted = hidden | {fp for fp, alert in self._firing.items() if snapshot.is_silenced(alert)}
             wanted = self._wanted(snapshot.firing)
             self._looked = True
             self._notice_gone(now)

@@ -57,7 +57,7 @@ class Source:
         notes = notes_by_alert(self._console.calls.notes(), now)
         return Snapshot(
             firing=tuple(alert for alert, state in firing if state == "firing"),
-            silenced=frozenset(name for name, one in notes.items() if one.silenced_until is not None),
+            silences=tuple(silence for one in notes.values() for silence in one.silences),
             acknowledged=tuple(
                 (name, one.acknowledged_at) for name, one in notes.items() if one.acknowledged_at is not None
             ),

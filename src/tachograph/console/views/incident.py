@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from tachograph.console.alertmanager import MAKER
 from tachograph.console.api import catalogue
 from tachograph.console.facts import Facts
-from tachograph.console.notes import AlertNotes, notes_by_alert
+from tachograph.console.notes import AlertNotes, Silence, notes_by_alert
 from tachograph.console.promql import PromQLError
 from tachograph.console.views import phrases
 from tachograph.console.views.explore import fingerprints
@@ -41,18 +43,22 @@ _PARTIES: Final = {
 def alerts(console: Console) -> list[dict[str, Any]]:
     """Every alerting rule with its state, the loudest first; silenced ones say until when."""
     notes = notes_by_alert(console.calls.notes(), time.time())
+    elsewhere = console.alertmanager.silences() if console.alertmanager is not None else ()
     found = []
     for rule in console.alert_rules():
         said = notes.get(rule["name"], AlertNotes())
-        elsewhere = console.alertmanager.silenced_until(rule["name"]) if console.alertmanager is not None else None
-        ends = [until for until in (said.silenced_until, elsewhere) if until is not None]
+        silences = (*said.silences, *elsewhere)
+        active = [{**one, "silenced_until": _silenced_until(silences, one["labels"])} for one in rule["alerts"]]
+        active.sort(key=lambda one: one["silenced_until"] is not None)
         since = min((stamp(alert["activeAt"]) for alert in rule["alerts"]), default=None)
         is_seen = said.acknowledged_at is not None and since is not None and said.acknowledged_at >= since
         found.append(
             {
                 **rule,
+                "alerts": active,
                 "since": since,
-                "silenced_until": max(ends, default=None),
+                "silenced_until": _rule_silenced_until(rule, active, silences),
+                "silences": _told(rule, active, said.silences, elsewhere),
                 "acknowledged": said.acknowledged_at if is_seen else None,
             }
         )
@@ -64,6 +70,42 @@ def alerts(console: Console) -> list[dict[str, Any]]:
             {"critical": 0, "warning": 1}.get(rule["labels"].get("severity", ""), 2), rule["name"],
         ),
     )  # fmt: skip
+
+
+def _known(rule: dict[str, Any]) -> dict[str, str]:
+    """The labels that every alert of a rule has."""
+    return {**{k: v for k, v in rule["labels"].items() if "{{" not in v}, "alertname": rule["name"]}
+
+
+def _told(
+    rule: dict[str, Any], active: list[dict[str, Any]], here: tuple[Silence, ...], elsewhere: tuple[Silence, ...]
+) -> list[dict[str, Any]]:
+    """The silences of a rule: those made here, and those of an Alertmanager that hide some of it."""
+    own = {frozenset(one.matchers) for one in here}
+    labels = [_known(rule), *(one["labels"] for one in active)]
+    more = [
+        one
+        for one in elsewhere
+        if any(one.hides(found) for found in labels) and not (one.by == MAKER and frozenset(one.matchers) in own)
+    ]
+    return [
+        {"until": one.until, "where": one.where, "by": one.by, "text": one.text, "here": one.by in ("", MAKER)}
+        for one in (*here, *more)
+    ]
+
+
+def _silenced_until(silences: Iterable[Silence], labels: dict[str, str]) -> float | None:
+    return max((one.until for one in silences if one.hides(labels)), default=None)
+
+
+def _rule_silenced_until(
+    rule: dict[str, Any], active: list[dict[str, Any]], silences: tuple[Silence, ...]
+) -> float | None:
+    """Until when nothing of a rule is to be heard: all that is active is silenced, or all that may become so."""
+    if not active:
+        return max((one.until for one in silences if one.hides_all(_known(rule))), default=None)
+    ends = [one["silenced_until"] for one in active]
+    return None if None in ends else min(ends)
 
 
 def stamp(text: str) -> float:
@@ -103,7 +145,7 @@ def incident(console: Console, name: str) -> dict[str, Any] | None:
         "groups": fingerprints(console, failed),
         "timeline": _timeline(console, own, active, history, everything.llm, chosen),
         "history": history,
-        "notes": [dict(zip(("at", "alert", "kind", "until", "text"), note, strict=True))
+        "notes": [dict(zip(("at", "alert", "kind", "until", "text", "matchers"), note, strict=True))
                   for note in console.calls.notes(name)],
         "runbook": catalogue.runbook(name, console.settings),
         "queries": queries(console, name),
@@ -242,9 +284,11 @@ def _timeline(
     found += [
         {"at": at, "kind": "restart", "text": f"{instance} started"} for at, instance in _restarts(console, chosen)
     ]
-    for at, _, kind, until, text in console.calls.notes(rules[0]["name"]):
+    for at, _, kind, until, text, where in console.calls.notes(rules[0]["name"]):
         if at >= chosen.start:
-            said = "Acknowledged" if kind == "acknowledge" else f"Silenced until {phrases.clock(until)}"
+            ended = until <= at + 1  # one of no length
+            silenced = "Silence ended" if ended else f"Silenced until {phrases.clock(until)}"
+            said = "Acknowledged" if kind == "acknowledge" else f"{silenced}{' where ' + where if where else ''}"
             found.append({"at": at, "kind": kind, "text": f"{said}{': ' + text if text else ''}"})
     return sorted(found, key=lambda event: event["at"])
 

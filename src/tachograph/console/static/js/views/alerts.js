@@ -164,6 +164,7 @@ export class AlertsView {
                     { class: "alert-instance" },
                     alert.annotations?.summary || "",
                     h("span", { class: "muted" }, ` · ${short(Number(alert.value))}`),
+                    alert.silenced_until ? h("span", { class: "muted" }, " · silent") : "",
                     keptSince(alert) ? h("span", { class: "kept" }, " · over, keeps firing") : "",
                   ),
                 )
@@ -221,6 +222,7 @@ export class AlertsView {
           )
         : h("p", { class: "muted" }, "Its condition is not met now."),
       this.kept(found),
+      silencesOf(found, (where) => this.note(name, { kind: "silence", minutes: 0, matchers: where })),
       this.evidence(found),
       this.hits(found),
       spentOn(found),
@@ -268,26 +270,24 @@ export class AlertsView {
     );
   }
 
+  /** Send what a person says about an alert, and read it again. */
+  async note(name, body) {
+    try {
+      await console_(`alerts/${encodeURIComponent(name)}/notes`, {
+        method: "POST",
+        body: JSON.stringify(body),
+        headers: { "Content-Type": "application/json" },
+      });
+      const silence = body.minutes ? `Silenced for ${span(body.minutes * 60)}` : "Silence ended";
+      toast(body.kind === "silence" ? silence : "Acknowledged");
+      this.book.focus({ preventScroll: true });
+      await this.refresh();
+    } catch (error) {
+      toast(`${error.message}. ${error.todo}`);
+    }
+  }
+
   actions(name, found) {
-    const post = async (body) => {
-      try {
-        await console_(`alerts/${encodeURIComponent(name)}/notes`, {
-          method: "POST",
-          body: JSON.stringify(body),
-          headers: { "Content-Type": "application/json" },
-        });
-        toast(
-          body.kind === "silence"
-            ? body.minutes
-              ? `Silenced for ${duration(body.minutes * 60)}`
-              : "Silence ended"
-            : "Acknowledged",
-        );
-        await this.refresh();
-      } catch (error) {
-        toast(`${error.message}. ${error.todo}`);
-      }
-    };
     const rule = found.rules[0];
     const minutes = h(
       "select",
@@ -299,6 +299,13 @@ export class AlertsView {
         [10080, "7 days"],
       ].map(([value, text]) => h("option", { value }, text)),
     );
+    const where = h("input", {
+      class: "silence-where",
+      list: "silence-choices",
+      placeholder: 'all of it, or provider=~"open.*"',
+      "aria-label": "Silence only the alerts whose labels match",
+    });
+    const choices = found.active.slice(0, 50).map((alert) => h("option", { value: matchersOf(alert.labels, rule) }));
     return [
       found.active.length
         ? h(
@@ -306,25 +313,23 @@ export class AlertsView {
             {
               class: "button small",
               disabled: Boolean(rule.acknowledged),
-              onclick: () => post({ kind: "acknowledge" }),
+              onclick: () => this.note(name, { kind: "acknowledge" }),
             },
             rule.acknowledged ? `Acknowledged ${clock(rule.acknowledged)}` : "Acknowledge",
           )
         : "",
-      rule.silenced_until
-        ? h(
-            "button",
-            { class: "button small", onclick: () => post({ kind: "silence", minutes: 0 }) },
-            `Silent until ${clock(rule.silenced_until)}. End it`,
-          )
-        : [
-            minutes,
-            h(
-              "button",
-              { class: "button small", onclick: () => post({ kind: "silence", minutes: Number(minutes.value) }) },
-              "Silence here",
-            ),
-          ],
+      where,
+      h("datalist", { id: "silence-choices" }, choices),
+      minutes,
+      h(
+        "button",
+        {
+          class: "button small",
+          onclick: () =>
+            this.note(name, { kind: "silence", minutes: Number(minutes.value), matchers: where.value.trim() }),
+        },
+        "Silence",
+      ),
     ];
   }
 
@@ -456,6 +461,32 @@ function spentOn({ spent }) {
         ]
       : "",
   );
+}
+
+/** What tells one alert of a rule from the others, as matchers. */
+const matchersOf = (labels, rule) =>
+  Object.entries(labels)
+    .filter(([name, value]) => name !== "alertname" && rule.labels[name] !== value)
+    .map(([name, value]) => `${name}=${JSON.stringify(value)}`)
+    .join(",");
+
+/** The silences that hold: of all of it or of some, made here or in an Alertmanager. */
+function silencesOf({ rules }, end) {
+  const { silences } = rules[0];
+  if (!silences.length) return "";
+  const line = (one) =>
+    h(
+      "li",
+      {},
+      `Silent until ${moment(one.until)} `,
+      one.where ? [" where ", h("code", {}, one.where)] : "",
+      h("span", { class: "muted" }, [
+        one.here ? "" : ` in the Alertmanager, by ${one.by}`,
+        one.text && `: ${one.text}`,
+      ]),
+      one.here ? h("button", { class: "button small", onclick: () => end(one.where) }, "End it") : "",
+    );
+  return h("ul", { class: "plain silences" }, silences.map(line));
 }
 
 function liveQuery(one) {
