@@ -3,7 +3,8 @@
 import { console_, queryRange } from "../api.js";
 import { h } from "../dom.js";
 import { legend, moment } from "../format.js";
-import { fillIn, Panel, regexOf } from "../panel.js";
+import { Panel } from "../panel.js";
+import { fillIn, regexOf } from "../panel/reading.js";
 import * as state from "../state.js";
 
 const slug = (text) =>
