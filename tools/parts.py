@@ -62,7 +62,20 @@ WANTED = (
     Part("npm", ("npm",), ("nodejs", "npm"), "node"),
     Part("git", ("git",), ("git",), "git"),
 )
-NPM = ("@grafana/schema@13", "typescript@5", "axe-core@4", "prettier@3", "@modelcontextprotocol/server-everything")
+NPM = (
+    "@grafana/schema@13",
+    "typescript@5",
+    "axe-core@4",
+    "prettier@3",
+    "@modelcontextprotocol/server-everything",
+    # two foreign instrumentations of Node.js, and what they need to send
+    "openai@6",
+    "@opentelemetry/instrumentation-openai@0.21",
+    "@traceloop/instrumentation-openai@0.27",
+    "@opentelemetry/instrumentation@0.223",
+    "@opentelemetry/sdk-trace-node@2",
+    "@opentelemetry/exporter-trace-otlp-proto@0.223",
+)
 
 
 def find(part: Part) -> str | None:

@@ -31,6 +31,7 @@ NAV: Final[list[tuple[str, list[str]]]] = [
             "guides/budget-a-team.md",
             "guides/what-failed-last-night.md",
             "guides/match-the-bill.md",
+            "guides/record-other-languages.md",
             "deploying.md",
         ],
     ),

@@ -403,6 +403,16 @@ class Recorder:
         if failures:
             raise failures[0]
 
+    def deliver_kept(self, record: LLMCall | ToolCall) -> None:
+        """Hand a record that has its cost, and that the ledger has, to every other signal: one received elsewhere."""
+        failures: list[Exception] = []
+        steps: Any = self._llm_steps if type(record) is LLMCall else self._tool_steps
+        for name, step in steps:
+            if name not in ("pricing", "ledger"):
+                self._do(name, lambda step=step: step(record), failures)  # type: ignore[misc]
+        if failures:
+            raise failures[0]
+
     def _do(self, component: str, work: Callable[[], object], failures: list[Exception]) -> None:
         try:
             work()

@@ -134,7 +134,7 @@ def test_tool_calls_are_read_and_agents_are_not_calls(client: Client) -> None:
     assert client.post("/v1/traces", traces(*spans), "application/json").status == 200
     calls = client.get("/api/console/calls")["calls"]
     assert [(c["kind"], c["server_id"], c["tool_name"]) for c in reversed(calls)] == [
-        ("tool", "git", "log"), ("tool", "", "x"), ("tool", "", "y"),
+        ("tool", "git", "log"), ("tool", "unknown", "x"), ("tool", "unknown", "y"),
     ]  # fmt: skip
     assert len(client.get(f"/api/console/traces/{TRACE}")["spans"]) == 5
 

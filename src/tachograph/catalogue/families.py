@@ -12,7 +12,14 @@ from tachograph.usage.metrics import families as usage
 
 FAMILIES: Final[dict[str, Family]] = {
     family.name: family
-    for family in (*llm.FAMILIES, *mcp.FAMILIES, *usage.FAMILIES, *signals.FAMILIES, *signals.CONSOLE_FAMILIES)
+    for family in (
+        *llm.FAMILIES,
+        *mcp.FAMILIES,
+        *usage.FAMILIES,
+        *signals.FAMILIES,
+        *signals.CONSOLE_FAMILIES,
+        *signals.COLLECT_FAMILIES,
+    )
 }
 BUCKETS: Final[dict[str, tuple[float, ...]]] = {
     name: family.buckets for name, family in FAMILIES.items() if family.kind == "histogram"

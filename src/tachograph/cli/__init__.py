@@ -14,6 +14,7 @@ from tachograph.version import __version__
 COMMANDS: Final[dict[str, str]] = {
     # name: one line of help; the module is tachograph.cli.<name with _ for ->
     "console": "serve the local web console: dashboards, alerts, calls, traces and cost in a browser",
+    "collect": "record the calls of other OTLP senders: ledger, metrics and alerts for TypeScript, Go, coding agents",
     "notify": "send alerts to Slack, Teams, PagerDuty, Opsgenie, a webhook or mail, without Alertmanager",
     "demo": "run the product live against local simulators and real MCP servers; needs no API key",
     "doctor": "print what is watched and what is not, and make one call against a simulator to prove it",

@@ -87,7 +87,7 @@ def build(
         Route("/-/ready", healthy, methods=["GET"]),
         *console_api.routes(console, auth=auth, settings=settings),
         *prometheus.routes(console),
-        *otlp.routes(console, price),
+        *otlp.routes(otlp.console_takers(console, price)),
     ]
     app = Starlette(routes=routes, exception_handlers={404: _not_found, 405: _not_allowed, 500: _failed})
     return Guard(

@@ -18,6 +18,7 @@ from tachograph.errors import MissingExtraError, TachographError
 
 if TYPE_CHECKING:
     import uvicorn
+    from starlette.types import ASGIApp
 
     from tachograph.console.console import Console
     from tachograph.console.ingest.ledger import LedgerFeed
@@ -26,6 +27,57 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT = 9465
 logger = logging.getLogger("tachograph.console")
+
+
+@dataclass(slots=True)
+class Served:
+    """An application that is served on a thread of this process."""
+
+    url: str
+    port: int
+    _server: uvicorn.Server
+    _thread: threading.Thread
+
+    def close(self) -> None:
+        """Stop serving; what is under way is answered first."""
+        self._server.should_exit = True
+        self._thread.join(10)
+
+    def wait(self) -> None:
+        """Wait until it is stopped."""
+        while self._thread.is_alive():
+            self._thread.join(0.5)
+
+
+def serve(app: ASGIApp, listener: socket.socket, host: str, *, name: str, limit_concurrency: int = 256) -> Served:
+    """Serve an application, within bounds, from a thread of this process.
+
+    Args:
+        listener: From `bind`.
+        host: By which it was bound.
+    """
+    import uvicorn
+
+    bound = listener.getsockname()[1]
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=1,
+        limit_concurrency=limit_concurrency,
+        timeout_keep_alive=15,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name=name, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 10
+    while not server.started and thread.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
+    return Served(f"http://{f'[{shown}]' if ':' in shown else shown}:{bound}/", bound, server, thread)
 
 
 @dataclass(slots=True)
@@ -43,19 +95,16 @@ class RunningConsole:
     token: str
     port: int
     console: Console
-    _server: uvicorn.Server
-    _thread: threading.Thread
+    _served: Served
 
     def close(self) -> None:
         """Stop serving, and write what is queued."""
         self.console.close()
-        self._server.should_exit = True
-        self._thread.join(10)
+        self._served.close()
 
     def wait(self) -> None:
         """Wait until it is stopped."""
-        while self._thread.is_alive():
-            self._thread.join(0.5)
+        self._served.wait()
 
     def __enter__(self) -> RunningConsole:
         return self
@@ -108,8 +157,6 @@ def start(
         TachographError: The port is taken, or a setting is not safe.
     """
     check_installed()
-    import uvicorn
-
     from tachograph.console.api import catalogue
     from tachograph.console.app import build
     from tachograph.console.console import Console
@@ -123,8 +170,7 @@ def start(
         )
     if token is not None and len(token) < 16:
         raise TachographError("the token is shorter than 16 characters", where="--token", do="Use a long random one.")
-    listener = _bind(host, port)
-    bound = listener.getsockname()[1]
+    listener = bind(host, port)
     secret, ticket = token or secrets.token_urlsafe(32), secrets.token_urlsafe(32)
     console = Console(
         scrape=scrape,
@@ -151,31 +197,14 @@ def start(
         auth="token" if auth else "none",
         open_otlp=loopback,
         hosts=[*allow_hosts, host],
-        cookie=f"tachograph_session_{bound}",
+        cookie=f"tachograph_session_{listener.getsockname()[1]}",
         settings=settings,
         price=console.pricer,
     )
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        lifespan="off",
-        server_header=False,
-        timeout_graceful_shutdown=1,
-        limit_concurrency=256,
-        timeout_keep_alive=15,
-        h11_max_incomplete_event_size=64 * 1024,
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="tachograph-console", daemon=True)
-    thread.start()
+    served = serve(app, listener, host, name="tachograph-console")
     console.start()
-    deadline = time.monotonic() + 10
-    while not server.started and thread.is_alive() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
-    url = f"http://{f'[{shown}]' if ':' in shown else shown}:{bound}/"
-    return RunningConsole(url, f"{url}login?ticket={ticket}" if auth else url, secret, bound, console, server, thread)
+    login_url = f"{served.url}login?ticket={ticket}" if auth else served.url
+    return RunningConsole(served.url, login_url, secret, served.port, console, served)
 
 
 def check_installed() -> None:
@@ -204,7 +233,12 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int) -> socket.socket:
+    """Listen on an address; port 0 takes a free one.
+
+    Raises:
+        TachographError: The port is taken.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -89,5 +89,21 @@ NOTIFICATION_FAILING: Final = Family(
     gauge_merge="max",
 )
 
+_SIGNALS: Final = ("traces", "logs", "metrics")
+_RESULTS: Final = ("recorded", "own", "duplicate", "no_call", "unusable", "refused")
+RECEIVED: Final = Family(
+    "tachograph_otlp_received_total",
+    "counter",
+    ("signal", "result"),
+    "Spans, events and requests of metrics that senders sent to `tachograph collect`. recorded: a call, counted here; "
+    "own: a call of another Tachograph, counted there; duplicate: recorded before; no_call: nothing to record; "
+    "refused: the ledger could not take it, and the sender sends it again.",
+    values={"signal": _SIGNALS, "result": _RESULTS},
+    zero={"signal": _SIGNALS, "result": _RESULTS},
+)
+
+COLLECT_FAMILIES: Final = (RECEIVED,)
+"""Families of `tachograph collect`'s process."""
+
 CONSOLE_FAMILIES: Final = (NOTIFICATIONS, NOTIFICATION_FAILING)
 """Families of the console's own process; an application does not have them."""

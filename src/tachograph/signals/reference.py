@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from tachograph.signals.families import CONSOLE_FAMILIES
+from tachograph.signals.families import COLLECT_FAMILIES, CONSOLE_FAMILIES
 from tachograph.signals.family import Family
 from tachograph.signals.registry import Metrics
 
@@ -66,8 +66,9 @@ def markdown() -> str:
         everything = [family for family in everything if family not in mine]
         parts.append(f"\n## {title}\n\n| family | kind | labels | what it counts |\n|---|---|---|---|\n")
         parts += [_row(family) for family in mine]
-    parts.append("\n## The console's own process\n\n| family | kind | labels | what it counts |\n|---|---|---|---|\n")
-    parts += [_row(family) for family in CONSOLE_FAMILIES]
+    for title, own in (("The console's own process", CONSOLE_FAMILIES), ("`tachograph collect`", COLLECT_FAMILIES)):
+        parts.append(f"\n## {title}\n\n| family | kind | labels | what it counts |\n|---|---|---|---|\n")
+        parts += [_row(family) for family in own]
     return "".join(parts)
 
 

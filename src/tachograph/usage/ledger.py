@@ -15,7 +15,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Final, TypeVar
 
@@ -90,6 +90,7 @@ class Ledger:
                 limit_bytes=int(settings.spool_limit_mb * 1e6),
             )
         self._append = self._queue.append_many
+        self._sync = None if settings.mode == "memory" else JournalSync(self.place.journals)
         self.ring = None if settings.mode == "memory" else Ring(directory_of(self.place.directory))
         self.recovered: Callable[[LLMCall | ToolCall], None] | None = None
         """Takes the records that a killed process left in its ring, pricing first; the ledger alone unless set."""
@@ -173,6 +174,29 @@ class Ledger:
             self._writing.release()
         if self._thread is None and self._queue.sequence:
             self._start()
+
+    def keep(self, records: Sequence[LLMCall | ToolCall]) -> str | None:
+        """Append finished records to the journal now, durably; None when it has them all, else why not.
+
+        For records that somebody else holds until this says yes: what is refused here is handed over again.
+        """
+        payloads: list[bytes] = []
+        for record in records:
+            payload = self._payload(record)
+            if payload is None or len(payload) > LARGEST_PAYLOAD:
+                self._queue.refuse("invalid")  # and would be each time
+            else:
+                payloads.append(payload)
+        reason = self._append(payloads, are_kept=True)
+        if reason is None and self._sync is not None:
+            try:
+                self._sync()
+            except OSError as error:
+                logger.warning("tachograph: the journals cannot be synced: %s", error)
+                reason = "io_error"
+        if self._thread is None and self._queue.sequence:
+            self._start()
+        return reason
 
     def _settle(self, deadline: float) -> bool:
         """Deliver what lies on the tape and write what is pending; whether all of it is written."""

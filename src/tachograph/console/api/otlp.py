@@ -1,4 +1,4 @@
-"""POST /v1/traces and /v1/metrics: bounded bodies in either encoding, and answers as OTLP/HTTP has them."""
+"""POST /v1/traces, /v1/metrics and /v1/logs: bounded bodies in either encoding, and answers as OTLP/HTTP has them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import time
 import zlib
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tachograph.console.ingest.otlp import traces, wire
+from tachograph.console.ingest.otlp import logs, traces, wire
 from tachograph.console.ingest.otlp.metrics import Receiver
 from tachograph.console.ingest.otlp.wire import varint
 
@@ -32,7 +32,17 @@ BODY_SECONDS = 20.0
 MAX_SERVICES = 200
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 
-Taker = Callable[[dict[str, Any]], int]
+
+class Takers(NamedTuple):
+    """Who takes what is received; each returns how many items were not usable, or raises `Refused`.
+
+    Attributes:
+        traces, metrics, logs: Take one request of their signal, decoded.
+    """
+
+    traces: Callable[[dict[str, Any]], int]
+    metrics: Callable[[dict[str, Any]], int]
+    logs: Callable[[dict[str, Any]], int]
 
 
 class Refused(Exception):
@@ -43,22 +53,44 @@ class Refused(Exception):
         self.status = status
 
 
-def routes(console: Console, price: traces.Pricer | None = None) -> list[Route]:
-    """Return the routes of the receiver."""
-    receiver = Receiver(console.store)
+def routes(takers: Takers) -> list[Route]:
+    """Return the routes of a receiver."""
     gate = _Gate()
+    signals = (
+        ("traces", wire.read_traces, takers.traces, "rejectedSpans"),
+        ("metrics", wire.read_metrics, takers.metrics, "rejectedDataPoints"),
+        ("logs", wire.read_logs, takers.logs, "rejectedLogRecords"),
+    )
+    return [
+        Route(f"/v1/{signal}", _endpoint(gate, decode, take, counted), methods=["POST"])
+        for signal, decode, take, counted in signals
+    ]
+
+
+def console_takers(console: Console, price: traces.Pricer | None = None) -> Takers:
+    """The console takes spans and events into its calls, and metrics into its store."""
+    receiver = Receiver(console.store)
 
     def seen(service: str) -> None:
         if service in console.otlp_sources or len(console.otlp_sources) < MAX_SERVICES:
             console.otlp_sources[service[:200]] = time.time()
 
-    def take_traces(request: dict[str, Any]) -> int:
-        items, refused = traces.read(request, price)
-        for service in {span.service for _, span in items}:
+    def keep(received: list[traces.Received]) -> None:
+        for service in {found.span.service for found in received}:
             seen(service)
+        items = traces.items(received)
         # The sender is answered 200 when the calls are on disk, so it sends again what a crash would lose.
         if items and console.calls.add_all(items, wait=True) < len(items):
             raise Refused(503, "the console cannot write as fast as it is sent to; try again")
+
+    def take_traces(request: dict[str, Any]) -> int:
+        received, refused = traces.records(request, price)
+        keep(received)
+        return refused
+
+    def take_logs(request: dict[str, Any]) -> int:
+        received, refused, _ = logs.records(request, price)
+        keep(received)
         return refused
 
     def take_metrics(request: dict[str, Any]) -> int:
@@ -67,23 +99,7 @@ def routes(console: Console, price: traces.Pricer | None = None) -> list[Route]:
             seen(service)
         return refused
 
-    async def ignore_logs(request: Request) -> Response:
-        try:
-            with gate.sender():
-                async with asyncio.timeout(BODY_SECONDS):
-                    await _body(request)
-        except TimeoutError:
-            return _failure(request, Refused(408, f"the body did not arrive within {BODY_SECONDS:g} seconds"))
-        except Refused as error:
-            return _failure(request, error)
-        return _answer(request, 0, "")
-
-    return [
-        Route("/v1/traces", _endpoint(gate, wire.read_traces, take_traces, "rejectedSpans"), methods=["POST"]),
-        Route("/v1/metrics", _endpoint(gate, wire.read_metrics, take_metrics, "rejectedDataPoints"), methods=["POST"]),
-        # Senders that export logs too should not fail; the console has no use for them.
-        Route("/v1/logs", ignore_logs, methods=["POST"]),
-    ]
+    return Takers(take_traces, take_metrics, take_logs)
 
 
 class _Gate:
@@ -110,7 +126,7 @@ class _Gate:
 
 
 def _endpoint(
-    gate: _Gate, decode: Callable[[bytes], dict[str, Any]], take: Taker, counted: str
+    gate: _Gate, decode: Callable[[bytes], dict[str, Any]], take: Callable[[dict[str, Any]], int], counted: str
 ) -> Callable[[Request], Awaitable[Response]]:
     def work(kind: str, body: bytes) -> int:
         try:

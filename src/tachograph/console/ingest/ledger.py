@@ -9,12 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
 
 from tachograph.console.calls import CallDetail, Span, from_row
 from tachograph.console.columns import NUMBERS, TEXTS, label_text
 from tachograph.console.facts import Facts, from_rows
 from tachograph.console.store import CallStore
+from tachograph.usage.stores.open import without_password
 
 if TYPE_CHECKING:
     from tachograph.usage.stores.base import Store
@@ -40,7 +40,7 @@ class LedgerFeed:
         self, url: str, open_store: Callable[[], Store], calls: CallStore, labels: tuple[str, ...] = ()
     ) -> None:
         self._labels = labels
-        self.url = shown(url)
+        self.url = without_password(url)
         self.last_error = ""
         self._open = open_store
         self._calls = calls
@@ -234,11 +234,3 @@ def _spread(key: tuple[Any, ...], bucket: int, count: int) -> dict[str, Any]:
         "time": int(hour) / 1e6,
         "duration": bucket_seconds(bucket),
     }
-
-
-def shown(url: str) -> str:
-    """Take a password out of a URL."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{parts.netloc.rpartition('@')[2]}"))

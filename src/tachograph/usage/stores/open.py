@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from tachograph.errors import SettingsError
 
@@ -69,3 +69,11 @@ def open_store(
         where="setting ledger.url",
         do="Use sqlite:///path/to/ledger.db, postgresql://user@host/database or clickhouse://host:8123/database.",
     )
+
+
+def without_password(url: str) -> str:
+    """A store's URL as people may see it."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{parts.netloc.rpartition('@')[2]}"))

@@ -3,21 +3,21 @@
 A record made from a span then goes the same way as one of this process: through `records.projection`. What a sender
 does not say stays unknown there.
 
-Three generations of the OpenTelemetry conventions are understood: up to 1.36 (`gen_ai.system`,
-`gen_ai.usage.prompt_tokens`), 1.37 to 1.41 (`gen_ai.provider.name`), and the GenAI repository's main, which renames
-cache tokens; and our own `llm.complete` and `mcp.tool.execute`.
+`names.py` has the words of the conventions that are understood; our own `llm.complete` and `mcp.tool.execute` are too.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from typing import Any, Final, get_args
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, NamedTuple, get_args
 
 from msgspec import structs
 
 from tachograph.console.calls import MAX_CONTENT, MAX_ERROR, CallDetail, Event, Span, clip, from_record
+from tachograph.console.ingest.otlp import names as n
+from tachograph.console.ingest.otlp.agents import SERVICES
 from tachograph.console.ingest.otlp.values import attributes, hex_id, integer, number
 from tachograph.records import (
     ERROR_KINDS,
@@ -37,51 +37,94 @@ from tachograph.records import (
 )
 from tachograph.records.redact import redact
 from tachograph.signals import semconv as s
+from tachograph.vendors.usage import Reading, bounded
 
 MAX_SPANS = 20_000
 MAX_EVENTS = 64
 _KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
-_NOT_CALLS = frozenset({"invoke_agent", "create_agent", "invoke_workflow", "plan", "retrieval", "execute_tool"})
-_PROVIDERS = {
-    "gcp.gemini": "gemini",
-    "gcp.vertex_ai": "gemini",
-    "gcp.gen_ai": "gemini",
-    "vertex_ai": "gemini",
-    "google": "gemini",
-    "google_genai": "gemini",
-    "az.ai.openai": "azure.ai.openai",
-}
-
 Pricer = Callable[[LLMCall], Cost | None]
 """Prices a call that came without a cost."""
 
 
-def read(request: Mapping[str, Any], price: Pricer | None = None) -> tuple[list[tuple[CallDetail | None, Span]], int]:
+EVENTS: Final = "events"
+"""The scope of spans that stand for events."""
+Item = tuple[CallDetail | None, Span]
+
+
+class Received(NamedTuple):
+    """One span, and its record where it is a call."""
+
+    span: Span
+    record: LLMCall | ToolCall | None
+
+
+def read(request: Mapping[str, Any], price: Pricer | None = None) -> tuple[list[Item], int]:
     """Return (call or None, span) of each span, and how many spans were refused."""
-    items: list[tuple[CallDetail | None, Span]] = []
+    received, refused = records(request, price)
+    return items(received), refused
+
+
+def items(received: Iterable[Received]) -> list[Item]:
+    """What the console keeps of what was received."""
+    kept: list[Item] = []
+    for span, record in received:
+        detail = None if record is None else from_record(record, span.service, span)[0]
+        if detail is not None:
+            detail.content = _content(span)
+        kept.append((detail, span))
+    return kept
+
+
+def records(request: Mapping[str, Any], price: Pricer | None = None) -> tuple[list[Received], int]:
+    """Return each span with its finished, priced record, and how many spans were refused."""
+    received: list[Received] = []
     refused = 0
     for resource in _list(request.get("resourceSpans")):
         about = attributes(_dict(resource.get("resource")).get("attributes"))
-        service = clip(str(about.get("service.name") or ""))
-        version = clip(str(about.get("service.version") or ""))
         for scope in _list(resource.get("scopeSpans")):
             name = str(_dict(scope.get("scope")).get("name") or "")
             for raw in _list(scope.get("spans")):
-                span = _span(raw, service) if len(items) < MAX_SPANS else None
-                if span is None:
+                found = receive(raw, about, name, price) if len(received) < MAX_SPANS else None
+                if found is None:
                     refused += 1
-                    continue
-                record = record_of(span, name, raw)
-                if record is not None and version:
-                    run = record.run or _NO_RUN
-                    record.run = structs.replace(run, app_version=run.app_version or version)
-                if isinstance(record, LLMCall) and record.cost is None and price is not None:
-                    record.cost = price(record)
-                detail = None if record is None else from_record(record, service, span)[0]
-                if detail is not None:
-                    detail.content = _content(span)
-                items.append((detail, span))
-    return items, refused
+                else:
+                    received.append(found)
+    return received, refused
+
+
+def receive(
+    raw: Mapping[str, Any], resource: Mapping[str, Any], scope: str, price: Pricer | None = None
+) -> Received | None:
+    """One span of this resource and scope, with its record; None where it is no usable span."""
+    span = _span(raw, clip(str(resource.get("service.name") or "")))
+    if span is None:
+        return None
+    told_by_events = span.service in SERVICES and scope != EVENTS
+    record = None if told_by_events else record_of(span, scope, raw)
+    version = clip(str(resource.get("service.version") or ""))
+    if record is not None and version:
+        run = record.run or _NO_RUN
+        record.run = structs.replace(run, app_version=run.app_version or version)
+    if isinstance(record, LLMCall) and record.cost is None and price is not None:
+        record.cost = _priced(record, span, price)
+    return Received(span, record)
+
+
+def _priced(call: LLMCall, span: Span, price: Pricer) -> Cost | None:
+    """What the call cost by our prices: an estimate where the sender does not say all that they depend on.
+
+    Where there is no price, the sender's own estimate is taken, if it has one.
+    """
+    cost = price(call)
+    if cost is None or is_ours(span):
+        return cost
+    if cost.nano_usd is None:
+        nano = _nano(span.attributes, n.ESTIMATED_COST_USD)
+        return cost if nano is None else Cost(nano, "estimated", f"estimated by {span.service or 'the sender'}")
+    unsaid = [what for what, names in n.PRICED_BY.items() if not any(name in span.attributes for name in names)]
+    if cost.quality != "priced" or not unsaid or call.operation == "embeddings":
+        return cost
+    return structs.replace(cost, quality="estimated", detail=f"the sender does not say: {', '.join(unsaid)}")
 
 
 def _list(value: Any) -> list[Any]:
@@ -130,20 +173,19 @@ def _span(raw: Mapping[str, Any], service: str) -> Span | None:
 def record_of(span: Span, scope: str, raw: Mapping[str, Any]) -> LLMCall | ToolCall | None:
     """The finished record of a span that is an LLM call or a tool call; None for any other."""
     found = span.attributes
-    operation = _text(found, "gen_ai.operation.name")
     if span.name == "mcp.tool.execute" or scope == "tachograph.mcp":
         return _tool(span, raw)
-    if operation == "execute_tool" or (_text(found, "mcp.method.name") == "tools/call" and span.kind != "server"):
-        return _tool(span, raw)
     if span.name == "llm.complete" or scope == "tachograph.llm":
-        return _llm(span, operation or "chat", raw)
-    provider = _text(found, "gen_ai.provider.name", "gen_ai.system")
-    model = _text(found, "gen_ai.request.model", "gen_ai.response.model")
-    if operation in _NOT_CALLS or operation.endswith(("_memory", "_memory_store")) or span.kind == "server":
-        return None
-    if operation or (provider and model) or _text(found, "llm.request.type"):
-        return _llm(span, operation or _text(found, "llm.request.type") or "chat", raw)
-    return None
+        return _llm(span, _text(found, s.OPERATION_NAME) or "chat", raw)
+    operation = clip(n.operation_of(span.name, found, span.kind == "server"))
+    if operation == "execute_tool":
+        return _tool(span, raw)
+    return _llm(span, operation, raw) if operation else None
+
+
+def is_ours(span: Span) -> bool:
+    """Whether a Tachograph has sent the span: the same call may stand in its own ledger and its own metrics."""
+    return s.CALL_ID in span.attributes
 
 
 def _text(found: Mapping[str, Any], *names: str) -> str:
@@ -191,10 +233,10 @@ def _begin(record: LLMCall | ToolCall, span: Span, raw: Mapping[str, Any]) -> in
 def _run(found: Mapping[str, Any]) -> Run | None:
     run = Run(
         _text(found, s.RUN_ID),
-        _text(found, s.AGENT_NAME, "tachograph.agent", "gen_ai.agent.id"),
+        _text(found, *n.AGENT),
         _text(found, s.EXECUTION_ID),
-        _text(found, s.SESSION_ID, s.CONVERSATION_ID),
-        _text(found, s.USER_ID, "enduser.id"),
+        _text(found, *n.SESSION),
+        _text(found, *n.USER),
         _text(found, s.AGENT_VERSION),
         _text(found, s.PARENT_RUN_ID),
     )
@@ -260,27 +302,23 @@ def _llm(span: Span, operation: str, raw: Mapping[str, Any]) -> LLMCall:
             outcome, sorted_type = "cancelled", None
         else:
             outcome = outcome_of(sorted_type)
-    provider = _text(found, "provider") if span.name == "llm.complete" else ""
-    provider = (provider or _text(found, s.PROVIDER_NAME, "gen_ai.system")).lower()
-    record = LLMCall(
-        NOWHERE,
-        _PROVIDERS.get(provider, provider),
-        _text(found, s.REQUEST_MODEL, "model", s.RESPONSE_MODEL),
-        operation,
-    )
+    provider = _text(found, "provider") if span.name == "llm.complete" or is_ours(span) else ""
+    provider = provider or n.provider_of(_text(found, *n.PROVIDER)) or "unknown"
+    record = LLMCall(NOWHERE, provider, _text(found, *n.REQUEST_MODEL) or "unknown", operation)
     ended = _begin(record, span, raw)
     record.message_count = _count(found, "prompt_length") or 0
     record.server_address = _text(found, s.SERVER_ADDRESS) or None
     first = number(found.get(s.RESPONSE_TIME_TO_FIRST_CHUNK))
     record.first_token_ns = record.started_ns + round(first * 1e9) if 0 <= first < 1e9 else 0
-    record.stream = found.get(s.REQUEST_STREAM) is True or bool(record.first_token_ns)
+    record.stream = any(found.get(name) is True for name in n.IS_STREAM) or bool(record.first_token_ns)
     record.speed = _text(found, s.SPEED) or None
     record.region = _text(found, s.REGION) or None
     record.traffic_type = _text(found, s.TRAFFIC_TYPE) or None
-    record.usage_mismatch = _text(found, s.USAGE_MISMATCH) or None
     record.stated_cost_nano_usd = _nano(found, s.STATED_COST_USD)
     record.counts_usage = found.get(s.COUNTED) is not False
-    record.usage = _usage(found)
+    reading = _usage(found)
+    record.usage = reading.usage
+    record.usage_mismatch = _text(found, s.USAGE_MISMATCH) or reading.mismatch
     record.cost = _cost(found)
     record.response_model = _text(found, s.RESPONSE_MODEL) or None
     record.api = _text(found, s.OPENAI_API_TYPE, s.API)
@@ -295,19 +333,11 @@ def _llm(span: Span, operation: str, raw: Mapping[str, Any]) -> LLMCall:
     return record
 
 
-_CONTENT: Final = {
-    "input": ("gen_ai.input.messages", "gen_ai.prompt"),
-    "output": ("gen_ai.output.messages", "gen_ai.completion"),
-    "arguments": ("gen_ai.tool.call.arguments",),
-    "result": ("gen_ai.tool.call.result",),
-}
-
-
 def _content(span: Span) -> dict[str, str]:
     """What was said, where the sender sends it: as attributes of the span, or of an event inside it."""
     kept: dict[str, str] = {}
     for found in (span.attributes, *(event.attributes for event in span.events)):
-        for name, words in _CONTENT.items():
+        for name, words in n.CONTENT.items():
             value = next((found[word] for word in words if found.get(word) not in (None, "")), None)
             if value is not None and name not in kept:
                 kept[name] = clip(value if isinstance(value, str) else json.dumps(value), MAX_CONTENT)
@@ -318,37 +348,24 @@ def _failure(kind: str, message: str) -> str | None:
     return (f"{kind}: {message}" if message else kind) or None
 
 
-_INPUT = (s.USAGE_INPUT_TOKENS, "gen_ai.usage.prompt_tokens", "prompt_tokens")
-_OUTPUT = (s.USAGE_OUTPUT_TOKENS, "gen_ai.usage.completion_tokens", "completion_tokens")
-_DETAILS: Final = {
-    **{detail: (name,) for detail, name in s.USAGE_DETAILS.items()},
-    "cache_read": (
-        s.USAGE_DETAILS["cache_read"],
-        "gen_ai.usage.cache_read_input_tokens",
-        "gen_ai.usage.cached_tokens",
-    ),
-    "cache_write": (
-        s.USAGE_DETAILS["cache_write"],
-        "gen_ai.usage.cache_creation.input_tokens",
-        "gen_ai.usage.cache_creation_input_tokens",
-    ),
-    "reasoning": (s.USAGE_DETAILS["reasoning"], "gen_ai.usage.reasoning_tokens"),
-}
-
-
-def _usage(found: Mapping[str, Any]) -> Usage | None:
-    """The usage that a span tells; None where it tells none."""
-    details = {detail: _count(found, *names) for detail, names in _DETAILS.items()}
+def _usage(found: Mapping[str, Any]) -> Reading:
+    """The usage that a span tells, with what contradicts itself in it."""
+    details = {detail: _count(found, *names) for detail, names in n.DETAILS.items()}
     usage = Usage(
-        _count(found, *_INPUT),
-        _count(found, *_OUTPUT),
+        _count(found, *n.INPUT),
+        _count(found, *n.OUTPUT),
         {**{detail: tokens for detail, tokens in details.items() if tokens}, **_counts(found, s.DETAIL_PREFIX)},
         _counts(found, s.TOOL_USE_PREFIX),
     )
     seconds = number(found.get(s.AUDIO_SECONDS))
     if 0 <= seconds < 1e9:
         usage.audio_seconds = seconds
-    return usage if usage.is_reported or usage.details or usage.tool_uses else None
+    if not (usage.is_reported or usage.details or usage.tool_uses):
+        return Reading()
+    cached = usage.details.get("cache_read", 0) + usage.details.get("cache_write", 0)
+    if usage.input_tokens is not None and cached > usage.input_tokens:
+        usage.input_tokens += cached  # the sender counts as Anthropic does: what is cached comes on top
+    return bounded(Reading(usage))
 
 
 def _counts(found: Mapping[str, Any], prefix: str) -> dict[str, int]:
@@ -426,8 +443,8 @@ def _tool(span: Span, raw: Mapping[str, Any]) -> ToolCall:
         outcome = "success" if not failed else "timeout" if error_kind == "timeout" else "error"
     record = ToolCall(
         NOWHERE,
-        _text(found, "server_id", "mcp.server.name", "server.address"),
-        _text(found, "tool_name", "gen_ai.tool.name", "mcp.tool.name"),
+        _text(found, *n.TOOL_SERVER) or ("" if is_ours(span) else "unknown"),
+        _text(found, *n.TOOL),
         argument_count=_count(found, "arg_count") or 0,
         side="server" if span.kind == "server" else "client",
     )

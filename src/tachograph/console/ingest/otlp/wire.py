@@ -50,6 +50,18 @@ _MESSAGES: dict[str, dict[int, tuple[str, str, bool]]] = {
     },
     "ArrayValue": {1: ("values", "{AnyValue}", True)},
     "KeyValueList": {1: ("values", "{KeyValue}", True)},
+    "Logs": {1: ("resourceLogs", "{ResourceLogs}", True)},
+    "ResourceLogs": {1: ("resource", "{Resource}", False), 2: ("scopeLogs", "{ScopeLogs}", True)},
+    "ScopeLogs": {1: ("scope", "{Scope}", False), 2: ("logRecords", "{LogRecord}", True)},
+    "LogRecord": {
+        1: ("timeUnixNano", "fixed64", False),
+        5: ("body", "{AnyValue}", False),
+        6: ("attributes", "{KeyValue}", True),
+        9: ("traceId", "hex", False),
+        10: ("spanId", "hex", False),
+        11: ("observedTimeUnixNano", "fixed64", False),
+        12: ("eventName", "string", False),
+    },
     "Metrics": {1: ("resourceMetrics", "{ResourceMetrics}", True)},
     "ResourceMetrics": {1: ("resource", "{Resource}", False), 2: ("scopeMetrics", "{ScopeMetrics}", True)},
     "ScopeMetrics": {1: ("scope", "{Scope}", False), 2: ("metrics", "{Metric}", True)},
@@ -103,7 +115,7 @@ _MESSAGES: dict[str, dict[int, tuple[str, str, bool]]] = {
     },
     "Quantile": {1: ("quantile", "double", False), 2: ("value", "double", False)},
 }
-_ALONE = frozenset({"{Metric}", "{Span}"})
+_ALONE = frozenset({"{Metric}", "{Span}", "{LogRecord}"})
 _EIGHT = {"fixed64": "<Q", "sfixed64": "<q", "double": "<d"}
 
 
@@ -122,6 +134,15 @@ def read_traces(data: bytes) -> dict[str, Any]:
         WireError: The bytes are not one, or hold too much.
     """
     return _Reader().message(memoryview(data), "Traces", 0)
+
+
+def read_logs(data: bytes) -> dict[str, Any]:
+    """Read an ExportLogsServiceRequest.
+
+    Raises:
+        WireError: The bytes are not one, or hold too much.
+    """
+    return _Reader().message(memoryview(data), "Logs", 0)
 
 
 def read_metrics(data: bytes) -> dict[str, Any]:
