@@ -17,7 +17,7 @@ PYTEST_ARGS ?=
 WORKERS ?= 3
 PAGE := "src/tachograph/console/static/**/*.{js,css}" "tests/console/page/**/*.js"
 
-.PHONY: help demo test lint types parts tests versions setup format check docs goldens torture chaos budgets fuzz inject bench bench-core bench-page bench-rules pictures clean
+.PHONY: help demo test lint types parts tests versions setup format check docs goldens torture chaos budgets fuzz inject mutants bench bench-core bench-page bench-rules pictures clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -75,6 +75,9 @@ fuzz: $(VENV)/.dev ## many random inputs for every parser of bytes from outside 
 
 inject: $(VENV)/.dev ## raise an exception of each kind at every function entry of ours, over every API, with and without a drain thread
 	@TACHOGRAPH_TEST_INJECT=all $(BIN)/python -m pytest -n $(WORKERS) -q tests/instrument/test_guard.py tests/instrument/test_wire_injection.py $(PYTEST_ARGS)
+
+mutants: $(VENV)/.dev ## change the arithmetic a little, many times: do the tests notice (ARGS="pricing --digit 3")
+	@$(BIN)/python tools/mutants.py $(ARGS)
 
 bench: $(VENV)/.dev ## are the numbers right, what does watching cost: ours beside the peers' (ARGS="--quick")
 	@$(BIN)/python -m benchmarks $(ARGS)
