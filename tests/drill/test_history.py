@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from tachograph.drill.quiet_life.shape import Fault, Shape, Traffic
 from tachograph.drill.quiet_life.world import World
 from tachograph.settings import Settings
 from tachograph.usage.row import Row
+from tachograph.usage.stores import open_store
 
 STEP, DAY = 60_000, 86_400_000
 END = int(time.time() * 1000) // STEP * STEP
@@ -81,9 +83,9 @@ def test_the_command_shows_how_often_a_week(server_url: str, capsys: pytest.Capt
     assert "pages and" in said
 
 
-def test_a_ledger_tells_the_same_outage() -> None:
-    begin = END - DAY // 2
-    rows = [
+def ledger_rows(begin: int) -> list[Row]:
+    """Twelve hours of a call every three seconds, with the same outage."""
+    return [
         Row(
             id=index.to_bytes(16, "big"),
             ts_us=(begin + index * 3000) * 1000,
@@ -101,11 +103,38 @@ def test_a_ledger_tells_the_same_outage() -> None:
         )
         for index in range(DAY // 2 // 3000)
     ]
+
+
+def test_a_ledger_tells_the_same_outage() -> None:
+    begin = END - DAY // 2
+    rows = ledger_rows(begin)
     past = LedgerPast(rows, "tachograph", begin, END, STEP)
     found = judge(GROUPS, ROUTES, past, begin, END, STEP)
     assert by_name(found)["LLMProviderDown"][0] == 1
     assert [one.alerts for one in found.notified if one.receiver == "page"] == [("LLMProviderDown",)]
     assert found.usd == pytest.approx(len(rows) * 0.01, rel=0.02)
+
+
+def test_the_command_reads_the_ledger_of_the_settings_out_of_its_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"sqlite:///{tmp_path / 'usage.db'}"
+    store = open_store(url)
+    store.write(ledger_rows(END - DAY // 2), ingested_us=END * 1000)
+    store.close()
+    monkeypatch.setenv("TACHOGRAPH_LEDGER_URL", url)
+    assert main(["quiet-life", "--history", "ledger", "--days", "1", "--step", "120"]) == 0
+    said = capsys.readouterr().out
+    line = next(line for line in said.splitlines() if line.startswith("LLMProviderDown"))
+    assert line.split()[1:4] == ["critical", "1", "7.0"]
+    spent = re.search(r"1 days, \$([0-9.]+) spent", said)
+    assert spent is not None
+    assert float(spent[1]) == pytest.approx(144, rel=0.02)
+
+
+def test_a_ledger_that_does_not_exist_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["quiet-life", "--history", f"sqlite:///{tmp_path / 'none.db'}"]) == 2
+    assert "there is no ledger yet" in capsys.readouterr().err
 
 
 def test_what_is_no_prometheus_is_said_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

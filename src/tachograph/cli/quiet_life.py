@@ -26,6 +26,10 @@ Plays shapes of real operation (scrape gaps, rolling restarts, retries that cure
 rule engine of the promtool on PATH, with your rules and settings, and through the exported routes and inhibitions.
 Simulated time: some seconds for each shape.
 
+--real plays short shapes in real time instead: a real Prometheus scrapes them with your rules, a real Alertmanager
+routes, and a webhook receiver stands in for the pager. Nothing is shortened; what was before the first event of a shape
+is written as Prometheus's past. It takes --minutes at most (31), or longer where more shapes are chosen than --at-once.
+
 --history SOURCE plays your own past instead: which alerts would have fired, how often a week, and how much was spent
 while they fired. SOURCE is the root of a Prometheus (http://prometheus:9090), which is asked a day at a time, one query
 after the other; or a usage ledger (sqlite:///, postgresql://, clickhouse://, or `ledger` for the one of the settings).
@@ -41,6 +45,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_rules(parser)
     parser.add_argument("--shape", action="append", default=[], metavar="NAME", help="play only this shape")
     parser.add_argument("--list", action="store_true", help="list the shapes and end")
+    parser.add_argument("--real", action="store_true", help="play short shapes in real time, by real servers")
+    parser.add_argument(
+        "--minutes", type=whole(1, 600), default=31, metavar="N", help="longest shape to play (--real; default 31)"
+    )
+    parser.add_argument(
+        "--at-once",
+        type=whole(1, 64),
+        default=8,
+        metavar="N",
+        help="shapes played at the same time (--real; default 8)",
+    )
     parser.add_argument("--history", metavar="SOURCE", help="play your own past: a Prometheus's URL, or a ledger")
     parser.add_argument(
         "--days", type=whole(1, 31), default=7, metavar="N", help="how much of it (--history; default 7)"
@@ -79,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         return _history(args, load())
     chosen = [shape for shape in SHAPES if not args.shape or shape.name in args.shape]
     started = time.monotonic()
-    outcomes = _play(chosen, args.rules, load())
+    outcomes = _play_live(chosen, args, load()) if args.real else _play(chosen, args.rules, load())
     print_rows(table(outcomes))
     print(f"\n{summary(outcomes)}; {time.monotonic() - started:.0f} s")
     if args.markdown:
@@ -185,6 +200,48 @@ def _play(shapes: Sequence[Shape], directory: Path | None, settings: Settings) -
     return found
 
 
+def _play_live(shapes: Sequence[Shape], args: argparse.Namespace, settings: Settings) -> list[Outcome]:
+    import threading
+    from concurrent.futures import ThreadPoolExecutor, as_completed
+
+    from tachograph.drill.quiet_life.live import play, real_minutes
+    from tachograph.errors import TachographError
+
+    if args.markdown:
+        raise TachographError("the page tells of all shapes", where="--markdown", do="Leave --real out.")
+    chosen = [shape for shape in shapes if real_minutes(shape) <= args.minutes]
+    if not chosen:
+        raise TachographError(
+            f"no chosen shape can be played within {args.minutes} minutes of real time",
+            where="--minutes",
+            do="Give more minutes, or choose another shape.",
+        )
+    stop = threading.Event()
+    found: dict[str, Outcome] = {}
+    with ThreadPoolExecutor(args.at_once) as pool:  # each thread waits for its own servers
+        try:
+            plays = [
+                pool.submit(
+                    play,
+                    shape,
+                    _rules(shape, args.rules, settings)[0],
+                    shape.identity or settings.alerts.identity,
+                    stop=stop,
+                )
+                for shape in chosen
+            ]
+            for done in as_completed(plays):
+                outcome = done.result()
+                found[outcome.shape.name] = outcome
+                _progress(f"{len(found)}/{len(chosen)} {outcome.shape.name}")
+        except BaseException:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+    _progress("")
+    return [found[shape.name] for shape in chosen]
+
+
 def _rules(shape: Shape, directory: Path | None, settings: Settings) -> tuple[Mapping[str, str], dict[str, Any]]:
     """The rules to play with; a shape that tells clusters apart brings that setting along."""
     import msgspec
@@ -242,6 +299,11 @@ def page(outcomes: Sequence[Outcome]) -> str:
         "",
         '"Minutes to page" counts from the moment in which the condition can be known (the fifth failed call in dense',
         "traffic, the second in sparse traffic) until Alertmanager sends, its wait of 30 s included.",
+        "",
+        "`tachograph quiet-life --real` plays the short shapes in real time: a real Prometheus scrapes them with your",
+        "rules, nothing shortened, and a real Alertmanager notifies a webhook. What was before the first event of a",
+        "shape is written as Prometheus's past. `--minutes` (31) is the longest shape that it plays, `--at-once` (8)",
+        "how many at the same time.",
         "",
         "`tachograph quiet-life --history http://prometheus:9090` plays your own past instead: which alerts would have",
         "fired, how often a week, and how much was spent while they fired. `--days` (7) and `--step` (60 s) say how",

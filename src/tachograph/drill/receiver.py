@@ -19,12 +19,14 @@ class Notification:
         receiver: The last part of the webhook's path: page, ticket, note or watchdog.
         status: firing or resolved.
         alerts: (alertname, status) of each alert in it.
+        group: Alertmanager's key of the group that it is about.
     """
 
     unix: float
     receiver: str
     status: str
     alerts: tuple[tuple[str, str], ...]
+    group: str = ""
 
 
 @dataclass
@@ -68,4 +70,4 @@ def _notification(receiver: str, body: dict[str, Any]) -> Notification:
         (str(alert.get("labels", {}).get("alertname", "")), str(alert.get("status", "")))
         for alert in body.get("alerts", [])
     )
-    return Notification(time.time(), receiver, str(body.get("status", "")), alerts)
+    return Notification(time.time(), receiver, str(body.get("status", "")), alerts, str(body.get("groupKey", "")))

@@ -5,9 +5,13 @@ from __future__ import annotations
 import struct
 import urllib.request
 from collections.abc import Iterable
+from typing import Final
 
 from tachograph.console.ingest.otlp.wire import varint
+from tachograph.console.promql.types import STALE_NAN
 
+STALE: Final = STALE_NAN
+"""The value that ends a series."""
 Labels = tuple[tuple[str, str], ...]
 
 

@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +26,7 @@ from tachograph.errors import TachographError
 
 _RECEIVERS: Final = ("page", "ticket", "note", "watchdog")
 _READY_SECONDS: Final = 30.0
+_DISCOVERED: Final = "targets.json"
 
 
 class StackError(TachographError):
@@ -58,6 +59,8 @@ class Stack:
         rules: Rule files: name to text.
         targets: Address (`host:port`) to scrape, by job.
         intervals: How often it scrapes, evaluates and notifies.
+        identity: Identity labels of the settings, for the routes.
+        with_past: It takes samples of the past by remote write, and finds the targets that `discover` names.
         pushed: It also takes metrics over OTLP, at `otlp_url`, and hands them to Prometheus by remote write.
 
     Attributes:
@@ -66,8 +69,17 @@ class Stack:
     """
 
     def __init__(
-        self, rules: Mapping[str, str], targets: Mapping[str, str], intervals: Intervals, *, pushed: bool = False
+        self,
+        rules: Mapping[str, str],
+        targets: Mapping[str, str],
+        intervals: Intervals,
+        *,
+        identity: tuple[str, ...] = ("job",),
+        with_past: bool = False,
+        pushed: bool = False,
     ) -> None:
+        self._identity = identity
+        self._with_past = with_past
         self._pushed = pushed
         self._rules = rules
         self._targets = targets
@@ -110,7 +122,7 @@ class Stack:
                 f"--config.file={directory / 'prometheus.yml'}",
                 f"--storage.tsdb.path={directory / 'data'}",
                 f"--web.listen-address=127.0.0.1:{ports[0]}",
-                *(["--web.enable-remote-write-receiver"] if self._pushed else []),
+                *(["--web.enable-remote-write-receiver"] if self._pushed or self._with_past else []),
             ],
             "prometheus",
             self.prometheus_url,
@@ -130,23 +142,34 @@ class Stack:
         for name, text in self._rules.items():
             (folder / name).write_text(text, "utf-8")
         every = self._intervals
-        jobs = [
+        jobs: list[dict[str, Any]] = [
             {"job_name": job, "static_configs": [{"targets": [target]}]}
             for job, target in {**self._targets, "prometheus": f"127.0.0.1:{prometheus_port}"}.items()
         ]
-        configuration = {
+        configuration: dict[str, Any] = {
             "global": {"scrape_interval": _spell(every.scrape), "evaluation_interval": _spell(every.evaluation)},
             "rule_files": [str(folder / "*.yaml")],
             "alerting": {"alertmanagers": [{"static_configs": [{"targets": [f"127.0.0.1:{manager_port}"]}]}]},
             "scrape_configs": jobs,
         }
+        if self._with_past:
+            self.discover([])
+            jobs.append({"job_name": "discovered", "file_sd_configs": [{"files": [str(self.directory / _DISCOVERED)]}]})
+            configuration["storage"] = {"tsdb": {"out_of_order_time_window": "30d"}}
         (self.directory / "prometheus.yml").write_text(yaml.dump(configuration), "utf-8")
         routes = alertmanager.config(
             *(self.receiver.url(name) for name in _RECEIVERS),
             group_wait=_spell(every.group_wait),
             group_interval=_spell(every.group_interval),
+            identity=self._identity,
         )
         (self.directory / "alertmanager.yml").write_text(yaml.dump(routes), "utf-8")
+
+    def discover(self, targets: Sequence[Mapping[str, Any]]) -> None:
+        """Scrape these from now on: entries of Prometheus's file discovery."""
+        new = self.directory / f"{_DISCOVERED}.new"
+        new.write_text(json.dumps(targets), "utf-8")
+        new.replace(self.directory / _DISCOVERED)
 
     def _run(self, command: list[str], name: str, url: str) -> None:
         log = self._closing.enter_context((self.directory / f"{name}.log").open("wb"))

@@ -23,7 +23,7 @@ from tachograph.drill.quiet_life.world import World
 from tachograph.drill.rehearse import RulesError
 
 GROUP_WAIT: Final = 30.0
-_WATCHED: Final = 'ALERTS{alertstate="firing",alertname!="LLMMonitorWatchdog"}'
+WATCHED: Final = 'ALERTS{alertstate="firing",alertname!="LLMMonitorWatchdog"}'
 _BLOCK: Final = re.compile(
     r'expr: "(?:[^"\\]|\\.)*", time: ([0-9hmsd]+),\s+exp:.*?\n\s+got:(.*?)(?=\n\s+expr:|\Z)', re.DOTALL
 )
@@ -134,7 +134,7 @@ def _history(shape: Shape, rules: Mapping[str, str]) -> list[tuple[float, frozen
                 ],
                 "promql_expr_test": [
                     {
-                        "expr": _WATCHED,
+                        "expr": WATCHED,
                         "eval_time": durations.text(moment),
                         "exp_samples": [{"labels": "never", "value": 0}],
                     }

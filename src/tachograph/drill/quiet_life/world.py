@@ -36,8 +36,18 @@ class World:
             inside = ",".join(f'{label}="{value}"' for label, value in labels)
             yield f"{name}{{{inside}}}", values
 
+    def by_target(self) -> list[tuple[Labels, dict[Key, list[float | None]]]]:
+        """The same series for each target: its own labels, and name and labels with their samples."""
+        for target in self._shape.targets:
+            self._play(target)
+        found: dict[Labels, dict[Key, list[float | None]]] = {}
+        for target in self._shape.targets:
+            where = _where(target)
+            found[where] = {key: values for key, values in self._series.items() if key[1][-len(where) :] == where}
+        return list(found.items())
+
     def _play(self, target: Target) -> None:
-        where: Labels = (*target.labels, ("instance", target.instance), ("job", target.job))
+        where = _where(target)
         counters: dict[Key, float] = {}
         hanging: dict[tuple[str, str], list[float]] = {}
         restarts = sorted(target.restarts)
@@ -228,6 +238,10 @@ def _observe(counters: dict[Key, float], family: str, labels: Labels, seconds: f
         counters[key] = counters.get(key, 0.0) + (seconds is not None and seconds <= bound)
     key = (f"{family}_count", labels)
     counters[key] = counters.get(key, 0.0) + (seconds is not None)
+
+
+def _where(target: Target) -> Labels:
+    return (*target.labels, ("instance", target.instance), ("job", target.job))
 
 
 def _within(times: tuple[tuple[float, float], ...], minute: float) -> bool:
