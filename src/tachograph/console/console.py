@@ -257,7 +257,7 @@ class Console:
     def data_state(self) -> dict[str, Any]:
         """Say how fresh what is shown is: when the last call and the last metrics came, and what does not answer."""
         down = [t.url for t in self.targets if t.state.last_scrape and not t.state.up]
-        newest = self.store.bounds()[1] / 1000 if self.store.series_count else None
+        newest = self.store.newest_sent / 1000 or None
         if self.alertmanager is not None and self.alertmanager.error:
             down.append(self.alertmanager.url)
         broken = [*down, *([self.ledger.url] if self.ledger is not None and self.ledger.last_error else [])]

@@ -138,7 +138,7 @@ class Rules:
                     samples = self._alert(rule, rows, now) if rule.alerting else self._record(rule, rows)
                 rule.health, rule.error = "ok", ""
                 if self._store is not None:
-                    self._store.ingest(f"rule:{group.name}/{position}", now, samples)
+                    self._store.ingest(f"rule:{group.name}/{position}", now, samples, is_computed=True)
             except PromQLError as error:
                 rule.health, rule.error = "err", str(error)
                 logger.debug("rule %s of group %s failed: %s", rule.name, group.name, error)

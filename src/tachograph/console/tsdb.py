@@ -57,7 +57,12 @@ class Series:
 
 
 class Store:
-    """Keeps samples of the last `retention_seconds` for at most `max_series` series. Safe to use from threads."""
+    """Keeps samples of the last `retention_seconds` for at most `max_series` series. Safe to use from threads.
+
+    Attributes:
+        newest_sent: When the newest sample came that a process sent, in milliseconds; 0: none. What rules compute out
+            of old samples is none.
+    """
 
     def __init__(self, *, retention_seconds: float = 6 * 3600, max_series: int = 20_000) -> None:
         self.retention_ms = int(retention_seconds * 1000)
@@ -65,6 +70,7 @@ class Store:
         self.refused_series = 0
         self.refused_samples = 0
         self.generation = 0
+        self.newest_sent = 0
         self._lock = threading.RLock()
         self._series: dict[Labels, Series] = {}
         self._postings: dict[str, dict[str, set[Labels]]] = {}
@@ -79,10 +85,18 @@ class Store:
         """Add one sample; False when it is refused (too many series, or not newer than what is there)."""
         with self._lock:
             series = self._find(labels)
-            return series is not None and self._add(series, at, value)
+            if series is None or not self._add(series, at, value):
+                return False
+            self.newest_sent = max(self.newest_sent, at)
+            return True
 
-    def ingest(self, source: str, at: int, samples: Iterable[tuple[Labels, float]]) -> int:
+    def ingest(
+        self, source: str, at: int, samples: Iterable[tuple[Labels, float]], *, is_computed: bool = False
+    ) -> int:
         """Add what one source shows at one time; series it no longer shows are marked stale.
+
+        Args:
+            is_computed: Rules made it out of what is kept.
 
         Returns:
             How many samples were kept.
@@ -108,6 +122,8 @@ class Store:
                     if id(series) not in shown:
                         self._add(series, at, STALE_NAN)
             self._sources[source] = now
+            if kept and not is_computed:
+                self.newest_sent = max(self.newest_sent, at)
             self.generation += 1
             self.trim_when_due(at)
             return kept
@@ -150,6 +166,7 @@ class Store:
             series.taken = past[-1]
             series.times = past + series.times
             series.values = values[:count] + array("d", (STALE_NAN,)) + series.values
+            self.newest_sent = max(self.newest_sent, past[-2])
             self.generation += 1
         return count
 

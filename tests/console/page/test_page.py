@@ -307,19 +307,6 @@ def test_names_from_outside_are_text_only(browser: Browser, tmp_path: Path) -> N
         page.close()
 
 
-def test_an_empty_console_says_what_to_do_next(browser: Browser, artifacts: Path) -> None:
-    with start(port=0, recorder=join(Metrics(()), strict=True), step_seconds=5) as served:
-        page = browser.new_page()
-        page.goto(served.login_url)
-        page.wait_for_selector(".tab")
-        show(page, "#/llm?refresh=off")
-        assert "tachograph demo" in page.locator("#view").inner_text()
-        show(page, "#/calls?range=1h&refresh=off")
-        page.screenshot(path=artifacts / "empty.png")
-        assert "OTEL_EXPORTER_OTLP_ENDPOINT" in page.locator("#view").inner_text()
-        page.close()
-
-
 def test_a_console_that_went_away_is_said_so_and_what_is_drawn_stays(browser: Browser) -> None:
     recorder = join(Metrics(()), strict=True)
     served: RunningConsole = start(port=0, recorder=recorder, step_seconds=5)

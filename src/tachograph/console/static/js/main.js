@@ -125,8 +125,19 @@ const context = {
       ? ""
       : app.status.targets?.some((target) => !target.up)
         ? "A scrape target does not answer: see its state in the bar's tooltip."
-        : ["Calls show up here a few seconds after they end. ", h("code", {}, "tachograph demo"), " makes some."],
+        : app.status.data?.newest_call
+          ? beforeThis(app.status.data.newest_call)
+          : ["Calls show up here a few seconds after they end. ", h("code", {}, "tachograph demo"), " makes some."],
 };
+
+/** What an empty panel says where calls are kept, of another time. */
+function beforeThis(newest) {
+  const { from, to } = state.range();
+  const half = (to - from) / 2;
+  if (newest >= from && newest <= to) return "";
+  const around = { from: String(Math.round(newest - half)), to: String(Math.round(newest + half)) };
+  return [`The newest call is of ${moment(newest)}. `, h("a", { href: state.hrefOf(app.current, around) }, "Show it")];
+}
 
 function buildBar() {
   const nav = h(
@@ -236,6 +247,7 @@ function show() {
     app.current = entry.id;
     app.view = entry.make();
     $("#view").replaceChildren(app.view.element);
+    $("#view").setAttribute("aria-busy", "true"); // until what it shows has been read once
     document.title = `${entry.title} · Tachograph`;
     announce(entry.title);
     scrollTo(0, 0);
@@ -280,8 +292,10 @@ async function refresh() {
   app.busy = true;
   app.liveButton.classList.add("asking");
   const { hash } = location;
-  const results = await Promise.allSettled([app.view.refresh(windowNow()), refreshAlerts(), refreshStatus()]);
+  const asked = app.view;
+  const results = await Promise.allSettled([asked.refresh(windowNow()), refreshAlerts(), refreshStatus()]);
   app.busy = false;
+  if (asked === app.view) $("#view").removeAttribute("aria-busy");
   app.liveButton.classList.remove("asking");
   const failed = results.find((result) => result.status === "rejected")?.reason;
   if (failed?.status === 401) return showFatal(failed);
@@ -362,16 +376,16 @@ function drawRange() {
 function drawLive() {
   const every = state.refreshSeconds();
   const live = state.range().live;
+  const fresh = freshness();
   app.liveButton.replaceChildren(
     h("span", { class: "dot", "aria-hidden": "true" }),
-    !live ? "To now" : every ? `Live ${every} s` : "Paused",
+    !live ? "To now" : !every ? "Paused" : fresh.short || `Live ${every} s`,
   );
   app.liveButton.classList.toggle("off", !live || !every);
   app.liveButton.setAttribute(
     "aria-label",
-    !live ? "Back to now" : every ? `Live, every ${every} seconds. Pause.` : "Paused. Resume.",
+    !live ? "Back to now" : every ? `Live, every ${every} seconds. ${fresh.text}. Pause.` : "Paused. Resume.",
   );
-  const fresh = freshness();
   app.liveButton.classList.toggle("stale", fresh.stale);
   const sources = (app.status.targets || [])
     .map((target) => `${target.url}: ${target.up ? "up" : target.last_error || "down"}`)
@@ -384,10 +398,11 @@ function freshness() {
   const { data = {}, now = Date.now() / 1000 } = app.status;
   const newest = Math.max(data.newest_metrics || 0, data.newest_call || 0);
   const broken = data.broken || [];
-  if (broken.length) return { stale: true, text: `Does not answer: ${broken.join(", ")}` };
-  if (!newest) return { stale: true, text: "No data has come yet" };
+  if (broken.length) return { stale: true, short: "Source silent", text: `Does not answer: ${broken.join(", ")}` };
+  if (!newest) return { stale: true, short: "No data yet", text: "No data has come yet" };
   const old = now - newest > Math.max(60, app.step * 4);
-  return { stale: old, text: `Newest data ${ago(newest, now)} ago` };
+  const age = ago(newest, now);
+  return { stale: old, short: old ? `Data ${age} old` : "", text: `Newest data ${age} ago` };
 }
 
 function toggleLive() {

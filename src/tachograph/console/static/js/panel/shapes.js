@@ -110,6 +110,10 @@ export function drawHistogram(panel, width) {
     name: set.name,
     values: les.map((le) => Number(set.own.find((one) => one.metric.le === le)?.value[1] ?? 0)),
   }));
+  if (!ready.some((set) => set.values.some((number) => number > 0))) {
+    panel.drawEmpty();
+    return;
+  }
   const label = `${panel.def.title}: ${ready.map((set) => `${set.name} ${set.values.reduce((a, b) => a + b, 0).toFixed(0)}`).join(", ")}`;
   const tones = ready.map((set, index) => colours.palette[MEANING[set.name]] || colours.wheel[index]);
   panel.body.replaceChildren(

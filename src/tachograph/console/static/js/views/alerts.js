@@ -101,7 +101,7 @@ export class AlertsView {
       this.loud.replaceChildren(
         h(
           "p",
-          { class: "empty" },
+          { class: "empty", role: "listitem" },
           "No alert rules are loaded. ",
           h(
             "span",
@@ -120,7 +120,9 @@ export class AlertsView {
     const loud = alerts.filter((rule) => !isQuiet(rule));
     const wanted = this.search.value.trim().toLowerCase();
     const quiet = alerts.filter((rule) => isQuiet(rule) && `${rule.name} ${rule.group}`.toLowerCase().includes(wanted));
-    this.loud.replaceChildren(...(loud.length ? loud.map(row) : [h("p", { class: "empty good" }, "No alert fires.")]));
+    this.loud.replaceChildren(
+      ...(loud.length ? loud.map(row) : [h("p", { class: "empty good", role: "listitem" }, "No alert fires.")]),
+    );
     this.quiet.replaceChildren(...quiet.map(row));
     this.count.textContent = quietText(quiet);
     if (kept) this.list.querySelector(`[data-alert="${CSS.escape(kept)}"]`)?.focus();

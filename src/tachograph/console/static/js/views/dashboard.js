@@ -182,7 +182,7 @@ export class DashboardView {
   sourceText(board, from) {
     const parts = [
       board.source === "calls"
-        ? `From ${board.calls.toLocaleString("en")} calls${board.from_ledger ? ", the older part from the ledger by the hour" : ""}`
+        ? `${board.calls ? `From ${board.calls.toLocaleString("en")} calls` : "No calls in this range"}${board.from_ledger ? ", the older part from the ledger by the hour" : ""}`
         : `From metrics: ${board.why}`,
     ];
     if (board.known_since > from + 60) parts.push(`nothing is kept before ${moment(board.known_since)}`);

@@ -1,0 +1,183 @@
+"""Each state of the page: empty, being read, stale, of another time, older than what is kept, silent, keeping on."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from console.page.test_page import show, violations
+from support.console_client import Client
+from support.ledgers import eventually
+from support.story import one_call
+from tachograph.console import RunningConsole, start
+from tachograph.console.calls import Call, CallDetail
+from tachograph.console.promql.labels import labels_of
+from tachograph.console.rules import groups_from
+from tachograph.runtime import join
+from tachograph.settings.ledger import LedgerSettings
+from tachograph.signals.registry import Metrics
+from tachograph.tape import TAPE
+from tachograph.usage.ledger import Ledger
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page, Route
+
+EMPTY = {
+    "now": "No calls yet.",
+    "llm": "tachograph demo",
+    "mcp": "tachograph demo",
+    "alerts": "No alert fires.",
+    "calls": "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "calls?what=runs": "No runs in this range.",
+    "calls?what=sessions": "No call in this range names a session.",
+    "calls?what=errors": "No call failed in this range.",
+    "cost": "No cost in this time range.",
+    "run": "The address names no run.",
+}
+RULE = {"group": "g", "alert": "High", "expr": "x > 5", "keep_firing_for": "15m", "labels": {"severity": "warning"}}
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[RunningConsole]:
+    """A console that nothing has sent to; one rule of its own."""
+    with start(port=0, step_seconds=300, auth=False) as running:
+        running.console.rules.groups[:] = groups_from([RULE])
+        yield running
+
+
+@pytest.fixture
+def page(browser: Browser, served: RunningConsole) -> Iterator[Page]:
+    opened = browser.new_page(viewport={"width": 1440, "height": 900})
+    opened.goto(served.url)
+    opened.wait_for_selector(".tab")
+    yield opened
+    opened.close()
+
+
+def call(number: int, *, at: float, **facts: Any) -> tuple[CallDetail, None]:
+    identity = f"{number:032x}"
+    facts = {"provider": "openai", "model": "gpt-5", "outcome": "success", "duration_seconds": 1.0, "attempts": 1,
+             "trace_id": identity, "span_id": identity[16:], **facts}  # fmt: skip
+    return CallDetail(Call(id=identity, kind="llm", time=at, **facts), []), None
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_each_view_says_what_is_missing_where_nothing_has_come(page: Page, axe_source: str, theme: str) -> None:
+    for view, said in EMPTY.items():
+        path = f"#/{view}{'&' if '?' in view else '?'}range=15m&refresh=off&theme={theme}"
+        show(page, path)
+        assert said in page.locator("#view").inner_text(), view
+        assert page.locator("#view[aria-busy]").count() == 0
+        assert violations(page, axe_source) == [], view
+
+
+def test_a_live_page_without_data_says_so_in_the_bar(page: Page) -> None:
+    show(page, "#/now?range=15m")
+    assert page.locator(".live").inner_text() == "No data yet"
+    assert "stale" in (page.locator(".live").get_attribute("class") or "")
+
+
+@pytest.mark.parametrize("view", ["now", "llm", "calls", "cost", "alerts"])
+def test_a_view_that_is_still_being_read_says_so_until_it_is(page: Page, view: str) -> None:
+    held: list[Route] = []
+    asked = {"now": "now", "llm": "board", "calls": "explore", "cost": "money", "alerts": "incidents"}[view]
+    show(page, "#/run?refresh=off")
+    page.route(re.compile(f"/api/console/{asked}"), lambda route: held.append(route))
+    page.evaluate("view => { location.hash = `#/${view}?range=15m&refresh=off` }", view)
+    page.wait_for_selector("#view[aria-busy=true]")
+    eventually(lambda: page.evaluate("1") == 1 and bool(held), "the view asks")
+    assert page.locator("#view[aria-busy=true]").count() == 1
+    for route in held:
+        route.continue_()
+    page.unroute(re.compile(f"/api/console/{asked}"))
+    page.wait_for_selector("#view:not([aria-busy])")
+
+
+def test_an_alert_that_keeps_firing_and_a_silence_of_some_are_on_the_page(
+    page: Page, served: RunningConsole, axe_source: str
+) -> None:
+    now = int(time.time()) * 1000
+    for at, value in ((now - 60_000, 9.0), (now - 30_000, 1.0)):
+        for model in ("gpt-5", "o3"):
+            served.console.store.ingest(model, at, [(labels_of({"__name__": "x", "model": model}), value)])
+        served.console.rules.evaluate(served.console.rules.groups[0], at)
+    show(page, "#/alerts?range=15m&refresh=off&alert=High")
+    book = page.locator(".runbook")
+    assert re.search(r"Its condition is over since \d\d:\d\d: it resolves at \d\d:\d\d", book.inner_text())
+    assert "keeps firing" in page.locator('[data-alert="High"]').inner_text()
+    assert violations(page, axe_source) == []
+
+    page.get_by_label("Silence only the alerts whose labels match").fill('model=~"gpt-.*"')
+    page.get_by_role("button", name="Silence", exact=True).click()
+    page.wait_for_selector(".silences")
+    assert 'where model=~"gpt-.*"' in page.locator(".silences").inner_text()
+    (rule,) = Client(served.url, served.token).get("/api/console/alerts")["alerts"]
+    assert [one["silenced_until"] is None for one in rule["alerts"]] == [True, False]
+    page.get_by_role("button", name="End it").click()
+    page.wait_for_selector(".silences", state="detached")
+
+    page.get_by_role("button", name="Acknowledge", exact=True).click()
+    page.wait_for_function("() => /Acknowledged \\d\\d:\\d\\d/.test(document.querySelector('.runbook').innerText)")
+
+
+def test_data_that_has_stopped_is_said_in_the_bar_and_an_empty_range_leads_to_it(browser: Browser) -> None:
+    with start(port=0, step_seconds=300, auth=False) as stopped:
+        stopped.console.calls.add_all([call(1, at=time.time() - 3600)], wait=True)
+        page = browser.new_page()
+        page.goto(f"{stopped.url}#/llm?range=15m")
+        page.wait_for_selector(".panel-empty")
+        assert re.fullmatch(r"Data (60 min|1 h) old", page.locator(".live").inner_text())
+        page.locator(".panel-empty a").first.click()
+        page.wait_for_selector(".panel .legend-name")
+        assert page.locator(".panel .legend-name").first.inner_text() == "openai/gpt-5"
+        page.close()
+
+
+def test_a_session_shows_its_runs_and_the_tree_of_the_chosen_one(browser: Browser) -> None:
+    with start(port=0, step_seconds=300, auth=False) as talked:
+        now = time.time()
+        facts = {"session_id": "s1", "agent": "desk"}
+        calls = [call(n, at=now - 60 + n, run_id=f"run-{n // 2}", **facts) for n in range(1, 6)]
+        talked.console.calls.add_all(calls, wait=True)
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.goto(f"{talked.url}#/run?session=s1&refresh=off")
+        page.wait_for_selector(".wf-row.own")
+        assert page.locator(".session-runs tbody th").all_inner_texts() == ["run-0", "run-1", "run-2"]
+        assert page.locator(".session-runs tr.chosen th").inner_text() == "run-2"
+        page.locator(".session-runs a", has_text="run-1").click()
+        page.wait_for_function("() => document.querySelector('.session-runs tr.chosen th')?.innerText === 'run-1'")
+        page.wait_for_function("() => document.querySelectorAll('.waterfall .wf-title').length === 2")
+        page.set_viewport_size({"width": 360, "height": 780})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        page.close()
+
+
+def test_seven_days_read_the_ledger_and_say_so(browser: Browser, tmp_path: Path) -> None:
+    settings = LedgerSettings(url=f"sqlite:///{tmp_path / 'ledger.db'}", data_dir=str(tmp_path))
+    metrics = Metrics(())
+    ledger = Ledger(settings, metrics)
+    recorder = join(metrics, ledger=ledger, strict=True)
+    for days, model in ((3, "gpt-5"), (2, "gpt-5-mini"), (0.01, "gpt-5")):
+        one_call(recorder, time.time() - days * 86400, "openai", model, 1.0, 1000, 100, step=0)
+    TAPE.flush()
+    assert ledger.flush()
+    with start(port=0, step_seconds=300, auth=False, ledger=settings) as looked:
+        feed = looked.console.ledger
+        assert feed is not None
+        eventually(lambda: feed.look() >= 0 and looked.console.calls.count == 1, "the last day's call is copied")
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.goto(f"{looked.url}#/now?range=7d&refresh=off")
+        page.wait_for_selector(".now-tile")
+        rows = page.locator('section[aria-label="Providers and models"] tbody tr')
+        counts = {row.locator("td").first.inner_text(): row.locator("td").nth(1).inner_text() for row in rows.all()}
+        assert counts == {"gpt-5": "2", "gpt-5-mini": "1"}
+        assert "comes from the ledger by the hour" in page.locator("#told").inner_text()
+        show(page, "#/llm?range=7d&refresh=off")
+        assert "the older part from the ledger by the hour" in page.locator("#told").inner_text()
+        page.close()
+    ledger.close()
