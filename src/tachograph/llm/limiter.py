@@ -14,10 +14,13 @@ from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 from time import monotonic
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tachograph.files import move_up
 from tachograph.llm.types import Image, Reasoning, Request, Text, ToolRequest, ToolResult
+
+if TYPE_CHECKING:
+    from tachograph.llm.fleet_rates import FleetRates, Part
 
 logger = logging.getLogger("tachograph")
 
@@ -100,6 +103,35 @@ class _SharedBucket(_Bucket):
 _STATE: Final = struct.Struct("=dd")
 
 
+class _LeasedBucket(_Bucket):
+    """A bucket of the part of a fleet's limit that this process has leased; empty at first, unless nobody used it."""
+
+    __slots__ = ("part",)
+
+    def __init__(self, part: Part, now: float) -> None:
+        super().__init__(part.granted, now)
+        self.part = part
+        if not part.is_fresh:
+            self.level = 0.0
+
+    def follow(self, now: float) -> None:
+        """The part has changed: what was saved up beyond it is gone."""
+        self.level = min(self.part.granted, self.level + (now - self.refilled) * self.limit / 60.0)
+        self.refilled = now
+        self.limit = self.part.granted
+
+    def take(self, amount: float, now: float) -> float:
+        self.part.asked += amount
+        if self.limit > 0:
+            return super().take(amount, now)
+        self.level -= amount  # others hold all of it until their next look
+        self.refilled = now
+        return _NEXT_LOOK_SECONDS + -self.level * 60.0 / self.part.least
+
+
+_NEXT_LOOK_SECONDS: Final = 2.0
+
+
 class Limiter:
     """Requests and tokens a minute, for each provider and model; share one between the providers it should bind.
 
@@ -109,6 +141,8 @@ class Limiter:
             characters, 1000 for an image, and `max_tokens`), corrected when its usage is known.
         shared: A directory through which processes of this host share the limits (not on Windows): those that name
             the same one. A file that cannot be used is logged, and the process then keeps to the limits alone.
+        fleet: A PostgreSQL database through which processes of all hosts share the limits: each leases a part, and
+            calls never wait for the database, but for the first for each model.
         clock: Seconds, monotonic, the same in all processes that share.
     """
 
@@ -118,15 +152,19 @@ class Limiter:
         requests_per_minute: float | None = None,
         tokens_per_minute: float | None = None,
         shared: str | Path | None = None,
+        fleet: str | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         for name, value in (("requests_per_minute", requests_per_minute), ("tokens_per_minute", tokens_per_minute)):
             if value is not None and not value > 0:
                 raise ValueError(f"Limiter.{name} must be above 0, got {value}")
+        if shared is not None and fleet is not None:
+            raise ValueError("Limiter: give shared (one host) or fleet (all hosts), not both")
         self.requests_per_minute = requests_per_minute
         self.tokens_per_minute = tokens_per_minute
         self._shared = None if shared is None else Path(shared)
         self._clock = clock
+        self._rates = None if fleet is None else _fleet_rates(fleet, self._follow)
         self._lock = threading.Lock()
         self._buckets: dict[tuple[str, str, str], _Bucket] = {}
 
@@ -152,6 +190,11 @@ class Limiter:
                 bucket = self._bucket(provider, model, "tokens", self.tokens_per_minute, self._clock())
                 bucket.give_back(estimated - used)
 
+    def close(self) -> None:
+        """Give back what is leased of a fleet's limits; the end of the process does it too."""
+        if self._rates is not None:
+            self._rates.close()
+
     def _kinds(self, tokens: int) -> list[tuple[str, float, float]]:
         kinds = []
         if self.requests_per_minute is not None:
@@ -167,7 +210,16 @@ class Limiter:
             bucket = self._buckets[key] = self._make(key, limit, now)
         return bucket
 
+    def _follow(self, part: Part) -> None:
+        now = self._clock()
+        for bucket in list(self._buckets.values()):
+            if isinstance(bucket, _LeasedBucket) and bucket.part is part:
+                with self._lock:
+                    bucket.follow(now)
+
     def _make(self, key: tuple[str, str, str], limit: float, now: float) -> _Bucket:
+        if self._rates is not None:
+            return _LeasedBucket(self._rates.part("/".join(key), limit), now)
         if self._shared is not None:
             name = blake2b("\0".join(key).encode("utf-8", "replace"), digest_size=8).hexdigest()
             try:
@@ -181,6 +233,12 @@ class Limiter:
                     error,
                 )
         return _Bucket(limit, now)
+
+
+def _fleet_rates(url: str, changed: Callable[[Part], None]) -> FleetRates:
+    from tachograph.llm.fleet_rates import FleetRates
+
+    return FleetRates(url, changed)
 
 
 def estimate_tokens(request: Request) -> int:
