@@ -412,6 +412,29 @@ def test_what_has_no_price_is_not_shown_as_free(running: RunningConsole, client:
     assert tile["note"] == "5 calls without a price"
 
 
+def test_a_run_and_a_session_without_any_price_are_not_shown_as_free(running: RunningConsole, client: Client) -> None:
+    facts = {"session_id": "s", "run_id": "r", "input_tokens": 10, "output_tokens": 1}
+    put(running, made(1, at=NOW - 30, **facts), made(2, at=NOW - 20, **facts))
+    for path in ("runs/r", "sessions/s"):
+        found = client.get(f"/api/console/{path}")
+        assert (found["cost"], found["unpriced"]) == (None, 2)
+    [row] = client.get("/api/console/explore", what="sessions")["sessions"]
+    assert (row["cost"], row["unpriced"]) == (None, 2)
+    put(running, made(3, at=NOW - 10, cost_usd="0.5", **facts))
+    assert client.get("/api/console/runs/r")["cost"] == 0.5
+    [row] = client.get("/api/console/explore", what="runs")["runs"]
+    assert (row["cost"], row["unpriced"]) == (0.5, 2)
+
+
+def test_where_nothing_is_scraped_no_target_is_missing() -> None:
+    rule = {"group": "g", "alert": "Absent", "expr": 'absent(up{job="tachograph"})'}
+    for targets, states in (((), []), (("http://127.0.0.1:1/metrics",), ["firing"])):
+        console = Console(scrape=targets, rule_groups=groups_from([rule]))
+        console.rules.evaluate(console.rules.groups[0], int(time.time() * 1000))
+        assert [alert["state"] for alert in console.rules.alerts()] == states
+        console.close()
+
+
 def test_the_unpriced_models_are_the_largest_and_a_count(running: RunningConsole, client: Client) -> None:
     facts = {"input_tokens": 10, "output_tokens": 5, "cost_usd": None}
     put(running, *(made(n, at=NOW - n / 10, model=f"m{n}", **facts) for n in range(1, 40)))

@@ -21,7 +21,7 @@ from tachograph.console.metric_snapshots import MetricSnapshots
 from tachograph.console.notify import Notifier
 from tachograph.console.promql import Engine, Limits
 from tachograph.console.query import Prometheus, Querier
-from tachograph.console.rules import Group, Rules, stamp
+from tachograph.console.rules import Group, Rule, Rules, stamp
 from tachograph.console.store import CallStore
 from tachograph.console.tsdb import Store
 from tachograph.records import LLMCall, ToolCall
@@ -86,7 +86,7 @@ class Console:
         self._loading = threading.Thread(target=self._load, name="tachograph-console-kept", daemon=True)
         self._loading.start()
         self.querier: Querier = self.prometheus or self.engine
-        self.rules = Rules(rule_groups, self.querier, None if self.prometheus else self.store)
+        self.rules = Rules(rule_groups, self.querier, None if self.prometheus else self.store, self._applies)
         self.ledger: LedgerFeed | None = None
         self.otlp_sources: dict[str, float] = {}
         self._feeds: list[RegistryFeed] = []
@@ -135,6 +135,10 @@ class Console:
                 self.kept.load()
             except Exception:
                 logger.exception("tachograph console: the metrics of before could not be read")
+
+    def _applies(self, rule: Rule) -> bool:
+        """Whether a rule can tell anything: where only spans or a ledger come, no target is missing."""
+        return "absent(up{" not in rule.expr or bool(self.targets or self._feeds or self.prometheus)
 
     @property
     def is_loading(self) -> bool:

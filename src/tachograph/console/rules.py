@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -103,12 +103,20 @@ class Rules:
     Args:
         querier: Evaluates the expressions.
         store: Takes recorded series and ALERTS, or None when a real Prometheus holds the data.
+        applies: Whether a rule can tell anything here; one that cannot is inactive.
     """
 
-    def __init__(self, groups: Iterable[Group], querier: Querier, store: Store | None) -> None:
+    def __init__(
+        self,
+        groups: Iterable[Group],
+        querier: Querier,
+        store: Store | None,
+        applies: Callable[[Rule], bool] = lambda rule: True,
+    ) -> None:
         self.groups = list(groups)
         self._querier = querier
         self._store = store
+        self._applies = applies
         self._lock = threading.RLock()
         self.resolved: deque[dict[str, Any]] = deque(maxlen=200)
         self.generation = 0
@@ -128,9 +136,11 @@ class Rules:
         for position, rule in enumerate(group.rules):
             rule_began = time.perf_counter()
             try:
-                result = self._querier.instant(rule.expr, now)
-                rows: list[tuple[Labels, float]]
-                if result.kind == "scalar":
+                rows: list[tuple[Labels, float]] = []
+                result = self._querier.instant(rule.expr, now) if self._applies(rule) else None
+                if result is None:
+                    pass
+                elif result.kind == "scalar":
                     rows = [((), float(result.series[0][2][0]))]
                 else:
                     rows = [(labels, float(values[0])) for labels, _, values in result.series]

@@ -114,6 +114,7 @@ def _grouped(console: Console, facts: Facts, index: Any, size: int, first: Any, 
         "tool_calls": np.bincount(index, ~is_llm, size),
         "failed": np.bincount(index, failed, size),
         "cost": np.bincount(index, np.nan_to_num(facts.numbers["cost"]), size),
+        "unpriced": np.bincount(index, facts.unpriced, size),
         "tokens": np.bincount(
             index, np.nan_to_num(facts.numbers["input"]) + np.nan_to_num(facts.numbers["output"]), size
         ),
@@ -135,6 +136,8 @@ def _grouped(console: Console, facts: Facts, index: Any, size: int, first: Any, 
                 **{name: float(column[number]) for name, column in sums.items()},
             }
         )
+        if rows[-1]["unpriced"] and not rows[-1]["cost"]:
+            rows[-1]["cost"] = None  # what has no price is not free
     return rows
 
 

@@ -32,13 +32,15 @@ export function timeAxis({ plot, from, to, x, lines = true }) {
   const colours = theme();
   const axis = s("g", { fill: colours.muted });
   const wide = textWidth(clock(from, to - from), 11);
-  for (const tick of timeTicks(from, to, Math.max(2, Math.floor((plot.right - plot.left) / (wide + 40))))) {
+  const found = timeTicks(from, to, Math.max(2, Math.floor((plot.right - plot.left) / (wide + 40))));
+  const span = found[1] - found[0] < 60 ? 60 : to - from; // ticks of one minute need seconds to differ
+  for (const tick of found) {
     const at = x(tick);
     const [x1, y1, y2] = [at.toFixed(1), plot.top, plot.bottom];
     if (lines) axis.append(s("line", { x1, x2: x1, y1, y2, stroke: colours.grid }));
     if (at > plot.left + wide / 2 - 8 && at < plot.right - wide / 2 + 8) {
       const down = plot.bottom + Math.round(15 * scale());
-      axis.append(label({ x: x1, y: down, "text-anchor": "middle" }, clock(tick, to - from)));
+      axis.append(label({ x: x1, y: down, "text-anchor": "middle" }, clock(tick, span)));
     }
   }
   return axis;

@@ -12,7 +12,7 @@ import { bound, deCumulate, happenings, together } from "./reading.js";
 
 /** @typedef {import("../panel.js").Panel} Panel */
 
-const MOST_LINES = 12;
+const MOST_LINES = 9;
 
 /** @param {Panel} panel */
 export function drawGauges(panel, width) {
@@ -170,4 +170,6 @@ export function drawEvents(panel, width) {
       `${short(line.points.reduce((sum, point) => sum + point.value, 0))} in ${line.points.length} spells`,
     ]),
   );
+  const more = series.length - busy.length;
+  if (more) panel.legend.append(h("span", { class: "legend-item still muted" }, `${more} more had fewer events`));
 }

@@ -6,6 +6,12 @@ import * as state from "../state.js";
 
 const NUMBERS = ["Took", "LLM calls", "Tools", "Failed", "Tokens", "Cost"].map((name) => [name, "number"]);
 
+/** The cost of calls that belong together: a dash where no price is known of any, and how many have none. */
+export function costOf({ cost, unpriced }) {
+  const title = unpriced ? `${short(unpriced)} ${unpriced === 1 ? "call" : "calls"} without a price` : null;
+  return h("span", { title }, cost === null ? "–" : `${usd(cost)}${unpriced ? " *" : ""}`);
+}
+
 /**
  * Runs or sessions, in the order they come.
  * @param {{chosen?: string, address?: (row: any) => string}} options which row is the chosen one, and where each leads.
@@ -24,7 +30,7 @@ export function groupTable(what, rows, options = {}) {
     short(row.tool_calls),
     row.failed ? h("b", { class: "bad" }, short(row.failed)) : "0",
     short(row.tokens),
-    usd(row.cost),
+    costOf(row),
   ];
   const cells = rows.map((row) => (row.id === chosen ? toned(cellsOf(row), "chosen") : cellsOf(row)));
   const heads = [isRuns ? "Run" : "Session", ["Agent", "name"], ["Service", "name wide"], "Began", ...NUMBERS];

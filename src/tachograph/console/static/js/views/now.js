@@ -251,7 +251,7 @@ function tileOf(tile) {
     h("h2", {}, tile.title),
     h("p", { class: "stat" }, h("span", { class: "stat-value" }, known ? shown(tile.value, tile.unit) : "–"), trend),
     h("p", { class: "muted small" }, few + note),
-    ghostLine(tile.line, tile.ghost),
+    known ? ghostLine(tile.line, tile.ghost) : "",
   );
 }
 

@@ -2,11 +2,11 @@
 
 import { console_ } from "../api.js";
 import { h } from "../dom.js";
-import { duration, moment, short, usd } from "../format.js";
+import { duration, moment, short } from "../format.js";
 import * as state from "../state.js";
 import { waterfall } from "../waterfall.js";
 import { attributesOf, callFacts } from "./call.js";
-import { groupTable } from "./grouped.js";
+import { costOf, groupTable } from "./grouped.js";
 
 export class RunView {
   constructor(context) {
@@ -80,7 +80,7 @@ export class RunView {
         fact("Tool calls", answer.tool_calls),
         fact("Failed", h("span", { class: answer.failed ? "bad" : "" }, answer.failed)),
         fact("Tokens", short(answer.tokens)),
-        fact("Cost", usd(answer.cost)),
+        fact("Cost", costOf(answer)),
         answer.session_id && word !== "Session"
           ? fact("Session", h("a", { href: state.hrefOf("run", { session: answer.session_id }) }, answer.session_id))
           : "",
