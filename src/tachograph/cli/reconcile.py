@@ -44,6 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="saved answers of the reports' API, Google's billing export as CSV, or a bill in FOCUS form (.csv or "
         ".parquet); may be repeated",
     )
+    parser.add_argument(
+        "--by-key",
+        action="store_true",
+        help="show the sums of each API key too, from OpenAI's or Anthropic's admin API",
+    )
     parser.add_argument("--base-url", help="another address of the provider's API")
     parser.add_argument("--key-env", metavar="NAME", help="environment variable with the admin key")
     parser.add_argument("--label", help="provider label of these calls in the ledger (openai, anthropic, gemini)")
@@ -78,13 +83,15 @@ def run(args: argparse.Namespace) -> int:
     until = moment(args.until, now=now, where="--until")
     tolerance = Decimal(str(args.tolerance)) / 100
     label = args.label or {"google": "gemini"}.get(args.provider, args.provider)
+    keys = _keys(args, since, until)
     bill = list(_bill(args, since, until))
     price_file = load().pricing.file
     store = open_for_reading(args.store)
     try:
         found = reconcile(
-            store, label, bill, since=since, until=until, tolerance=tolerance, now=now, pricer=Pricer(price_file)
-        )
+            store, label, bill, since=since, until=until, tolerance=tolerance, now=now, pricer=Pricer(price_file),
+            keys=keys,
+        )  # fmt: skip
     finally:
         store.close()
     if args.format == "json":
@@ -139,7 +146,7 @@ def _accounts(args: argparse.Namespace) -> Iterator[tuple[Any, ...]]:
     """The label of each bill that can be had, how it is fetched, and how the vendor's limits are."""
     from functools import partial
 
-    from tachograph.usage.reconcile import anthropic, google, limits, openai
+    from tachograph.usage.reconcile import anthropic, google, keys, limits, openai
 
     vendors: dict[str, Any] = {"openai": openai, "anthropic": anthropic}
     for name, vendor in vendors.items():
@@ -147,7 +154,8 @@ def _accounts(args: argparse.Namespace) -> Iterator[tuple[Any, ...]]:
         if key and args.provider in (None, name):
             base_url = (args.base_url if args.provider else None) or vendor.BASE_URL
             its_limits = partial(getattr(limits, name), key=key, base_url=base_url)
-            yield args.label or name, partial(vendor.billed, key=key, base_url=base_url), its_limits
+            its_keys = partial(getattr(keys, name), key=key, base_url=base_url)
+            yield args.label or name, partial(vendor.billed, key=key, base_url=base_url), its_limits, its_keys
     if args.provider == "google" and args.files:
         yield args.label or "gemini", lambda since, until: google.saved(args.files)
 
@@ -179,6 +187,23 @@ def _bill(args: argparse.Namespace, since: datetime, until: datetime) -> Iterabl
     return list(vendor.billed(since, until, key=key, base_url=args.base_url or vendor.BASE_URL))
 
 
+def _keys(args: argparse.Namespace, since: datetime, until: datetime) -> list[Billed] | None:
+    """The report by API key, where it was asked for."""
+    from tachograph.usage.reconcile import anthropic, keys, openai
+
+    if not args.by_key:
+        return None
+    vendor: Any = {"openai": openai, "anthropic": anthropic}.get(args.provider)
+    key = None if vendor is None else os.environ.get(args.key_env or vendor.KEY)
+    if vendor is None or not key:
+        raise TachographError(
+            "the bill by key comes from the admin API of OpenAI or Anthropic",
+            where="--by-key",
+            do="Set OPENAI_ADMIN_KEY or ANTHROPIC_ADMIN_KEY, or leave --by-key away.",
+        )
+    return list(getattr(keys, args.provider)(since, until, key=key, base_url=args.base_url or vendor.BASE_URL))
+
+
 def as_table(found: Reconciled) -> str:
     """What differs, and the sums."""
     from tachograph.usage.reports.forms import money
@@ -187,6 +212,9 @@ def as_table(found: Reconciled) -> str:
     for one in found.differences:
         lines.append(f"{one.day}  {one.model}  {_apart(one)}")
         lines += [f"            {cause.name}  {money(cause.usd)}  {cause.text}" for cause in one.causes]
+    for key, (billed, ours) in sorted(found.keys.items()):
+        seen = "" if ours else "  no call of this key is in the ledger: it is not watched"
+        lines.append(f"key {key}  ours / billed: {money(ours)} / {money(billed)}{seen}")
     total = f"ours {money(found.ours_usd)}, billed {money(found.billed_usd)}"
     verdict = "all agree" if not found.differences else f"{len(found.differences)} differ"
     lines.append(f"{found.agreeing} days and models agree, {verdict}; {total}")
@@ -217,6 +245,10 @@ def as_json(found: Reconciled) -> str:
                 "ours_usd": f"{found.ours_usd:f}",
                 "billed_usd": f"{found.billed_usd:f}",
                 "causes": {name: f"{usd:f}" for name, usd in sorted(found.causes.items())},
+                "keys": {
+                    key: {"billed_usd": f"{billed:f}", "ours_usd": f"{ours:f}"}
+                    for key, (billed, ours) in sorted(found.keys.items())
+                },
                 "differences": [
                     {
                         "day": one.day.isoformat(),

@@ -32,7 +32,7 @@ class BillEntry:
     """A line of the vendor's bill: what it says that one model used on one day (UTC).
 
     `nano_usd` of None means: at the list price of the usage. `tier` and `region` are the vendor's words; `is_credit`
-    makes it a credit of no model, with negative `nano_usd`.
+    makes it a credit of no model, with negative `nano_usd`. `key` is the vendor's id of the API key that paid.
     """
 
     day: date
@@ -43,6 +43,7 @@ class BillEntry:
     tier: str = ""
     region: str = ""
     is_credit: bool = False
+    key: str = ""
 
 
 class Bill:
@@ -50,6 +51,7 @@ class Bill:
 
     Attributes:
         rate_limits: Requests and tokens a minute by model, as the vendor's API of limits says them.
+        keys: What the vendor's list of API keys shows of each, by its id.
         spend_limit_cents, is_enforcing: The organisation's hard limit of a month, if there is one.
     """
 
@@ -58,6 +60,7 @@ class Bill:
         self._served = served
         self._added: list[BillEntry] = []
         self.rate_limits: dict[str, tuple[int, int]] = {}
+        self.keys: dict[str, str] = {}
         self.spend_limit_cents: int | None = None
         self.is_enforcing = False
 
@@ -68,14 +71,15 @@ class Bill:
     def clear(self) -> None:
         self._added.clear()
         self.rate_limits.clear()
+        self.keys.clear()
         self.spend_limit_cents, self.is_enforcing = None, False
 
     def entries(self) -> list[BillEntry]:
         """One entry for each day and served model (and what was added by tier and region, and credits), sorted."""
-        sums: dict[tuple[date, str, str, str, bool], tuple[int, ServedUsage, int]] = {}
+        sums: dict[tuple[date, str, str, str, bool, str], tuple[int, ServedUsage, int]] = {}
 
         def count(day: date, model: str, requests: int, usage: ServedUsage, nano_usd: int, *more: Any) -> None:
-            key = (day, model, *(more or ("", "", False)))
+            key = (day, model, *(more or ("", "", False, "")))
             before = sums.get(key, (0, ServedUsage(), 0))
             sums[key] = (before[0] + requests, before[1] + usage, before[2] + nano_usd)
 
@@ -86,7 +90,7 @@ class Bill:
             nano_usd = entry.nano_usd
             if nano_usd is None:
                 nano_usd = cost_nano_usd(self._vendor, entry.model, entry.usage) or 0
-            more = (entry.tier, entry.region, entry.is_credit)
+            more = (entry.tier, entry.region, entry.is_credit, entry.key)
             count(entry.day, entry.model, entry.requests, entry.usage, nano_usd, *more)
         return [
             BillEntry(
@@ -98,6 +102,7 @@ class Bill:
                 tier=key[2],
                 region=key[3],
                 is_credit=key[4],
+                key=key[5],
             )
             for key, (requests, usage, nano_usd) in sorted(sums.items())
         ]
@@ -144,6 +149,11 @@ def _openai_limits(path: str, bill: Bill) -> Operation | None:
         rows = [
             {"object": "organization.project", "id": "proj_1", "name": "shop", "created_at": 1, "archived_at": None}
         ]
+    elif path == "/organization/projects/proj_1/api_keys":
+        rows = [
+            {"object": "organization.project.api_key", "id": key, "name": key, "redacted_value": shown}
+            for key, shown in bill.keys.items()
+        ]
     elif path == "/organization/projects/proj_1/rate_limits":
         rows = [
             {
@@ -167,10 +177,11 @@ def _by_model(entries: list[BillEntry], groups: set[str]) -> list[tuple[str | No
     if "model" not in groups:
         return [(None, used)] if used else []
     is_fine = not groups.isdisjoint({"service_tier", "batch", "inference_geo"})
-    rows: dict[tuple[str, str, str], list[BillEntry]] = {}
+    rows: dict[tuple[str, str, str, str], list[BillEntry]] = {}
     for e in used:
-        rows.setdefault((e.model, e.tier if is_fine else "", e.region if is_fine else ""), []).append(e)
-    return [(model, lines) for (model, _, _), lines in rows.items()]
+        fine = (e.tier, e.region) if is_fine else ("", "")
+        rows.setdefault((e.model, *fine, e.key if "api_key_id" in groups else ""), []).append(e)
+    return [(key[0], lines) for key, lines in rows.items()]
 
 
 def _openai_usage(entries: list[BillEntry], groups: set[str]) -> list[dict[str, Any]]:
@@ -191,7 +202,7 @@ def _openai_usage(entries: list[BillEntry], groups: set[str]) -> list[dict[str, 
                 "model": model,
                 "project_id": None,
                 "user_id": None,
-                "api_key_id": None,
+                "api_key_id": (lines[0].key or None) if "api_key_id" in groups else None,
                 "batch": any(e.tier == "batch" for e in lines) if "batch" in groups else None,
                 "service_tier": (lines[0].tier.replace("batch", "") or "default") if "service_tier" in groups else None,
             }
@@ -200,17 +211,20 @@ def _openai_usage(entries: list[BillEntry], groups: set[str]) -> list[dict[str, 
 
 
 def _openai_costs(entries: list[BillEntry], groups: set[str]) -> list[dict[str, Any]]:
-    lines: list[tuple[str | None, int]] = [("credits" if e.is_credit else e.model, e.nano_usd or 0) for e in entries]
-    if "line_item" not in groups:
-        lines = [(None, sum(nano_usd for _, nano_usd in lines))] if lines else []
+    sums: dict[tuple[str | None, str | None], int] = {}
+    for e in entries:
+        item = "credits" if e.is_credit else e.model
+        line = (item if "line_item" in groups else None, (e.key or None) if "api_key_id" in groups else None)
+        sums[line] = sums.get(line, 0) + (e.nano_usd or 0)
     return [
         {
             "object": "organization.costs.result",
             "amount": {"value": nano_usd / 1e9, "currency": "usd"},
             "line_item": line_item,
             "project_id": None,
+            "api_key_id": key,
         }
-        for line_item, nano_usd in lines
+        for (line_item, key), nano_usd in sums.items()
     ]
 
 
@@ -218,6 +232,10 @@ def route_anthropic(method: str, path: str, query: Iterable[tuple[str, str]], bi
     """`GET /v1/organizations/usage_report/messages` and `GET /v1/organizations/cost_report`."""
     if method == "GET" and path == "/v1/organizations/rate_limits":
         return _operation(lambda: {"data": _anthropic_limits(bill), "next_page": None})
+    if method == "GET" and path == "/v1/organizations/api_keys":
+        keys = [{"type": "api_key", "id": key, "partial_key_hint": shown} for key, shown in bill.keys.items()]
+        last = keys[-1]["id"] if keys else None
+        return _operation(lambda: {"data": keys, "has_more": False, "last_id": last})
     results = {
         "/v1/organizations/usage_report/messages": _anthropic_usage,
         "/v1/organizations/cost_report": _anthropic_costs,
@@ -267,7 +285,7 @@ def _anthropic_usage(entries: list[BillEntry], groups: set[str]) -> list[dict[st
                 "output_tokens": usage.completion,
                 "server_tool_use": {"web_search_requests": usage.web_searches},
                 "model": model,
-                "api_key_id": None,
+                "api_key_id": (lines[0].key or None) if "api_key_id" in groups else None,
                 "workspace_id": None,
                 "service_tier": (lines[0].tier or "standard") if "service_tier" in groups else None,
                 "inference_geo": (lines[0].region or "global") if "inference_geo" in groups else None,

@@ -206,6 +206,14 @@ BILL_MODEL_DRIFT: Final = Family(
     bounded=_WHO,
     gauge_merge="max",
 )
+BILL_KEY_DRIFT: Final = Family(
+    "llm_bill_key_drift_ratio",
+    "gauge",
+    ("provider", "key"),
+    "The same by API key, named by its last characters; `unknown` where nobody tells the key.",
+    bounded=("provider", "key"),
+    gauge_merge="max",
+)
 BILL_CAUSE: Final = Family(
     "llm_bill_cause_usd",
     "gauge",
@@ -303,6 +311,7 @@ FAMILIES: Final = (
     BILL_USD,
     BILL_DRIFT,
     BILL_MODEL_DRIFT,
+    BILL_KEY_DRIFT,
     BILL_CAUSE,
     BILL_AGE,
     VENDOR_RATE_LIMIT,

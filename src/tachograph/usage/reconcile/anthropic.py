@@ -27,13 +27,22 @@ def billed(since: datetime, until: datetime, *, key: str, base_url: str = BASE_U
     Raises:
         BillError: The API refuses or does not answer.
     """
-    span = [("starting_at", _stamp(since)), ("ending_at", _stamp(until)), ("limit", "31")]
-    headers = {"x-api-key": key, "anthropic-version": _VERSION}
     root = f"{base_url.rstrip('/')}/v1/organizations"
-    groups = [("group_by[]", name) for name in ("model", "service_tier", "inference_geo")]
-    usage = [*span, ("bucket_width", "1d"), *groups]
-    yield from lines(from_api(f"{root}/usage_report/messages", usage, headers))
-    yield from lines(from_api(f"{root}/cost_report", [*span, ("group_by[]", "description")], headers))
+    usage = asked(since, until, "model", "service_tier", "inference_geo")
+    yield from lines(from_api(f"{root}/usage_report/messages", usage, headers(key)))
+    costs = [pair for pair in asked(since, until, "description") if pair[0] != "bucket_width"]
+    yield from lines(from_api(f"{root}/cost_report", costs, headers(key)))
+
+
+def headers(key: str) -> dict[str, str]:
+    """What every request of the admin API says."""
+    return {"x-api-key": key, "anthropic-version": _VERSION}
+
+
+def asked(since: datetime, until: datetime, *groups: str) -> list[tuple[str, str]]:
+    """The parameters of a report by day and these groups."""
+    span = [("starting_at", _stamp(since)), ("ending_at", _stamp(until)), ("limit", "31"), ("bucket_width", "1d")]
+    return [*span, *(("group_by[]", name) for name in groups)]
 
 
 def saved(paths: Sequence[Path]) -> Iterator[Billed]:
@@ -69,6 +78,7 @@ def _line(day: date, result: Mapping[str, Any]) -> Billed:
         cache_write_1h_tokens=int(written.get("ephemeral_1h_input_tokens") or 0),
         tier=str(result.get("service_tier") or ""),
         region=str(result.get("inference_geo") or ""),
+        key=str(result.get("api_key_id") or ""),
     )
 
 

@@ -25,6 +25,7 @@ class Billed:
         credit_usd: The part of it that is credits and refunds, below zero.
         digits_usd: What rounding in the report's own digits may hide, added up.
         tier, region: The vendor's words, where the report tells usage apart by them.
+        key: Which API key, where the report was asked for that.
         parts: What it was added up from, where that has tokens.
     """
 
@@ -41,6 +42,7 @@ class Billed:
     digits_usd: Decimal = Decimal(0)
     tier: str = ""
     region: str = ""
+    key: str = ""
     parts: list[Billed] = field(default_factory=list)
 
 

@@ -152,7 +152,7 @@ class Explainer:
                 "cached_tokens", Decimal(0), "cached tokens: one side counts them in the prompt and the other beside it"
             )
             return True
-        worth = self._worth(line.model, line.day, more)
+        worth = self.worth(line.model, line.day, more)
         if worth is None:  # no price: in proportion to what was billed
             share = Decimal(more.output_tokens or more.input_tokens or 0) / max(
                 1, line.output_tokens or line.input_tokens or 1
@@ -195,7 +195,7 @@ class Explainer:
             more = Decimal(0)
             for part in line.parts:
                 factor = _REGION_FACTORS.get(part.region.lower())
-                base = self._worth(line.model, line.day, _usage(part), part.tier)
+                base = self.worth(line.model, line.day, used(part), part.tier)
                 if factor is not None and base is not None:
                     more += base * (factor - 1)
             if abs(left() - more) < abs(left()):
@@ -209,13 +209,13 @@ class Explainer:
     def _sum(self, line: Billed, *, with_tier: bool) -> Decimal | None:
         total = Decimal(0)
         for part in line.parts:
-            worth = self._worth(line.model, line.day, _usage(part), part.tier if with_tier else "")
+            worth = self.worth(line.model, line.day, used(part), part.tier if with_tier else "")
             if worth is None:
                 return None
             total += worth
         return total
 
-    def _worth(self, model: str, day: date, usage: Usage, tier: str = "") -> Decimal | None:
+    def worth(self, model: str, day: date, usage: Usage, tier: str = "") -> Decimal | None:
         """What this usage costs by our prices; of less than none, less than nothing."""
         if self._pricer is None:
             return None
@@ -225,7 +225,7 @@ class Explainer:
                 -(usage.output_tokens or 0),
                 {word: -tokens for word, tokens in usage.details.items() if tokens < 0},
             )
-            worth = self._worth(model, day, less, tier)
+            worth = self.worth(model, day, less, tier)
             return None if worth is None else -worth
         call = LLMCall(NOWHERE, self._provider, model)
         call.started_unix_ns = int(midnight(day).timestamp() * 1e9)
@@ -234,7 +234,8 @@ class Explainer:
         return None if cost is None or cost.usd is None else cost.usd
 
 
-def _usage(line: Billed) -> Usage:
+def used(line: Billed) -> Usage:
+    """The tokens that a line bills."""
     details = {
         "cache_read": line.cache_read_tokens or 0,
         "cache_write": line.cache_write_5m_tokens + line.cache_write_1h_tokens,
@@ -246,7 +247,7 @@ def _usage(line: Billed) -> Usage:
 
 def _less(line: Billed, own: Ours) -> Usage:
     """What is billed beyond ours."""
-    billed = _usage(line)
+    billed = used(line)
     details = {
         "cache_read": billed.details.get("cache_read", 0) - own.cache_read_tokens,
         "cache_write": billed.details.get("cache_write", 0) - own.cache_write_tokens,

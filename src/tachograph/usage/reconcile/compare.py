@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from tachograph.usage.reconcile.bill import Billed, gathered
 from tachograph.usage.reconcile.causes import Cause, Explainer, Pricer, midnight, near
+from tachograph.usage.reconcile.keys import by_key
 from tachograph.usage.reports.when import from_microseconds, microseconds
 from tachograph.usage.stores.base import Store
 from tachograph.usage.stores.query import Query
@@ -63,6 +64,7 @@ class Reconciled:
     Attributes:
         causes: Money by the cause's name, of the days that agree too: they add up to billed less ours.
         models: Billed and ours in US dollars, by the model's undated name.
+        keys: The same by API key (its last characters), where the vendor tells it.
     """
 
     agreeing: int
@@ -71,6 +73,7 @@ class Reconciled:
     differences: tuple[Difference, ...]
     causes: Mapping[str, Decimal]
     models: Mapping[str, tuple[Decimal, Decimal]]
+    keys: Mapping[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
 
     @property
     def drift_ratio(self) -> float:
@@ -88,6 +91,7 @@ def reconcile(
     tolerance: Decimal = Decimal("0.005"),
     now: datetime | None = None,
     pricer: Pricer | None = None,
+    keys: Iterable[Billed] | None = None,
 ) -> Reconciled:
     """Compare the ledger with a provider's report, by day (UTC) and model that answered.
 
@@ -95,6 +99,7 @@ def reconcile(
         provider: The label under which the ledger has these calls.
         tolerance: Share by which two numbers may be apart and still agree.
         pricer: Our prices, by which causes get their money.
+        keys: The report by API key (`keys`), if it was fetched.
     """
     now = now or datetime.now(UTC)
     ours = _ours(store, provider, since, until)
@@ -121,6 +126,7 @@ def reconcile(
         tuple(sorted(found, key=lambda one: (one.day, one.model))),
         sums,
         _by_model(pairs),
+        {} if keys is None else by_key(store, provider, keys, explainer, since, until),
     )
 
 

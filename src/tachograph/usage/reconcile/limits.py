@@ -58,12 +58,12 @@ def openai(*, key: str, base_url: str) -> Iterator[RateLimit | SpendLimit]:
     root = f"{base_url.rstrip('/')}/organization"
     with httpx2.Client(timeout=60, headers={"Authorization": f"Bearer {key}"}) as client:
         yield from _spending(ask(client, f"{root}/spend_limit", (), or_nothing=True), ORGANIZATION)
-        for project in _listed(client, f"{root}/projects"):
+        for project in listed(client, f"{root}/projects"):
             if project.get("archived_at"):
                 continue
             scope, place = str(project.get("name") or project["id"]), f"{root}/projects/{project['id']}"
             yield from _spending(ask(client, f"{place}/spend_limit", (), or_nothing=True), scope)
-            for limit in _listed(client, f"{place}/rate_limits"):
+            for limit in listed(client, f"{place}/rate_limits"):
                 for name, kind in _OPENAI_KINDS.items():
                     if limit.get(name) is not None:
                         yield RateLimit(scope, str(limit.get("model") or ""), kind, float(limit[name]))
@@ -83,13 +83,18 @@ def anthropic(*, key: str, base_url: str) -> Iterator[RateLimit | SpendLimit]:
                 yield RateLimit(ORGANIZATION, str(model), str(limit.get("type")), float(limit.get("value") or 0))
 
 
-def _listed(client: Any, url: str) -> Iterator[dict[str, Any]]:
-    after: str | None = None
+def listed(client: Any, url: str, *, after: str = "after") -> Iterator[dict[str, Any]]:
+    """Every entry of an admin API's list, page after page; `after` is the parameter by which it goes on.
+
+    Raises:
+        BillError: The API refuses or does not answer.
+    """
+    last: str | None = None
     while True:
-        page = ask(client, url, [("limit", "100"), *([("after", after)] if after else [])])
+        page = ask(client, url, [("limit", "100"), *([(after, last)] if last else [])])
         yield from page.get("data") or ()
-        after = page.get("last_id") if page.get("has_more") else None
-        if not after:
+        last = page.get("last_id") if page.get("has_more") else None
+        if not last:
             return
 
 

@@ -54,9 +54,9 @@ def _line(day: date, result: Mapping[str, Any]) -> Billed:
         item = str(result.get("line_item") or "")
         usd = Decimal(str(amount.get("value") or 0))
         name = item.partition(",")[0].strip()
-        if "credit" in item.lower():
-            return money_line(day, "", usd, is_credit=True)
-        return money_line(day, name, usd)
+        line = money_line(day, "" if "credit" in item.lower() else name, usd, is_credit="credit" in item.lower())
+        line.key = str(result.get("api_key_id") or "")
+        return line
     return Billed(
         day,
         str(result.get("model") or ""),

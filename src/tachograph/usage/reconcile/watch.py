@@ -26,6 +26,7 @@ from tachograph.usage.metrics.families import (
     BILL_AGE,
     BILL_CAUSE,
     BILL_DRIFT,
+    BILL_KEY_DRIFT,
     BILL_MODEL_DRIFT,
     BILL_USD,
     COST_FORECAST,
@@ -58,11 +59,13 @@ class Account:
         provider: The label under which the ledger has its calls.
         fetch: Gets the report of a time.
         limits: Gets the vendor's limits, where its API says them.
+        keys: Gets the report by API key, where its API tells it.
     """
 
     provider: str
     fetch: Fetch
     limits: Callable[[], Iterable[RateLimit | SpendLimit]] | None = None
+    keys: Fetch | None = None
 
 
 class Watcher:
@@ -93,7 +96,16 @@ class Watcher:
         self._metrics = metrics
         self._pricer = pricer
         self._tolerance = tolerance
-        for family in (BILL_USD, BILL_DRIFT, BILL_MODEL_DRIFT, BILL_CAUSE, BILL_AGE, COST_FORECAST, *_LIMITS):
+        for family in (
+            BILL_USD,
+            BILL_DRIFT,
+            BILL_MODEL_DRIFT,
+            BILL_KEY_DRIFT,
+            BILL_CAUSE,
+            BILL_AGE,
+            COST_FORECAST,
+            *_LIMITS,
+        ):
             metrics.register(family)
         self._kept: dict[str, Any] = self._read()
         self._counted: dict[str, int] = {}
@@ -142,6 +154,7 @@ class Watcher:
 
     def _check(self, account: Account, store: Store, since: datetime, now: datetime) -> None:
         bill = list(account.fetch(since, now))
+        keys = None if account.keys is None else list(account.keys(since, now))
         kept = self._kept.setdefault(account.provider, {"days": {}})
         complete = now - COMPLETE_AFTER
         day = since
@@ -157,11 +170,13 @@ class Watcher:
                 tolerance=self._tolerance,
                 now=now,
                 pricer=self._pricer,
+                keys=None if keys is None else [line for line in keys if line.day == day.date()],
             )
             kept["days"][key] = {
                 "billed_usd": f"{found.billed_usd:f}",
                 "ours_usd": f"{found.ours_usd:f}",
                 "models": {name: [f"{billed:f}", f"{ours:f}"] for name, (billed, ours) in found.models.items()},
+                "keys": {name: [f"{billed:f}", f"{ours:f}"] for name, (billed, ours) in found.keys.items()},
                 "causes": {name: f"{usd:f}" for name, usd in found.causes.items() if usd},
                 "is_complete": end <= complete,
             }
@@ -213,10 +228,11 @@ class Watcher:
             recent = [days[key] for key in sorted(days)[-DAYS:] if days[key]["is_complete"]]
             billed, ours = (sum((Decimal(d[n]) for d in recent), Decimal(0)) for n in ("billed_usd", "ours_usd"))
             self._metrics.cell(BILL_DRIFT, provider).set(float((billed - ours) / billed) if billed else 0.0)
-            for model, (billed, ours) in _models(recent).items():
-                self._metrics.cell(BILL_MODEL_DRIFT, provider, model).set(
-                    float((billed - ours) / billed) if billed else 0.0 if not ours else -math.inf
-                )
+            for family, part in ((BILL_MODEL_DRIFT, "models"), (BILL_KEY_DRIFT, "keys")):
+                for name, (billed, ours) in _pairs(recent, part).items():
+                    self._metrics.cell(family, provider, name).set(
+                        float((billed - ours) / billed) if billed else 0.0 if not ours else -math.inf
+                    )
             sums = _sums(recent)
             for name in NAMES:
                 self._metrics.cell(BILL_CAUSE, provider, name).set(float(sums.get(name, 0)))
@@ -233,11 +249,11 @@ class Watcher:
             stopped.wait(min(every_seconds, 3600.0) if failures else every_seconds)
 
 
-def _models(days: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Decimal, Decimal]]:
-    """Billed and ours by model; files of before know no models."""
+def _pairs(days: Iterable[Mapping[str, Any]], part: str) -> dict[str, tuple[Decimal, Decimal]]:
+    """Billed and ours by model or key; files of before know none."""
     sums: dict[str, tuple[Decimal, Decimal]] = {}
     for day in days:
-        for name, (billed, ours) in day.get("models", {}).items():
+        for name, (billed, ours) in day.get(part, {}).items():
             before = sums.get(name, (Decimal(0), Decimal(0)))
             sums[name] = before[0] + Decimal(billed), before[1] + Decimal(ours)
     return sums
