@@ -1,4 +1,4 @@
-"""Off-host scraping, as docs/deploying.md has it: application and Prometheus on two hosts (network namespaces)."""
+"""docs/deploying.md where hosts matter: applications, a ledger writer and Prometheus in network namespaces."""
 
 from __future__ import annotations
 
@@ -7,22 +7,32 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from support.parts import program
 from support.prometheus import poll
+from tachograph.cli import main
 
-APP, MONITOR = "10.213.7.1", "10.213.7.2"
+API, WORKER = "10.213.7.1", "10.213.8.1"
+MONITOR = {API: "10.213.7.2", WORKER: "10.213.8.2"}
+"""The monitoring host's address in each application's network."""
 CODE = """
 import sys
 import tachograph
-recorder = tachograph.configure(ledger={"enabled": False})
+recorder = tachograph.configure()
 call = recorder.start_llm_call("openai", "gpt-5"); call.begin_attempt().end("success"); call.finish("success")
 recorder.settle()
 print("ready", flush=True)
 sys.stdin.read()
+"""
+ASK = """
+import sys, urllib.request
+print(urllib.request.urlopen(sys.argv[1], timeout=5).read().decode())
 """
 
 
@@ -30,87 +40,133 @@ def ip(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
 
 
-@pytest.fixture
-def hosts() -> Iterator[tuple[str, str]]:
-    """Two namespaces with a cable between them."""
-    names = f"tg-app-{os.getpid()}", f"tg-mon-{os.getpid()}"
+@pytest.fixture(scope="module")
+def hosts() -> Iterator[dict[str, str]]:
+    """Three namespaces by address, `monitor` among them: a cable from it to each application's host."""
     program("ip")
-    for name in names:
+    names = {where: f"tg-{number}-{os.getpid()}" for number, where in enumerate(("monitor", API, WORKER))}
+    for name in names.values():
         made = ip("netns", "add", name)
         if made.returncode:
             pytest.skip(f"network namespaces cannot be made here: {made.stderr.strip()} (root is needed)")
     try:
-        assert (
-            ip("link", "add", "tg0", "netns", names[0], "type", "veth", "peer", "tg0", "netns", names[1]).returncode
-            == 0
-        )
-        for name, address in zip(names, (APP, MONITOR), strict=True):
-            assert ip("-n", name, "address", "add", f"{address}/24", "dev", "tg0").returncode == 0
-            assert ip("-n", name, "link", "set", "tg0", "up").returncode == 0
+        for number, (there, here) in enumerate(MONITOR.items()):
+            ends = (names["monitor"], f"tg{number}", here), (names[there], "tg0", there)
+            cable = ip(
+                "link", "add", ends[0][1], "netns", ends[0][0], "type", "veth", "peer", "tg0", "netns", ends[1][0]
+            )
+            assert cable.returncode == 0, cable.stderr
+            for name, device, address in ends:
+                assert ip("-n", name, "address", "add", f"{address}/24", "dev", device).returncode == 0
+                assert ip("-n", name, "link", "set", device, "up").returncode == 0
+        for name in names.values():
             assert ip("-n", name, "link", "set", "lo", "up").returncode == 0
         yield names
     finally:
-        for name in names:
+        for name in names.values():
             ip("netns", "delete", name)
 
 
-def inside(name: str, *command: str) -> list[str]:
-    return ["ip", "netns", "exec", name, *command]
+@contextmanager
+def running(host: str, *command: str, ready: str = "", **environ: str) -> Iterator[subprocess.Popen[str]]:
+    """A program on a host, until the end of the block; it has said `ready` when the block begins."""
+    process = subprocess.Popen(
+        ["ip", "netns", "exec", host, *command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE if ready else subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **environ},
+        text=True,
+    )
+    try:
+        if process.stdout is not None:
+            assert ready in process.stdout.readline()
+        yield process
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
-def test_another_host_scrapes_only_when_the_address_is_opened(hosts: tuple[str, str], tmp_path: Path) -> None:
-    app, monitor = hosts
-
-    def up(address: str | None) -> str:
-        """Run the application with this metrics.address; the state of the monitoring host's target."""
-        environ = {**os.environ, "TACHOGRAPH_METRICS_PORT": "9464"}
-        if address:
-            environ["TACHOGRAPH_METRICS_ADDRESS"] = address
-        process = subprocess.Popen(
-            inside(app, sys.executable, "-c", CODE),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environ,
-            text=True,
-        )
-        config = tmp_path / "prometheus.yml"
-        job = {"job_name": "tachograph", "static_configs": [{"targets": [f"{APP}:9464"]}]}
-        config.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": [job]}))
-        server = subprocess.Popen(
-            inside(
-                monitor,
-                program("prometheus"),
-                f"--config.file={config}",
-                f"--storage.tsdb.path={tmp_path / (address or 'loopback')}",
-                "--web.listen-address=127.0.0.1:9090",
-            ),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-        def health() -> str:
-            asked = subprocess.run(
-                inside(monitor, sys.executable, "-c", ASK), capture_output=True, text=True, check=False, timeout=30
-            )
-            found = asked.stdout.strip()
-            return found if found in ("up", "down") else ""
-
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-            return str(poll(health, 60, "the target's health"))
-        finally:
-            server.terminate()
-            server.wait(30)
-            process.kill()
-            process.wait(30)
-
-    assert up(None) == "down"
-    assert up("0.0.0.0") == "up"
+def application(host: str, **environ: str) -> Any:
+    settings = {"TACHOGRAPH_LEDGER_ENABLED": "no", "TACHOGRAPH_METRICS_PORT": "9464", **environ}
+    return running(host, sys.executable, "-c", CODE, ready="ready", **settings)
 
 
-ASK = """
-import json, urllib.request
-data = json.load(urllib.request.urlopen("http://127.0.0.1:9090/api/v1/targets", timeout=5))
-print(data["data"]["activeTargets"][0]["health"])
-"""
+def monitoring(host: str, folder: Path, config: dict[str, Any]) -> Any:
+    folder.mkdir(exist_ok=True)
+    path = folder / "prometheus.yml"
+    path.write_text(json.dumps(config), "utf-8")  # JSON is YAML
+    storage = f"--storage.tsdb.path={folder / 'data'}"
+    listen = "--web.listen-address=127.0.0.1:9090"
+    return running(host, program("prometheus"), f"--config.file={path}", storage, listen)
+
+
+def ask(host: str, path: str) -> dict[str, Any]:
+    """`data` of Prometheus's API on that host; empty while it does not answer."""
+    command = ["ip", "netns", "exec", host, sys.executable, "-c", ASK, f"http://127.0.0.1:9090/api/v1/{path}"]
+    asked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    return dict(json.loads(asked.stdout)["data"]) if asked.returncode == 0 else {}
+
+
+def by_job(host: str, query: str) -> dict[str, float]:
+    return {one["metric"]["job"]: float(one["value"][1]) for one in ask(host, f"query?query={query}").get("result", [])}
+
+
+def test_another_host_scrapes_only_when_the_address_is_opened(hosts: dict[str, str], tmp_path: Path) -> None:
+    job = {"job_name": "tachograph", "static_configs": [{"targets": [f"{API}:9464"]}]}
+    config = {"global": {"scrape_interval": "1s"}, "scrape_configs": [job]}
+
+    def health() -> str:
+        (target,) = ask(hosts["monitor"], "targets").get("activeTargets") or [{"health": "unknown"}]
+        return "" if target["health"] == "unknown" else str(target["health"])
+
+    seen = []
+    for address in ({}, {"TACHOGRAPH_METRICS_ADDRESS": "0.0.0.0"}):
+        folder = tmp_path / str(len(seen))
+        with application(hosts[API], **address), monitoring(hosts["monitor"], folder, config):
+            seen.append(poll(health, 60, "the target's health"))
+    assert seen == ["down", "up"]
+
+
+def test_two_jobs_and_an_external_writer_are_scraped_by_the_exported_configuration(
+    hosts: dict[str, str], tmp_path: Path
+) -> None:
+    monitor, folder = hosts["monitor"], tmp_path / "monitoring/prometheus"
+    assert main(["export", str(tmp_path / "monitoring"), "--job", "api|worker", "--only", "prometheus"]) == 0
+    config = yaml.safe_load((folder / "prometheus.yml").read_text("utf-8"))
+    config["global"]["scrape_interval"] = "1s"
+    config.pop("alerting")
+    targets = {"api": f"{API}:9464", "worker": f"{WORKER}:9464", "prometheus": "127.0.0.1:9090"}
+    for job in config["scrape_configs"]:
+        job |= {"static_configs": [{"targets": [targets[job["job_name"]]]}], "scrape_interval": "1s"}
+    writer = {"job_name": "ledger-writer", "static_configs": [{"targets": [f"{API}:9466"]}]}
+    config["scrape_configs"].append(writer)
+    for path in (folder / "rules").glob("*.yaml"):
+        path.write_text(path.read_text("utf-8").replace("interval: '30s'", "interval: '1s'"), "utf-8")
+    opened = {"TACHOGRAPH_METRICS_ADDRESS": "0.0.0.0"}
+    journal = {
+        "TACHOGRAPH_LEDGER_ENABLED": "yes",
+        "TACHOGRAPH_LEDGER_WRITER": "external",
+        "TACHOGRAPH_LEDGER_DATA_DIR": str(tmp_path / "journal"),
+        "TACHOGRAPH_LEDGER_URL": f"sqlite:///{tmp_path / 'usage.db'}",
+    }
+    command = ["-m", "tachograph", "ledger", "writer", "--metrics-port", "9466", "--metrics-address", "0.0.0.0"]
+    with ExitStack() as stack:
+        stack.enter_context(application(hosts[API], **opened, **journal))
+        worker = stack.enter_context(application(hosts[WORKER], **opened))
+        stack.enter_context(running(hosts[API], sys.executable, *command, **journal))
+        stack.enter_context(monitoring(monitor, folder, config))
+        everything = {"api": 1.0, "worker": 1.0, "ledger-writer": 1.0, "prometheus": 1.0}
+        poll(lambda: by_job(monitor, "up") == everything, 60, "all four jobs up")
+        calls = "llm_call_seconds_count{outcome=%22success%22}"
+        assert by_job(monitor, calls) == {"api": 1.0, "worker": 1.0}
+        written = "sum%20by%20(job)%20(llm_usage_persist_seconds_count{outcome=%22success%22})%20>%200"
+        poll(lambda: by_job(monitor, written.replace(">", "%3E")) == {"ledger-writer": 1.0}, 60, "a record written")
+        alert = "ALERTS{alertname=%22LLMMonitorTargetDown%22}"
+        assert by_job(monitor, alert) == {}
+        worker.kill()
+        poll(lambda: by_job(monitor, alert) == {"worker": 1.0}, 60, "the alert about the second job")
+        groups = ask(monitor, "rules")["groups"]
+        assert {
+            rule["name"]: rule["lastError"] for group in groups for rule in group["rules"] if "lastError" in rule
+        } == {}
