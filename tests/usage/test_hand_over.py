@@ -91,21 +91,39 @@ def test_the_spool_has_a_limit_between_two_looks_too(tmp_path: Path) -> None:
 
 
 def with_ring(directory: Path) -> Recorder:
-    """A recorder whose journal cannot be written: its disk answers with an I/O error."""
+    """A recorder whose records go into the ring first, as in an application."""
     recorder = make_recorder(directory, writer="external")
-    ledger = recorder.ledger
-    recorder.ring, ledger.recovered = ledger.ring, recorder.recovered
+    recorder.ring, recorder.ledger.recovered = recorder.ledger.ring, recorder.recovered
+    return recorder
+
+
+def with_broken_disk(directory: Path) -> Recorder:
+    """The same, with a journal that cannot be written: its disk answers with an I/O error."""
+    recorder = with_ring(directory)
 
     def broken(fd: int, data: bytes, size: int) -> int:
         ctypes.set_errno(errno.EIO)
         return -1
 
-    ledger._queue._write = broken
+    recorder.ledger._queue._write = broken
     return recorder
 
 
-def test_records_wait_out_an_error_of_the_disk(tmp_path: Path) -> None:
+@pytest.mark.parametrize("deliver", [Recorder.settle, lambda _: TAPE.drain()], ids=["settle", "a scrape"])
+def test_a_record_that_another_thread_delivers_is_written_though_no_call_follows(
+    tmp_path: Path, deliver: Callable[[Recorder], object]
+) -> None:
     recorder = with_ring(tmp_path)
+    call = recorder.start_llm_call("openai", "gpt-5")
+    call.begin_attempt().end("success")
+    call.finish("success")
+    deliver(recorder)  # before the drain thread's interval is over
+    eventually(lambda: recorder.ledger._queue.sequence == 1, "the journal has it")
+    recorder.ledger.close()
+
+
+def test_records_wait_out_an_error_of_the_disk(tmp_path: Path) -> None:
+    recorder = with_broken_disk(tmp_path)
     for number in range(5):
         one_call(recorder, number)
     queue = recorder.ledger._queue
@@ -118,7 +136,7 @@ def test_records_wait_out_an_error_of_the_disk(tmp_path: Path) -> None:
 
 
 def test_what_the_journal_never_took_is_recovered_from_the_ring(tmp_path: Path) -> None:
-    recorder = with_ring(tmp_path)
+    recorder = with_broken_disk(tmp_path)
     for number in range(5):
         one_call(recorder, number)
     recorder.ledger.close(0.1)

@@ -97,6 +97,7 @@ class Tape:
         self._raised: list[BaseException] = []
         self._worker: Worker | None = None
         self._stopped = False
+        self._has_unwritten = False
         self._retry_at = 0.0
         self.has_thread = False
 
@@ -179,6 +180,7 @@ class Tape:
             except IndexError:
                 return
             before = len(entries)
+            self._has_unwritten = True
             try:
                 if callable(entry):
                     entry()
@@ -267,12 +269,13 @@ class Tape:
             wake.wait(INTERVAL_SECONDS)
             wake.clear()
             left = len(entries)
-            if not left:
+            if not left and not self._has_unwritten:
                 continue
             while left > 0 and not self._stopped:
                 self._take_slice()
                 left -= SLICE
                 time.sleep(0)  # another thread's turn
+            self._has_unwritten = False  # before the callbacks: what is delivered meanwhile has them called again
             self.run_after_batch()
 
     def _take_slice(self) -> None:
