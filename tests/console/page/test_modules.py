@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,12 @@ def test_a_field_that_the_catalogue_lacks_fails_the_type_check(tmp_path: Path) -
     command = [program("node"), str(compiler), "--noEmit", "--allowJs", "--checkJs", "--skipLibCheck", str(wrong)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     assert "Property 'nosuch' does not exist on type 'BoardPanel'" in done.stdout
+
+
+def test_the_page_asks_for_every_module_at_once() -> None:
+    asked = re.findall(r'rel="modulepreload" href="static/(.+?)"', (STATIC / "index.html").read_text("utf-8"))
+    modules = {path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*.js")}
+    assert set(asked) == modules - {"js/main.js", "js/theme.js"}  # those two stand in the page themselves
 
 
 def test_the_modules_pass_their_own_tests() -> None:

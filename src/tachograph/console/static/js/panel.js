@@ -24,6 +24,8 @@ export class Panel {
     /** @type {HTMLInputElement | undefined} */
     this.searchBox = undefined;
     this.abort = null;
+    /** @type {{labels: object, value: number, time: number, trace: string}[]} */
+    this.dots = [];
     /** @type {HTMLElement | null} */
     this.menu = null;
     /** @type {((event: PointerEvent) => void) | undefined} */
@@ -93,20 +95,15 @@ export class Panel {
           }),
         ));
       this.fromCalls = Boolean(told);
-      const dots = await Promise.all(
-        this.def.queries
-          .filter((asked) => asked.exemplars)
-          .map((asked) => exemplars(fillIn(asked.expression, variables), window, signal).catch(() => [])),
-      ); // an extra: the lines stand without
       this.window = told
         ? { ...window, from: window.board.from, to: window.board.to, step: window.board.step }
         : window;
       this.answers = answers;
-      this.dots = dots.flat().filter((dot) => dot.trace);
       this.element.classList.remove("failed");
       this.note.textContent = "";
       this.element.dataset.window = JSON.stringify([from, to, step, rateInterval]);
       this.draw();
+      await this.addDots(variables, window, signal);
     } catch (error) {
       if (error.name === "AbortError") return;
       this.element.classList.add("failed");
@@ -123,6 +120,18 @@ export class Panel {
     } finally {
       if (this.abort?.signal === signal) this.abort = null;
     }
+  }
+
+  /** Exemplars come after the lines, which stand without them. */
+  async addDots(variables, window, signal) {
+    const asked = this.def.queries.filter((one) => one.exemplars);
+    const found = await Promise.all(
+      asked.map((one) => exemplars(fillIn(one.expression, variables), window, signal).catch(() => [])),
+    );
+    const dots = found.flat().filter((dot) => dot.trace);
+    if (signal.aborted || JSON.stringify(dots) === JSON.stringify(this.dots)) return;
+    this.dots = dots;
+    this.draw();
   }
 
   /** All series of all queries with their names. */

@@ -78,7 +78,7 @@ export function drawLines(panel, width) {
 function drawDots(panel, { svg, axes }, series, colours, visible) {
   const { from, to } = panel.window;
   const kept = new Map();
-  for (const dot of panel.dots || []) {
+  for (const dot of panel.dots) {
     const at = series.findIndex((one) => Object.entries(one.labels).every(([name, text]) => dot.labels[name] === text));
     if (at < 0 || !visible[at] || dot.time < from || dot.time > to || dot.value > axes.top) continue;
     const place = Math.round(((dot.time - from) / (to - from)) * 36);

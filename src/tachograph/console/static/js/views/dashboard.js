@@ -146,6 +146,7 @@ export class DashboardView {
       if (value) asked.set(name, value.replaceAll("~", "|"));
     }
     asked.set("panels", this.panels.map((panel) => panel.def.id).join(",")); // those of folded rows are not asked for
+    const marks = this.readMarks(window_);
     const board = await console_(`board/${encodeURIComponent(this.dashboard.uid)}?${asked}`);
     if (board.source === "calls") {
       // exact numbers end now, not at the last whole step
@@ -153,9 +154,16 @@ export class DashboardView {
       board.to = Math.ceil(board.to / board.step) * board.step;
     }
     this.window = { ...window_, board };
-    this.marks = await this.readMarks(window_);
     this.context.told(this.sourceText(board, from));
-    await Promise.all(this.panels.map((panel) => panel.refresh(this.window)));
+    await Promise.all([...this.panels.map((panel) => panel.refresh(this.window)), this.addMarks(marks)]);
+  }
+
+  /** Marks come after the lines, which stand without them. */
+  async addMarks(marks) {
+    const found = await marks;
+    if (JSON.stringify(found) === JSON.stringify(this.marks)) return;
+    this.marks = found;
+    this.redraw();
   }
 
   /** The dashboard's annotations: when alerts fired and processes started. Rate limits have a panel of their own. */
