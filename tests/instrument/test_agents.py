@@ -48,8 +48,13 @@ def root() -> Iterator[Any]:
         yield span
 
 
-def check(seen: Recording, simulators: Simulators, root: Any, count: int) -> None:
-    """Each request that was served is one call, whole, below the application's span, where there is one."""
+def check(seen: Recording, simulators: Simulators, root: Any, count: int, parent: str = "work") -> None:
+    """Each request that was served is one call, whole, and its span stands where it should.
+
+    Args:
+        parent: How the name of the span right above begins: the framework's own for the call of a model, or for its
+            agent; the application's where the framework has none. The way up leads to the application's.
+    """
     gc.collect()
     TAPE.drain()
     assert len(simulators.served) == count
@@ -58,12 +63,24 @@ def check(seen: Recording, simulators: Simulators, root: Any, count: int) -> Non
         ("success", (120, 30))
     ] * count
     assert all(call.cost is not None and call.cost.nano_usd for call in calls)
+    by_id = {span.context.span_id: span for span in seen.spans if span.context is not None}
     ours = [span for span in seen.spans if span.name == "llm.complete"]
     assert len(ours) == count
-    if root is None:
-        return
-    assert {span.context and span.context.trace_id for span in ours} == {root.get_span_context().trace_id}
-    assert all(span.parent is not None for span in ours)
+    for span in ours:
+        above = way_up(span, by_id)
+        assert (above[0].name if above else root.name).startswith(parent)
+        assert "llm.complete" not in [each.name for each in above]
+        top = (above or [span])[-1].parent
+        assert (top and top.span_id) == (root and root.get_span_context().span_id)
+
+
+def way_up(span: Any, by_id: dict[int, Any]) -> list[Any]:
+    """The finished spans above a span, the next one first."""
+    found: list[Any] = []
+    while span.parent is not None and span.parent.span_id in by_id:
+        span = by_id[span.parent.span_id]
+        found.append(span)
+    return found
 
 
 def weather(city: str) -> str:
@@ -233,7 +250,7 @@ def test_strands(simulators: Simulators, seen: Recording, root: Any) -> None:
     simulators.openai.script(CALLS_TOOL, SAYS)
     model: Any = OpenAIModel(client_args={"api_key": "any", "base_url": simulators.openai.url}, model_id="gpt-5")
     assert SAYS.text in str(Agent(model=model, tools=[tool(weather)], callback_handler=None)(ASKED))
-    check(seen, simulators, root, 2)
+    check(seen, simulators, root, 2, "chat")
 
 
 @pytest.mark.needs("autogen_agentchat")
@@ -248,7 +265,7 @@ async def test_autogen(simulators: Simulators, seen: Recording, root: Any) -> No
             "helper", model, tools=[weather], reflect_on_tool_use=True, model_client_stream=stream
         )
         assert (await agent.run(task=ASKED)).messages[-1].content == SAYS.text
-    check(seen, simulators, root, 4)
+    check(seen, simulators, root, 4, "invoke_agent helper")
 
 
 @pytest.mark.needs("crewai")
@@ -256,12 +273,15 @@ def test_crewai(simulators: Simulators, seen: Recording, root: Any) -> None:
     from crewai import LLM, Agent, Crew, Task
     from crewai.tools import tool
 
-    simulators.openai.script(CALLS_TOOL, SAYS)
-    model = LLM(model="openai/gpt-4o", base_url=simulators.openai.url, api_key="any")
-    helper: Any = Agent(role="helper", goal="Help.", backstory="Helps.", llm=model, tools=[tool("weather")(weather)])
-    task = Task(description=ASKED, expected_output="A sentence.", agent=helper)
-    assert SAYS.text in str(Crew(agents=[helper], tasks=[task]).kickoff())
-    check(seen, simulators, root, 2)
+    simulators.openai.script(*[CALLS_TOOL, SAYS] * 2)
+    for stream in (False, True):
+        model = LLM(model="openai/gpt-4o", base_url=simulators.openai.url, api_key="any", stream=stream)
+        tools = [tool("weather")(weather)]
+        helper: Any = Agent(role="helper", goal="Help.", backstory="Helps.", llm=model, tools=tools)
+        task = Task(description=ASKED, expected_output="A sentence.", agent=helper)
+        assert SAYS.text in str(Crew(agents=[helper], tasks=[task]).kickoff())
+    check(seen, simulators, root, 4)
+    assert [call.stream for call in seen.llm_calls] == [False, False, True, True]
 
 
 @pytest.mark.needs("semantic_kernel")
@@ -283,28 +303,37 @@ async def test_semantic_kernel(simulators: Simulators, seen: Recording, root: An
     agent: Any = ChatCompletionAgent(service=service, name="helper", plugins=[Sky()])
     assert str(await agent.get_response(ASKED)) == SAYS.text
     assert [part async for part in agent.invoke_stream(ASKED)]
-    check(seen, simulators, root, 4)
+    check(seen, simulators, root, 4, "AutoFunctionInvocationLoop")
 
 
 @pytest.mark.needs("google.adk")
 async def test_google_adk(simulators: Simulators, seen: Recording, root: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from google.adk.agents import LlmAgent
+    from google.adk.agents.run_config import RunConfig, StreamingMode
     from google.adk.models.lite_llm import LiteLlm
     from google.adk.runners import InMemoryRunner
     from google.genai import types
 
     monkeypatch.setenv("GOOGLE_API_KEY", "any")
     monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", simulators.gemini.url)
-    simulators.gemini.script(CALLS_TOOL, SAYS)
-    simulators.anthropic.script(CALLS_TOOL, SAYS)
+    simulators.gemini.script(*[CALLS_TOOL, SAYS] * 2)
+    simulators.anthropic.script(*[CALLS_TOOL, SAYS] * 2)
     claude: Any = LiteLlm(model="anthropic/claude-opus-4-8", api_base=simulators.anthropic.url, api_key="any")
+    sessions = []
     for model in ("gemini-2.5-flash", claude):
         runner = InMemoryRunner(agent=LlmAgent(name="clerk", model=model, tools=[weather]), app_name="shop")
-        session = await runner.session_service.create_session(app_name="shop", user_id="u")
-        message = types.Content(role="user", parts=[types.Part(text=ASKED)])
-        async for _ in runner.run_async(user_id="u", session_id=session.id, new_message=message):
-            pass
-    check(seen, simulators, root, 4)
+        for mode in (StreamingMode.NONE, StreamingMode.SSE):
+            session = await runner.session_service.create_session(app_name="shop", user_id="ann")
+            message = types.Content(role="user", parts=[types.Part(text=ASKED)])
+            async for _ in runner.run_async(
+                user_id="ann", session_id=session.id, new_message=message, run_config=RunConfig(streaming_mode=mode)
+            ):
+                pass
+            sessions += [session.id] * 2
+    check(seen, simulators, root, 8, "generate_content")
+    runs = [call.run for call in seen.llm_calls]
+    assert [run and (run.agent, run.session_id) for run in runs] == [("clerk", session) for session in sessions]
+    assert len({run.execution_id for run in runs if run}) == 4
 
 
 @pytest.mark.needs("litellm.proxy", "fastapi", "orjson")
@@ -323,13 +352,15 @@ async def test_litellm_proxy(simulators: Simulators, seen: Recording, tmp_path: 
     for model in models:
         model["litellm_params"]["api_key"] = "any"  # type: ignore[index]
     config.write_text(json.dumps({"model_list": models}))
-    simulators.openai.script(SAYS)
-    simulators.anthropic.script(SAYS)
+    simulators.openai.script(SAYS, SAYS)
+    simulators.anthropic.script(SAYS, SAYS)
     await initialize(config=str(config))
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://proxy") as client:
         for model in ("gpt-5", "claude"):
-            body = {"model": model, "messages": [{"role": "user", "content": ASKED}]}
-            answer = await client.post("/chat/completions", json=body)
-            assert answer.status_code == 200, answer.text
-    check(seen, simulators, None, 2)  # a server has traces of its own
+            for stream in (False, True):
+                body = {"model": model, "messages": [{"role": "user", "content": ASKED}], "stream": stream}
+                answer = await client.post("/chat/completions", json=body)
+                assert answer.status_code == 200, answer.text
+    check(seen, simulators, None, 4, "fastapi.endpoint")  # a server has traces of its own
+    assert [call.stream for call in seen.llm_calls] == [False, True, False, True]
