@@ -141,7 +141,7 @@ def main(names: list[str]) -> int:
 def _environment(name: str) -> Path:
     place = PLACE / name
     python = place / "bin" / "python"
-    wanted = ["-e", str(ROOT), *COMMON, *SETS[name]]
+    wanted = ["-e", str(ROOT), "-e", str(ROOT / "demo"), *COMMON, *SETS[name]]
     uv = shutil.which("uv")
     if uv is not None:
         if not python.exists():

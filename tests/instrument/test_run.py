@@ -184,8 +184,26 @@ def test_the_doctor_proves_that_calls_are_seen(tmp_path: Path) -> None:
 
 
 def test_the_doctor_says_no_when_a_client_is_left_out(tmp_path: Path) -> None:
+    for library in ("cohere", "vertexai"):
+        (tmp_path / f"{library}.py").write_text("")
     result = execute(
-        sys.executable, "-m", "tachograph", "doctor", folder=tmp_path, TACHOGRAPH_INSTRUMENT_CLIENTS="openai,mcp"
-    )
+        sys.executable, "-m", "tachograph", "doctor", folder=tmp_path, PYTHONPATH=str(tmp_path),
+        TACHOGRAPH_INSTRUMENT_CLIENTS="openai,mcp",
+    )  # fmt: skip
     assert result.returncode == 1
     assert "NO  anthropic: nothing of it is hooked" in result.stdout
+    assert "NO  cohere: its calls are not seen: instrument.clients leaves `wire` out" in result.stdout
+
+
+def test_the_doctor_names_each_client_whose_calls_nobody_sees(tmp_path: Path) -> None:
+    for library in ("cohere", "vertexai"):
+        (tmp_path / f"{library}.py").write_text("")
+    program = (
+        "import sys; from tachograph.cli import main; from tachograph.instrument import checkup;"
+        "checkup.PROOFS.clear(); sys.exit(main(['doctor']))"
+    )
+    result = execute(sys.executable, "-c", program, folder=tmp_path, PYTHONPATH=str(tmp_path))
+    assert "ok  cohere: its calls to known hosts are seen in httpx" in result.stdout
+    assert "NO  vertexai: its calls are not seen: it sends over gRPC" in result.stdout
+    assert "All is well" not in result.stdout
+    assert result.returncode == 1

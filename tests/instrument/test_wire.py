@@ -23,6 +23,7 @@ import requests
 import urllib3
 import yarl
 from benchmarks.overhead import bytecodes
+from google import genai
 
 from support.bytecodes import count
 from tachograph import instrument, uninstrument
@@ -532,6 +533,64 @@ def test_what_boto3_raises_is_a_failure_of_the_call(seen_bedrock: Recording, bed
     TAPE.drain()
     kinds = [(call.outcome, call.error_type) for call in seen_bedrock.llm_calls]
     assert kinds == [("error", "invalid_request"), ("rate_limited", "rate_limit")]
+
+
+# Streams that nobody asked for usage
+
+
+def test_a_stream_without_usage_is_not_asked_for_it_and_costs_its_prompt_at_least(
+    seen: Recording, simulators: Simulators
+) -> None:
+    body = httpx2.post(answer(simulators), json={**ASKED, "stream": True}).text
+    assert '"usage":{' not in body.replace(" ", "")
+    (call,) = seen.llm_calls
+    assert (call.outcome, call.usage) == ("success", None)
+    assert call.cost is not None
+    assert call.cost.quality == "estimated"
+    assert call.cost.nano_usd
+    assert "reported no usage: only its prompt" in call.cost.detail
+    assert seen.value("llm_calls_usage_missing_total", provider="openai", model="gpt-5") == 1
+
+
+# Whose key pays
+
+KEY = "sk-secret-secret-abcd"
+
+
+@pytest.mark.parametrize(
+    ("headers", "query", "hint"),
+    [
+        ({"Authorization": f"Bearer {KEY}"}, "", "...abcd"),
+        ({"X-Api-Key": KEY}, "", "...abcd"),
+        ({"api-key": KEY}, "", "...abcd"),
+        ({"x-goog-api-key": KEY}, "", "...abcd"),
+        ({}, f"?key={KEY}", "...abcd"),
+        ({"Authorization": "Bearer ya29.a-token-of-an-hour"}, "", ""),
+        ({"Authorization": f"Basic {KEY}"}, "", ""),
+        ({}, "", ""),
+    ],
+)
+def test_the_key_of_a_request_is_told_by_its_last_characters(
+    seen: Recording, simulators: Simulators, headers: dict[str, str], query: str, hint: str
+) -> None:
+    url = answer(simulators, 3) + query
+    httpx2.post(url, json=ASKED, headers=headers)
+    requests.post(url, json=ASKED, headers=headers, timeout=10)
+
+    async def ask() -> None:
+        given = list(headers.items())  # aiohttp takes pairs, too
+        async with aiohttp.ClientSession() as session, session.post(url, json=ASKED, headers=given) as response:
+            await response.read()
+
+    asyncio.run(ask())
+    assert [call.api_key_hint for call in seen.llm_calls] == [hint] * 3
+
+
+def test_an_interaction_tells_its_key(seen: Recording, simulators: Simulators) -> None:
+    client = genai.Client(api_key=KEY, http_options={"base_url": simulators.gemini.url})
+    with suppress(Exception):  # how it ends is not what counts here
+        client.interactions.create(model="gemini-2.5-flash", input="Hello")
+    assert [call.api_key_hint for call in seen.llm_calls] == ["...abcd"]
 
 
 # What it costs where nothing is to be seen

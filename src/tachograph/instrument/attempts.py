@@ -7,6 +7,7 @@ watched call costs one look-up of its host; a known host makes it a call of its 
 
 from __future__ import annotations
 
+from functools import partial
 from time import perf_counter_ns
 from types import ModuleType
 from typing import Any, Final
@@ -17,7 +18,7 @@ from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import patch
 from tachograph.instrument.streams import StreamState
 from tachograph.instrument.watch import WATCH
-from tachograph.instrument.wire import SITES, WireWatch, begin, httpx_body
+from tachograph.instrument.wire import SITES, Request, WireWatch, begin, httpx_body
 from tachograph.tape.guard import generate
 
 READABLE_ERROR_BYTES = 64 * 1024
@@ -133,7 +134,8 @@ def _send(original: Any, library: Any, *, is_async: bool) -> Any:
 def _begin(site: Any, request: Any) -> WireWatch | None:
     url = request.url
     port = url.port or DEFAULT_PORTS.get(url.scheme)
-    return begin(site, "httpx", request.method, url.path, port, url, lambda: httpx_body(request))
+    content = partial(httpx_body, request)
+    return begin(site, Request("httpx", request.method, url.path, port, url, request.headers, content))
 
 
 def _answered_on_the_wire(watch: Any, response: Any, library: Any, is_async: bool) -> None:

@@ -16,6 +16,7 @@ from tachograph.instrument.watch import WATCH, Watch
 from tachograph.instrument.wrap import watched, watched_async
 from tachograph.records import ENGINE_CALL
 from tachograph.records.content import keep
+from tachograph.records.keys import key_hint
 from tachograph.tape.guard import generate
 from tachograph.vendors.api import Api
 from tachograph.vendors.fields import pick, plain
@@ -44,11 +45,18 @@ def _interaction(interactions: Any, keywords: dict[str, Any], *, api: Api) -> Wa
         asks=body if api.costs else None,
         is_watched=True,
         takes_other_model=False,
+        key_hint=key_hint(_key_of(interactions)),
     )
     call.api = api.name
     call.request = facts.settings
     keep(call, "input", lambda: api.input_content(request))
     return Watch(call, api, is_raw=True)  # read from the body: the answer may be a model, or the response itself
+
+
+def _key_of(interactions: Any) -> Any:
+    """The key of a client of interactions: its own in google-genai 2.x, that of its configuration in 3.x."""
+    security = getattr(getattr(interactions, "sdk_configuration", None), "security", None)
+    return getattr(security, "api_key", None) or getattr(interactions, "api_key", None)
 
 
 def _interaction_request(client: Any, options: Any) -> Watch | None:

@@ -29,6 +29,7 @@ from tachograph.instrument.watch import Sent, Watch
 from tachograph.instrument.wire_bodies import FailedState, WireFollower, read_chunks
 from tachograph.records import ENGINE_CALL
 from tachograph.records.content import keep
+from tachograph.records.keys import key_hint_of_request
 from tachograph.records.outcomes import ErrorType
 from tachograph.signals.spans import enter, leave
 from tachograph.vendors.api import Api, RequestFacts
@@ -205,60 +206,70 @@ def answer_of(kind: str, content: bytes) -> Any:
 # Beginning
 
 
-def begin(
-    site: Site, layer: str, method: str, path: str, port: int | None, url: Any, content: Callable[[], Any]
-) -> WireWatch | None:
-    """The watch of one request to a known host, or None when it is not to be watched.
+class Request(NamedTuple):
+    """A request as an HTTP library sends it.
 
-    Args:
-        site: The host.
-        layer: Which HTTP library sends it.
+    Attributes:
+        layer: Which library.
         method, path, port, url: Where to; `url` as `Watch.send` takes it.
+        headers: The application's, as far as they are known.
         content: Gives the body, as far as it is in memory: bytes, text, or a dictionary.
     """
-    found = route(method, path)
+
+    layer: str
+    method: str
+    path: str
+    port: int | None
+    url: Any
+    headers: Any
+    content: Callable[[], Any]
+
+
+def begin(site: Site, request: Request) -> WireWatch | None:
+    """The watch of one request to a known host, or None when it is not to be watched."""
+    found = route(request.method, request.path)
     if found is None or not SWITCH.on or ENGINE_CALL.get() is not None:
         return None
-    if not site.any_port and not _port_is_watched(site.host, port, active_config.settings.wire_hosts):
+    if not site.any_port and not _port_is_watched(site.host, request.port, active_config.settings.wire_hosts):
         return None
-    body = _body(content())
+    body = _body(request.content())
     facts = found.api.facts(body)
     model = facts.model if not found.model or facts.model != "unknown" else found.model
-    provider = _provider(site, port, found.api)
+    provider = _provider(site, request.port, found.api)
     scope = SCOPE.get()
     again = None if scope is None else scope.again(found.api, provider, model, body)
     if isinstance(again, WireWatch):
         watch = again
     else:
-        watch = _begin(site, port, found, provider, model, facts, body)
-        watch.layer = layer
+        watch = _begin(site, request, found, provider, facts._replace(model=model), body)
+        watch.layer = request.layer
         if scope is not None:
             scope.begin(watch, model, body)
-    watch.send(url)
+    watch.send(request.url)
     if watch.call.span is not None:
         enter(watch.call)  # a stream's span is current while its request is sent
     return watch
 
 
 def _begin(
-    site: Site, port: int | None, found: Route, provider: str, model: str, facts: RequestFacts, body: dict[str, Any]
+    site: Site, request: Request, found: Route, provider: str, facts: RequestFacts, body: dict[str, Any]
 ) -> WireWatch:
     api = found.api
-    stream = facts.stream if found.stream is None else found.stream
     call = active_config.recorder().start_llm_call(
         provider,
-        model,
+        facts.model,
         api.operation,
         message_count=facts.message_count,
-        stream=stream,
+        stream=facts.stream if found.stream is None else found.stream,
         asks=body if api.costs else None,
         is_watched=True,
         takes_other_model=False,  # the body is bytes by now
+        key_hint=key_hint_of_request(request.headers, request.url),
     )
     try:
         call.api = api.name
         call.counts_usage = api.counts_usage
-        call.server_address, call.server_port = site.host, port
+        call.server_address, call.server_port = site.host, request.port
         call.request = facts.settings
         call.dialect = hosts.configured_dialect(site.host)
         keep(call, "input", lambda: api.input_content(body))

@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from tachograph.instrument.watch import WATCH
-from tachograph.instrument.wire import SITES, Site, WireWatch, begin
+from tachograph.instrument.wire import SITES, Request, Site, WireWatch, begin
 from tachograph.instrument.wire_bodies import ReadBody
 from tachograph.tape.guard import generate
 
@@ -83,7 +83,8 @@ def _begin(site: Site, session: Any, method: str, given: Any, keywords: dict[str
     def content() -> Any:
         return keywords.get("data") if body is None else body
 
-    return begin(site, "aiohttp", method, url.raw_path, url.port, url, content)
+    headers = {**session.headers, **dict(keywords.get("headers") or ())}
+    return begin(site, Request("aiohttp", method, url.raw_path, url.port, url, headers, content))
 
 
 def _answered(watch: WireWatch, response: Any) -> None:

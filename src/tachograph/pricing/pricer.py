@@ -160,9 +160,8 @@ def _price(call: LLMCall, usage: Usage, known: _Known, others: tuple[int, tuple[
     if nano_usd is None:
         return quality.unpriced(doubts) if doubts else UNPRICED
     if call.usage is not usage:
-        doubts += (
-            f"the stream was closed before it reported usage: only its prompt of about {usage.input_tokens:,} tokens",
-        )
+        why = "reported no usage" if call.outcome == "success" else "was closed before it reported usage"
+        doubts += (f"the stream {why}: only its prompt of about {usage.input_tokens:,} tokens",)
     else:
         doubts += quality.doubts_about(call)
     return quality.cost_of(nano_usd, source, doubts)
@@ -189,8 +188,8 @@ def _stated(call: LLMCall, ours: Cost | None) -> Cost:
 
 
 def _prompt_at_least(call: LLMCall) -> Usage | None:
-    """What a stream that was closed before it reported any usage has used at least: its prompt, by our estimate."""
-    if not call.stream or call.outcome in (None, "success") or not call.counts_usage or not call.attempts:
+    """What a stream that has not reported any usage has used at least: its prompt, by our estimate."""
+    if not call.stream or call.outcome is None or not call.counts_usage or not call.attempts:
         return None
     status = call.attempts[-1].status
     if not call.first_token_ns and (status is None or status >= 400):
