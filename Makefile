@@ -70,8 +70,9 @@ chaos: $(VENV)/.dev ## random faults around the ledger for minutes, replayed fro
 budgets: $(VENV)/.dev ## 100 agents in 4 processes race for one budget, three are killed: does it hold (ARGS="--litellm PYTHON")
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.budgets $(ARGS)
 
-fuzz: $(VENV)/.dev ## many random inputs for every parser of bytes from outside (EXAMPLES=20000)
-	@TACHOGRAPH_FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/python -m pytest -n $(WORKERS) -q tests/fuzz $(PYTEST_ARGS)
+fuzz: $(VENV)/.dev ## inputs, guided by coverage, for every parser of bytes from outside (ARGS="--seconds 60 promql")
+	@$(INSTALL) -e '.[fuzz]'
+	@$(BIN)/python tools/guided_fuzzing.py $(ARGS)
 
 inject: $(VENV)/.dev ## raise an exception of each kind at every function entry of ours, over every API, with and without a drain thread
 	@TACHOGRAPH_TEST_INJECT=all $(BIN)/python -m pytest -n $(WORKERS) -q tests/instrument/test_guard.py tests/instrument/test_wire_injection.py $(PYTEST_ARGS)

@@ -41,8 +41,7 @@ class Alertmanager:
             if time.monotonic() - self._looked >= LOOK_SECONDS:
                 self._looked = time.monotonic()
                 try:
-                    found = self._ask("GET", "/api/v2/silences")
-                    self._known = tuple(_silence(one) for one in found if one["status"]["state"] == "active")
+                    self._known = tuple(silence for _, silence in self._active())
                     self.error = ""
                 except TachographError as error:
                     self.error = str(error)
@@ -59,11 +58,10 @@ class Alertmanager:
         """
         matchers = matchers_of(alert, where)
         if seconds <= 0:
-            for one in self._ask("GET", "/api/v2/silences"):
-                made = _silence(one).matchers
-                wanted = set(made) == set(matchers) if where else matchers[0] in made
-                if one["status"]["state"] == "active" and one["createdBy"] == MAKER and wanted:
-                    self._ask("DELETE", f"/api/v2/silence/{one['id']}")
+            for id, silence in self._active():
+                wanted = set(silence.matchers) == set(matchers) if where else matchers[0] in silence.matchers
+                if silence.by == MAKER and wanted:
+                    self._ask("DELETE", f"/api/v2/silence/{id}")
         else:
             now = time.time()
             starts, ends = (datetime.fromtimestamp(at, UTC).isoformat() for at in (now, now + seconds))
@@ -76,6 +74,15 @@ class Alertmanager:
             self._ask("POST", "/api/v2/silences", {**body, "comment": comment or "silenced in the console"})
         with self._lock:
             self._looked = float("-inf")
+
+    def _active(self) -> list[tuple[str, Silence]]:
+        """The silences that hold now, by id."""
+        found = self._ask("GET", "/api/v2/silences")
+        try:
+            return [(str(one["id"]), _silence(one)) for one in found if one["status"]["state"] == "active"]
+        except (ValueError, LookupError, TypeError, OverflowError):
+            do = "Check the address given with --alertmanager."
+            raise TachographError("what answers there is no Alertmanager", where=self.url, do=do) from None
 
     def _ask(self, method: str, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
@@ -92,7 +99,7 @@ class Alertmanager:
             raise TachographError(
                 f"the Alertmanager refuses: HTTP {error.code} {said}", where=self.url, do=do
             ) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             why = getattr(error, "reason", error)
             raise TachographError(f"the Alertmanager does not answer: {why}", where=self.url, do=do) from None
 

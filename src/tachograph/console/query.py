@@ -16,6 +16,7 @@ import numpy as np
 from tachograph.console.promql import Engine, PromQLError, PromQLSyntaxError, PromQLTimeout, Result
 from tachograph.console.promql.labels import labels_of
 from tachograph.errors import TachographError
+from tachograph.urls import split
 
 logger = logging.getLogger("tachograph.console")
 
@@ -40,7 +41,7 @@ class Prometheus:
     """
 
     def __init__(self, url: str, *, timeout: float = 30.0) -> None:
-        parts = urllib.parse.urlsplit(url)
+        parts = split(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise TachographError(
                 f"{url!r} is not the address of a Prometheus",
@@ -105,13 +106,12 @@ class Prometheus:
         status, _, body = self.forward(path, pairs, post=True)
         try:
             answer = json.loads(body)
-            data = answer["data"] if answer.get("status") == "success" else None
-        except (ValueError, KeyError, AttributeError):
+            if answer.get("status") == "success":
+                return _result(answer["data"])
+            message, kind = str(answer.get("error", f"HTTP {status}")), answer.get("errorType")
+        except (ValueError, LookupError, AttributeError, TypeError, ArithmeticError, RecursionError):
             raise PromQLError(f"{self.url} gave no Prometheus answer (HTTP {status})") from None
-        if data is None:
-            message = str(answer.get("error", f"HTTP {status}"))
-            raise (PromQLSyntaxError if answer.get("errorType") == "bad_data" else PromQLError)(message)
-        return _result(data)
+        raise (PromQLSyntaxError if kind == "bad_data" else PromQLError)(message)
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

@@ -48,6 +48,12 @@ class Reader:
                 return json.loads(answer.read(_MOST))
         except urllib.error.HTTPError as error:
             raise _refused(error, self.url) from None
+        except (ValueError, RecursionError):
+            raise TachographError(
+                "what answers there is no console: the answer is no JSON",
+                where=self.url,
+                do="Give the console's address with --console URL.",
+            ) from None
         except OSError as error:
             raise TachographError(
                 f"no console answers: {getattr(error, 'reason', error)}",
@@ -64,7 +70,7 @@ class Reader:
 def _refused(error: urllib.error.HTTPError, url: str) -> TachographError:
     try:
         told = json.loads(error.read(_MOST))["error"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         told = f"HTTP {error.code}"
     if error.code == 401:
         do = "Give its token with --token, or set TACHOGRAPH_CONSOLE_TOKEN."

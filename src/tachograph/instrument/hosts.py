@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
 
 from tachograph.instrument import active_config
+from tachograph.urls import split
 from tachograph.vendors.dialects import Dialect, configured, dialect_of, matches
 
 
@@ -59,7 +59,7 @@ def place_of(client: Any, overrides: Mapping[str, str], fallback_of: Callable[[t
 @lru_cache(maxsize=64)
 def address_of(url: str) -> tuple[str, int | None]:
     """Host and port of a base URL that is text."""
-    place = urlsplit(url)
+    place = split(url)
     return place.hostname or "", place.port or DEFAULT_PORTS.get(place.scheme)
 
 

@@ -17,7 +17,6 @@ from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, Final
-from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from tachograph.instrument import active_config, mcp_identity
@@ -32,6 +31,7 @@ from tachograph.records import ENGINE_MCP, ToolCall
 from tachograph.records.outcomes import ErrorKind, ToolOutcome
 from tachograph.signals import semconv
 from tachograph.tape.guard import call_wrapper, generate
+from tachograph.urls import split
 from tachograph.vendors.fields import dig, pick
 
 
@@ -139,7 +139,7 @@ class Transport:
         self.exchange = Exchange()
         self.facts: dict[str, Any] = {semconv.NETWORK_TRANSPORT: "pipe"}
         if url is not None:
-            parts = urlsplit(url)
+            parts = split(url)
             port = parts.port or (443 if parts.scheme in ("https", "wss") else 80)
             self.facts = {
                 semconv.NETWORK_TRANSPORT: "tcp",

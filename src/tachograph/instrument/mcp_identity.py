@@ -12,9 +12,9 @@ import os
 import re
 from collections.abc import Sequence
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from tachograph.instrument import active_config
+from tachograph.urls import split
 
 NAMELESS: Final = "unknown"
 """The server_id of a server of which nothing is known."""
@@ -52,7 +52,7 @@ def address_of_command(command: str, arguments: Sequence[str]) -> str:
 
 def address_of_url(url: str) -> str:
     """A server's address as an id: host, port and path."""
-    parts = urlsplit(url)
+    parts = split(url)
     place = parts.netloc.rpartition("@")[2]
     path = "/".join(_HIDDEN if _SECRET_VALUE.fullmatch(part) else part for part in parts.path.split("/"))
     return _shortened(f"{place}{path}".rstrip("/"), url)
@@ -98,7 +98,7 @@ def _word(argument: str) -> str:
             return f"{name}={_HIDDEN}"
         return f"{name}={_word(value)}"
     if "://" in argument:
-        parts = urlsplit(argument)
+        parts = split(argument)
         return f"{parts.scheme}://{address_of_url(argument)}"
     return _HIDDEN if _SECRET_VALUE.fullmatch(argument) else argument
 

@@ -12,7 +12,6 @@ from contextlib import suppress
 from contextvars import ContextVar
 from time import perf_counter_ns
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -23,6 +22,7 @@ from tachograph.llm.answer_headers import note_answer
 from tachograph.records import LLMCall
 from tachograph.records.content import keep
 from tachograph.records.outcomes import ErrorType
+from tachograph.urls import split
 from tachograph.vendors.api import Api, ChunkReader, WholeAnswer
 from tachograph.vendors.loose import opened
 from tachograph.vendors.retry_after import retry_after_seconds
@@ -214,8 +214,8 @@ class Watch(msgspec.Struct, eq=False, weakref=True):
 def place_of(url: Any) -> tuple[str | None, int | None]:
     """Host and port of a URL of whatever make."""
     if isinstance(url, str):
-        url = urlsplit(url)
-        return url.hostname, url.port
+        parts = split(url)
+        return parts.hostname, parts.port
     return (None, None) if url is None else (url.host, url.port)
 
 

@@ -98,7 +98,7 @@ def tool_request(id: str, name: str, arguments: str) -> ToolRequest:
     """A tool request whose arguments came as JSON text, which a model may get wrong."""
     try:
         parsed = json.loads(arguments) if arguments.strip() else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         parsed = None
     return ToolRequest(id, name, parsed if isinstance(parsed, dict) else {}, arguments)
 

@@ -19,9 +19,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
-from urllib.parse import urlsplit
 
 from tachograph.mcp.errors import ConfigError
+from tachograph.urls import split
 
 _VARIABLE: Final = re.compile(r"\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _TYPES: Final[dict[str, Literal["stdio", "http", "sse"]]] = {
@@ -64,7 +64,7 @@ class HTTPServer:
     @property
     def address(self) -> tuple[str, int]:
         """Host and port."""
-        parts = urlsplit(self.url)
+        parts = split(self.url)
         return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
@@ -87,7 +87,7 @@ def load_config(
             data = json.loads(Path(source).read_text(encoding="utf-8"))
         except OSError as error:
             raise ConfigError(f"cannot read the file: {error.strerror or error}", where=where) from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"not valid JSON: {error}", where=where) from error
     if not isinstance(data, Mapping):
         raise ConfigError("must be a JSON object", where=where)
@@ -123,7 +123,7 @@ def _server(name: str, entry: Any, where: str, environ: Mapping[str, str]) -> Se
             _text(entry["cwd"], "cwd", where, environ) if entry.get("cwd") is not None else None,
         )
     url = _text(entry["url"], "url", where, environ)
-    parts = urlsplit(url)
+    parts = split(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError(f'"url" must be an http:// or https:// address, not {url!r}', where=where)
     return HTTPServer(name, url, _texts(entry, "headers", where, environ), transport)

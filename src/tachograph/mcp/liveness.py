@@ -13,7 +13,8 @@ import asyncio
 import urllib.request
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+
+from tachograph.urls import split
 
 if TYPE_CHECKING:
     from tachograph.mcp.transports import Watch
@@ -38,11 +39,11 @@ def how_it_ended(code: int) -> str:
 
 def port_of(url: str) -> tuple[str, int]:
     """The host and port that requests to an address really go to: its own, or its proxy's."""
-    parts = urlsplit(url)
+    parts = split(url)
     proxies = urllib.request.getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
-        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        parts = split(proxy if "://" in proxy else f"http://{proxy}")
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 

@@ -81,11 +81,11 @@ class _Rewriting:
 
     def _join(self, top: Schema, branches: list[Schema]) -> None:
         """Put the alternatives of the whole into one object: each property is optional that one of them lacks."""
-        properties: dict[str, list[Schema]] = {name: [part] for name, part in top["properties"].items()}
+        properties: dict[str, list[Schema]] = {name: [part] for name, part in _named(top).items()}
         for branch in branches:
-            for name, part in branch.get("properties", {}).items():
+            for name, part in _named(branch).items():
                 known = properties.setdefault(name, [])
-                if part not in known and name not in top["properties"]:
+                if part not in known and name not in _named(top):
                     known.append(part)
         top["properties"] = {
             name: parts[0] if len(parts) == 1 else {"anyOf": parts} for name, parts in properties.items()
@@ -186,6 +186,12 @@ class _Rewriting:
             if required:
                 merged["required"] = list(dict.fromkeys(required))
         return merged
+
+
+def _named(schema: Schema) -> dict[str, Any]:
+    """The properties of a schema; none where what stands there is no object."""
+    found = schema.get("properties")
+    return found if isinstance(found, dict) else {}
 
 
 def _anchored(schema: Any, anchor: str) -> Any:

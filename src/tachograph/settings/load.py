@@ -143,7 +143,7 @@ def _from_file(environ: Mapping[str, str], directory: Path) -> tuple[dict[str, A
             continue
         try:
             data = tomllib.loads(path.read_text("utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
             if path.name == "pyproject.toml" and not named:
                 continue  # not ours to fix
             raise SettingsError(

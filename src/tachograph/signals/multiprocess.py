@@ -23,6 +23,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import logging
 import os
 import time
 import weakref
@@ -38,6 +39,8 @@ from tachograph.signals.registry import Collected
 
 FIRST_BYTES: Final = 64 * 1024
 MORE_BYTES: Final = 256 * 1024
+logger = logging.getLogger("tachograph")
+
 ARCHIVE: Final = "archive.json"
 LOCK: Final = "archive.lock"
 _VERSION: Final = 1
@@ -217,7 +220,7 @@ def _entry(line: bytes) -> _Entry | None:
         first, size, kind, name, labels = json.loads(line)
         if kind in ("d", "q") and isinstance(name, str) and first >= 0 and size > 0:
             return _Entry(first, size, kind, (name, tuple(labels)))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None  # cut short when its process died
     return None
 
@@ -269,10 +272,29 @@ class _Siblings:
             if stamp is None:
                 self._archive = (None, {}, set())
             else:
-                data = json.loads((self.directory / ARCHIVE).read_bytes())
-                cells = {(name, tuple(labels)): numbers for name, labels, numbers in data["cells"]}
-                self._archive = (stamp, cells, set(data["merged"]))
+                self._archive = (stamp, *self._archived())
         return self._archive[1], self._archive[2]
+
+    def _archived(self) -> tuple[dict[Key, list[float]], set[str]]:
+        """What the archive holds; one that cannot be read is set aside, so that the metrics of the living go on."""
+        path = self.directory / ARCHIVE
+        body = path.read_bytes()
+        try:
+            data = json.loads(body)
+            cells = {(name, tuple(labels)): numbers for name, labels, numbers in data["cells"]}
+            if not all(isinstance(number, (int, float)) for numbers in cells.values() for number in numbers):
+                raise TypeError("a value is no number")
+            return cells, set(data["merged"])
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            aside = path.with_suffix(".damaged")
+            path.replace(aside)
+            logger.error(
+                "tachograph: %s cannot be read (%s) and is now %s: counters lose what ended processes had counted",
+                path,
+                error,
+                aside.name,
+            )
+            return {}, set()
 
     def _read_siblings(self, without: set[str]) -> tuple[list[tuple[Key, list[float]]], list[tuple[Key, list[float]]]]:
         living: list[tuple[Key, list[float]]] = []

@@ -491,7 +491,7 @@ def _backlog_of(paths: list[Path]) -> tuple[int, int | None]:
             return 0, None
         offset, noted = frames.unpack_committed(head[frames.COMMITTED_AT :])
         done, since = max(_first_sequence(head), noted), None
-        file.seek(offset)
+        file.seek(min(offset, os.fstat(file.fileno()).st_size))
         found, _ = frames.scan(file.read(_LOOK_BYTES), final=False, limit=3)
     for item in found:
         if isinstance(item, frames.Frame) and item.kind == frames.GAP:

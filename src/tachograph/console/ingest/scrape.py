@@ -8,12 +8,12 @@ import urllib.error
 import urllib.request
 import zlib
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from tachograph.console.ingest.exposition import Reader
 from tachograph.console.promql.labels import NAME, Labels
 from tachograph.console.tsdb import Exemplar, Metadata, Store
 from tachograph.errors import TachographError
+from tachograph.urls import split
 
 MAX_BODY = 16 * 1024 * 1024
 # OpenMetrics first, because it alone carries exemplars.
@@ -39,7 +39,7 @@ class Target:
     """
 
     def __init__(self, url: str, *, job: str = "tachograph", timeout: float = 5.0) -> None:
-        parts = urlsplit(url if "//" in url else f"http://{url}")
+        parts = split(url if "//" in url else f"http://{url}")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise TachographError(
                 f"{url!r} cannot be scraped",

@@ -13,8 +13,8 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import urlsplit
 
+from tachograph.urls import split
 from tachograph.version import __version__
 
 MAX_ANSWER: Final = 16_384
@@ -60,7 +60,7 @@ def send(post: Post, timeout: float) -> str:
     Raises:
         DeliveryError: The receiver did not accept it, or could not be reached.
     """
-    host = urlsplit(post.url).hostname or "?"
+    host = split(post.url).hostname or "?"
     try:
         request = urllib.request.Request(
             post.url,
@@ -118,10 +118,10 @@ def retry_after(value: str | None, now: float) -> float | None:
     if text.isascii() and text.isdigit():
         return min(float(text[:9]), MAX_RETRY_AFTER)
     try:
-        at = email.utils.parsedate_to_datetime(text)
-    except (TypeError, ValueError):
+        at = email.utils.parsedate_to_datetime(text).timestamp()
+    except (TypeError, ValueError, OverflowError):
         return None
-    return min(max(at.timestamp() - now, 0.0), MAX_RETRY_AFTER)
+    return min(max(at - now, 0.0), MAX_RETRY_AFTER)
 
 
 def _why(error: object) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from tachograph.settings.notify import Receiver
+from tachograph.urls import split
 
 MAX_BYTES: Final = 65_536
 _SHORTEST: Final = 6
@@ -57,7 +58,7 @@ def scrubbed(text: str, secrets: tuple[str, ...]) -> str:
 def _parts(secret: str) -> set[str]:
     found = {secret}
     if "://" in secret:
-        url = urlsplit(secret)
+        url = split(secret)
         found |= {url.path, url.query, url.password or "", url.username or "", *url.path.split("/")}
         found |= {pair.partition("=")[2] for pair in url.query.split("&")}
     return {one for part in found for one in (part, unquote(part)) if len(one) >= _SHORTEST or part == secret}

@@ -181,7 +181,7 @@ class _Fold:
 def _object(arguments: str) -> dict[str, Any]:
     try:
         parsed = json.loads(arguments)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return parsed if isinstance(parsed, dict) else {}
 

@@ -9,7 +9,6 @@ import weakref
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, Unpack
-from urllib.parse import urlsplit
 
 from tachograph.errors import TachographError
 from tachograph.llm.adapter import Adapter
@@ -21,6 +20,7 @@ from tachograph.llm.streams import AsyncStream, Stream
 from tachograph.llm.types import Request, RequestFields, Response
 from tachograph.recorder import Recorder
 from tachograph.runtime import get_recorder
+from tachograph.urls import split
 
 
 class Provider:
@@ -67,7 +67,7 @@ class Provider:
         self._client: Any = None
         self._async_clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = weakref.WeakKeyDictionary()
         find_recorder = get_recorder if recorder is None else lambda: recorder
-        url = urlsplit(address)
+        url = split(address)
         self._engine = Engine(
             provider=name,
             adapter=adapter,

@@ -123,7 +123,7 @@ class PriceFile:
                 where=str(self.path),
                 do="Correct the setting pricing.file, or unset it.",
             ) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise PriceFileError(
                 f"the price file is no TOML: {error}", where=str(self.path), do="Correct it."
             ) from error

@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from tachograph.usage.reconcile.bill import Billed, money_line
+from tachograph.usage.reconcile.bill import Billed, money_line, understood
 from tachograph.usage.reconcile.pages import from_api, from_files
 
 KEY: Final = "ANTHROPIC_ADMIN_KEY"
@@ -29,9 +29,9 @@ def billed(since: datetime, until: datetime, *, key: str, base_url: str = BASE_U
     """
     root = f"{base_url.rstrip('/')}/v1/organizations"
     usage = asked(since, until, "model", "service_tier", "inference_geo")
-    yield from lines(from_api(f"{root}/usage_report/messages", usage, headers(key)))
+    yield from understood(lines(from_api(f"{root}/usage_report/messages", usage, headers(key))), root)
     costs = [pair for pair in asked(since, until, "description") if pair[0] != "bucket_width"]
-    yield from lines(from_api(f"{root}/cost_report", costs, headers(key)))
+    yield from understood(lines(from_api(f"{root}/cost_report", costs, headers(key))), root)
 
 
 def headers(key: str) -> dict[str, str]:
@@ -47,7 +47,7 @@ def asked(since: datetime, until: datetime, *groups: str) -> list[tuple[str, str
 
 def saved(paths: Sequence[Path]) -> Iterator[Billed]:
     """Read saved answers of the same reports."""
-    return lines(from_files(paths))
+    return understood(lines(from_files(paths)), ", ".join(map(str, paths)))
 
 
 def lines(buckets: Iterator[dict[str, Any]]) -> Iterator[Billed]:

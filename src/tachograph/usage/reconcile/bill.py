@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import csv
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -82,3 +83,19 @@ def _plus(left: int | None, right: int | None) -> int | None:
     if right is None:
         return left
     return right if left is None else left + right
+
+
+def understood(lines: Iterable[Billed], where: str) -> Iterator[Billed]:
+    """The lines of a report.
+
+    Raises:
+        BillError: A value in it is not what the reports of this provider have there.
+    """
+    try:
+        yield from lines
+    except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError, csv.Error) as error:
+        raise BillError(
+            f"the report has a value that is not understood: {type(error).__name__}: {error}",
+            where=where,
+            do="Save the provider's report as it comes, and compare it with docs/reconcile.md.",
+        ) from error

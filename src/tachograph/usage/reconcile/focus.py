@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from tachograph.errors import MissingExtraError
 from tachograph.usage.focus import PUBLISHERS
-from tachograph.usage.reconcile.bill import Billed, BillError, money_line
+from tachograph.usage.reconcile.bill import Billed, BillError, money_line, understood
 
 NEEDED: Final = ("BilledCost", "ChargePeriodStart", "ProviderName")
 _READ: Final = (*NEEDED, "ResourceId", "RegionId", "ChargeCategory")
@@ -31,7 +31,7 @@ def is_focus(path: Path) -> bool:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             return set(NEEDED) <= set(next(csv.reader(file), ()))
-    except (OSError, UnicodeDecodeError):
+    except (OSError, UnicodeDecodeError, csv.Error):
         return False
 
 
@@ -44,20 +44,24 @@ def saved(paths: Sequence[Path], provider: str) -> Iterator[Billed]:
     """
     wanted = PUBLISHERS.get(provider, provider).lower()
     for path in paths:
-        for row in _rows(path):
-            if str(row["ProviderName"]).lower() != wanted:
-                continue
-            try:
-                usd = Decimal(str(row["BilledCost"]))
-                day = _day(row["ChargePeriodStart"])
-            except (InvalidOperation, ValueError) as error:
-                raise BillError(
-                    f"a row has no cost or no day: {error}", where=str(path), do="Export it in FOCUS 1.0 or later."
-                ) from error
-            is_credit = row.get("ChargeCategory") == "Credit"
-            line = money_line(day, str(row.get("ResourceId") or ""), usd, is_credit=is_credit)
-            line.region = str(row.get("RegionId") or "")
-            yield line
+        yield from understood(_lines(path, wanted), str(path))
+
+
+def _lines(path: Path, wanted: str) -> Iterator[Billed]:
+    for row in _rows(path):
+        if str(row["ProviderName"]).lower() != wanted:
+            continue
+        try:
+            usd = Decimal(str(row["BilledCost"]))
+            day = _day(row["ChargePeriodStart"])
+        except (InvalidOperation, ValueError) as error:
+            raise BillError(
+                f"a row has no cost or no day: {error}", where=str(path), do="Export it in FOCUS 1.0 or later."
+            ) from error
+        is_credit = row.get("ChargeCategory") == "Credit"
+        line = money_line(day, str(row.get("ResourceId") or ""), usd, is_credit=is_credit)
+        line.region = str(row.get("RegionId") or "")
+        yield line
 
 
 def _rows(path: Path) -> Iterator[Mapping[str, Any]]:

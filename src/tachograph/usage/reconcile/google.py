@@ -16,7 +16,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Final
 
-from tachograph.usage.reconcile.bill import Billed, BillError, money_line
+from tachograph.usage.reconcile.bill import Billed, BillError, money_line, understood
 
 _COLUMNS: Final = {
     "day": ("usage start date", "usage_start_time", "usage start time", "date", "day"),
@@ -38,9 +38,10 @@ def saved(paths: Sequence[Path]) -> Iterator[Billed]:
         try:
             with path.open(encoding="utf-8-sig", newline="") as file:
                 if path.suffix in (".json", ".jsonl", ".ndjson"):
-                    yield from rows((json.loads(text) for text in file if text.strip()), str(path))
+                    exported = (json.loads(text) for text in file if text.strip())
+                    yield from understood(rows(exported, str(path)), str(path))
                 else:
-                    yield from lines(csv.reader(file), str(path))
+                    yield from understood(lines(csv.reader(file), str(path)), str(path))
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise BillError(
                 f"the export cannot be read: {error}", where=str(path), do="Name a readable file."

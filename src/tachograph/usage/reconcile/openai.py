@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from tachograph.usage.reconcile.bill import Billed, money_line
+from tachograph.usage.reconcile.bill import Billed, money_line, understood
 from tachograph.usage.reconcile.pages import from_api, from_files
 
 KEY: Final = "OPENAI_ADMIN_KEY"
@@ -30,14 +30,14 @@ def billed(since: datetime, until: datetime, *, key: str, base_url: str = BASE_U
     for report in ("usage/completions", "usage/embeddings"):
         groups = [("group_by[]", name) for name in ("model", "batch", "service_tier")]
         asked = [*span, ("bucket_width", "1d"), *(groups if report.endswith("completions") else groups[:1])]
-        yield from lines(from_api(f"{root}/organization/{report}", asked, headers))
+        yield from understood(lines(from_api(f"{root}/organization/{report}", asked, headers)), root)
     asked = [*span, ("bucket_width", "1d"), ("group_by[]", "line_item")]
-    yield from lines(from_api(f"{root}/organization/costs", asked, headers))
+    yield from understood(lines(from_api(f"{root}/organization/costs", asked, headers)), root)
 
 
 def saved(paths: Sequence[Path]) -> Iterator[Billed]:
     """Read saved answers of the same reports."""
-    return lines(from_files(paths))
+    return understood(lines(from_files(paths)), ", ".join(map(str, paths)))
 
 
 def lines(buckets: Iterator[dict[str, Any]]) -> Iterator[Billed]:

@@ -95,10 +95,10 @@ def from_files(paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
             ) from error
         try:
             found = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             try:
                 found = [json.loads(line) for line in text.splitlines() if line.strip()]
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise BillError(
                     f"the file is no JSON: {error}", where=str(path), do="Save the API's answers as they come."
                 ) from error

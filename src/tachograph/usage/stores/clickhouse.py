@@ -16,9 +16,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
 
 from tachograph.errors import MissingExtraError
+from tachograph.urls import split
 from tachograph.usage.row import Row
 from tachograph.usage.source import Position, Quarantined
 from tachograph.usage.stores import schema
@@ -312,7 +313,7 @@ class ClickHouseStore:
 
 
 def _connect(url: str, timeout_seconds: float) -> Any:
-    parts = urlsplit(url)
+    parts = split(url)
     timeout = max(1, round(timeout_seconds))
     if parts.scheme.endswith("+chdb"):
         client = get_client(interface="chdb", path=parts.path)
@@ -338,7 +339,7 @@ def _connect(url: str, timeout_seconds: float) -> Any:
 
 
 def _where(url: str) -> str:
-    parts = urlsplit(url)
+    parts = split(url)
     return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
 
 

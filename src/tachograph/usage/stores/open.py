@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlunsplit
 
 from tachograph.errors import SettingsError
+from tachograph.urls import NONE, split
 
 if TYPE_CHECKING:
     from tachograph.usage.stores.base import Store
@@ -41,7 +42,7 @@ def open_store(
         MissingExtraError: Its package is not installed.
         StoreUnavailable, UnknownVersion: It cannot be used as it is.
     """
-    scheme = urlsplit(url).scheme.partition("+")[0]
+    scheme = url.partition(":")[0].partition("+")[0]
     if scheme == "sqlite":
         from tachograph.usage.stores.sqlite import SQLiteStore
 
@@ -73,7 +74,9 @@ def open_store(
 
 def without_password(url: str) -> str:
     """A store's URL as people may see it."""
-    parts = urlsplit(url)
+    parts = split(url)
+    if parts is NONE:
+        return "***" if "@" in url else url
     if parts.password is None:
         return url
     return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{parts.netloc.rpartition('@')[2]}"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from typing import Final
-from urllib.parse import urlsplit
 
+from tachograph.urls import split
 from tachograph.vendors.anthropic.messages import (
     BatchResults,
     MessageEvents,
@@ -55,7 +55,7 @@ def route(method: str, url: str) -> tuple[Api | None, str | None]:
     """
     path = url.partition("?")[0]
     if not path.startswith("/"):
-        path = urlsplit(path).path if "://" in path else f"/{path}"
+        path = split(path).path if "://" in path else f"/{path}"
         path = path[max(path.find("/v1/"), 0) :]
     method = method.lower()
     api = ROUTES.get((method, path))

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 from functools import partial
 from typing import Final
-from urllib.parse import urlsplit
 
+from tachograph.urls import split
 from tachograph.vendors.api import Api
 from tachograph.vendors.openai.chat import ChatChunks, chat_content, chat_tokens, read_chat, read_stored_chat
 from tachograph.vendors.openai.media import (
@@ -83,7 +83,7 @@ def route(method: str, url: str) -> Api | None:
     method = method.lower()
     path = url.partition("?")[0]
     if not path.startswith("/"):
-        path = urlsplit(path).path if "://" in path else f"/{path}"
+        path = split(path).path if "://" in path else f"/{path}"
         if "://" in url:
             path = next((path[path.index(end) :] for end in _ENDS if end in path), path)
     api = ROUTES.get((method, path))
