@@ -29,7 +29,7 @@ from tachograph.console.api.parameters import parse_duration, parse_time
 from tachograph.console.app import build
 from tachograph.console.console import Console
 from tachograph.console.ingest.exposition import Reader
-from tachograph.console.ingest.otlp import traces, wire
+from tachograph.console.ingest.otlp import logs, traces, wire
 from tachograph.console.ingest.otlp.metrics import Receiver
 from tachograph.console.ingest.scrape import Target
 from tachograph.console.metric_snapshots import MetricSnapshots
@@ -137,6 +137,8 @@ def otlp_protobuf(data: bytes) -> None:
         _take_traces(wire.read_traces(data))
     with suppress(wire.WireError):
         _take_metrics(wire.read_metrics(data))
+    with suppress(wire.WireError):
+        _take_logs(wire.read_logs(data))
 
 
 def otlp_json(data: bytes) -> None:
@@ -145,12 +147,19 @@ def otlp_json(data: bytes) -> None:
     if isinstance(request, dict):
         _take_traces(request)
         _take_metrics(request)
+        _take_logs(request)
 
 
 def _take_traces(request: dict[str, Any]) -> None:
     items, refused = traces.read(request)
     assert refused >= 0
     assert all(span for _, span in items)
+
+
+def _take_logs(request: dict[str, Any]) -> None:
+    _, taken, refused = logs.records(request)
+    assert taken >= 0
+    assert refused >= 0
 
 
 def _take_metrics(request: dict[str, Any]) -> None:
@@ -444,7 +453,7 @@ def other_servers(data: bytes) -> None:
         one._opener = _Says(data)  # type: ignore[assignment]
     with suppress(PromQLError):
         prometheus.instant("up", 0)
-    alertmanager.silenced_until("A")
+    alertmanager.silences()
     with suppress(TachographError):
         alertmanager.silence("A", 0)
     with suppress(TachographError):
@@ -489,6 +498,7 @@ _QUERY = _words(
 )
 _OTLP = _words(
     "resourceSpans scopeSpans spans attributes key value stringValue intValue events resourceMetrics scopeMetrics"
+    " resourceLogs scopeLogs logRecords eventName body"
     ' metrics histogram dataPoints bucketCounts { } [ ] " : , 1e999 -1'
 )
 _EXPOSED = _words(
@@ -531,7 +541,7 @@ _INDEX = _words('[0,1, "q" "d" "name" [ ] ,', "\n")
 PARSERS: Final[dict[str, Parser]] = {
     "promql": Parser(promql, ("console.promql.syntax",), _QUERY, cost=3),
     "times": Parser(times, ("console.api.parameters", "usage.reports.when"), _HEADERS),
-    "otlp_protobuf": Parser(otlp_protobuf, ("console.ingest.otlp.wire", "console.ingest.otlp.traces")),
+    "otlp_protobuf": Parser(otlp_protobuf, ("console.ingest.otlp.wire", "console.ingest.otlp.traces", "console.ingest.otlp.logs")),
     "otlp_json": Parser(otlp_json, ("console.ingest.otlp.metrics", "console.ingest.otlp.values"), _OTLP),
     "metrics_pages": Parser(metrics_pages, ("console.ingest.exposition", "signals.metrics_text"), _EXPOSED),
     "journal_frames": Parser(journal_frames, ("usage.frames",)),

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import deque
 from functools import lru_cache
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from tachograph.instrument.watch import WATCH
 from tachograph.instrument.wire import SITES, Request, Site, WireWatch, begin
 from tachograph.instrument.wire_bodies import ReadBody
 from tachograph.tape.guard import generate
+from tachograph.urls import split
 
 _REQUEST: Final = """
     ASYNC def request_watched(site, self, method, url, *args, **keywords):
@@ -41,7 +41,7 @@ class Authorities(dict[str, Site | None]):
     def __missing__(self, authority: str) -> Site | None:
         if len(self) >= _MOST_AUTHORITIES:
             self.clear()
-        host = urlsplit(f"//{authority}").hostname
+        host = split(f"//{authority}").hostname
         site = self[authority] = None if host is None else SITES[host]
         return site
 
