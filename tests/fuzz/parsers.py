@@ -541,7 +541,9 @@ _INDEX = _words('[0,1, "q" "d" "name" [ ] ,', "\n")
 PARSERS: Final[dict[str, Parser]] = {
     "promql": Parser(promql, ("console.promql.syntax",), _QUERY, cost=3),
     "times": Parser(times, ("console.api.parameters", "usage.reports.when"), _HEADERS),
-    "otlp_protobuf": Parser(otlp_protobuf, ("console.ingest.otlp.wire", "console.ingest.otlp.traces", "console.ingest.otlp.logs")),
+    "otlp_protobuf": Parser(
+        otlp_protobuf, ("console.ingest.otlp.wire", "console.ingest.otlp.traces", "console.ingest.otlp.logs"),
+    ),
     "otlp_json": Parser(otlp_json, ("console.ingest.otlp.metrics", "console.ingest.otlp.values"), _OTLP),
     "metrics_pages": Parser(metrics_pages, ("console.ingest.exposition", "signals.metrics_text"), _EXPOSED),
     "journal_frames": Parser(journal_frames, ("usage.frames",)),

@@ -42,7 +42,7 @@ class ArgumentCheck:
         try:
             errors = sorted(self._validator.iter_errors(arguments), key=lambda error: list(map(str, error.path)))
         except Exception as error:  # noqa: BLE001 - the schema's fault (a dangling $ref, a bad pattern): the server decides
-            logger.warning("a tool's input schema cannot be used to check arguments: %s", error)
+            logger.warning("a tool's input schema cannot be used to check arguments: %.300s", error)
             self._validator = False
             return []
         problems = list(dict.fromkeys(f"{_path(error.path)}: {_words(error)}" for error in errors))
@@ -89,6 +89,6 @@ def _compile(schema: dict[str, Any]) -> Any:
     try:
         dialect.check_schema(schema)
     except SchemaError as error:
-        logger.warning("a tool's input schema is not valid JSON Schema: %s", error.message)
+        logger.warning("a tool's input schema is not valid JSON Schema: %.300s", error.message)
         return None
     return dialect(schema, registry=Registry())  # an empty registry: no reference is ever fetched
