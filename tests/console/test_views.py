@@ -426,6 +426,18 @@ def test_a_run_and_a_session_without_any_price_are_not_shown_as_free(running: Ru
     assert (row["cost"], row["unpriced"]) == (0.5, 2)
 
 
+def test_no_user_spends_zero_on_what_has_no_price(running: RunningConsole, client: Client) -> None:
+    facts = {"user_id": "ann", "labels": {"team": "search"}, "input_tokens": 10, "output_tokens": 1}
+    put(running, made(1, at=NOW - 30, outcome="error", **facts), made(2, at=NOW - 20, **facts))
+    money = client.get("/api/console/money", **{"from": NOW - 900, "to": NOW})
+    assert money["who"]["user_id"] == [{"key": "ann", "usd": None, "calls": 2}]
+    assert money["labels"] == [{"key": "team:search", "usd": None, "calls": 2}]
+    assert money["waste"] == [{"cause": "failed", "usd": None, "calls": 1}]
+    put(running, made(3, at=NOW - 10, cost_usd="0.5", **facts))
+    money = client.get("/api/console/money", **{"from": NOW - 900, "to": NOW})
+    assert [money["who"]["user_id"][0]["usd"], money["labels"][0]["usd"]] == [0.5, 0.5]
+
+
 def test_where_nothing_is_scraped_no_target_is_missing() -> None:
     rule = {"group": "g", "alert": "Absent", "expr": 'absent(up{job="tachograph"})'}
     for targets, states in (((), []), (("http://127.0.0.1:1/metrics",), ["firing"])):

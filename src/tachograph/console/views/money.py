@@ -247,24 +247,34 @@ def spenders(facts: Facts, name: str) -> list[dict[str, Any]]:
     size = len(groups)
     cost = np.bincount(index, np.nan_to_num(facts.numbers["cost"]), size)
     calls = np.bincount(index, facts.weight, size)
-    order = np.argsort(-cost, kind="stable")[:TOP].tolist()
-    rows = [{"key": groups[n][name], "usd": float(cost[n]), "calls": int(calls[n])} for n in order]
+    unpriced = np.bincount(index, facts.unpriced, size)
+    order = np.argsort(-cost, kind="stable").tolist()
+    parts = [(groups[n][name], [n]) for n in order[:TOP]]
     if size > TOP:
-        rest = float(cost.sum() - cost[order].sum())
-        rows.append({"key": f"{size - TOP} others", "usd": rest, "calls": int(calls.sum() - calls[order].sum())})
+        parts.append((f"{size - TOP} others", order[TOP:]))
+    rows = [
+        {"key": key, "usd": _known(float(cost[own].sum()), int(unpriced[own].sum())), "calls": int(calls[own].sum())}
+        for key, own in parts
+    ]
     return rows if any(row["key"] for row in rows) else []
 
 
 def _labels(facts: Facts) -> list[dict[str, Any]]:
     """What calls with each of the users' own labels cost."""
-    sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0])
+    sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0, 0])
     for row in spenders(facts, "labels"):
         for pair in row["key"].split("\n"):
             if pair:
-                sums[pair][0] += row["usd"]
+                sums[pair][0] += row["usd"] or 0.0
                 sums[pair][1] += row["calls"]
+                sums[pair][2] += row["usd"] is None
     ordered = sorted(sums.items(), key=lambda item: -item[1][0])[:TOP]
-    return [{"key": key, "usd": value[0], "calls": int(value[1])} for key, value in ordered]
+    return [{"key": key, "usd": _known(usd, int(no)), "calls": int(calls)} for key, (usd, calls, no) in ordered]
+
+
+def _known(usd: float, unpriced: int) -> float | None:
+    """Dollars; None where nothing of what was used has a price: that is not zero."""
+    return None if unpriced and not usd else usd
 
 
 def _top(console: Console, here: Selection) -> list[dict[str, Any]]:
@@ -283,17 +293,17 @@ def _top(console: Console, here: Selection) -> list[dict[str, Any]]:
 def waste(console: Console, here: Selection) -> list[dict[str, Any]]:
     """Money that bought nothing, by cause: failed and aborted calls, and what the application's own judge found."""
     own = {
-        cause: (facts.count, facts.total("cost"))
+        cause: (facts.count, facts.cost())
         for cause, outcomes in (("failed", phrases.FAILED), ("aborted", ("cancelled",)))
         for facts in (here.llm.where(outcome=outcomes),)
         if facts.count
     }
     found = {**_judged(console, here), **own}
     rows = [{"cause": cause, "usd": usd, "calls": calls} for cause, (calls, usd) in found.items()]
-    return sorted(rows, key=lambda row: -float(row["usd"]))
+    return sorted(rows, key=lambda row: -(row["usd"] or 0.0))
 
 
-def _judged(console: Console, here: Selection) -> dict[str, tuple[int | None, float]]:
+def _judged(console: Console, here: Selection) -> dict[str, tuple[int | None, float | None]]:
     """Waste that no single call shows (retries, duplicates, loops, ...): out of the ledger, else of the metrics."""
     if here.filter.fields.keys() - {"provider", "model"} or here.filter.labels or here.filter.text:
         return {}

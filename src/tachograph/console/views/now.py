@@ -234,7 +234,7 @@ def _success(here: Selection) -> float | None:
 
 def _wasted(console: Console, here: Selection) -> float:
     """Dollars that bought nothing."""
-    return float(sum(row["usd"] for row in money.waste(console, here)))
+    return float(sum(row["usd"] or 0.0 for row in money.waste(console, here)))
 
 
 def _line(name: str, here: Selection) -> list[float | None]:

@@ -132,6 +132,7 @@ export function ago(unix, now = Date.now() / 1000) {
 
 /** A long name with its middle left out: names of models differ at their ends. */
 export function shorten(text, most = 40) {
+  if (globalThis.innerWidth < 560) most = Math.min(most, 18); // columns of a phone
   if (text.length <= most) return text;
   const head = Math.floor((most - 1) * 0.4);
   return `${text.slice(0, head)}…${text.slice(text.length - (most - 1 - head))}`;

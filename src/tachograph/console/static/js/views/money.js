@@ -4,7 +4,7 @@ import { console_ } from "../api.js";
 import { timeseries } from "../charts/timeseries.js";
 import { assign, theme } from "../colours.js";
 import { download, h, icon, key, s, table, toned } from "../dom.js";
-import { csv, moment, short, shorten, timeOfDay, usd } from "../format.js";
+import { csv, moment, short, shorten, timeOfDay, usd, value as shown } from "../format.js";
 import * as state from "../state.js";
 
 const WAYS = [
@@ -22,12 +22,13 @@ const heading = (one) => {
   return `heading for ${usd(one.heading_usd)}, at most ${usd(one.heading_high_usd)}`;
 };
 
-// What a tile says of a forecast: the likely sum, and its range.
-const ahead = (forecast, period, until) => {
-  const names = [`${period}_low_usd`, `${period}_usd`, `${period}_high_usd`];
-  const [low, likely, high] = names.map((name) => forecast?.[name]);
-  if (likely == null) return ["–", "too early to say: under a day of data"];
-  return [usd(Number(likely)), `${usd(Number(low))} to ${usd(Number(high))} ${until}`];
+// What a tile says of a day or a month: what is spent so far, and the likely sum at its end with its range.
+const ahead = (forecast, period, until, unpriced) => {
+  const names = [`${period}_spent_usd`, `${period}_low_usd`, `${period}_usd`, `${period}_high_usd`];
+  const [spent, low, likely, high] = names.map((name) => forecast[name]);
+  const sum = Number(spent) || !unpriced ? usd(Number(spent)) : "–";
+  if (likely === null) return [sum, "too early to say where it is heading: under a day of data"];
+  return [sum, `at this pace ${usd(Number(likely))} (${usd(Number(low))} to ${usd(Number(high))}) ${until}`];
 };
 
 const PERIODS = {
@@ -146,8 +147,8 @@ export class MoneyView {
     const each = calls && isKnown ? `, ${usd(Number(total) / calls)} each` : "";
     this.tiles.replaceChildren(
       tile("Spent in this range", isKnown ? usd(Number(total)) : "–", `${short(calls)} calls${each}`),
-      tile("Today, at this pace", ...ahead(forecast, "day", "to midnight UTC")),
-      tile("This month, at this pace", ...ahead(forecast, "month", "to the month's end")),
+      tile("Today so far", ...ahead(forecast, "day", "by midnight UTC", unpriced)),
+      tile("This month so far", ...ahead(forecast, "month", "by its end", unpriced)),
       tile("Calls without a price", share, why, unpriced ? "warn" : ""),
     );
   }
@@ -290,7 +291,7 @@ export class MoneyView {
       const cells = rows.map((row) => [
         row[name] ? shorten(row[name], 44) : none(),
         row.calls === null ? "" : short(row.calls),
-        usd(row.usd),
+        shown(row.usd, "currencyUSD"),
       ]);
       const heads = [["", "name"], ["Calls", "number"], ["Cost", "number"]]; // prettier-ignore
       return rows.length ? card(title, table(heads, cells)) : "";
