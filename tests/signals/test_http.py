@@ -203,6 +203,20 @@ def test_the_metrics_stand_in_an_application_s_prometheus_client_registry(seen: 
     assert f'# {{trace_id="{0xABC:032x}"}} 0.02' in generate_openmetrics(registry).decode()
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_process_that_was_restarted_has_its_port_again(seen: Recording, shared: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as before:
+        port = before.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as prometheus:
+            before.accept()[0].close()  # the end that closes first waits a minute in TIME_WAIT
+            assert prometheus.recv(1) == b""
+    server = MetricsServer(lambda: seen.recorder.metrics, port, shared=shared)
+    try:
+        assert "tachograph_build_info" in get(server.url)[1]
+    finally:
+        server.close()
+
+
 def test_sibling_workers_share_one_port_and_others_do_not_get_it(seen: Recording) -> None:
     def source() -> Any:
         return seen.recorder.metrics

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import socket
 import threading
 import time
@@ -89,7 +90,6 @@ class ScrapeServer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
-    allow_reuse_address = True
 
     def __init__(self, collect: Callable[[], Any], address: str, port: int, shared: bool) -> None:
         self.collect = collect
@@ -136,6 +136,8 @@ class ScrapeServer(ThreadingHTTPServer):
                 self._idle_since[request] = time.monotonic()
 
     def server_bind(self) -> None:
+        if os.name == "posix":  # else connections of a process that ended a moment ago hold the port for a minute
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if self._shared and hasattr(socket, "SO_REUSEPORT"):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         self.socket.bind(self.server_address)  # HTTPServer's own would look the host's name up
