@@ -90,7 +90,7 @@ def test_the_python_of_a_page_runs(page: Path, tmp_path: Path, simulators: Simul
     code = "\n".join(blocks(page, "python")).replace('metrics={"port": 9464}', 'metrics={"port": 0}')
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+        env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
 

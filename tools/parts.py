@@ -67,6 +67,7 @@ NPM = (
     "typescript@5",
     "axe-core@4",
     "prettier@3",
+    "pyright@1.1.414",
     "@modelcontextprotocol/server-everything",
     # two foreign instrumentations of Node.js, and what they need to send
     "openai@6",

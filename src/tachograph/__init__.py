@@ -1,7 +1,7 @@
 """Production monitoring for Python applications that call LLM providers and MCP tools."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tachograph import interpreter as _interpreter  # first: it refuses where importing msgspec would end the process
 from tachograph.errors import BudgetExceededError, MissingExtraError, SettingsError, TachographError
@@ -63,7 +63,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """The engine is loaded when it is first used: most applications only watch the clients they have."""
     if name == "run":  # it brings OpenTelemetry with it
         return import_module("tachograph.runs").run

@@ -210,7 +210,7 @@ def _fstat_function() -> Callable[[int, ctypes.Array[ctypes.c_char]], int] | Non
 _fstat: Final = _fstat_function()
 
 
-def _libc_functions() -> Any:
+def _libc_functions() -> Any:  # noqa: ANN401 - ctypes
     if sys.platform == "win32":  # pragma: no cover
         return None
     libc = ctypes.CDLL(None, use_errno=True)

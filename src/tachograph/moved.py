@@ -16,7 +16,7 @@ def names_of(old: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
         homes: The module in which each of its names is now.
     """
 
-    def __getattr__(name: str) -> Any:
+    def __getattr__(name: str) -> object:
         home = homes.get(name)
         if home is None:
             raise AttributeError(f"module {old!r} has no attribute {name!r}")

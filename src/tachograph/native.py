@@ -16,7 +16,7 @@ from importlib import _bootstrap
 from typing import Any
 
 
-def original(name: str) -> Any:
+def original(name: str) -> Any:  # noqa: ANN401 - whatever `_thread` has under the name
     """What `_thread` had under this name before it was patched."""
     gevent = sys.modules.get("gevent.monkey")
     if gevent is not None:

@@ -56,8 +56,9 @@ class Guard(Protocol):
     @property
     def refuses(self) -> bool:
         """Whether calls are to be asked for at all; it is told what they cost in any case."""
+        ...
 
-    def reserve(self, call: LLMCall, asks: Any, is_watched: bool, takes_other_model: bool = True) -> None:
+    def reserve(self, call: LLMCall, asks: object, is_watched: bool, takes_other_model: bool = True) -> None:
         """Hold what the call may cost; may change the model it asks for. Raises BudgetExceededError."""
 
     def settle(self, call: LLMCall) -> None:
@@ -70,10 +71,10 @@ class Guard(Protocol):
 class Runs(Protocol):
     """Makes a span and metrics of runs; `signals.runs` implements it."""
 
-    def open_run(self, run: Run, started_unix_ns: int) -> Any:
+    def open_run(self, run: Run, started_unix_ns: int) -> object:
         """Start the run's span and make it current here."""
 
-    def close_run(self, run: Run, opened: Any, seconds: float, error: BaseException | None) -> None:
+    def close_run(self, run: Run, opened: object, seconds: float, error: BaseException | None) -> None:
         """End it, and count the run."""
 
 
@@ -231,7 +232,7 @@ class Recorder:
         message_count: int = 0,
         stream: bool = False,
         labels: Mapping[str, str] | None = None,
-        asks: Any = None,
+        asks: object = None,
         is_watched: bool = False,
         takes_other_model: bool = True,
         key_hint: str = "",
@@ -279,7 +280,7 @@ class Recorder:
         if call.body is not None:
             call.prompt = prompt_of(call.body)
 
-    def _reserve_for(self, call: LLMCall, asks: Any, is_watched: bool, takes_other_model: bool) -> None:
+    def _reserve_for(self, call: LLMCall, asks: object, is_watched: bool, takes_other_model: bool) -> None:
         assert self._reserve is not None
         try:
             if len(TAPE):
@@ -430,11 +431,11 @@ class Recorder:
         if call.cost is None:
             call.cost = self._pricer(call)  # type: ignore[misc]  # this is a step only where there is one
 
-    def open_run(self, run: Run, started_unix_ns: int) -> Any:
+    def open_run(self, run: Run, started_unix_ns: int) -> object:
         """A run begins; returns what `close_run` wants back."""
         return None if self.runs is None else self.runs.open_run(run, started_unix_ns)
 
-    def close_run(self, run: Run, opened: Any, seconds: float, error: BaseException | None) -> None:
+    def close_run(self, run: Run, opened: object, seconds: float, error: BaseException | None) -> None:
         """The run has ended, by this exception if there is one."""
         if self.runs is not None:
             self.settle()  # what the run's calls cost is counted when they are delivered

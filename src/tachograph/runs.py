@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextvars import Token
 from time import perf_counter_ns, time_ns
 from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from opentelemetry import baggage
 from opentelemetry import context as context_api
@@ -74,22 +74,18 @@ class run:
     def __call__(self, function: Function) -> Function:
         """Make each call of a function, or of a coroutine function, a run."""
         given = self._given
-        wrapped: Any
-        if inspect.iscoroutinefunction(function):
 
-            @functools.wraps(function)
-            async def wrapped(*args: Any, **kwargs: Any) -> Any:
-                async with _again(given):
-                    return await function(*args, **kwargs)
+        @functools.wraps(function)
+        async def awaited(*args: object, **kwargs: object) -> object:
+            async with _again(given):
+                return await function(*args, **kwargs)
 
-        else:
+        @functools.wraps(function)
+        def called(*args: object, **kwargs: object) -> object:
+            with _again(given):
+                return function(*args, **kwargs)
 
-            @functools.wraps(function)
-            def wrapped(*args: Any, **kwargs: Any) -> Any:
-                with _again(given):
-                    return function(*args, **kwargs)
-
-        return wrapped  # type: ignore[no-any-return]
+        return cast("Function", awaited if inspect.iscoroutinefunction(function) else called)
 
 
 def _again(given: tuple[str, ...]) -> run:

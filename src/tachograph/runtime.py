@@ -63,7 +63,7 @@ def build(settings: Settings) -> Recorder:
     return recorder
 
 
-def join(metrics: Metrics, *, keeps_metrics: bool = True, **parts: Any) -> Recorder:
+def join(metrics: Metrics, *, keeps_metrics: bool = True, **parts: Any) -> Recorder:  # noqa: ANN401 - as Recorder takes them
     """A recorder that adds calls to these metrics, with these `parts` of `Recorder`'s.
 
     Args:
@@ -232,7 +232,7 @@ def _metrics(settings: Settings) -> Metrics:
     return metrics
 
 
-def configure(overrides: Mapping[str, Any] | None = None, /, **sections: Any) -> Recorder:
+def configure(overrides: Mapping[str, Any] | None = None, /, **sections: object) -> Recorder:
     """Set Tachograph up for this process: `configure(metrics={"port": 9464})`.
 
     Settings not given come from the environment (`TACHOGRAPH_...`), then from tachograph.toml or pyproject.toml.

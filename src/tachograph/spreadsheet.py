@@ -26,7 +26,7 @@ def write(out: IO[str], header: Sequence[str], rows: Iterable[Sequence[Any]]) ->
         writer.writerow([cell(value) for value in row])
 
 
-def cell(value: Any) -> Any:
+def cell(value: object) -> object:
     """One value, harmless to a spreadsheet."""
     if value is None:
         return ""

@@ -192,7 +192,7 @@ class Recording:
 
 
 @contextmanager
-def recording(*, strict: bool = True, **sections: Any) -> Iterator[Recording]:
+def recording(*, strict: bool = True, **sections: object) -> Iterator[Recording]:
     """Catch what Tachograph records inside; the process's recorder is replaced meanwhile.
 
     Nothing is read from the environment or from files: settings are the defaults and `sections`

@@ -67,7 +67,7 @@ class Job:
 def make_job(seed: int, number: int) -> Job:
     """Ordinary job number `number`."""
     rng = random.Random(f"{seed}/job/{number}")
-    kind = rng.choices([k for k, _ in _SHARES], [share for _, share in _SHARES])[0]
+    kind: Kind = rng.choices([k for k, _ in _SHARES], [share for _, share in _SHARES])[0]
     model = rng.choices(LINEUP, [m.share for m in LINEUP])[0]
     team = rng.choice(TEAMS)
     if kind == "summary":
@@ -84,7 +84,7 @@ def make_job(seed: int, number: int) -> Job:
         )
     if kind == "faq":
         question = f"Question {number % 3}: how long does a delivery of part {number % 3} take?"
-        return Job(number, kind, model, team, (question,), "Answer from the shop's manual. Be brief.")
+        return Job(number, "faq", model, team, (question,), "Answer from the shop's manual. Be brief.")
     turns = tuple(f"Note {number}.{i}: {sentence(rng, rng.randint(10, 160))}" for i in range(rng.choice(_TURNS)))
     return Job(number, kind, model, team, turns, "You are the assistant of a small shop. Be brief.")
 

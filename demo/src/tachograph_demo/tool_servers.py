@@ -13,7 +13,6 @@ import subprocess
 import sys
 import urllib.request
 from types import TracebackType
-from typing import Any
 
 from tachograph.errors import TachographError
 
@@ -114,7 +113,7 @@ class ToolServers:
         self.stop()
         self.start()
 
-    def behave(self, tool: str = "*", **behaviour: Any) -> None:
+    def behave(self, tool: str = "*", **behaviour: object) -> None:
         """Make a tool, or every tool, go wrong; without a behaviour it is well again.
 
         Behaviours: `slow_seconds`, `fail` (share), `hang`, `crash`, `refuse_status`, and `times` to limit them.

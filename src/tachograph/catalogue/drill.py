@@ -5,8 +5,9 @@ The same data makes promtool's unit tests, the fire drill on a user's machine, a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from tachograph.catalogue import durations
 
@@ -108,6 +109,10 @@ def samples(series: Counter | Gauge, drill: Drill) -> Iterator[float | None]:
                 yield round(level + series.slope[index] * number * step, 9)
 
 
+def _is_within(bound: float, value: float) -> float:
+    return 1.0 if value <= bound else 0.0
+
+
 def plain(series: Series, buckets: Mapping[str, tuple[float, ...]]) -> tuple[Counter | Gauge, ...]:
     """A series as what stands on /metrics: a histogram becomes its buckets, sum and count.
 
@@ -119,8 +124,7 @@ def plain(series: Series, buckets: Mapping[str, tuple[float, ...]]) -> tuple[Cou
         return (series,)
     bounds = (*buckets[series.name], float("inf"))
 
-    def phases(weigh: object) -> Phases:
-        assert callable(weigh)
+    def phases(weigh: Callable[[float], float]) -> Phases:
         found: list[float | None] = []
         for observed in series.observed:
             rate = None if observed is None else sum(weigh(value) * often for value, often in observed.items())
@@ -131,7 +135,7 @@ def plain(series: Series, buckets: Mapping[str, tuple[float, ...]]) -> tuple[Cou
         Counter(
             f"{series.name}_bucket",
             {**series.labels, "le": "+Inf" if bound == float("inf") else durations.number(bound)},
-            phases(lambda value, bound=bound: 1.0 if value <= bound else 0.0),
+            phases(partial(_is_within, bound)),
         )
         for bound in bounds
     ]

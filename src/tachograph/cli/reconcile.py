@@ -82,7 +82,8 @@ def run(args: argparse.Namespace) -> int:
     since = moment(args.since, now=now).replace(hour=0, minute=0, second=0, microsecond=0)
     until = moment(args.until, now=now, where="--until")
     tolerance = Decimal(str(args.tolerance)) / 100
-    label = args.label or {"google": "gemini"}.get(args.provider, args.provider)
+    provider: str = args.provider
+    label: str = args.label or {"google": "gemini"}.get(provider, provider)
     keys = _keys(args, since, until)
     bill = list(_bill(args, since, until))
     price_file = load().pricing.file
@@ -164,7 +165,8 @@ def _bill(args: argparse.Namespace, since: datetime, until: datetime) -> Iterabl
     from tachograph.usage.reconcile import anthropic, focus, google, openai
 
     if args.files and all(map(focus.is_focus, args.files)):
-        return list(focus.saved(args.files, args.label or {"google": "gemini"}.get(args.provider, args.provider)))
+        provider: str = args.provider
+        return list(focus.saved(args.files, args.label or {"google": "gemini"}.get(provider, provider)))
     if args.provider == "google":
         if not args.files:
             raise TachographError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mimetypes
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -21,6 +21,10 @@ from tachograph.console.console import Console
 from tachograph.console.security import Guard, problem
 from tachograph.signals.exposition import respond
 
+if TYPE_CHECKING:
+    from tachograph.console.ingest.otlp.traces import Pricer
+    from tachograph.settings import Settings
+
 STATIC = Path(__file__).parent / "static"
 
 # What a machine's own table says about .js is not always what browsers want.
@@ -32,7 +36,7 @@ mimetypes.add_type("font/woff2", ".woff2")
 class _Files(StaticFiles):
     """The page's files: always asked for again, and answered 304 when they have not changed."""
 
-    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:  # noqa: ANN401 - as Starlette's
         answer = super().file_response(*args, **kwargs)
         answer.headers["Cache-Control"] = "no-cache"
         return answer
@@ -52,8 +56,8 @@ def build(
     open_otlp: bool = True,
     hosts: Iterable[str] = (),
     cookie: str = "tachograph_session",
-    settings: Any = None,
-    price: Any = None,
+    settings: Settings | None = None,
+    price: Pricer | None = None,
 ) -> ASGIApp:
     """Put the application together.
 

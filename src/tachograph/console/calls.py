@@ -194,7 +194,7 @@ def fingerprint(call: Call, error: str | None) -> str:
     return clip(f"{kind}: {' '.join(said.split())}" if first else kind, 200)
 
 
-def content_of(kept: Any) -> dict[str, str]:
+def content_of(kept: object) -> dict[str, str]:
     """The content that a record keeps, as texts."""
     if not isinstance(kept, dict):
         return {}

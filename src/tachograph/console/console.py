@@ -28,6 +28,7 @@ from tachograph.records import LLMCall, ToolCall
 from tachograph.signals.registry import Metrics
 
 if TYPE_CHECKING:
+    from tachograph.recorder import Recorder
     from tachograph.settings import Settings
 
 logger = logging.getLogger("tachograph.console")
@@ -109,7 +110,7 @@ class Console:
         """Take a finished record; a listener of the recorder, returns within microseconds."""
         self.calls.add_later(lambda: from_record(record, self.service))
 
-    def listen(self, recorder: Any) -> None:
+    def listen(self, recorder: Recorder) -> None:
         """Watch a recorder: its metrics and its finished records."""
         self.watch(recorder.metrics)
         self._removers += [

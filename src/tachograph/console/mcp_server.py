@@ -31,10 +31,10 @@ class Tools:
         """What is wrong now and since when, in one sentence, with tiles, and providers and MCP servers by trouble."""
         answer: dict[str, Any] = self._reader.get("console/now", **_since(minutes))
         for tile in answer["tiles"]:
-            tile.pop("line"), tile.pop("ghost")
+            del tile["line"], tile["ghost"]
         for table in ("providers", "servers"):
             for row in answer[table]["rows"]:
-                row.pop("line"), row.pop("bad_line")
+                del row["line"], row["bad_line"]
         return answer
 
     def alerts(self, state: str = "active") -> dict[str, Any]:

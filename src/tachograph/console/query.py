@@ -12,6 +12,7 @@ import urllib.request
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from tachograph.console.promql import Engine, PromQLError, PromQLSyntaxError, PromQLTimeout, Result
 from tachograph.console.promql.labels import labels_of
@@ -28,9 +29,11 @@ class Querier(Protocol):
 
     def instant(self, query: str, at: int, *, timeout: float | None = None) -> Result:
         """Evaluate at one time."""
+        ...
 
     def range(self, query: str, start: int, end: int, step: int, *, timeout: float | None = None) -> Result:
         """Evaluate at every step."""
+        ...
 
 
 class Prometheus:
@@ -115,7 +118,7 @@ class Prometheus:
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+    def redirect_request(self, *args: object, **kwargs: object) -> None:
         """Follow nothing: the address was given, and no other is meant."""
 
 
@@ -134,11 +137,11 @@ def _result(data: dict[str, Any]) -> Result:
     return Result(kind, rows, time=at)
 
 
-def _times(points: list[list[Any]]) -> Any:
+def _times(points: list[list[Any]]) -> npt.NDArray[np.int64]:
     return np.asarray([round(p[0] * 1000) for p in points], dtype=np.int64)
 
 
-def _values(points: list[list[Any]]) -> Any:
+def _values(points: list[list[Any]]) -> npt.NDArray[np.float64]:
     return np.asarray([float(p[1]) for p in points], dtype=np.float64)
 
 

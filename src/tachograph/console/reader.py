@@ -34,7 +34,7 @@ class Reader:
         self._own = own
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
-    def get(self, path: str, **parameters: Any) -> Any:
+    def get(self, path: str, **parameters: object) -> Any:
         """Ask `/api/...` and return the JSON answer; parameters that are None or empty are left out.
 
         Raises:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tachograph.errors import MissingExtraError, TachographError
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from tachograph.console.console import Console
     from tachograph.console.ingest.ledger import LedgerFeed
+    from tachograph.recorder import Recorder
+    from tachograph.settings import Settings
     from tachograph.settings.ledger import LedgerSettings
     from tachograph.usage.stores.base import Store
 
@@ -119,7 +121,7 @@ def start(
     *,
     host: str = "127.0.0.1",
     port: int = DEFAULT_PORT,
-    recorder: Any = None,
+    recorder: Recorder | None = None,
     scrape: Iterable[str] = (),
     prometheus: str | None = None,
     alertmanager: str | None = None,
@@ -127,7 +129,7 @@ def start(
     token: str | None = None,
     auth: bool = True,
     allow_hosts: Iterable[str] = (),
-    settings: Any = None,
+    settings: Settings | None = None,
     step_seconds: float = 5.0,
     retention_seconds: float = 6 * 3600,
     max_series: int = 20_000,
@@ -254,7 +256,7 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _job(settings: Any) -> str:
+def _job(settings: Settings | None) -> str:
     from tachograph.settings import Settings
 
     job: str = (settings or Settings()).alerts.job

@@ -17,7 +17,6 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -586,6 +585,6 @@ def _searched(detail: CallDetail) -> str:
     return clip(" ".join(part for part in (detail.error, *ids, *detail.content.values()) if part), _MAX_SEARCHED)
 
 
-def to_json(value: Any) -> str:
+def to_json(value: object) -> str:
     """Write a struct, or things that hold structs, as JSON."""
     return json.dumps(msgspec.to_builtins(value), ensure_ascii=False, separators=(",", ":"))

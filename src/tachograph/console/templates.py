@@ -97,7 +97,7 @@ class _Template:
             condition = text.removeprefix("else").strip().removeprefix("if").strip()
 
 
-def evaluate(text: str, scope: Mapping[str, Any]) -> Any:
+def evaluate(text: str, scope: Mapping[str, Any]) -> object:
     """Evaluate one pipeline."""
     tokens: list[tuple[str, str]] = []
     position = 0
@@ -158,7 +158,7 @@ def _operand(tokens: list[tuple[str, str]], scope: Mapping[str, Any]) -> tuple[A
     raise TemplateError(f"unexpected {text!r}")
 
 
-def _field(text: str, scope: Mapping[str, Any]) -> Any:
+def _field(text: str, scope: Mapping[str, Any]) -> object:
     if text in ("true", "false"):
         return text == "true"
     for written, name in ((".Labels", "$labels"), (".Value", "$value"), (".ExternalLabels", "$externalLabels")):
@@ -177,7 +177,7 @@ def _field(text: str, scope: Mapping[str, Any]) -> Any:
     return value
 
 
-def _show(value: Any) -> str:
+def _show(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
@@ -187,7 +187,7 @@ def _show(value: Any) -> str:
     return str(value)
 
 
-def _number(value: Any) -> float:
+def _number(value: Any) -> float:  # noqa: ANN401 - what a template gives
     try:
         return float(value)
     except (TypeError, ValueError):
@@ -200,7 +200,7 @@ def _four(value: float) -> str:
     return "NaN" if math.isnan(value) else f"{value:.4g}"
 
 
-def humanize(value: Any) -> str:
+def humanize(value: object) -> str:
     """Shorten a number with a metric prefix: 1234567 is 1.235M."""
     number = _number(value)
     if number == 0 or math.isnan(number) or math.isinf(number):
@@ -219,7 +219,7 @@ def humanize(value: Any) -> str:
     return f"{_four(number)}{prefix}"
 
 
-def humanize1024(value: Any) -> str:
+def humanize1024(value: object) -> str:
     """Shorten a number with a binary prefix."""
     number = _number(value)
     if abs(number) <= 1 or math.isnan(number) or math.isinf(number):
@@ -232,12 +232,12 @@ def humanize1024(value: Any) -> str:
     return f"{_four(number)}{prefix}"
 
 
-def humanize_percentage(value: Any) -> str:
+def humanize_percentage(value: object) -> str:
     """Write a ratio in percent: 0.123 is 12.3%."""
     return f"{_four(_number(value) * 100)}%"
 
 
-def humanize_duration(value: Any) -> str:
+def humanize_duration(value: object) -> str:
     """Write seconds as days, hours, minutes and seconds, or below one second with a prefix."""
     number = _number(value)
     if math.isnan(number) or math.isinf(number):
@@ -264,7 +264,7 @@ def humanize_duration(value: Any) -> str:
     return f"{_four(number)}{prefix}s"
 
 
-def humanize_timestamp(value: Any) -> str:
+def humanize_timestamp(value: object) -> str:
     """Write seconds since 1970 as a date."""
     number = _number(value)
     if math.isnan(number) or math.isinf(number):
@@ -272,7 +272,7 @@ def humanize_timestamp(value: Any) -> str:
     return datetime.fromtimestamp(number, UTC).strftime("%Y-%m-%d %H:%M:%S +0000 UTC")
 
 
-def _printf(pattern: Any, *args: Any) -> str:
+def _printf(pattern: object, *args: object) -> str:
     values = iter(args)
 
     def fill(found: re.Match[str]) -> str:
@@ -296,14 +296,14 @@ def _printf(pattern: Any, *args: Any) -> str:
     return re.sub(r"%([-+ #0]*\d*(?:\.\d+)?)([vsqtdfgeEGx%])", fill, str(pattern))
 
 
-def _replace(pattern: Any, replacement: Any, text: Any) -> str:
+def _replace(pattern: object, replacement: object, text: object) -> str:
     python = re.sub(r"\$\{?(\w+)\}?", r"\\\1", str(replacement))
     result: str = compile_regex(str(pattern)).sub(python, str(text))
     return result
 
 
 def _compare(check: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
-    def run(a: Any, b: Any) -> bool:
+    def run(a: object, b: object) -> bool:
         if isinstance(a, str) != isinstance(b, str):
             raise TemplateError("incompatible types for comparison")
         return check(a, b)

@@ -95,7 +95,7 @@ class Asked(Exchange):
 
     def __init__(self, call: ToolCall, connection: Connection, tool_name: str, session: Any = None) -> None:
         self.call = call
-        self.connection: Connection = connection
+        self.connection: Connection = connection  # pyright: ignore[reportIncompatibleVariableOverride]
         self.tool_name = tool_name
         self.session = session
 

@@ -86,7 +86,7 @@ def named(own_name: str | None) -> str:
         return NAMELESS
     names = active_config.settings.mcp_servers
     if own_name.startswith("FastMCP-") and (drawn := _DRAWN_NAME.fullmatch(own_name)):
-        own_name = drawn[1]
+        own_name = str(drawn[1])
     return names.get(own_name, own_name) if names else own_name
 
 

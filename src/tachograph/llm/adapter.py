@@ -35,11 +35,13 @@ class Answer:
 class Fold(Protocol):
     """Gathers a stream's chunks into an answer."""
 
-    def feed(self, chunk: Any) -> Iterable[Delta]:
+    def feed(self, chunk: Any, /) -> Iterable[Delta]:
         """Take one chunk; gives what is new to see."""
+        ...
 
     def answer(self, finish_reason: str | None) -> Answer:
         """The answer so far, of which the reader knows how it finished."""
+        ...
 
 
 class Adapter(Protocol):
@@ -55,6 +57,7 @@ class Adapter(Protocol):
 
     def build(self, request: Request, stream: bool) -> dict[str, Any]:
         """The SDK's arguments for this request."""
+        ...
 
     def send(self, client: Any, payload: dict[str, Any], timeout_seconds: float, stream: bool) -> Any:
         """Call the SDK."""
@@ -70,12 +73,15 @@ class Adapter(Protocol):
 
     def read(self, answer: Any, finish_reason: str | None) -> Answer:
         """Read an answer's object, of which the reader knows how it finished."""
+        ...
 
     def fold(self) -> Fold:
         """Begin to read a stream."""
+        ...
 
     def failure(self, error: BaseException) -> Failure:
         """Categorise what the SDK raised."""
+        ...
 
 
 class RawAnswers:

@@ -68,7 +68,7 @@ class Engine:
     secrets: tuple[str, ...]
     random: Callable[[], float] = draw
 
-    def run(self, face: Blocking | Awaiting, client: Any, request: Request, stream: bool) -> Program:
+    def run(self, face: Blocking | Awaiting, client: object, request: Request, stream: bool) -> Program:
         """The program of one call; its result is the Response, and for a stream its events come first."""
         return _Run(self, face, client, request, stream).program()
 
@@ -81,7 +81,7 @@ class _Chunks:
         self.call = call
         self._tail: deque[Any] | None = None
 
-    def keep(self, chunk: Any) -> None:
+    def keep(self, chunk: object) -> None:
         """One piece."""
         if self._tail is not None:
             self._tail.append(chunk)
@@ -270,7 +270,7 @@ class _Run:
         if self.answer.failure is None and not self.is_complete:
             self.answer.failure = self._past_deadline() or CUT_SHORT
 
-    def _fill(self, call: LLMCall, fill: Callable[..., Any], *answer: Any) -> None:
+    def _fill(self, call: LLMCall, fill: Callable[..., Any], *answer: object) -> None:
         """Put what an answer says into the record. Tokens count once: those of the last attempt that told any."""
         told, call.counts_usage = call.usage, self.engine.adapter.api.counts_usage
         fill(call, *answer)

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic, time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from tachograph.llm.metrics.families import (
     RATE_LIMIT_EXHAUSTION,
@@ -200,7 +200,7 @@ class Headroom:
                 metrics.cell(family, *key).set(value)
 
 
-def _allowance(kind: str, limit: Any, remaining: Any, reset_seconds: float | None) -> Allowance:
+def _allowance(kind: str, limit: object, remaining: object, reset_seconds: float | None) -> Allowance:
     most, left = _amount(limit), _amount(remaining)
     if most == 0.0:
         most = None  # a limit of nothing would have refused the request
@@ -209,7 +209,7 @@ def _allowance(kind: str, limit: Any, remaining: Any, reset_seconds: float | Non
     return Allowance(kind, most, left, reset_seconds)
 
 
-def _amount(text: Any) -> float | None:
+def _amount(text: object) -> float | None:
     if not isinstance(text, str):
         return None
     try:
@@ -219,7 +219,7 @@ def _amount(text: Any) -> float | None:
     return value if 0.0 <= value <= _LARGEST else None
 
 
-def _duration(text: Any) -> float | None:
+def _duration(text: object) -> float | None:
     if not isinstance(text, str) or not text:
         return None
     match = _DURATION.fullmatch(text.strip())
@@ -231,7 +231,7 @@ def _duration(text: Any) -> float | None:
     return seconds if seconds is not None and seconds <= _LONGEST_RESET else None
 
 
-def _until(text: Any, now_unix: float | None) -> float | None:
+def _until(text: object, now_unix: float | None) -> float | None:
     if not isinstance(text, str) or not text:
         return None
     try:

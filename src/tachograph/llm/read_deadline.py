@@ -39,7 +39,7 @@ class Cut:
             TimeoutError: It has come already.
         """
 
-        def reading(iterator: Any) -> Any:
+        def reading(iterator: object) -> object:
             with self._lock:
                 if self._has_come:
                     raise TimeoutError("the deadline has passed")
@@ -65,7 +65,7 @@ class Cut:
                 _shut(self._response)
 
 
-def see_response(response: Any) -> None:
+def see_response(response: object) -> None:
     """A hook of an HTTP client of ours, for SDKs that keep their responses to themselves."""
     cut = _READING.get()
     if cut is not None:

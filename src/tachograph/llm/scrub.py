@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 _SHOWN: Final = "[api key]"
 _SHORTEST = 6
@@ -32,7 +32,7 @@ def scrub_error(error: BaseException, secrets: tuple[str, ...]) -> None:
         current = current.__cause__ or current.__context__
 
 
-def _clean(value: Any, secrets: tuple[str, ...]) -> Any:
+def _clean(value: object, secrets: tuple[str, ...]) -> object:
     if isinstance(value, str):
         return scrub(value, secrets)
     if isinstance(value, dict):
@@ -42,7 +42,7 @@ def _clean(value: Any, secrets: tuple[str, ...]) -> Any:
     return value
 
 
-def _set(error: BaseException, name: str, value: Any) -> None:
+def _set(error: BaseException, name: str, value: object) -> None:
     try:
         setattr(error, name, value)
     except AttributeError:

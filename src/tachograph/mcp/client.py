@@ -80,7 +80,7 @@ class MCPClient:
         options: ConnectionOptions | None = None,
     ) -> None:
         configs = (
-            load_config(servers)
+            load_config(servers)  # pyright: ignore[reportArgumentType]
             if isinstance(servers, (str, Path, Mapping))
             else tuple(_checked(server) for server in servers)
         )

@@ -101,7 +101,7 @@ def load_config(
     return tuple(server for server in loaded if server is not None)
 
 
-def _server(name: str, entry: Any, where: str, environ: Mapping[str, str]) -> ServerConfig | None:
+def _server(name: str, entry: object, where: str, environ: Mapping[str, str]) -> ServerConfig | None:
     if not name:
         raise ConfigError("a server has an empty name", where=where)
     if not isinstance(entry, Mapping):
@@ -155,7 +155,7 @@ def _texts(entry: Mapping[str, Any], key: str, where: str, environ: Mapping[str,
     return {str(name): _text(text, f"{key}.{name}", where, environ) for name, text in value.items()}
 
 
-def _text(value: Any, key: str, where: str, environ: Mapping[str, str]) -> str:
+def _text(value: object, key: str, where: str, environ: Mapping[str, str]) -> str:
     if not isinstance(value, str) or (not value and key in ("command", "url")):
         shown = type(value).__name__ if key.startswith(("env.", "headers.")) else repr(value)  # may be a secret
         raise ConfigError(f'"{key}" must be a string, not {shown}', where=where)

@@ -429,7 +429,7 @@ class Connection:
             await asyncio.sleep(wait)
             wait = min(wait * 2, self._options.backoff_longest)
 
-    async def _on_message(self, message: Any) -> None:
+    async def _on_message(self, message: object) -> None:
         if isinstance(message, ToolListChangedNotification) and self._client is not None:
             self._notify(self.config.id, "tools_changed")
 

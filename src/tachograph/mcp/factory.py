@@ -39,7 +39,7 @@ class Tool:
         """What the server says about it."""
         return self.entry.description or self.entry.title or self.entry.name
 
-    async def __call__(self, **arguments: Any) -> ToolResult:
+    async def __call__(self, **arguments: object) -> ToolResult:
         """Run it; see `ToolExecutor.execute`."""
         return await self.call(arguments)
 

@@ -37,10 +37,11 @@ class ArgumentCheck:
         """What is wrong with the arguments, at most a few of it, in words; empty when nothing is."""
         if self._validator is None:
             self.compile()
-        if self._validator is False:
+        validator = self._validator
+        if not validator:
             return []
         try:
-            errors = sorted(self._validator.iter_errors(arguments), key=lambda error: list(map(str, error.path)))
+            errors = sorted(validator.iter_errors(arguments), key=lambda error: list(map(str, error.path)))
         except Exception as error:  # noqa: BLE001 - the schema's fault (a dangling $ref, a bad pattern): the server decides
             logger.warning("a tool's input schema cannot be used to check arguments: %.300s", error)
             self._validator = False
@@ -78,7 +79,7 @@ def _words(error: Any) -> str:
     return f"does not satisfy {keyword}{shown}"
 
 
-def _compile(schema: dict[str, Any]) -> Any:
+def _compile(schema: dict[str, Any]) -> object:
     try:
         from jsonschema import Draft202012Validator, SchemaError  # type: ignore[import-untyped]
         from jsonschema.validators import validator_for  # type: ignore[import-untyped]

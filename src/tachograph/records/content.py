@@ -85,8 +85,8 @@ def error_result(record: ToolCall, said: str) -> str:
         return NOT_RECORDED
 
 
-def _as_json(value: Any) -> str:
-    def plain(thing: Any) -> Any:
+def _as_json(value: object) -> str:
+    def plain(thing: object) -> object:
         dump = getattr(thing, "model_dump", None)
         return dump(mode="json", exclude_none=True) if callable(dump) else str(thing)
 

@@ -21,12 +21,12 @@ _TOKEN: Final = re.compile(r"ya29\.|eyJ")
 _IN_URL: Final = re.compile(r"[?&]key=([^&#]+)")
 
 
-def key_hint(key: Any) -> str:
+def key_hint(key: object) -> str:
     """`...wxyz` of an API key; "" where there is none, or it is too short to be one."""
     return "..." + key[-_SHOWN:] if type(key) is str and len(key) >= _SHORTEST else ""
 
 
-def key_hint_of_request(headers: Mapping[Any, Any] | None, url: Any) -> str:
+def key_hint_of_request(headers: Mapping[Any, Any] | None, url: object) -> str:
     """The hint of the key that a request carries, in its headers or, as Gemini takes it, in its URL."""
     given = {_text(name).lower(): value for name, value in (headers or {}).items()}
     for name in _HEADERS:
@@ -37,5 +37,5 @@ def key_hint_of_request(headers: Mapping[Any, Any] | None, url: Any) -> str:
     return key_hint(found[1]) if found is not None else ""
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)

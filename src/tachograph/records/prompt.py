@@ -38,7 +38,7 @@ class Prompt(NamedTuple):
     used: frozenset[str]
 
 
-def prompt_of(body: Any) -> Prompt | None:
+def prompt_of(body: object) -> Prompt | None:
     """Read a request: the body of any vendor's API, google-genai's keyword arguments, or our engine's Request."""
     body = as_mapping(body)
     if body is None:
@@ -69,7 +69,7 @@ def prompt_of(body: Any) -> Prompt | None:
     return Prompt(tuple(prefixes), hash((mark, other)), size, tools, tuple(asked), frozenset(used))
 
 
-def _fields(config: Any) -> Mapping[str, Any]:
+def _fields(config: object) -> Mapping[str, Any]:
     if isinstance(config, Mapping):
         return config
     return {name: value for name, value in (getattr(config, "__dict__", None) or {}).items() if value is not None}
@@ -101,7 +101,7 @@ def _digest(part: Any) -> tuple[int, int]:
     return hash(repr(part)), 8
 
 
-def _tools(tools: Any) -> Iterable[tuple[str, int]]:
+def _tools(tools: object) -> Iterable[tuple[str, int]]:
     """Name and length of each definition; of Gemini's, which come in groups, of each function."""
     for tool in tools if isinstance(tools, (list, tuple)) else ():
         own: Any = tool if isinstance(tool, Mapping) else _fields(tool)

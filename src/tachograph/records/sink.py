@@ -21,6 +21,7 @@ class Sink(Protocol):
     @property
     def content(self) -> ContentGate:
         """What may be kept of what was said."""
+        ...
 
     def failed(self, component: str, error: BaseException) -> None:
         """Take a failure of ours."""
@@ -35,16 +36,14 @@ class Sink(Protocol):
 class _Nowhere:
     """For a record that is only there to be looked at: one received from another process, or one to be priced."""
 
-    content: Final = ContentGate(keeps=True, limit=1 << 20)
-    """What another process sent has been through its own gate."""
-
     def failed(self, component: str, error: BaseException) -> None:
         """There is nobody to tell."""
 
     def __init__(self) -> None:
         self.in_flight: dict[int, Any] = {}
+        self.content = ContentGate(keeps=True, limit=1 << 20)  # what another process sent has been through its own
 
-    def put(self, record: Any) -> None:
+    def put(self, record: object) -> None:
         """Nothing is taken: such a record is not in flight, so it is never finished."""
 
     def settle(self) -> None:

@@ -189,7 +189,7 @@ def _is_struct(kind: type) -> bool:
     return issubclass(kind, msgspec.Struct)
 
 
-def _parse(text: str, kind: Any, source: str, name: str) -> Any:
+def _parse(text: str, kind: object, source: str, name: str) -> object:
     """Environment values are text: split what is a list, read the words for true and false, keep the rest."""
     kinds = _flat(kind)
     if any(getattr(k, "__origin__", k) in (tuple, list) for k in kinds):
@@ -213,7 +213,7 @@ def _parse(text: str, kind: Any, source: str, name: str) -> Any:
     return text.strip() if str not in kinds else text
 
 
-def _flat(kind: Any) -> list[Any]:
+def _flat(kind: object) -> list[Any]:
     """A type and what it is a union or an annotation of."""
     found = [kind]
     origin = getattr(kind, "__origin__", None)
@@ -233,14 +233,14 @@ def _leaves(tree: Mapping[str, Any], prefix: Path_ = ()) -> Iterator[tuple[Path_
             yield path, value
 
 
-def _single(path: Path_, value: Any) -> dict[str, Any]:
+def _single(path: Path_, value: object) -> dict[str, Any]:
     tree: Any = value
     for key in reversed(path):
         tree = {key: tree}
     return tree  # type: ignore[no-any-return]  # paths are never empty
 
 
-def _set(values: dict[str, Any], path: Path_, value: Any) -> None:
+def _set(values: dict[str, Any], path: Path_, value: object) -> None:
     for key in path[:-1]:
         values = values.setdefault(key, {})
     values[path[-1]] = value
@@ -285,13 +285,13 @@ def _refusal(values: Mapping[str, Any], complaint: str, source: str) -> Settings
     )
 
 
-def allowed_words(kind: Any) -> str:
+def allowed_words(kind: object) -> str:
     """What a setting takes, in words: `whole number from 0 to 65535, or none`."""
     parts = [_words(part) for part in _alternatives(kind)]
     return ", or ".join(dict.fromkeys(parts))
 
 
-def _alternatives(kind: Any) -> list[Any]:
+def _alternatives(kind: object) -> list[Any]:
     origin = getattr(kind, "__origin__", None)
     args = get_args(kind)
     if args and (origin is None or "Union" in str(origin) or "UnionType" in type(kind).__name__):
@@ -308,7 +308,7 @@ _PLAIN: Final[dict[Any, str]] = {
 }
 
 
-def _words(kind: Any) -> str:
+def _words(kind: object) -> str:
     if kind in _PLAIN:
         return _PLAIN[kind]
     metadata = getattr(kind, "__metadata__", ())

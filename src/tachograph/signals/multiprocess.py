@@ -260,14 +260,14 @@ class _Siblings:
                     total.add(family, key[1], numbers)
         return total.collected
 
-    def _stamp(self) -> Any:
+    def _stamp(self) -> object:
         try:
             status = (self.directory / ARCHIVE).stat()
         except FileNotFoundError:
             return None
         return status.st_ino, status.st_mtime_ns, status.st_size
 
-    def _read_archive(self, stamp: Any) -> tuple[dict[Key, list[float]], set[str]]:
+    def _read_archive(self, stamp: object) -> tuple[dict[Key, list[float]], set[str]]:
         if stamp != self._archive[0]:
             if stamp is None:
                 self._archive = (None, {}, set())

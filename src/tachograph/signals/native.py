@@ -71,7 +71,7 @@ _SPAN: Final = """
 """
 
 
-def silence_span_function(module: Any, name: str, *, beside_ours: bool = False) -> bool:
+def silence_span_function(module: object, name: str, *, beside_ours: bool = False) -> bool:
     """Make a module's span function (mcp's `jsonrpc_dispatcher.otel_span`) open none while a span of ours is current.
 
     Nor while the application has no TracerProvider: opening and closing a span that goes nowhere takes mcp 4 us.
@@ -101,7 +101,7 @@ def silence_span_function(module: Any, name: str, *, beside_ours: bool = False) 
     return True
 
 
-def restore(owner: Any, name: str) -> None:
+def restore(owner: object, name: str) -> None:
     """Undo either."""
     found = owner.__dict__.get(name)
     if isinstance(found, property) and hasattr(found.fget, _MARK):

@@ -38,9 +38,11 @@ class Storage(Protocol):
 
     def allocate(self, family: Family, labels: LabelValues, size: int) -> MutableSequence[Any]:
         """Numbers for one new cell, all zero."""
+        ...
 
     def merge(self, own: Collected) -> Collected:
         """What this process holds, and what its siblings hold."""
+        ...
 
     def leave(self) -> None:
         """This is a forked child: what is open is the parent's. Numbers are in memory until `reopen`; opens nothing."""

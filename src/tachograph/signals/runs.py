@@ -46,7 +46,7 @@ class RunSignal:
         self._keeps_metrics = keeps_metrics
         self._genai = genai
 
-    def open_run(self, run: Run, started_unix_ns: int) -> Any:
+    def open_run(self, run: Run, started_unix_ns: int) -> object:
         """Start the run's span and make it current here."""
         tracer = None if self._spans is None else self._spans.tracer(SCOPE)
         if tracer is None:

@@ -24,7 +24,7 @@ IDLE_SECONDS: Final = 15.0
 class Handler(BaseHTTPRequestHandler):
     """Answers GET and HEAD of `/metrics` and `/`."""
 
-    server: ScrapeServer
+    server: ScrapeServer  # pyright: ignore[reportIncompatibleVariableOverride]  # nobody sets another
     protocol_version = "HTTP/1.1"
     timeout = IDLE_SECONDS
     disable_nagle_algorithm = True  # else a scraper that keeps its connection waits 40 ms for each body
@@ -99,7 +99,7 @@ class ScrapeServer(ThreadingHTTPServer):
         self._idle_since: dict[Any, float | None] = {}  # open connections; None while one is answered
         super().__init__((address, port), Handler)
 
-    def process_request(self, request: Any, client_address: Any) -> None:
+    def process_request(self, request: Any, client_address: object) -> None:  # noqa: ANN401 - as socketserver's
         with self._guard:
             self._idle_since[request] = time.monotonic()
             surplus = len(self._idle_since) > MAX_CONNECTIONS
@@ -118,18 +118,18 @@ class ScrapeServer(ThreadingHTTPServer):
         except RuntimeError:  # no thread can be started
             self.shutdown_request(request)
 
-    def shutdown_request(self, request: Any) -> None:
+    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401 - as socketserver's
         with self._guard:
             self._idle_since.pop(request, None)
         super().shutdown_request(request)
 
-    def busy(self, request: Any) -> None:
+    def busy(self, request: object) -> None:
         """A request has come on this connection."""
         with self._guard:
             if request in self._idle_since:
                 self._idle_since[request] = None
 
-    def idle(self, request: Any) -> None:
+    def idle(self, request: object) -> None:
         """It has been answered."""
         with self._guard:
             if request in self._idle_since:
@@ -144,5 +144,5 @@ class ScrapeServer(ThreadingHTTPServer):
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, request: object, client_address: object) -> None:
         logger.debug("metrics port: a connection failed", exc_info=True)

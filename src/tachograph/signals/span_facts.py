@@ -284,7 +284,7 @@ def failure(record: LLMCall | ToolCall) -> str | None:
     return str(word or record.outcome)
 
 
-def _add_content(facts: Attributes, content: Any, **names: str) -> None:
+def _add_content(facts: Attributes, content: object, **names: str) -> None:
     if not isinstance(content, Mapping):
         return
     for key, name in names.items():
@@ -293,7 +293,7 @@ def _add_content(facts: Attributes, content: Any, **names: str) -> None:
             facts[name] = str(value)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """A value that OpenTelemetry takes: plain ones as they are, lists of plain ones as tuples, the rest as text."""
     if isinstance(value, (str, bool, int, float)):
         return value

@@ -185,8 +185,9 @@ def choice(original: Any, choose: Callable[..., Any], *, signature: str, chooses
     plain = re.sub(r" ?=[^,]+|/, ", "", signature)
     text = _CHOICE.format(signature=signature, chooses=chooses, plain=plain)
     made = generate(text, "call", original=original, choose=choose)
-    if inspect.iscoroutinefunction(original) and hasattr(inspect, "markcoroutinefunction"):
-        inspect.markcoroutinefunction(made)
+    mark = getattr(inspect, "markcoroutinefunction", None)  # since Python 3.12
+    if mark is not None and inspect.iscoroutinefunction(original):
+        mark(made)
     return made
 
 

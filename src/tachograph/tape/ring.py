@@ -229,7 +229,7 @@ class Ring:
         mark = record.number + 1
         try:
             pack_into(
-                self._buffer,
+                self._buffer,  # pyright: ignore[reportArgumentType]  # open() has mapped it
                 offset,
                 mark,
                 record.started_unix_ns,
@@ -394,7 +394,7 @@ class Recovered:
     measured: set[bytes] = field(default_factory=set)
 
 
-def read(data: bytes, sink: Any) -> Recovered:
+def read(data: bytes, sink: object) -> Recovered:
     """What a ring's file holds.
 
     Args:
@@ -498,7 +498,7 @@ def are_there_others(ring: Ring) -> bool:
         return False
 
 
-def measure_dead(directory: Path, count: Callable[[LLMCall | ToolCall], None], sink: Any) -> None:
+def measure_dead(directory: Path, count: Callable[[LLMCall | ToolCall], None], sink: object) -> None:
     """Add to the metrics what processes that are gone had not added to them, once; their rings stay for the ledger."""
     for file in _dead(directory):
         with contextlib.suppress(ValueError):

@@ -54,7 +54,7 @@ _RETRY_SECONDS: Final = 1.0
 class Sink(Protocol):
     """Where a record on the tape is delivered to."""
 
-    def deliver(self, record: Any) -> None:
+    def deliver(self, record: object) -> None:
         """Complete the record and hand it to every signal. Raises only in strict mode."""
 
 
@@ -62,7 +62,7 @@ class Entry(Protocol):
     """What may lie on the tape: a record, which knows its sink."""
 
     @property
-    def sink(self) -> Any:
+    def sink(self) -> object:
         """Its sink."""
 
 

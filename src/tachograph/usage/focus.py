@@ -297,7 +297,7 @@ def _table(arrow: Any, schema: pyarrow.Schema, batch: list[tuple[_Key, _Line]], 
     columns = []
     for field in schema:
         if field.name in made:
-            values = made[field.name]
+            values: list[Any] = made[field.name]
             if COLUMNS[field.name] == TIME and field.type == arrow.string():
                 values = [_stamp(value) for value in values]
             is_decimal = COLUMNS[field.name] in (MONEY, PRICE, NUMBER)

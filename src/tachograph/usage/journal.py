@@ -113,7 +113,7 @@ class Journal:
         self.directory = directory
         self.limit_bytes = limit_bytes
         self.segment_bytes = max(4096, min(segment_bytes, limit_bytes // 8))
-        self.refused = dict.fromkeys(("queue_full", "disk_full", "invalid", "closed", "io_error"), 0)
+        self.refused: dict[str, int] = dict.fromkeys(("queue_full", "disk_full", "invalid", "closed", "io_error"), 0)
         self._write = _write_function()
         self._begin()
 

@@ -19,7 +19,7 @@ class MemoryQueue:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.refused = dict.fromkeys(("queue_full", "disk_full", "invalid", "closed", "io_error"), 0)
+        self.refused: dict[str, int] = dict.fromkeys(("queue_full", "disk_full", "invalid", "closed", "io_error"), 0)
         self._begin()
 
     def _begin(self) -> None:

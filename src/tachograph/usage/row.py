@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -43,14 +43,14 @@ def decode(payload: bytes) -> Row:
         return msgspec.convert([_convertible(value) for value in values], Row, strict=False)
 
 
-def _convertible(value: Any) -> Any:
+def _convertible(value: object) -> object:
     """Labels that are not text become text."""
     if isinstance(value, dict) and not all(isinstance(item, int) for item in value.values()):
         return {str(key): item if isinstance(item, str) else str(item) for key, item in value.items()}
     return value
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """Text that any store can hold, in place of what a client library put there (lone surrogates, enums)."""
     if value is None or isinstance(value, bool | float | bytes):
         return value

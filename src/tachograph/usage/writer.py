@@ -54,15 +54,18 @@ class Source(Protocol):
 
     def read(self, limit: int) -> Batch:
         """What is new."""
+        ...
 
     def committed(self, batch: Batch) -> None:
         """The store has it."""
 
     def behind(self, positions: Mapping[str, Position]) -> list[Gap]:
         """What was committed and a store at these positions does not have."""
+        ...
 
     def holds(self, journal: str) -> bool:
         """Whether any of this journal is still there."""
+        ...
 
     def close(self) -> None:
         """Release it."""

@@ -95,11 +95,13 @@ class ChunkReader(Protocol):
     is_complete: bool
     error_type: ErrorType | None
 
-    def hides(self, chunk: Any) -> bool:
+    def hides(self, chunk: Any, /) -> bool:
         """Whether a piece is what asking for usage causes, and nothing more."""
+        ...
 
-    def feed(self, chunk: Any, call: LLMCall) -> bool:
+    def feed(self, chunk: Any, call: LLMCall, /) -> bool:
         """Note one piece; says whether it is to be hidden from the application (only what we asked for is)."""
+        ...
 
     def fill(self, call: LLMCall) -> None:
         """Put what the pieces said into the record."""
@@ -108,7 +110,7 @@ class ChunkReader(Protocol):
         """What was said, as far as one piece holds all of it. Called only where content is recorded."""
 
 
-class WholeAnswer:
+class WholeAnswer(ChunkReader):
     """Reads an answer that is no stream of events; `bodies.Follower` reads it as a whole. Also what readers build on.
 
     Attributes:
@@ -117,17 +119,18 @@ class WholeAnswer:
 
     takes_lines = False
     tail = 0
+    error_type: ErrorType | None
 
     def __init__(self) -> None:
         self.is_complete = False
-        self.error_type: ErrorType | None = None
+        self.error_type = None
         self.started = False
 
-    def hides(self, chunk: Any) -> bool:
+    def hides(self, chunk: Any, /) -> bool:
         """Nothing is asked for here."""
         return False
 
-    def feed(self, chunk: Any, call: LLMCall) -> bool:
+    def feed(self, chunk: Any, call: LLMCall, /) -> bool:
         """Pieces say nothing here."""
         return False
 

@@ -69,7 +69,7 @@ class AnthropicSimulator(Vendor):
     def url(self) -> str:
         return self.root_url
 
-    def _route(self, request: Request, body: Any) -> Operation | None:
+    def _route(self, request: Request, body: object) -> Operation | None:
         path = request.path
         fields = body if isinstance(body, dict) else {}
         model = str(fields.get("model", ""))
@@ -142,7 +142,7 @@ def _prompt(body: dict[str, Any]) -> tuple[Any, ...]:
     return (body.get("system"), body.get("messages"), body.get("tools"))
 
 
-def _cache_lifetime(value: Any) -> str | None:
+def _cache_lifetime(value: object) -> str | None:
     """`5m` or `1h` if anything in the request is marked for the cache."""
     if isinstance(value, dict):
         mark = value.get("cache_control")
@@ -233,7 +233,7 @@ def _whole(filled: Filled) -> Rendered:
     return Rendered(body=json_bytes(body), usage=filled.usage, response_id=body["id"])
 
 
-def _event(kind: str, **fields: Any) -> bytes:
+def _event(kind: str, **fields: object) -> bytes:
     return b"event: " + kind.encode() + b"\ndata: " + json_bytes({"type": kind, **fields}) + b"\n\n"
 
 

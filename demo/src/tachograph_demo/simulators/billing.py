@@ -78,8 +78,15 @@ class Bill:
         """One entry for each day and served model (and what was added by tier and region, and credits), sorted."""
         sums: dict[tuple[date, str, str, str, bool, str], tuple[int, ServedUsage, int]] = {}
 
-        def count(day: date, model: str, requests: int, usage: ServedUsage, nano_usd: int, *more: Any) -> None:
-            key = (day, model, *(more or ("", "", False, "")))
+        def count(
+            day: date,
+            model: str,
+            requests: int,
+            usage: ServedUsage,
+            nano_usd: int,
+            more: tuple[str, str, bool, str] = ("", "", False, ""),
+        ) -> None:
+            key = (day, model, *more)
             before = sums.get(key, (0, ServedUsage(), 0))
             sums[key] = (before[0] + requests, before[1] + usage, before[2] + nano_usd)
 
@@ -91,7 +98,7 @@ class Bill:
             if nano_usd is None:
                 nano_usd = cost_nano_usd(self._vendor, entry.model, entry.usage) or 0
             more = (entry.tier, entry.region, entry.is_credit, entry.key)
-            count(entry.day, entry.model, entry.requests, entry.usage, nano_usd, *more)
+            count(entry.day, entry.model, entry.requests, entry.usage, nano_usd, more)
         return [
             BillEntry(
                 day=key[0],

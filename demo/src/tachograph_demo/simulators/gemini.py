@@ -70,7 +70,7 @@ class GeminiSimulator(Vendor):
         `_websocket_ssl_ctx` to use this."""
         return self.root_url.replace("http://", "ws://")
 
-    def _route(self, request: Request, body: Any) -> Operation | None:
+    def _route(self, request: Request, body: object) -> Operation | None:
         fields = body if isinstance(body, dict) else {}
         path = re.sub(r"^/(v1beta1|v1beta|v1alpha|v1)(?=/)", "", request.path)
         is_vertex = path.startswith("/projects/") or "/publishers/" in path
@@ -163,7 +163,7 @@ def _error_info(reason: str) -> dict[str, Any]:
     }
 
 
-def _sse(value: Any) -> bytes:
+def _sse(value: object) -> bytes:
     return b"data: " + json_bytes(value) + b"\r\n\r\n"
 
 

@@ -90,7 +90,7 @@ def _whole(filled: Filled) -> Rendered:
     return Rendered(body=json_bytes(body), usage=reported, response_id=body["id"])
 
 
-def _event(kind: str, **fields: Any) -> bytes:
+def _event(kind: str, **fields: object) -> bytes:
     return b"event: " + kind.encode() + b"\ndata: " + json_bytes({"event_type": kind, **fields}) + b"\n\n"
 
 

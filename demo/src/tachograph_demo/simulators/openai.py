@@ -75,7 +75,7 @@ class OpenAISimulator(Vendor):
         """`azure_endpoint` of `AzureOpenAI`."""
         return self.root_url
 
-    def _route(self, request: Request, body: Any) -> Operation | None:
+    def _route(self, request: Request, body: object) -> Operation | None:
         path = request.path
         azure = re.fullmatch(r"/openai/(?:deployments/(?P<model>[^/]+)|v1)(?P<rest>/.*)", path)
         deployment = azure["model"] if azure else None

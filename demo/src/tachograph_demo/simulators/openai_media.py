@@ -14,7 +14,7 @@ from .operation import Filled, Operation, Piece, Rendered, json_bytes
 from .usage import ServedUsage
 
 
-def route(method: str, path: str, model: str, body: Any) -> Operation | None:
+def route(method: str, path: str, model: str, body: object) -> Operation | None:
     fields = body if isinstance(body, dict) else {}
     form = _form(body) if isinstance(body, bytes) else {}
     model = model or form.get("model", "")
@@ -114,7 +114,7 @@ def _completion(filled: Filled) -> Rendered:
     return Rendered(body=json_bytes(body), usage=filled.usage, response_id=body["id"])
 
 
-def _data(value: Any) -> bytes:
+def _data(value: object) -> bytes:
     return b"data: " + json_bytes(value) + b"\n\n"
 
 

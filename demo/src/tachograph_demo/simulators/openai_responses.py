@@ -210,7 +210,7 @@ def _count_whole(filled: Filled) -> Rendered:
     return Rendered(body=json_bytes(body), usage=None)
 
 
-def _event(kind: str, number: int, **fields: Any) -> bytes:
+def _event(kind: str, number: int, **fields: object) -> bytes:
     body = json_bytes({"type": kind, "sequence_number": number, **fields})
     return b"event: " + kind.encode() + b"\ndata: " + body + b"\n\n"
 
@@ -224,7 +224,7 @@ def failed_event(filled: Filled, code: str, message: str) -> bytes:
 def _pieces(filled: Filled) -> Iterable[Piece]:
     number = -1
 
-    def piece(kind: str, is_content: bool = False, usage: ServedUsage | None = None, **fields: Any) -> Piece:
+    def piece(kind: str, is_content: bool = False, usage: ServedUsage | None = None, **fields: object) -> Piece:
         nonlocal number
         number += 1
         return Piece(data=_event(kind, number, **fields), is_content=is_content, usage=usage)

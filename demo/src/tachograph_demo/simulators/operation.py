@@ -15,7 +15,7 @@ from .usage import ServedUsage
 JSON_HEADERS = {"content-type": "application/json"}
 
 
-def json_bytes(value: Any) -> bytes:
+def json_bytes(value: object) -> bytes:
     return msgspec.json.encode(value)
 
 

@@ -47,7 +47,7 @@ def count_tokens(text: str) -> int:
     return math.ceil(len(text) / 4)
 
 
-def prompt_tokens(*parts: Any) -> int:
+def prompt_tokens(*parts: object) -> int:
     """Tokens in parts of a request body: four characters of text each, and a fixed number per image."""
     characters = images = 0
     for kind, text in _strings(parts, ""):
@@ -58,7 +58,7 @@ def prompt_tokens(*parts: Any) -> int:
     return math.ceil(characters / 4) + images * IMAGE_TOKENS
 
 
-def _strings(value: Any, key: str) -> Iterator[tuple[str, str]]:
+def _strings(value: object, key: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, str):
         if key in _BINARY_KEYS:
             yield "binary", value
@@ -72,7 +72,7 @@ def _strings(value: Any, key: str) -> Iterator[tuple[str, str]]:
             yield from _strings(inner, key)
 
 
-def count_tool_results(value: Any) -> int:
+def count_tool_results(value: object) -> int:
     """Tool results in a conversation of any vendor."""
     if isinstance(value, Mapping):
         here = (

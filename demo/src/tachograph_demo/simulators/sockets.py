@@ -100,7 +100,7 @@ def _realtime_pieces(filled: Filled) -> Iterable[Piece]:
         "output": [],
     }
 
-    def event(kind: str, **fields: Any) -> bytes:
+    def event(kind: str, **fields: object) -> bytes:
         return json_bytes({"type": kind, "event_id": filled.id("event_"), **fields})
 
     yield Piece(data=event("response.created", response=response))

@@ -132,7 +132,7 @@ class Vendor(ABC):
     # -- what each vendor says
 
     @abstractmethod
-    def _route(self, request: Request, body: Any) -> Operation | None:
+    def _route(self, request: Request, body: object) -> Operation | None:
         """What a request asks for; None if there is no such thing."""
 
     @abstractmethod
@@ -178,7 +178,7 @@ class Vendor(ABC):
         self._served.end(exchange, time.monotonic())
 
     def begin_exchange(
-        self, request: Request, operation: Operation | None, body: Any, raw: bytes
+        self, request: Request, operation: Operation | None, body: object, raw: bytes
     ) -> tuple[Exchange, AskedRequest]:
         """Open the books on one request (or one event of a session), and describe it for scripts and rules."""
         operation = operation or Operation(name="unknown", model="", whole=_nothing)
@@ -409,7 +409,7 @@ def _nothing(filled: Filled) -> Rendered:
     return Rendered(body=b"", usage=None)
 
 
-def _decode(request: Request) -> Any:
+def _decode(request: Request) -> object:
     if not request.body:
         return None
     if "json" in request.headers.get("content-type", "json"):

@@ -7,7 +7,7 @@ tests against PyYAML; written here because four cases do not warrant a dependenc
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 _PLAIN: Final = re.compile(r"[A-Za-z_/][\w./-]*\Z")
@@ -20,7 +20,7 @@ def dump(value: Mapping[str, Any], comment: str = "") -> str:
     return head + "\n".join(_block(value, 0)) + "\n"
 
 
-def _block(value: Any, depth: int) -> list[str]:
+def _block(value: Mapping[str, Any] | Sequence[Any], depth: int) -> list[str]:
     pad = "  " * depth
     lines: list[str] = []
     if isinstance(value, Mapping):
@@ -36,7 +36,7 @@ def _block(value: Any, depth: int) -> list[str]:
     return lines
 
 
-def _entry(start: str, item: Any, depth: int) -> list[str]:
+def _entry(start: str, item: object, depth: int) -> list[str]:
     if isinstance(item, Mapping | list | tuple):
         if not item:
             return [f"{start} {'{}' if isinstance(item, Mapping) else '[]'}"]
@@ -58,7 +58,7 @@ def _is_literal(text: str) -> bool:
     )
 
 
-def _scalar(item: Any) -> str:
+def _scalar(item: object) -> str:
     if item is None:
         return "null"
     if isinstance(item, bool):

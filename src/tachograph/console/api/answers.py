@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 from starlette.responses import Response
@@ -23,7 +22,7 @@ def time_text(milliseconds: int) -> str:
     return f"{sign}{seconds}.{rest:03d}" if rest else f"{sign}{seconds}"
 
 
-def dumps(value: Any) -> str:
+def dumps(value: object) -> str:
     """Write JSON without spaces, text as it is."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 

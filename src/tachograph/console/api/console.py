@@ -28,6 +28,7 @@ from tachograph.version import __version__
 
 if TYPE_CHECKING:
     from tachograph.console.console import Console
+    from tachograph.settings import Settings
 
 PREFIX = "/api/console"
 MAX_CALLS = 1000
@@ -51,7 +52,7 @@ class BadRequest(ValueError):
 class _Routes:
     """The handlers that need the views, the settings or the open streams; the others are functions."""
 
-    def __init__(self, console: Console, auth: str, settings: Any) -> None:
+    def __init__(self, console: Console, auth: str, settings: Settings | None) -> None:
         self._console, self._auth, self._settings = console, auth, settings
         self._streams = _Streams()
         self._views = Views(console)
@@ -128,7 +129,7 @@ class _Routes:
         return await _written(request, lambda body: _note(self._console, request.path_params["alert"], body))
 
 
-def routes(console: Console, *, auth: str, settings: Any = None) -> list[Route]:
+def routes(console: Console, *, auth: str, settings: Settings | None = None) -> list[Route]:
     """Return the routes of the API."""
     own = _Routes(console, auth, settings)
     table: list[tuple[str, Handler]] = [
@@ -171,7 +172,7 @@ def _endpoint(console: Console, handler: Handler) -> Callable[[Request], Awaitab
     return endpoint
 
 
-def _json(value: Any) -> Response:
+def _json(value: object) -> Response:
     return Response(to_json(value), media_type="application/json")
 
 
@@ -503,7 +504,7 @@ class _Streams:
             self._open -= 1
 
 
-def _event(name: str, data: Any, number: int | None = None) -> str:
+def _event(name: str, data: object, number: int | None = None) -> str:
     return f"event: {name}\n" + (f"id: {number}\n" if number is not None else "") + f"data: {to_json(data)}\n\n"
 
 

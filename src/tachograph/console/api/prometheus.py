@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from tachograph.console.api.answers import dumps, failure, metric_text, result_text, success, time_text
 from tachograph.console.api.parameters import Parameters
-from tachograph.console.promql import Labels, PromQLError, PromQLSyntaxError
+from tachograph.console.promql import Labels, PromQLError, PromQLSyntaxError, Result
 from tachograph.console.promql.labels import NAME
 from tachograph.console.promql.matchers import LabelMatcher
 from tachograph.console.promql.numerics import sample_text
@@ -130,7 +130,7 @@ def _query_range(console: Console, parameters: Parameters, request: Request) -> 
     return _limited(result, limit)
 
 
-def _limited(result: Any, limit: int) -> Response:
+def _limited(result: Result, limit: int) -> Response:
     warnings = list(result.warnings)
     if limit and result.kind in ("vector", "matrix") and len(result.series) > limit:
         result.series = result.series[:limit]

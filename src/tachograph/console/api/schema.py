@@ -18,7 +18,7 @@ from tachograph.catalogue.panels import Annotation, Dashboard, Link, Panel, Row,
 _KNOWN: Final = {"Annotation": Annotation, "Link": Link, "Variable": Variable}
 
 
-def _fields(of: type, **instead: Any) -> list[tuple[str, Any]]:
+def _fields(of: type, **instead: object) -> list[tuple[str, Any]]:
     hints = get_type_hints(of)
     return [(one.name, instead.get(one.name, hints[one.name])) for one in fields(of)]
 

@@ -50,7 +50,7 @@ class Post:
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     """A redirect would hand the secret to another server."""
 
-    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+    def redirect_request(self, *args: object, **kwargs: object) -> None:
         return None
 
 
@@ -98,7 +98,7 @@ def _refused(host: str, error: urllib.error.HTTPError, timeout: float) -> Delive
     return DeliveryError(f"{reason}: {said}" if said else reason, is_temporary=False)
 
 
-def _said(answer: Any, timeout: float) -> str:
+def _said(answer: Any, timeout: float) -> str:  # noqa: ANN401 - an answer of urllib, or its error
     """The beginning of an answer, read for no longer than the time-out."""
     deadline = time.monotonic() + timeout
     found = b""

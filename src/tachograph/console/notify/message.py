@@ -109,7 +109,7 @@ class Notification:
         shown = self.firing or self.resolved
         head = "RESOLVED" if not self.firing else self.severity.upper()
         more = f" (and {len(shown) - 1} more)" if len(shown) > 1 else ""
-        return f"{head}: {one_line(shown[0].title)}{more}"
+        return f"{head}: {one_line(next(iter(shown)).title)}{more}"
 
     def lines(self, alert: Alert) -> list[str]:
         """What is said of one alert below its title: description, what is affected, since when."""

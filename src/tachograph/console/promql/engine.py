@@ -23,6 +23,7 @@ class SeriesSource(Protocol):
 
     def select(self, matchers: tuple[LabelMatcher, ...], start: int, end: int) -> list[RawSeries]:
         """Return the matching series with at least their samples in [start, end] (milliseconds), in label order."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

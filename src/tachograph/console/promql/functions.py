@@ -95,11 +95,10 @@ DATE_PARTS: dict[str, Callable[[Ints], Ints]] = {
 
 
 def _calendar(name: str, seconds: Ints) -> Ints:
-    found: Ints = _calendar_part(name, seconds)
-    return found
+    return np.asarray(_calendar_part(name, seconds), dtype=np.int64)
 
 
-def _calendar_part(name: str, seconds: Ints) -> Any:
+def _calendar_part(name: str, seconds: Ints) -> Any:  # noqa: ANN401 - numpy's dates minus dates
     days = _day(seconds).astype("datetime64[D]")
     months = days.astype("datetime64[M]")
     years = days.astype("datetime64[Y]")

@@ -39,8 +39,9 @@ def _clamp(run: Run, node: Call) -> Frame:
 
 
 def _round(run: Run, node: Call) -> Frame:
-    nearest = run.scalar(node.args[1]) if len(node.args) > 1 else np.ones(len(run.times))
-    return functions.round_to(run.vector(node.args[0]), nearest)
+    rounded, *to = node.args
+    nearest = run.scalar(to[0]) if to else np.ones(len(run.times))
+    return functions.round_to(run.vector(rounded), nearest)
 
 
 def _vector(run: Run, node: Call) -> Frame:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from math import erfc, sqrt
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from tachograph.console.columns import Filter, Floats
+from tachograph.console.columns import Filter, Floats, Ints
 from tachograph.console.facts import Facts
 from tachograph.console.views import phrases
 from tachograph.console.views.selection import Range, Selection, select
 
 if TYPE_CHECKING:
+    from tachograph.console.calls import Call
     from tachograph.console.console import Console
 
 FACETS: Final = (
@@ -94,11 +96,13 @@ def sessions(console: Console, chosen: Range, wanted: Filter) -> list[dict[str, 
     return _grouped(console, facts, index, len(groups) if len(facts) else 0, first, lambda call: call.session_id)
 
 
-def _run_key(call: Any) -> str:
+def _run_key(call: Call) -> str:
     return str(call.run_id or call.trace_id)
 
 
-def _grouped(console: Console, facts: Facts, index: Any, size: int, first: Any, key: Any) -> list[dict[str, Any]]:
+def _grouped(
+    console: Console, facts: Facts, index: Ints, size: int, first: Ints, key: Callable[[Call], object]
+) -> list[dict[str, Any]]:
     if not size:
         return []
     times = facts.numbers["time"]

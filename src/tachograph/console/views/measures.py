@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from tachograph.catalogue.panels import Measure
-from tachograph.console.columns import Floats
+from tachograph.console.columns import Floats, Ints
 from tachograph.console.facts import Facts
 from tachograph.console.views import phrases
 from tachograph.console.views.selection import Selection
@@ -160,7 +160,7 @@ def _series(
     ]
 
 
-def _sliding(index: Any, place: Any, values: Floats, groups: int, bins: int, width: int) -> Floats:
+def _sliding(index: Ints, place: Ints, values: Floats, groups: int, bins: int, width: int) -> Floats:
     """Sums per group and bin, each over the last `width` bins."""
     flat: Floats = np.bincount(index * bins + place, weights=values, minlength=groups * bins).astype(np.float64)
     sums: Floats = flat.reshape(groups, bins)
@@ -176,7 +176,7 @@ def _points(ends: Floats, row: Floats) -> list[list[float]]:
 
 
 def _quantiles(
-    measure: Measure, facts: Facts, shown: list[dict[str, str]], index: Any, place: Any, bins: int, begin: float,
+    measure: Measure, facts: Facts, shown: list[dict[str, str]], index: Ints, place: Ints, bins: int, begin: float,
     step: float,
 ) -> list[Series]:  # fmt: skip
     """Exact quantiles by bin: one sort over all rows, then a look at the right place of each stretch."""
@@ -232,7 +232,7 @@ def _width(size: int, groups: int, bins: int) -> int:
     return max(1, min(wanted, MOST_WIDTH, 500_000 // max(size, 1)))
 
 
-def _events(facts: Facts, shown: list[dict[str, str]], index: Any) -> list[Series]:
+def _events(facts: Facts, shown: list[dict[str, str]], index: object) -> list[Series]:
     """Single events, the newest of each series where there are many."""
     found = []
     for number, labels in enumerate(shown):

@@ -138,7 +138,7 @@ def _accounts(console: Console, limit: BudgetLimit, start: float, now: float) ->
             pairs = row[3].split("\n")
             if any(row[places[name]] != value for name, value in scopes.items()) or not wanted <= set(pairs):
                 continue
-            labels = dict(pair.partition(":")[::2] for pair in pairs)
+            labels = {name: value for name, _, value in (pair.partition(":") for pair in pairs)}
             values = [str(row[places[n]]) if n in places else labels.get(n[6:], "") for n in limit.per]
             sums["/".join(values)] += row[7] / NANO
         return sums

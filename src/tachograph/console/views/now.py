@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from tachograph.console.columns import Ints
 from tachograph.console.facts import Facts
 from tachograph.console.views import money, phrases
 from tachograph.console.views.selection import Range, Selection, filter_of, select
@@ -184,8 +186,9 @@ def _tiles(console: Console, here: Selection, before: Selection) -> list[dict[st
 
 
 def _tile(
-    name: str, title: str, unit: str, here: Selection, before: Selection, value: Any, better: str
-) -> dict[str, Any]:
+    name: str, title: str, unit: str, here: Selection, before: Selection,
+    value: Callable[[Selection], float | None], better: str,
+) -> dict[str, Any]:  # fmt: skip
     # A tile's ghost is the period before; without calls there, it has none.
     past = value(before) if before.llm.count or before.tools.count else None
     return {
@@ -256,7 +259,7 @@ def _line(name: str, here: Selection) -> list[float | None]:
     return [facts.between(at, at + width).quantile(0.95, column) if weight[i] else None for i, at in enumerate(starts)]
 
 
-def _bins(facts: Facts, here: Selection | Range) -> Any:
+def _bins(facts: Facts, here: Selection | Range) -> Ints:
     place = (facts.numbers["time"] - here.start) / max(here.end - here.start, 1e-9) * BARS
     return np.clip(place.astype(np.int64), 0, BARS - 1)
 
@@ -302,7 +305,7 @@ def _row(labels: dict[str, str], own: Facts, before: Facts | None, chosen: Range
         "calls": own.count,
         "failed": failed.count,
         "errors": sorted(
-            ([e["error"] or "unknown", int(n)] for e, n in zip(errors, counts, strict=True)), key=lambda x: -x[1]
+            ([e["error"] or "unknown", int(n)] for e, n in zip(errors, counts, strict=True)), key=lambda x: -int(x[1])
         )
         if len(failed)
         else [],

@@ -120,7 +120,7 @@ def judge(
     )
 
 
-def _split(node: Any, reads: re.Pattern[str], parts: dict[str, str]) -> str:
+def _split(node: object, reads: re.Pattern[str], parts: dict[str, str]) -> str:
     """An expression in which the largest parts that read raw series alone are names of what was asked for them."""
     text = _text(node)
     if not reads.search(text):
@@ -136,7 +136,7 @@ def _split(node: Any, reads: re.Pattern[str], parts: dict[str, str]) -> str:
     return text
 
 
-def _text(node: Any) -> str:
+def _text(node: object) -> str:
     """An expression as text; the parser leaves out the backslashes that escape backslashes."""
     return str(node).replace("\\", "\\\\")
 

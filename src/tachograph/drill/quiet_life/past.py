@@ -42,6 +42,7 @@ class Past(Protocol):
 
     def range(self, expression: str, start: int, end: int, step: int) -> Answer:
         """Evaluate at every step from start to end, in milliseconds."""
+        ...
 
 
 class Memory:

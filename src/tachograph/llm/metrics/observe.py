@@ -16,6 +16,7 @@ from typing import Any, Final
 from tachograph.llm.metrics import families as f
 from tachograph.records.llm_call import LLMCall
 from tachograph.signals.cells import Cell, CellCache, Exemplar, HistogramCell
+from tachograph.signals.family import Family
 from tachograph.signals.registry import Metrics
 
 _REQUEST_BOUNDS: Final = f.REQUEST_SECONDS.buckets
@@ -41,10 +42,10 @@ class _Bound:
     )
 
     def __init__(self, metrics: Metrics, provider: str, model: str, extra: tuple[str, ...]) -> None:
-        def counters(family: Any, values: tuple[str, ...]) -> dict[str, Cell]:
+        def counters(family: Family, values: tuple[str, ...]) -> dict[str, Cell]:
             return {value: metrics.cell(family, provider, model, value, *extra) for value in values}
 
-        def histograms(family: Any, values: tuple[str, ...]) -> dict[str, HistogramCell]:
+        def histograms(family: Family, values: tuple[str, ...]) -> dict[str, HistogramCell]:
             return {value: metrics.histogram(family, provider, model, value, *extra) for value in values}
 
         self.requests = CellCache(histograms(f.REQUEST_SECONDS, f.REQUEST_SECONDS.values["outcome"]), "error")

@@ -239,7 +239,7 @@ def _until(model: Any, when: datetime) -> datetime:
     return _midnight(when)
 
 
-def _price(prices: Any) -> Price:
+def _price(prices: object) -> Price:
     from genai_prices.types import TieredPrices
     from genai_prices.units import _get_registry
 

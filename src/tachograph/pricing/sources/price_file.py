@@ -280,7 +280,7 @@ class PriceFile:
             found.append((start, rates))
         return sorted(found, key=lambda step: step[0])
 
-    def _amount(self, name: str, key: str, value: Any) -> Decimal:
+    def _amount(self, name: str, key: str, value: object) -> Decimal:
         if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
             raise self._error(f"{name}: {key} is no number but {value!r}", "Write US dollars, like 1.25.")
         amount = Decimal(value)

@@ -214,14 +214,14 @@ class Fleet:
             self._host = self._place.host()
         return self._host
 
-    def _run(self, statement: str, parameters: Any) -> list[Any]:
+    def _run(self, statement: str, parameters: object) -> list[Any]:
         with self._mutex:
             if self._connection is None:
                 self._connection = self._postgres.connect(self._url, timeout_seconds=self._timeout)
                 self._make_tables()
             return self._in_transaction(statement, parameters)
 
-    def _in_transaction(self, statement: str, parameters: Any = None) -> list[Any]:
+    def _in_transaction(self, statement: str, parameters: object = None) -> list[Any]:
         with self._connection.transaction():
             self._connection.execute(self._postgres.limits(self._timeout))
             cursor = self._connection.execute(statement, parameters)

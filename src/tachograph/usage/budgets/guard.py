@@ -38,6 +38,7 @@ from tachograph.usage.metrics.families import (
 if TYPE_CHECKING:
     from tachograph.recorder import Recorder
     from tachograph.settings.budgets import BudgetsSettings
+    from tachograph.signals.family import Family
     from tachograph.usage.budgets.fleet import Fleet
     from tachograph.usage.ledger import Ledger
 
@@ -152,7 +153,7 @@ class Budgets:
         """Whether calls are ever checked."""
         return self._settings.guard != "off"
 
-    def reserve(self, call: LLMCall, asks: Any, is_watched: bool, takes_other_model: bool = True) -> None:
+    def reserve(self, call: LLMCall, asks: object, is_watched: bool, takes_other_model: bool = True) -> None:
         """Hold what the call may cost at most, in every budget that pays for it.
 
         May change `call.model`, where a budget says so: what is sent must ask for that model.
@@ -432,7 +433,7 @@ class Budgets:
             limit.usd,
         )
 
-    def _count(self, family: Any, *values: str) -> None:
+    def _count(self, family: Family, *values: str) -> None:
         self._recorder.metrics.cell(family, *values).add()
 
     def _spent(self, row: Row, number: int) -> int:

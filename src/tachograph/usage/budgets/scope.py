@@ -104,7 +104,7 @@ class Scope:
         where: dict[str, tuple[str, ...]] = {"kind": ("llm",)}
         asked = [*self._wanted, *((f"label:{name}", value) for name, value in self._labels)]
         for name, value in [*asked, *zip(self.per, self.values.get(key, ()), strict=True)]:
-            where[_COLUMNS.get(name, name)] = (value,)
+            where[_COLUMNS.get(name) or name] = (value,)
         return where
 
     def account(self, key: int) -> str:

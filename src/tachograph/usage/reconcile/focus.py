@@ -96,6 +96,6 @@ def _check(names: set[str], path: Path) -> None:
         )
 
 
-def _day(value: Any) -> date:
+def _day(value: object) -> date:
     at = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).replace("Z", "+00:00"))
     return at.astimezone(UTC).date() if at.tzinfo else at.date()

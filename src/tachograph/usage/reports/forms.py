@@ -54,7 +54,7 @@ def as_csv(report: Report) -> str:
     return out.getvalue()
 
 
-def as_json(report: Report, **extra: Any) -> str:
+def as_json(report: Report, **extra: object) -> str:
     """One object: range, dimensions, lines, total. Money is text, exact."""
     names = dimension_names(report.by)
     body = {
@@ -155,14 +155,14 @@ def _shown_numbers(line: Line) -> list[str]:
     ]
 
 
-def _shown_key(value: Any) -> str:
+def _shown_key(value: object) -> str:
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d" if not value.hour else "%Y-%m-%d %H:%M")
     text = "".join(character if character.isprintable() else "?" for character in str(value))
     return text or "(none)"
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     return value.isoformat() if isinstance(value, datetime) else value
 
 

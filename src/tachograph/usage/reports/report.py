@@ -169,7 +169,7 @@ def percentiles(buckets: Mapping[int, int]) -> dict[int, float]:
     return found
 
 
-def _shown(name: str, value: Any) -> Any:
+def _shown(name: str, value: Any) -> object:  # noqa: ANN401 - a column's value
     return from_microseconds(int(value)) if name in _TIMES else value
 
 

@@ -80,9 +80,11 @@ class Store(Protocol):
             StoreUnavailable: Try again later.
             RowsRejected: One of the rows will never be taken; nothing was stored.
         """
+        ...
 
     def positions(self, host: str) -> dict[str, Position]:
         """How far the journals of this host are stored."""
+        ...
 
     def check_files(self) -> None:
         """See that the files are still those that were opened; nothing where there are none.
@@ -102,39 +104,50 @@ class Store(Protocol):
 
         Each has the dimensions by name, and `query.MEASURES`.
         """
+        ...
 
     def latency(self, query: Query) -> list[dict[str, Any]]:
         """Latency buckets (`row.latency_bucket`) and their counts `n`, by the query's dimensions."""
+        ...
 
     def histograms(self, query: Query) -> Histograms:
         """The same as counts by bucket, by the values of the query's dimensions."""
+        ...
 
     def rows(self, query: Query, *, adjusted: bool = True, chunk: int = 5000) -> Iterator[Row]:
         """Rows in the query's time and filters, oldest first; with corrections added to their cost if `adjusted`."""
+        ...
 
     def count(self) -> int:
         """Number of rows."""
+        ...
 
     def quarantine(self, limit: int = 1000) -> list[StoredQuarantine]:
         """What was set aside, newest first."""
+        ...
 
     def adjust(self, adjustments: Sequence[Adjustment]) -> int:
         """Append corrections, and carry them into the rollups in the same step; returns how many were new."""
+        ...
 
     def adjustments(self, query: Query) -> list[Adjustment]:
         """Corrections of rows whose calls began in the query's time."""
+        ...
 
     def extent(self, level: str, before_us: int) -> tuple[int, int] | None:
         """When the oldest and the newest of a level (`rows`, `hour`, `day`) before this time are from."""
 
     def retain(self, before_us: Mapping[str, int]) -> int:
         """Remove what is older than `before_us` of the levels `rows`, `hour`, `day`; returns how many rows went."""
+        ...
 
     def relabel(self) -> int:
         """Bring the rollups of all rows to the labels that the store was opened with; returns how many rows moved."""
+        ...
 
     def erase(self, label: str, value: str, at_us: int) -> int:
         """Anonymise the rows of one subject: labels, ids and traces go, sums stay. Returns how many rows."""
+        ...
 
     def version(self) -> str | None:
         """The version of its tables, or None when there are none."""

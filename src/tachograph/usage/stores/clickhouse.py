@@ -232,7 +232,7 @@ class ClickHouseStore:
                 yield row
             if len(found) < chunk:
                 return
-            last_ts, last_id = row.ts_us, row.id.hex()
+            last_ts, last_id = row.ts_us, row.id.hex()  # pyright: ignore[reportPossiblyUnboundVariable]  # a full chunk has rows
 
     def count(self) -> int:
         """Number of rows."""

@@ -22,7 +22,7 @@ class Driver:
     """One connection. Errors come out as the ledger's own."""
 
     def __init__(self, connection: Any, version: str, where: str, apsw: Any = None) -> None:
-        self._connection = connection
+        self._connection: Any = connection  # None once it is closed
         self._apsw = apsw
         self._files: list[Ours] = []
         self._path = Path(where).resolve()  # also after a change of the working directory

@@ -75,7 +75,7 @@ class _Row:
 class _Recent(OrderedDict[Any, T]):
     """Remembers the newest entries only."""
 
-    def keep(self, key: Any, value: T) -> None:
+    def keep(self, key: object, value: T) -> None:
         self[key] = value
         self.move_to_end(key)
         if len(self) > _MOST:

@@ -29,7 +29,7 @@ _CODES: Final[dict[str, ErrorType]] = {
     "ValidationException": "invalid_request",
     "ResourceNotFoundException": "invalid_request",
 }
-_LOWER: Final = {code[:1].lower() + code[1:]: error_type for code, error_type in _CODES.items()}
+_LOWER: Final[dict[str, ErrorType]] = {code[:1].lower() + code[1:]: error_type for code, error_type in _CODES.items()}
 TABLE: Final = Table(
     codes={**_CODES, **_LOWER},
     classes={

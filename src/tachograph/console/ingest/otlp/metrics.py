@@ -64,6 +64,7 @@ class Samples(Protocol):
 
     def append(self, labels: Labels, at: int, value: float) -> bool:
         """Take one sample; False: it is refused."""
+        ...
 
     def describe(self, family: str, metadata: Metadata) -> None:
         """Note a family's type and help."""
@@ -199,11 +200,11 @@ class Receiver:
         return self._store.append(labels, at, value)
 
 
-def _list(value: Any) -> list[dict[str, Any]]:
+def _list(value: object) -> list[dict[str, Any]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None:

@@ -9,7 +9,7 @@ MAX_ATTRIBUTES = 128
 MAX_VALUE = 4096
 
 
-def attributes(pairs: Any, depth: int = 0) -> dict[str, Any]:
+def attributes(pairs: object, depth: int = 0) -> dict[str, Any]:
     """Turn a list of KeyValue into a dictionary; long text is shortened, and so is a long list."""
     out: dict[str, Any] = {}
     for pair in (pairs or [])[:MAX_ATTRIBUTES] if isinstance(pairs, list) else []:
@@ -18,7 +18,7 @@ def attributes(pairs: Any, depth: int = 0) -> dict[str, Any]:
     return out
 
 
-def any_value(value: Any, depth: int = 0) -> Any:
+def any_value(value: object, depth: int = 0) -> object:
     """Turn an AnyValue into a plain value."""
     if not isinstance(value, dict) or depth > 8:
         return None
@@ -58,7 +58,7 @@ def number(value: Any) -> float:
         return float("nan")
 
 
-def hex_id(value: Any, length: int) -> str:
+def hex_id(value: object, length: int) -> str:
     """Read an id as lowercase hex of `length` bytes, or "" when it is none or all zero."""
     text = str(value or "").lower()
     if len(text) != 2 * length:

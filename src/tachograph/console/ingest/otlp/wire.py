@@ -210,7 +210,7 @@ class _Reader:
                 raise
             values.append({})  # one that a later version writes otherwise costs itself, and is counted as refused
 
-    def _value(self, raw: Any, wire: int, expected: str, depth: int) -> Any:
+    def _value(self, raw: Any, wire: int, expected: str, depth: int) -> object:
         if expected[0] == "{":
             if wire != 2:
                 raise WireError("a message was expected")

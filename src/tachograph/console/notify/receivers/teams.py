@@ -57,7 +57,7 @@ def _message(notification: Notification, shown: int) -> dict[str, Any]:
     return {"type": "message", "attachments": [attachment]}
 
 
-def _block(text: str, **more: Any) -> dict[str, Any]:
+def _block(text: str, **more: object) -> dict[str, Any]:
     return {"type": "TextBlock", "text": _escaped(clip(text, MAX_TEXT)), "wrap": True, **more}
 
 
