@@ -196,6 +196,18 @@ def test_the_cost_page_adds_up_to_the_api(page: Page, asks: Client, artifacts: P
     assert sum(float(share.strip().rstrip(" %")) for share in shares) == pytest.approx(100, abs=0.2)
 
 
+def test_the_statement_is_printed_on_white_and_the_page_stays_dark(page: Page) -> None:
+    show(page, "#/cost?range=1h&refresh=off")
+    page.evaluate(
+        "() => addEventListener('beforeprint', () => {"
+        " window.printed = [getComputedStyle(document.body).backgroundColor,"
+        " document.querySelector('.panel-body svg text').parentElement.getAttribute('fill')] })"
+    )
+    assert page.pdf()[:5] == b"%PDF-"
+    assert page.evaluate("window.printed") == ["rgb(243, 245, 248)", "#566370"]
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(13, 17, 23)"
+
+
 def test_a_panel_downloads_as_csv_svg_and_png(page: Page, tmp_path: Path) -> None:
     show(page, "#/llm?range=15m&refresh=off")
     for name, ending in (("Download CSV", "csv"), ("Download SVG", "svg"), ("Download PNG", "png")):

@@ -89,6 +89,7 @@ async function start() {
     else clearTimeout(app.timer);
   });
   addEventListener("keydown", onKey);
+  printOnWhite();
   matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => app.view?.redraw?.());
   document.fonts.ready.then(() => {
     remeasure(); // what was drawn before the font came stood in another one
@@ -460,6 +461,21 @@ function drawZone() {
   app.zoneButton.textContent = zoneName() === "UTC" ? "UTC" : zoneName().split("/").at(-1).replaceAll("_", " ");
   app.zoneButton.title = `All times are in ${zoneName()} ( u )`;
   app.zoneButton.setAttribute("aria-label", `Times in ${zoneName()}. Switch.`);
+}
+
+/** Paper is white: the page takes its light colours while it is printed, its charts too. */
+function printOnWhite() {
+  let before;
+  const draw = (theme) => {
+    if (theme) document.documentElement.dataset.theme = theme;
+    else delete document.documentElement.dataset.theme;
+    app.view?.redraw?.();
+  };
+  addEventListener("beforeprint", () => {
+    before = document.documentElement.dataset.theme;
+    draw("light");
+  });
+  addEventListener("afterprint", () => draw(before));
 }
 
 function toggleTheme() {
