@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from support.ledgers import sums
 from support.postgres import PostgresServer
@@ -18,6 +19,8 @@ from tachograph.usage.migrations import migrate
 from tachograph.usage.row import Row
 from tachograph.usage.stores import UnknownVersion, open_store
 from tachograph.usage.stores.base import Adjustment
+from tachograph.usage.stores.clickhouse import ClickHouseStore
+from tachograph.usage.stores.clickhouse_schema import REVISIONS
 from tachograph.usage.stores.query import Query
 
 TS_US = 1_795_435_200_000_000
@@ -105,6 +108,32 @@ def test_migrating_from_nothing_makes_what_a_fresh_store_has(migrated_url: str) 
     assert migrate(migrated_url) == ("base", "0004")
     store = open_store(migrated_url)
     assert store.count() == 0
+    store.close()
+
+
+def test_clickhouse_s_engine_runs_each_version_down_and_up_and_keeps_its_rows(clickhouse: str) -> None:
+    url = f"clickhouse+chdb://{clickhouse}?database=versions"
+    fill(url)
+    store = open_store(url)
+    assert isinstance(store, ClickHouseStore)
+    before = list(store.rows(Query()))
+    for revision in reversed(REVISIONS[2:]):  # the first two make the tables themselves
+        for statement in revision.down:
+            store._command(statement)
+    kept = {row[0] for row in store._query("SELECT name FROM system.columns WHERE table = 'usage' AND database = "
+                                           "currentDatabase()")}  # fmt: skip
+    assert {"api_key_hint", "parent_span_id", "run_id"}.isdisjoint(kept)
+    assert "cost_nusd" in kept
+    for revision in REVISIONS[2:]:
+        for statement in revision.up:
+            store._command(statement)
+    assert list(store.rows(Query())) == before
+    assert len(before) == store.count() == 500
+    row = make_rows(501)[-1]
+    added = structs.replace(row, api_key_hint="...wxyz", parent_span_id=b"\1" * 8, run_id="r1")
+    store.write([added], ingested_us=TS_US)
+    (found,) = [one for one in store.rows(Query()) if one.id == row.id]
+    assert (found.api_key_hint, found.parent_span_id, found.run_id) == ("...wxyz", b"\1" * 8, "r1")
     store.close()
 
 
