@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import anthropic
+import httpx2
 import openai
 import pytest
 
@@ -17,6 +18,7 @@ from tachograph.recorder import Recorder
 from tachograph.records import LLMCall, Usage
 from tachograph.runtime import build
 from tachograph.settings import load
+from tachograph.usage.stores.query import Query
 from tachograph_demo.simulators import Answer, ServedUsage, Simulators
 
 # gpt-5: 1250 nano-dollars for a prompt token, 125 for a cached one, 10,000 for a token of the answer.
@@ -201,3 +203,67 @@ def test_tool_calls_of_every_vendor_s_history_are_read() -> None:
         prompt = prompt_of(body)
         assert prompt is not None
         assert (len(prompt.asked), prompt.used) == (1, frozenset({"search"})), body
+
+
+def _answering(body: dict[str, Any]) -> Any:
+    """An HTTP client whose server gives this answer."""
+    return httpx2.Client(transport=httpx2.MockTransport(lambda request: httpx2.Response(200, json=body)))
+
+
+RESPONSE = {
+    "id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": "gpt-5", "output": [],
+    "parallel_tool_calls": True, "tool_choice": "auto", "tools": [],
+    "usage": {
+        "input_tokens": 3000, "input_tokens_details": {"cached_tokens": 1000, "cache_write_tokens": 0},
+        "output_tokens": 10, "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 3010,
+    },
+}  # fmt: skip
+MESSAGE = {
+    "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5", "content": [],
+    "stop_reason": "end_turn", "stop_sequence": None,
+    "usage": {"input_tokens": 2000, "cache_read_input_tokens": 1000, "output_tokens": 10},
+}  # fmt: skip
+MISSED = {"type": "cache_miss", "cache_missed_tokens": 1500, "reason": "tools_changed"}
+
+
+@pytest.mark.parametrize(
+    ("diagnostics", "missed"),
+    [
+        (MISSED, 1500),
+        (MISSED | {"cache_missed_tokens": 9**9}, 2000),
+        ({"type": "cache_hit"}, 0),
+        ({"type": "unavailable"}, 0),
+    ],
+)  # fmt: skip
+def test_openai_s_own_diagnosis_of_its_cache_is_taken(tmp_path: Path, diagnostics: dict[str, Any], missed: int) -> None:
+    recorder = recorder_with(tmp_path, prompts=False)
+    tachograph.instrument(recorder=recorder)
+    try:
+        client = openai.OpenAI(
+            api_key="k", http_client=_answering(RESPONSE | {"prompt_cache_diagnostics": diagnostics})
+        )
+        client.responses.create(model="gpt-5", input="hello")
+    finally:
+        tachograph.uninstrument()
+    recorder.settle()
+    assert wasted(recorder) == ({"cache_miss": missed * (FULL - CACHED)} if missed else {})
+
+
+def test_anthropic_s_own_diagnosis_of_its_cache_is_taken_with_its_reason(tmp_path: Path) -> None:
+    recorder = recorder_with(tmp_path, prompts=False)
+    reason = {"type": "system_changed", "cache_missed_input_tokens": 1500}
+    tachograph.instrument(recorder=recorder)
+    try:
+        client = anthropic.Anthropic(
+            api_key="k", http_client=_answering(MESSAGE | {"diagnostics": {"cache_miss_reason": reason}})
+        )
+        client.messages.create(model="claude-sonnet-4-5", max_tokens=9, messages=[{"role": "user", "content": "hi"}])
+    finally:
+        tachograph.uninstrument()
+    recorder.settle()
+    full, cached = 3000, 300  # nano-dollars for a prompt token, and for a cached one
+    amount = metric(recorder, "llm_waste_usd_total", "anthropic", "claude-sonnet-4-5", "cache_miss")
+    assert round(amount * 1e9) == 1500 * (full - cached)
+    ledger: Any = recorder.ledger
+    (row,) = ledger._read(lambda store: list(store.rows(Query(where={"kind": ("waste",)}, raw=True))))
+    assert (row.operation, row.cost_detail, row.cost_nusd) == ("cache_miss", "system_changed", 1500 * (full - cached))

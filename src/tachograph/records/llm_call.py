@@ -114,6 +114,8 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
         request_count: How many requests `usage` sums, where that is not known from `usages`; 0: unknown.
         body: The request of a streamed call, and of any call where waste is looked for, kept until the record is
             delivered: a stream that is closed before it reports any usage still costs its prompt. Never recorded.
+        cache_miss: Where the vendor diagnoses its prompt cache: how many tokens could have been read from it and were
+            not (0: all were), and why, in its words.
         usage_mismatch: Why the usage report contradicts itself, if it does.
         dialect: What the user said of the host (a `vendors.dialects.Dialect`), if anything.
         server_address, server_port: The host the requests went to.
@@ -173,6 +175,7 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
     request_count: int = 1
     body: Any = None
     usage_mismatch: str | None = None
+    cache_miss: tuple[int, str] | None = None
     dialect: Any = None
     server_address: str | None = None
     server_port: int | None = None

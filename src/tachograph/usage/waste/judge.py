@@ -10,7 +10,8 @@ All of it, by the first of these that holds:
 
 or else parts of it, priced by what the call would have cost without:
 
-    cache_miss        tokens of a prefix that the vendor's cache held a short while ago, and that were not read from it
+    cache_miss        tokens that the vendor's cache could have given and did not: by its own diagnostics where it
+                      gives them, else those of a prefix that it held a short while ago
     tool_definitions  tool definitions that have been sent many times while their tools were never called
 
 Amounts are whole nano-dollars. Each amount becomes a counter and a row of the ledger (`kind` waste, `operation` the
@@ -118,7 +119,7 @@ class Waste:
         if call.outcome != "success":
             return {"aborted" if call.outcome == "cancelled" else "failed": cost}
         if prompt is None:
-            return {}
+            return {} if call.cache_miss is None else self._diagnosed(call)
         began = call.started_unix_ns
         ended = began + call.ended_ns - call.started_ns
         parts = self._parts(call, prompt, ended)
@@ -164,6 +165,16 @@ class Waste:
         for key in (keys[0], keys[-1]):
             self._seen.keep(key, None)
         missed = min(expected, usage.input_tokens or 0) - read
+        return self._missed(call, usage, missed)
+
+    def _diagnosed(self, call: LLMCall) -> dict[str, int]:
+        return {} if call.usage is None else {"cache_miss": self._missed(call, call.usage)}
+
+    def _missed(self, call: LLMCall, usage: Usage, missed: int = 0) -> int:
+        """What so many tokens that were not read from the cache cost more; the vendor's own count comes first."""
+        read = usage.details.get("cache_read", 0)
+        if call.cache_miss is not None:
+            missed = min(call.cache_miss[0], (usage.input_tokens or 0) - read)
         if missed <= 0:
             return 0
         details = {**usage.details, "cache_read": read + missed}
@@ -250,7 +261,7 @@ class Waste:
                 cost_nusd=nano,
                 response_id=None,
                 request_id=None,
-                cost_detail=None,
+                cost_detail=call.cache_miss[1] if cause == "cache_miss" and call.cache_miss is not None else None,
                 list_cost_nusd=None,
                 stated_cost_nusd=None,
                 usage_mismatch=None,

@@ -15,7 +15,7 @@ from tachograph.vendors.anthropic.errors import (
 from tachograph.vendors.anthropic.usage import anthropic_merge_usage, read_usage
 from tachograph.vendors.api import TAIL, WholeAnswer
 from tachograph.vendors.failures import Failure
-from tachograph.vendors.fields import dig, getter, items, pick, text, word
+from tachograph.vendors.fields import dig, getter, items, pick, text, whole, word
 from tachograph.vendors.once import COUNTED
 
 
@@ -27,6 +27,9 @@ def read_message(call: LLMCall, message: Any) -> ErrorType | None:
     _identify(call, get)
     call.finish_reason = word(get("stop_reason"))
     read_usage(get("usage")).put(call)
+    diagnostics = get("diagnostics")
+    if diagnostics is not None:
+        call.cache_miss = _cache_miss(diagnostics)
     return _type_of(anthropic_message_failure(message))
 
 
@@ -44,6 +47,16 @@ def message_content(message: Any) -> Any:
 def _identify(call: LLMCall, get: Callable[[str], Any]) -> None:
     call.response_model = word(get("model")) or call.response_model
     call.response_id = word(get("id")) or call.response_id
+
+
+def _cache_miss(diagnostics: Any) -> tuple[int, str] | None:
+    """What the prompt cache's diagnostics say, where the request asked for them and they came in time.
+
+    Source: `diagnostics` of the anthropic 2 SDK's `types/message.py`, read 2026-11-27.
+    """
+    reason = pick(diagnostics, "cache_miss_reason")
+    missed = whole(pick(reason, "cache_missed_input_tokens"))
+    return None if missed is None else (missed, text(reason, "type") or "cache_miss")
 
 
 def _type_of(failure: Failure | None) -> ErrorType | None:
@@ -89,6 +102,7 @@ class MessageEvents(WholeAnswer):
         """Put what the events said into the record."""
         if self.message is not None:
             _identify(call, getter(self.message))
+            call.cache_miss = _cache_miss(pick(self.message, "diagnostics"))
         call.finish_reason = self.stop_reason
         read_usage(self.usage).put(call)
         self.error_type = self.error_type or _type_of(anthropic_finish_failure(self.stop_reason))

@@ -8,7 +8,7 @@ from tachograph.records import LLMCall
 from tachograph.records.outcomes import ErrorType
 from tachograph.vendors.api import TAIL, WholeAnswer
 from tachograph.vendors.dialects import dialect_for
-from tachograph.vendors.fields import getter, items, pick, text
+from tachograph.vendors.fields import getter, items, pick, text, whole
 from tachograph.vendors.once import COUNTED
 from tachograph.vendors.openai.chat import identify, type_of
 from tachograph.vendors.openai.errors import openai_event_failure, openai_response_failure
@@ -25,10 +25,23 @@ def read_response(call: LLMCall, answer: Any) -> ErrorType | None:
     status = text(answer, "status")
     call.finish_reason = text(pick(answer, "incomplete_details"), "reason") or status
     read_response_usage(answer, dialect_for(call)).put(call)
+    call.cache_miss = _cache_miss(pick(answer, "prompt_cache_diagnostics"))
     is_under_way = call.usage is None and status in ("queued", "in_progress")
     if is_under_way or (pick(answer, "background") and not COUNTED.first_time(call.response_id or "")):
         call.counts_usage = False
     return type_of(openai_response_failure(answer))
+
+
+def _cache_miss(diagnostics: Any) -> tuple[int, str] | None:
+    """What the prompt cache's diagnostics say, where the request asked for them.
+
+    Source: `prompt_cache_diagnostics` of the openai 3.54 SDK's `types/responses/response.py`, read 2026-11-27.
+    """
+    kind = text(diagnostics, "type")
+    if kind == "cache_hit":
+        return 0, kind
+    missed = whole(pick(diagnostics, "cache_missed_tokens"))
+    return None if kind != "cache_miss" or missed is None else (missed, text(diagnostics, "reason") or kind)
 
 
 def read_stored_response(call: LLMCall, answer: Any) -> ErrorType | None:
