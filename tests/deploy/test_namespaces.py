@@ -31,9 +31,14 @@ print("ready", flush=True)
 sys.stdin.read()
 """
 ASK = """
-import sys, urllib.request
-print(urllib.request.urlopen(sys.argv[1], timeout=5).read().decode())
+import sys, urllib.error, urllib.request
+request = urllib.request.Request(sys.argv[1], headers={"Authorization": "Bearer " + (sys.argv[2:] or [""])[0]})
+try:
+    print(urllib.request.urlopen(request, timeout=5).read().decode())
+except urllib.error.HTTPError as error:
+    sys.exit(f"status {error.code}")
 """
+TOKEN = "a-token-of-thirty-two-characters"
 
 
 def ip(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -101,10 +106,14 @@ def monitoring(host: str, folder: Path, config: dict[str, Any]) -> Any:
     return running(host, program("prometheus"), f"--config.file={path}", storage, listen)
 
 
-def ask(host: str, path: str) -> dict[str, Any]:
+def fetch(host: str, url: str, token: str = "") -> subprocess.CompletedProcess[str]:
+    command = ["ip", "netns", "exec", host, sys.executable, "-c", ASK, url, token]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+
+
+def ask(host: str, path: str, port: int = 9090, token: str = "") -> dict[str, Any]:
     """`data` of Prometheus's API on that host; empty while it does not answer."""
-    command = ["ip", "netns", "exec", host, sys.executable, "-c", ASK, f"http://127.0.0.1:9090/api/v1/{path}"]
-    asked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    asked = fetch(host, f"http://127.0.0.1:{port}/api/v1/{path}", token)
     return dict(json.loads(asked.stdout)["data"]) if asked.returncode == 0 else {}
 
 
@@ -169,3 +178,29 @@ def test_two_jobs_and_an_external_writer_are_scraped_by_the_exported_configurati
         assert {
             rule["name"]: rule["lastError"] for group in groups for rule in group["rules"] if "lastError" in rule
         } == {}
+
+
+def test_an_application_pushes_over_otlp_to_another_host_with_the_token(hosts: dict[str, str], tmp_path: Path) -> None:
+    monitor, address = hosts["monitor"], MONITOR[WORKER]
+    command = ["-m", "tachograph", "console", "--listen", "0.0.0.0", "--port", "9465", "--allow-host", address]
+    pushing = {
+        "TACHOGRAPH_LEDGER_ENABLED": "no",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{address}:9465",
+        "OTEL_EXPORTER_OTLP_HEADERS": f"Authorization=Bearer%20{TOKEN}",
+        "OTEL_METRIC_EXPORT_INTERVAL": "500",
+        "OTEL_SERVICE_NAME": "worker",
+    }
+    keeping = {"TACHOGRAPH_CONSOLE_TOKEN": TOKEN, "TACHOGRAPH_LEDGER_ENABLED": "no"}
+    with ExitStack() as stack:
+        stack.enter_context(running(monitor, sys.executable, *command, "--data-dir", str(tmp_path), **keeping))
+        ready = f"http://{address}:9465/api/v1/query?query=1"
+        poll(lambda: fetch(hosts[WORKER], ready, TOKEN).returncode == 0, 60, "the console answers the other host")
+        assert "status 401" in fetch(hosts[WORKER], ready).stderr
+        stack.enter_context(running(hosts[WORKER], sys.executable, "-c", CODE, ready="ready", **pushing))
+        query = "query?query=llm_call_seconds_count{outcome=%22success%22}"
+
+        def pushed() -> list[tuple[str, str]]:
+            found = ask(monitor, query, 9465, TOKEN).get("result", [])
+            return [(one["metric"]["job"], one["value"][1]) for one in found]
+
+        poll(lambda: pushed() == [("worker", "1")], 60, "the pushed call")
