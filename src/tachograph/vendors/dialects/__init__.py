@@ -8,30 +8,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Final
 
-from tachograph.vendors.dialects import (
-    anthropic,
-    azure,
-    azure_models,
-    bedrock,
-    cerebras,
-    cohere,
-    deepseek,
-    fireworks,
-    gemini,
-    groq,
-    huggingface,
-    mistral,
-    moonshot,
-    ollama,
-    openai,
-    openrouter,
-    perplexity,
-    together,
-    vertex,
-    x_ai,
-)
 from tachograph.vendors.dialects.dialect import Dialect
 
 if TYPE_CHECKING:
@@ -41,29 +21,11 @@ __all__ = ["KNOWN", "Dialect", "configured", "dialect_for", "dialect_of", "local
 
 KNOWN: Final[tuple[Dialect, ...]] = tuple(
     module.DIALECT
-    for module in (
-        anthropic,
-        azure,
-        azure_models,
-        bedrock,
-        cerebras,
-        cohere,
-        deepseek,
-        fireworks,
-        gemini,
-        groq,
-        huggingface,
-        mistral,
-        moonshot,
-        ollama,
-        openai,
-        openrouter,
-        perplexity,
-        together,
-        vertex,
-        x_ai,
-    )
+    for name in sorted(found.name for found in iter_modules(__path__))
+    for module in [import_module(f"{__name__}.{name}")]
+    if hasattr(module, "DIALECT")
 )
+"""What each file of this folder says; a new file needs no entry elsewhere."""
 
 
 def matches(host: str, pattern: str) -> bool:
