@@ -66,7 +66,12 @@ def demo(tree: Path, views: dict[str, str], seconds: int) -> None:
             "--data-dir",
             data,
         ]
-        environment = {**os.environ, "PYTHONPATH": str(tree / "src"), "PYTHONUNBUFFERED": "1", "TZ": "UTC"}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": f"{tree / 'src'}:{tree / 'demo/src'}",
+            "PYTHONUNBUFFERED": "1",
+            "TZ": "UTC",
+        }
         began = time.monotonic()
         process = subprocess.Popen(
             command, cwd=data, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
