@@ -16,7 +16,7 @@ from opentelemetry import trace
 from support.watching import watched_loopback
 from tachograph.tape import TAPE
 from tachograph.testing import Recording
-from tachograph_demo.simulators import Answer, ServedUsage, Simulators, ToolCall
+from tachograph_demo.simulators import Answer, BadRequest, RateLimited, ServedUsage, Simulators, ToolCall
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the frameworks' own deprecations
 
@@ -182,14 +182,45 @@ def test_dspy(simulators: Simulators, seen: Recording, root: Any) -> None:
         return Answer(text=f"{text}[[ ## completed ## ]]", usage=USAGE)
 
     simulators.openai.script(
-        fields(next_thought="ask", next_tool_name="weather", next_tool_args=json.dumps({"city": "Ulm"})),
-        fields(next_thought="done", next_tool_name="finish", next_tool_args="{}"),
-        fields(reasoning="told", answer="sunny"),
+        *[
+            fields(next_thought="ask", next_tool_name="weather", next_tool_args=json.dumps({"city": "Ulm"})),
+            fields(next_thought="done", next_tool_name="finish", next_tool_args="{}"),
+            fields(reasoning="told", answer="sunny"),
+        ]
+        * 2
     )
-    model = dspy.LM("openai/gpt-4o", api_base=simulators.openai.url, api_key="any", cache=False, engine="litellm")
+    for engine in ("litellm", "lm15"):
+        model = dspy.LM("openai/gpt-4o", api_base=simulators.openai.url, api_key="any", cache=False, engine=engine)
+        with dspy.context(lm=model):
+            assert dspy.ReAct("question -> answer", tools=[weather])(question=ASKED).answer == "sunny"
+    check(seen, simulators, root, 6)
+
+
+@pytest.mark.needs("dspy")
+async def test_dspys_own_engine_async_streamed_and_failing(simulators: Simulators, seen: Recording, root: Any) -> None:
+    import dspy
+
+    said = Answer(text="[[ ## answer ## ]]\nsunny in Ulm\n\n[[ ## completed ## ]]", usage=USAGE)
+    simulators.openai.script(said, said, BadRequest(), RateLimited(retry_after=0), said)
+    url = simulators.openai.url
+    model = dspy.LM("openai/gpt-4o", api_base=url, api_key="any", cache=False, engine="lm15")
     with dspy.context(lm=model):
-        assert dspy.ReAct("question -> answer", tools=[weather])(question=ASKED).answer == "sunny"
-    check(seen, simulators, root, 3)
+        assert (await dspy.Predict("question -> answer").acall(question=ASKED)).answer == "sunny in Ulm"
+        streamed: Any = dspy.streamify(
+            dspy.Predict("question -> answer"), stream_listeners=[dspy.streaming.StreamListener("answer")]
+        )
+        assert len([part async for part in streamed(question=ASKED)]) > 1
+    check(seen, simulators, root, 2)
+    assert [call.stream for call in seen.llm_calls] == [False, True]
+    with pytest.raises(Exception, match=r"400|nvalid|rejected"):
+        model("Hello")
+    assert model("Hello")
+    calls = seen.llm_calls[2:]
+    assert [[attempt.outcome for attempt in call.attempts] for call in calls] == [
+        ["error"],
+        ["rate_limited", "success"],
+    ]
+    assert calls[0].error_type == "invalid_request"
 
 
 @pytest.mark.needs("instructor")

@@ -27,8 +27,8 @@ from google import genai
 
 from support.bytecodes import count
 from tachograph import instrument, uninstrument
-from tachograph.instrument.wire import SITES
-from tachograph.instrument.wire_aiohttp import AUTHORITIES, site_of
+from tachograph.instrument.wire import AUTHORITIES, SITES
+from tachograph.instrument.wire_aiohttp import site_of
 from tachograph.tape import TAPE
 from tachograph.testing import Recording, recording
 from tachograph_demo.simulators import Answer, RateLimited, ServedUsage, Simulators

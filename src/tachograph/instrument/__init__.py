@@ -19,7 +19,7 @@ logger = logging.getLogger("tachograph")
 CLIENTS: Final = ("openai", "anthropic", "google_genai", "groq", "together", "mcp", "wire")
 """The client libraries we know; each has a file here with `install()`."""
 
-_FILES: Final = {"wire": ("wire_urllib3", "retries")}
+_FILES: Final = {"wire": ("wire_urllib3", "wire_lm15", "retries")}
 """What is installed for a name that stands for several files; requests over httpx and aiohttp are seen anyway."""
 
 

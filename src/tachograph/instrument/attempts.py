@@ -18,7 +18,7 @@ from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import patch
 from tachograph.instrument.streams import StreamState
 from tachograph.instrument.watch import WATCH
-from tachograph.instrument.wire import SITES, Request, WireWatch, begin, httpx_body
+from tachograph.instrument.wire import SITES, Request, WireWatch, begin, forget_sites, httpx_body
 from tachograph.tape.guard import generate
 
 READABLE_ERROR_BYTES = 64 * 1024
@@ -27,8 +27,7 @@ READABLE_ERROR_BYTES = 64 * 1024
 
 def install() -> None:
     """Hook httpx2 and httpx, now or once they are imported."""
-    SITES.clear()  # they may be others by these settings
-    wire_aiohttp.AUTHORITIES.clear()
+    forget_sites()
     after_import("httpx2", _hook)
     after_import("httpx", _hook)  # the same module when `httpx2.alias_httpx()` was called: patched once
     after_import("aiohttp.client", _hook_aiohttp)

@@ -36,11 +36,12 @@ PLACES: Final = (
     Retrying("boto3", "botocore.client", "BaseClient", ("_make_api_call",)),
     Retrying("cohere", "cohere.core.http_client", "HttpClient", ("request",)),
     Retrying("cohere", "cohere.core.http_client", "AsyncHttpClient", (), ("request",)),
+    Retrying("dspy", "dspy.clients.execution", "", ("execute",), ("aexecute",)),
     Retrying("litellm", "litellm", "", ("completion", "responses"), ("acompletion", "aresponses")),
     Retrying("mistralai", "mistralai.basesdk", "BaseSDK", ("do_request",), ("do_request_async",)),  # 1.x
     Retrying("mistralai", "mistralai.client.basesdk", "BaseSDK", ("do_request",), ("do_request_async",)),
 )
-"""By their sources of 2026-11-27: azure-core 1.41, botocore 1.44, cohere 7.3, litellm 1.110, mistralai 1.9 and 3.7."""
+"""By their sources of 2026-11-27: azure-core 1.41, botocore 1.44, cohere 7.3, dspy 3.4, litellm 1.110, mistralai 3."""
 
 _SCOPED: Final = """
     ASYNC def scoped(*args, **keywords):

@@ -26,7 +26,7 @@ CLIENTS: Final[dict[str, tuple[str, ...]]] = {
     "boto3": ("urllib3",),
     "cerebras.cloud.sdk": ("httpx",),
     "cohere": ("httpx",),
-    "dspy._vendor.lm15": ("sockets",),
+    "dspy._vendor.lm15": ("lm15",),
     "fireworks": ("httpx",),
     "google.generativeai": ("grpc",),
     "groq": ("httpx",),
@@ -43,11 +43,11 @@ CLIENTS: Final[dict[str, tuple[str, ...]]] = {
 
 _REASONS: Final = {
     "grpc": "it sends over gRPC",
-    "sockets": "it sends over sockets of its own; DSPy's engine='litellm' is seen",
     "unknown host": "its host is not known",
 }
 _PLACES: Final = {
     "httpx": (("httpx", "Client", "send"), ("httpx2", "Client", "send")),
+    "lm15": (("dspy._vendor.lm15.transports._sync", "StdlibTransport", "stream"),),
     "aiohttp": (("aiohttp", "ClientSession", "_request"),),
     "urllib3": (("urllib3", "HTTPConnectionPool", "_make_request"),),
 }

@@ -32,6 +32,7 @@ from tachograph.records.content import keep
 from tachograph.records.keys import key_hint_of_request
 from tachograph.records.outcomes import ErrorType
 from tachograph.signals.spans import enter, leave
+from tachograph.urls import split
 from tachograph.vendors.api import Api, RequestFacts
 from tachograph.vendors.dialects import dialect_of, local_dialect, matches
 from tachograph.vendors.errors import failure_of
@@ -65,6 +66,31 @@ class Sites(dict[str, Site | None]):
 
 
 SITES: Final = Sites()
+
+
+class Authorities(dict[str, Site | None]):
+    """Hosts and ports as URLs spell them: what is watched of each. The first request to one parses it."""
+
+    def __missing__(self, authority: str) -> Site | None:
+        if len(self) >= _MOST_HOSTS:
+            self.clear()
+        host = split(f"//{authority}").hostname
+        site = self[authority] = None if host is None else SITES[host]
+        return site
+
+
+AUTHORITIES: Final = Authorities()
+
+
+def site_of_url(url: str) -> Site | None:
+    """What is known of the host of a URL: one look-up, without parsing the URL."""
+    return AUTHORITIES[url.partition("://")[2].partition("/")[0]]
+
+
+def forget_sites() -> None:
+    """Find out again: they may be others by other settings."""
+    SITES.clear()
+    AUTHORITIES.clear()
 
 
 def _site(host: str, added: tuple[str, ...]) -> Site | None:

@@ -11,10 +11,9 @@ from functools import lru_cache
 from typing import Any, Final
 
 from tachograph.instrument.watch import WATCH
-from tachograph.instrument.wire import SITES, Request, Site, WireWatch, begin
+from tachograph.instrument.wire import SITES, Request, Site, WireWatch, begin, site_of_url
 from tachograph.instrument.wire_bodies import ReadBody
 from tachograph.tape.guard import generate
-from tachograph.urls import split
 
 _REQUEST: Final = """
     ASYNC def request_watched(site, self, method, url, *args, **keywords):
@@ -35,25 +34,10 @@ _REQUEST: Final = """
 """
 
 
-class Authorities(dict[str, Site | None]):
-    """Hosts and ports as URLs spell them: what is watched of each. The first request to one parses it."""
-
-    def __missing__(self, authority: str) -> Site | None:
-        if len(self) >= _MOST_AUTHORITIES:
-            self.clear()
-        host = split(f"//{authority}").hostname
-        site = self[authority] = None if host is None else SITES[host]
-        return site
-
-
-AUTHORITIES: Final = Authorities()
-_MOST_AUTHORITIES: Final = 4096
-
-
 def site_of(session: Any, url: Any) -> Site | None:
     """What is known of the host of a request: one look-up, without parsing a URL that is text."""
     if type(url) is str and session._base_url is None:
-        return AUTHORITIES[url.partition("://")[2].partition("/")[0]]
+        return site_of_url(url)
     host = _whole(session, url).raw_host
     return None if host is None else SITES[host]
 
