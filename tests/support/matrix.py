@@ -225,10 +225,6 @@ def cells() -> Iterator[Cell]:
 
 NOT_SEEN: Final = (
     # client, what, and a request of it that is not watched
-    ("openai", "videos", "post", "/videos"),
-    ("openai", "fine-tuning", "post", "/fine_tuning/jobs"),
-    ("openai", "conversations (responses inside one are seen)", "post", "/conversations/conv_1/items"),
-    ("openai", "vector stores", "post", "/vector_stores/vs_1/search"),
     ("openai", "agent sessions (beta)", "post", "/agents/sessions"),
     ("anthropic", "agent sessions (beta)", "post", "/v1/sessions"),
 )
@@ -270,6 +266,7 @@ def page() -> str:
         "These cost tokens or fees, and no call of them is recorded:",
         "",
         *(f"- {client}: {what}" for client, what, *_ in NOT_SEEN),
+        "- openai: what files of a vector store are stored for (its creation and its searches are seen)",
         "- openai: live sessions (`client.live`, audio over WebRTC)",
         "- google-genai: answers of a batch that are written to a file or a bucket (those in the job are seen)",
         "",

@@ -26,7 +26,15 @@ from tachograph.vendors.openai.responses import (
     response_content,
     response_tokens,
 )
-from tachograph.vendors.openai.stored import RunEvents, read_batch, read_eval_run, read_run
+from tachograph.vendors.openai.stored import (
+    RunEvents,
+    read_batch,
+    read_conversation,
+    read_eval_run,
+    read_fine_tuning,
+    read_run,
+    read_video,
+)
 
 _api: Final[Callable[..., Api]] = partial(Api, "openai", facts=request_facts, input_content=said)
 _chat: Final = partial(_api, chunks=ChatChunks, tokens=chat_tokens, output_content=chat_content)
@@ -37,6 +45,7 @@ _transcription: Final = _api("audio", "transcription", read_usage_only, MediaEve
 CHAT: Final[Api] = _chat("chat_completions", "chat", read_chat)
 RESPONSES: Final[Api] = _response("responses", "chat", read_response)
 _STORED_RESPONSE: Final = _response("responses", "fetch_response", read_stored_response)
+_VIDEO: Final = _api("videos", "video_generation", read_video)
 _RUN: Final = _api("assistants", "invoke_agent", read_run, RunEvents)
 
 ROUTES: Final[dict[tuple[str, str], Api]] = {
@@ -56,6 +65,12 @@ ROUTES: Final[dict[tuple[str, str], Api]] = {
     ("post", "/moderations"): _api("moderations", "moderation", read_nothing, counts_usage=False),
     ("post", "/batches"): _api("batches", "create_batch", read_batch),
     ("post", "/threads/runs"): _RUN,
+    ("post", "/videos"): _VIDEO,
+    ("post", "/videos/edits"): _VIDEO,
+    ("post", "/videos/extensions"): _VIDEO,
+    ("post", "/fine_tuning/jobs"): _api("fine_tuning", "create_fine_tuning_job", read_fine_tuning),
+    ("post", "/conversations"): _api("conversations", "create_conversation", read_conversation),
+    ("post", "/vector_stores"): _api("vector_stores", "create_vector_store", read_nothing, counts_usage=False),
 }
 """What is watched, by method and path; other endpoints cost one look-up."""
 
@@ -68,8 +83,24 @@ _PATTERNS: Final[tuple[tuple[str, re.Pattern[str], Api], ...]] = (
     ("get", re.compile(r"/threads/[^/]+/runs/[^/]+"), _api("assistants", "fetch_response", read_run)),
     ("post", re.compile(r"/evals/[^/]+/runs"), _api("evals", "create_eval_run", read_eval_run)),
     ("get", re.compile(r"/evals/[^/]+/runs/[^/]+"), _api("evals", "fetch_response", read_eval_run)),
+    ("post", re.compile(r"/videos/[^/]+/remix"), _VIDEO),
+    ("get", re.compile(r"/videos/[^/]+"), _api("videos", "fetch_response", read_video)),
+    ("get", re.compile(r"/fine_tuning/jobs/[^/]+"), _api("fine_tuning", "fetch_response", read_fine_tuning)),
+    (
+        "post",
+        re.compile(r"/conversations/[^/]+/items"),
+        _api("conversations", "add_conversation_items", read_conversation),
+    ),
+    (
+        "post",
+        re.compile(r"/vector_stores/[^/]+/search"),
+        _api("vector_stores", "search_vector_store", read_nothing, counts_usage=False),
+    ),
 )
-_PREFIXES: Final = ("/chat/completions/", "/responses/", "/batches/", "/threads/", "/evals/")
+_PREFIXES: Final = (
+    *("/chat/completions/", "/responses/", "/batches/", "/threads/", "/evals/"),
+    *("/videos/", "/fine_tuning/", "/conversations/", "/vector_stores/"),
+)
 
 
 def route(method: str, url: str) -> Api | None:

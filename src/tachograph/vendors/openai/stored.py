@@ -1,10 +1,13 @@
-"""How OpenAI's batches, runs of assistants and of evals are read: asked for many times, their usage counts once."""
+"""How OpenAI's batches, runs of assistants and of evals, videos and fine-tuning jobs are read.
+
+They are asked for many times, and their usage counts once.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tachograph.records import LLMCall
+from tachograph.records import LLMCall, Usage
 from tachograph.records.outcomes import ErrorType
 from tachograph.vendors.api import TAIL, WholeAnswer
 from tachograph.vendors.dialects import dialect_for
@@ -57,6 +60,43 @@ def read_eval_run(call: LLMCall, answer: Any) -> ErrorType | None:
 
 
 EVAL_ENDED = ("completed", "failed", "canceled")
+
+
+def read_video(call: LLMCall, answer: Any) -> ErrorType | None:
+    """A video: it is billed by its seconds, the first time that it is read whole."""
+    seconds = str(pick(answer, "seconds"))
+    return _bill_once(call, answer, {"video_second": int(seconds)} if seconds.isdigit() else None)
+
+
+def read_fine_tuning(call: LLMCall, answer: Any) -> ErrorType | None:
+    """A fine-tuning job: it is billed by the tokens that it was trained with, the first time that it is read whole."""
+    trained = count(answer, "trained_tokens")
+    return _bill_once(call, answer, {"trained_token": trained} if trained else None)
+
+
+def _bill_once(call: LLMCall, answer: Any, uses: dict[str, int] | None) -> ErrorType | None:
+    call.model = text(answer, "model") or call.model
+    call.response_id = text(answer, "id")
+    call.finish_reason = text(answer, "status")
+    is_whole = call.finish_reason in _BILLED and call.response_id is not None
+    if uses and is_whole and COUNTED.first_time(call.response_id or ""):
+        call.usage = Usage(tool_uses=uses)
+    else:
+        call.counts_usage = False
+    return None
+
+
+_BILLED = ("completed", "succeeded", "cancelled")
+"""How a job ends that is billed: one that fails is not."""
+
+
+def read_conversation(call: LLMCall, answer: Any) -> ErrorType | None:
+    """A conversation, or what was added to one. Mistral's answer in it, with usage; OpenAI's say nothing."""
+    call.response_id = text(answer, "id") or text(answer, "conversation_id")
+    reading = read_usage(pick(answer, "usage"), dialect_for(call))
+    reading.put(call)
+    call.counts_usage = reading.usage is not None
+    return None
 
 
 def _count_once(call: LLMCall, answer: Any) -> ErrorType | None:
