@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from support.injection import inject_at_entries, watched_quietly
 from support.mcp_servers import eventually
 from tachograph import instrument
 from tachograph.testing import Recording
@@ -171,3 +172,25 @@ def _listens(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def test_a_failure_of_ours_changes_no_call_of_fastmcp() -> None:
+    import fastmcp
+
+    server: Any = fastmcp.FastMCP("shop")
+
+    @server.tool
+    def add(left: int, right: int) -> int:
+        return left + right
+
+    async def ask() -> list[str]:
+        async with fastmcp.Client(server) as client:
+            answer = await client.call_tool("add", {"left": 1, "right": 2})
+            try:
+                await client.call_tool("add", {"left": "x"})
+            except fastmcp.exceptions.ToolError as error:
+                return [str(answer.content), str(error)]
+            return []
+
+    with watched_quietly():
+        assert inject_at_entries(lambda: asyncio.run(ask())) > 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from google import genai
 
+from support.injection import inject_at_entries, watched_quietly
 from tachograph import labels
 from tachograph.instrument.gemini_live import Session
 from tachograph.tape import TAPE
@@ -136,3 +138,15 @@ def test_a_report_that_follows_the_end_of_its_turn_is_counted(seen: Recording) -
     session.note(message(server_content=message(turn_complete=True)))
     session.note(message(usage_metadata=report(100, 10)))
     assert [call.usage and call.usage.input_tokens for call in seen.llm_calls] == [None, 100]
+
+
+def test_a_failure_of_ours_changes_no_turn(simulators: Simulators, client: genai.Client) -> None:
+    simulators.gemini.always(Answer(text="Hello there.", usage=USAGE))
+
+    async def talk() -> str:
+        async with live(client) as session:
+            await say(session)
+            return "".join([message.text or "" async for message in session.receive()])
+
+    with watched_quietly():
+        assert inject_at_entries(lambda: asyncio.run(talk())) > 10

@@ -20,6 +20,7 @@ from mcp.server.fastmcp import FastMCP
 from mcp.server.lowlevel import Server
 from mcp.shared.memory import create_connected_server_and_client_session as connected
 
+from support.injection import inject_at_entries, watched_quietly
 from support.mcp_servers import TroubleProcess, eventually
 from tachograph.testing import Recording
 
@@ -187,3 +188,20 @@ async def test_an_experimental_task_that_the_server_refuses_is_a_failed_call(see
             await session.experimental.call_tool_as_task("work", {})
     (call,) = [call for call in seen.tool_calls if call.side == "client"]
     assert (call.tool_name, call.outcome) == ("work", "error")
+
+
+def test_a_failure_of_ours_changes_no_call() -> None:
+    server = FastMCP("weather")
+
+    @server.tool()
+    def forecast(city: str) -> str:
+        if city == "Atlantis":
+            raise ValueError("no weather there")
+        return f"sun in {city}"
+
+    async def ask() -> list[str]:
+        async with connected(server._mcp_server) as session:
+            return [str(await session.call_tool("forecast", {"city": city})) for city in ("Ulm", "Atlantis")]
+
+    with watched_quietly():
+        assert inject_at_entries(lambda: asyncio.run(ask())) > 10

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from instrument.test_wire import CHAT, COHERE_2, OLLAMA, USAGE, Loopback
+from support.injection import inject_at_entries, watched_quietly
 from support.watching import watched_loopback
 from tachograph import instrument, uninstrument
 from tachograph.instrument import unwatched
+from tachograph.instrument.scope import SCOPE
 from tachograph.tape import TAPE
 from tachograph.testing import Recording, recording
 from tachograph_demo.simulators import Answer, RateLimited, ServerError, Simulators
@@ -72,6 +74,40 @@ def test_groq(seen: Recording, server: Loopback) -> None:
     assert len(list(client.chat.completions.create(model="m", messages=MESSAGES, stream=True))) == 2
     check(seen, 2, attempts=2)
     assert {call.provider for call in seen.llm_calls} == {"groq"}
+
+
+@pytest.mark.needs("groq")
+def test_a_failure_of_ours_changes_no_call_of_groq(simulators: Simulators) -> None:
+    import groq
+
+    client: Any = groq.Groq(api_key="any", base_url=answer(simulators).removesuffix("/v1"))
+
+    def ask() -> list[str]:
+        whole = client.chat.completions.create(model="m", messages=MESSAGES)
+        stream = client.chat.completions.create(model="m", messages=MESSAGES, stream=True)
+        return [whole.choices[0].message.content, *(chunk.choices[0].delta.content or "" for chunk in stream)]
+
+    with watched_quietly():
+        assert inject_at_entries(ask) > 10
+
+
+@pytest.mark.needs("mistralai")
+def test_a_failure_of_ours_changes_no_retry(simulators: Simulators) -> None:
+    from mistralai.client import Mistral
+    from mistralai.client.utils import BackoffStrategy, RetryConfig
+
+    url = answer(simulators).removesuffix("/v1")
+    client: Any = Mistral(
+        api_key="any", server_url=url, retry_config=RetryConfig("backoff", BackoffStrategy(1, 2, 1.5, 30_000), True)
+    )
+
+    def ask() -> Any:
+        simulators.openai.script(RateLimited(retry_after=0))
+        return client.chat.complete(model="m", messages=MESSAGES).choices[0].message.content
+
+    with watched_quietly(wire_hosts=["127.0.0.1"]):
+        assert inject_at_entries(ask) > 10
+        assert SCOPE.get() is None
 
 
 @pytest.mark.needs("together")

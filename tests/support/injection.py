@@ -5,6 +5,7 @@ Generated wrappers (`tachograph.tape.guard`) have no file of ours, so they are n
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -105,3 +106,46 @@ def _monitor(injection: Injection) -> Callable[[], None]:
         monitoring.free_tool_id(tool)
 
     return stop
+
+
+class Injected(Exception):
+    """A failure of ours."""
+
+
+KINDS = (Injected, RecursionError, MemoryError)
+
+
+def inject_at_entries(ask: Callable[[], Any], *, step: int = 3) -> int:
+    """Ask without an exception, then with one at each so many entries of ours: the answer stays the same.
+
+    Returns:
+        How many entries there are, about.
+    """
+    wanted = ask()
+    number = 1
+    while True:
+        injection = Injection(number, KINDS[number // step % len(KINDS)])
+        with injecting(injection):
+            found = ask()
+        assert found == wanted, injection.place
+        if not injection.place:
+            return number
+        number += step
+
+
+@contextmanager
+def watched_quietly(**settings: Any) -> Iterator[None]:
+    """Everything is watched, and failures of ours are counted and dropped without a word, as in production."""
+    from tachograph import instrument, uninstrument
+    from tachograph.tape import TAPE
+    from tachograph.testing import recording
+
+    with recording(strict=False):
+        instrument(**settings)
+        logging.disable(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logging.disable(logging.NOTSET)
+            TAPE.drain()
+            uninstrument()
