@@ -17,7 +17,7 @@ PYTEST_ARGS ?=
 WORKERS ?= 3
 PAGE := "src/tachograph/console/static/**/*.{js,css}" "tests/console/page/**/*.js"
 
-.PHONY: help demo test lint types pyright parts tests versions setup format check docs goldens torture chaos budgets fuzz inject mutants bench bench-core bench-page bench-rules pictures clean
+.PHONY: help demo test lint types pyright parts tests versions setup format check docs goldens torture chaos budgets fuzz sbom audit inject mutants bench bench-core bench-page bench-rules pictures clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -76,6 +76,14 @@ budgets: $(VENV)/.dev ## 100 agents in 4 processes race for one budget, three ar
 fuzz: $(VENV)/.dev ## inputs, guided by coverage, for every parser of bytes from outside (ARGS="--seconds 60 promql")
 	@$(INSTALL) -e '.[fuzz]'
 	@$(BIN)/python tools/guided_fuzzing.py $(ARGS)
+
+sbom: $(VENV)/.dev ## the bill of materials (CycloneDX) of a fresh installation with every extra, into artifacts/sbom.cdx.json
+	@$(INSTALL) -e '.[supply]'
+	@$(BIN)/python tools/sbom.py
+
+audit: $(VENV)/.dev ## ask a vulnerability service about what is installed; fails where it cannot say
+	@$(INSTALL) -e '.[supply]'
+	@$(BIN)/pip-audit --strict --skip-editable --progress-spinner off $(ARGS)
 
 inject: $(VENV)/.dev ## raise an exception of each kind at every function entry of ours, over every API, with and without a drain thread
 	@TACHOGRAPH_TEST_INJECT=all $(BIN)/python -m pytest -n $(WORKERS) -q tests/instrument/test_guard.py tests/instrument/test_wire_injection.py $(PYTEST_ARGS)

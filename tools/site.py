@@ -35,7 +35,7 @@ NAV: Final[list[tuple[str, list[str]]]] = [
             "deploying.md",
         ],
     ),
-    ("Concepts", ["architecture.md", "glossary.md", "contract.md", "reliability.md", "security.md"]),
+    ("Concepts", ["architecture.md", "glossary.md", "contract.md", "reliability.md", "security.md", "supply-chain.md"]),
 ]
 """The first sections. Pages that stand in none of them are the section Topics; then Reference, Runbooks, Decisions."""
 REFERENCE: Final = ("api", "cli", "settings", "metrics", "spans", "alerts", "dashboards", "errors")

@@ -176,6 +176,8 @@ def _join_ring(recorder: Recorder, settings: Settings) -> None:
 
         recorder.ring = Ring(directory_of(Path(directory)))
         recorder.metrics.when_rebound(recorder.ring.after_fork_in_child)
+    if recorder.ring is not None:
+        recorder.ring.prepare()
     if directory is not None and recorder.ring is not None:
         recorder.metrics.before_collect(recorder.recover)
 

@@ -76,6 +76,7 @@ ledger = Ledger(LedgerSettings(data_dir=str(directory / "data"), interval_second
                                timeout_seconds=2.0), metrics)
 recorder = join(metrics, ledger=ledger, strict=False)
 recorder.ring, ledger.recovered = ledger.ring, recorder.recovered
+ledger.ring.prepare()
 lost, wanted, files = [], [], []
 ledger._metrics.lost = lost.append
 signal.signal(signal.SIGUSR1, lambda *_: wanted.append("order"))

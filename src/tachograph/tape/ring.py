@@ -315,6 +315,10 @@ class Ring:
             is_large = buffer[_KINDS_AT + (offset - _START) // _PIECE_BYTES]
             (self._large if is_large else self._free).append(offset)
 
+    def prepare(self) -> None:
+        """Make the file now, so that no call does: what the disk takes for it would be the first call's."""
+        self._open()
+
     def _open(self) -> bool:
         """Make, allocate and map the file; whether there is one. Once for each process, and nobody waits for it."""
         if self._opening.locked():
