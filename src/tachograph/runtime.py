@@ -38,8 +38,8 @@ SDKS: Final = frozenset({"openai", "anthropic", "google.genai"})
 """Where one of these is imported, calls that cost money are to be expected."""
 
 _lock = threading.RLock()
-_recorder: Recorder | None = None
-_settings: Settings | None = None
+recorder_in_place: Recorder | None = None
+settings_in_place: Settings | None = None
 _server: MetricsServer | None = None
 _redact: str | None = None
 
@@ -250,10 +250,10 @@ def configure(overrides: Mapping[str, Any] | None = None, /, **sections: object)
 
 
 def _install(recorder: Recorder, settings: Settings) -> Recorder:
-    global _recorder, _settings
+    global recorder_in_place, settings_in_place
     with _lock:
         _serve(settings)
-        before, _recorder, _settings = _recorder, recorder, settings
+        before, recorder_in_place, settings_in_place = recorder_in_place, recorder, settings
     if recorder.otlp is not None:
         recorder.otlp.attach()
     if before is not None and before.otlp is not None:
@@ -302,7 +302,7 @@ def get_recorder() -> Recorder:
     What is wrong with those is logged and left out here, since the application may be in the middle of a call;
     `configure()` raises it.
     """
-    recorder = _recorder
+    recorder = recorder_in_place
     return recorder if recorder is not None else _default()
 
 
@@ -311,8 +311,8 @@ guard.report_to(lambda error: get_recorder().failed("instrument", error))
 
 def _default() -> Recorder:
     with _lock:
-        if _recorder is not None:
-            return _recorder
+        if recorder_in_place is not None:
+            return recorder_in_place
         try:
             return configure()
         except TachographError as error:
@@ -342,22 +342,22 @@ def _default() -> Recorder:
 def get_settings() -> Settings:
     """The settings that `get_recorder()` was made from."""
     get_recorder()
-    assert _settings is not None
-    return _settings
+    assert settings_in_place is not None
+    return settings_in_place
 
 
 def settings_in_use() -> Settings:
     """The settings in place, or the defaults where nothing has been configured yet: no recorder is made."""
-    return _settings if _settings is not None else Settings()
+    return settings_in_place if settings_in_place is not None else Settings()
 
 
 def set_recorder(recorder: Recorder | None, settings: Settings | None = None) -> Recorder | None:
     """Put another recorder in place (tests), and the settings it was made from; returns the one before."""
-    global _recorder, _settings
+    global recorder_in_place, settings_in_place
     with _lock:
-        before, _recorder = _recorder, recorder
-        if settings is not None or _settings is None:
-            _settings = settings or Settings()
+        before, recorder_in_place = recorder_in_place, recorder
+        if settings is not None or settings_in_place is None:
+            settings_in_place = settings or Settings()
     return before
 
 

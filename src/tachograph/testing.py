@@ -210,7 +210,7 @@ def recording(*, strict: bool = True, **sections: object) -> Iterator[Recording]
     seen = Recording(recorder)
     recorder.add_listener(seen._take)
     stop = _catch_spans(seen._take_span) if settings.spans.enabled else None
-    settings_before = runtime._settings
+    settings_before = runtime.settings_in_place
     before = runtime.set_recorder(recorder, settings)
     try:
         yield seen

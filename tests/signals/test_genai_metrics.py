@@ -132,7 +132,7 @@ def test_a_run_counts_its_calls_by_the_agent_s_name(
     reader: InMemoryMetricReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = recorder("genai")
-    monkeypatch.setattr(runtime, "_recorder", here)
+    monkeypatch.setattr(runtime, "recorder_in_place", here)
     with run("refund-agent"):
         llm_call(here)
         llm_call(here)

@@ -34,10 +34,10 @@ from tachograph.testing import Recording
 @pytest.fixture
 def port_closed_again() -> Iterator[None]:
     """Whatever the test configures, the process is left as it was."""
-    before = runtime._recorder, runtime._settings
+    before = runtime.recorder_in_place, runtime.settings_in_place
     yield
     tachograph.configure({"metrics": {"port": None}})
-    runtime._recorder, runtime._settings = before
+    runtime.recorder_in_place, runtime.settings_in_place = before
 
 
 def get(url: str, **headers: str) -> tuple[dict[str, str], str]:
@@ -175,7 +175,7 @@ def test_a_forked_child_does_not_hold_the_port(port_closed_again: None) -> None:
 def test_settings_that_are_wrong_do_not_reach_the_application_s_call(
     port_closed_again: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(runtime, "_recorder", None)
+    monkeypatch.setattr(runtime, "recorder_in_place", None)
     with socket.create_server(("127.0.0.1", 0)) as other:
         monkeypatch.setenv("TACHOGRAPH_METRICS_PORT", str(other.getsockname()[1]))
         recorder = tachograph.get_recorder()

@@ -176,7 +176,7 @@ def test_everybody_gone_and_started_again_counts_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers_of_multiprocessing_add_up(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TACHOGRAPH_METRICS_MULTIPROCESS_DIR", str(tmp_path))
-    monkeypatch.setattr(runtime, "_recorder", None)
+    monkeypatch.setattr(runtime, "recorder_in_place", None)
     parent = tachograph.get_recorder()
     llm_call(parent)
     parent.metrics.part(MCPMetrics).connection_opened("time")

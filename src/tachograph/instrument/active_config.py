@@ -23,7 +23,7 @@ def settle(chosen: Recorder | None, new: InstrumentSettings) -> None:
 
 def recorder() -> Recorder:
     """Where records go now."""
-    return _recorder or runtime._recorder or runtime.get_recorder()
+    return _recorder or runtime.recorder_in_place or runtime.get_recorder()
 
 
 guard.report_to(lambda error: recorder().failed("instrument", error))
