@@ -156,7 +156,7 @@ def start(room: str, asked: argparse.Namespace) -> subprocess.Popen[bytes]:
         "only_mutate": [f"{SOURCE}/{glob}" for glob in files],
         "pytest_add_cli_args_test_selection": [f"tests/{name}" for name in tests],
         "pytest_add_cli_args": ["-p", "no:xdist", "-p", "no:cacheprovider"],
-        "also_copy": ["docs", "benchmarks", "tools", "deploy", "examples", "README.md", "Makefile"],
+        "also_copy": ["demo", "docs", "benchmarks", "tools", "deploy", "examples", "README.md", "Makefile"],
         "process_isolation": "forkserver",  # our tests leave threads behind
         "track_dependencies": False,
         "use_git_change_detection": False,
