@@ -1,0 +1,367 @@
+"""Each number of a bill: what a vendor's row becomes, and what each cause of a difference is worth, exactly."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.ledgers import make_recorder
+from tachograph.errors import TachographError
+from tachograph.pricing import Pricer
+from tachograph.records.cost import Cost
+from tachograph.records.llm_call import LLMCall
+from tachograph.records.usage import Usage
+from tachograph.usage.reconcile import anthropic, google, openai, reconcile
+from tachograph.usage.reconcile.bill import CREDITS, Billed, gathered, money_line
+from tachograph.usage.reconcile.causes import Explainer
+from tachograph.usage.reconcile.compare import Ours, undated
+
+DAY = date(2026, 11, 10)
+LONG_AFTER = datetime(2026, 11, 20, 12, tzinfo=UTC)
+TOLERANCE = Decimal("0.005")
+
+
+def one_dollar_a_thousand(call: LLMCall) -> Cost:
+    """A price that heads can calculate: a token of prompt or answer costs $0.001; a batch half."""
+    assert call.usage is not None
+    tokens = (call.usage.input_tokens or 0) + (call.usage.output_tokens or 0)
+    nano = tokens * 1_000_000
+    return Cost(nano // 2 if call.service_tier == "batch" else nano, quality="priced")
+
+
+def causes(own: Ours | None, line: Billed | None, *, now: datetime = LONG_AFTER, priced: bool = True) -> list[Any]:
+    explainer = Explainer("openai", one_dollar_a_thousand if priced else None, TOLERANCE, now)
+    return [(cause.name, cause.usd) for cause in explainer.causes(DAY, own, line)]
+
+
+def ours(**fields: int) -> Ours:
+    """Ten calls of 1,000 tokens of prompt and 100 of answer: $11."""
+    whole = {"calls": 10, "succeeded": 10, "input_tokens": 10_000, "output_tokens": 1_000, "nano_usd": 11_000_000_000}
+    return Ours(**(whole | fields))
+
+
+def billed(**fields: Any) -> Billed:
+    """The same as the vendor reports it."""
+    same = Billed(DAY, "m", requests=10, input_tokens=10_000, output_tokens=1_000, usd=Decimal(11))
+    line = replace(same, **fields)
+    line.parts = fields.get("parts", [line])
+    return line
+
+
+def test_what_agrees_has_no_cause() -> None:
+    assert causes(ours(), billed()) == []
+
+
+def test_a_bill_with_no_calls_of_ours_is_an_unseen_client() -> None:
+    assert causes(None, billed()) == [("unseen_client", Decimal(11))]
+    assert causes(None, billed(usd=Decimal(0))) == []
+
+
+def test_calls_that_are_not_billed_are_late_rows_for_two_days_and_another_account_after() -> None:
+    last_moment = datetime(2026, 11, 12, tzinfo=UTC)
+    assert causes(ours(), None, now=last_moment - timedelta(seconds=1)) == [("late_rows", Decimal(-11))]
+    assert causes(ours(), None, now=last_moment) == [("other_account", Decimal(-11))]
+
+
+def test_a_report_without_money_moves_no_money() -> None:
+    assert causes(ours(), billed(usd=None)) == []
+    assert causes(ours(output_tokens=900), billed(usd=None)) == [("unseen_client", Decimal("0.1"))]
+
+
+def test_a_credit_is_its_own_cause_and_the_rest_agrees() -> None:
+    line = billed(usd=Decimal("10.5"), credit_usd=Decimal("-0.5"))
+    assert causes(ours(), line) == [("credit", Decimal("-0.5"))]
+
+
+def test_calls_without_a_price_are_worth_what_is_left() -> None:
+    assert causes(ours(unpriced=4, nano_usd=7_000_000_000), billed()) == [("unpriced", Decimal(4))]
+
+
+def test_a_report_s_own_digits_hide_half_a_digit_and_not_more() -> None:
+    rounded = billed(usd=Decimal("11.004"), digits_usd=Decimal("0.005"))
+    assert causes(ours(), rounded) == [("rounding", Decimal("0.004"))]
+    beyond = billed(usd=Decimal("11.006"), digits_usd=Decimal("0.005"))
+    assert causes(ours(), beyond) == [("unexplained", Decimal("0.006"))]
+
+
+def test_the_same_tokens_at_another_price_are_a_price() -> None:
+    assert causes(ours(), billed(usd=Decimal("12.1"), parts=[])) == [("price", Decimal("1.1"))]
+
+
+def test_half_the_price_is_a_tier_that_no_call_reported() -> None:
+    assert causes(ours(), billed(usd=Decimal("5.5"), parts=[])) == [("tier", Decimal("-5.5"))]
+    assert causes(ours(), billed(usd=Decimal("6.6"), parts=[]))[0][0] == "price"
+
+
+def test_a_tier_that_the_report_names_is_worth_its_own_prices() -> None:
+    batch = Billed(DAY, "m", input_tokens=4_000, output_tokens=0, tier="batch")
+    rest = Billed(DAY, "m", input_tokens=6_000, output_tokens=1_000, tier="standard")
+    assert causes(ours(), billed(usd=Decimal(9), parts=[batch, rest])) == [("tier", Decimal(-2))]
+
+
+def test_a_region_adds_a_tenth_to_its_part_only() -> None:
+    american = Billed(DAY, "m", input_tokens=4_000, output_tokens=0, region="us")
+    rest = Billed(DAY, "m", input_tokens=6_000, output_tokens=1_000, region="global")
+    assert causes(ours(), billed(usd=Decimal("11.4"), parts=[american, rest])) == [("region", Decimal("0.4"))]
+
+
+@pytest.mark.parametrize(
+    ("own", "line", "expected"),
+    [
+        (ours(succeeded=9), billed(requests=11, input_tokens=12_000, usd=Decimal(13)), ("unseen_client", Decimal(2))),
+        (
+            ours(usage_missing=2),
+            billed(requests=10, input_tokens=12_000, usd=Decimal(13)),
+            ("usage_missing", Decimal(2)),
+        ),
+        (
+            ours(succeeded=8, cancelled=2),
+            billed(requests=10, input_tokens=12_000, usd=Decimal(13)),
+            ("cancelled", Decimal(2)),
+        ),
+        (ours(), billed(requests=10, input_tokens=12_000, usd=Decimal(13)), ("unseen_client", Decimal(2))),
+        (ours(), billed(requests=None, input_tokens=12_000, usd=Decimal(13)), ("unseen_client", Decimal(2))),
+        (ours(), billed(requests=9, input_tokens=8_000, usd=Decimal(9)), ("other_account", Decimal(-2))),
+        (ours(), billed(requests=9, output_tokens=500, usd=Decimal("10.5")), ("other_account", Decimal("-0.5"))),
+    ],
+)
+def test_tokens_that_differ_are_worth_their_price(own: Ours, line: Billed, expected: tuple[str, Decimal]) -> None:
+    assert causes(own, line) == [expected]
+
+
+def test_fewer_tokens_of_a_young_day_are_late_rows() -> None:
+    young = datetime(2026, 11, 11, tzinfo=UTC)
+    line = billed(requests=9, input_tokens=8_000, usd=Decimal(9))
+    assert causes(ours(), line, now=young) == [("late_rows", Decimal(-2))]
+
+
+def test_without_a_price_tokens_are_worth_their_share_of_the_bill() -> None:
+    line = billed(requests=20, input_tokens=20_000, output_tokens=2_000, usd=Decimal(22))
+    assert causes(ours(), line, priced=False) == [("unseen_client", Decimal(11))]
+
+
+def test_cached_tokens_that_one_side_counts_beside_the_prompt_are_no_difference() -> None:
+    own = ours(input_tokens=10_000, cache_read_tokens=4_000)
+    assert causes(own, billed(input_tokens=6_000)) == [("cached_tokens", Decimal(0))]
+
+
+def test_lines_of_a_day_and_model_are_added_up_and_what_no_report_says_stays_unknown() -> None:
+    tokens = Billed(
+        DAY,
+        "m",
+        requests=3,
+        input_tokens=30,
+        cache_read_tokens=5,
+        output_tokens=7,
+        cache_write_5m_tokens=1,
+        cache_write_1h_tokens=2,
+    )
+    money = money_line(DAY, "m", Decimal("1.25"))
+    both = gathered([tokens, tokens, money, money, Billed(DAY, "other")])
+    found = both[DAY, "m"]
+    assert (found.requests, found.input_tokens, found.cache_read_tokens, found.output_tokens) == (6, 60, 10, 14)
+    assert (found.cache_write_5m_tokens, found.cache_write_1h_tokens) == (2, 4)
+    assert (found.usd, found.credit_usd, found.digits_usd) == (Decimal("2.50"), 0, Decimal("0.01"))
+    assert found.parts == [tokens, tokens]
+    nothing = both[DAY, "other"]
+    assert (nothing.requests, nothing.input_tokens, nothing.usd, nothing.parts) == (None, None, None, [])
+
+
+@pytest.mark.parametrize(("usd", "digits"), [("3", "0"), ("3.1", "0.05"), ("3.25", "0.005"), ("1E+2", "0")])
+def test_a_line_of_money_is_as_exact_as_its_last_digit(usd: str, digits: str) -> None:
+    assert money_line(DAY, "m", Decimal(usd)).digits_usd == Decimal(digits)
+
+
+def test_a_credit_of_no_model_is_kept_under_a_name_of_its_own() -> None:
+    line = money_line(DAY, "", Decimal("-2.5"), is_credit=True)
+    assert (line.model, line.usd, line.credit_usd) == (CREDITS, Decimal("-2.5"), Decimal("-2.5"))
+    assert money_line(DAY, "m", Decimal("-2.5"), is_credit=True).model == "m"
+
+
+def test_every_field_of_openai_s_usage_and_costs_is_read() -> None:
+    noon = int(datetime(2026, 11, 10, tzinfo=UTC).timestamp())
+    usage = {
+        "model": "gpt-5",
+        "num_model_requests": 3,
+        "input_tokens": 30,
+        "input_cached_tokens": 5,
+        "output_tokens": 7,
+        "service_tier": "flex",
+    }
+    buckets = [
+        {"start_time": noon, "results": [usage, usage | {"batch": True}]},
+        {"start_time": noon, "results": [{"amount": {"value": 1.25}, "line_item": "gpt-5, input"}]},
+        {"start_time": noon, "results": [{"amount": {"value": -0.5}, "line_item": "Promotional credit"}]},
+        {"start_time": noon, "results": None},
+    ]
+    flex = Billed(DAY, "gpt-5", requests=3, input_tokens=30, cache_read_tokens=5, output_tokens=7, tier="flex")
+    assert list(openai.lines(iter(buckets))) == [
+        flex,
+        replace(flex, tier="batch"),
+        money_line(DAY, "gpt-5", Decimal("1.25")),
+        money_line(DAY, "", Decimal("-0.5"), is_credit=True),
+    ]
+
+
+def test_every_field_of_anthropic_s_usage_and_costs_is_read() -> None:
+    usage = {
+        "model": "claude-haiku-4-5",
+        "uncached_input_tokens": 100,
+        "cache_read_input_tokens": 40,
+        "cache_creation": {"ephemeral_5m_input_tokens": 20, "ephemeral_1h_input_tokens": 3},
+        "output_tokens": 7,
+        "service_tier": "priority",
+        "inference_geo": "us",
+    }
+    cost = {"amount": "123.45", "description": "Web Search Usage", "cost_type": "web_search"}
+    credit = {"amount": "-50", "description": "Promotional Credit", "cost_type": "credits"}
+    bucket = {"starting_at": "2026-11-10T00:00:00Z", "results": [usage, cost, cost | {"model": "claude"}, credit]}
+    assert list(anthropic.lines(iter([bucket]))) == [
+        Billed(
+            DAY,
+            "claude-haiku-4-5",
+            input_tokens=163,
+            cache_read_tokens=40,
+            output_tokens=7,
+            cache_write_5m_tokens=20,
+            cache_write_1h_tokens=3,
+            tier="priority",
+            region="us",
+        ),
+        money_line(DAY, "Web Search", Decimal("1.2345")),
+        money_line(DAY, "claude", Decimal("1.2345")),
+        money_line(DAY, "", Decimal("-0.50"), is_credit=True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "prompt", "cached", "answer"),
+    [
+        ("input token count", 900, None, None),
+        ("cached input token count", 900, 900, None),
+        ("output token count", None, None, 900),
+        ("grounding queries", None, None, None),
+    ],
+)
+def test_every_kind_of_google_s_skus_is_read_from_rows_and_from_tables(
+    kind: str, prompt: int | None, cached: int | None, answer: int | None
+) -> None:
+    sku = f"Generate content {kind} Gemini 2.5 Flash Lite text"
+    row = {
+        "sku": {"description": sku},
+        "usage_start_time": "2026-11-10 08:00:00 UTC",
+        "usage": {"amount": 900},
+        "cost": 1.25,
+        "location": {"region": "europe-west4"},
+        "credits": [{"amount": -0.25}],
+    }
+    line, credit = google.rows([row, {"sku": {"description": "Compute Engine"}}], "f")
+    assert line == replace(
+        money_line(DAY, "gemini-2.5-flash-lite", Decimal("1.25")),
+        input_tokens=prompt,
+        cache_read_tokens=cached,
+        output_tokens=answer,
+        region="europe-west4",
+    )
+    assert credit == money_line(DAY, "gemini-2.5-flash-lite", Decimal("-0.25"), is_credit=True)
+    table = [
+        ["Billing report"],
+        ["Usage start date", "SKU description", "Cost ($)", "Usage amount"],
+        ["2026-11-10", sku, "$1,000.25", "900"],
+        ["", "a total"],
+    ]
+    (read,) = google.lines(table, "f")
+    assert read == replace(line, region="", usd=Decimal("1000.25"))
+
+
+def test_a_table_without_amounts_has_money_and_no_tokens() -> None:
+    table = [["day", "sku", "cost"], ["2026-11-10", "Gemini 2.5 Pro input token count", "2"]]
+    (read,) = google.lines(table, "f")
+    assert read == money_line(DAY, "gemini-2.5-pro", Decimal(2))
+
+
+@pytest.mark.parametrize(
+    ("table", "what"),
+    [
+        ([["day", "sku"]], "no header with a day, a SKU and a cost"),
+        ([["day", "sku", "cost"], ["Tuesday", "Gemini 2.5 Pro", "2"]], "'Tuesday' is no day"),
+    ],
+)
+def test_an_export_that_cannot_be_read_says_where_and_what_to_do(table: list[list[str]], what: str) -> None:
+    with pytest.raises(TachographError) as refused:
+        list(google.lines(table, "costs.csv"))
+    assert what in str(refused.value)
+    assert "costs.csv" in str(refused.value)
+    assert "Export " in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["costs.json", "costs.jsonl", "costs.ndjson"])
+def test_rows_of_bigquery_are_read_from_every_usual_name(tmp_path: Path, name: str) -> None:
+    row = {"sku": {"description": "Gemini 2.5 Pro"}, "usage_start_time": "2026-11-10T08:00:00Z", "cost": 2}
+    (tmp_path / name).write_text(json.dumps(row) + "\n\n")
+    assert [line.usd for line in google.saved([tmp_path / name])] == [Decimal(2)]
+
+
+def test_the_ledger_s_day_is_added_up_by_model_and_outcome(tmp_path: Path) -> None:
+    recorder = make_recorder(tmp_path)
+    pricer = Pricer()
+
+    def call(outcome: str, usage: Usage | None, *, model: str = "gpt-5", day: int = 10, answered: str = "") -> None:
+        one = recorder.start_llm_call("openai", model)
+        one.started_unix_ns = int(datetime(2026, 11, day, 6, tzinfo=UTC).timestamp() * 1e9)
+        one.begin_attempt().end(outcome)
+        one.usage, one.response_model = usage, answered or None
+        one.cost = pricer(one)
+        one.finish(outcome)
+
+    for _ in range(3):
+        call("success", Usage(1_000, 10, {"cache_read": 400}), answered="gpt-5-2025-08-07")
+    call("cancelled", None, answered="gpt-5-2025-08-07")
+    call("success", Usage(50, 5), model="never-heard-of")
+    call("server_error", None, model="gpt-4.1")
+    assert recorder.ledger is not None
+    assert recorder.ledger.close(20)  # type: ignore[attr-defined]
+    bill = [
+        Billed(date(2026, 11, 10), "gpt-5", requests=9, input_tokens=9_000, output_tokens=90, usd=Decimal("0.5")),
+        Billed(date(2026, 11, 9), "gpt-5", requests=1, input_tokens=9, output_tokens=9, usd=Decimal(1)),
+        Billed(date(2026, 11, 12), "gpt-5", requests=1, input_tokens=9, output_tokens=9, usd=Decimal(1)),
+    ]
+    with contextlib.closing(recorder.ledger.open_store(read_only=True)) as store:  # type: ignore[attr-defined]
+        found = reconcile(
+            store,
+            "openai",
+            bill,
+            since=datetime(2026, 11, 10, tzinfo=UTC),
+            until=datetime(2026, 11, 11, tzinfo=UTC),
+            now=LONG_AFTER,
+        )
+    by_model = {one.model: one.ours for one in found.differences}
+    gpt = by_model["gpt-5"]
+    assert gpt == Ours(
+        calls=4,
+        succeeded=3,
+        cancelled=1,
+        input_tokens=3_000,
+        output_tokens=30,
+        cache_read_tokens=1_200,
+        nano_usd=gpt.nano_usd if gpt else 0,
+        usage_missing=gpt.usage_missing if gpt else 0,
+    )
+    assert by_model["never-heard-of"] == Ours(calls=1, succeeded=1, input_tokens=50, output_tokens=5, unpriced=1)
+    assert set(by_model) == {"gpt-5", "never-heard-of"}
+    assert found.billed_usd == Decimal("0.5")
+    assert found.models["gpt-5"] == (Decimal("0.5"), found.ours_usd)
+    assert found.drift_ratio == pytest.approx(float((Decimal("0.5") - found.ours_usd) / Decimal("0.5")))
+
+
+def test_a_ledger_beside_an_empty_bill_has_drifted_by_nothing_it_can_say() -> None:
+    assert undated("GPT-5-2025-08-07") == "gpt-5"
+    assert undated("claude-haiku-4-5@20251001") == "claude-haiku-4-5"
+    assert undated("gpt-5.5") == "gpt-5.5"
