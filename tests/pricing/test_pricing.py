@@ -400,6 +400,58 @@ def test_a_bad_price_file_is_refused_with_the_place_and_the_reason(tmp_path: Pat
         Pricer(path)
     assert complaint in str(caught.value)
     assert str(path) in str(caught.value)
+    assert caught.value.do
+    assert caught.value.do[0].isupper()
+
+
+def test_of_several_prices_that_fit_the_most_exact_holds(tmp_path: Path) -> None:
+    entries = [  # each beats those above it
+        ('model = "m*"', 1),
+        ('model = "m*"\nfrom = 2026-01-01', 2),
+        ('model = "m*"\nprovider = "vllm"', 3),
+        ('model = "m*"\ntier = "flex"', 4),
+        ('model = "m*"\ntier = "flex"\nspeed = "fast"', 5),
+        ('model = "m1"', 6),
+        ('model = "m1"\ntier = "flex"\nspeed = "fast"\nregion = "us"', 7),
+    ]
+    for count in range(1, len(entries) + 1):
+        for order in (entries[:count], entries[count - 1 :: -1]):
+            path = write(tmp_path, "".join(f"[[price]]\n{scope}\ninput = {usd}\n" for scope, usd in order))
+            asked = call("vllm", "m1", Usage(1, 0), tier="flex")
+            asked.speed, asked.region = "fast", "us"
+            assert nano(Pricer(path)(asked)) == entries[count - 1][1] * 1000
+
+
+def test_steps_hold_by_their_size_and_not_by_their_order(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        """
+[[price]]
+model = "m"
+input = 1
+output = 1
+[[price.above]]
+input_tokens = 2000
+input = 3
+[[price.above]]
+input_tokens = 1000
+input = 2
+output = 2
+""",
+    )
+    pricer = Pricer(path)
+    assert nano(pricer(call("x", "m", Usage(1000, 10)))) == 1000 * 1000 + 10 * 1000
+    assert nano(pricer(call("x", "m", Usage(1001, 10)))) == 1001 * 2000 + 10 * 2000
+    assert nano(pricer(call("x", "m", Usage(2000, 10)))) == 2000 * 2000 + 10 * 2000
+    assert nano(pricer(call("x", "m", Usage(2001, 10)))) == 2001 * 3000 + 10 * 2000
+
+
+def test_a_price_of_items_alone_and_of_audio_by_the_hour(tmp_path: Path) -> None:
+    path = write(tmp_path, '[[price]]\nmodel = "ears"\naudio_hour = 0.36\n[[price]]\nmodel = "tool"\nweb_search = 5\n')
+    pricer = Pricer(path)
+    heard = Usage(0, 0, audio_seconds=90)
+    assert nano(pricer(call("x", "ears", heard))) == 9_000_000
+    assert nano(pricer(call("x", "tool", Usage(0, 0, {}, {"web_search": 3})))) == 15_000_000
 
 
 def test_a_missing_price_file_is_refused_when_configuring(tmp_path: Path) -> None:

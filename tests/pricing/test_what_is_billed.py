@@ -417,3 +417,4 @@ def test_terms_that_say_nothing_sensible_are_refused(tmp_path: Path, text: str, 
     with pytest.raises(PriceFileError) as caught:
         with_terms(tmp_path, text)
     assert complaint in str(caught.value)
+    assert caught.value.do
