@@ -66,7 +66,6 @@ ROOMS: dict[str, Room] = {
             "tape",
             "usage/test_damage.py",
             "usage/test_interleavings.py",
-            "usage/test_interrupts.py",
             "usage/test_hand_over.py",
             "usage/test_ledger.py",
             "usage/test_power_loss.py",
