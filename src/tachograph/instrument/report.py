@@ -43,7 +43,7 @@ class Client:
 
 
 _clients: dict[str, Client] = {}
-_warned: set[str] = set()
+_checked: set[str] = set()
 
 
 def client(name: str) -> Client:
@@ -114,9 +114,11 @@ def is_known_version(name: str) -> bool:
 
 
 def _warn_of_unknown_version(name: str) -> None:
-    if name in _warned or is_known_version(name):
+    if name in _checked:
         return
-    _warned.add(name)
+    _checked.add(name)  # once: each look reads the library's metadata, a file, and a library has dozens of hooks
+    if is_known_version(name):
+        return
     logger.warning(
         "tachograph: %s %s is a version we do not know; what still works stays on (`tachograph doctor`).",
         DISTRIBUTIONS.get(name, name),
