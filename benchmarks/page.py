@@ -21,7 +21,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from tachograph.console import RunningConsole, start
-from tachograph.console.calls import Attempt, Call, CallDetail
+from tachograph.console.calls import Call, CallAttempt, CallDetail
 
 PAINT_SECONDS: Final = 1.0
 FILTER_SECONDS: Final = 0.2
@@ -160,7 +160,7 @@ def fill(served: RunningConsole, count: int) -> None:
             session_id=f"session-{number % 500}", user_id=f"user-{number % 50}", run_id=f"run-{number // 5}",
             agent="triage", service="checkout", app_version=f"1.{number * 4 // count}",
         )  # fmt: skip
-        tries = [Attempt(1, 0.0, call.duration_seconds, 429 if failed else 200, call.outcome, call.error_type)]
+        tries = [CallAttempt(1, 0.0, call.duration_seconds, 429 if failed else 200, call.outcome, call.error_type)]
         batch.append((CallDetail(call, tries, ERROR.format(number % 1000) if failed else None), None))
         if len(batch) == 5000 or number == count - 1:
             served.console.calls.add_all(batch, wait=True, timeout=120)

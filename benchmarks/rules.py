@@ -26,7 +26,7 @@ from typing import Any, Final
 
 from tachograph import catalogue, runtime
 from tachograph.catalogue.export.prometheus import rule_files
-from tachograph.catalogue.rules import Recording
+from tachograph.catalogue.rules import RecordingRule
 from tachograph.drill import remote_write, tools
 from tachograph.drill.stack import free_port
 from tachograph.records import Usage
@@ -130,7 +130,7 @@ def history(
     }
     for group in groups:
         for rule in group.rules:
-            if isinstance(rule, Recording):
+            if isinstance(rule, RecordingRule):
                 level = rule.name.split(":")[0]
                 hours = {"provider": 76, "server_id": 76}.get(level, 5)
                 for labels in by_level[level]:

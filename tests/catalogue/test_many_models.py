@@ -13,7 +13,7 @@ from benchmarks.rules import exposition, parsed
 from support.prometheus import Prometheus, prometheus
 from tachograph import catalogue
 from tachograph.catalogue.export.grafana import asked, classic
-from tachograph.catalogue.panels import Panel, Query
+from tachograph.catalogue.panels import Panel, PanelQuery
 from tachograph.drill import remote_write
 
 MANY, TOP, STEP = 200, 20, 60
@@ -53,9 +53,9 @@ def server() -> Iterator[tuple[Prometheus, int]]:
         yield found, end
 
 
-def ask(server: tuple[Prometheus, int], query: Query, expression: str | None = None) -> list[dict[str, Any]]:
+def ask(server: tuple[Prometheus, int], query: PanelQuery, expression: str | None = None) -> list[dict[str, Any]]:
     found, end = server
-    chosen = query if expression is None else Query(expression=expression, instant=query.instant)
+    chosen = query if expression is None else PanelQuery(expression=expression, instant=query.instant)
     text = chosen.fill({"job": ".+", "instance": ".+", "top": str(TOP)}, rate_interval="4m", range="7m")
     if query.instant:
         return found.query(text, time=end)

@@ -9,7 +9,7 @@ import pytest
 from support.alertmanager import Alertmanager, alertmanager, wait_for_silence
 from tachograph import catalogue
 from tachograph.console.notify import Notifier
-from tachograph.console.notify.message import Alert, Notification
+from tachograph.console.notify.message import Notification, NotifiedAlert
 from tachograph.console.notify.notifier import Snapshot
 from tachograph.console.notify.state import State
 from tachograph.settings import load
@@ -146,7 +146,7 @@ def test_the_console_sends_what_alertmanager_sends(trouble: str) -> None:
     ]
     settings = load({"notify": {"receivers": receivers, "routes": routes}}, environ={}, read_file=False)
     sent: list[Notification] = []
-    fires = Snapshot(firing=tuple(Alert(labels=labels, annotations={}, since=0.0) for labels in alerts))
+    fires = Snapshot(firing=tuple(NotifiedAlert(labels=labels, annotations={}, since=0.0) for labels in alerts))
     notifier = Notifier(
         settings.notify,
         settings.alerts.identity,

@@ -14,7 +14,7 @@ from support.promql_names import parse, result_labels, wrong_names
 from tachograph import catalogue
 from tachograph.catalogue.boards.common import MODEL, TARGET, TOOL
 from tachograph.catalogue.export.prometheus import rules_text
-from tachograph.catalogue.panels import Dashboard, Panel, Query
+from tachograph.catalogue.panels import Dashboard, Panel, PanelQuery
 
 DASHBOARDS = catalogue.dashboards()
 PANELS = [(dashboard, panel) for dashboard in DASHBOARDS for panel in dashboard.panels]
@@ -37,7 +37,7 @@ def filled() -> Iterator[Filled]:
         yield found
 
 
-def ask(filled: Filled, query: Query) -> list[dict[str, Any]]:
+def ask(filled: Filled, query: PanelQuery) -> list[dict[str, Any]]:
     expression = query.fill({"job": ".+", "instance": ".+"}, rate_interval=WINDOW, range="40s").replace(
         "[15m]", f"[{WINDOW}]"
     )
@@ -50,7 +50,9 @@ def ask(filled: Filled, query: Query) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("panel", "query"), QUERIES, ids=title)
-def test_a_panels_query_gives_series_whose_labels_its_legend_names(panel: Panel, query: Query, filled: Filled) -> None:
+def test_a_panels_query_gives_series_whose_labels_its_legend_names(
+    panel: Panel, query: PanelQuery, filled: Filled
+) -> None:
     found = ask(filled, query)
     if panel.title in EMPTY:
         assert found == [], f"no longer empty: {EMPTY[panel.title]}"
@@ -66,7 +68,7 @@ def test_a_panels_query_gives_series_whose_labels_its_legend_names(panel: Panel,
 
 
 @pytest.mark.parametrize(("panel", "query"), QUERIES, ids=title)
-def test_a_panels_query_names_only_what_is_declared(panel: Panel, query: Query) -> None:
+def test_a_panels_query_names_only_what_is_declared(panel: Panel, query: PanelQuery) -> None:
     assert wrong_names(query.expression) == []
     carried = result_labels(parse(query.expression))
     assert set(re.findall(r"\{\{(\w+)\}\}", query.legend)) <= carried
@@ -78,13 +80,13 @@ def test_a_panels_query_names_only_what_is_declared(panel: Panel, query: Query) 
 def test_annotations_and_variables_name_what_is_declared_and_run(dashboard: Dashboard, filled: Filled) -> None:
     for annotation in dashboard.annotations:
         assert wrong_names(annotation.expression) == []
-        filled.server.query(Query(expression=annotation.expression).fill(rate_interval=WINDOW))
+        filled.server.query(PanelQuery(expression=annotation.expression).fill(rate_interval=WINDOW))
     for variable in dashboard.variables:
         if not variable.options:
             selector = f"{variable.metric}{{{variable.matchers}}}"
             assert wrong_names(selector) == []
             values = filled.server.get(
-                f"/api/v1/label/{variable.name}/values", **{"match[]": Query(expression=selector).fill()}
+                f"/api/v1/label/{variable.name}/values", **{"match[]": PanelQuery(expression=selector).fill()}
             )
             assert values, variable.name
 

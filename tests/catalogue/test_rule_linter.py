@@ -10,7 +10,7 @@ from support.promql_names import RECORDED, parse, result_labels, wrong_names
 from support.rule_linter import lint
 from tachograph import catalogue
 from tachograph.catalogue.export.alertmanager import INHIBITIONS
-from tachograph.catalogue.rules import Alert, Recording, RuleGroup
+from tachograph.catalogue.rules import Alert, RecordingRule, RuleGroup
 from tachograph.settings import load
 
 GROUPS = catalogue.rule_groups()
@@ -27,7 +27,7 @@ def test_our_rule_is_clean(alert: Alert) -> None:
 def test_recordings_name_what_exists_and_their_level_is_what_comes_out() -> None:
     for group in GROUPS + PUSHED_GROUPS:
         for rule in group.rules:
-            if isinstance(rule, Recording):
+            if isinstance(rule, RecordingRule):
                 assert wrong_names(rule.expression) == []
                 level = rule.name.split(":")[0]
                 expected = {"job", *RECORDED[level]}
@@ -64,7 +64,7 @@ def test_a_rule_without_a_runbook_link_is_seen() -> None:
 
 
 def test_every_alert_and_recording_name_is_unique_where_it_must_be(groups: list[RuleGroup]) -> None:
-    recordings = [rule.name for group in groups for rule in group.rules if isinstance(rule, Recording)]
+    recordings = [rule.name for group in groups for rule in group.rules if isinstance(rule, RecordingRule)]
     assert len(recordings) == len(set(recordings))
     rules = [(alert.name, tuple(sorted(alert.labels.items()))) for alert in RULES]
     assert len(rules) == len(set(rules))

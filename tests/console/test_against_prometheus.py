@@ -16,9 +16,9 @@ import pytest
 from support import random_promql
 from support.filled_prometheus import Answer, ask, difference, evaluate, filled, store_of
 from tachograph.catalogue import dashboards, rule_groups
-from tachograph.catalogue.panels import Query
-from tachograph.catalogue.rules import Recording
-from tachograph.console.promql import Engine
+from tachograph.catalogue.panels import PanelQuery
+from tachograph.catalogue.rules import RecordingRule
+from tachograph.console.promql import PromQLEngine
 from tachograph.runtime import join
 from tachograph.signals.registry import Metrics
 
@@ -63,14 +63,14 @@ def known(query: str, found: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def random_data() -> Iterator[tuple[str, Engine]]:
+def random_data() -> Iterator[tuple[str, PromQLEngine]]:
     series = random_promql.series(SEED)
-    engine = Engine(store_of(series), prometheus2=True, names_removed_late=False)
+    engine = PromQLEngine(store_of(series), prometheus2=True, names_removed_late=False)
     with filled(series) as url:
         yield url, engine
 
 
-def test_random_queries_give_what_prometheus_gives(random_data: tuple[str, Engine]) -> None:
+def test_random_queries_give_what_prometheus_gives(random_data: tuple[str, PromQLEngine]) -> None:
     url, engine = random_data
     queries = random_promql.Queries(SEED)
     asked = [queries.query() for _ in range(QUERIES)]
@@ -89,7 +89,7 @@ def test_random_queries_give_what_prometheus_gives(random_data: tuple[str, Engin
 
 @pytest.mark.parametrize("op", ["topk", "bottomk"])
 def test_the_chosen_values_are_prometheus_s_even_where_the_series_are_not(
-    random_data: tuple[str, Engine], op: str
+    random_data: tuple[str, PromQLEngine], op: str
 ) -> None:
     url, engine = random_data
     queries = random_promql.Queries(SEED + 1)
@@ -111,7 +111,7 @@ def _by_step(answer: Answer) -> dict[int, list[str]]:
     return {at: sorted(values) for at, values in steps.items()}
 
 
-def test_known_differences_are_still_there(random_data: tuple[str, Engine]) -> None:
+def test_known_differences_are_still_there(random_data: tuple[str, PromQLEngine]) -> None:
     url, engine = random_data
     inside = "[5m] @ " + f"{(random_promql.START + 600_000) / 1000:.0f}"
     for query, entry in (
@@ -150,7 +150,7 @@ def catalogue_series() -> list[random_promql.Series]:
     out.append((random_promql.labelled("up", **target), [(at, float(rng.random() > 0.1)) for at in stamps]))
     for group in rule_groups():
         for rule in group.rules:
-            if isinstance(rule, Recording):
+            if isinstance(rule, RecordingRule):
                 by = rule.name.partition(":")[0]
                 for value in values.get(by, ("x",)):
                     labels = {by: value, **rule.labels}
@@ -183,9 +183,9 @@ def _histogram(
 
 def test_every_query_of_the_catalogue_gives_what_prometheus_gives() -> None:
     series = catalogue_series()
-    engine = Engine(store_of(series), prometheus2=True, names_removed_late=False)
+    engine = PromQLEngine(store_of(series), prometheus2=True, names_removed_late=False)
     asked = [query.fill(range="30m") for board in dashboards() for panel in board.panels for query in panel.queries]
-    asked += [Query(expression=mark.expression).fill() for board in dashboards() for mark in board.annotations]
+    asked += [PanelQuery(expression=mark.expression).fill() for board in dashboards() for mark in board.annotations]
     asked += [rule.expression for group in rule_groups() for rule in group.rules]
     asked = list(dict.fromkeys(asked))
     wrong, answered = [], 0

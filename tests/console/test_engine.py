@@ -7,18 +7,25 @@ import time
 import numpy as np
 import pytest
 
-from tachograph.console.promql import Engine, Limits, PromQLError, PromQLSyntaxError, PromQLTimeout, PromQLUnsupported
+from tachograph.console.promql import (
+    Limits,
+    PromQLEngine,
+    PromQLError,
+    PromQLSyntaxError,
+    PromQLTimeout,
+    PromQLUnsupported,
+)
 from tachograph.console.promql.labels import labels_of
 from tachograph.console.promql.numerics import general, sample_text
 from tachograph.console.promql.xxhash import xxh64
-from tachograph.console.tsdb import Store
+from tachograph.console.tsdb import TimeSeriesStore
 
 BASE = 1_700_000_000_000
 
 
 @pytest.fixture(scope="module")
-def store() -> Store:
-    filled = Store()
+def store() -> TimeSeriesStore:
+    filled = TimeSeriesStore()
     for i in range(50):
         labels = labels_of({"__name__": "x", "i": str(i)})
         for step in range(200):
@@ -35,14 +42,14 @@ def store() -> Store:
         (Limits(max_samples=100_000), "sum_over_time(vector(1)[100d:1s])", "too many samples"),
     ],
 )
-def test_a_query_that_wants_too_much_is_refused(store: Store, limits: Limits, query: str, words: str) -> None:
+def test_a_query_that_wants_too_much_is_refused(store: TimeSeriesStore, limits: Limits, query: str, words: str) -> None:
     with pytest.raises(PromQLError, match=words):
-        Engine(store, limits).range(query, BASE, BASE + 900_000, 5000)
+        PromQLEngine(store, limits).range(query, BASE, BASE + 900_000, 5000)
 
 
-def test_a_query_that_takes_too_long_is_stopped(store: Store) -> None:
+def test_a_query_that_takes_too_long_is_stopped(store: TimeSeriesStore) -> None:
     with pytest.raises(PromQLTimeout, match="timed out"):
-        Engine(store).range("quantile_over_time(0.5, x[15m])", BASE, BASE + 900_000, 1000, timeout=0.0)
+        PromQLEngine(store).range("quantile_over_time(0.5, x[15m])", BASE, BASE + 900_000, 1000, timeout=0.0)
 
 
 @pytest.mark.parametrize(
@@ -55,10 +62,10 @@ def test_a_query_that_takes_too_long_is_stopped(store: Store) -> None:
         "x + " * 20_000 + "x",
     ],
 )
-def test_hostile_text_is_an_error_and_not_a_crash(store: Store, query: str) -> None:
+def test_hostile_text_is_an_error_and_not_a_crash(store: TimeSeriesStore, query: str) -> None:
     began = time.thread_time()
     with pytest.raises(PromQLError):
-        Engine(store).instant(query, BASE)
+        PromQLEngine(store).instant(query, BASE)
     assert time.thread_time() - began < 5
 
 
@@ -75,24 +82,24 @@ def test_hostile_text_is_an_error_and_not_a_crash(store: Store, query: str) -> N
         "x\0",
     ],
 )
-def test_numbers_out_of_range_are_errors_and_not_crashes(store: Store, query: str) -> None:
+def test_numbers_out_of_range_are_errors_and_not_crashes(store: TimeSeriesStore, query: str) -> None:
     with pytest.raises(PromQLError):
-        Engine(store).instant(query, BASE)
+        PromQLEngine(store).instant(query, BASE)
 
 
-def test_a_regular_expression_cannot_hang_the_console(store: Store) -> None:
+def test_a_regular_expression_cannot_hang_the_console(store: TimeSeriesStore) -> None:
     store.append(labels_of({"__name__": "y", "a": "a" * 2000}), BASE, 1.0)
     began = time.thread_time()
-    assert not Engine(store).instant('y{a=~"(a+)+b"}', BASE).series
+    assert not PromQLEngine(store).instant('y{a=~"(a+)+b"}', BASE).series
     assert time.thread_time() - began < 1
 
 
 @pytest.mark.parametrize(
     "query", ["x{", "rate(x)", "sum(x[5m])", 'x{a=~"("}', "", "  ", "1 == 1", 'x{a="1" or b="2"}', "nope(x)", "x @ -"]
 )
-def test_what_is_not_promql_is_a_syntax_error(store: Store, query: str) -> None:
+def test_what_is_not_promql_is_a_syntax_error(store: TimeSeriesStore, query: str) -> None:
     with pytest.raises(PromQLSyntaxError):
-        Engine(store).instant(query, BASE)
+        PromQLEngine(store).instant(query, BASE)
 
 
 @pytest.mark.parametrize(
@@ -105,19 +112,19 @@ def test_what_is_not_promql_is_a_syntax_error(store: Store, query: str) -> None:
         ("start_timestamp(x)", "start_timestamp"),
     ],
 )
-def test_what_is_not_supported_is_named(store: Store, query: str, named: str) -> None:
+def test_what_is_not_supported_is_named(store: TimeSeriesStore, query: str, named: str) -> None:
     with pytest.raises(PromQLError, match=named.replace("(", r"\(").replace(")", r"\)")) as raised:
-        Engine(store).instant(query, BASE)
+        PromQLEngine(store).instant(query, BASE)
     assert raised.type is not PromQLTimeout
 
 
-def test_unsupported_is_kept_apart_from_wrong(store: Store) -> None:
+def test_unsupported_is_kept_apart_from_wrong(store: TimeSeriesStore) -> None:
     with pytest.raises(PromQLUnsupported):
-        Engine(store).instant("info(x)", BASE)
+        PromQLEngine(store).instant("info(x)", BASE)
 
 
-def test_results_have_their_kinds(store: Store) -> None:
-    engine = Engine(store)
+def test_results_have_their_kinds(store: TimeSeriesStore) -> None:
+    engine = PromQLEngine(store)
     assert engine.instant("1 + 1", BASE).kind == "scalar"
     assert engine.instant("'a'", BASE).text == "a"
     assert engine.instant("x", BASE).kind == "vector"
@@ -154,11 +161,11 @@ def test_the_hash_is_xxhash64() -> None:
 
 
 def test_two_thousand_series_and_many_steps_are_quick() -> None:
-    store = Store()
+    store = TimeSeriesStore()
     labels = [labels_of({"__name__": "b_bucket", "m": str(i // 10), "le": str(i % 10 or "+Inf")}) for i in range(2000)]
     for step in range(360):
         store.ingest("t", BASE + step * 5000, [(one, float(step)) for one in labels])
-    engine = Engine(store)
+    engine = PromQLEngine(store)
     began = time.thread_time()
     result = engine.range(
         "histogram_quantile(0.95, sum by (le, m) (rate(b_bucket[1m])))", BASE + 300_000, BASE + 1_800_000, 5000

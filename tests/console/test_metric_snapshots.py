@@ -8,9 +8,9 @@ from pathlib import Path
 from support.console_client import Client
 from tachograph.console import start
 from tachograph.console.metric_snapshots import MAX_BYTES, MetricSnapshots
-from tachograph.console.promql import Engine
+from tachograph.console.promql import PromQLEngine
 from tachograph.console.promql.labels import labels_of
-from tachograph.console.tsdb import Store
+from tachograph.console.tsdb import TimeSeriesStore
 from tachograph.recorder import Recorder
 
 CALLS = "sum(llm_call_seconds_count)"
@@ -26,24 +26,24 @@ def up(**labels: str) -> tuple[tuple[str, str], ...]:
 
 def kept(directory: Path, *samples: tuple[int, float]) -> None:
     """Files of a console that has ended."""
-    store = Store()
+    store = TimeSeriesStore()
     keeper = MetricSnapshots(directory, store)
     for at, value in samples:
         store.ingest("a", at, [(up(job="x"), value)])
     keeper.close()
 
 
-def loaded(directory: Path) -> Store:
+def loaded(directory: Path) -> TimeSeriesStore:
     """What a console begins with."""
-    store = Store()
+    store = TimeSeriesStore()
     keeper = MetricSnapshots(directory, store)
     keeper.load()
     keeper.close()
     return store
 
 
-def value(store: Store, at: int, query: str = "up") -> list[float]:
-    return [float(values[0]) for _, _, values in Engine(store).instant(query, at).series]
+def value(store: TimeSeriesStore, at: int, query: str = "up") -> list[float]:
+    return [float(values[0]) for _, _, values in PromQLEngine(store).instant(query, at).series]
 
 
 def test_a_restarted_console_shows_the_metrics_of_before(tmp_path: Path, recorder: Recorder) -> None:
@@ -67,7 +67,7 @@ def test_a_restarted_console_shows_the_metrics_of_before(tmp_path: Path, recorde
 
 
 def test_each_file_has_what_is_new_and_together_they_are_everything(tmp_path: Path) -> None:
-    store, base = Store(), now() - 600_000
+    store, base = TimeSeriesStore(), now() - 600_000
     keeper = MetricSnapshots(tmp_path, store)
     for minute in range(5):
         for step in range(3):
@@ -94,7 +94,7 @@ def test_new_samples_follow_those_that_were_kept(tmp_path: Path) -> None:
 def test_what_came_while_they_were_read_stays_behind_them(tmp_path: Path) -> None:
     base = now() - 100_000
     kept(tmp_path, (base, 1.0), (base + 5000, 2.0))
-    store = Store()
+    store = TimeSeriesStore()
     assert store.append(up(job="x"), base + 10_000, 30.0)
     keeper = MetricSnapshots(tmp_path, store)
     assert keeper.load() == 2
@@ -108,7 +108,7 @@ def test_what_came_while_they_were_read_stays_behind_them(tmp_path: Path) -> Non
 def test_what_was_kept_of_later_than_what_is_there_is_left_out(tmp_path: Path) -> None:
     base = now() - 100_000
     kept(tmp_path, (base, 1.0), (base + 10_000, 2.0))
-    store = Store()
+    store = TimeSeriesStore()
     assert store.append(up(job="x"), base + 5000, 30.0)
     keeper = MetricSnapshots(tmp_path, store)
     assert keeper.load() == 1
@@ -148,7 +148,7 @@ def test_samples_from_a_clock_that_ran_ahead_do_not_stop_new_ones(tmp_path: Path
 
 
 def test_a_second_console_of_a_directory_leaves_the_first_one_s_files_alone(tmp_path: Path) -> None:
-    first, second = Store(), Store()
+    first, second = TimeSeriesStore(), TimeSeriesStore()
     keeper, other = MetricSnapshots(tmp_path, first), MetricSnapshots(tmp_path, second)
     second.append(up(job="second"), now() - 1000, 2.0)
     other.close()
@@ -160,7 +160,7 @@ def test_a_second_console_of_a_directory_leaves_the_first_one_s_files_alone(tmp_
 
 def test_a_directory_that_cannot_be_used_is_done_without(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    store = Store()
+    store = TimeSeriesStore()
     keeper = MetricSnapshots(tmp_path / "file" / "metrics", store)
     store.append(up(job="x"), now(), 1.0)
     assert keeper.load() == 0

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from tachograph.console.promql import Engine, PromQLError, PromQLSyntaxError
+from tachograph.console.promql import PromQLEngine, PromQLError, PromQLSyntaxError
 from tachograph.console.promql.engine import Limits
 from tachograph.console.promql.matchers import LabelMatcher
 from tachograph.console.promql.syntax import parse
@@ -81,14 +81,14 @@ class Many:
 
 
 def test_the_nodes_of_a_query_share_one_allowance() -> None:
-    engine = Engine(Many(), Limits(max_samples=100_000))
+    engine = PromQLEngine(Many(), Limits(max_samples=100_000))
     engine.range("sum(up) + sum(up)", 0, 99_000, 1000)
     with pytest.raises(PromQLError, match="too many samples"):
         engine.range("+".join(["sum(up)"] * 10), 0, 99_000, 1000)
 
 
 def test_an_answer_is_bounded_more_tightly_than_what_it_is_made_from() -> None:
-    engine = Engine(Many(), Limits(max_points=20_000))
+    engine = PromQLEngine(Many(), Limits(max_points=20_000))
     engine.range("sum(up)", 0, 99_000, 1000)
     with pytest.raises(PromQLError, match="too many samples"):
         engine.range("up", 0, 99_000, 1000)
@@ -101,7 +101,7 @@ def test_memory_that_is_not_there_fails_the_query_alone(monkeypatch: pytest.Monk
     source = Many()
     monkeypatch.setattr(source, "select", too_much)
     with pytest.raises(PromQLError, match="too many samples"):
-        Engine(source).instant("up", 0)
+        PromQLEngine(source).instant("up", 0)
 
 
 def test_a_stack_that_is_used_up_fails_the_query_alone() -> None:
@@ -111,7 +111,7 @@ def test_a_stack_that_is_used_up_fails_the_query_alone() -> None:
         if left:
             deep(left - 1)
         else:
-            Engine(Many()).instant(query, 0)
+            PromQLEngine(Many()).instant(query, 0)
 
     with pytest.raises(PromQLSyntaxError, match="nested too deeply"):
         deep(sys.getrecursionlimit() - len(inspect.stack(0)) - 60)

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from support.parts import program
-from tachograph.console.promql import Engine
+from tachograph.console.promql import PromQLEngine
 from tachograph.console.promql.labels import labels_of
 from tachograph.console.rules import Rules, exponent_text, groups_from
 from tachograph.console.templates import expand
-from tachograph.console.tsdb import Store
+from tachograph.console.tsdb import TimeSeriesStore
 
 MINUTE = 60_000
 BASE = 1_700_000_000_000
@@ -24,9 +24,9 @@ class World:
     """A store, one group of rules, and a clock that steps by 30 seconds."""
 
     def __init__(self, *rules: dict) -> None:
-        self.store = Store(retention_seconds=100 * 365 * 86400)
+        self.store = TimeSeriesStore(retention_seconds=100 * 365 * 86400)
         groups = groups_from({"group": "g", "interval": "30s", **rule} for rule in rules)
-        self.rules = Rules(groups, Engine(self.store), self.store)
+        self.rules = Rules(groups, PromQLEngine(self.store), self.store)
         self.now = BASE
 
     def step(self, *, seconds: int = 30, **values: float) -> list[str]:
@@ -91,7 +91,7 @@ def test_keep_firing_for_holds_it_over_a_gap() -> None:
 def test_alerts_are_series_with_their_state() -> None:
     world = World(ALERT)
     world.step(x=7)
-    engine = Engine(world.store)
+    engine = PromQLEngine(world.store)
     pending = engine.instant('ALERTS{alertstate="pending"}', world.now).series
     assert [dict(labels)["alertname"] for labels, _, _ in pending] == ["High"]
     world.step(x=7)
@@ -213,8 +213,8 @@ def test_values_are_written_with_an_exponent() -> None:
 def test_the_catalogue_s_rules_all_evaluate() -> None:
     from tachograph.console.api.catalogue import rule_groups
 
-    store = Store()
-    rules = Rules(rule_groups(), Engine(store), store)
+    store = TimeSeriesStore()
+    rules = Rules(rule_groups(), PromQLEngine(store), store)
     for group in rules.groups:
         rules.evaluate(group, BASE)
     errors = [(r["name"], r["lastError"]) for g in rules.described() for r in g["rules"] if r["health"] != "ok"]

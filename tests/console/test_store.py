@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tachograph.console.calls import Attempt, Call, CallDetail, Span
+from tachograph.console.calls import Call, CallAttempt, CallDetail, Span
 from tachograph.console.columns import Columns, Filter
 from tachograph.console.store import CallStore
 
@@ -45,7 +45,7 @@ def made(number: int, rng: random.Random, at: float) -> tuple[CallDetail, Span]:
         labels={"team": f"t{number % 20}", "user": f"u{number % 300}"},
     )
     span = Span(trace_id=identity, span_id=identity[16:], name="llm.complete", start_unix=at, duration_seconds=1)
-    return CallDetail(call, [Attempt(1, 0.0, 0.5, 200, "success")]), span
+    return CallDetail(call, [CallAttempt(1, 0.0, 0.5, 200, "success")]), span
 
 
 def push(store: CallStore, count: int, first: int = 0) -> None:

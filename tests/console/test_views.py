@@ -13,7 +13,7 @@ import pytest
 
 from support.console_client import Client
 from tachograph.console import RunningConsole, start
-from tachograph.console.calls import Attempt, Call, CallDetail, Span, fingerprint
+from tachograph.console.calls import Call, CallAttempt, CallDetail, Span, fingerprint
 from tachograph.console.columns import Filter
 from tachograph.console.console import Console
 from tachograph.console.promql.labels import labels_of
@@ -97,8 +97,8 @@ def test_a_senders_calls_fill_the_board_without_any_metrics(running: RunningCons
 
 def test_retries_are_requests_of_the_board_and_one_call_of_the_page(running: RunningConsole, client: Client) -> None:
     tries = [
-        Attempt(1, 0.0, 0.1, 429, "rate_limited", "rate_limit", slept_seconds=1),
-        Attempt(2, 1.1, 0.5, 200, "success"),
+        CallAttempt(1, 0.0, 0.1, 429, "rate_limited", "rate_limit", slept_seconds=1),
+        CallAttempt(2, 1.1, 0.5, 200, "success"),
     ]
     put(running, made(1, at=NOW - 30, attempts=2, tries=tries, wait_seconds=1.0))
     board = client.get("/api/console/board/tachograph-llm-provider", **{"from": NOW - 300, "to": NOW})
@@ -336,8 +336,8 @@ def test_scraped_metrics_that_count_more_than_is_kept_are_asked_instead(recorder
 
 def test_a_retried_calls_requests_and_waits_stand_under_it_in_its_run(running: RunningConsole, client: Client) -> None:
     tries = [
-        Attempt(1, 0.0, 0.1, 429, "rate_limited", "rate_limit", None, 0.5, 0.0),
-        Attempt(2, 0.6, 0.4, 200, "success"),
+        CallAttempt(1, 0.0, 0.1, 429, "rate_limited", "rate_limit", None, 0.5, 0.0),
+        CallAttempt(2, 0.6, 0.4, 200, "success"),
     ]
     put(running, made(1, at=NOW, run_id="r1", agent="refunds", attempts=2, wait_seconds=0.5, tries=tries))
     rows = client.get("/api/console/runs/r1")["tree"]

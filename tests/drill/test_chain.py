@@ -9,7 +9,7 @@ import pytest
 from support.prometheus import poll
 from tachograph import catalogue
 from tachograph.catalogue.export.prometheus import rule_files
-from tachograph.drill.receiver import Notification
+from tachograph.drill.receiver import ReceivedNotification
 from tachograph.drill.stack import Intervals, Stack
 from tachograph.llm.metrics.families import ERRORS, REQUEST_SECONDS
 from tachograph.settings import load
@@ -37,7 +37,7 @@ def test_a_revoked_key_pages_once_and_the_page_is_taken_back() -> None:
         address = server.url.split("//")[1].split("/")[0]
         with Stack(rules, {"tachograph": address}, intervals) as stack:
 
-            def pages(status: str) -> list[Notification]:
+            def pages(status: str) -> list[ReceivedNotification]:
                 return [n for n in stack.receiver.notifications if n.receiver == "page" and n.status == status]
 
             poll(lambda: stack.get("query", query="llm_provider_errors_total == 0")["result"], 60, "a scrape")

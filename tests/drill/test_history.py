@@ -16,7 +16,7 @@ from tachograph.catalogue.export.alertmanager import config
 from tachograph.cli import main
 from tachograph.console.promql.types import STALE_NAN
 from tachograph.drill import remote_write
-from tachograph.drill.quiet_life.history import History, judge
+from tachograph.drill.quiet_life.history import HistoryReport, judge
 from tachograph.drill.quiet_life.past import HistoryError, LedgerPast, PrometheusPast
 from tachograph.drill.quiet_life.shape import Fault, Shape, Traffic
 from tachograph.drill.quiet_life.world import World
@@ -53,7 +53,7 @@ def samples(shape: Shape, begin: int) -> Iterator[tuple[remote_write.Labels, lis
         yield (("__name__", name), *((key, value.strip('"')) for key, value in labels)), points
 
 
-def by_name(found: History) -> dict[str, tuple[int, float]]:
+def by_name(found: HistoryReport) -> dict[str, tuple[int, float]]:
     return {one.name: (len(one.episodes), one.usd) for one in found.alerts}
 
 

@@ -28,18 +28,18 @@ from tachograph.console.alertmanager import Alertmanager
 from tachograph.console.api.parameters import parse_duration, parse_time
 from tachograph.console.app import build
 from tachograph.console.console import Console
-from tachograph.console.ingest.exposition import Reader
+from tachograph.console.ingest.exposition import ExpositionReader
 from tachograph.console.ingest.otlp import logs, traces, wire
-from tachograph.console.ingest.otlp.metrics import Receiver
-from tachograph.console.ingest.scrape import Target
+from tachograph.console.ingest.otlp.metrics import MetricsReceiver
+from tachograph.console.ingest.scrape import ScrapeTarget
 from tachograph.console.metric_snapshots import MetricSnapshots
 from tachograph.console.notify import secrets
 from tachograph.console.notify.delivery import retry_after
 from tachograph.console.promql import PromQLError
 from tachograph.console.promql.syntax import parse, parse_selector
 from tachograph.console.query import Prometheus
-from tachograph.console.reader import Reader as ConsoleReader
-from tachograph.console.tsdb import Store
+from tachograph.console.reader import ExpositionReader as ConsoleReader
+from tachograph.console.tsdb import TimeSeriesStore
 from tachograph.errors import TachographError
 from tachograph.instrument import hosts, watch
 from tachograph.instrument.mcp_identity import address_of_command, address_of_url
@@ -163,7 +163,7 @@ def _take_logs(request: dict[str, Any]) -> None:
 
 
 def _take_metrics(request: dict[str, Any]) -> None:
-    kept, refused, _ = Receiver(Store()).take(request)
+    kept, refused, _ = MetricsReceiver(TimeSeriesStore()).take(request)
     assert kept >= 0
     assert refused >= 0
 
@@ -175,7 +175,7 @@ def metrics_pages(data: bytes) -> None:
         assert isinstance(labels, dict)
         assert isinstance(value, float)
     with suppress(ValueError):
-        list(Reader({"job": "x"}).read(_text(data), {}, []))
+        list(ExpositionReader({"job": "x"}).read(_text(data), {}, []))
 
 
 def journal_frames(data: bytes) -> None:
@@ -336,7 +336,7 @@ def addresses(data: bytes) -> None:
     without_password(text)
     secrets.scrubbed(text, (text,))
     postgres_connection.where(text)
-    for make in (Target, Prometheus, Alertmanager):
+    for make in (ScrapeTarget, Prometheus, Alertmanager):
         with suppress(TachographError):
             make(text)
     if not text.startswith(("sqlite", "postgres", "clickhouse")):
@@ -412,7 +412,7 @@ def metric_indexes(data: bytes) -> None:
 def snapshots(data: bytes) -> None:
     """Metrics that the console kept across a restart."""
     directory = Path(_directory.name) / "snapshots"
-    snapshot = MetricSnapshots(directory, Store())
+    snapshot = MetricSnapshots(directory, TimeSeriesStore())
     try:
         kept = directory / f"{int(time.time() * 1000):015d}.part"
         for body in (data, zlib.compress(data)):

@@ -9,7 +9,7 @@ import socket
 import pytest
 
 from tachograph.mcp import liveness
-from tachograph.mcp.transports import Watch
+from tachograph.mcp.transports import TransportWatch
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def reasons():
 
 
 def watch(reasons):
-    return Watch(reasons.append, lambda why: None)
+    return TransportWatch(reasons.append, lambda why: None)
 
 
 @pytest.mark.parametrize(

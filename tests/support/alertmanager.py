@@ -15,7 +15,7 @@ from support import parts
 from support.prometheus import free_port, poll
 from tachograph.catalogue.export import yaml
 from tachograph.catalogue.export.alertmanager import config
-from tachograph.drill.receiver import Notification, Receiver
+from tachograph.drill.receiver import ReceivedNotification, Receiver
 
 
 class Alertmanager:
@@ -39,7 +39,7 @@ class Alertmanager:
         with urllib.request.urlopen(request, timeout=60) as answer:
             assert answer.status == 200
 
-    def sent(self, receiver: str) -> list[Notification]:
+    def sent(self, receiver: str) -> list[ReceivedNotification]:
         """Notifications to one receiver, so far."""
         return [one for one in self.receiver.notifications if one.receiver == receiver]
 

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 
 from support import random_promql
 from support.prometheus import prometheus
-from tachograph.console.promql import Engine, PromQLError, PromQLUnsupported
-from tachograph.console.tsdb import Store
+from tachograph.console.promql import PromQLEngine, PromQLError, PromQLUnsupported
+from tachograph.console.tsdb import TimeSeriesStore
 from tachograph.drill import remote_write
 
 Answer = dict[tuple[tuple[str, str], ...], dict[int, float]]
@@ -28,9 +28,9 @@ def filled(series: list[random_promql.Series]) -> Iterator[str]:
         yield server.url
 
 
-def store_of(series: list[random_promql.Series]) -> Store:
+def store_of(series: list[random_promql.Series]) -> TimeSeriesStore:
     """Put the same samples into our store."""
-    store = Store(retention_seconds=10 * 365 * 86400)
+    store = TimeSeriesStore(retention_seconds=10 * 365 * 86400)
     for labels, points in series:
         for at, value in points:
             assert store.append(labels, at, value)
@@ -53,7 +53,7 @@ def ask(url: str, query: str, start: int, end: int, step: int) -> Answer | str:
     }
 
 
-def evaluate(engine: Engine, query: str, start: int, end: int, step: int) -> Answer | str:
+def evaluate(engine: PromQLEngine, query: str, start: int, end: int, step: int) -> Answer | str:
     """Ask our evaluator the same."""
     try:
         result = engine.range(query, start, end, step)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tachograph.console.promql import Engine, LabelMatcher, Labels, PromQLError, PromQLUnsupported, RawSeries
+from tachograph.console.promql import LabelMatcher, Labels, PromQLEngine, PromQLError, PromQLUnsupported, RawSeries
 from tachograph.console.promql.labels import get, labels_of
 from tachograph.console.promql.numerics import almost_equal
 from tachograph.console.promql.syntax import parse, selectors
@@ -277,7 +277,7 @@ def _case(script: str, line: int, block: list[str]) -> Case:
 def _judge(memory: Memory, case: Case) -> Outcome:
     if any("{{" in text for text in case.lines) or any("histogram" in e and "native" in e for e in case.expects):
         return Outcome(case, "native")
-    engine = Engine(memory)
+    engine = PromQLEngine(memory)
     try:
         tree = parse(case.query)
         for selector in selectors(tree):
@@ -299,7 +299,7 @@ def _judge(memory: Memory, case: Case) -> Outcome:
     return Outcome(case, "failed", problem) if problem else Outcome(case, "passed")
 
 
-def _check(engine: Engine, case: Case) -> str:
+def _check(engine: PromQLEngine, case: Case) -> str:
     try:
         if case.kind == "instant":
             result = engine.instant(case.query, case.times[0])
@@ -398,7 +398,7 @@ def _compare(got: dict, wanted: dict) -> str:
     return ""
 
 
-def _check_middle(engine: Engine, case: Case) -> str:
+def _check_middle(engine: PromQLEngine, case: Case) -> str:
     at = case.times[0]
     result = engine.range(case.query, at - 60_000, at + 60_000, 60_000)
     got = {}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tachograph.catalogue.rules import Alert, Recording, RuleGroup
+from tachograph.catalogue.rules import Alert, RecordingRule, RuleGroup
 
 
-def recordings_of(alert: Alert, groups: Sequence[RuleGroup]) -> tuple[Recording, ...]:
+def recordings_of(alert: Alert, groups: Sequence[RuleGroup]) -> tuple[RecordingRule, ...]:
     """The recordings that an alert reads, and those that they read, in the order in which they are evaluated."""
-    known = [rule for group in groups for rule in group.rules if isinstance(rule, Recording)]
+    known = [rule for group in groups for rule in group.rules if isinstance(rule, RecordingRule)]
     wanted: set[str] = set()
     expressions = [alert.expression]
     while expressions:

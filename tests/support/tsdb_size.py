@@ -9,9 +9,9 @@ import json
 import sys
 import time
 
-from tachograph.console.promql import Engine
+from tachograph.console.promql import PromQLEngine
 from tachograph.console.promql.labels import labels_of
-from tachograph.console.tsdb import Store
+from tachograph.console.tsdb import TimeSeriesStore
 
 
 def resident_megabytes() -> float:
@@ -21,7 +21,7 @@ def resident_megabytes() -> float:
 
 
 series, hours, step = (int(text) for text in sys.argv[1:4])
-store = Store()
+store = TimeSeriesStore()
 labels = [
     labels_of(
         {
@@ -38,7 +38,7 @@ for at in range(now - hours * 3_600_000 - 1_800_000, now, step * 1000):
     value = float(at // 1000)
     store.ingest("test", at, [(one, value) for one in labels])
 began = time.perf_counter()
-result = Engine(store).range(
+result = PromQLEngine(store).range(
     "sum by (le) (rate(llm_provider_request_seconds_bucket[1m]))", now - hours * 3_600_000, now, 30_000
 )
 sys.stdout.write(

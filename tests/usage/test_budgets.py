@@ -22,7 +22,7 @@ from tachograph.records import Cost, Usage
 from tachograph.runtime import build
 from tachograph.settings import load
 from tachograph.usage.budgets import Budgets
-from tachograph.usage.budgets.accounts import Row
+from tachograph.usage.budgets.accounts import AccountRow
 from tachograph.usage.budgets.windows import calendar_bounds
 from tachograph_demo.simulators import Answer, ServedUsage, Simulators
 
@@ -79,16 +79,16 @@ def test_a_scrape_has_what_was_settled_while_another_thread_held_the_accounts(
     spend(recorder, "0.0015")
     assert metric(recorder, "llm_budget_spent_usd", "all", "day") == pytest.approx(0.0015)
     is_rolling, goes_on = threading.Event(), threading.Event()
-    roll = Row.roll
+    roll = AccountRow.roll
 
-    def stopped(row: Row, *arguments: Any) -> None:
+    def stopped(row: AccountRow, *arguments: Any) -> None:
         """The sweep gets no processor in the middle of its work."""
         if threading.current_thread() is sweeper:
             is_rolling.set()
             assert goes_on.wait(30)
         roll(row, *arguments)
 
-    monkeypatch.setattr(Row, "roll", stopped)
+    monkeypatch.setattr(AccountRow, "roll", stopped)
     sweeper = threading.Thread(target=budgets_of(recorder).sweep)
     sweeper.start()
     assert is_rolling.wait(30)

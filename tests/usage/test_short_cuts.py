@@ -34,7 +34,7 @@ def test_a_run_of_sound_records_is_what_a_scan_begins_with(
 
     expected, end = [], 0
     for item in frames.scan(written, final=False, limit=limit)[0]:
-        usual = isinstance(item, frames.Frame) and item.kind == frames.RECORD
+        usual = isinstance(item, frames.JournalFrame) and item.kind == frames.RECORD
         if not usual or item.sequence != first + len(expected):
             break
         expected.append(item.payload)

@@ -33,7 +33,9 @@ def records_in(directory: Path) -> list[bytes]:
     found: list[bytes] = []
     for path in sorted(directory.glob("*.journal")):
         items, _ = frames.scan(path.read_bytes()[frames.HEADER_SIZE :], final=True)
-        found += [item.payload for item in items if isinstance(item, frames.Frame) and item.kind == frames.RECORD]
+        found += [
+            item.payload for item in items if isinstance(item, frames.JournalFrame) and item.kind == frames.RECORD
+        ]
     return found
 
 

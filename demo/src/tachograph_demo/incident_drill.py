@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from tachograph.catalogue import durations
 from tachograph.catalogue.push import interval
-from tachograph.drill.stack import ActiveAlert, Intervals, Stack
+from tachograph.drill.stack import Intervals, PrometheusAlert, Stack
 from tachograph.settings.alerts import AlertsSettings
 
 if TYPE_CHECKING:
@@ -249,7 +249,7 @@ class _Watch:
         self.report.timeline.append(entry)
         self._say(entry)
 
-    def look(self, alerts: list[ActiveAlert], stack: Stack) -> None:
+    def look(self, alerts: list[PrometheusAlert], stack: Stack) -> None:
         now = time.time()
         found = [alert for alert in alerts if alert.name != WATCHDOG]
         firing = {alert.name for alert in found if alert.state == "firing"}
@@ -279,7 +279,7 @@ class _Watch:
             self.add(Entry(one.unix, f"{one.receiver}: {one.status}", ", ".join(names)))
 
 
-def _labels(alerts: list[ActiveAlert], name: str) -> str:
+def _labels(alerts: list[PrometheusAlert], name: str) -> str:
     boring = {"severity", "component", "instance", "job", "slo"}
     texts = {
         " ".join(f"{label}={value}" for label, value in alert.labels if label not in boring)

@@ -25,7 +25,7 @@ from tachograph.catalogue.alerts import (
 )
 from tachograph.catalogue.alerts.parts import filled, readable
 from tachograph.catalogue.push import pushed_drill
-from tachograph.catalogue.rules import Alert, Recording, RuleGroup
+from tachograph.catalogue.rules import Alert, RecordingRule, RuleGroup
 from tachograph.catalogue.runbook_pages import names_a_vendor
 from tachograph.catalogue.vendor_pages import status_template
 from tachograph.errors import SettingsError
@@ -99,9 +99,9 @@ def _made(s: AlertsSettings) -> list[RuleGroup]:
     ]
 
 
-def _fitted(rule: Alert | Recording, s: AlertsSettings) -> Alert | Recording | None:
+def _fitted(rule: Alert | RecordingRule, s: AlertsSettings) -> Alert | RecordingRule | None:
     """A rule with identity labels, links and what the settings change of it; None: it is dropped."""
-    if isinstance(rule, Recording):
+    if isinstance(rule, RecordingRule):
         return replace(rule, expression=filled(rule.expression, s))
     change = s.change.get(rule.name, AlertChange())
     if change.drop:

@@ -73,7 +73,7 @@ class Top:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Query:
+class PanelQuery:
     """One query of a panel.
 
     Attributes:
@@ -137,7 +137,7 @@ class Panel:
     description: str
     kind: Kind
     unit: Unit
-    queries: tuple[Query, ...]
+    queries: tuple[PanelQuery, ...]
     width: int = 12
     height: int = 8
     stacked: bool = False
@@ -152,7 +152,7 @@ class Panel:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PanelRow:
     """A row of panels under a heading; a folded one opens on a click."""
 
     title: str
@@ -210,7 +210,7 @@ class Dashboard:
     description: str
     tags: tuple[str, ...]
     variables: tuple[Variable, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[PanelRow, ...]
     annotations: tuple[Annotation, ...]
     links: tuple[Link, ...] = ()
 

@@ -71,7 +71,7 @@ class Alert:
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
+class RecordingRule:
     """One recording rule, named `level:metric:operations`."""
 
     name: str
@@ -84,7 +84,7 @@ class RuleGroup:
     """Rules that are evaluated together, one after the other."""
 
     name: str
-    rules: tuple[Alert | Recording, ...]
+    rules: tuple[Alert | RecordingRule, ...]
     interval: str = EVALUATION_INTERVAL
 
     @property

@@ -123,10 +123,10 @@ def test(settings: Settings, names: list[str]) -> int:
 def _tests(settings: Settings, receiver: str) -> Iterator[Notification]:
     import msgspec
 
-    from tachograph.console.notify.message import Alert, Notification
+    from tachograph.console.notify.message import Notification, NotifiedAlert
 
     now = time.time()
-    alert = Alert(
+    alert = NotifiedAlert(
         labels={"alertname": "TachographTest", "severity": "info", "component": "telemetry"},
         annotations={
             "summary": f"Test of receiver {receiver}",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tachograph.option_values import add_rules, whole
 
 if TYPE_CHECKING:
-    from tachograph.drill.quiet_life.history import History
+    from tachograph.drill.quiet_life.history import HistoryReport
     from tachograph.drill.quiet_life.past import Past
     from tachograph.drill.quiet_life.run import Outcome
     from tachograph.drill.quiet_life.shape import Shape
@@ -151,7 +151,7 @@ def _past(args: argparse.Namespace, settings: Settings, start: int, end: int, st
         store.close()
 
 
-def history_table(found: History) -> list[tuple[str, ...]]:
+def history_table(found: HistoryReport) -> list[tuple[str, ...]]:
     """Rows of text, the head first."""
     rows: list[tuple[str, ...]] = [("alert", "severity", "episodes", "a week", "hours firing", "spent meanwhile")]
     for one in found.alerts:
@@ -163,7 +163,7 @@ def history_table(found: History) -> list[tuple[str, ...]]:
     return rows
 
 
-def history_summary(found: History) -> str:
+def history_summary(found: HistoryReport) -> str:
     """Pages and tickets a week, in one line."""
     return (
         f"{found.days:g} days, ${found.usd:,.2f} spent: {found.a_week('page'):.1f} pages and "

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from tachograph.collect.intake import Intake
 from tachograph.console.api import otlp
-from tachograph.console.security import Guard
+from tachograph.console.security import AccessGuard
 from tachograph.console.server import Served, bind, is_loopback, serve
 from tachograph.errors import SettingsError, TachographError
 from tachograph.runtime import build
@@ -98,7 +98,7 @@ def start(
         listener.close()
         raise
     intake = Intake(recorder, ledger)
-    app = Guard(
+    app = AccessGuard(
         _app(recorder, intake),
         token=token or "",
         open_reading=token is None,

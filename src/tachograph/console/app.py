@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Scope
 from tachograph.console.api import console as console_api
 from tachograph.console.api import otlp, prometheus
 from tachograph.console.console import Console
-from tachograph.console.security import Guard, problem
+from tachograph.console.security import AccessGuard, problem
 from tachograph.signals.exposition import respond
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def build(
         *otlp.routes(otlp.console_takers(console, price)),
     ]
     app = Starlette(routes=routes, exception_handlers={404: _not_found, 405: _not_allowed, 500: _failed})
-    return Guard(
+    return AccessGuard(
         app, token=token, ticket=ticket, open_reading=auth == "none", open_otlp=open_otlp, hosts=hosts, cookie=cookie
     )
 

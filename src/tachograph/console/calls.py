@@ -22,7 +22,7 @@ MAX_CONTENT = 65_536
 Kept = TypeVar("Kept", "Call", "Span")
 
 
-class Attempt(msgspec.Struct, omit_defaults=False):
+class CallAttempt(msgspec.Struct, omit_defaults=False):
     """One request on the wire; times in seconds, `start_offset` from the start of the call."""
 
     number: int
@@ -105,7 +105,7 @@ class CallDetail(msgspec.Struct):
     """
 
     call: Call
-    attempts: list[Attempt]
+    attempts: list[CallAttempt]
     error: str | None = None
     content: dict[str, str] = {}
 
@@ -215,7 +215,7 @@ def from_record(record: LLMCall | ToolCall, service: str = "", span: Span | None
     else:
         call = from_projection(row, service)
     attempts = [
-        Attempt(
+        CallAttempt(
             attempt.number,
             (attempt.started_ns - record.started_ns) / 1e9,
             attempt.duration_seconds,

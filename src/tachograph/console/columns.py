@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from tachograph.console.calls import Attempt, Call
+from tachograph.console.calls import Call, CallAttempt
 
 TEXTS: Final = (
     "kind", "provider", "model", "server_id", "tool_name", "outcome", "error", "labels", "service", "operation",
@@ -79,7 +79,7 @@ def label_text(labels: Mapping[str, str]) -> str:
     return "\n".join(f"{k}:{v}" for k, v in sorted(labels.items()))
 
 
-class Table:
+class ColumnTable:
     """The newest `capacity` rows, in order of arrival (`seq`): texts as numbers of words, and floats."""
 
     def __init__(self, texts: Sequence[str], numbers: Sequence[str], capacity: int) -> None:
@@ -122,7 +122,7 @@ class Table:
             column[:kept] = column[: self.size][keep]
         self.size = kept
 
-    def prepend(self, older: Table) -> None:
+    def prepend(self, older: ColumnTable) -> None:
         """Put older rows in front (those read back from disk after a start)."""
         old, new = older.size, self.size
         skip = max(old - max(self.capacity - new, 0), 0)
@@ -167,19 +167,19 @@ class Columns:
     """The newest `capacity` calls, and the requests on the wire that they made."""
 
     def __init__(self, capacity: int) -> None:
-        self.calls = Table(TEXTS, NUMBERS, capacity)
-        self.requests = Table(REQUEST_TEXTS, REQUEST_NUMBERS, capacity * 2)
+        self.calls = ColumnTable(TEXTS, NUMBERS, capacity)
+        self.requests = ColumnTable(REQUEST_TEXTS, REQUEST_NUMBERS, capacity * 2)
 
     def __len__(self) -> int:
         return self.calls.size
 
-    def add(self, seq: int, call: Call, attempts: Sequence[Attempt] = (), fingerprint: str = "") -> None:
+    def add(self, seq: int, call: Call, attempts: Sequence[CallAttempt] = (), fingerprint: str = "") -> None:
         """Append one call; `seq` grows."""
         self.calls.add(seq, _texts(call, fingerprint), _numbers(call), _run(call))
         for texts, numbers in _requests(call, attempts):
             self.requests.add(seq, texts, numbers)
 
-    def replace(self, changed: Mapping[int, tuple[Call, Sequence[Attempt], str]]) -> None:
+    def replace(self, changed: Mapping[int, tuple[Call, Sequence[CallAttempt], str]]) -> None:
         """Replace calls about which more is known now."""
         self.requests.drop(changed)
         for seq, (call, attempts, fingerprint) in sorted(changed.items()):
@@ -289,7 +289,7 @@ def _numbers(call: Call) -> tuple[float, ...]:
     )  # fmt: skip
 
 
-def _requests(call: Call, attempts: Sequence[Attempt]) -> Iterable[tuple[tuple[str, ...], tuple[float, ...]]]:
+def _requests(call: Call, attempts: Sequence[CallAttempt]) -> Iterable[tuple[tuple[str, ...], tuple[float, ...]]]:
     """The requests of a call; where only their number is known, the last one ended as the call did."""
     if call.kind != "llm":
         return

@@ -16,14 +16,14 @@ from tachograph.console.calls import Call, from_record
 from tachograph.console.ingest.ledger import LedgerFeed
 from tachograph.console.ingest.pricing import ForeignPricer
 from tachograph.console.ingest.registry import RegistryFeed
-from tachograph.console.ingest.scrape import Target
+from tachograph.console.ingest.scrape import ScrapeTarget
 from tachograph.console.metric_snapshots import MetricSnapshots
 from tachograph.console.notify import Notifier
-from tachograph.console.promql import Engine, Limits
+from tachograph.console.promql import Limits, PromQLEngine
 from tachograph.console.query import Prometheus, Querier
 from tachograph.console.rules import Group, Rule, Rules, stamp
 from tachograph.console.store import CallStore
-from tachograph.console.tsdb import Store
+from tachograph.console.tsdb import TimeSeriesStore
 from tachograph.records import LLMCall, ToolCall
 from tachograph.signals.registry import Metrics
 
@@ -75,11 +75,13 @@ class Console:
         self.step_seconds = step_seconds
         self.service = service
         self.job = job
-        self.targets = [Target(url, job=job) for url in scrape]
+        self.targets = [ScrapeTarget(url, job=job) for url in scrape]
         self.prometheus = Prometheus(prometheus_url) if prometheus_url else None
         self.alertmanager = Alertmanager(alertmanager_url) if alertmanager_url else None
-        self.store = Store(retention_seconds=retention_seconds, max_series=max_series)
-        self.engine = Engine(self.store, Limits(max_samples=20_000_000, max_points=5_000_000, max_series=max_series))
+        self.store = TimeSeriesStore(retention_seconds=retention_seconds, max_series=max_series)
+        self.engine = PromQLEngine(
+            self.store, Limits(max_samples=20_000_000, max_points=5_000_000, max_series=max_series)
+        )
         self.calls = CallStore(None if data_dir is None else data_dir / "console.db", max_calls=max_calls)
         self.kept: MetricSnapshots | None = None
         if data_dir is not None and self.prometheus is None:
@@ -216,7 +218,7 @@ class Console:
 
     def _notifier(self, settings: Settings, data_dir: Path | None) -> Notifier | None:
         """What tells people of alerts; None where nobody is to be told, or another console of this directory does."""
-        from tachograph.console.notify.source import Source
+        from tachograph.console.notify.source import AlertSource
         from tachograph.console.notify.state import State, StateTaken
 
         try:
@@ -225,7 +227,7 @@ class Console:
             logger.warning("tachograph console: no notifications are sent from here: %s", taken)
             self.notify_error = str(taken)
             return None
-        source = Source(self, state)
+        source = AlertSource(self, state)
         source.restore(settings.notify.restart_grace, self.started)
         notifier = Notifier(
             settings.notify,

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from tachograph.console.columns import Floats, Ints, Table
+from tachograph.console.columns import ColumnTable, Floats, Ints
 
 Column = TypeVar("Column")
 _FEW_KEYS = 1_000_000
@@ -66,7 +66,7 @@ class Facts:
     spread: Facts | None = None
 
     @classmethod
-    def of(cls, table: Table, rows: npt.NDArray[np.intp]) -> Facts:
+    def of(cls, table: ColumnTable, rows: npt.NDArray[np.intp]) -> Facts:
         """Copy these rows of a table."""
         return cls(
             {name: column[rows] for name, column in table.codes.items()},

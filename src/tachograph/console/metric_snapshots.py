@@ -19,7 +19,7 @@ from typing import IO, Final
 import msgspec
 
 from tachograph.console.promql.labels import Labels
-from tachograph.console.tsdb import Store
+from tachograph.console.tsdb import TimeSeriesStore
 from tachograph.files import make_private_directory, make_private_file
 
 try:
@@ -53,7 +53,7 @@ class MetricSnapshots:
         directory: Made if it is not there.
     """
 
-    def __init__(self, directory: Path, store: Store) -> None:
+    def __init__(self, directory: Path, store: TimeSeriesStore) -> None:
         self._directory = directory
         self._store = store
         self._written = time.monotonic()

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tachograph.console.promql import Engine, PromQLError, PromQLSyntaxError, PromQLTimeout, Result
+from tachograph.console.promql import PromQLError, PromQLSyntaxError, PromQLTimeout, Result
 from tachograph.console.promql.labels import labels_of
 from tachograph.errors import TachographError
 from tachograph.urls import split
@@ -145,4 +145,4 @@ def _values(points: list[list[Any]]) -> npt.NDArray[np.float64]:
     return np.asarray([float(p[1]) for p in points], dtype=np.float64)
 
 
-__all__ = ["Engine", "Prometheus", "Querier"]
+__all__ = ["Prometheus", "Querier"]

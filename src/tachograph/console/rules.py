@@ -24,7 +24,7 @@ from tachograph.console.promql.labels import NAME, labels_of, without_name
 from tachograph.console.promql.numerics import plain_decimal
 from tachograph.console.query import Querier
 from tachograph.console.templates import expand
-from tachograph.console.tsdb import Store
+from tachograph.console.tsdb import TimeSeriesStore
 
 logger = logging.getLogger("tachograph.console")
 
@@ -110,7 +110,7 @@ class Rules:
         self,
         groups: Iterable[Group],
         querier: Querier,
-        store: Store | None,
+        store: TimeSeriesStore | None,
         applies: Callable[[Rule], bool] = lambda rule: True,
     ) -> None:
         self.groups = list(groups)

@@ -46,7 +46,7 @@ def problem(what: str, *, where: str = "", do: str = "", status: int = 400) -> J
     return JSONResponse({"error": {"what": what, "where": where, "do": do}}, status_code=status)
 
 
-class Guard:
+class AccessGuard:
     """Decides about every request before anything else sees it.
 
     Args:

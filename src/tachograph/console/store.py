@@ -22,8 +22,8 @@ import msgspec
 import numpy as np
 
 from tachograph.console.calls import (
-    Attempt,
     Call,
+    CallAttempt,
     CallDetail,
     Span,
     clip,
@@ -71,7 +71,7 @@ logger = logging.getLogger("tachograph.console")
 
 
 class _Detail(msgspec.Struct):
-    attempts: list[Attempt]
+    attempts: list[CallAttempt]
     error: str | None = None
     content: dict[str, str] = {}
 

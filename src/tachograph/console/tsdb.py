@@ -35,7 +35,7 @@ class Metadata:
 
 
 @dataclass(frozen=True, slots=True)
-class Exemplar:
+class StoredExemplar:
     """One observation behind a sample, and the labels that lead to it; the time in milliseconds."""
 
     labels: Labels
@@ -56,7 +56,7 @@ class Series:
         self.taken = 0
 
 
-class Store:
+class TimeSeriesStore:
     """Keeps samples of the last `retention_seconds` for at most `max_series` series. Safe to use from threads.
 
     Attributes:
@@ -76,7 +76,7 @@ class Store:
         self._postings: dict[str, dict[str, set[Labels]]] = {}
         self._sources: dict[str, dict[int, tuple[Labels, Series]]] = {}
         self._metadata: dict[str, Metadata] = {}
-        self._exemplars: dict[Labels, deque[Exemplar]] = {}
+        self._exemplars: dict[Labels, deque[StoredExemplar]] = {}
         self._trimmed = 0
 
     # -- writing ------------------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ class Store:
             self.generation += 1
         return count
 
-    def add_exemplar(self, labels: Labels, exemplar: Exemplar) -> None:
+    def add_exemplar(self, labels: Labels, exemplar: StoredExemplar) -> None:
         """Keep an exemplar of a series, the newest few of each; one that is there already is not added."""
         with self._lock:
             kept = self._exemplars.get(labels)
@@ -269,7 +269,7 @@ class Store:
 
     def exemplars(
         self, matchers: tuple[LabelMatcher, ...], start: int, end: int
-    ) -> list[tuple[Labels, list[Exemplar]]]:
+    ) -> list[tuple[Labels, list[StoredExemplar]]]:
         """Return the exemplars in [start, end] of the matching series, oldest first."""
         with self._lock:
             found = []

@@ -11,7 +11,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from tachograph.console.ingest.otlp import wire
-from tachograph.console.ingest.otlp.metrics import Receiver
+from tachograph.console.ingest.otlp.metrics import MetricsReceiver
 from tachograph.console.promql.labels import Labels
 from tachograph.console.tsdb import Metadata
 from tachograph.drill import remote_write
@@ -39,9 +39,9 @@ class Bridge:
 
     def start(self) -> None:
         """Begin to listen."""
-        receiver, bridge = Receiver(self), self
+        receiver, bridge = MetricsReceiver(self), self
 
-        class Handler(BaseHTTPRequestHandler):
+        class BridgeHandler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
                 if self.headers.get("Content-Encoding") == "gzip":
@@ -58,7 +58,7 @@ class Bridge:
             def log_message(self, format: str, *args: object) -> None:
                 """Say nothing: the timeline says it."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), BridgeHandler)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
 

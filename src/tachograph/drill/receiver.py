@@ -11,7 +11,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Notification:
+class ReceivedNotification:
     """One notification that Alertmanager sent.
 
     Attributes:
@@ -33,13 +33,13 @@ class Notification:
 class Receiver:
     """Listens on a free port of 127.0.0.1 from `start()` to `close()`."""
 
-    notifications: list[Notification] = field(default_factory=list)
+    notifications: list[ReceivedNotification] = field(default_factory=list)
 
     def start(self) -> None:
         """Begin to listen."""
         received = self.notifications
 
-        class Handler(BaseHTTPRequestHandler):
+        class ReceiverHandler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", "0"))) or b"{}")
                 received.append(_notification(self.path.rsplit("/", 1)[-1], body))
@@ -50,7 +50,7 @@ class Receiver:
             def log_message(self, format: str, *args: object) -> None:
                 """Say nothing: the timeline says it."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), ReceiverHandler)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
 
@@ -65,9 +65,11 @@ class Receiver:
         self._thread.join(5)
 
 
-def _notification(receiver: str, body: dict[str, Any]) -> Notification:
+def _notification(receiver: str, body: dict[str, Any]) -> ReceivedNotification:
     alerts = tuple(
         (str(alert.get("labels", {}).get("alertname", "")), str(alert.get("status", "")))
         for alert in body.get("alerts", [])
     )
-    return Notification(time.time(), receiver, str(body.get("status", "")), alerts, str(body.get("groupKey", "")))
+    return ReceivedNotification(
+        time.time(), receiver, str(body.get("status", "")), alerts, str(body.get("groupKey", ""))
+    )

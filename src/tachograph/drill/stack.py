@@ -34,7 +34,7 @@ class StackError(TachographError):
 
 
 @dataclass(frozen=True, slots=True)
-class ActiveAlert:
+class PrometheusAlert:
     """One alert as Prometheus sees it now."""
 
     name: str
@@ -212,10 +212,10 @@ class Stack:
         except OSError as error:
             raise StackError(f"Prometheus does not answer: {error}", where=path) from error
 
-    def alerts(self) -> list[ActiveAlert]:
+    def alerts(self) -> list[PrometheusAlert]:
         """Alerts that are pending or firing now."""
         return [
-            ActiveAlert(
+            PrometheusAlert(
                 alert["labels"]["alertname"],
                 tuple(sorted((name, value) for name, value in alert["labels"].items() if name != "alertname")),
                 alert["state"],

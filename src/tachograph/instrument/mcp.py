@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from tachograph.instrument import active_config, mcp_connections
 from tachograph.instrument.imports import after_import
-from tachograph.instrument.mcp_connections import Connection, Exchange, connection_of, ending_of, is_watched
+from tachograph.instrument.mcp_connections import HTTPExchange, WatchedSession, connection_of, ending_of, is_watched
 from tachograph.instrument.patches import SWITCH, patch
 from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.watch import WATCH
@@ -84,7 +84,7 @@ def _hook_fastmcp(module: ModuleType) -> None:
 # Tool calls
 
 
-class Asked(Exchange):
+class WatchedToolCall(HTTPExchange):
     """A tool call under way: what an application asked of a client or a session, and what HTTP sees of it.
 
     Attributes:
@@ -93,14 +93,14 @@ class Asked(Exchange):
         tool_name: Of what.
     """
 
-    def __init__(self, call: ToolCall, connection: Connection, tool_name: str, session: Any = None) -> None:
+    def __init__(self, call: ToolCall, connection: WatchedSession, tool_name: str, session: Any = None) -> None:
         self.call = call
-        self.connection: Connection = connection  # pyright: ignore[reportIncompatibleVariableOverride]
+        self.connection: WatchedSession = connection  # pyright: ignore[reportIncompatibleVariableOverride]
         self.tool_name = tool_name
         self.session = session
 
 
-ASKED: Final[ContextVar[Asked | None]] = ContextVar("tachograph_mcp_asked", default=None)
+ASKED: Final[ContextVar[WatchedToolCall | None]] = ContextVar("tachograph_mcp_asked", default=None)
 
 _ARGUMENTS: Final = "self, name, arguments=None, *args, **keywords"
 
@@ -124,13 +124,13 @@ def _call_client(original: Any) -> Any:
     )
 
 
-def _begin_of_client(client: Any, name: str, arguments: Any) -> Asked | None:
+def _begin_of_client(client: Any, name: str, arguments: Any) -> WatchedToolCall | None:
     if not SWITCH.on or ENGINE_MCP.get():
         return None
     session = _session_of(client)
     connection = connection_of(session) if session is not None else getattr(client, "_tachograph", None)
-    connection = connection or Connection()
-    return Asked(_begin(connection, session, name, arguments), connection, name, session)
+    connection = connection or WatchedSession()
+    return WatchedToolCall(_begin(connection, session, name, arguments), connection, name, session)
 
 
 def _call_session(original: Any) -> Any:
@@ -160,13 +160,13 @@ def _call_session(original: Any) -> Any:
     return choice(original, choose, signature=_ARGUMENTS, chooses="self, name")
 
 
-def _begin_of_session(session: Any, name: str, arguments: Any, keywords: dict[str, Any]) -> Asked:
+def _begin_of_session(session: Any, name: str, arguments: Any, keywords: dict[str, Any]) -> WatchedToolCall:
     connection = connection_of(session)
     call = connection.unfinished.pop(str(keywords.get("request_state") or ""), None)
-    return Asked(call or _begin(connection, session, name, arguments), connection, name)
+    return WatchedToolCall(call or _begin(connection, session, name, arguments), connection, name)
 
 
-def _begin(connection: Connection, session: Any, name: str, arguments: Any) -> ToolCall:
+def _begin(connection: WatchedSession, session: Any, name: str, arguments: Any) -> ToolCall:
     count = len(arguments) if arguments else 0
     call = active_config.recorder().start_tool_call(connection.server_id, name, argument_count=count)
     try:
@@ -178,7 +178,7 @@ def _begin(connection: Connection, session: Any, name: str, arguments: Any) -> T
     return call
 
 
-def _failed(asked: Asked, error: BaseException) -> None:
+def _failed(asked: WatchedToolCall, error: BaseException) -> None:
     call, transport = asked.call, asked.connection.transport
     shared = transport.exchange if transport is not None else None
     outcome, kind = ending_of(error, asked, shared, since_ns=call.started_ns)
@@ -186,7 +186,7 @@ def _failed(asked: Asked, error: BaseException) -> None:
     call.finish(outcome, kind, error=None if kind is None else error)
 
 
-def _answered(asked: Asked, result: Any) -> None:
+def _answered(asked: WatchedToolCall, result: Any) -> None:
     """A request of a tool call was answered: the end of the call, unless it goes on."""
     key = goes_on(result)
     if key is None:
@@ -252,7 +252,7 @@ class _Request:
         exchange: What HTTP sees of it: of a client's background task that it looks after, the task's own.
     """
 
-    def __init__(self, connection: Connection, method: str, exchange: Exchange) -> None:
+    def __init__(self, connection: WatchedSession, method: str, exchange: HTTPExchange) -> None:
         self.connection = connection
         self.method = method
         self.exchange = exchange
@@ -282,7 +282,7 @@ class _TaskRequest(_Request):
         asked: The tool call.
     """
 
-    exchange: Asked
+    exchange: WatchedToolCall
 
     def answered(self, result: Any) -> None:
         asked = self.exchange
@@ -326,30 +326,30 @@ def _begin_request(session: Any, request: Any) -> _Request | None:
     if method == "tools/call" and params is not None and not _is_inside(session, connection):
         name = str(pick(params, "name"))
         call = _begin(connection, session, name, pick(params, "arguments"))
-        return _TaskRequest(connection, method, Asked(call, connection, name))
+        return _TaskRequest(connection, method, WatchedToolCall(call, connection, name))
     begun = connection.unfinished.pop(str(pick(params, "taskId")), None) if method == "tasks/result" else None
     if begun is not None:
-        return _TaskRequest(connection, "tasks/result", Asked(begun, connection, begun.tool_name))
+        return _TaskRequest(connection, "tasks/result", WatchedToolCall(begun, connection, begun.tool_name))
     if method in (None, "tools/call", "initialize", "server/discover"):
         field = getattr(type(request), "model_fields", {}).get("method")
         if method is not None and getattr(field, "default", None) == method:  # mcp 2 has a type for each method
             _COUNTED_ELSEWHERE.add(type(request))
         return None
     asked = ASKED.get()  # looking after its task: what HTTP meets here ends the call
-    exchange = asked if asked is not None and asked.session is session else Exchange()
+    exchange = asked if asked is not None and asked.session is session else HTTPExchange()
     exchange.connection = connection
     return _Request(connection, str(method), exchange)
 
 
-def _is_inside(session: Any, connection: Connection) -> bool:
+def _is_inside(session: Any, connection: WatchedSession) -> bool:
     """Whether a request is sent by a tool call that is watched already, of a client or of a session."""
     asked, watch = ASKED.get(), WATCH.get()
     return (asked is not None and asked.session is session) or (
-        isinstance(watch, Asked) and watch.connection is connection
+        isinstance(watch, WatchedToolCall) and watch.connection is connection
     )
 
 
-def _end_of_task(connection: Connection, result: Any) -> None:
+def _end_of_task(connection: WatchedSession, result: Any) -> None:
     """Finish the call of a background task that an application looks after itself, once it is told the end."""
     status, key = pick(result, "status"), str(pick(result, "task_id") or pick(result, "taskId"))
     if status not in ("completed", "failed", "cancelled") or (call := connection.unfinished.pop(key, None)) is None:
@@ -423,7 +423,7 @@ def _until_its_end(original: Any) -> Any:
     )
 
 
-def _session_ended(connection: Connection, _: object) -> None:
+def _session_ended(connection: WatchedSession, _: object) -> None:
     connection.closed()
 
 

@@ -49,7 +49,7 @@ def is_watched() -> bool:
     return SWITCH.on and not ENGINE_MCP.get()
 
 
-class Exchange:
+class HTTPExchange:
     """What the HTTP hook saw of the requests of one call, or of one transport.
 
     It stands in for a watch; no attempt of it is recorded. mcp 2 sends each request in its caller's context, where the
@@ -68,14 +68,14 @@ class Exchange:
     error: BaseException | None = None
     seen_ns = 0
     ended_ns = 0
-    connection: Connection | None = None
+    connection: WatchedSession | None = None
     _response: object = None
 
     def error_body(self) -> object:
         """What came with an error."""
         return error_body(self._response)
 
-    def sending(self, url: object) -> Exchange:
+    def sending(self, url: object) -> HTTPExchange:
         """A request goes out."""
         return self
 
@@ -95,7 +95,7 @@ class Exchange:
 
 
 def ending_of(
-    error: BaseException, *exchanges: Exchange | None, since_ns: int = 0
+    error: BaseException, *exchanges: HTTPExchange | None, since_ns: int = 0
 ) -> tuple[ToolOutcome, ErrorKind | None]:
     """How an exception ends a call or a connecting; giving up is no error.
 
@@ -108,7 +108,7 @@ def ending_of(
     """
     inner = unwrap(error)
     known = (seen for seen in exchanges if seen is not None and (seen.error is not None or seen.seen_ns > since_ns))
-    exchange = next(known, None) or Exchange()
+    exchange = next(known, None) or HTTPExchange()
     if isinstance(inner, (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)):
         if not isinstance(inner, asyncio.CancelledError):
             return "cancelled", None
@@ -136,7 +136,7 @@ class Transport:
     def __init__(self, address: str, url: str | None) -> None:
         self.address = address
         self.url = url
-        self.exchange = Exchange()
+        self.exchange = HTTPExchange()
         self.facts: dict[str, Any] = {semconv.NETWORK_TRANSPORT: "pipe"}
         if url is not None:
             parts = split(url)
@@ -148,7 +148,7 @@ class Transport:
             }
 
 
-class Attempt:
+class ConnectAttempt:
     """One attempt to connect that an application made.
 
     Attributes:
@@ -162,7 +162,7 @@ class Attempt:
         self.name = name
         self.client = client
         self.transport: Transport | None = None
-        self.connection: Connection | None = None
+        self.connection: WatchedSession | None = None
         self.is_over = False
 
     def failed(self, error: BaseException) -> None:
@@ -176,7 +176,7 @@ class Attempt:
         active_config.recorder().metrics.part(MCPMetrics).connect_ended(server_id, outcome)
 
 
-class Connection:
+class WatchedSession:
     """One session: which server it is with, and whether it counts as open. Told from the client's loop and from ours.
 
     Attributes:
@@ -265,12 +265,12 @@ class Connection:
 _streams: WeakKeyDictionary[Any, Transport] = WeakKeyDictionary()
 """Transports by the stream that a session reads."""
 
-_ATTEMPT: Final[ContextVar[Attempt | None]] = ContextVar("tachograph_mcp_attempt", default=None)
+_ATTEMPT: Final[ContextVar[ConnectAttempt | None]] = ContextVar("tachograph_mcp_attempt", default=None)
 _OPENING: Final[ContextVar[Transport | None]] = ContextVar("tachograph_mcp_opening", default=None)
 _CONFIGURED_NAME: Final[ContextVar[str | None]] = ContextVar("tachograph_mcp_configured_name", default=None)
 
 
-def current_attempt() -> Attempt | None:
+def current_attempt() -> ConnectAttempt | None:
     """The attempt to connect that is under way here."""
     attempt = _ATTEMPT.get()
     return None if attempt is None or attempt.is_over else attempt
@@ -284,17 +284,17 @@ def session_made(session: Any, read_stream: Any) -> None:
         transport = _streams.get(getattr(read_stream, "_inner", read_stream))
     if transport is None and attempt is not None:
         transport = attempt.transport
-    session._tachograph = connection = Connection(transport, attempt.name if attempt is not None else None)
+    session._tachograph = connection = WatchedSession(transport, attempt.name if attempt is not None else None)
     if attempt is not None:
         attempt.connection = connection
 
 
-def connection_of(session: Any) -> Connection:
+def connection_of(session: Any) -> WatchedSession:
     """What we know of a session; it stands on the session itself."""
     try:
-        found: Connection = session._tachograph
+        found: WatchedSession = session._tachograph
     except AttributeError:  # a session from before we came
-        found = session._tachograph = Connection()
+        found = session._tachograph = WatchedSession()
         found.own_name = dig(session, "server_info", "name") or dig(session, "initialize_result", "serverInfo", "name")
         found.server_id = mcp_identity.server_id(None, found.own_name)
     return found
@@ -334,17 +334,17 @@ def _connect(original: Any) -> Any:
     )
 
 
-def _begin_attempt(client: Any, args: Any, keywords: Any) -> Attempt | None:
-    return Attempt(_CONFIGURED_NAME.get() or _name_in_config(client), client) if is_watched() else None
+def _begin_attempt(client: Any, args: Any, keywords: Any) -> ConnectAttempt | None:
+    return ConnectAttempt(_CONFIGURED_NAME.get() or _name_in_config(client), client) if is_watched() else None
 
 
-def _connected(attempt: Attempt, _: object) -> None:
+def _connected(attempt: ConnectAttempt, _: object) -> None:
     attempt.is_over = True
     if attempt.connection is not None:  # else it went on with a session that was open
         attempt.client._tachograph = attempt.connection
 
 
-def _not_connected(attempt: Attempt, error: BaseException) -> None:
+def _not_connected(attempt: ConnectAttempt, error: BaseException) -> None:
     attempt.is_over = True
     attempt.failed(error)
 
@@ -492,6 +492,6 @@ def _transport_opened(transport: Transport, streams: Any) -> None:
 
 def _transport_failed(transport: Transport, error: BaseException) -> None:
     if current_attempt() is None:
-        alone = Attempt()
+        alone = ConnectAttempt()
         alone.transport = transport
         alone.failed(error)

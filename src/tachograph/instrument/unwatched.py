@@ -107,7 +107,7 @@ def _is_installed(library: str) -> bool:
         return False
 
 
-class Gauge:
+class UnwatchedGauge:
     """Shows them, before each collection."""
 
     def __init__(self, metrics: Metrics) -> None:
@@ -128,7 +128,7 @@ _logged: set[str] = set()
 
 def install() -> None:
     """Tell of them in the metrics, and of each once in the log."""
-    active_config.recorder().metrics.part(Gauge)
+    active_config.recorder().metrics.part(UnwatchedGauge)
     for library in CLIENTS:
         after_import(library, lambda _, library=library: _log(library))  # type: ignore[misc]
 

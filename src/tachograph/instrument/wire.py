@@ -9,7 +9,7 @@ A request that belongs to a watched call (`WATCH` is set) is that call's attempt
 our own engine is the engine's.
 
     one request                   one call with one attempt
-    requests inside a `Scope`     one call; a failed one is followed by the next attempt (`scope.py`)
+    requests inside a `WireScope`     one call; a failed one is followed by the next attempt (`scope.py`)
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from tachograph.vendors.api import Api, RequestFacts
 from tachograph.vendors.dialects import dialect_of, local_dialect, matches
 from tachograph.vendors.errors import failure_of
 from tachograph.vendors.loose import loads
-from tachograph.vendors.wire import Route, route
+from tachograph.vendors.wire import WireRoute, route
 
 _LOCAL: Final = ("localhost", "127.0.0.1", "::1", "host.docker.internal")
 _MOST_HOSTS: Final = 4096
@@ -278,7 +278,7 @@ def begin(site: Site, request: Request) -> WireWatch | None:
 
 
 def _begin(
-    site: Site, request: Request, found: Route, provider: str, facts: RequestFacts, body: dict[str, Any]
+    site: Site, request: Request, found: WireRoute, provider: str, facts: RequestFacts, body: dict[str, Any]
 ) -> WireWatch:
     api = found.api
     call = active_config.recorder().start_llm_call(

@@ -33,7 +33,7 @@ from tachograph.mcp.errors import ServerUnavailableError, classify, unwrap
 from tachograph.mcp.liveness import watch_port, watch_process
 from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.mcp.questions import Hook, elicitation, sampling
-from tachograph.mcp.transports import EXCHANGE, Exchange, Watch, open_transport
+from tachograph.mcp.transports import EXCHANGE, Exchange, TransportWatch, open_transport
 from tachograph.recorder import Recorder
 from tachograph.records import ENGINE_MCP
 from tachograph.signals import semconv
@@ -131,7 +131,7 @@ class Connection:
                 semconv.SERVER_PORT: port,
             }
         self._client: Client | None = None
-        self._watch: Watch | None = None
+        self._watch: TransportWatch | None = None
         self._state: State = "connecting"
         self._reason: str | None = None
         self._failures = 0  # attempts to connect that failed, ever
@@ -257,7 +257,7 @@ class Connection:
         self._poke.clear()
         was_up = False
         started_ns = perf_counter_ns()
-        watch = self._watch = Watch(self._end, self._suspect)
+        watch = self._watch = TransportWatch(self._end, self._suspect)
         exchange = Exchange()
         EXCHANGE.set(exchange)
         try:
@@ -392,7 +392,7 @@ class Connection:
                 raise ServerUnavailableError(self.config.id, f"not connected in the time allowed{why}")
         return self._client
 
-    def _monitors(self, client: Client, watch: Watch) -> list[asyncio.Task[None]]:
+    def _monitors(self, client: Client, watch: TransportWatch) -> list[asyncio.Task[None]]:
         tasks = []
         if watch.process is not None:
             tasks.append(watch_process(watch.process, self._end))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tachograph.urls import split
 
 if TYPE_CHECKING:
-    from tachograph.mcp.transports import Watch
+    from tachograph.mcp.transports import TransportWatch
 
 PROCESS_INTERVAL_SECONDS: Final = 0.2
 PORT_PATIENCE_SECONDS: Final = 1.0
@@ -48,7 +48,7 @@ def port_of(url: str) -> tuple[str, int]:
 
 
 async def watch_port(
-    url: str, interval: float, watch: Watch, poke: asyncio.Event, ended: Callable[[str], None]
+    url: str, interval: float, watch: TransportWatch, poke: asyncio.Event, ended: Callable[[str], None]
 ) -> None:
     """Say when an HTTP server's port is gone. Looks every `interval` seconds, and at once when `poke` is set."""
     host, port = port_of(url)

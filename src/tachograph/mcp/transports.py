@@ -56,7 +56,7 @@ EXCHANGE: ContextVar[Exchange | None] = ContextVar("tachograph_mcp_exchange", de
 """The call under way; the SDK sends each request in the context of the task that asked for it."""
 
 
-class Watch:
+class TransportWatch:
     """What the transports tell the connection.
 
     Args:
@@ -132,7 +132,7 @@ class _WatchedStream:
 class _WatchedClient(httpx2.AsyncClient):
     """An HTTP client that notes each exchange, and turns a failed request into an answer that fails only its call."""
 
-    def __init__(self, watch: Watch, *, is_sse: bool, **options: Any) -> None:
+    def __init__(self, watch: TransportWatch, *, is_sse: bool, **options: Any) -> None:
         super().__init__(**options)
         self._watch = watch
         self._is_sse = is_sse
@@ -187,7 +187,9 @@ def _says_session_lost(response: httpx2.Response) -> bool:
         return False
 
 
-def open_transport(config: ServerConfig, watch: Watch, errlog: TextIO | int | None) -> AbstractAsyncContextManager[Any]:
+def open_transport(
+    config: ServerConfig, watch: TransportWatch, errlog: TextIO | int | None
+) -> AbstractAsyncContextManager[Any]:
     """The transport to a server; nothing is started before it is entered.
 
     Args:
@@ -197,7 +199,7 @@ def open_transport(config: ServerConfig, watch: Watch, errlog: TextIO | int | No
 
 
 @asynccontextmanager
-async def _open_stdio(config: StdioServer, watch: Watch, errlog: TextIO | int | None) -> AsyncIterator[Any]:
+async def _open_stdio(config: StdioServer, watch: TransportWatch, errlog: TextIO | int | None) -> AsyncIterator[Any]:
     parameters = StdioServerParameters(
         command=config.command, args=list(config.args), env=dict(config.env), cwd=config.cwd
     )
@@ -236,7 +238,7 @@ def _tls() -> ssl.SSLContext:
 
 
 @asynccontextmanager
-async def _open_http(config: HTTPServer, watch: Watch) -> AsyncIterator[Any]:
+async def _open_http(config: HTTPServer, watch: TransportWatch) -> AsyncIterator[Any]:
     tls = await asyncio.to_thread(_tls)
 
     def make_client(headers: Any = None, timeout: Any = None, auth: Any = None) -> httpx2.AsyncClient:

@@ -29,7 +29,7 @@ CONTENT_TYPES: Final[dict[Format, str]] = {
 }
 
 
-class Answer(NamedTuple):
+class ScrapeResponse(NamedTuple):
     """A response to a scrape."""
 
     headers: list[tuple[str, str]]
@@ -38,7 +38,7 @@ class Answer(NamedTuple):
 
 def respond(
     collected: Iterable[tuple[Family, list[Sample]]], accept: str | None, accept_encoding: str | None
-) -> Answer:
+) -> ScrapeResponse:
     """Answer a scrape in the format and encoding that its headers ask for."""
     format_ = negotiate(accept)
     body = write(collected, format_).encode()
@@ -48,7 +48,7 @@ def respond(
         body = packer.compress(body) + packer.flush()
         headers.append(("Content-Encoding", "gzip"))
     headers.append(("Content-Length", str(len(body))))
-    return Answer(headers, body)
+    return ScrapeResponse(headers, body)
 
 
 def write(collected: Iterable[tuple[Family, list[Sample]]], format_: Format = "text") -> str:

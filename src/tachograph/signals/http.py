@@ -62,7 +62,7 @@ def asgi_app(source: Source) -> Callable[[Scope, Receive, Send], Awaitable[None]
     return app
 
 
-def _respond(source: Source, asked: Mapping[str, str]) -> exposition.Answer:
+def _respond(source: Source, asked: Mapping[str, str]) -> exposition.ScrapeResponse:
     return exposition.respond(source().collect(), asked.get("accept"), asked.get("accept-encoding"))
 
 

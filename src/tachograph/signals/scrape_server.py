@@ -21,7 +21,7 @@ MAX_CONNECTIONS: Final = 32
 IDLE_SECONDS: Final = 15.0
 
 
-class Handler(BaseHTTPRequestHandler):
+class ScrapeHandler(BaseHTTPRequestHandler):
     """Answers GET and HEAD of `/metrics` and `/`."""
 
     server: ScrapeServer  # pyright: ignore[reportIncompatibleVariableOverride]  # nobody sets another
@@ -97,7 +97,7 @@ class ScrapeServer(ThreadingHTTPServer):
         self._shared = shared
         self._guard = threading.Lock()
         self._idle_since: dict[Any, float | None] = {}  # open connections; None while one is answered
-        super().__init__((address, port), Handler)
+        super().__init__((address, port), ScrapeHandler)
 
     def process_request(self, request: Any, client_address: object) -> None:  # noqa: ANN401 - as socketserver's
         with self._guard:

@@ -77,7 +77,7 @@ def unpack_committed(data: bytes) -> tuple[int, int]:
 
 
 @dataclass(slots=True, frozen=True)
-class Frame:
+class JournalFrame:
     """One frame that was read: `end` is the position after it, relative to what was scanned."""
 
     kind: int
@@ -96,7 +96,7 @@ class Damage:
     unknown_version: int | None = None
 
 
-def scan(data: bytes, *, final: bool, limit: int = 1 << 30) -> tuple[list[Frame | Damage], int]:
+def scan(data: bytes, *, final: bool, limit: int = 1 << 30) -> tuple[list[JournalFrame | Damage], int]:
     """Read frames from the start of `data`.
 
     Args:
@@ -107,7 +107,7 @@ def scan(data: bytes, *, final: bool, limit: int = 1 << 30) -> tuple[list[Frame 
     Returns:
         What was found, and the position up to which `data` is used.
     """
-    found: list[Frame | Damage] = []
+    found: list[JournalFrame | Damage] = []
     position, size = 0, len(data)
     while position < size and len(found) < limit:
         item = _frame_at(data, position, size)
@@ -162,7 +162,7 @@ def records(data: bytes, sequence: int, limit: int) -> tuple[list[bytes], int]:
     return found, position
 
 
-def _frame_at(data: bytes, position: int, size: int) -> Frame | None:
+def _frame_at(data: bytes, position: int, size: int) -> JournalFrame | None:
     start = position + HEAD.size
     if start + BODY.size > size:
         return None
@@ -173,7 +173,7 @@ def _frame_at(data: bytes, position: int, size: int) -> Frame | None:
     if crc32(memoryview(data)[start:end], VERSION ^ kind << 8) != check:
         return None
     sequence, accepted_us = BODY.unpack_from(data, start)
-    return Frame(kind, sequence, accepted_us, data[start + BODY.size : end], end)
+    return JournalFrame(kind, sequence, accepted_us, data[start + BODY.size : end], end)
 
 
 def _next_frame(data: bytes, position: int, size: int) -> int | None:

@@ -385,7 +385,7 @@ class Journal:
                     found, _ = frames.scan(os.pread(fd, 1 << 16, offset), final=True, limit=1)
                 finally:
                     os.close(fd)
-                if found and isinstance(found[0], frames.Frame) and found[0].kind == frames.RECORD:
+                if found and isinstance(found[0], frames.JournalFrame) and found[0].kind == frames.RECORD:
                     return found[0].accepted_us
             return None
 

@@ -494,9 +494,9 @@ def _backlog_of(paths: list[Path]) -> tuple[int, int | None]:
         file.seek(min(offset, os.fstat(file.fileno()).st_size))
         found, _ = frames.scan(file.read(_LOOK_BYTES), final=False, limit=3)
     for item in found:
-        if isinstance(item, frames.Frame) and item.kind == frames.GAP:
+        if isinstance(item, frames.JournalFrame) and item.kind == frames.GAP:
             done = max(done, item.sequence)
-        elif isinstance(item, frames.Frame) and item.kind == frames.RECORD:
+        elif isinstance(item, frames.JournalFrame) and item.kind == frames.RECORD:
             since = item.accepted_us
             break
     return max(0, _end_sequence(paths[-1]) - done), since
@@ -524,7 +524,7 @@ def _end_sequence(path: Path) -> int:
             place = data.rfind(frames.MAGIC)
             while place >= 0:
                 found, _ = frames.scan(data[place:], final=False, limit=1)
-                if found and isinstance(found[0], frames.Frame):
+                if found and isinstance(found[0], frames.JournalFrame):
                     return found[0].sequence + (found[0].kind == frames.RECORD)
                 place = data.rfind(frames.MAGIC, 0, place)
     return _first_sequence(head) if len(head) == frames.HEADER_SIZE else 0

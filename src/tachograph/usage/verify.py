@@ -17,7 +17,7 @@ _Key = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class Mismatch:
     """One thing that is not as it should be.
 
     Attributes:
@@ -38,7 +38,7 @@ class Verified:
     rows: int
     days: int
     checks: tuple[str, ...]
-    differences: tuple[Difference, ...]
+    differences: tuple[Mismatch, ...]
 
 
 def verify(
@@ -57,7 +57,7 @@ def verify(
     """
     since_us, until_us = microseconds(since), microseconds(until)
     since_us -= since_us % DAY_US
-    differences: list[Difference] = []
+    differences: list[Mismatch] = []
     checks = ["rows against rollups", "doubled ids", "days without rows", "quarantine"]
     span = Query(since_us, until_us, by=("day", *_BY))
     raw = {_key(row): row for row in store.usage(replace(span, raw=True))}
@@ -69,17 +69,17 @@ def verify(
             left = int(raw.get(key, {}).get(name) or 0)
             right = int(rolled.get(key, {}).get(name) or 0)
             if left != right and key in raw:  # rows older than their retention are gone by design
-                differences.append(Difference("rollups", _named(key), f"{name}: rows say {left}, rollups say {right}"))
+                differences.append(Mismatch("rollups", _named(key), f"{name}: rows say {left}, rollups say {right}"))
     days = sorted({int(key[0]) for key in raw})
     differences += _gaps(days)
     rows, doubled = _ids(store, since_us, until_us)
     if doubled:
-        differences.append(Difference("duplicates", f"{doubled} ids", "stand in more than one row"))
+        differences.append(Mismatch("duplicates", f"{doubled} ids", "stand in more than one row"))
     kept = store.quarantine()
     if kept:
         reasons = ", ".join(sorted({item.reason for item in kept}))
         records = sum(item.records for item in kept)
-        differences.append(Difference("quarantine", reasons, f"{records} set aside: tachograph ledger quarantine"))
+        differences.append(Mismatch("quarantine", reasons, f"{records} set aside: tachograph ledger quarantine"))
     if counters is not None:
         checks.append("ledger against the metrics' counters")
         differences += _against(store, counters, counting_since or since, until)
@@ -94,12 +94,12 @@ def _named(key: _Key) -> str:
     return f"{from_microseconds(key[0]):%Y-%m-%d} {key[1]} {key[2]}/{key[3]} {key[4]}"
 
 
-def _gaps(days: list[int]) -> Iterable[Difference]:
+def _gaps(days: list[int]) -> Iterable[Mismatch]:
     for before, after in pairwise(days):
         missing = (after - before) // DAY_US - 1
         if missing:
             first = from_microseconds(before + DAY_US)
-            yield Difference("gap", f"{first:%Y-%m-%d}", f"{missing} day(s) without a row between days with rows")
+            yield Mismatch("gap", f"{first:%Y-%m-%d}", f"{missing} day(s) without a row between days with rows")
 
 
 def _ids(store: Store, since_us: int, until_us: int) -> tuple[int, int]:
@@ -113,7 +113,7 @@ def _ids(store: Store, since_us: int, until_us: int) -> tuple[int, int]:
 
 def _against(
     store: Store, counters: Mapping[tuple[str, str], Mapping[str, float]], since: datetime, until: datetime
-) -> Iterable[Difference]:
+) -> Iterable[Mismatch]:
     query = Query(
         since_us=microseconds(since),
         until_us=microseconds(until),
@@ -132,7 +132,7 @@ def _against(
         ):
             left, right = int(row.get(column) or 0), round(counted.get(name, 0.0))
             if left != right:
-                yield Difference("metrics", "/".join(pair), f"{name}: the ledger says {left}, the counters say {right}")
+                yield Mismatch("metrics", "/".join(pair), f"{name}: the ledger says {left}, the counters say {right}")
 
 
 def counters_of(text: str) -> tuple[dict[tuple[str, str], dict[str, float]], float | None]:

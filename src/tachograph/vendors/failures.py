@@ -54,7 +54,7 @@ class ErrorReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class FailureTable:
     """One vendor's categories. Earlier fields win over later ones.
 
     Attributes:
@@ -148,7 +148,7 @@ def read_body(body: Any) -> ErrorReport:
 
 
 def categorise(
-    table: Table,
+    table: FailureTable,
     *,
     status: int | None = None,
     headers: Any = None,
@@ -185,7 +185,7 @@ def categorise(
     )
 
 
-def _decide(table: Table, said: ErrorReport, status: int | None, error: BaseException | None) -> ErrorType:
+def _decide(table: FailureTable, said: ErrorReport, status: int | None, error: BaseException | None) -> ErrorType:
     for word in (said.code, said.kind):
         if word is not None and word in table.codes:
             return table.codes[word]
@@ -208,7 +208,7 @@ def _decide(table: Table, said: ErrorReport, status: int | None, error: BaseExce
     return "unknown"
 
 
-def _by_class(table: Table, error: BaseException | None) -> tuple[ErrorType, bool] | None:
+def _by_class(table: FailureTable, error: BaseException | None) -> tuple[ErrorType, bool] | None:
     """The category of the most telling class of an exception, and whether the vendor's own table named it."""
     if error is None:
         return None

@@ -20,7 +20,7 @@ from tachograph.vendors.ollama import apis as ollama
 from tachograph.vendors.openai import apis as openai
 
 
-class Route(NamedTuple):
+class WireRoute(NamedTuple):
     """Where a request goes.
 
     Attributes:
@@ -40,7 +40,7 @@ _RAW: Final = {"rawPredict": False, "streamRawPredict": True}
 
 
 @lru_cache(maxsize=512)
-def route(method: str, path: str) -> Route | None:
+def route(method: str, path: str) -> WireRoute | None:
     """The API behind a request, or None when it is not watched.
 
     Args:
@@ -51,21 +51,21 @@ def route(method: str, path: str) -> Route | None:
     if method == "post":
         exact = ollama.ROUTES.get(path) or cohere.ROUTES.get(path)
         if exact is not None:
-            return Route(exact)
+            return WireRoute(exact)
         told = bedrock.route(path) or gemini.route(path)
         if told is not None:
-            return Route(*told)
+            return WireRoute(*told)
         claude = _CLAUDE_ON_VERTEX.fullmatch(path)
         if claude is not None and claude["method"] in _RAW and claude["model"] != "count-tokens":
-            return Route(anthropic.MESSAGES, claude["model"], _RAW[claude["method"]])
+            return WireRoute(anthropic.MESSAGES, claude["model"], _RAW[claude["method"]])
         if path.endswith("/agents/completions"):  # Mistral's agents
-            return Route(openai.CHAT)
+            return WireRoute(openai.CHAT)
     place = path.find("/v1/messages")
     if place >= 0:
         api, _ = anthropic.route(method, path[place:])
-        return None if api is None else Route(api)
+        return None if api is None else WireRoute(api)
     found = openai.route(method, f"https://host{path}")
     if found is None:
         return None
     deployment = _DEPLOYMENT.match(path)
-    return Route(found, "" if deployment is None else deployment["model"])
+    return WireRoute(found, "" if deployment is None else deployment["model"])

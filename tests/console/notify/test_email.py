@@ -17,7 +17,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from support.prometheus import free_port
 from tachograph.console.notify.delivery import DeliveryError
-from tachograph.console.notify.message import Alert, Notification
+from tachograph.console.notify.message import Notification, NotifiedAlert
 from tachograph.console.notify.receivers import deliver
 from tachograph.settings.notify import Email
 
@@ -137,7 +137,7 @@ def login(port: int, **more: Any) -> Email:
 
 
 def notification(summary: str = "openai fails every call", **more: Any) -> Notification:
-    alert = Alert(
+    alert = NotifiedAlert(
         labels={"alertname": "LLMProviderDown", "severity": "critical", "provider": "openai"},
         annotations={"summary": summary, "description": "7 calls failed.", "runbook_url": "https://wiki.example/down"},
         since=AT - 200,

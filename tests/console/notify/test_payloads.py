@@ -10,7 +10,7 @@ import pytest
 
 from support.receivers import Failure, Vendor, vendor
 from tachograph.console.notify.delivery import DeliveryError
-from tachograph.console.notify.message import Alert, Notification, lasted, text_of
+from tachograph.console.notify.message import Notification, NotifiedAlert, lasted, text_of
 from tachograph.console.notify.receivers import deliver
 from tachograph.settings import load
 from tachograph.settings.notify import Receiver
@@ -33,9 +33,9 @@ def receiver(served: Vendor) -> Receiver:
     return settings.notify.receivers["it"]
 
 
-def alert(name: str = "LLMProviderDown", severity: str = "critical", **labels: str) -> Alert:
+def alert(name: str = "LLMProviderDown", severity: str = "critical", **labels: str) -> NotifiedAlert:
     own = {"alertname": name, "severity": severity, "component": "llm_provider", "job": "shop", "provider": "openai"}
-    return Alert(
+    return NotifiedAlert(
         labels=own | labels,
         annotations={
             "summary": "openai fails every call",
@@ -46,7 +46,7 @@ def alert(name: str = "LLMProviderDown", severity: str = "critical", **labels: s
     )
 
 
-def notification(*firing: Alert, resolved: tuple[Alert, ...] = ()) -> Notification:
+def notification(*firing: NotifiedAlert, resolved: tuple[NotifiedAlert, ...] = ()) -> Notification:
     return Notification(
         receiver="it",
         key='{"severity": "critical"}{"provider": "openai"}',
@@ -58,7 +58,7 @@ def notification(*firing: Alert, resolved: tuple[Alert, ...] = ()) -> Notificati
     )
 
 
-def ended(one: Alert) -> Alert:
+def ended(one: NotifiedAlert) -> NotifiedAlert:
     return msgspec.structs.replace(one, resolved_at=AT)
 
 

@@ -12,7 +12,7 @@ import pytest
 from tachograph.console.notes import Silence, matchers_of
 from tachograph.console.notify import Notifier
 from tachograph.console.notify.delivery import DeliveryError
-from tachograph.console.notify.message import Alert, Notification
+from tachograph.console.notify.message import Notification, NotifiedAlert
 from tachograph.console.notify.notifier import Snapshot
 from tachograph.console.notify.state import State
 from tachograph.errors import SettingsError
@@ -30,7 +30,7 @@ class World:
         self.settings = load({"notify": base | notify}, environ={}, read_file=False).notify
         self.directory = directory
         self.now = START
-        self.firing: list[Alert] = []
+        self.firing: list[NotifiedAlert] = []
         self.silenced: set[str] = set()
         self.acknowledged: dict[str, float] = {}
         self.sent: list[tuple[float, Notification]] = []
@@ -73,9 +73,9 @@ class World:
             self.notifier.deliver(self.now)
         return [(at, one.receiver, one.status, [alert.name for alert in one.alerts]) for at, one in self.sent[begin:]]
 
-    def fire(self, name: str, severity: str = "critical", **labels: str) -> Alert:
+    def fire(self, name: str, severity: str = "critical", **labels: str) -> NotifiedAlert:
         own = {"alertname": name, "severity": severity, "component": "llm_provider", "job": "shop"} | labels
-        alert = Alert(labels=own, annotations={"summary": name}, since=self.now)
+        alert = NotifiedAlert(labels=own, annotations={"summary": name}, since=self.now)
         self.firing.append(alert)
         return alert
 

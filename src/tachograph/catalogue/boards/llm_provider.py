@@ -17,7 +17,7 @@ from tachograph.catalogue.boards.common import (
     variables,
 )
 from tachograph.catalogue.durations import number
-from tachograph.catalogue.panels import Dashboard, Link, Measure, Panel, Query, Row, Top, Variable
+from tachograph.catalogue.panels import Dashboard, Link, Measure, Panel, PanelQuery, PanelRow, Top, Variable
 from tachograph.settings.alerts import AlertsSettings
 
 _COUNT = "llm_provider_request_seconds_count"
@@ -66,8 +66,8 @@ def dashboard(settings: AlertsSettings) -> Dashboard:
     )
 
 
-def _latency(settings: AlertsSettings) -> Row:
-    return Row(
+def _latency(settings: AlertsSettings) -> PanelRow:
+    return PanelRow(
         "Latency",
         (
             Panel(
@@ -80,7 +80,7 @@ def _latency(settings: AlertsSettings) -> Row:
                 kind="timeseries",
                 unit="s",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=(
                             "histogram_quantile(0.95, sum by (le, provider, model) (rate("
                             f'llm_provider_request_seconds_bucket{{{MODEL},outcome=~"$outcome"}}[$__rate_interval])))'
@@ -106,8 +106,8 @@ def _latency(settings: AlertsSettings) -> Row:
     )
 
 
-def _usage(settings: AlertsSettings) -> Row:
-    return Row(
+def _usage(settings: AlertsSettings) -> PanelRow:
+    return PanelRow(
         "Usage and cost",
         (
             Panel(
@@ -119,7 +119,7 @@ def _usage(settings: AlertsSettings) -> Row:
                 kind="timeseries",
                 unit="short",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=(
                             "sum by (provider, model, type) "
                             f"(rate(llm_provider_tokens_total{{{MODEL}}}[$__rate_interval]))"
@@ -141,7 +141,7 @@ def _usage(settings: AlertsSettings) -> Row:
                 kind="stat",
                 unit="currencyUSD",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=f"sum(rate(llm_provider_cost_usd_total{{{MODEL}}}[15m])) * 3600",
                         measure=Measure(of="calls", stat="rate", value="cost", scale=3600, window_seconds=900),
                         legend="per hour",
@@ -159,8 +159,8 @@ def _usage(settings: AlertsSettings) -> Row:
     )
 
 
-def _errors() -> Row:
-    return Row(
+def _errors() -> PanelRow:
+    return PanelRow(
         "Errors and rate limits",
         (
             Panel(
@@ -173,7 +173,7 @@ def _errors() -> Row:
                 kind="timeseries",
                 unit="cps",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=(
                             f"sum by (error_type) (rate(llm_provider_errors_total{{{MODEL}}}[$__rate_interval]))"
                         ),
@@ -192,7 +192,7 @@ def _errors() -> Row:
                 kind="state-timeline",
                 unit="short",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=(
                             f"{_ALL} (increase(llm_provider_errors_total"
                             f'{{{MODEL},error_type="rate_limit"}}[$__rate_interval]))'
@@ -214,8 +214,8 @@ def _errors() -> Row:
     )
 
 
-def _calls() -> Row:
-    return Row(
+def _calls() -> PanelRow:
+    return PanelRow(
         "Calls",
         (
             Panel(
@@ -227,7 +227,7 @@ def _calls() -> Row:
                 kind="stat",
                 unit="percentunit",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=(
                             f'sum(rate({_CALLS}{{{MODEL},outcome="success"}}[15m]))'
                             f' / (sum(rate({_CALLS}{{{MODEL},outcome!="cancelled"}}[15m])) > 0)'
@@ -252,7 +252,7 @@ def _calls() -> Row:
                 kind="timeseries",
                 unit="ops",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=f"sum by (outcome) (rate({_CALLS}{{{MODEL}}}[$__rate_interval]))",
                         measure=Measure(of="calls", stat="rate", by=("outcome",)),
                         legend="{{outcome}}",
@@ -268,7 +268,7 @@ def _calls() -> Row:
                 kind="timeseries",
                 unit="s",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=(
                             "histogram_quantile(0.95, sum by (le, provider, model) (rate("
                             f'llm_call_seconds_bucket{{{MODEL},outcome=~"$outcome"}}[$__rate_interval])))'
@@ -291,8 +291,8 @@ def _calls() -> Row:
     )
 
 
-def _traffic() -> Row:
-    return Row(
+def _traffic() -> PanelRow:
+    return PanelRow(
         "Traffic",
         (
             Panel(
@@ -301,7 +301,7 @@ def _traffic() -> Row:
                 kind="timeseries",
                 unit="reqps",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=f"sum by (outcome) (rate({_COUNT}{{{MODEL}}}[$__rate_interval]))",
                         measure=Measure(of="requests", stat="rate", by=("outcome",)),
                         legend="{{outcome}}",
@@ -316,7 +316,7 @@ def _traffic() -> Row:
                 kind="timeseries",
                 unit="s",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=(
                             "histogram_quantile(0.95, sum by (le, provider, model) (rate("
                             f"llm_call_time_to_first_token_seconds_bucket{{{MODEL}}}[$__rate_interval])))"
@@ -335,7 +335,7 @@ def _traffic() -> Row:
                 kind="heatmap",
                 unit="s",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=(
                             f"sum by (le) (increase(llm_provider_request_seconds_bucket{{{MODEL}}}[$__rate_interval]))"
                         ),
@@ -350,14 +350,14 @@ def _traffic() -> Row:
     )
 
 
-def _money(settings: AlertsSettings) -> Row:
+def _money(settings: AlertsSettings) -> PanelRow:
     allowed = number(1 - settings.availability_objective)
     calls = f'sum by (provider) (increase({_CALLS}{{{MODEL},outcome!="cancelled"}}[$__range]))'
     failed = f'sum by (provider) (increase({_CALLS}{{{MODEL},outcome=~"error|timeout|rate_limited"}}[$__range]))'
     refused = (
         f'sum by (provider) (increase(llm_provider_errors_total{{{MODEL},error_type=~"{CALLERS_FAULT}"}}[$__range]))'
     )
-    return Row(
+    return PanelRow(
         "Tokens and money",
         (
             Panel(
@@ -366,7 +366,7 @@ def _money(settings: AlertsSettings) -> Row:
                 kind="timeseries",
                 unit="currencyUSD",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=f"{_ALL} (rate(llm_provider_cost_usd_total{{{MODEL}}}[$__rate_interval])) * 3600",
                         measure=Measure(of="calls", stat="rate", value="cost", by=("provider", "model"), scale=3600),
                         legend="{{provider}}/{{model}}",
@@ -382,7 +382,7 @@ def _money(settings: AlertsSettings) -> Row:
                 kind="stat",
                 unit="currencyUSD",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=f"sum(increase(llm_provider_cost_usd_total{{{MODEL}}}[$__range]))",
                         measure=Measure(of="calls", stat="sum", value="cost"),
                         legend="spent",
@@ -402,7 +402,7 @@ def _money(settings: AlertsSettings) -> Row:
                 reduce="worst",
                 unit="percentunit",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=(f"1 - ({failed} - ({refused} or 0 * {failed})) / ({allowed} * ({calls} > 0))"),
                         measure=Measure(
                             of="calls",
@@ -428,7 +428,7 @@ def _money(settings: AlertsSettings) -> Row:
                 reduce="worst",
                 unit="percentunit",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=_BUDGETS,
                         legend="{{budget}} ({{period}})",
                         instant=True,
@@ -444,7 +444,7 @@ def _money(settings: AlertsSettings) -> Row:
                 kind="timeseries",
                 unit="short",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=(
                             "sum by (provider, model, type) "
                             f"(rate(llm_provider_tokens_total{{{MODEL}}}[$__rate_interval]))"
@@ -471,7 +471,7 @@ def _money(settings: AlertsSettings) -> Row:
                 kind="timeseries",
                 unit="percentunit",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=(
                             f'{_ALL} (rate(llm_provider_token_details_total{{{MODEL},detail="cache_read"}}'
                             f"[$__rate_interval])) / ({_ALL} (rate(llm_provider_tokens_total"
@@ -495,13 +495,13 @@ def _money(settings: AlertsSettings) -> Row:
                 kind="timeseries",
                 unit="cps",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=f"{_ALL} (rate(llm_calls_unpriced_total{{{MODEL}}}[$__rate_interval]))",
                         measure=Measure(of="calls", stat="rate", value="unpriced", by=("provider", "model")),
                         legend="{{provider}}/{{model}} unpriced",
                         top=_most("llm_calls_unpriced_total"),
                     ),
-                    Query(
+                    PanelQuery(
                         expression=f"{_ALL} (rate(llm_calls_usage_missing_total{{{MODEL}}}[$__rate_interval]))",
                         measure=Measure(of="calls", stat="rate", value="usage_missing", by=("provider", "model")),
                         legend="{{provider}}/{{model}} usage missing",
@@ -518,7 +518,7 @@ def _money(settings: AlertsSettings) -> Row:
                 kind="timeseries",
                 unit="currencyUSD",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=(f"sum by (cause) (rate(llm_waste_usd_total{{{MODEL}}}[$__rate_interval])) * 3600"),
                         legend="{{cause}}",
                     ),
@@ -530,8 +530,8 @@ def _money(settings: AlertsSettings) -> Row:
     )
 
 
-def _waits() -> Row:
-    return Row(
+def _waits() -> PanelRow:
+    return PanelRow(
         "Waits and retries",
         (
             Panel(
@@ -540,7 +540,7 @@ def _waits() -> Row:
                 kind="timeseries",
                 unit="short",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=(
                             "sum by (provider) "
                             f"(rate(llm_provider_rate_limit_delays_seconds_sum{{{PROVIDER}}}[$__rate_interval]))"
@@ -557,7 +557,7 @@ def _waits() -> Row:
                 kind="timeseries",
                 unit="short",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=(
                             f"clamp_min({_ALL} (rate({_COUNT}{{{MODEL}}}[$__rate_interval])) / "
                             f"({_ALL} (rate(llm_call_seconds_count{{{MODEL}}}[$__rate_interval])) > 0) - 1, 0)"
@@ -581,7 +581,7 @@ def _waits() -> Row:
                 kind="timeseries",
                 unit="percentunit",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=(
                             f"min by (provider, model, kind) (llm_provider_rate_limit_remaining{{{MODEL}}})"
                             f" / max by (provider, model, kind) (llm_provider_rate_limit_limit{{{MODEL}}})"
@@ -604,8 +604,8 @@ def _waits() -> Row:
     )
 
 
-def _ledger(settings: AlertsSettings) -> Row:
-    return Row(
+def _ledger(settings: AlertsSettings) -> PanelRow:
+    return PanelRow(
         "Usage ledger",
         (
             Panel(
@@ -614,7 +614,7 @@ def _ledger(settings: AlertsSettings) -> Row:
                 kind="timeseries",
                 unit="s",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=(
                             "histogram_quantile(0.95, sum by (le, outcome) "
                             f"(rate(llm_usage_persist_seconds_bucket{{{TARGET}}}[$__rate_interval])))"
@@ -630,7 +630,9 @@ def _ledger(settings: AlertsSettings) -> Row:
                 description="Records accepted and not yet in the store; they are safe on disk meanwhile.",
                 kind="timeseries",
                 unit="short",
-                queries=(Query(expression=f"sum(llm_usage_persist_queue_size{{{TARGET}}})", legend="records waiting"),),
+                queries=(
+                    PanelQuery(expression=f"sum(llm_usage_persist_queue_size{{{TARGET}}})", legend="records waiting"),
+                ),
                 width=4,
             ),
             Panel(
@@ -638,7 +640,9 @@ def _ledger(settings: AlertsSettings) -> Row:
                 description="Age of the oldest record that is not yet in the store: how late reports are.",
                 kind="timeseries",
                 unit="s",
-                queries=(Query(expression=f"max(llm_usage_persist_oldest_age_seconds{{{TARGET}}})", legend="oldest"),),
+                queries=(
+                    PanelQuery(expression=f"max(llm_usage_persist_oldest_age_seconds{{{TARGET}}})", legend="oldest"),
+                ),
                 width=4,
                 thresholds=steps((None, "transparent"), (settings.persist_lag_seconds, "orange")),
             ),
@@ -648,17 +652,17 @@ def _ledger(settings: AlertsSettings) -> Row:
                 kind="stat",
                 unit="short",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=f"sum(increase(llm_usage_records_refused_total{{{TARGET}}}[$__range]))",
                         legend="refused",
                         instant=True,
                     ),
-                    Query(
+                    PanelQuery(
                         expression=f"sum(increase(llm_usage_records_quarantined_total{{{TARGET}}}[$__range]))",
                         legend="set aside",
                         instant=True,
                     ),
-                    Query(
+                    PanelQuery(
                         expression=f"sum(increase(llm_usage_records_lost_total{{{TARGET}}}[$__range]))",
                         legend="lost",
                         instant=True,

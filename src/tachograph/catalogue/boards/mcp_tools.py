@@ -14,7 +14,7 @@ from tachograph.catalogue.boards.common import (
     variables,
 )
 from tachograph.catalogue.durations import number
-from tachograph.catalogue.panels import Dashboard, Link, Measure, Panel, Query, Row, Top, Variable
+from tachograph.catalogue.panels import Dashboard, Link, Measure, Panel, PanelQuery, PanelRow, Top, Variable
 from tachograph.settings.alerts import AlertsSettings
 
 _COUNT = "mcp_tool_execute_seconds_count"
@@ -61,9 +61,9 @@ def _p95(window: str) -> str:
     )
 
 
-def _latency(settings: AlertsSettings) -> Row:
+def _latency(settings: AlertsSettings) -> PanelRow:
     seconds = settings.tool_seconds
-    return Row(
+    return PanelRow(
         "Latency",
         (
             Panel(
@@ -75,7 +75,7 @@ def _latency(settings: AlertsSettings) -> Row:
                 kind="heatmap",
                 unit="s",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=_p95("$__rate_interval"),
                         measure=Measure(of="tools", stat="p95", value="duration", by=("server_id", "tool_name")),
                         legend="{{server_id}} / {{tool_name}}",
@@ -91,9 +91,9 @@ def _latency(settings: AlertsSettings) -> Row:
     )
 
 
-def _connections() -> Row:
+def _connections() -> PanelRow:
     lookups = "mcp_tool_registry_lookup_seconds_bucket"
-    return Row(
+    return PanelRow(
         "Connections and registry",
         (
             Panel(
@@ -102,7 +102,7 @@ def _connections() -> Row:
                 kind="gauge",
                 unit="short",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=f"sum by (server_id) ({_CONNECTIONS})",
                         legend="{{server_id}}",
                         instant=True,
@@ -121,13 +121,13 @@ def _connections() -> Row:
                 kind="histogram",
                 unit="short",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=f'sum by (le) (increase({lookups}{{{TARGET},outcome="hit"}}[$__range]))',
                         legend="hit {{le}} s",
                         instant=True,
                         buckets=True,
                     ),
-                    Query(
+                    PanelQuery(
                         expression=f'sum by (le) (increase({lookups}{{{TARGET},outcome="miss"}}[$__range]))',
                         legend="miss {{le}} s",
                         instant=True,
@@ -140,8 +140,8 @@ def _connections() -> Row:
     )
 
 
-def _errors() -> Row:
-    return Row(
+def _errors() -> PanelRow:
+    return PanelRow(
         "Errors",
         (
             Panel(
@@ -153,7 +153,7 @@ def _errors() -> Row:
                 kind="timeseries",
                 unit="cps",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=(
                             "sum by (server_id, tool_name, error_kind) "
                             f"(rate(mcp_tool_errors_total{{{TOOL}}}[$__rate_interval]))"
@@ -176,10 +176,10 @@ def _errors() -> Row:
     )
 
 
-def _calls(settings: AlertsSettings) -> Row:
+def _calls(settings: AlertsSettings) -> PanelRow:
     bound = number(settings.tool_seconds)
     per_tool = "sum by (server_id, tool_name)"
-    return Row(
+    return PanelRow(
         "Calls",
         (
             Panel(
@@ -188,7 +188,7 @@ def _calls(settings: AlertsSettings) -> Row:
                 kind="stat",
                 unit="percentunit",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=(
                             f'sum(rate({_COUNT}{{{TOOL},outcome="success"}}[15m]))'
                             f' / (sum(rate({_COUNT}{{{TOOL},outcome!="cancelled"}}[15m])) > 0)'
@@ -213,7 +213,7 @@ def _calls(settings: AlertsSettings) -> Row:
                 kind="timeseries",
                 unit="ops",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=f"sum by (outcome) (rate({_COUNT}{{{TOOL}}}[$__rate_interval]))",
                         measure=Measure(of="tools", stat="rate", by=("outcome",)),
                         legend="{{outcome}}",
@@ -229,7 +229,7 @@ def _calls(settings: AlertsSettings) -> Row:
                 kind="timeseries",
                 unit="percentunit",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=(
                             f"1 - {per_tool} (rate(mcp_tool_execute_seconds_bucket"
                             f'{{{TOOL},le=~"{bound}(\\\\.0)?"}}[$__rate_interval]))'
@@ -252,8 +252,8 @@ def _calls(settings: AlertsSettings) -> Row:
     )
 
 
-def _tools(settings: AlertsSettings) -> Row:
-    return Row(
+def _tools(settings: AlertsSettings) -> PanelRow:
+    return PanelRow(
         "Tools",
         (
             Panel(
@@ -262,7 +262,7 @@ def _tools(settings: AlertsSettings) -> Row:
                 kind="table",
                 unit="s",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=_p95("$__range"),
                         instant=True,
                         table=True,
@@ -280,8 +280,8 @@ def _tools(settings: AlertsSettings) -> Row:
     )
 
 
-def _servers() -> Row:
-    return Row(
+def _servers() -> PanelRow:
+    return PanelRow(
         "Servers",
         (
             Panel(
@@ -290,7 +290,7 @@ def _servers() -> Row:
                 kind="timeseries",
                 unit="short",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=f"sum by (server_id) ({_CONNECTIONS})",
                         legend="{{server_id}}",
                         top=_FEWEST,
@@ -304,7 +304,7 @@ def _servers() -> Row:
                 kind="timeseries",
                 unit="cps",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=(
                             "sum by (server_id, outcome) "
                             f"(rate(mcp_server_connections_total{{{_SERVER}}}[$__rate_interval]))"
@@ -321,7 +321,7 @@ def _servers() -> Row:
                 kind="timeseries",
                 unit="s",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=(
                             "histogram_quantile(0.95, sum by (le, server_id, method) "
                             f"(rate(mcp_client_operation_seconds_bucket{{{_SERVER}}}[$__rate_interval])))"
@@ -337,9 +337,9 @@ def _servers() -> Row:
     )
 
 
-def _registry(settings: AlertsSettings) -> Row:
+def _registry(settings: AlertsSettings) -> PanelRow:
     lookups = "mcp_tool_registry_lookup_seconds"
-    return Row(
+    return PanelRow(
         "Registry and factories",
         (
             Panel(
@@ -348,7 +348,7 @@ def _registry(settings: AlertsSettings) -> Row:
                 kind="timeseries",
                 unit="percentunit",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=(
                             f'sum(rate({lookups}_count{{{TARGET},outcome="miss"}}[$__rate_interval]))'
                             f" / (sum(rate({lookups}_count{{{TARGET}}}[$__rate_interval])) > 0)"
@@ -365,7 +365,7 @@ def _registry(settings: AlertsSettings) -> Row:
                 kind="heatmap",
                 unit="s",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=(
                             f'sum by (le) (increase({lookups}_bucket{{{TARGET},outcome="hit"}}[$__rate_interval]))'
                         ),
@@ -384,7 +384,7 @@ def _registry(settings: AlertsSettings) -> Row:
                 kind="timeseries",
                 unit="s",
                 queries=(
-                    Query(
+                    PanelQuery(
                         expression=(
                             f"sum by (factory_type, name) (factory_create_seconds_sum{{{TARGET}}})"
                             f" / (sum by (factory_type, name) (factory_create_seconds_count{{{TARGET}}}) > 0)"

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from tachograph.catalogue.export import visual, yaml
-from tachograph.catalogue.panels import Annotation, Dashboard, Link, Panel, Query, Variable
+from tachograph.catalogue.panels import Annotation, Dashboard, Link, Panel, PanelQuery, Variable
 
 SCHEMA_VERSION: Final = 42
 _SOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
@@ -103,7 +103,7 @@ def _panel(panel: Panel, identity: int, place: dict[str, int]) -> dict[str, Any]
     }
 
 
-def asked(panel: Panel, query: Query) -> tuple[Query, ...]:
+def asked(panel: Panel, query: PanelQuery) -> tuple[PanelQuery, ...]:
     """The query for the series to draw, and where series are stacked another for the sum of all others."""
     if query.top is None:
         return (query,)
@@ -118,7 +118,7 @@ def asked(panel: Panel, query: Query) -> tuple[Query, ...]:
     return shown, replace(query, expression=others, legend=legend)
 
 
-def target(query: Query) -> dict[str, Any]:
+def target(query: PanelQuery) -> dict[str, Any]:
     """One query as Grafana's Prometheus data source takes it."""
     return {
         "expr": query.expression,
@@ -131,7 +131,7 @@ def target(query: Query) -> dict[str, Any]:
     }
 
 
-def _target(query: Query, letter: str) -> dict[str, Any]:
+def _target(query: PanelQuery, letter: str) -> dict[str, Any]:
     return {"refId": letter, "datasource": _SOURCE, **target(query)}
 
 

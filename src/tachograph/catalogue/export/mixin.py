@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from tachograph.catalogue import runbook_pages
 from tachograph.catalogue.export import grafana, prometheus
 from tachograph.catalogue.panels import Dashboard
-from tachograph.catalogue.rules import Recording, RuleGroup
+from tachograph.catalogue.rules import RecordingRule, RuleGroup
 
 _README = """# Tachograph's mixin
 
@@ -24,7 +24,7 @@ Made by `tachograph export --mixin`; there is no Jsonnet behind it. Change the s
 
 def files(groups: Sequence[RuleGroup], dashboards: Iterable[Dashboard]) -> dict[str, str]:
     """File name to text."""
-    recording = [group for group in groups if all(isinstance(rule, Recording) for rule in group.rules)]
+    recording = [group for group in groups if all(isinstance(rule, RecordingRule) for rule in group.rules)]
     alerts = [group for group in groups if group not in recording]
     names = dict.fromkeys(alert.name for group in groups for alert in group.alerts)
     return {

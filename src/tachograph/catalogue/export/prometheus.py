@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tachograph.catalogue import push
 from tachograph.catalogue.export import yaml
-from tachograph.catalogue.rules import Alert, Recording, RuleGroup
+from tachograph.catalogue.rules import Alert, RecordingRule, RuleGroup
 from tachograph.settings.alerts import AlertsSettings
 
 _MADE = "Made by `tachograph export`. Change the settings (docs/alerts.md) and export again rather than this file."
@@ -20,7 +20,7 @@ def rule_files(groups: Iterable[RuleGroup]) -> dict[str, str]:
     for group in groups:
         if group.name in CONTRACT_GROUPS:
             contract.append(group)
-        elif all(isinstance(rule, Recording) for rule in group.rules):
+        elif all(isinstance(rule, RecordingRule) for rule in group.rules):
             recording.append(group)
         else:
             ours.append(group)
@@ -41,8 +41,8 @@ def group_data(group: RuleGroup) -> Mapping[str, Any]:
     return {"name": group.name, "interval": group.interval, "rules": [_rule(rule) for rule in group.rules]}
 
 
-def _rule(rule: Alert | Recording) -> Mapping[str, Any]:
-    if isinstance(rule, Recording):
+def _rule(rule: Alert | RecordingRule) -> Mapping[str, Any]:
+    if isinstance(rule, RecordingRule):
         return {"record": rule.name, "expr": rule.expression, **({"labels": rule.labels} if rule.labels else {})}
     found: dict[str, Any] = {"alert": rule.name, "expr": rule.expression}
     if rule.hold_seconds:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final
 
-from tachograph.catalogue.panels import Panel, Query
+from tachograph.catalogue.panels import Panel, PanelQuery
 
 PLUGINS: Final = {
     "timeseries": "timeseries",
@@ -52,7 +52,7 @@ def plugin(panel: Panel) -> str:
     return PLUGINS[panel.kind]
 
 
-def query_format(query: Query) -> str:
+def query_format(query: PanelQuery) -> str:
     """How Grafana shapes the answer."""
     return "heatmap" if query.buckets else "table" if query.table else "time_series"
 

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tachograph.console.ingest.otlp import logs, traces, wire
-from tachograph.console.ingest.otlp.metrics import Receiver
+from tachograph.console.ingest.otlp.metrics import MetricsReceiver
 from tachograph.console.ingest.otlp.wire import varint
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def routes(takers: Takers) -> list[Route]:
 
 def console_takers(console: Console, price: traces.Pricer | None = None) -> Takers:
     """The console takes spans and events into its calls, and metrics into its store."""
-    receiver = Receiver(console.store)
+    receiver = MetricsReceiver(console.store)
 
     def seen(service: str) -> None:
         if service in console.otlp_sources or len(console.otlp_sources) < MAX_SERVICES:

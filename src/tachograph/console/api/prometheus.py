@@ -20,7 +20,7 @@ from tachograph.console.promql.labels import NAME
 from tachograph.console.promql.matchers import LabelMatcher
 from tachograph.console.promql.numerics import sample_text
 from tachograph.console.promql.syntax import parse, parse_selector, prettify, selectors
-from tachograph.console.tsdb import Exemplar
+from tachograph.console.tsdb import StoredExemplar
 from tachograph.version import __version__
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _limited(result: Result, limit: int) -> Response:
 def _query_exemplars(console: Console, parameters: Parameters, request: Request) -> Response:
     asked = selectors(parse(parameters.get("query")))
     start, end = _span(parameters)
-    found: dict[Labels, list[Exemplar]] = {}
+    found: dict[Labels, list[StoredExemplar]] = {}
     for selector in asked:
         found |= dict(console.store.exemplars(selector.matchers, start, end))
     rows = [
@@ -151,7 +151,7 @@ def _query_exemplars(console: Console, parameters: Parameters, request: Request)
     return success(f"[{','.join(rows)}]")
 
 
-def _exemplar(one: Exemplar) -> str:
+def _exemplar(one: StoredExemplar) -> str:
     value, at = sample_text(one.value), time_text(one.at)
     return f'{{"labels":{metric_text(one.labels)},"value":"{value}","timestamp":{at}}}'
 

@@ -13,7 +13,7 @@ from typing import Any, Final, get_type_hints
 
 import msgspec
 
-from tachograph.catalogue.panels import Annotation, Dashboard, Link, Panel, Row, Variable
+from tachograph.catalogue.panels import Annotation, Dashboard, Link, Panel, PanelRow, Variable
 
 _KNOWN: Final = {"Annotation": Annotation, "Link": Link, "Variable": Variable}
 
@@ -24,7 +24,7 @@ def _fields(of: type, **instead: object) -> list[tuple[str, Any]]:
 
 
 BoardPanel: Final[Any] = msgspec.defstruct("BoardPanel", [("id", str), *_fields(Panel, colors=dict[str, str])])
-BoardRow: Final[Any] = msgspec.defstruct("BoardRow", _fields(Row, panels=tuple[BoardPanel, ...]))
+BoardRow: Final[Any] = msgspec.defstruct("BoardRow", _fields(PanelRow, panels=tuple[BoardPanel, ...]))
 Board: Final[Any] = msgspec.defstruct("Board", _fields(Dashboard, rows=tuple[BoardRow, ...]))
 
 

@@ -7,14 +7,14 @@ import time
 from collections.abc import Iterator
 
 from tachograph.console.promql.labels import NAME, Labels
-from tachograph.console.tsdb import Exemplar, Metadata
+from tachograph.console.tsdb import Metadata, StoredExemplar
 from tachograph.signals.metrics_text import labels_of, number, sample
 
 _EXEMPLAR = re.compile(r" # \{((?:[^\"}]|\"(?:\\.|[^\"\\])*\")*)\} (-?[0-9.eE+-]+|NaN|[+-]?Inf)(?: ([0-9.eE+-]+))?\s*$")
 _CACHE_LIMIT = 100_000
 
 
-class Reader:
+class ExpositionReader:
     """Parses expositions of one target; label sets that came before are found in a cache.
 
     Args:
@@ -31,7 +31,7 @@ class Reader:
         self,
         text: str,
         metadata: dict[str, Metadata] | None = None,
-        exemplars: list[tuple[Labels, Exemplar]] | None = None,
+        exemplars: list[tuple[Labels, StoredExemplar]] | None = None,
     ) -> Iterator[tuple[Labels, float]]:
         """Yield the samples of an exposition; what it says beside them goes into the two collections.
 
@@ -64,14 +64,14 @@ class Reader:
                 self._exemplar(labels, line, exemplars)
             yield labels, number(value)
 
-    def _exemplar(self, labels: Labels, line: str, exemplars: list[tuple[Labels, Exemplar]]) -> None:
+    def _exemplar(self, labels: Labels, line: str, exemplars: list[tuple[Labels, StoredExemplar]]) -> None:
         found = _EXEMPLAR.search(line)
         if found is None:
             return
         pairs, value, at = found.groups()
         named = tuple(sorted((key, text[:128]) for key, text in labels_of("{" + pairs).items()))
         stamp = int(float(at) * 1000) if at else int(time.time() * 1000)
-        exemplars.append((labels, Exemplar(named, number(value), stamp)))
+        exemplars.append((labels, StoredExemplar(named, number(value), stamp)))
 
     def _labels(self, name: str, pairs: str) -> Labels:
         labels = labels_of(pairs)

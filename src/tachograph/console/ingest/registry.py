@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from tachograph.console.promql.labels import NAME, Labels
 from tachograph.console.promql.numerics import plain_decimal
-from tachograph.console.tsdb import Exemplar, Metadata, Store
+from tachograph.console.tsdb import Metadata, StoredExemplar, TimeSeriesStore
 from tachograph.signals.family import Family
 from tachograph.signals.registry import Metrics, Sample
 
@@ -17,7 +17,7 @@ class RegistryFeed:
     """Takes a snapshot of a registry at each `feed()`, as a scrape of it would have shown it."""
 
     def __init__(
-        self, store: Store, metrics: Metrics, *, job: str = "tachograph", instance: str = "in-process"
+        self, store: TimeSeriesStore, metrics: Metrics, *, job: str = "tachograph", instance: str = "in-process"
     ) -> None:
         self.store = store
         self.metrics = metrics
@@ -25,7 +25,7 @@ class RegistryFeed:
         self._target = (("instance", instance), ("job", job))
         self._labels: dict[tuple[str, tuple[str, ...]], Labels] = {}
         self._bounds: dict[str, tuple[str, ...]] = {}
-        self._exemplars: list[tuple[Labels, Exemplar]] = []
+        self._exemplars: list[tuple[Labels, StoredExemplar]] = []
         self._feeding = threading.Lock()
 
     def feed(self, at: int | None = None) -> int:
@@ -70,7 +70,7 @@ class RegistryFeed:
             yield self._named(family, f"{family.name}_bucket", sample.labels, bound), total
         for index, (trace_id, value, at, _) in (sample.exemplars or {}).copy().items():
             labels = self._named(family, f"{family.name}_bucket", sample.labels, bounds[index])
-            exemplar = Exemplar((("trace_id", f"{trace_id:032x}"),), value, int(at * 1000))
+            exemplar = StoredExemplar((("trace_id", f"{trace_id:032x}"),), value, int(at * 1000))
             self._exemplars.append((labels, exemplar))
         yield self._named(family, f"{family.name}_sum", sample.labels), sample.sum
         yield self._named(family, f"{family.name}_count", sample.labels), total

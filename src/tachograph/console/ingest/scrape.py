@@ -9,9 +9,9 @@ import urllib.request
 import zlib
 from dataclasses import dataclass
 
-from tachograph.console.ingest.exposition import Reader
+from tachograph.console.ingest.exposition import ExpositionReader
 from tachograph.console.promql.labels import NAME, Labels
-from tachograph.console.tsdb import Exemplar, Metadata, Store
+from tachograph.console.tsdb import Metadata, StoredExemplar, TimeSeriesStore
 from tachograph.errors import TachographError
 from tachograph.urls import split
 
@@ -31,7 +31,7 @@ class TargetState:
     last_duration: float = 0.0
 
 
-class Target:
+class ScrapeTarget:
     """One URL that is scraped.
 
     Raises:
@@ -51,15 +51,15 @@ class Target:
         self.job, self.instance = job, parts.netloc.rpartition("@")[2]
         self.timeout = timeout
         self.state = TargetState(self.url)
-        self._reader = Reader({"job": job, "instance": self.instance})
+        self._reader = ExpositionReader({"job": job, "instance": self.instance})
 
-    def scrape(self, store: Store, at: int | None = None) -> bool:
+    def scrape(self, store: TimeSeriesStore, at: int | None = None) -> bool:
         """Fetch, parse and store one exposition; failures are kept in `state` and shown as `up == 0`."""
         began = time.perf_counter()
         stamp = int(time.time() * 1000) if at is None else at
         metadata: dict[str, Metadata] = {}
         samples: list[tuple[Labels, float]] = []
-        exemplars: list[tuple[Labels, Exemplar]] = []
+        exemplars: list[tuple[Labels, StoredExemplar]] = []
         error = ""
         try:
             samples = list(self._reader.read(self._fetch(), metadata, exemplars))

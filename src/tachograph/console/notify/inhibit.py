@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from typing import Final
 
 from tachograph.catalogue.export.alertmanager import INHIBITIONS, Inhibition, equal
-from tachograph.console.notify.message import Alert
+from tachograph.console.notify.message import NotifiedAlert
 
 _MATCHER: Final = re.compile(r'(\w+)(=~|!~|!=|=)"(.*)"')
 
 
-def inhibited(alerts: Iterable[Alert], identity: tuple[str, ...]) -> dict[str, str]:
+def inhibited(alerts: Iterable[NotifiedAlert], identity: tuple[str, ...]) -> dict[str, str]:
     """Fingerprints of the alerts that are inhibited, with the name of the alert that does it."""
-    by_name: dict[str, list[Alert]] = {}
+    by_name: dict[str, list[NotifiedAlert]] = {}
     for alert in alerts:
         by_name.setdefault(alert.name, []).append(alert)
     found: dict[str, str] = {}
@@ -30,7 +30,7 @@ def inhibited(alerts: Iterable[Alert], identity: tuple[str, ...]) -> dict[str, s
     return found
 
 
-def _targets(rule: Inhibition, by_name: dict[str, list[Alert]]) -> list[Alert]:
+def _targets(rule: Inhibition, by_name: dict[str, list[NotifiedAlert]]) -> list[NotifiedAlert]:
     return [
         target
         for name in rule.targets
@@ -40,12 +40,12 @@ def _targets(rule: Inhibition, by_name: dict[str, list[Alert]]) -> list[Alert]:
     ]
 
 
-def _values(alert: Alert, names: Iterable[str]) -> tuple[str, ...]:
+def _values(alert: NotifiedAlert, names: Iterable[str]) -> tuple[str, ...]:
     """The values that must be equal; a label that is not there is an empty one, as in Alertmanager."""
     return tuple(alert.labels.get(name, "") for name in names)
 
 
-def _matches(matchers: Iterable[str], alert: Alert) -> bool:
+def _matches(matchers: Iterable[str], alert: NotifiedAlert) -> bool:
     for matcher in matchers:
         found = _MATCHER.fullmatch(matcher)
         assert found is not None, matcher

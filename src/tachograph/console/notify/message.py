@@ -19,7 +19,7 @@ _OWN: Final = frozenset({"alertname", "severity", "component", "slo", "long", "s
 """Labels that say what the alert is, not where."""
 
 
-class Alert(msgspec.Struct, frozen=True, kw_only=True):
+class NotifiedAlert(msgspec.Struct, frozen=True, kw_only=True):
     """One alert as a person is told of it; times in seconds since 1970."""
 
     labels: dict[str, str]
@@ -73,8 +73,8 @@ class Notification:
     receiver: str
     key: str
     labels: dict[str, str]
-    firing: tuple[Alert, ...]
-    resolved: tuple[Alert, ...] = ()
+    firing: tuple[NotifiedAlert, ...]
+    resolved: tuple[NotifiedAlert, ...] = ()
     at: float
     console_url: str = ""
     repeated: bool = False
@@ -86,7 +86,7 @@ class Notification:
         return "firing" if self.firing else "resolved"
 
     @property
-    def alerts(self) -> tuple[Alert, ...]:
+    def alerts(self) -> tuple[NotifiedAlert, ...]:
         """All of its alerts, firing ones first."""
         return (*self.firing, *self.resolved)
 
@@ -111,7 +111,7 @@ class Notification:
         more = f" (and {len(shown) - 1} more)" if len(shown) > 1 else ""
         return f"{head}: {one_line(next(iter(shown)).title)}{more}"
 
-    def lines(self, alert: Alert) -> list[str]:
+    def lines(self, alert: NotifiedAlert) -> list[str]:
         """What is said of one alert below its title: description, what is affected, since when."""
         found = [alert.annotations["description"]] if alert.annotations.get("description") else []
         if alert.where:
@@ -124,7 +124,7 @@ class Notification:
             found.append("This may be a copy: the console stopped while it sent the notification.")
         return found
 
-    def links(self, alert: Alert) -> list[tuple[str, str]]:
+    def links(self, alert: NotifiedAlert) -> list[tuple[str, str]]:
         """Where to read on: the runbook, the incident in the console, the dashboard."""
         runbook = alert.annotations.get("runbook_url", "")
         incident = ""
@@ -152,7 +152,7 @@ def text_of(notification: Notification) -> str:
     return "\n\n".join(parts)
 
 
-def by_severity(alerts: list[Alert]) -> tuple[Alert, ...]:
+def by_severity(alerts: list[NotifiedAlert]) -> tuple[NotifiedAlert, ...]:
     """Alerts, the most severe first, then by name and age."""
     return tuple(sorted(alerts, key=lambda a: (_ORDER.get(a.severity, 3), a.name, a.since, a.fingerprint)))
 

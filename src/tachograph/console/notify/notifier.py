@@ -28,10 +28,10 @@ from tachograph.catalogue import durations
 from tachograph.console.notes import Silence
 from tachograph.console.notify.delivery import DeliveryError
 from tachograph.console.notify.inhibit import inhibited
-from tachograph.console.notify.message import Alert, Notification, by_severity
+from tachograph.console.notify.message import Notification, NotifiedAlert, by_severity
 from tachograph.console.notify.receivers import deliver
 from tachograph.console.notify.routes import group_of, route_of, routes_of
-from tachograph.console.notify.state import Group, State
+from tachograph.console.notify.state import AlertGroup, State
 from tachograph.settings.notify import NotifySettings, Receiver, Route
 from tachograph.signals.families import NOTIFICATION_FAILING, NOTIFICATIONS
 from tachograph.signals.registry import Metrics
@@ -60,15 +60,15 @@ class Snapshot:
         acknowledged: Since when the alerts of a name are acknowledged.
     """
 
-    firing: tuple[Alert, ...]
+    firing: tuple[NotifiedAlert, ...]
     silences: tuple[Silence, ...] = ()
     acknowledged: tuple[tuple[str, float], ...] = ()
 
-    def is_silenced(self, alert: Alert) -> bool:
+    def is_silenced(self, alert: NotifiedAlert) -> bool:
         """Whether a person has silenced this alert."""
         return any(one.hides(alert.labels) for one in self.silences)
 
-    def is_acknowledged(self, alert: Alert) -> bool:
+    def is_acknowledged(self, alert: NotifiedAlert) -> bool:
         """Whether a person has seen this alert: it began before the acknowledgement."""
         return any(name == alert.name and alert.since <= at for name, at in self.acknowledged)
 
@@ -119,10 +119,10 @@ class Notifier:
         self._resolve_after = resolve_after
         self._deliver = deliver
         self._lock = threading.Lock()
-        self._groups: dict[tuple[str, str], Group] = {(one.receiver, one.key): one for one in state.groups()}
+        self._groups: dict[tuple[str, str], AlertGroup] = {(one.receiver, one.key): one for one in state.groups()}
         self._missing: dict[str, float] = {}
         self._unsaved: set[tuple[str, str]] = set()
-        self._firing: dict[str, Alert] = {}
+        self._firing: dict[str, NotifiedAlert] = {}
         self._muted: set[str] = set()
         self._seen: set[str] = set()
         self._looked = False
@@ -167,9 +167,11 @@ class Notifier:
             self._show_failing(now)
             self._wake.notify_all()
 
-    def _wanted(self, firing: Iterable[Alert]) -> dict[tuple[str, str], tuple[Route, dict[str, str], list[Alert]]]:
+    def _wanted(
+        self, firing: Iterable[NotifiedAlert]
+    ) -> dict[tuple[str, str], tuple[Route, dict[str, str], list[NotifiedAlert]]]:
         """What each receiver should know, by group."""
-        found: dict[tuple[str, str], tuple[Route, dict[str, str], list[Alert]]] = {}
+        found: dict[tuple[str, str], tuple[Route, dict[str, str], list[NotifiedAlert]]] = {}
         for alert in firing:
             route = route_of(alert, self.routes)
             if route is None:
@@ -198,7 +200,7 @@ class Notifier:
         self._missing = {fp: at for fp, at in self._missing.items() if fp in still}
 
     def _schedule(
-        self, key: tuple[str, str], wanted: tuple[Route, dict[str, str], list[Alert]] | None, now: float
+        self, key: tuple[str, str], wanted: tuple[Route, dict[str, str], list[NotifiedAlert]] | None, now: float
     ) -> None:
         group = self._groups.get(key)
         route = next((one for one in self.routes if key[1].startswith(_key(one, None))), None)
@@ -210,7 +212,7 @@ class Notifier:
             if not new:
                 return
             assert wanted is not None
-            group = self._groups[key] = Group(receiver=key[0], key=key[1], labels=wanted[1])
+            group = self._groups[key] = AlertGroup(receiver=key[0], key=key[1], labels=wanted[1])
         if not route.resolved and group.ended:
             group.ended.clear()
             self._unsaved.add(key)
@@ -222,7 +224,7 @@ class Notifier:
             group.due = due
             self._unsaved.add(key)
 
-    def _due(self, group: Group, route: Route, now: float, *, has_news: bool) -> float | None:
+    def _due(self, group: AlertGroup, route: Route, now: float, *, has_news: bool) -> float | None:
         loud = any(fp not in self._muted and fp not in self._seen for fp in group.told)
         if group.tries:
             return group.due if has_news or loud else None
@@ -233,12 +235,12 @@ class Notifier:
         repeat = durations.seconds(route.repeat)
         return group.sent_at + repeat if repeat and loud and group.sent_at is not None else None
 
-    def _unsilenced(self, group: Group) -> bool:
+    def _unsilenced(self, group: AlertGroup) -> bool:
         """Whether a silence has ended and the alert still fires: people are told again."""
         group.silenced = sorted({*group.silenced, *(fp for fp in group.told if fp in self._muted)} & set(group.told))
         return any(fp not in self._muted for fp in group.silenced)
 
-    def _news(self, group: Group | None, alerts: Iterable[Alert]) -> list[Alert]:
+    def _news(self, group: AlertGroup | None, alerts: Iterable[NotifiedAlert]) -> list[NotifiedAlert]:
         told = group.told if group is not None else {}
         return [
             alert
@@ -303,7 +305,7 @@ class Notifier:
         self._save()
         return replace(notification, repeated=repeated)
 
-    def _belongs(self, alert: Alert, key: tuple[str, str]) -> bool:
+    def _belongs(self, alert: NotifiedAlert, key: tuple[str, str]) -> bool:
         route = route_of(alert, self.routes)
         if route is None or key[0] not in route.receivers:
             return False
@@ -333,7 +335,7 @@ class Notifier:
             self._note(key[0], error, warning, now)
         return error is None
 
-    def _delivered(self, group: Group, notification: Notification, now: float) -> None:
+    def _delivered(self, group: AlertGroup, notification: Notification, now: float) -> None:
         group.told = {alert.fingerprint: alert for alert in notification.firing}
         group.silenced = [fp for fp in group.silenced if fp in self._muted]
         for alert in notification.resolved:
@@ -343,7 +345,7 @@ class Notifier:
         group.number += 1
         group.tries, group.error, group.failing_since = 0, "", None
 
-    def _failed(self, group: Group, error: DeliveryError, now: float) -> None:
+    def _failed(self, group: AlertGroup, error: DeliveryError, now: float) -> None:
         first, last = (FIRST_RETRY, LAST_RETRY) if error.is_temporary else (FIRST_SLOW_RETRY, LAST_SLOW_RETRY)
         wait = min(first * 2 ** min(group.tries, 20), last)
         group.tries += 1
@@ -472,9 +474,9 @@ def _key(route: Route, labels: dict[str, str] | None) -> str:
     return match + ("" if labels is None else json.dumps(labels, sort_keys=True, ensure_ascii=False))
 
 
-def _is_due(group: Group, now: float) -> bool:
+def _is_due(group: AlertGroup, now: float) -> bool:
     return group.due is not None and group.due <= now
 
 
-def _ended(alert: Alert, at: float) -> Alert:
+def _ended(alert: NotifiedAlert, at: float) -> NotifiedAlert:
     return msgspec.structs.replace(alert, resolved_at=at)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tachograph.catalogue.export.alertmanager import GROUP_BY
-from tachograph.console.notify.message import Alert
+from tachograph.console.notify.message import NotifiedAlert
 from tachograph.errors import SettingsError
 from tachograph.settings.notify import NotifySettings, Route
 
@@ -40,7 +40,7 @@ def routes_of(settings: NotifySettings) -> tuple[Route, ...]:
     return routes
 
 
-def route_of(alert: Alert, routes: tuple[Route, ...]) -> Route | None:
+def route_of(alert: NotifiedAlert, routes: tuple[Route, ...]) -> Route | None:
     """The first route that matches; None: nobody is told."""
     for route in routes:
         if all(alert.labels.get(name, "") in wanted.split("|") for name, wanted in route.match.items()):
@@ -48,7 +48,7 @@ def route_of(alert: Alert, routes: tuple[Route, ...]) -> Route | None:
     return None
 
 
-def group_of(alert: Alert, route: Route, identity: tuple[str, ...]) -> dict[str, str]:
+def group_of(alert: NotifiedAlert, route: Route, identity: tuple[str, ...]) -> dict[str, str]:
     """The labels that name the alert's group."""
     names = route.group_by if route.group_by is not None else (*identity, *GROUP_BY)
     return {name: alert.labels[name] for name in dict.fromkeys(names) if alert.labels.get(name)}

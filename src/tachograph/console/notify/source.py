@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tachograph.catalogue import durations
 from tachograph.console.notes import notes_by_alert
-from tachograph.console.notify.message import Alert
+from tachograph.console.notify.message import NotifiedAlert
 from tachograph.console.notify.notifier import Snapshot
 from tachograph.console.notify.state import State
 from tachograph.console.promql import PromQLError
@@ -25,7 +25,7 @@ FORGET_PENDING_SECONDS: Final = 3600.0
 """After a longer stop a pending alert begins again. Source: Prometheus' rules.alert.for-outage-tolerance, 1h."""
 
 
-class Source:
+class AlertSource:
     """The alerts of a console, with what people said about them; keeps its own evaluation's across restarts."""
 
     def __init__(self, console: Console, state: State) -> None:
@@ -76,11 +76,11 @@ class Source:
             logger.error("tachograph notify: the alerts that fire cannot be kept: %s", error)
 
 
-def _alert(described: dict[str, Any]) -> tuple[Alert, str]:
+def _alert(described: dict[str, Any]) -> tuple[NotifiedAlert, str]:
     """An alert in the shape of Prometheus' API, and its state."""
     from tachograph.console.views.incident import stamp
 
-    alert = Alert(
+    alert = NotifiedAlert(
         labels=described["labels"],
         annotations=described["annotations"],
         since=stamp(described["activeAt"]),

@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from tachograph.console.notify.message import Alert
+from tachograph.console.notify.message import NotifiedAlert
 from tachograph.console.rules import SavedAlert
 from tachograph.files import make_private_directory, make_private_file
 
@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value REAL NOT NULL) WITH
 """
 
 
-class Group(msgspec.Struct, kw_only=True):
+class AlertGroup(msgspec.Struct, kw_only=True):
     """What one receiver knows of one group of alerts; times in seconds since 1970.
 
     Attributes:
@@ -51,8 +51,8 @@ class Group(msgspec.Struct, kw_only=True):
     receiver: str
     key: str
     labels: dict[str, str]
-    told: dict[str, Alert] = {}
-    ended: dict[str, Alert] = {}
+    told: dict[str, NotifiedAlert] = {}
+    ended: dict[str, NotifiedAlert] = {}
     due: float | None = None
     sent_at: float | None = None
     number: int = 0
@@ -128,17 +128,17 @@ class State:
 
     # -- groups -------------------------------------------------------------------------------------------------
 
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[AlertGroup]:
         """What every receiver knows."""
         found = []
         for receiver, key, body in self._db.execute("SELECT receiver, key, body FROM groups"):
             try:
-                found.append(msgspec.json.decode(body, type=Group))
+                found.append(msgspec.json.decode(body, type=AlertGroup))
             except msgspec.DecodeError as error:
                 logger.error("tachograph notify: what %s was told of %s cannot be read: %s", receiver, key, error)
         return found
 
-    def save(self, changed: Iterable[Group], gone: Iterable[tuple[str, str]] = ()) -> None:
+    def save(self, changed: Iterable[AlertGroup], gone: Iterable[tuple[str, str]] = ()) -> None:
         """Write groups, and remove those that have nothing to remember. Committed when this returns."""
         rows = [(one.receiver, one.key, msgspec.json.encode(one)) for one in changed]
         removed = list(gone)

@@ -1,6 +1,6 @@
 """PromQL over numpy vectors: parse with `promql-parser`, evaluate with Prometheus 3 semantics."""
 
-from tachograph.console.promql.engine import Engine, Limits, Result, SeriesSource
+from tachograph.console.promql.engine import Limits, PromQLEngine, Result, SeriesSource
 from tachograph.console.promql.errors import (
     PromQLError,
     PromQLSyntaxError,
@@ -12,10 +12,10 @@ from tachograph.console.promql.matchers import LabelMatcher
 from tachograph.console.promql.types import RawSeries
 
 __all__ = [
-    "Engine",
     "LabelMatcher",
     "Labels",
     "Limits",
+    "PromQLEngine",
     "PromQLError",
     "PromQLSyntaxError",
     "PromQLTimeout",

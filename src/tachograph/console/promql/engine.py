@@ -13,7 +13,7 @@ import numpy as np
 from tachograph.console.promql.errors import PromQLError, PromQLSyntaxError
 from tachograph.console.promql.labels import Labels
 from tachograph.console.promql.matchers import LabelMatcher
-from tachograph.console.promql.run import Run
+from tachograph.console.promql.run import Evaluation
 from tachograph.console.promql.syntax import Range, String, Subquery, parse, value_type
 from tachograph.console.promql.types import Floats, Ints, RawSeries
 
@@ -73,7 +73,7 @@ def _exhaustion_refused() -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class PromQLEngine:
     """Evaluates queries over a source.
 
     Args:
@@ -162,6 +162,6 @@ class Engine:
                 )
             return run.finish(Result("matrix", rows))
 
-    def _run(self, times: Ints, start: int, end: int, step: int, timeout: float | None) -> Run:
+    def _run(self, times: Ints, start: int, end: int, step: int, timeout: float | None) -> Evaluation:
         allowed = self.limits.timeout_seconds if timeout is None else min(timeout, self.limits.timeout_seconds)
-        return Run(self, times, start, end, step, time.monotonic() + allowed, allowed)
+        return Evaluation(self, times, start, end, step, time.monotonic() + allowed, allowed)

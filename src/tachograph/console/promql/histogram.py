@@ -18,7 +18,7 @@ TOLERANCE = 1e-12
 
 
 @dataclass(slots=True)
-class Histogram:
+class HistogramBuckets:
     """The buckets of one histogram: rows of the frame, sorted by upper bound."""
 
     labels: Labels
@@ -27,7 +27,7 @@ class Histogram:
     drop_name: bool
 
 
-def collect(frame: Frame, warn: Callable[[str], None]) -> list[Histogram]:
+def collect(frame: Frame, warn: Callable[[str], None]) -> list[HistogramBuckets]:
     """Group the series of a frame into histograms by all labels but `le`."""
     found: dict[Labels, list[tuple[float, int]]] = {}
     for row, labels in enumerate(frame.labels):
@@ -44,7 +44,7 @@ def collect(frame: Frame, warn: Callable[[str], None]) -> list[Histogram]:
         buckets.sort()
         rows = [row for _, row in buckets]
         bounds = np.asarray([bound for bound, _ in buckets])
-        histograms.append(Histogram(labels, rows, bounds, True))
+        histograms.append(HistogramBuckets(labels, rows, bounds, True))
     return histograms
 
 
@@ -58,7 +58,9 @@ def parse_bound(text: str) -> float | None:
         return None
 
 
-def evaluate(frame: Frame, histograms: list[Histogram], compute: Callable[[Floats, Floats, Bools], Floats]) -> Frame:
+def evaluate(
+    frame: Frame, histograms: list[HistogramBuckets], compute: Callable[[Floats, Floats, Bools], Floats]
+) -> Frame:
     """Run a computation over each histogram, for each pattern of buckets present at a step.
 
     `compute` gets the bounds, the cumulative counts [bucket, step] and the mask of steps in question.

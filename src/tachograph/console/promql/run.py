@@ -17,7 +17,7 @@ from tachograph.console.promql.special import SPECIAL
 from tachograph.console.promql.syntax import (
     Aggregate,
     Binary,
-    Call,
+    FunctionCall,
     Node,
     Number,
     Range,
@@ -31,7 +31,7 @@ from tachograph.console.promql.types import Bools, Floats, Frame, Ints, RawSerie
 from tachograph.console.promql.windows import Windows
 
 if TYPE_CHECKING:
-    from tachograph.console.promql.engine import Engine, Result
+    from tachograph.console.promql.engine import PromQLEngine, Result
 
 MAX_SUBQUERY_STEPS = 1_100_000
 
@@ -58,11 +58,11 @@ def step_invariant(node: Node) -> bool:
 _NATIVE_ONLY = frozenset({"histogram_count", "histogram_sum", "histogram_avg", "histogram_stddev", "histogram_stdvar"})
 
 
-class Run:
+class Evaluation:
     """One evaluation: the steps, the clock and the notes taken on the way."""
 
     def __init__(
-        self, engine: Engine, times: Ints, start: int, end: int, step: int, deadline: float, allowed: float
+        self, engine: PromQLEngine, times: Ints, start: int, end: int, step: int, deadline: float, allowed: float
     ) -> None:
         self.engine = engine
         self.times = times
@@ -73,9 +73,9 @@ class Run:
         self.samples = 0
         self._used = [0]  # samples and points of all nodes so far
 
-    def at_times(self, times: Ints) -> Run:
+    def at_times(self, times: Ints) -> Evaluation:
         """Return a run over other steps that shares clock and notes."""
-        other = Run(self.engine, times, self.start, self.end, self.step, self.deadline, self.allowed)
+        other = Evaluation(self.engine, times, self.start, self.end, self.step, self.deadline, self.allowed)
         other.warnings, other.infos, other._used = self.warnings, self.infos, self._used
         return other
 
@@ -129,7 +129,7 @@ class Run:
             return -self.scalar(node.expr)
         if isinstance(node, Binary):
             return binary.scalars(node.op, self.scalar(node.left), self.scalar(node.right))
-        if isinstance(node, Call):
+        if isinstance(node, FunctionCall):
             if node.name == "time":
                 return self.times / 1000.0
             if node.name == "pi":
@@ -175,7 +175,7 @@ class Run:
             return frame.with_values(-frame.values)
         if isinstance(node, Binary) and value_type(node) == "vector":
             return self.binary(node)
-        if isinstance(node, Call) and value_type(node) == "vector":
+        if isinstance(node, FunctionCall) and value_type(node) == "vector":
             return self.call(node)
         values = self.scalar(node)[None, :]
         return Frame([()], values, np.ones(values.shape, dtype=bool))
@@ -316,7 +316,7 @@ class Run:
 
     # -- functions ----------------------------------------------------------------------------------------
 
-    def call(self, node: Call) -> Frame:
+    def call(self, node: FunctionCall) -> Frame:
         name = node.name
         if name in OVER_TIME:
             return self.over_time(node)
@@ -337,7 +337,7 @@ class Run:
             return Frame.empty(len(self.times))
         raise PromQLUnsupported(f"unsupported PromQL: function {name}()")
 
-    def over_time(self, node: Call) -> Frame:
+    def over_time(self, node: FunctionCall) -> Frame:
         position = next(i for i, arg in enumerate(node.args) if isinstance(arg, Range | Subquery))
         args = [self.scalar(arg) for i, arg in enumerate(node.args) if i != position]
         cut, matchers = self.windows(node.args[position])
@@ -365,4 +365,4 @@ class Run:
 
 
 def _describe(node: Node) -> str:
-    return f"function {node.name}()" if isinstance(node, Call) else type(node).__name__.lower()
+    return f"function {node.name}()" if isinstance(node, FunctionCall) else type(node).__name__.lower()

@@ -11,23 +11,23 @@ from tachograph.console.promql import functions, histogram
 from tachograph.console.promql.labels import replace
 from tachograph.console.promql.numerics import general
 from tachograph.console.promql.over_time import check_quantile
-from tachograph.console.promql.syntax import Call, Node, Selector, String
+from tachograph.console.promql.syntax import FunctionCall, Node, Selector, String
 from tachograph.console.promql.types import Bools, Floats, Frame
 
 if TYPE_CHECKING:
-    from tachograph.console.promql.run import Run
+    from tachograph.console.promql.run import Evaluation
 
 
 def _text(node: Node) -> str:
     return node.value if isinstance(node, String) else ""
 
 
-def _absent(run: Run, node: Call) -> Frame:
+def _absent(run: Evaluation, node: FunctionCall) -> Frame:
     arg = node.args[0]
     return run.absent(arg.matchers if isinstance(arg, Selector) else None, run.vector(arg))
 
 
-def _clamp(run: Run, node: Call) -> Frame:
+def _clamp(run: Evaluation, node: FunctionCall) -> Frame:
     frame = run.vector(node.args[0])
     infinite = np.full(len(run.times), np.inf)
     bounds = [run.scalar(arg) for arg in node.args[1:]]
@@ -38,18 +38,18 @@ def _clamp(run: Run, node: Call) -> Frame:
     return functions.clamp(frame, bounds[0], bounds[1])
 
 
-def _round(run: Run, node: Call) -> Frame:
+def _round(run: Evaluation, node: FunctionCall) -> Frame:
     rounded, *to = node.args
     nearest = run.scalar(to[0]) if to else np.ones(len(run.times))
     return functions.round_to(run.vector(rounded), nearest)
 
 
-def _vector(run: Run, node: Call) -> Frame:
+def _vector(run: Evaluation, node: FunctionCall) -> Frame:
     values = run.scalar(node.args[0])[None, :]
     return Frame([()], values, np.ones(values.shape, dtype=bool))
 
 
-def _timestamp(run: Run, node: Call) -> Frame:
+def _timestamp(run: Evaluation, node: FunctionCall) -> Frame:
     arg = node.args[0]
     if isinstance(arg, Selector):
         frame = run.select(arg, timestamps=True)
@@ -58,7 +58,7 @@ def _timestamp(run: Run, node: Call) -> Frame:
     return frame.with_values(np.broadcast_to(run.times / 1000.0, frame.values.shape).copy())
 
 
-def _sort(run: Run, node: Call) -> Frame:
+def _sort(run: Evaluation, node: FunctionCall) -> Frame:
     frame = run.vector(node.args[0])
     if run.start != run.end:
         run.warn("sort is ineffective for range queries since results are always ordered by labels")
@@ -68,17 +68,17 @@ def _sort(run: Run, node: Call) -> Frame:
     return functions.sorted_by_value(frame, descending=descending)
 
 
-def _label_replace(run: Run, node: Call) -> Frame:
+def _label_replace(run: Evaluation, node: FunctionCall) -> Frame:
     target, template, source, pattern = (_text(arg) for arg in node.args[1:5])
     return functions.label_replace(run.vector(node.args[0]), target, template, source, pattern)
 
 
-def _label_join(run: Run, node: Call) -> Frame:
+def _label_join(run: Evaluation, node: FunctionCall) -> Frame:
     target, separator, *sources = (_text(arg) for arg in node.args[1:])
     return functions.label_join(run.vector(node.args[0]), target, separator, sources)
 
 
-def _quantile_frame(run: Run, q: Floats, frame: Frame) -> Frame:
+def _quantile_frame(run: Evaluation, q: Floats, frame: Frame) -> Frame:
     check_quantile(q, run.warn)
     found = histogram.collect(frame, run.warn)
 
@@ -95,12 +95,12 @@ def _quantile_frame(run: Run, q: Floats, frame: Frame) -> Frame:
     return histogram.evaluate(frame, found, compute)
 
 
-def _histogram_quantile(run: Run, node: Call) -> Frame:
+def _histogram_quantile(run: Evaluation, node: FunctionCall) -> Frame:
     q = run.scalar(node.args[0])
     return _quantile_frame(run, q, run.vector(node.args[1]))
 
 
-def _histogram_quantiles(run: Run, node: Call) -> Frame:
+def _histogram_quantiles(run: Evaluation, node: FunctionCall) -> Frame:
     frame, label = run.vector(node.args[0]), _text(node.args[1])
     frames = []
     for arg in node.args[2:]:
@@ -122,7 +122,7 @@ def _open_metrics_float(value: float) -> str:
     return text if any(c in text for c in ".eInN") else f"{text}.0"
 
 
-def _histogram_fraction(run: Run, node: Call) -> Frame:
+def _histogram_fraction(run: Evaluation, node: FunctionCall) -> Frame:
     lower, upper = run.scalar(node.args[0]), run.scalar(node.args[1])
     frame = run.vector(node.args[2])
     found = histogram.collect(frame, run.warn)
@@ -133,7 +133,7 @@ def _histogram_fraction(run: Run, node: Call) -> Frame:
     return histogram.evaluate(frame, found, compute)
 
 
-SPECIAL: dict[str, Callable[[Run, Call], Frame]] = {
+SPECIAL: dict[str, Callable[[Evaluation, FunctionCall], Frame]] = {
     "absent": _absent,
     "clamp": _clamp,
     "clamp_max": _clamp,

@@ -74,7 +74,7 @@ class Subquery:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class FunctionCall:
     """A function call."""
 
     name: str
@@ -115,7 +115,7 @@ class Binary:
     fill_right: float | None
 
 
-Node: TypeAlias = Number | String | Selector | Range | Subquery | Call | Aggregate | Unary | Binary
+Node: TypeAlias = Number | String | Selector | Range | Subquery | FunctionCall | Aggregate | Unary | Binary
 
 _CARDS = {
     "OneToOne": "one-to-one",
@@ -194,7 +194,7 @@ def value_type(node: Node) -> str:
         return "string"
     if isinstance(node, Range | Subquery):
         return "matrix"
-    if isinstance(node, Call):
+    if isinstance(node, FunctionCall):
         return "scalar" if node.name in _SCALAR_CALLS else "vector"
     if isinstance(node, Unary):
         return value_type(node.expr)
@@ -213,7 +213,7 @@ def selectors(node: Node) -> list[Selector]:
     children: list[Node] = []
     if isinstance(node, Subquery | Unary):
         children = [node.expr]
-    elif isinstance(node, Call):
+    elif isinstance(node, FunctionCall):
         children = list(node.args)
     elif isinstance(node, Aggregate):
         children = [node.expr, *([node.param] if node.param else [])]
@@ -430,7 +430,7 @@ def _convert(tree: Any) -> Node:
     if kind == "UnaryExpr":
         return Unary(_convert(tree.expr))
     if kind == "Call":
-        return Call(tree.func.name, tuple(_convert(arg) for arg in tree.args))
+        return FunctionCall(tree.func.name, tuple(_convert(arg) for arg in tree.args))
     if kind == "AggregateExpr":
         without = tree.modifier is not None and str(tree.modifier.type).endswith("Without")
         labels = tuple(tree.modifier.labels) if tree.modifier is not None else ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tachograph.console.columns import Filter
-from tachograph.console.views.selection import Range
+from tachograph.console.views.selection import TimeRange
 
 if TYPE_CHECKING:
     from tachograph.console.console import Console
@@ -21,7 +21,7 @@ class Views:
         """What is wrong and since when, tiles, and tables by trouble."""
         from tachograph.console.views import now
 
-        return now.now(self.console, Range(start, end), chosen)
+        return now.now(self.console, TimeRange(start, end), chosen)
 
     def board(
         self, uid: str, start: float, end: float, variables: dict[str, str], source: str = "", only: str = ""
@@ -34,7 +34,7 @@ class Views:
         if found is None:
             return None
         panels = [name for name in only.split(",") if name]
-        return board.board(self.console, found, Range(start, end), variables, source=source, only=panels)
+        return board.board(self.console, found, TimeRange(start, end), variables, source=source, only=panels)
 
     def alerts(self) -> list[dict[str, Any]]:
         """Every alerting rule with its state."""
@@ -52,7 +52,7 @@ class Views:
         """Facets, or runs, sessions or errors."""
         from tachograph.console.views import explore
 
-        chosen = Range(start, end)
+        chosen = TimeRange(start, end)
         if what == "runs":
             return {"runs": explore.runs(self.console, chosen, wanted)}
         if what == "sessions":
@@ -70,11 +70,11 @@ class Views:
 
         from tachograph.console.views import explore
 
-        here = Range(start, end)
+        here = TimeRange(start, end)
         if version_a and version_b:
             sides = [replace(wanted, fields={**wanted.fields, "app_version": (v,)}) for v in (version_a, version_b)]
             return explore.compare(self.console, (here, sides[0]), (here, sides[1]))
-        past = Range(a_from, a_to) if a_from is not None and a_to is not None else here.before
+        past = TimeRange(a_from, a_to) if a_from is not None and a_to is not None else here.before
         return explore.compare(self.console, (past, wanted), (here, wanted))
 
     def run(self, identity: str) -> dict[str, Any] | None:
@@ -99,4 +99,4 @@ class Views:
         """
         from tachograph.console.views import money
 
-        return money.money(self.console, Range(start, end), chosen, by)
+        return money.money(self.console, TimeRange(start, end), chosen, by)

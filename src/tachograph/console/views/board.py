@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tachograph.catalogue.panels import Dashboard, Panel
 from tachograph.console.promql import PromQLError
 from tachograph.console.views.measures import answer, instant, step_of
-from tachograph.console.views.selection import Range, Selection, filter_of, select
+from tachograph.console.views.selection import Selection, TimeRange, filter_of, select
 
 if TYPE_CHECKING:
     from tachograph.console.console import Console
@@ -23,7 +23,7 @@ _MISSED: Final = 1.05
 def board(
     console: Console,
     dashboard: Dashboard,
-    chosen: Range,
+    chosen: TimeRange,
     variables: Mapping[str, str],
     *,
     source: str = "",

@@ -12,7 +12,7 @@ import numpy as np
 from tachograph.console.columns import Filter, Floats, Ints
 from tachograph.console.facts import Facts
 from tachograph.console.views import phrases
-from tachograph.console.views.selection import Range, Selection, select
+from tachograph.console.views.selection import Selection, TimeRange, select
 
 if TYPE_CHECKING:
     from tachograph.console.calls import Call
@@ -27,7 +27,7 @@ MOST_GROUPS: Final = 200
 SIGNIFICANT: Final = 0.01
 
 
-def facets(console: Console, chosen: Range, wanted: Filter) -> dict[str, Any]:
+def facets(console: Console, chosen: TimeRange, wanted: Filter) -> dict[str, Any]:
     """How many calls each value would leave; a facet's own choice does not narrow itself."""
     span = replace(wanted, time=(chosen.start, chosen.end))
     whole, _ = console.calls.facts(span)
@@ -48,7 +48,7 @@ def facets(console: Console, chosen: Range, wanted: Filter) -> dict[str, Any]:
     return {"facets": found, "calls": len(whole)}
 
 
-def errors(console: Console, chosen: Range, wanted: Filter) -> list[dict[str, Any]]:
+def errors(console: Console, chosen: TimeRange, wanted: Filter) -> list[dict[str, Any]]:
     """Failures by fingerprint: what their texts have in common."""
     facts, _ = console.calls.facts(replace(wanted, time=(chosen.start, chosen.end)))
     return fingerprints(console, facts.where(outcome=phrases.FAILED))
@@ -80,14 +80,14 @@ def fingerprints(console: Console, failed: Facts) -> list[dict[str, Any]]:
     return found
 
 
-def runs(console: Console, chosen: Range, wanted: Filter) -> list[dict[str, Any]]:
+def runs(console: Console, chosen: TimeRange, wanted: Filter) -> list[dict[str, Any]]:
     """Runs of agents, the newest first; a trace where nobody named a run."""
     facts, _ = console.calls.facts(replace(wanted, time=(chosen.start, chosen.end)))
     found, first, index = np.unique(facts.run, return_index=True, return_inverse=True)
     return _grouped(console, facts, index.reshape(-1), len(found), first, _run_key)
 
 
-def sessions(console: Console, chosen: Range, wanted: Filter) -> list[dict[str, Any]]:
+def sessions(console: Console, chosen: TimeRange, wanted: Filter) -> list[dict[str, Any]]:
     """Sessions, the newest first."""
     facts, _ = console.calls.facts(replace(wanted, time=(chosen.start, chosen.end)))
     facts = facts.where(session_id="!")
@@ -148,7 +148,7 @@ def _grouped(
 # -- two sides ------------------------------------------------------------------------------------------------------
 
 
-def compare(console: Console, a: tuple[Range, Filter], b: tuple[Range, Filter]) -> dict[str, Any]:
+def compare(console: Console, a: tuple[TimeRange, Filter], b: tuple[TimeRange, Filter]) -> dict[str, Any]:
     """Latency, tokens, cost, success and finish reasons of two sides, and which differences are significant."""
     one, two = select(console, *a), select(console, *b)
     rows = [

@@ -19,7 +19,7 @@ from tachograph.console.promql import PromQLError
 from tachograph.console.views import phrases
 from tachograph.console.views.explore import fingerprints
 from tachograph.console.views.money import spenders, why
-from tachograph.console.views.selection import Range, filter_of, select
+from tachograph.console.views.selection import TimeRange, filter_of, select
 
 if TYPE_CHECKING:
     from tachograph.console.console import Console
@@ -124,7 +124,7 @@ def incident(console: Console, name: str) -> dict[str, Any] | None:
     since = min((stamp(alert["activeAt"]) for alert in active), default=None)
     if since is None:
         since = max((one["from"] for one in history), default=now - BEFORE_SECONDS)
-    chosen = Range(since - BEFORE_SECONDS, now)
+    chosen = TimeRange(since - BEFORE_SECONDS, now)
     labels = {key: sorted({a["labels"][key] for a in active if a["labels"].get(key)}) for key in _LABELS}
     fields = {key: tuple(values) for key, values in labels.items() if values}
     hit = select(console, chosen, filter_of(fields))
@@ -140,7 +140,7 @@ def incident(console: Console, name: str) -> dict[str, Any] | None:
         "active": active,
         "about": about,
         "hits": _hits(calls, failed),
-        "spent": _spent(console, Range(min(since, now - SPENT_SECONDS), now), fields) if about == "cost" else None,
+        "spent": _spent(console, TimeRange(min(since, now - SPENT_SECONDS), now), fields) if about == "cost" else None,
         "fault": fault(failed.between(since - 300, now + 1), everything.llm, since) if len(failed) else None,
         "groups": fingerprints(console, failed),
         "timeline": _timeline(console, own, active, history, everything.llm, chosen),
@@ -181,7 +181,7 @@ def subject(rule: dict[str, Any]) -> str:
     return "cost" if money and "_errors_total" not in rule["query"] else "calls"
 
 
-def _spent(console: Console, chosen: Range, fields: dict[str, tuple[str, ...]]) -> dict[str, Any]:
+def _spent(console: Console, chosen: TimeRange, fields: dict[str, tuple[str, ...]]) -> dict[str, Any]:
     """What calls cost in a range, who spends it, and why it is not what the period before cost."""
     here, before = (select(console, one, filter_of(fields)) for one in (chosen, chosen.before))
     return {
@@ -254,7 +254,7 @@ def _versions(facts: Facts) -> dict[str, float]:
 
 def _timeline(
     console: Console, rules: list[dict[str, Any]], active: list[dict[str, Any]], history: list[dict[str, Any]],
-    everything: Facts, chosen: Range,
+    everything: Facts, chosen: TimeRange,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """What happened, oldest first."""
     found: list[dict[str, Any]] = []
@@ -293,7 +293,7 @@ def _timeline(
     return sorted(found, key=lambda event: event["at"])
 
 
-def _restarts(console: Console, chosen: Range) -> list[tuple[float, str]]:
+def _restarts(console: Console, chosen: TimeRange) -> list[tuple[float, str]]:
     try:
         result = console.querier.range(
             "process_start_time_seconds", int(chosen.start * 1000), int(chosen.end * 1000), 30_000

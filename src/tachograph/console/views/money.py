@@ -16,7 +16,7 @@ from tachograph.console.facts import Facts
 from tachograph.console.promql import PromQLError
 from tachograph.console.store import BUCKET_SECONDS
 from tachograph.console.views import phrases
-from tachograph.console.views.selection import Range, Selection, filter_of, select
+from tachograph.console.views.selection import Selection, TimeRange, filter_of, select
 from tachograph.usage.budgets.scope import SCOPES
 from tachograph.usage.budgets.windows import Window, calendar_bounds
 
@@ -33,13 +33,15 @@ TOP: Final = 12
 Row = tuple[int, str, str, str, int, int, int, int, int]
 
 
-def money(console: Console, chosen: Range, wanted: dict[str, str] | None = None, by: str = "model") -> dict[str, Any]:
+def money(
+    console: Console, chosen: TimeRange, wanted: dict[str, str] | None = None, by: str = "model"
+) -> dict[str, Any]:
     """The page about money; the range begins where one of the five-minute sums does.
 
     Raises:
         ValueError: Spending is not kept by `by`.
     """
-    chosen = Range(chosen.start // BUCKET_SECONDS * BUCKET_SECONDS, chosen.end)
+    chosen = TimeRange(chosen.start // BUCKET_SECONDS * BUCKET_SECONDS, chosen.end)
     asked = filter_of(wanted or {})
     here, before = select(console, chosen, asked), select(console, chosen.before, asked)
     now = time.time()
@@ -147,7 +149,7 @@ def _accounts(console: Console, limit: BudgetLimit, start: float, now: float) ->
         labels=tuple(limit.labels.items()),
         run=scopes.get("run", ""),
     )
-    calls = select(console, Range(start, now + 1), chosen).llm
+    calls = select(console, TimeRange(start, now + 1), chosen).llm
     by = [COLUMNS.get(name, name) for name in limit.per if name in KEPT]
     groups, index = calls.group(by)
     cost = np.bincount(index, np.nan_to_num(calls.numbers["cost"]), len(groups))

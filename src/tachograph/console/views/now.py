@@ -12,7 +12,7 @@ import numpy as np
 from tachograph.console.columns import Ints
 from tachograph.console.facts import Facts
 from tachograph.console.views import money, phrases
-from tachograph.console.views.selection import Range, Selection, filter_of, select
+from tachograph.console.views.selection import Selection, TimeRange, filter_of, select
 
 if TYPE_CHECKING:
     from tachograph.console.console import Console
@@ -45,7 +45,7 @@ class Trouble:
     text: str = ""
 
 
-def now(console: Console, chosen: Range, wanted: dict[str, str] | None = None) -> dict[str, Any]:
+def now(console: Console, chosen: TimeRange, wanted: dict[str, str] | None = None) -> dict[str, Any]:
     """Everything on the first page."""
     asked = filter_of(wanted or {})
     here = select(console, chosen, asked)
@@ -259,7 +259,7 @@ def _line(name: str, here: Selection) -> list[float | None]:
     return [facts.between(at, at + width).quantile(0.95, column) if weight[i] else None for i, at in enumerate(starts)]
 
 
-def _bins(facts: Facts, here: Selection | Range) -> Ints:
+def _bins(facts: Facts, here: Selection | TimeRange) -> Ints:
     place = (facts.numbers["time"] - here.start) / max(here.end - here.start, 1e-9) * BARS
     return np.clip(place.astype(np.int64), 0, BARS - 1)
 
@@ -267,7 +267,7 @@ def _bins(facts: Facts, here: Selection | Range) -> Ints:
 # -- tables ---------------------------------------------------------------------------------------------------------
 
 
-def _table(facts: Facts, past: Facts, by: tuple[str, str], chosen: Range) -> dict[str, Any]:
+def _table(facts: Facts, past: Facts, by: tuple[str, str], chosen: TimeRange) -> dict[str, Any]:
     """Rows by trouble, the first `TOP` and one for all others."""
     groups, index = facts.group(by)
     old_groups, old_index = past.group(by)
@@ -290,7 +290,7 @@ def _table(facts: Facts, past: Facts, by: tuple[str, str], chosen: Range) -> dic
     return {"rows": rows, "others": others, "other_count": len(rest), "total": size}
 
 
-def _row(labels: dict[str, str], own: Facts, before: Facts | None, chosen: Range) -> dict[str, Any]:
+def _row(labels: dict[str, str], own: Facts, before: Facts | None, chosen: TimeRange) -> dict[str, Any]:
     failed = own.where(outcome=phrases.FAILED)
     errors, index = failed.group(("error",))
     counts = np.bincount(index, failed.weight, len(errors))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from tachograph.console.calls import Attempt, Call, Span
+from tachograph.console.calls import Call, CallAttempt, Span
 from tachograph.console.columns import Filter
 from tachograph.console.views import phrases
 
@@ -150,7 +150,7 @@ def with_attempts(console: Console, rows: list[dict[str, Any]]) -> list[dict[str
     return found
 
 
-def _attempts(row: dict[str, Any], began: float, attempts: list[Attempt]) -> list[dict[str, Any]]:
+def _attempts(row: dict[str, Any], began: float, attempts: list[CallAttempt]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
 
     def add(kind: str, name: str, start: float, seconds: float, failed: bool = False, error: str | None = None) -> None:

@@ -17,7 +17,7 @@ HOUR: Final = 3600.0
 
 
 @dataclass(slots=True)
-class Range:
+class TimeRange:
     """Seconds since 1970."""
 
     start: float
@@ -29,9 +29,9 @@ class Range:
         return self.end - self.start
 
     @property
-    def before(self) -> Range:
+    def before(self) -> TimeRange:
         """The range of the same length before this one."""
-        return Range(self.start - self.seconds, self.start)
+        return TimeRange(self.start - self.seconds, self.start)
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ def filter_of(fields: Mapping[str, str | tuple[str, ...]]) -> Filter:
     return Filter(fields=found)
 
 
-def select(console: Console, chosen: Range, wanted: Filter | None = None) -> Selection:
+def select(console: Console, chosen: TimeRange, wanted: Filter | None = None) -> Selection:
     """Gather the calls of a range.
 
     Calls that began in the range count. What is older than the calls kept here comes from the ledger, by the hour.
@@ -97,7 +97,7 @@ def select(console: Console, chosen: Range, wanted: Filter | None = None) -> Sel
 
 
 def _older(
-    console: Console, chosen: Range, kept: float | None, wanted: Filter
+    console: Console, chosen: TimeRange, kept: float | None, wanted: Filter
 ) -> tuple[Facts, Facts, float, float] | None:
     """The ledger's sums of the time before the calls that are kept here, where a filter does not ask for more."""
     if console.ledger is None or wanted.labels or wanted.text or wanted.run:

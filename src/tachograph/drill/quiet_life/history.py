@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import promql_parser
 
-from tachograph.catalogue.rules import Alert, Recording, RuleGroup
+from tachograph.catalogue.rules import Alert, RecordingRule, RuleGroup
 from tachograph.console.promql.labels import Labels
 from tachograph.drill.quiet_life.past import Answer, Memory, Past
 from tachograph.drill.quiet_life.run import Notified, notified
@@ -43,7 +43,7 @@ class AlertHistory:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class HistoryReport:
     """What a past would have brought.
 
     Attributes:
@@ -73,7 +73,7 @@ def judge(
     end: int,
     step: int,
     say: Callable[[str], None] = lambda text: None,
-) -> History:
+) -> HistoryReport:
     """Play the rules over a past.
 
     Args:
@@ -84,11 +84,11 @@ def judge(
         say: Is told what is asked next.
     """
     memory = Memory()
-    recorded = {rule.name for group in groups for rule in group.rules if isinstance(rule, Recording)}
+    recorded = {rule.name for group in groups for rule in group.rules if isinstance(rule, RecordingRule)}
     reads = re.compile("|".join(sorted(map(re.escape, recorded), key=len, reverse=True)) or "(?!)")
     for group in groups:
         for rule in group.rules:
-            if isinstance(rule, Recording):
+            if isinstance(rule, RecordingRule):
                 say(rule.name)
                 source: Past = memory if reads.search(rule.expression) else past
                 memory.put(rule.name, source.range(rule.expression, start - LOOK_BACK_MS, end, step), step)
@@ -111,7 +111,7 @@ def judge(
                 firing.setdefault(at, set()).add(whole)
     timeline = [(at / 60_000, frozenset(firing.get(at, ()))) for at in range(start, end + 1, step)]
     order = {"critical": 0, "warning": 1, "info": 2}
-    return History(
+    return HistoryReport(
         (end - start) / 86_400_000,
         tuple(sorted(found.values(), key=lambda one: (order.get(one.severity, 3), -len(one.episodes)))),
         tuple(notified(timeline, routes)),

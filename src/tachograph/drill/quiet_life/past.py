@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
-from tachograph.console.promql.engine import Engine, Limits
+from tachograph.console.promql.engine import Limits, PromQLEngine
 from tachograph.console.promql.labels import NAME, Labels
 from tachograph.console.promql.matchers import LabelMatcher
 from tachograph.console.promql.types import STALE_NAN, Floats, Ints, RawSeries
@@ -86,7 +86,7 @@ class Memory:
         """Evaluate over what is kept."""
         parts: list[Answer] = []
         for low in range(start, end + 1, CHUNK_MS):
-            result = Engine(self, limits=_LIMITS).range(expression, low, min(low + CHUNK_MS - step, end), step)
+            result = PromQLEngine(self, limits=_LIMITS).range(expression, low, min(low + CHUNK_MS - step, end), step)
             parts.append({_unnamed(labels): (times, values) for labels, times, values in result.series})
         return _joined(parts)
 

@@ -147,7 +147,7 @@ class Accounts:
         self._map[0] = _MAGIC
         if self._map[1] < slot.number + 1:
             self._map[1] = slot.number + 1
-        self._known: dict[int, Row] = {}
+        self._known: dict[int, AccountRow] = {}
 
     def _allocate(self, start: int, size: int) -> None:
         """Give the file its blocks now: a full disk found out by writing to the mapping would kill the process."""
@@ -164,7 +164,7 @@ class Accounts:
         """Slots that any process ever had, and slot 0."""
         return max(int(self._map[1]), self.slot.number + 1)
 
-    def row(self, key: int, now: float) -> Row:
+    def row(self, key: int, now: float) -> AccountRow:
         """The account of a key (a positive 62-bit number; 1 for the only one).
 
         Raises:
@@ -173,7 +173,7 @@ class Accounts:
         """
         found = self._known.get(key)
         if found is None or self._index[found.index] != key:  # given to another key after two windows without use
-            found = self._known[key] = Row(self, self._find(key, now))
+            found = self._known[key] = AccountRow(self, self._find(key, now))
         return found
 
     def _find(self, key: int, now: float) -> int:
@@ -192,11 +192,11 @@ class Accounts:
                     self._allocate(self._rows_at + index * self._row_bytes, self._row_bytes)
                     self._index[index] = key
                     return index
-                if stale is None and Row(self, index).is_over(now):
+                if stale is None and AccountRow(self, index).is_over(now):
                     stale = index
             if stale is None:
                 raise NoPlace("every account of the budget is in use")
-            row = Row(self, stale)
+            row = AccountRow(self, stale)
             row[STEP] = row[LEASED] = row[SYNCED] = row[FLEET_SPENT] = row[WANTED] = 0
             self._index[stale] = key
             return stale
@@ -216,21 +216,21 @@ class Accounts:
         finally:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
 
-    def all_rows(self) -> list[Row]:
+    def all_rows(self) -> list[AccountRow]:
         """Every account there is, of whatever process."""
-        return [Row(self, index) for index, held in enumerate(self._index) if held]
+        return [AccountRow(self, index) for index, held in enumerate(self._index) if held]
 
-    def key_of(self, row: Row) -> int:
+    def key_of(self, row: AccountRow) -> int:
         """Whose account it is."""
         key: int = self._index[row.index]
         return key
 
-    def known(self) -> dict[int, Row]:
+    def known(self) -> dict[int, AccountRow]:
         """The accounts this process has met, by key."""
         return dict(self._known)
 
 
-class Row:
+class AccountRow:
     """One account, seen from one process."""
 
     __slots__ = ("_heads", "_map", "_own", "_reserved", "_spent", "accounts", "at", "count", "index", "window")

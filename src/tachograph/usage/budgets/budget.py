@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from tachograph.errors import BudgetExceededError
-from tachograph.usage.budgets.accounts import Accounts, NoPlace, Row, Slot
+from tachograph.usage.budgets.accounts import AccountRow, Accounts, NoPlace, Slot
 from tachograph.usage.budgets.scope import ONLY_ACCOUNT, Scope
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Budget:
         self.unread: set[int] = set()
         self.warned: dict[int, int] = {}
 
-    def row(self, key: int, now: float) -> tuple[Row, bool]:
+    def row(self, key: int, now: float) -> tuple[AccountRow, bool]:
         """The account of a key, and whether it is the one that all processes share."""
         accounts = self.accounts
         if accounts is not None:
@@ -46,7 +46,7 @@ class Budget:
             self.own = Accounts("", self.scope.window, Slot(None), 1)
         return self.own.row(ONLY_ACCOUNT, now), False
 
-    def rows(self, now: float) -> list[Row]:
+    def rows(self, now: float) -> list[AccountRow]:
         """Every account in use."""
         if not self.scope.per:
             return [self.row(ONLY_ACCOUNT, now)[0]]

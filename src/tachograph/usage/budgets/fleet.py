@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from tachograph.errors import MissingExtraError
 from tachograph.files import move_up
-from tachograph.usage.budgets.accounts import FLEET_SPENT, LEASE_NUMBER, LEASED, NUMBER, SYNCED, WANTED, Row
+from tachograph.usage.budgets.accounts import FLEET_SPENT, LEASE_NUMBER, LEASED, NUMBER, SYNCED, WANTED, AccountRow
 from tachograph.usage.budgets.scope import Scope
 from tachograph.usage.ledger_paths import LedgerPaths
 from tachograph.usage.locks import lock
@@ -107,24 +107,24 @@ class Fleet:
 
     # Asked on the caller's path
 
-    def allowance(self, row: Row, number: int, now: float) -> int | None:
+    def allowance(self, row: AccountRow, number: int, now: float) -> int | None:
         """What this host may spend in this window, or None when that is not known now."""
         if row[LEASE_NUMBER] != _lease_number(row, number) or now * 1000 - row[SYNCED] > LEASE_SECONDS * 1000:
             return None
         return row[LEASED]
 
-    def spent(self, row: Row, number: int) -> int:
+    def spent(self, row: AccountRow, number: int) -> int:
         """What all hosts have spent in this window, as last heard."""
         return row[FLEET_SPENT] if row[LEASE_NUMBER] == _lease_number(row, number) else 0
 
-    def want(self, row: Row, nano: int) -> None:
+    def want(self, row: AccountRow, nano: int) -> None:
         """A call of this size asks for money."""
         if row[WANTED] < nano:
             row[WANTED] = nano
 
     # In the background
 
-    def sync(self, rows: list[tuple[Scope, Row]], now: float) -> None:
+    def sync(self, rows: list[tuple[Scope, AccountRow]], now: float) -> None:
         """Lease what is needed and give back what is not, for all processes of this host.
 
         Raises:
@@ -146,7 +146,7 @@ class Fleet:
         finally:
             os.close(fd)
 
-    def _is_due(self, scope: Scope, row: Row, now: float) -> bool:
+    def _is_due(self, scope: Scope, row: AccountRow, now: float) -> bool:
         number = scope.window.number(now)
         if row[LEASE_NUMBER] != _lease_number(row, number):
             return row[NUMBER] >= number - scope.window.buckets or not row[SYNCED] or row.reserved() > 0
@@ -162,7 +162,7 @@ class Fleet:
         os.close(fd)
         return None
 
-    def _sync_row(self, scope: Scope, row: Row, now: float) -> None:
+    def _sync_row(self, scope: Scope, row: AccountRow, now: float) -> None:
         number = scope.window.number(now)
         key = self._key(scope, row)
         begins = 0 if scope.window.kind == "rolling" else number
@@ -197,7 +197,7 @@ class Fleet:
             begins_at, ends_at = scope.window.bounds(now)
             self._run(_FORGET, {"key": key, "seconds": (ends_at - begins_at).total_seconds()})
 
-    def raise_base(self, scope: Scope, row: Row, nano: int, now: float) -> None:
+    def raise_base(self, scope: Scope, row: AccountRow, nano: int, now: float) -> None:
         """The ledger knows of this much spending by all hosts, as of `lag_seconds` ago; never lowers anything."""
         number = scope.window.number(now)
         begins = 0 if scope.window.kind == "rolling" else number
@@ -206,7 +206,7 @@ class Fleet:
         self._run(_MAKE, (self._key(scope, row), begins))
         self._run(_RAISE, {"key": self._key(scope, row), "begins": begins, "nano": nano})
 
-    def _key(self, scope: Scope, row: Row) -> str:
+    def _key(self, scope: Scope, row: AccountRow) -> str:
         return f"{scope.file_name()}-{row.accounts.key_of(row):x}"
 
     def _name(self) -> str:
@@ -241,7 +241,7 @@ class Fleet:
                 connection.close()
 
 
-def _lease_number(row: Row, number: int) -> int:
+def _lease_number(row: AccountRow, number: int) -> int:
     """Leases of a rolling window hold on; those of a calendar period end with it."""
     return 1 if row.window.kind == "rolling" else number
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from tachograph.usage.budgets.accounts import Row
+from tachograph.usage.budgets.accounts import AccountRow
 from tachograph.usage.budgets.budget import Budget, in_usd
 from tachograph.usage.budgets.scope import ONLY_ACCOUNT
 from tachograph.usage.metrics.families import (
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _MOST_DAYS_AHEAD: Final = 3660.0
 
-SpentOf = Callable[[Row, int], int]
+SpentOf = Callable[[AccountRow, int], int]
 """Nano-dollars that an account has spent in a period, by its number."""
 
 

@@ -24,7 +24,7 @@ from tachograph.errors import SettingsError
 from tachograph.records import LLMCall
 from tachograph.records.reservation import BudgetRequest, BudgetStep, Reservation, asked_of
 from tachograph.usage.budgets import gauges
-from tachograph.usage.budgets.accounts import STEP, Accounts, NoPlace, Row, Slot
+from tachograph.usage.budgets.accounts import STEP, AccountRow, Accounts, NoPlace, Slot
 from tachograph.usage.budgets.budget import Budget, Refusal, in_usd
 from tachograph.usage.budgets.estimate import Estimates
 from tachograph.usage.budgets.history import History
@@ -53,7 +53,7 @@ _SHOW_SECONDS: Final = 5.0
 """A scrape waits this long for a thread that holds the lock and gets no processor."""
 
 
-_Held = tuple[Budget, Row, int]
+_Held = tuple[Budget, AccountRow, int]
 _Passed = tuple[Budget, int, float, int, LLMCall | None]
 """A step of a budget that was passed: the account, the step, what is spent, and the call that passed it."""
 
@@ -213,7 +213,7 @@ class Budgets:
         return False
 
     def _hold(
-        self, held: list[tuple[Budget, Row, bool, int]], nano: int, now: float, allowed: list[Budget]
+        self, held: list[tuple[Budget, AccountRow, bool, int]], nano: int, now: float, allowed: list[Budget]
     ) -> tuple[bool, Refusal | None]:
         """Write the reservation, then look whether it fits; take it back where it does not.
 
@@ -248,7 +248,7 @@ class Budgets:
                 self._settle_pending()
 
     def _look(
-        self, held: list[tuple[Budget, Row, bool, int]], nano: int, now: float, allowed: list[Budget]
+        self, held: list[tuple[Budget, AccountRow, bool, int]], nano: int, now: float, allowed: list[Budget]
     ) -> Refusal | None:
         for budget, row, is_shared, key in held:
             if budget in allowed:
@@ -412,7 +412,7 @@ class Budgets:
                 self._note_steps(budget, row, key, number, passed, call)
 
     def _note_steps(
-        self, budget: Budget, row: Row, key: int, number: int, passed: list[_Passed], call: LLMCall | None
+        self, budget: Budget, row: AccountRow, key: int, number: int, passed: list[_Passed], call: LLMCall | None
     ) -> None:
         scope = budget.scope
         spent = self._spent(row, number)
@@ -436,7 +436,7 @@ class Budgets:
     def _count(self, family: Family, *values: str) -> None:
         self._recorder.metrics.cell(family, *values).add()
 
-    def _spent(self, row: Row, number: int) -> int:
+    def _spent(self, row: AccountRow, number: int) -> int:
         """Of this host, or of the fleet where that is known to be more."""
         own = row.spent(number)
         return own if self._fleet is None else max(own, self._fleet.spent(row, number))

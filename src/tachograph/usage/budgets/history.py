@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from tachograph.usage.budgets.accounts import Row, Slot
+from tachograph.usage.budgets.accounts import AccountRow, Slot
 from tachograph.usage.budgets.budget import Budget
 from tachograph.usage.budgets.scope import ONLY_ACCOUNT, Scope
 
@@ -64,7 +64,7 @@ class History:
         finally:
             store.close()
 
-    def _raise(self, slot: Slot, scope: Scope, row: Row, nano: int, now: float) -> None:
+    def _raise(self, slot: Slot, scope: Scope, row: AccountRow, nano: int, now: float) -> None:
         number = scope.window.number(now)
         if self._fleet is not None:
             self._fleet.raise_base(scope, row, nano, now)

@@ -15,7 +15,7 @@ from tachograph.usage.reconcile.bill import Billed
 
 if TYPE_CHECKING:
     from tachograph.records.cost import Cost
-    from tachograph.usage.reconcile.compare import Ours
+    from tachograph.usage.reconcile.compare import LedgerDay
 
 NAMES: Final = (
     "unseen_client",
@@ -86,7 +86,7 @@ class Explainer:
         self._tolerance = tolerance
         self._now = now
 
-    def causes(self, day: date, own: Ours | None, line: Billed | None) -> list[Cause]:
+    def causes(self, day: date, own: LedgerDay | None, line: Billed | None) -> list[Cause]:
         """All causes; their money adds up to billed less ours."""
         is_late = self._now - midnight(day) < COMPLETE_AFTER
         left = ((line.usd if line is not None else None) or Decimal(0)) - (own.usd if own is not None else Decimal(0))
@@ -125,7 +125,7 @@ class Explainer:
             add("unexplained", left, "within the tolerance")
         return found
 
-    def _one_sided(self, add: Callable[[str, Decimal, str], None], own: Ours | None, left: Decimal,
+    def _one_sided(self, add: Callable[[str, Decimal, str], None], own: LedgerDay | None, left: Decimal,
                    is_late: bool) -> None:  # fmt: skip
         if own is None:
             if left:
@@ -139,7 +139,7 @@ class Explainer:
             add("other_account", left, "not in the report: another organisation's key, or a compatible server under "
                 "this provider's label")  # fmt: skip
 
-    def _tokens(self, add: Callable[[str, Decimal, str], None], own: Ours, line: Billed, left: Decimal,
+    def _tokens(self, add: Callable[[str, Decimal, str], None], own: LedgerDay, line: Billed, left: Decimal,
                 is_late: bool) -> bool:  # fmt: skip
         """Causes by which the counts of tokens differ; whether they agree."""
         pairs = [(own.input_tokens, line.input_tokens), (own.output_tokens, line.output_tokens)]
@@ -180,7 +180,7 @@ class Explainer:
             add("unseen_client", worth, "more tokens are billed than the ledger has: calls that are not watched")
         return False
 
-    def _price(self, add: Callable[[str, Decimal, str], None], own: Ours, line: Billed,
+    def _price(self, add: Callable[[str, Decimal, str], None], own: LedgerDay, line: Billed,
                left: Callable[[], Decimal]) -> None:  # fmt: skip
         """Causes by which the same tokens cost something else."""
         tiers = {part.tier for part in line.parts if part.tier.lower() not in _ORDINARY_TIERS}
@@ -245,7 +245,7 @@ def used(line: Billed) -> Usage:
     return Usage(line.input_tokens or 0, line.output_tokens or 0, {word: n for word, n in details.items() if n})
 
 
-def _less(line: Billed, own: Ours) -> Usage:
+def _less(line: Billed, own: LedgerDay) -> Usage:
     """What is billed beyond ours."""
     billed = used(line)
     details = {

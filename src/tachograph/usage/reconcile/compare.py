@@ -19,7 +19,7 @@ _DATED = re.compile(r"[-@](\d{8}|\d{4}-\d{2}-\d{2}|\d{2}-\d{2}|\d{3}|latest)$")
 
 
 @dataclass(slots=True)
-class Ours:
+class LedgerDay:
     """What the ledger says of one model on one day."""
 
     calls: int = 0
@@ -45,7 +45,7 @@ class Difference:
 
     day: date
     model: str
-    ours: Ours | None
+    ours: LedgerDay | None
     billed: Billed | None
     causes: tuple[Cause, ...]
 
@@ -131,7 +131,7 @@ def reconcile(
 
 
 def _by_model(
-    pairs: Iterable[tuple[date, str, Ours | None, Billed | None]],
+    pairs: Iterable[tuple[date, str, LedgerDay | None, Billed | None]],
 ) -> dict[str, tuple[Decimal, Decimal]]:
     found: dict[str, tuple[Decimal, Decimal]] = {}
     for _, model, own, line in pairs:
@@ -141,7 +141,7 @@ def _by_model(
     return found
 
 
-def _ours(store: Store, provider: str, since: datetime, until: datetime) -> dict[tuple[date, str], Ours]:
+def _ours(store: Store, provider: str, since: datetime, until: datetime) -> dict[tuple[date, str], LedgerDay]:
     query = Query(
         microseconds(since),
         microseconds(until),
@@ -149,10 +149,10 @@ def _ours(store: Store, provider: str, since: datetime, until: datetime) -> dict
         where={"kind": ("llm",), "provider": (provider,)},
         raw=True,
     )
-    found: dict[tuple[date, str], Ours] = {}
+    found: dict[tuple[date, str], LedgerDay] = {}
     for row in store.usage(query):
         day = from_microseconds(int(row["day"])).date()
-        own = found.setdefault((day, row["response_model"] or row["model"]), Ours())
+        own = found.setdefault((day, row["response_model"] or row["model"]), LedgerDay())
         own.calls += int(row["n"])
         own.succeeded += int(row["n"]) if row["outcome"] == "success" else 0
         own.cancelled += int(row["n"]) if row["outcome"] == "cancelled" else 0
@@ -167,11 +167,11 @@ def _ours(store: Store, provider: str, since: datetime, until: datetime) -> dict
 
 
 def _paired(
-    ours: Mapping[tuple[date, str], Ours], theirs: Mapping[tuple[date, str], Billed]
-) -> list[tuple[date, str, Ours | None, Billed | None]]:
+    ours: Mapping[tuple[date, str], LedgerDay], theirs: Mapping[tuple[date, str], Billed]
+) -> list[tuple[date, str, LedgerDay | None, Billed | None]]:
     """The same day and model; a dated name goes with the undated one where only one of each is left."""
     left, right = dict(ours), dict(theirs)
-    pairs: list[tuple[date, str, Ours | None, Billed | None]] = []
+    pairs: list[tuple[date, str, LedgerDay | None, Billed | None]] = []
     for key in sorted(left.keys() & right.keys()):
         pairs.append((*key, left.pop(key), right.pop(key)))
     for (day, model), line in sorted(right.items()):
@@ -189,7 +189,7 @@ def undated(model: str) -> str:
     return _DATED.sub("", model.lower())
 
 
-def _agree(own: Ours | None, line: Billed | None, tolerance: Decimal) -> bool:
+def _agree(own: LedgerDay | None, line: Billed | None, tolerance: Decimal) -> bool:
     if own is None or line is None:
         return not (
             line.usd or line.input_tokens or line.output_tokens if line else own and (own.nano_usd or own.succeeded)

@@ -30,8 +30,8 @@ from tachograph.usage.stores.errors import RowsRejected, StoreTimeout, StoreUnav
 from tachograph.usage.stores.histograms import Histograms, of_records
 from tachograph.usage.stores.query import (
     HOUR_US,
-    Dialect,
     Query,
+    SQLDialect,
     extent_of,
     latency_sql,
     needs_rows,
@@ -46,7 +46,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("The ledger in ClickHouse", "clickhouse", "clickhouse_connect") from error
 
-DIALECT: Final = Dialect(
+DIALECT: Final = SQLDialect(
     "{{p{}:String}}",
     "JSONExtractString(coalesce({column}, ''), '{name}')",
     usage="(SELECT * FROM usage FINAL)",

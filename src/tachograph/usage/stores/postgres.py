@@ -31,8 +31,8 @@ from tachograph.usage.stores.query import (
     DAY_US,
     LEVELS,
     MEASURES,
-    Dialect,
     Query,
+    SQLDialect,
     extent_of,
     extent_sql,
     latency_needs_rows,
@@ -55,7 +55,7 @@ except ImportError as error:
 
 logger = logging.getLogger("tachograph")
 
-DIALECT: Final = Dialect(
+DIALECT: Final = SQLDialect(
     "${}",
     "({column}::jsonb ->> '{name}')",
     text="coalesce({column}::text, '')",

@@ -65,7 +65,7 @@ class QueryError(TachographError):
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
+class SQLDialect:
     """What differs between the stores' SQL.
 
     Attributes:
@@ -93,7 +93,7 @@ class Dialect:
     packed: str = ""
 
 
-def usage_sql(query: Query, dialect: Dialect, rollup_labels: tuple[str, ...]) -> tuple[str, list[Any]]:
+def usage_sql(query: Query, dialect: SQLDialect, rollup_labels: tuple[str, ...]) -> tuple[str, list[Any]]:
     """SQL and parameters for `Store.usage`."""
     if needs_rows(query, rollup_labels):
         return _raw_sql(query, dialect, rollup_labels)
@@ -124,7 +124,7 @@ def _first_keys(query: Query, keys: tuple[str, ...]) -> tuple[str, ...]:
     return keys[: max((keys.index(name) for name in needed), default=0) + 1]
 
 
-def packed_latency_sql(query: Query, dialect: Dialect) -> tuple[str, list[Any], tuple[str, ...]]:
+def packed_latency_sql(query: Query, dialect: SQLDialect) -> tuple[str, list[Any], tuple[str, ...]]:
     """SQL, parameters and key columns for latency buckets and counts as two texts of numbers, from rollups."""
     build = _Builder(dialect)
     filters = build.filters(query)
@@ -145,7 +145,7 @@ def usage_names(query: Query, rollup_labels: tuple[str, ...]) -> tuple[str, ...]
     return (*query.by, "n", *_PLAIN, "cost_nusd", "estimated_nusd", "unpriced")
 
 
-def latency_sql(query: Query, dialect: Dialect) -> tuple[str, list[Any]]:
+def latency_sql(query: Query, dialect: SQLDialect) -> tuple[str, list[Any]]:
     """SQL and parameters for `Store.latency`, from rows."""
     build = _Builder(dialect)
     conditions = [build.time("ts_us", query.since_us, query.until_us), *build.filters(query)]
@@ -169,14 +169,14 @@ def needs_rows(query: Query, rollup_labels: tuple[str, ...]) -> bool:
     return False
 
 
-def rows_where(query: Query, dialect: Dialect) -> tuple[str, list[Any]]:
+def rows_where(query: Query, dialect: SQLDialect) -> tuple[str, list[Any]]:
     """The condition on rows, and its parameters."""
     build = _Builder(dialect, prefix="u.")
     conditions = [build.time("u.ts_us", query.since_us, query.until_us), *build.filters(query)]
     return " AND ".join(conditions), build.parameters
 
 
-def _raw_sql(query: Query, dialect: Dialect, rollup_labels: tuple[str, ...]) -> tuple[str, list[Any]]:
+def _raw_sql(query: Query, dialect: SQLDialect, rollup_labels: tuple[str, ...]) -> tuple[str, list[Any]]:
     build = _Builder(dialect, prefix="u.", kept=rollup_labels)
     group = [build.dimension(name, "u.ts_us") for name in query.by]
     sums = ", ".join(
@@ -199,7 +199,7 @@ def _raw_sql(query: Query, dialect: Dialect, rollup_labels: tuple[str, ...]) -> 
 
 
 class _Builder:
-    def __init__(self, dialect: Dialect, prefix: str = "", kept: tuple[str, ...] = ()) -> None:
+    def __init__(self, dialect: SQLDialect, prefix: str = "", kept: tuple[str, ...] = ()) -> None:
         self.dialect = dialect
         self.prefix = prefix
         self.kept = kept  # labels that a row still has for rollups after its subject was erased

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from tachograph.usage.stores.columns import rollup_texts
-from tachograph.usage.stores.query import DAY_US, LEVELS, MEASURES, Dialect
+from tachograph.usage.stores.query import DAY_US, LEVELS, MEASURES, SQLDialect
 
 _KEYS: Final = ("kind", "provider", "model", "operation", "outcome")
 _MAP: Final = "tachograph_relabel"
@@ -23,7 +23,7 @@ Run = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 
 
 def relabel(
-    run: Run, transaction: Callable[[], AbstractContextManager[None]], dialect: Dialect, rollup_labels: Sequence[str]
+    run: Run, transaction: Callable[[], AbstractContextManager[None]], dialect: SQLDialect, rollup_labels: Sequence[str]
 ) -> int:
     """Move all rows' sums to the rollups of these labels; returns how many rows were moved.
 
@@ -40,7 +40,7 @@ def relabel(
     return moved
 
 
-def _relabel_day(run: Run, dialect: Dialect, day: int, text_of: Callable[[dict[str, str]], str]) -> int:
+def _relabel_day(run: Run, dialect: SQLDialect, day: int, text_of: Callable[[dict[str, str]], str]) -> int:
     time = f"ts_us BETWEEN {day} AND {day + DAY_US - 1}"
     labels = dialect.text.format(column="u.labels")
     changed: list[tuple[str, str, str]] = []
@@ -68,7 +68,7 @@ def _relabel_day(run: Run, dialect: Dialect, day: int, text_of: Callable[[dict[s
     return len(found)
 
 
-def _move(dialect: Dialect, level: int, time: str, labels: str, sign: str, target: str) -> str:
+def _move(dialect: SQLDialect, level: int, time: str, labels: str, sign: str, target: str) -> str:
     cost = "coalesce(u.cost_nusd, 0) + coalesce(a.delta, 0)"
     sums = {
         "n": "count(*)",

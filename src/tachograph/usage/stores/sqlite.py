@@ -28,8 +28,8 @@ from tachograph.usage.stores.histograms import Histograms, as_records, of_record
 from tachograph.usage.stores.query import (
     LEVELS,
     MEASURES,
-    Dialect,
     Query,
+    SQLDialect,
     extent_of,
     extent_sql,
     latency_needs_rows,
@@ -46,7 +46,7 @@ from tachograph.usage.stores.sqlite_schema import REVISIONS
 
 logger = logging.getLogger("tachograph")
 
-DIALECT: Final = Dialect(
+DIALECT: Final = SQLDialect(
     "?{}",
     "json_extract({column}, '$.\"{name}\"')",
     odd_label="(SELECT value FROM json_each({column}) WHERE key = '{name}')",

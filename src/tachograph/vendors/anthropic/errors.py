@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tachograph.vendors.failures import STATUSES, Failure, Table, categorise, unreadable
+from tachograph.vendors.failures import STATUSES, Failure, FailureTable, categorise, unreadable
 from tachograph.vendors.fields import pick, text
 
-TABLE: Final = Table(
+TABLE: Final = FailureTable(
     codes={
         "enforced_spend_limit_reached": "quota",
         "contract_spend_limit_reached": "quota",

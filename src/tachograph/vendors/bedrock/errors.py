@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tachograph.records.outcomes import ErrorType
-from tachograph.vendors.failures import STATUSES, Failure, Table, categorise, pick_header, read_body
+from tachograph.vendors.failures import STATUSES, Failure, FailureTable, categorise, pick_header, read_body
 from tachograph.vendors.fields import dig, pick
 
 _CODES: Final[dict[str, ErrorType]] = {
@@ -30,7 +30,7 @@ _CODES: Final[dict[str, ErrorType]] = {
     "ResourceNotFoundException": "invalid_request",
 }
 _LOWER: Final[dict[str, ErrorType]] = {code[:1].lower() + code[1:]: error_type for code, error_type in _CODES.items()}
-TABLE: Final = Table(
+TABLE: Final = FailureTable(
     codes={**_CODES, **_LOWER},
     classes={
         "ConnectTimeoutError": "timeout",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tachograph.records.outcomes import ErrorType
-from tachograph.vendors.failures import STATUSES, ErrorReport, Failure, Table, categorise
+from tachograph.vendors.failures import STATUSES, ErrorReport, Failure, FailureTable, categorise
 from tachograph.vendors.fields import dig, items, pick, text
 
 _REASONS: Final[dict[str, ErrorType]] = {
@@ -50,7 +50,7 @@ def _refine(said: ErrorReport, status: int | None) -> ErrorType | None:
     return None
 
 
-TABLE: Final = Table(
+TABLE: Final = FailureTable(
     codes={"UNAUTHENTICATED": "auth"},
     phrases=(
         ("api key not valid", "auth"),  # a 400 INVALID_ARGUMENT

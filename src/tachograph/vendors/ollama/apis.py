@@ -61,7 +61,7 @@ def answer_content(answer: Any) -> Any:
     return text(answer, "response") or dig(answer, "message", "content")
 
 
-class Lines(WholeAnswer):
+class JSONLines(WholeAnswer):
     """Reads a streamed answer."""
 
     takes_lines = True
@@ -91,8 +91,8 @@ class Lines(WholeAnswer):
 _api: Final = partial(Api, "ollama", input_content=said, output_content=answer_content)
 _EMBED: Final = _api("embed", "embeddings", read_answer, facts=embed_facts)
 ROUTES: Final = {
-    "/api/chat": _api("chat", "chat", read_answer, Lines, facts=chat_facts),
-    "/api/generate": _api("generate", "text_completion", read_answer, Lines, facts=chat_facts),
+    "/api/chat": _api("chat", "chat", read_answer, JSONLines, facts=chat_facts),
+    "/api/generate": _api("generate", "text_completion", read_answer, JSONLines, facts=chat_facts),
     "/api/embed": _EMBED,
     "/api/embeddings": _EMBED,
 }

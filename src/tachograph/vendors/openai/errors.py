@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tachograph.vendors.failures import STATUSES, Failure, Table, categorise, unreadable
+from tachograph.vendors.failures import STATUSES, Failure, FailureTable, categorise, unreadable
 from tachograph.vendors.fields import count, dig, items, pick, text
 
 _IMAGES: Final[tuple[str, ...]] = (
@@ -16,7 +16,7 @@ _IMAGES: Final[tuple[str, ...]] = (
     *("image_too_small", "image_parse_error", "invalid_image_mode", "image_file_too_large", "empty_image_file"),
     *("unsupported_image_media_type", "failed_to_download_image", "image_file_not_found"),
 )
-TABLE: Final = Table(
+TABLE: Final = FailureTable(
     codes={
         "invalid_api_key": "auth",
         "account_deactivated": "auth",

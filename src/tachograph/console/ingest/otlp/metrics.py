@@ -73,7 +73,7 @@ class Samples(Protocol):
         """Forget what is too old, if it is time for that."""
 
 
-class Receiver:
+class MetricsReceiver:
     """Takes OTLP metrics requests into a store; remembers the running sums of delta series."""
 
     def __init__(self, store: Samples) -> None:

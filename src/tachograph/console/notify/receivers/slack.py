@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from tachograph.console.notify.delivery import Post
-from tachograph.console.notify.message import MAX_SHOWN, Alert, Notification, clip
+from tachograph.console.notify.message import MAX_SHOWN, Notification, NotifiedAlert, clip
 from tachograph.settings.notify import Slack
 
 MAX_HEADER: Final = 150
@@ -34,7 +34,7 @@ def posts(settings: Slack, notification: Notification, url: str) -> Iterator[Pos
     yield Post(url, {"text": clip(_escaped(notification.title), MAX_TEXT), "blocks": blocks})
 
 
-def _section(notification: Notification, alert: Alert) -> str:
+def _section(notification: Notification, alert: NotifiedAlert) -> str:
     title = _escaped(f"{'Resolved: ' if alert.resolved_at is not None else ''}{alert.title}")
     room = MAX_SECTION - 20
     lines = "\n".join(_escaped(line) for line in notification.lines(alert))

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tachograph.console.notify.delivery import Post
-from tachograph.console.notify.message import Alert, Notification
+from tachograph.console.notify.message import Notification, NotifiedAlert
 from tachograph.settings.notify import Webhook
 
 
@@ -35,7 +35,7 @@ def posts(settings: Webhook, notification: Notification, url: str, token: str) -
     yield Post(url, body, headers)
 
 
-def _alert(alert: Alert, notification: Notification) -> dict[str, Any]:
+def _alert(alert: NotifiedAlert, notification: Notification) -> dict[str, Any]:
     return {
         "status": "firing" if alert.resolved_at is None else "resolved",
         "labels": alert.labels,

@@ -49,7 +49,7 @@ export interface BoardPanel {
   description: string;
   kind: "gauge" | "heatmap" | "histogram" | "stat" | "state-timeline" | "table" | "timeseries";
   unit: "bytes" | "cps" | "currencyUSD" | "ops" | "percentunit" | "reqps" | "s" | "short" | "tokens/s";
-  queries: Query[];
+  queries: PanelQuery[];
   width: number;
   height: number;
   stacked: boolean;
@@ -88,7 +88,7 @@ export interface Measure {
   window_seconds: number | null;
 }
 
-export interface Query {
+export interface PanelQuery {
   expression: string;
   legend: string;
   instant: boolean;
