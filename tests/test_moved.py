@@ -30,6 +30,14 @@ def test_a_moved_name_works_and_says_where_it_is_now(module: str, name: str) -> 
     assert found is getattr(import_module(new), name)
 
 
+@pytest.mark.parametrize(("old", "new"), [("Tool", "MCPTool"), ("ToolResult", "MCPToolResult")])
+def test_a_renamed_class_works_and_says_its_new_name(old: str, new: str) -> None:
+    mcp = import_module("tachograph.mcp")
+    with pytest.warns(DeprecationWarning, match=f"import {new} from tachograph.mcp"):
+        found = getattr(mcp, old)
+    assert found is getattr(mcp, new)
+
+
 def test_a_moved_module_has_no_other_names() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'Prices'"):
         getattr(import_module("tachograph.llm.pricing"), "Prices")  # noqa: B009 - mypy knows the module's names

@@ -58,3 +58,22 @@ def _is_there(module: str) -> bool:
         return find_spec(module) is not None
     except ModuleNotFoundError:
         return False
+
+
+PROTOCOLS = {
+    "Ledger": "recorder.py says what it asks of the one in usage.ledger, which it may not import",
+    "Sink": "tape and records are one layer, and the tape asks less",
+}
+"""Names that a protocol shares with the class that implements it."""
+
+
+def test_a_class_name_stands_for_one_thing() -> None:
+    """Names with an underscore are of one file."""
+    found: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "src" / "tachograph").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    doubled = {name: places for name, places in found.items() if len(places) > 1}
+    assert {name: places for name, places in doubled.items() if name not in PROTOCOLS} == {}
+    assert doubled.keys() == PROTOCOLS.keys(), "a name that is no longer shared needs no reason"

@@ -21,7 +21,7 @@ from tachograph.runs import run
 from .jobs import AGENTS, FAQ_CALLS, USERS, VERSION, Job
 
 if TYPE_CHECKING:
-    from tachograph.mcp import MCPClient, Tool
+    from tachograph.mcp import MCPClient, MCPTool
 
 logger = logging.getLogger("tachograph_demo")
 
@@ -59,7 +59,7 @@ class Application:
         self._providers: dict[str, Provider] = {}
         self._provider_ready = {name: asyncio.Event() for name in addresses}
         self._client: MCPClient | None = None
-        self._tools: list[Tool] = []
+        self._tools: list[MCPTool] = []
         self._tools_ready = asyncio.Event()
 
     async def connect_providers(self, note: Callable[[str], None]) -> None:

@@ -7,6 +7,7 @@ the MCP SDK.
 from __future__ import annotations
 
 import importlib
+import warnings
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
         UnknownToolError,
     )
     from tachograph.mcp.executor import ToolExecutor
-    from tachograph.mcp.factory import Tool, ToolFactory
+    from tachograph.mcp.factory import MCPTool, ToolFactory
     from tachograph.mcp.registry import ToolEntry, ToolRegistry
-    from tachograph.mcp.result import ToolResult
+    from tachograph.mcp.result import MCPToolResult
 
 _HOMES = {
     "agent": ("Agent", "AgentResult", "Step", "StepLimitError", "ToolUse"),
@@ -47,9 +48,9 @@ _HOMES = {
         "UnknownToolError",
     ),
     "executor": ("ToolExecutor",),
-    "factory": ("Tool", "ToolFactory"),
+    "factory": ("MCPTool", "ToolFactory"),
     "registry": ("ToolEntry", "ToolRegistry"),
-    "result": ("ToolResult",),
+    "result": ("MCPToolResult",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -61,12 +62,13 @@ __all__ = [
     "ConnectionOptions",
     "HTTPServer",
     "MCPClient",
+    "MCPTool",
+    "MCPToolResult",
     "ServerStatus",
     "ServerUnavailableError",
     "StdioServer",
     "Step",
     "StepLimitError",
-    "Tool",
     "ToolConnectionError",
     "ToolEntry",
     "ToolError",
@@ -74,7 +76,6 @@ __all__ = [
     "ToolExecutor",
     "ToolFactory",
     "ToolRegistry",
-    "ToolResult",
     "ToolTimeoutError",
     "ToolUse",
     "ToolValidationError",
@@ -83,7 +84,16 @@ __all__ = [
 ]
 
 
+_RENAMED = {"Tool": "MCPTool", "ToolResult": "MCPToolResult"}
+"""Old names, for one release: `tachograph.Tool` is what a model is offered."""
+
+
 def __getattr__(name: str) -> object:
+    if name in _RENAMED:
+        new = _RENAMED[name]
+        text = f"{__name__}.{name} goes away with the next release: import {new} from {__name__}"
+        warnings.warn(text, DeprecationWarning, stacklevel=2)
+        name = new
     home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

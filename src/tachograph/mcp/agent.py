@@ -18,12 +18,10 @@ from typing import Any
 
 from tachograph.errors import TachographError
 from tachograph.llm.providers.base import Provider
-from tachograph.llm.types import Image, Message, Request, Response, Text, ToolRequest
-from tachograph.llm.types import Tool as Offered
-from tachograph.llm.types import ToolResult as Answered
+from tachograph.llm.types import Image, Message, Request, Response, Text, Tool, ToolRequest, ToolResult
 from tachograph.mcp.errors import ToolError, ToolValidationError, UnknownToolError
-from tachograph.mcp.factory import Tool
-from tachograph.mcp.result import ToolResult
+from tachograph.mcp.factory import MCPTool
+from tachograph.mcp.result import MCPToolResult
 from tachograph.mcp.schemas import portable
 from tachograph.records import Usage
 from tachograph.runs import run
@@ -34,7 +32,7 @@ class ToolUse:
     """One tool that the model asked for, and what came of it: an answer, or an error that the model was told."""
 
     request: ToolRequest
-    result: ToolResult | None = None
+    result: MCPToolResult | None = None
     error: ToolError | None = None
 
 
@@ -99,7 +97,7 @@ class Agent:
     def __init__(
         self,
         provider: Provider,
-        tools: Sequence[Tool],
+        tools: Sequence[MCPTool],
         *,
         model: str,
         name: str = "agent",
@@ -115,7 +113,7 @@ class Agent:
         self._tools = {tool.name: tool for tool in tools}
         if len(self._tools) < len(tools):
             raise TachographError("two tools have the same name", where="Agent", do="Use ToolFactory.create_all()")
-        offered = tuple(Offered(tool.name, tool.description, portable(tool.entry.input_schema)) for tool in tools)
+        offered = tuple(Tool(tool.name, tool.description, portable(tool.entry.input_schema)) for tool in tools)
         self._request = Request(model=model, messages=(), tools=offered, **fields)
         self._tool_timeout = tool_timeout
 
@@ -165,15 +163,15 @@ class Agent:
         return ToolUse(request, result)
 
 
-def _answer(use: ToolUse) -> Answered:
+def _answer(use: ToolUse) -> ToolResult:
     """What the model is told of a tool."""
     if use.result is not None:
-        return Answered(use.request.id, _content(use.result), use.request.name, use.result.is_error)
+        return ToolResult(use.request.id, _content(use.result), use.request.name, use.result.is_error)
     assert use.error is not None
-    return Answered(use.request.id, use.error.what, use.request.name, True)
+    return ToolResult(use.request.id, use.error.what, use.request.name, True)
 
 
-def _content(result: ToolResult) -> str | tuple[Text | Image, ...]:
+def _content(result: MCPToolResult) -> str | tuple[Text | Image, ...]:
     parts: list[Text | Image] = []
     for block in result.content:
         part = _part(block)

@@ -14,7 +14,7 @@ from tachograph.errors import TachographError
 from tachograph.records.outcomes import ErrorKind, ToolOutcome
 
 if TYPE_CHECKING:
-    from tachograph.mcp.result import ToolResult
+    from tachograph.mcp.result import MCPToolResult
 
 CODE_KINDS: Final[dict[int, ErrorKind]] = {
     -32700: "validation",  # parse error
@@ -251,7 +251,7 @@ class ToolError(TachographError):
         server_id: str = "",
         tool_name: str = "",
         do: str | None = None,
-        result: ToolResult | None = None,
+        result: MCPToolResult | None = None,
         status: int | None = None,
         code: int | None = None,
     ) -> None:

@@ -24,7 +24,7 @@ from tachograph.mcp.errors import (
     tool_error,
 )
 from tachograph.mcp.registry import ToolEntry, ToolRegistry
-from tachograph.mcp.result import ToolResult
+from tachograph.mcp.result import MCPToolResult
 from tachograph.mcp.transports import Exchange
 from tachograph.records import ToolCall
 from tachograph.records.content import keep
@@ -63,7 +63,7 @@ class ToolExecutor:
         *,
         call_id: str | None = None,
         labels: Mapping[str, str] | None = None,
-    ) -> ToolResult:
+    ) -> MCPToolResult:
         """Run one tool and return its answer.
 
         Args:
@@ -121,7 +121,7 @@ class ToolExecutor:
 
     async def _send(
         self, entry: ToolEntry, arguments: dict[str, Any], seconds: float, exchange: Exchange
-    ) -> ToolResult:
+    ) -> MCPToolResult:
         carrier: dict[str, Any] = {}
         propagate.inject(carrier)  # in the caller's context, where the call's span is current
 
@@ -177,8 +177,8 @@ def _check(entry: ToolEntry, arguments: dict[str, Any]) -> None:
         )
 
 
-def _result(answer: CallToolResult) -> ToolResult:
-    return ToolResult(
+def _result(answer: CallToolResult) -> MCPToolResult:
+    return MCPToolResult(
         tuple(block.model_dump(mode="json", by_alias=True, exclude_none=True) for block in answer.content),
         answer.structured_content,
         bool(answer.is_error),
@@ -186,7 +186,7 @@ def _result(answer: CallToolResult) -> ToolResult:
     )
 
 
-def _error_result(entry: ToolEntry, result: ToolResult) -> ToolError:
+def _error_result(entry: ToolEntry, result: MCPToolResult) -> ToolError:
     text = result.text
     return ERROR_OF_KIND[kind_of_error_result(text)](
         text[:500] or "the tool failed and said nothing",

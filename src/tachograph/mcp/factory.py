@@ -18,11 +18,11 @@ from tachograph.mcp.executor import ToolExecutor
 from tachograph.mcp.formats import FORMATS, Definition, safe_name
 from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.mcp.registry import ToolEntry
-from tachograph.mcp.result import ToolResult
+from tachograph.mcp.result import MCPToolResult
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Tool:
+class MCPTool:
     """A tool of a server that can be called.
 
     Attributes:
@@ -39,13 +39,13 @@ class Tool:
         """What the server says about it."""
         return self.entry.description or self.entry.title or self.entry.name
 
-    async def __call__(self, **arguments: object) -> ToolResult:
+    async def __call__(self, **arguments: object) -> MCPToolResult:
         """Run it; see `ToolExecutor.execute`."""
         return await self.call(arguments)
 
     async def call(
         self, arguments: Mapping[str, Any] | None = None, timeout: float | None = None, *, call_id: str | None = None
-    ) -> ToolResult:
+    ) -> MCPToolResult:
         """Run it with arguments from a model; see `ToolExecutor.execute`."""
         return await self.executor.execute(self.entry.server_id, self.entry.name, arguments, timeout, call_id=call_id)
 
@@ -75,7 +75,7 @@ class ToolFactory:
         self._registry = executor.registry
         self._recorder = executor.recorder
 
-    async def create(self, tool: str, *, server: str | None = None) -> Tool:
+    async def create(self, tool: str, *, server: str | None = None) -> MCPTool:
         """Make one tool, from whichever server has it, or from this one.
 
         Raises:
@@ -84,14 +84,14 @@ class ToolFactory:
         find = self._registry.find
         return self._make(await (find(tool) if server is None else find(server, tool)))
 
-    async def create_all(self, server: str | None = None) -> list[Tool]:
+    async def create_all(self, server: str | None = None) -> list[MCPTool]:
         """Make every tool of a server, or of all that can be reached.
 
         Where several tools would have one name, each gets its server's name in front: `files__search`.
         """
         entries = await self._registry.tools(server)
         names = [safe_name(entry.name) for entry in entries]
-        tools: dict[str, Tool] = {}
+        tools: dict[str, MCPTool] = {}
         for entry, name in zip(entries, names, strict=True):
             unique = name if names.count(name) == 1 else safe_name(f"{entry.server_id}__{entry.name}")
             number = 2
@@ -101,9 +101,9 @@ class ToolFactory:
             tools[unique] = self._make(entry, unique)
         return list(tools.values())
 
-    def _make(self, entry: ToolEntry, name: str | None = None) -> Tool:
+    def _make(self, entry: ToolEntry, name: str | None = None) -> MCPTool:
         started_ns = perf_counter_ns()
-        tool = Tool(name or safe_name(entry.name), entry, self.executor)
+        tool = MCPTool(name or safe_name(entry.name), entry, self.executor)
         self._recorder.factory_created("tool", entry.name, started_ns)
         self._recorder.metrics.part(MCPMetrics).tool_known(entry.server_id, entry.name)
         return tool

@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class ToolResult:
+class MCPToolResult:
     """The answer of one tool call.
 
     Attributes:

@@ -14,7 +14,7 @@ _QUOTED_NAME = re.compile(r"\{\s*\"((?:\\.|[^\"\\])*)\"\s*(?=[,}])")
 _ESCAPE = re.compile(r"\\(.)")
 
 
-class Sample(NamedTuple):
+class SampleLine(NamedTuple):
     """One line: the name, the text of its labels in their braces, and the value's text."""
 
     name: str
@@ -22,7 +22,7 @@ class Sample(NamedTuple):
     value: str
 
 
-def sample(line: str) -> Sample | None:
+def sample(line: str) -> SampleLine | None:
     """What a line says that is neither empty nor a comment; None when a quoted name has no value.
 
     Raises:
@@ -36,7 +36,7 @@ def sample(line: str) -> Sample | None:
         found = _LINE.match(unescape(quoted.group(1)) + "{" + line[quoted.end() :].lstrip(", "))
         if found is None:
             return None
-    return Sample(found[1], found[2] or "", found[3])
+    return SampleLine(found[1], found[2] or "", found[3])
 
 
 def labels_of(pairs: str) -> dict[str, str]:
