@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import SWITCH, patch
 from tachograph.instrument.report import missing
-from tachograph.instrument.scope import SCOPE, Scope
+from tachograph.instrument.scope import SCOPE, WireScope
 from tachograph.tape.guard import generate
 
 
@@ -77,5 +77,5 @@ def _scoped(original: Any, *, is_async: bool) -> Any:
     return generate(_SCOPED, "scoped", is_async=is_async, original=original, **names)
 
 
-def _begin() -> Scope | None:
-    return Scope() if SWITCH.on and SCOPE.get() is None else None
+def _begin() -> WireScope | None:
+    return WireScope() if SWITCH.on and SCOPE.get() is None else None

@@ -1,6 +1,6 @@
 """What an application asks a library for, of however many requests: a repeated request is one call's next attempt.
 
-Libraries that try again by themselves do so inside a method of theirs. While that runs, a `Scope` is open
+Libraries that try again by themselves do so inside a method of theirs. While that runs, a `WireScope` is open
 (`retries.py`, `wire_urllib3.py`). A call that fails inside is not finished yet. The same request sent again, to the
 same API of the same provider with the same body, is the call's next attempt. A call that is not tried again has
 failed when the scope ends, or when another request begins.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tachograph.vendors.api import Api
 
 
-class Scope:
+class WireScope:
     """An open scope.
 
     Attributes:
@@ -69,5 +69,5 @@ class Scope:
                 watch.call.hand_over(failing)
 
 
-SCOPE: ContextVar[Scope | None] = ContextVar("tachograph_scope", default=None)
+SCOPE: ContextVar[WireScope | None] = ContextVar("tachograph_scope", default=None)
 """The scope that is open here."""

@@ -17,7 +17,7 @@ import msgspec
 
 from tachograph.instrument import outcomes
 from tachograph.instrument.active_config import recorder
-from tachograph.instrument.scope import Scope
+from tachograph.instrument.scope import WireScope
 from tachograph.llm.answer_headers import note_answer
 from tachograph.records import LLMCall
 from tachograph.records.content import keep
@@ -88,7 +88,7 @@ class Watch(msgspec.Struct, eq=False, weakref=True):
     uses_aiohttp: bool = False
     answer: Any = None
     error: BaseException | None = None
-    scope: Scope | None = None
+    scope: WireScope | None = None
 
     def reader(self) -> ChunkReader:
         """A reader for this call's streamed answer."""

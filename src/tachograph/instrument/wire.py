@@ -9,7 +9,7 @@ A request that belongs to a watched call (`WATCH` is set) is that call's attempt
 our own engine is the engine's.
 
     one request                   one call with one attempt
-    requests inside a `WireScope`     one call; a failed one is followed by the next attempt (`scope.py`)
+    requests inside a `WireScope` one call; a failed one is followed by the next attempt (`scope.py`)
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from tachograph.instrument.hosts import DEFAULT_PORTS
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import patch
 from tachograph.instrument.report import hooked, missing
-from tachograph.instrument.scope import SCOPE, Scope
+from tachograph.instrument.scope import SCOPE, WireScope
 from tachograph.instrument.watch import WATCH
 from tachograph.instrument.wire import SITES, Request, Site, WireWatch, begin
 from tachograph.instrument.wire_bodies import ReadBody, WireFollower
@@ -56,7 +56,7 @@ def _hook(module: ModuleType) -> None:
             _CALL,
             "urlopen",
             original=original,
-            Scope=Scope,
+            WireScope=WireScope,
             scope_here=SCOPE.get,
             set_scope=SCOPE.set,
             reset_scope=SCOPE.reset,
