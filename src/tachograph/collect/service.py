@@ -16,7 +16,7 @@ from starlette.routing import Route
 from tachograph.collect.intake import Intake
 from tachograph.console.api import otlp
 from tachograph.console.security import AccessGuard
-from tachograph.console.server import Served, bind, is_loopback, serve
+from tachograph.console.server import ServedConsole, bind, is_loopback, serve
 from tachograph.errors import SettingsError, TachographError
 from tachograph.runtime import build
 from tachograph.signals.exposition import respond
@@ -44,7 +44,7 @@ class RunningCollector:
     recorder: Recorder
     ledger: Ledger
     _intake: Intake
-    _served: Served
+    _served: ServedConsole
 
     def close(self) -> None:
         """Answer what is under way, store what is kept, and stop."""

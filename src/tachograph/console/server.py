@@ -32,7 +32,7 @@ logger = logging.getLogger("tachograph.console")
 
 
 @dataclass(slots=True)
-class Served:
+class ServedConsole:
     """An application that is served on a thread of this process."""
 
     url: str
@@ -51,7 +51,9 @@ class Served:
             self._thread.join(0.5)
 
 
-def serve(app: ASGIApp, listener: socket.socket, host: str, *, name: str, limit_concurrency: int = 256) -> Served:
+def serve(
+    app: ASGIApp, listener: socket.socket, host: str, *, name: str, limit_concurrency: int = 256
+) -> ServedConsole:
     """Serve an application, within bounds, from a thread of this process.
 
     Args:
@@ -79,7 +81,7 @@ def serve(app: ASGIApp, listener: socket.socket, host: str, *, name: str, limit_
     while not server.started and thread.is_alive() and time.monotonic() < deadline:
         time.sleep(0.005)
     shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
-    return Served(f"http://{f'[{shown}]' if ':' in shown else shown}:{bound}/", bound, server, thread)
+    return ServedConsole(f"http://{f'[{shown}]' if ':' in shown else shown}:{bound}/", bound, server, thread)
 
 
 @dataclass(slots=True)
@@ -97,7 +99,7 @@ class RunningConsole:
     token: str
     port: int
     console: Console
-    _served: Served
+    _served: ServedConsole
 
     def close(self) -> None:
         """Stop serving, and write what is queued."""

@@ -13,7 +13,7 @@ from tachograph.console.ingest.otlp.agents import claude_code, codex, gemini_cli
 Attributes = Mapping[str, Any]
 
 
-class Agent(NamedTuple):
+class AgentEvents(NamedTuple):
     """One agent.
 
     Attributes:
@@ -28,8 +28,8 @@ class Agent(NamedTuple):
 
 
 AGENTS: Final = (
-    Agent("claude_code.", ("claude-code",), claude_code.read),
-    Agent("codex.", ("codex_cli_rs", "codex-cli", "codex_exec", "codex-app-server"), codex.read),
-    Agent("gemini_cli.", ("gemini-cli",), gemini_cli.read),
+    AgentEvents("claude_code.", ("claude-code",), claude_code.read),
+    AgentEvents("codex.", ("codex_cli_rs", "codex-cli", "codex_exec", "codex-app-server"), codex.read),
+    AgentEvents("gemini_cli.", ("gemini-cli",), gemini_cli.read),
 )
 SERVICES: Final = frozenset(service for agent in AGENTS for service in agent.services)
