@@ -18,7 +18,7 @@ from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import patch
 from tachograph.instrument.streams import StreamState
 from tachograph.instrument.watch import WATCH
-from tachograph.instrument.wire import SITES, Request, WireWatch, begin, forget_sites, httpx_body
+from tachograph.instrument.wire import SITES, WireRequest, WireWatch, begin, forget_sites, httpx_body
 from tachograph.tape.guard import generate
 
 READABLE_ERROR_BYTES = 64 * 1024
@@ -134,7 +134,7 @@ def _begin(site: Any, request: Any) -> WireWatch | None:
     url = request.url
     port = url.port or DEFAULT_PORTS.get(url.scheme)
     content = partial(httpx_body, request)
-    return begin(site, Request("httpx", request.method, url.path, port, url, request.headers, content))
+    return begin(site, WireRequest("httpx", request.method, url.path, port, url, request.headers, content))
 
 
 def _answered_on_the_wire(watch: Any, response: Any, library: Any, is_async: bool) -> None:

@@ -232,7 +232,7 @@ def answer_of(kind: str, content: bytes) -> Any:
 # Beginning
 
 
-class Request(NamedTuple):
+class WireRequest(NamedTuple):
     """A request as an HTTP library sends it.
 
     Attributes:
@@ -251,7 +251,7 @@ class Request(NamedTuple):
     content: Callable[[], Any]
 
 
-def begin(site: Site, request: Request) -> WireWatch | None:
+def begin(site: Site, request: WireRequest) -> WireWatch | None:
     """The watch of one request to a known host, or None when it is not to be watched."""
     found = route(request.method, request.path)
     if found is None or not SWITCH.on or ENGINE_CALL.get() is not None:
@@ -278,7 +278,7 @@ def begin(site: Site, request: Request) -> WireWatch | None:
 
 
 def _begin(
-    site: Site, request: Request, found: WireRoute, provider: str, facts: RequestFacts, body: dict[str, Any]
+    site: Site, request: WireRequest, found: WireRoute, provider: str, facts: RequestFacts, body: dict[str, Any]
 ) -> WireWatch:
     api = found.api
     call = active_config.recorder().start_llm_call(

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from tachograph.instrument.watch import WATCH
-from tachograph.instrument.wire import SITES, Request, Site, WireWatch, begin, site_of_url
+from tachograph.instrument.wire import SITES, Site, WireRequest, WireWatch, begin, site_of_url
 from tachograph.instrument.wire_bodies import ReadBody
 from tachograph.tape.guard import generate
 
@@ -68,7 +68,7 @@ def _begin(site: Site, session: Any, method: str, given: Any, keywords: dict[str
         return keywords.get("data") if body is None else body
 
     headers = {**session.headers, **dict(keywords.get("headers") or ())}
-    return begin(site, Request("aiohttp", method, url.raw_path, url.port, url, headers, content))
+    return begin(site, WireRequest("aiohttp", method, url.raw_path, url.port, url, headers, content))
 
 
 def _answered(watch: WireWatch, response: Any) -> None:

@@ -13,7 +13,7 @@ from tachograph.instrument.hosts import DEFAULT_PORTS
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.report import hook
 from tachograph.instrument.watch import WATCH
-from tachograph.instrument.wire import Request, Site, WireWatch, begin, site_of_url
+from tachograph.instrument.wire import Site, WireRequest, WireWatch, begin, site_of_url
 from tachograph.instrument.wire_bodies import WireFollower
 from tachograph.tape.guard import generate
 from tachograph.urls import split
@@ -102,7 +102,7 @@ def _begin(site: Site, request: Any) -> WireWatch | None:
     url = split(request.url)
     port = url.port or DEFAULT_PORTS.get(url.scheme)
     headers, body = dict(request.headers), request.body
-    return begin(site, Request("lm15", request.method, url.path, port, request.url, headers, lambda: body))
+    return begin(site, WireRequest("lm15", request.method, url.path, port, request.url, headers, lambda: body))
 
 
 def _answered(watch: WireWatch, response: Any, make: Any) -> None:

@@ -18,7 +18,7 @@ from tachograph.instrument.patches import patch
 from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.scope import SCOPE, WireScope
 from tachograph.instrument.watch import WATCH
-from tachograph.instrument.wire import SITES, Request, Site, WireWatch, begin
+from tachograph.instrument.wire import SITES, Site, WireRequest, WireWatch, begin
 from tachograph.instrument.wire_bodies import ReadBody, WireFollower
 from tachograph.tape.guard import generate
 
@@ -114,7 +114,7 @@ def _begin(pool: Any, site: Site, method: str, url: str, args: Any, keywords: di
     body = keywords.get("body", args[0] if args else None)
     headers = keywords.get("headers", args[1] if len(args) > 1 else None)
     port = port or DEFAULT_PORTS.get(scheme)
-    return begin(site, Request("urllib3", method, f"/{path}", port, whole, headers, lambda: body))
+    return begin(site, WireRequest("urllib3", method, f"/{path}", port, whole, headers, lambda: body))
 
 
 def _answered(watch: WireWatch, response: Any) -> None:
