@@ -7,6 +7,7 @@ would go on in a forked child, where its connections are the parent's.
 from __future__ import annotations
 
 import _thread
+import logging
 import sys
 import threading
 import time
@@ -47,6 +48,9 @@ def forget_imports_of(thread: int) -> None:
             for loaded in [name, *(other for other in sys.modules if other.startswith(f"{name}."))]:
                 _bootstrap._module_locks.pop(loaded, None)  # type: ignore[attr-defined]
                 sys.modules.pop(loaded, None)
+
+
+logger = logging.getLogger("tachograph")
 
 
 class Signal:
@@ -160,7 +164,10 @@ class Worker:
         while True:
             if self._signal.wait(60.0):
                 asked, waiting = self.asked, [self._waiting.popleft() for _ in range(len(self._waiting))]
-                self._work()
+                try:
+                    self._work()
+                except BaseException as error:  # noqa: BLE001 - raised into this thread from outside: asked again, it goes on
+                    logger.error("tachograph: work in the background was interrupted: %r", error)
                 self.done = asked
                 for finished in waiting:
                     finished.set()
