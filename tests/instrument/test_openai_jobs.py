@@ -11,6 +11,8 @@ import pytest
 from tachograph.testing import Recording
 from tachograph.vendors import once
 
+pytestmark = pytest.mark.filterwarnings("ignore:The Sora API")
+
 VIDEO = {"id": "video_1", "object": "video", "model": "sora-2", "seconds": "8", "created_at": 1, "progress": 0}
 JOB = {
     "id": "ftjob-1",

@@ -13,7 +13,9 @@ from types import ModuleType
 from typing import Any, Final
 
 from tachograph.instrument import active_config, hosts
+from tachograph.instrument.active_config import recorder
 from tachograph.instrument.bodies import HIDES_USAGE
+from tachograph.instrument.hosts import configured_dialect
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import SWITCH, patch_overrides
 from tachograph.instrument.report import hook
@@ -28,6 +30,7 @@ from tachograph.tape.guard import call_wrapper, generate, reader_without_usage
 from tachograph.vendors.api import Api
 
 RAW_HEADER = "X-Stainless-Raw-Response"
+_scope_here = SCOPE.get
 
 Begin = Callable[[Any, Any], Watch | None]
 """Makes the watch of one request of a client, or None when it is not to be watched."""
@@ -94,13 +97,14 @@ def watch_of(
     host, port, provider = hosts.place_of(client, active_config.settings.providers, fallback)
     facts = api.facts(body)
     model = facts.model
-    scope = SCOPE.get()
-    watch = None if scope is None else scope.again(api, provider, model, body)
-    if watch is not None:
-        watch.subject = options
-        _prepare(watch, model, body, client, amend)
-        return watch
-    call = active_config.recorder().start_llm_call(
+    scope = _scope_here()
+    if scope is not None:
+        again = scope.again(api, provider, model, body)
+        if again is not None:
+            again.subject = options
+            _amend(again, model, body, client, amend)
+            return again
+    call = recorder().start_llm_call(
         provider,
         model,
         api.operation,
@@ -115,13 +119,16 @@ def watch_of(
         call.counts_usage = api.counts_usage
         call.server_address, call.server_port = host, port
         call.request = facts.settings
-        call.dialect = hosts.configured_dialect(host)
+        call.dialect = configured_dialect(host)
         watch = Watch(call, api, options, host)
         if options.headers and is_raw(options):
             watch.is_raw = True
         if scope is not None:
             scope.begin(watch, model, body)
-        body = _prepare(watch, model, body, client, amend)
+        if call.model != model:
+            body = _amend(watch, model, body, client, amend)
+        elif amend is not None:
+            amend(watch, body, client)
         keep(call, "input", lambda: api.input_content(body))
     except Exception:
         call.withdraw()
@@ -129,7 +136,7 @@ def watch_of(
     return watch
 
 
-def _prepare(watch: Watch, model: str, body: dict[str, Any], client: Any, amend: Amend | None) -> dict[str, Any]:
+def _amend(watch: Watch, model: str, body: dict[str, Any], client: Any, amend: Amend | None) -> dict[str, Any]:
     """Have the request sent as the watch wants it; returns its body."""
     if watch.call.model != model:
         watch.subject, body = with_body(watch.subject, {**body, "model": watch.call.model})
