@@ -67,7 +67,8 @@ class Job:
 def make_job(seed: int, number: int) -> Job:
     """Ordinary job number `number`."""
     rng = random.Random(f"{seed}/job/{number}")
-    kind: Kind = rng.choices([k for k, _ in _SHARES], [share for _, share in _SHARES])[0]
+    kinds: list[Kind] = [k for k, _ in _SHARES]
+    kind = rng.choices(kinds, [share for _, share in _SHARES])[0]
     model = rng.choices(LINEUP, [m.share for m in LINEUP])[0]
     team = rng.choice(TEAMS)
     if kind == "summary":

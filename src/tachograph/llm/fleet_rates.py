@@ -124,7 +124,8 @@ class FleetRates:
             part = self._parts[key] = Part(key, limit)
             self.sync([part])
             if self._thread is None:
-                reference, stop = weakref.ref(self), self._stop
+                reference: weakref.ref[FleetRates] = weakref.ref(self)
+                stop = self._stop
                 self._thread = Thread(lambda: _keep_up(reference, stop), "tachograph-rates")
                 self._thread.start()
         return part

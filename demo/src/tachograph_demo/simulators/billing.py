@@ -186,8 +186,8 @@ def _by_model(entries: list[BillEntry], groups: set[str]) -> list[tuple[str | No
     is_fine = not groups.isdisjoint({"service_tier", "batch", "inference_geo"})
     rows: dict[tuple[str, str, str, str], list[BillEntry]] = {}
     for e in used:
-        fine = (e.tier, e.region) if is_fine else ("", "")
-        rows.setdefault((e.model, *fine, e.key if "api_key_id" in groups else ""), []).append(e)
+        tier, region = (e.tier, e.region) if is_fine else ("", "")
+        rows.setdefault((e.model, tier, region, e.key if "api_key_id" in groups else ""), []).append(e)
     return [(key[0], lines) for key, lines in rows.items()]
 
 
