@@ -78,6 +78,7 @@ def test_debians_name_of_alertmanager_is_found_too(monkeypatch: pytest.MonkeyPat
 def test_speed_shortens_every_time_and_no_threshold() -> None:
     rules = (
         "    interval: '30s'\n"
+        "        expr: 'c:rate5m * 300 >= 5 or sum_over_time(c:rate2m[1h]) * 30 > 1.4'\n"
         "        expr: 'rate(a[5m]) > 100 and b offset 1h or changes((c)[15m:30s]) >= 6'\n"
         "        for: '2m'\n"
         "        keep_firing_for: '10m'\n"
@@ -85,6 +86,7 @@ def test_speed_shortens_every_time_and_no_threshold() -> None:
     )
     assert hasten(rules, 10) == (
         "    interval: '3000ms'\n"
+        "        expr: 'c:rate5m * 30 >= 5 or sum_over_time(c:rate2m[360000ms]) * 3 > 1.4'\n"
         "        expr: 'rate(a[30000ms]) > 100 and b offset 360000ms or changes((c)[90000ms:3000ms]) >= 6'\n"
         "        for: '12000ms'\n"
         "        keep_firing_for: '60000ms'\n"

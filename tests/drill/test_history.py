@@ -27,7 +27,7 @@ from tachograph.usage.stores import open_store
 STEP, DAY = 60_000, 86_400_000
 END = int(time.time() * 1000) // STEP * STEP
 ROUTES = config("page", "ticket", "note", "watchdog")
-GROUPS = catalogue.rule_groups(Settings())
+GROUPS = catalogue.rule_groups(Settings(), f"{STEP // 1000}s")
 
 
 def outage(minutes: int) -> Shape:

@@ -15,16 +15,20 @@ from tachograph.catalogue.export.alertmanager import config
 from tachograph.catalogue.export.prometheus import rule_files
 from tachograph.cli import main
 from tachograph.drill.quiet_life.run import Outcome, is_inhibited, run
-from tachograph.drill.quiet_life.shape import Fault, Shape, Target, Traffic
+from tachograph.drill.quiet_life.shape import Fault, Level, Shape, Target, Traffic
 from tachograph.drill.quiet_life.shapes import SHAPES
 from tachograph.drill.quiet_life.world import World
+from tachograph.settings import load
 from tachograph_demo.incidents import INCIDENTS
 
-ROUTES = config("page", "ticket", "note", "watchdog")
+RECEIVERS = ("page", "ticket", "note", "watchdog")
+ROUTES = config(*RECEIVERS)
 QUICK = (
     "scrape-gap-90s",
     "target-renamed",
     "one-call-of-five-attempts",
+    "second-call-of-a-new-model-fails",
+    "one-failed-call-and-a-gap",
     "one-of-three-replicas-dead",
     "outage-12-per-minute",
     "second-application",
@@ -39,7 +43,7 @@ def promtool() -> str:
 
 
 def play(shape: Shape) -> Outcome:
-    return run(shape, rule_files(catalogue.rule_groups()), ROUTES)
+    return run(shape, rule_files(catalogue.rule_groups(interval=f"{shape.evaluate}s")), ROUTES)
 
 
 def named(name: str) -> Shape:
@@ -55,6 +59,25 @@ def test_there_are_fifty_shapes_and_every_incident_of_the_demo_is_one() -> None:
     names = [shape.name for shape in SHAPES]
     assert len(names) == len(set(names)) >= 50
     assert {f"incident-{name}" for name in INCIDENTS} <= set(names)
+
+
+def test_what_a_new_cluster_brings_along_is_not_judged_by_a_target_of_the_same_name_elsewhere(promtool: str) -> None:
+    old = Level(name="llm_calls_unpriced_total", labels=(("provider", "openai"), ("model", "ft:x")), values=((0, 3),))
+    shape = Shape(
+        name="second-cluster-joins",
+        story="",
+        expected="nothing",
+        targets=(
+            Target(labels=(("cluster", "a"),)),
+            Target(labels=(("cluster", "b"),), unseen=((0, 40),)),
+        ),
+        levels=(old,),
+        minutes=70,
+        identity=("cluster", "job"),
+    )
+    settings = load({"alerts": {"identity": ["cluster", "job"]}}, environ={}, read_file=False)
+    outcome = run(shape, rule_files(catalogue.rule_groups(settings)), config(*RECEIVERS, identity=shape.identity))
+    assert dict(outcome.fired) == {}
 
 
 def test_a_false_page_is_told(promtool: str) -> None:

@@ -30,7 +30,10 @@ RECORDED = {
     "provider": frozenset({"provider"}),
     "server_id": frozenset({"server_id"}),
     "provider_model": frozenset({"provider", "model"}),
+    "provider_model_outcome": frozenset({"provider", "model", "outcome"}),
+    "provider_model_error_type": frozenset({"provider", "model", "error_type"}),
     "tool": frozenset({"server_id", "tool_name"}),
+    "tool_outcome": frozenset({"server_id", "tool_name", "outcome"}),
     "fleet": frozenset(),
 }
 

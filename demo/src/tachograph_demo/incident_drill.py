@@ -29,6 +29,8 @@ _LOOK_SECONDS: Final = 1.0
 _TIMES: Final = re.compile(
     r"(\b(?:keep_firing_)?for: '?|\binterval: '?|\boffset |\[|(?<=[smhd]):)((?:\d+(?:ms|[smhd]))+)"
 )
+_COUNTED: Final = re.compile(r"([*/]) (30|120|300)\b")
+"""What a rate is multiplied with for the number of events in its window, or in an interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +115,13 @@ class Plan:
 
 
 def hasten(rules: str, speed: float) -> str:
-    """Rules with all windows, offsets, `for` and intervals divided by `speed`."""
+    """Rules with all windows, offsets, `for` and intervals divided by `speed`, and what makes counts of rates."""
 
     def shorter(found: re.Match[str]) -> str:
         return f"{found.group(1)}{round(durations.seconds(found.group(2)) / speed * 1000)}ms"
 
-    return _TIMES.sub(shorter, rules)
+    rules = _TIMES.sub(shorter, rules)
+    return _COUNTED.sub(lambda found: f"{found[1]} {durations.number(float(found[2]) / speed)}", rules)
 
 
 async def replay(

@@ -16,7 +16,7 @@ from importlib import import_module
 import msgspec
 
 from tachograph.catalogue.panels import Dashboard
-from tachograph.catalogue.rules import RuleGroup
+from tachograph.catalogue.rules import EVALUATION_INTERVAL, RuleGroup
 from tachograph.errors import SettingsError
 from tachograph.settings import Settings
 from tachograph.signals.otlp import is_wanted
@@ -36,15 +36,19 @@ def dashboards(settings: Settings | None = None) -> list[Dashboard]:
     return [module.dashboard(alerts) for module in found if hasattr(module, "dashboard")]
 
 
-def rule_groups(settings: Settings | None = None) -> list[RuleGroup]:
+def rule_groups(settings: Settings | None = None, interval: str = EVALUATION_INTERVAL) -> list[RuleGroup]:
     """The contract's two groups, then ours.
+
+    Args:
+        settings: Thresholds, objectives, labels.
+        interval: How often the rules are evaluated; counts over long windows depend on it.
 
     Raises:
         SettingsError: A threshold cannot be answered by its histogram.
     """
     from tachograph.catalogue.groups import groups
 
-    return groups(resolved(settings or Settings()).alerts)
+    return groups(resolved(settings or Settings()).alerts, interval)
 
 
 def resolved(settings: Settings) -> Settings:

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from tachograph.catalogue import recordings
+from tachograph.catalogue import durations, recordings
 from tachograph.catalogue.alerts import (
     availability,
     cost,
@@ -25,7 +25,7 @@ from tachograph.catalogue.alerts import (
 )
 from tachograph.catalogue.alerts.parts import filled, readable
 from tachograph.catalogue.push import pushed_drill
-from tachograph.catalogue.rules import Alert, RecordingRule, RuleGroup
+from tachograph.catalogue.rules import EVALUATION_INTERVAL, Alert, RecordingRule, RuleGroup
 from tachograph.catalogue.runbook_pages import names_a_vendor
 from tachograph.catalogue.vendor_pages import status_template
 from tachograph.errors import SettingsError
@@ -55,8 +55,12 @@ _OURS: Final = frozenset({"alertname", "severity", "component", "slo", "long", "
 _LABEL_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
-def groups(s: AlertsSettings) -> list[RuleGroup]:
+def groups(s: AlertsSettings, interval: str = EVALUATION_INTERVAL) -> list[RuleGroup]:
     """All rule groups, with runbook links.
+
+    Args:
+        s: Thresholds, objectives, labels.
+        interval: How often the rules are evaluated.
 
     Raises:
         SettingsError: A threshold in seconds is no bucket bound of its histogram, or is the highest one.
@@ -65,7 +69,15 @@ def groups(s: AlertsSettings) -> list[RuleGroup]:
     found = _with_changes(s, _made(s))
 
     made = [
-        replace(group, rules=tuple(rule for rule in (_fitted(rule, s) for rule in group.rules) if rule is not None))
+        replace(
+            group,
+            interval=interval,
+            rules=tuple(
+                fitted
+                for fitted in (_fitted(rule, s, durations.seconds(interval)) for rule in group.rules)
+                if fitted is not None
+            ),
+        )
         for group in found
     ]
     unknown = set(s.change) - {alert.name for group in found for alert in group.alerts}
@@ -85,13 +97,13 @@ def _made(s: AlertsSettings) -> list[RuleGroup]:
     return [
         RuleGroup("llm_providers", required.llm_rules(s)),
         RuleGroup("mcp_tools", required.mcp_rules(s)),
-        RuleGroup("llm_slo_recording", recordings.recordings(s)),
-        RuleGroup("llm_availability", (*availability.rules(s), *availability.burn_rules(s))),
+        RuleGroup("llm_slo_recording", recordings.windows(s)),
+        RuleGroup("llm_availability", (*recordings.call_rates(s), *availability.rules(s), *availability.burn_rules(s))),
         RuleGroup("llm_rate_limits", limits.rules(s)),
         RuleGroup("llm_latency", latency.rules(s)),
         RuleGroup("llm_cost", cost.rules(s)),
         RuleGroup("llm_money", money.rules(s)),
-        RuleGroup("mcp_tool_quality", (*tools.rules(s), *tools.burn_rules(s))),
+        RuleGroup("mcp_tool_quality", (*recordings.tool_rates(s), *tools.rules(s), *tools.burn_rules(s))),
         RuleGroup("mcp_servers", servers.rules(s)),
         RuleGroup("mcp_registry", registry.rules(s)),
         RuleGroup("llm_usage_persist", ledger.rules(s)),
@@ -99,16 +111,16 @@ def _made(s: AlertsSettings) -> list[RuleGroup]:
     ]
 
 
-def _fitted(rule: Alert | RecordingRule, s: AlertsSettings) -> Alert | RecordingRule | None:
+def _fitted(rule: Alert | RecordingRule, s: AlertsSettings, interval: float) -> Alert | RecordingRule | None:
     """A rule with identity labels, links and what the settings change of it; None: it is dropped."""
     if isinstance(rule, RecordingRule):
-        return replace(rule, expression=filled(rule.expression, s))
+        return replace(rule, expression=filled(rule.expression, s, interval))
     change = s.change.get(rule.name, AlertChange())
     if change.drop:
         return None
     alert = replace(
         rule,
-        expression=filled(rule.expression, s),
+        expression=filled(rule.expression, s, interval),
         drill=pushed_drill(rule.drill, s) if s.profile == "push" else rule.drill,
         summary=rule.summary if rule.name in required.NAMES else readable(rule.summary),
         description=readable(rule.description),

@@ -29,9 +29,9 @@ FRESH_SECONDS: Final = 150
 _LEAST_SAMPLES: Final = 3
 _WINDOW: Final = re.compile(r"\[(\d+(?:ms|[smhd]))\]")
 _GAUGE: Final = re.compile(
-    r"\b("
+    r"(?<![\w:])("
     + "|".join(sorted((name for name, family in FAMILIES.items() if family.kind == "gauge"), key=len, reverse=True))
-    + r")(\{[^}]*\})?(?![\w{\[])( offset \w+)?"
+    + r")(\{[^}]*\})?(?![\w:{\[])( offset \w+)?"
 )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tachograph.catalogue.rules import EVALUATION_INTERVAL
 from tachograph.cli.demo_package import check_demo
 from tachograph.option_values import add_rules, not_negative, number, positive
 
@@ -74,8 +75,8 @@ def run(args: argparse.Namespace) -> int:
     return _rehearse(args, settings, rules)
 
 
-def read_rules(directory: Path | None, settings: Settings) -> dict[str, str]:
-    """Rule files: name to text, from an export, a folder, or the settings.
+def read_rules(directory: Path | None, settings: Settings, interval: str = EVALUATION_INTERVAL) -> dict[str, str]:
+    """Rule files: name to text, from an export, a folder, or the settings (for an evaluation at each interval).
 
     Raises:
         TachographError: There are none.
@@ -85,7 +86,7 @@ def read_rules(directory: Path | None, settings: Settings) -> dict[str, str]:
     from tachograph.errors import TachographError
 
     if directory is None:
-        return rule_files(catalogue.rule_groups(settings))
+        return rule_files(catalogue.rule_groups(settings, interval))
     for folder in (directory / "prometheus" / "rules", directory):
         found = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]) if folder.is_dir() else []
         if found:

@@ -71,7 +71,7 @@ def serve(args: argparse.Namespace, settings: Settings) -> int:
         scrape=[url for urls in args.scrape for url in urls],
         prometheus_url=args.prometheus,
         data_dir=args.data_dir or default_data_dir(),
-        rule_groups=catalogue.rule_groups(settings),
+        rule_groups=catalogue.rule_groups(settings, keeps_recorded=args.prometheus is None),
         step_seconds=args.step,
         job=settings.alerts.job.split("|")[0],
         settings=settings,

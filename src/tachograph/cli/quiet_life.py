@@ -120,7 +120,7 @@ def _history(args: argparse.Namespace, settings: Settings) -> int:
     started = time.monotonic()
     routes = config("page", "ticket", "note", "watchdog", identity=settings.alerts.identity)
     past = _past(args, settings, start, end, step)
-    found = judge(catalogue.rule_groups(settings), routes, past, start, end, step, _progress)
+    found = judge(catalogue.rule_groups(settings, f"{args.step}s"), routes, past, start, end, step, _progress)
     _progress("")
     print_rows(history_table(found))
     print(f"\n{history_summary(found)}; {time.monotonic() - started:.0f} s")
@@ -253,7 +253,7 @@ def _rules(shape: Shape, directory: Path | None, settings: Settings) -> tuple[Ma
         alerts = msgspec.structs.replace(settings.alerts, identity=shape.identity)
         settings, directory = msgspec.structs.replace(settings, alerts=alerts), None
     routes = config("page", "ticket", "note", "watchdog", identity=settings.alerts.identity)
-    return read_rules(directory, settings), routes
+    return read_rules(directory, settings, f"{shape.evaluate}s"), routes
 
 
 def table(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:

@@ -181,7 +181,7 @@ def start(
         prometheus_url=prometheus,
         alertmanager_url=alertmanager,
         data_dir=data_dir,
-        rule_groups=catalogue.rule_groups(settings) if rules else (),
+        rule_groups=catalogue.rule_groups(settings, keeps_recorded=prometheus is None) if rules else (),
         step_seconds=step_seconds,
         retention_seconds=retention_seconds,
         max_series=max_series,

@@ -9,16 +9,18 @@ from tachograph.catalogue.alerts.parts import (
     OUTLASTS,
     burn_drills,
     burn_rates,
-    failed,
+    none_since,
     nothing_succeeds,
     percent,
+    seen,
 )
 from tachograph.catalogue.drill import Counter, Drill, Gauge, Histogram
 from tachograph.catalogue.durations import number
 from tachograph.catalogue.rules import Alert
 from tachograph.settings.alerts import AlertsSettings
 
-_COUNT = "llm_provider_request_seconds_count"
+_ERRORS = "provider_model_error_type:llm_provider_errors:rate5m"
+_REQUESTS = "provider_model_outcome:llm_provider_requests:rate5m"
 _CALLS = "llm_call_seconds_count"
 _MODEL = {"provider": "openai", "model": "gpt-5"}
 _PROVIDER = {"provider": "openai"}
@@ -55,17 +57,15 @@ def _requests(
 
 
 def _ratio(s: AlertsSettings) -> Alert:
-    errors = 'llm_provider_errors_total{error_type!="rate_limit"}[5m]'
+    by = "WHERE, provider, model"
     return Alert(
         name="LLMProviderErrorRatioHigh",
         expression=(
             "(\n"
-            f"  sum by (WHERE, provider, model) (rate({errors}))\n"
+            f'  (sum by ({by}) ({_ERRORS}{{error_type!="rate_limit"}}) * 300 >= {s.error_floor}) / 300\n'
             "  /\n"
-            f'  (sum by (WHERE, provider, model) (rate({_COUNT}{{outcome!="cancelled"}}[5m])) > 0)\n'
-            f") > {number(s.error_share)}\n"
-            "and\n"
-            f"sum by (WHERE, provider, model) (increase({errors})) >= {s.error_floor}"
+            f'  (sum by ({by}) ({_REQUESTS}{{outcome!="cancelled"}}) > 0)\n'
+            f") > {number(s.error_share)}"
         ),
         hold="5m",
         severity="warning",
@@ -84,17 +84,11 @@ def _ratio(s: AlertsSettings) -> Alert:
 
 
 def _down(s: AlertsSettings, name: str, labels: str) -> Alert:
-    by = f"WHERE, {labels}"
     what = "{{ $labels.provider }}" + ("/{{ $labels.model }}" if "model" in labels else "")
-    recorded = ("provider_model" if "model" in labels else "provider") + ":llm_call"
     return Alert(
         name=name,
         expression=nothing_succeeds(
-            by,
-            recorded,
-            lambda window: failed(by, window),
-            lambda window: f'sum by ({by}) (increase({_CALLS}{{outcome="success"}}[{window}]))',
-            at_least=s.down_errors,
+            f"{'provider_model' if 'model' in labels else 'provider'}:llm_call", at_least=s.down_errors
         ),
         hold="1m",
         keep=OUTLASTS,
@@ -115,17 +109,13 @@ def _down(s: AlertsSettings, name: str, labels: str) -> Alert:
 
 
 def _failing(s: AlertsSettings) -> Alert:
-    by = "WHERE, provider, model"
-
-    def share_over(window: str) -> str:
-        return f'{failed(by, window)}\n  / (sum by ({by}) (increase({_CALLS}{{outcome!="cancelled"}}[{window}])) > 0)'
-
+    level = "provider_model:llm_call"
     return Alert(
         name="LLMCallsFailing",
         expression=(
-            f"(\n  {share_over('5m')}\n) > {number(s.page_share)}\n"
-            f"and\n(\n  {share_over('2m')}\n) > {number(s.page_share)}\n"
-            f"and\n{failed(by, '5m')} >= {s.error_floor * 2}"
+            f"{level}_errors:rate5m / ({level}s:rate5m > 0) > {number(s.page_share)}\n"
+            f"and\n{level}_errors:rate2m / ({level}s:rate2m > 0) > {number(s.page_share)}\n"
+            f"and\n{level}_errors:rate5m * 300 >= {s.error_floor * 2}"
         ),
         hold="2m",
         keep=OUTLASTS,
@@ -142,17 +132,18 @@ def _failing(s: AlertsSettings) -> Alert:
 
 def _rejected(s: AlertsSettings) -> Alert:
     by = "WHERE, provider, model"
-    wrong = 'llm_provider_errors_total{error_type="invalid_request"}'
-
-    def rung(window: str, at_least: int) -> str:
-        return (
-            f"(sum by ({by}) (increase({wrong}[{window}])) >= {at_least}"
-            f' unless sum by ({by}) (increase({_CALLS}{{outcome="success"}}[{window}])) > 0)'
-        )
-
+    successes = "provider_model:llm_call_successes"
+    rejected = "provider_model:llm_calls_rejected:rate2m"
     return Alert(
         name="LLMModelRejected",
-        expression=f"{rung('2m', s.down_errors)}\nor\n{rung('5m', 3)}\nor\n{rung('30m', 3)}",
+        expression=(
+            f"({rejected} * 120 >= {s.down_errors} unless {successes}:rate2m > 0)\n"
+            "or\n"
+            f'(sum by ({by}) ({_ERRORS}{{error_type="invalid_request"}}) * 300 >= 3'
+            f" unless {successes}:rate5m > 0)\n"
+            "or\n"
+            f"({seen(rejected, '30m', 3)} unless {none_since(f'{successes}:rate5m', '30m')})"
+        ),
         hold="2m",
         keep=OUTLASTS,
         severity="critical",
@@ -181,18 +172,18 @@ def _refused(s: AlertsSettings, error_type: str) -> Alert:
             "Credit or quota is used up. Unlike a rate limit, it does not come back by waiting.",
         ),
     }[error_type]
-    refused = f'llm_provider_errors_total{{error_type="{error_type}"}}'
+    by = "WHERE, provider"
+    refused = f'{{error_type="{error_type}"}}'
     return Alert(
         name=name,
         expression=(
             "(\n"
-            f"  sum by (WHERE, provider) (increase({refused}[5m]))\n"
-            f"  > {number(s.refused_share)}"
-            f' * sum by (WHERE, provider) (increase({_COUNT}{{outcome!="cancelled"}}[5m]))\n'
-            ") >= 3\n"
+            f"  sum by ({by}) ({_ERRORS}{refused})\n"
+            f'  > {number(s.refused_share)} * sum by ({by}) ({_REQUESTS}{{outcome!="cancelled"}})\n'
+            ") * 300 >= 3\n"
             "or\n"
-            f"(sum by (WHERE, provider) (increase({refused}[30m])) >= 2"
-            f' unless sum by (WHERE, provider) (increase({_COUNT}{{outcome="success"}}[30m])) > 0)'
+            f"({seen(f'provider:llm_provider_{error_type}_errors:rate2m', '30m', 2)}"
+            f" unless {none_since('provider:llm_call_successes:rate5m', '30m')})"
         ),
         hold="2m",
         keep=OUTLASTS,
@@ -243,11 +234,14 @@ def _hanging(s: AlertsSettings) -> Alert:
 
 
 def _stuck(s: AlertsSettings) -> Alert:
-    by = "WHERE, provider, model"
-    oldest = f"max by ({by}) (llm_call_oldest_seconds)"
+    oldest = "provider_model:llm_call_oldest_seconds:max"
     return Alert(
         name="LLMCallStuck",
-        expression=f"{oldest} > 600\nand\n{oldest} > 2 * max_over_time({oldest}[1d:5m] offset 15m)",
+        expression=(
+            f"{oldest} > 600\n"
+            f"and\n{oldest} > 2 * max_over_time({oldest}1h[1d:1h] offset 15m)\n"
+            f"and\n{oldest} > 2 * {oldest}1h offset 15m"
+        ),
         hold="5m",
         severity="warning",
         component="llm_provider",

@@ -289,13 +289,11 @@ def _usage_missing(s: AlertsSettings) -> Alert:
     return Alert(
         name="LLMUsageNotReported",
         expression=(
-            f"{missing}\n"
+            f"({missing} >= {s.error_floor})\n"
             "/\n"
             "(sum by (WHERE, provider, model) ("
             'increase(llm_call_seconds_count{outcome=~"success|cancelled"}[15m])) > 0)\n'
-            f"> {number(s.usage_missing_share)}\n"
-            "and\n"
-            f"{missing} >= {s.error_floor}"
+            f"> {number(s.usage_missing_share)}"
         ),
         hold="10m",
         severity="warning",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tachograph.catalogue.alerts.parts import burn_rates, human, le
+from tachograph.catalogue.alerts.parts import burn_rates, human
 from tachograph.catalogue.drill import Drill, Histogram
 from tachograph.catalogue.rules import Alert
 from tachograph.settings.alerts import AlertsSettings
@@ -12,7 +12,6 @@ from tachograph.settings.alerts import AlertsSettings
 _FAMILY: Final = "llm_provider_request_seconds"
 _CALLS: Final = "llm_call_seconds"
 _MODEL: Final = {"provider": "gemini", "model": "gemini-2.5-pro"}
-_TOP: Final = 120.0
 
 
 def rules(s: AlertsSettings) -> tuple[Alert, ...]:
@@ -65,16 +64,12 @@ def _burn(s: AlertsSettings) -> tuple[Alert, ...]:
 
 
 def _off_scale() -> Alert:
+    off = "provider_model:llm_provider_requests_off_scale:rate5m"
+    requests = "provider_model:llm_provider_requests:rate5m"
     return Alert(
         name="LLMProviderLatencyOffScale",
         expression=(
-            "(\n"
-            f"  1 - sum by (WHERE, provider, model) (rate({_FAMILY}_bucket{{{le(_TOP)}}}[10m]))\n"
-            f"  / (sum by (WHERE, provider, model) (rate({_FAMILY}_count[10m])) > 0)\n"
-            ") > 0.05\n"
-            "and\n"
-            f"sum by (WHERE, provider, model) (increase({_FAMILY}_count[10m]))\n"
-            f"- sum by (WHERE, provider, model) (increase({_FAMILY}_bucket{{{le(_TOP)}}}[10m])) >= 3"
+            f"(sum_over_time({off}[10m]) * INTERVAL >= 3) / INTERVAL\n/\n(sum_over_time({requests}[10m]) > 0)\n> 0.05"
         ),
         hold="10m",
         severity="info",

@@ -7,25 +7,23 @@ from tachograph.catalogue.durations import number
 from tachograph.catalogue.rules import Alert
 from tachograph.settings.alerts import AlertsSettings
 
-_COUNT = "llm_provider_request_seconds_count"
+_REQUESTS = "provider_model_outcome:llm_provider_requests:rate5m"
 _MODEL = {"provider": "anthropic", "model": "claude-sonnet-5"}
 
 
 def rules(s: AlertsSettings) -> tuple[Alert, ...]:
     """Saturation by share of requests, blocking by time waited."""
-    limited = f'{_COUNT}{{outcome="rate_limited"}}[5m]'
+    by = "WHERE, provider, model"
     often = min(0.9, s.rate_limited_share * 6)
     return (
         Alert(
             name="LLMProviderRateLimitSaturation",
             expression=(
                 "(\n"
-                f"  sum by (WHERE, provider, model) (rate({limited}))\n"
+                f'  (sum by ({by}) ({_REQUESTS}{{outcome="rate_limited"}}) * 300 >= {s.error_floor}) / 300\n'
                 "  /\n"
-                f'  (sum by (WHERE, provider, model) (rate({_COUNT}{{outcome!="cancelled"}}[5m])) > 0)\n'
-                f") > {number(s.rate_limited_share)}\n"
-                "and\n"
-                f"sum by (WHERE, provider, model) (increase({limited})) >= {s.error_floor}"
+                f'  (sum by ({by}) ({_REQUESTS}{{outcome!="cancelled"}}) > 0)\n'
+                f") > {number(s.rate_limited_share)}"
             ),
             hold="5m",
             severity="warning",

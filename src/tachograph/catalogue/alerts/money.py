@@ -23,13 +23,11 @@ def _waste(s: AlertsSettings) -> Alert:
     return Alert(
         name="LLMWasteHigh",
         expression=(
-            "(\n"
-            "  sum by (WHERE, provider) (rate(llm_waste_usd_total[1h]))\n"
-            "  /\n"
-            "  (sum by (WHERE, provider) (rate(llm_provider_cost_usd_total[1h])) > 0)\n"
-            f") > {number(s.waste_share)}\n"
-            "and\n"
-            f"sum by (WHERE, provider) (rate(llm_waste_usd_total[1h])) * 3600 > {number(s.waste_floor_usd_per_hour)}"
+            "(sum by (WHERE, provider) (rate(llm_waste_usd_total[1h])) * 3600"
+            f" > {number(s.waste_floor_usd_per_hour)})\n"
+            "/\n"
+            "(provider:llm_provider_cost_usd_per_hour:rate1h > 0)\n"
+            f"> {number(s.waste_share)}"
         ),
         hold="15m",
         severity="warning",

@@ -20,6 +20,12 @@ INSTANCE: Final = "drill:9464"
 CALLERS_FAULT: Final = "invalid_request|content_filter"
 """Errors that say nothing about the provider: what the caller did wrong does not count against its objective."""
 
+REFUSALS: Final = f"auth|quota|{CALLERS_FAULT}"
+"""Errors by which the provider refuses a request: a retry does not help."""
+
+LONGEST: Final = "4h"
+"""How far apart two failed calls may be to show an outage."""
+
 OUTLASTS: Final = "15m"
 """How long an alert about a cause goes on firing: longer than the windows of the alerts that it inhibits, and than the
 pauses in which sparse traffic does not say whether the outage goes on."""
@@ -68,56 +74,75 @@ def counted(selector: str, by: str, *, window: str, at_least: str) -> str:
         f"sum by ({by}) (increase({selector}[{window}])) {at_least}\n"
         "or\n"
         f"sum by ({by}) (\n  ({selector} unless {selector} offset {window})\n"
-        f"  and on (job, instance) PRESENT offset {window} == 1\n) {at_least}"
+        f"  and on (TARGET) PRESENT offset {window} == 1\n) {at_least}"
     )
 
 
-def filled(expression: str, s: AlertsSettings) -> str:
-    """An expression with the labels and series that the settings name in the place of its four words.
+def filled(expression: str, s: AlertsSettings, interval: float) -> str:
+    """An expression with the labels and series that the settings name in the place of its six words.
 
     `WHERE`: all identity labels. `PLACE`: those that a ledger's processes share, so neither job nor instance.
-    `FLEET`: those of all instances of a job together.
+    `FLEET`: those of all instances of a job together. `TARGET`: those of one of them.
     `PRESENT`: the series that says that a target was seen: `up`, or our build info where metrics are pushed.
+    `INTERVAL`: seconds between two evaluations of the group.
     """
     place = [label for label in s.identity if label not in ("job", "instance")]
     fleet = [label for label in (*s.identity, "job") if label != "instance"]
-    for word, labels in (("WHERE", s.identity), ("PLACE", place), ("FLEET", dict.fromkeys(fleet))):
+    words = {
+        "WHERE": s.identity,
+        "PLACE": place,
+        "FLEET": dict.fromkeys(fleet),
+        "TARGET": dict.fromkeys((*s.identity, "job", "instance")),
+    }
+    for word, labels in words.items():
         joined = ", ".join(labels)
         expression = expression.replace(f"{word}, ", f"{joined}, " if joined else "").replace(word, joined)
+    expression = expression.replace("INTERVAL", number(interval))
     if s.profile == "push":
         return pushed_expression(expression.replace("PRESENT", PRESENT), s)
     return expression.replace("PRESENT", "up")
 
 
-def failed(by: str, window: str, function: str = "increase") -> str:
-    """Calls that failed through no fault of the caller, retries included in the call.
-
-    A request that is invalid or filtered is not retried, so its call failed with it.
-    """
-    calls = f'sum by ({by}) ({function}(llm_call_seconds_count{{outcome=~"error|timeout|rate_limited"}}[{window}]))'
-    refused = f'sum by ({by}) ({function}(llm_provider_errors_total{{error_type=~"{CALLERS_FAULT}"}}[{window}]))'
-    return f"({calls} - ({refused} or 0 * {calls}))"
-
-
-def nothing_succeeds(
-    by: str, recorded: str, bad: Callable[[str], str], good: Callable[[str], str], *, at_least: int
-) -> str:
+def nothing_succeeds(level: str, *, at_least: int) -> str:
     """Consecutive failures with no success among them, for dense and for sparse traffic.
 
-    Windows grow with the time between two calls. The longest read recorded rates, each of which holds an event for
-    five minutes; 1.3 tells the second of them from one alone.
+    Windows grow with the time between two calls. From half an hour on they read recordings that exist only where
+    failures stand alone, so 200 models that are well cost nothing.
+
+    Args:
+        level: What recordings of its failures and successes begin with: `provider:llm_call`.
+        at_least: Failures in two minutes.
     """
     rungs = [
-        f"({bad(window)} >= {count} unless {good(window)} > 0)"
-        for window, count in (("2m", at_least), ("5m", 3), ("10m", 3), ("15m", 2), ("30m", 2))
+        f"({level}_errors:rate{window} * {number(durations_seconds(window))} >= {count}"
+        f" unless {level}_successes:rate{window} > 0)"
+        for window, count in (("2m", at_least), ("5m", 3))
     ]
-    for window in ("45m", "1h", "90m", "2h", "3h", "4h"):
-        seconds = number(durations_seconds(window))
-        rungs.append(
-            f"(avg_over_time({recorded}_errors:rate5m[{window}]) * {seconds} > 1.3"
-            f" unless avg_over_time({recorded}_successes:rate5m[{window}]) > 0)"
-        )
+    rungs += [
+        f"({seen(f'{level}_errors:rate2m', window, count)} unless {none_since(f'{level}_successes:rate5m', window)})"
+        for window, count in (("10m", 3), ("15m", 2))
+    ]
+    rungs += [
+        f"({seen(f'{level}_errors_alone:rate2m', window, 2)}"
+        f" unless {none_since(f'{level}_successes_after:rate5m', window)})"
+        for window in ("30m", "45m", "1h", "90m", "2h", "3h", LONGEST)
+    ]
     return "\nor\n".join(rungs)
+
+
+def seen(recorded: str, window: str, count: int) -> str:
+    """That so many events were recorded in a long window, from their rates over two minutes.
+
+    Each event stands in the rates of two minutes, so their sum, times the interval of the group, is the number of
+    events to a seventh (two minutes see seven of eight scrapes, and `rate` makes up for it): 1.4 is two, 2.4 is three.
+    Not the average, which after a gap or in the first minutes of a service would make two of one.
+    """
+    return f"sum_over_time({recorded}[{window}]) * INTERVAL > {number(count - 0.6)}"
+
+
+def none_since(recorded: str, window: str) -> str:
+    """What had an event within the window, to be left out; `recorded` is a rate over five minutes."""
+    return f"max_over_time({recorded}[{text(durations_seconds(window) - 300)}]) > 0"
 
 
 def burn_rates(
@@ -157,7 +182,7 @@ def burn_rates(
                 f"and on (WHERE, {level})\n"
                 f"{part}:ratio_rate{short} > {threshold}\n"
                 f"and on (WHERE, {level})\n"
-                f"avg_over_time({counted}:rate5m[{long}]) * {number(durations_seconds(long))} >= {at_least}\n"
+                f"{counted}:rate{long} * {number(durations_seconds(long))} >= {at_least}\n"
                 f"and on (WHERE, {level})\n"
                 f"{part}:ratio_rate{long} offset {_HALF[long]}"
             ),

@@ -135,7 +135,7 @@ def _pushed_too_rarely(s: AlertsSettings) -> Alert:
 def _missing(s: AlertsSettings) -> Alert:
     return Alert(
         name="LLMMonitorMetricsMissing",
-        expression=f"up{{{job(s)}}} == 1 unless on (job, instance) {_OURS}",
+        expression=f"up{{{job(s)}}} == 1 unless on (TARGET) {_OURS}",
         hold="10m",
         severity="warning",
         component="telemetry",
@@ -244,19 +244,18 @@ def _telemetry_errors() -> Alert:
 
 
 def _inconsistent() -> Alert:
-    requests = "llm_provider_request_seconds_count"
     model = {"provider": "openai", "model": "gpt-5"}
+
+    def mean(what: str) -> str:
+        return f"avg_over_time(provider:llm_provider_{what}:rate5m[15m])"
+
+    requests = mean("requests")
     return Alert(
         name="LLMTelemetryInconsistent",
         expression=(
-            "abs(\n"
-            "  (sum by (WHERE, provider) (rate(llm_provider_errors_total[15m])) or "
-            f"0 * sum by (WHERE, provider) (rate({requests}[15m])))\n"
-            f'  - (sum by (WHERE, provider) (rate({requests}{{outcome!~"success|cancelled"}}[15m])) or '
-            f"0 * sum by (WHERE, provider) (rate({requests}[15m])))\n"
-            ")\n"
+            f"abs(({mean('errors')} or 0 * {requests}) - ({mean('request_failures')} or 0 * {requests}))\n"
             "/\n"
-            f"(sum by (WHERE, provider) (rate({requests}[15m])) > 0)\n"
+            f"({requests} > 0)\n"
             "> 0.05"
         ),
         hold="15m",

@@ -7,7 +7,6 @@ from typing import Final, Literal
 from tachograph.catalogue.alerts.parts import OUTLASTS, burn_drills, burn_rates, le, nothing_succeeds
 from tachograph.catalogue.drill import Counter, Drill, Histogram
 from tachograph.catalogue.durations import number
-from tachograph.catalogue.recordings import tool_failed
 from tachograph.catalogue.rules import Alert
 from tachograph.settings.alerts import AlertsSettings
 
@@ -29,17 +28,10 @@ def rules(s: AlertsSettings) -> tuple[Alert, ...]:
 
 
 def _down(s: AlertsSettings, name: str, labels: str, level: str, severity: Literal["critical", "warning"]) -> Alert:
-    by = f"WHERE, {labels}"
     what = "{{ $labels.server_id }}" + ("/{{ $labels.tool_name }}" if "tool" in labels else "")
     return Alert(
         name=name,
-        expression=nothing_succeeds(
-            by,
-            f"{level}:mcp_tool",
-            lambda window: tool_failed(by, window),
-            lambda window: f'sum by ({by}) (increase({_FAMILY}_count{{outcome="success"}}[{window}]))',
-            at_least=s.down_errors,
-        ),
+        expression=nothing_succeeds(f"{level}:mcp_tool", at_least=s.down_errors),
         hold="1m",
         keep=OUTLASTS,
         severity=severity,
@@ -73,13 +65,10 @@ def _errors(s: AlertsSettings) -> Alert:
     return Alert(
         name="MCPToolErrorRatioHigh",
         expression=(
-            "(\n"
-            f"  {_BY} (rate(mcp_tool_errors_total[10m]))\n"
-            "  /\n"
-            f'  ({_BY} (rate({_FAMILY}_count{{outcome!="cancelled"}}[10m])) > 0)\n'
-            f") > {number(s.tool_error_share)}\n"
-            "and\n"
-            f"{_BY} (increase(mcp_tool_errors_total[10m])) >= {s.tool_error_floor}"
+            f"({_BY} (increase(mcp_tool_errors_total[10m])) >= {s.tool_error_floor})\n"
+            "/\n"
+            f'({_BY} (increase({_FAMILY}_count{{outcome!="cancelled"}}[10m])) > 0)\n'
+            f"> {number(s.tool_error_share)}"
         ),
         hold="5m",
         severity="warning",
@@ -102,17 +91,14 @@ def _errors(s: AlertsSettings) -> Alert:
 
 def _slow(s: AlertsSettings) -> Alert:
     bound, seconds = le(s.tool_seconds), number(s.tool_seconds)
+    calls = f"{_BY} (tool_outcome:mcp_tools:rate5m)"
     return Alert(
         name="MCPToolSlowRatioHigh",
         expression=(
-            "(\n"
-            f"  1 - {_BY} (rate({_FAMILY}_bucket{{{bound}}}[5m]))\n"
-            "  /\n"
-            f"  ({_BY} (rate({_FAMILY}_count[5m])) > 0)\n"
-            f") > {number(s.tool_slow_share)}\n"
-            "and\n"
-            f"{_BY} (increase({_FAMILY}_count[5m]))\n"
-            f"- {_BY} (increase({_FAMILY}_bucket{{{bound}}}[5m])) >= {s.tool_error_floor}"
+            f"(({calls} - {_BY} (rate({_FAMILY}_bucket{{{bound}}}[5m]))) * 300 >= {s.tool_error_floor}) / 300\n"
+            "/\n"
+            f"({calls} > 0)\n"
+            f"> {number(s.tool_slow_share)}"
         ),
         hold="5m",
         severity="warning",
@@ -134,17 +120,13 @@ def _slow(s: AlertsSettings) -> Alert:
 
 
 def _timeouts(s: AlertsSettings) -> Alert:
-    timeouts = f'{_FAMILY}_count{{outcome="timeout"}}[10m]'
     return Alert(
         name="MCPToolTimeouts",
         expression=(
-            "(\n"
-            f"  {_BY} (rate({timeouts}))\n"
-            "  /\n"
-            f'  ({_BY} (rate({_FAMILY}_count{{outcome!="cancelled"}}[10m])) > 0)\n'
-            f") > {number(s.tool_timeout_share)}\n"
-            "and\n"
-            f"{_BY} (increase({timeouts})) >= {s.tool_error_floor}"
+            f'({_BY} (increase({_FAMILY}_count{{outcome="timeout"}}[10m])) >= {s.tool_error_floor})\n'
+            "/\n"
+            f'({_BY} (increase({_FAMILY}_count{{outcome!="cancelled"}}[10m])) > 0)\n'
+            f"> {number(s.tool_timeout_share)}"
         ),
         hold="5m",
         severity="warning",

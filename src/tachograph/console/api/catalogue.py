@@ -32,14 +32,22 @@ def _board(one: Dashboard) -> dict[str, Any]:
     return {**asdict(one), "rows": rows}
 
 
-def rule_groups(settings: Settings | None = None) -> list[Group]:
-    """Return the catalogue's rules, ready to be evaluated."""
+def rule_groups(settings: Settings | None = None, *, keeps_recorded: bool = True) -> list[Group]:
+    """Return the catalogue's rules, ready to be evaluated.
+
+    Args:
+        settings: Thresholds, objectives, labels.
+        keeps_recorded: What the rules record can be asked again. Otherwise (a Prometheus answers, which has none of our
+            rules) recordings are written out where they are read, and alerts that need their past stay silent.
+    """
     from tachograph import catalogue
+    from tachograph.catalogue.inlining import inlined
     from tachograph.catalogue.rules import Alert
     from tachograph.console.rules import Group, Rule
 
     found = []
-    for group in catalogue.rule_groups(settings):
+    groups = catalogue.rule_groups(settings)
+    for group in groups if keeps_recorded else inlined(groups):
         rules = []
         for rule in group.rules:
             if isinstance(rule, Alert):

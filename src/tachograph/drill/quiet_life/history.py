@@ -1,7 +1,8 @@
 """Which alerts would have fired in a user's own past, how often, and while how much money was spent.
 
-Rules read raw series and recorded ones, and a past usually holds raw series only. So the recordings are evaluated
-first, over the whole time and what they look back to. Then each alert's expression is split: the largest parts that
+Rules read raw series and recorded ones, and a past usually holds raw series only. So recordings are written out where
+they are read at the same moment, and the others are evaluated first, over the whole time and what rules look back to.
+Then each alert's expression is split: the largest parts that
 read raw series alone are asked of the past, and the rest is evaluated here over the answers. `for` and
 `keep_firing_for` are applied at each step, and what fires goes through the exported routes and inhibitions.
 """
@@ -15,6 +16,7 @@ from typing import Any, Final
 
 import promql_parser
 
+from tachograph.catalogue.inlining import inlined
 from tachograph.catalogue.rules import Alert, RecordingRule, RuleGroup
 from tachograph.console.promql.labels import Labels
 from tachograph.drill.quiet_life.past import Answer, Memory, Past
@@ -77,32 +79,34 @@ def judge(
     """Play the rules over a past.
 
     Args:
-        groups: The rules.
+        groups: The rules, made for an evaluation at each step.
         routes: Alertmanager's configuration, as exported.
         past: What can be asked.
         start, end, step: In milliseconds.
         say: Is told what is asked next.
     """
     memory = Memory()
-    recorded = {rule.name for group in groups for rule in group.rules if isinstance(rule, RecordingRule)}
-    reads = re.compile("|".join(sorted(map(re.escape, recorded), key=len, reverse=True)) or "(?!)")
-    for group in groups:
-        for rule in group.rules:
-            if isinstance(rule, RecordingRule):
-                say(rule.name)
-                source: Past = memory if reads.search(rule.expression) else past
-                memory.put(rule.name, source.range(rule.expression, start - LOOK_BACK_MS, end, step), step)
-    spent = past.range(_COST, start, end, step)
+    groups = inlined(groups)
+    recordings = [rule for group in groups for rule in group.rules if isinstance(rule, RecordingRule)]
+    reads = re.compile("|".join(sorted((re.escape(rule.name) for rule in recordings), key=len, reverse=True)) or "(?!)")
     parts: dict[str, str] = {}
+
+    def evaluated(expression: str, begin: int) -> Answer:
+        local = _split(promql_parser.parse(expression), reads, parts)
+        for asked in [one for one, name in parts.items() if name in local and not memory.holds(name)]:
+            memory.put(parts[asked], past.range(asked, begin, end, step), step)
+        return memory.range(local, begin, end, step)
+
+    for rule in sorted(recordings, key=lambda rule: _depth(rule.name, recordings, reads)):
+        say(rule.name)
+        memory.put(rule.name, evaluated(rule.expression, start - LOOK_BACK_MS), step)
+    spent = past.range(_COST, start, end, step)
     found: dict[str, AlertHistory] = {}
     firing: dict[int, set[tuple[tuple[str, str], ...]]] = {}
     alerts = [rule for group in groups for rule in group.alerts if rule.name not in _NEVER_JUDGED]
     for alert in alerts:
         say(alert.name)
-        local = _split(promql_parser.parse(alert.expression), reads, parts)
-        for expression in [one for one, name in parts.items() if name in local and not memory.holds(name)]:
-            memory.put(parts[expression], past.range(expression, start, end, step), step)
-        for labels, times in _firing(memory.range(local, start, end, step), alert, step):
+        for labels, times in _firing(evaluated(alert.expression, start), alert, step):
             one = found.setdefault(alert.name, AlertHistory(alert.name, alert.severity))
             one.episodes += _episodes(times, step)
             one.usd += _usd(spent, dict(labels).get("provider"), set(times), step)
@@ -118,6 +122,12 @@ def judge(
         _usd(spent, None, None, step),
         len({alert.name for alert in alerts}) - len(found),
     )
+
+
+def _depth(name: str, recordings: Sequence[RecordingRule], reads: re.Pattern[str]) -> int:
+    """How many recordings must be evaluated one after the other before this one."""
+    expressions = {rule.name: rule.expression for rule in recordings}
+    return 1 + max((_depth(one, recordings, reads) for one in set(reads.findall(expressions[name]))), default=0)
 
 
 def _split(node: object, reads: re.Pattern[str], parts: dict[str, str]) -> str:

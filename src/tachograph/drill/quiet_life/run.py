@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tachograph.catalogue import durations
+from tachograph.catalogue.rules import EVALUATION_INTERVAL
 from tachograph.drill import tools
 from tachograph.drill.quiet_life.shape import Shape
 from tachograph.drill.quiet_life.world import World
@@ -27,6 +28,7 @@ WATCHED: Final = 'ALERTS{alertstate="firing",alertname!="LLMMonitorWatchdog"}'
 _BLOCK: Final = re.compile(
     r'expr: "(?:[^"\\]|\\.)*", time: ([0-9hmsd]+),\s+exp:.*?\n\s+got:(.*?)(?=\n\s+expr:|\Z)', re.DOTALL
 )
+_INTERVAL: Final = re.compile(r"^ +interval: *['\"]?(\w+)", re.MULTILINE)
 _SAMPLE: Final = re.compile(r'\{(__name__="ALERTS".*?)\} ')
 _LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
@@ -122,10 +124,9 @@ def run(shape: Shape, rules: Mapping[str, str], routes: Mapping[str, Any]) -> Ou
 
 def _history(shape: Shape, rules: Mapping[str, str]) -> list[tuple[float, frozenset[Alert]]]:
     moments = [float(s) for s in range(shape.evaluate, int(shape.minutes * 60) + 1, shape.evaluate)]
-    every = f"{shape.evaluate}s"
     case = {
         "rule_files": list(rules),
-        "evaluation_interval": every,
+        "evaluation_interval": _interval(rules),
         "tests": [
             {
                 "interval": f"{shape.step}s",
@@ -145,7 +146,6 @@ def _history(shape: Shape, rules: Mapping[str, str]) -> list[tuple[float, frozen
     }
     with tempfile.TemporaryDirectory(prefix="tachograph-quiet-") as directory:
         for name, text in rules.items():
-            text = text.replace("interval: 30s", f"interval: {every}")
             (Path(directory) / name).write_text(text, "utf-8")
         (Path(directory) / "shape.yaml").write_text(json.dumps(case), "utf-8")  # JSON is YAML
         done = subprocess.run(
@@ -166,6 +166,12 @@ def _history(shape: Shape, rules: Mapping[str, str]) -> list[tuple[float, frozen
     if len(found) != len(moments):
         raise RulesError(f"promtool refuses the rules: {said.strip()[:2000]}", do="Correct the rule files.")
     return [(moment / 60, found[moment]) for moment in moments]
+
+
+def _interval(rules: Mapping[str, str]) -> str:
+    """How often the groups are evaluated: promtool knows one interval for all, and counts in the rules depend on it."""
+    found = {interval for text in rules.values() for interval in _INTERVAL.findall(text)}
+    return found.pop() if len(found) == 1 else EVALUATION_INTERVAL
 
 
 def _spelled(values: Sequence[float | None]) -> str:

@@ -111,7 +111,7 @@ class Shape:
         pages: How many pages are right.
         minutes: How long it lasts.
         step: Seconds between two scrapes.
-        evaluate: Seconds between two evaluations.
+        evaluate: Seconds between two evaluations, for rules that are made here; those of an export have their own.
         identity: Identity labels of the settings, where not the user's.
         ignore: Alerts that fire only because the shape is scraped less often, to be played sooner.
     """

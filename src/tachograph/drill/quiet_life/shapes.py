@@ -147,6 +147,24 @@ QUIET: Final = (
         traffic=(Traffic(every=3, errors=0, faults=(Fault(begin=62.9, end=63.1), Fault(begin=74.9, end=75.1))),),
     ),
     Shape(
+        name="second-call-of-a-new-model-fails",
+        story="A model is new, is asked every ten minutes, and its second call fails",
+        expected="nothing",
+        traffic=(
+            Traffic(every=10, begin=30, errors=0, faults=(Fault(begin=39.9, end=40.1),)),
+            Traffic(provider="anthropic", model="claude-sonnet-5", per_minute=10),
+        ),
+        minutes=90,
+    ),
+    Shape(
+        name="one-failed-call-and-a-gap",
+        story="A quiet service meets one failed call, and cannot be scraped in the minutes after it",
+        expected="nothing",
+        traffic=(Traffic(every=12, errors=0, faults=(Fault(begin=59.9, end=60.1),)),),
+        targets=(Target(unreachable=((61.5, 67),)),),
+        minutes=100,
+    ),
+    Shape(
         name="customers-bad-key",
         story="One call in 200 uses a customer's own rejected key, all day",
         expected="nothing",
