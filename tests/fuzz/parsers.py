@@ -38,7 +38,7 @@ from tachograph.console.notify.delivery import retry_after
 from tachograph.console.promql import PromQLError
 from tachograph.console.promql.syntax import parse, parse_selector
 from tachograph.console.query import Prometheus
-from tachograph.console.reader import ExpositionReader as ConsoleReader
+from tachograph.console.reader import Reader as ConsoleReader
 from tachograph.console.tsdb import TimeSeriesStore
 from tachograph.errors import TachographError
 from tachograph.instrument import hosts, watch
