@@ -12,7 +12,7 @@ from google import genai
 
 from support.injection import inject_at_entries, watched_quietly
 from tachograph import labels
-from tachograph.instrument.gemini_live import LiveSession
+from tachograph.instrument.gemini_live import Session
 from tachograph.tape import TAPE
 from tachograph.testing import Recording
 from tachograph_demo.simulators import Answer, Disconnect, ServedUsage, Simulators
@@ -122,7 +122,7 @@ def report(prompt: int, answer: int) -> SimpleNamespace:
 
 
 def test_a_turn_with_tools_has_the_tokens_of_each_time_that_the_model_was_asked(seen: Recording) -> None:
-    session = LiveSession(MODEL, None)
+    session = Session(MODEL, None)
     tools = message(function_calls=[{"name": "look"}])
     session.note(message(tool_call=tools, usage_metadata=report(100, 10)))
     session.note(message(server_content=message(model_turn={"parts": [{"text": "sun"}]})))
@@ -134,7 +134,7 @@ def test_a_turn_with_tools_has_the_tokens_of_each_time_that_the_model_was_asked(
 
 
 def test_a_report_that_follows_the_end_of_its_turn_is_counted(seen: Recording) -> None:
-    session = LiveSession(MODEL, None)
+    session = Session(MODEL, None)
     session.note(message(server_content=message(turn_complete=True)))
     session.note(message(usage_metadata=report(100, 10)))
     assert [call.usage and call.usage.input_tokens for call in seen.llm_calls] == [None, 100]

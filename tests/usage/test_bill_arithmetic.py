@@ -21,7 +21,7 @@ from tachograph.records.usage import Usage
 from tachograph.usage.reconcile import anthropic, google, openai, reconcile
 from tachograph.usage.reconcile.bill import CREDITS, Billed, gathered, money_line
 from tachograph.usage.reconcile.causes import Explainer
-from tachograph.usage.reconcile.compare import Ours, undated
+from tachograph.usage.reconcile.compare import LedgerDay, undated
 
 DAY = date(2026, 11, 10)
 LONG_AFTER = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -36,15 +36,15 @@ def one_dollar_a_thousand(call: LLMCall) -> Cost:
     return Cost(nano // 2 if call.service_tier == "batch" else nano, quality="priced")
 
 
-def causes(own: Ours | None, line: Billed | None, *, now: datetime = LONG_AFTER, priced: bool = True) -> list[Any]:
+def causes(own: LedgerDay | None, line: Billed | None, *, now: datetime = LONG_AFTER, priced: bool = True) -> list[Any]:
     explainer = Explainer("openai", one_dollar_a_thousand if priced else None, TOLERANCE, now)
     return [(cause.name, cause.usd) for cause in explainer.causes(DAY, own, line)]
 
 
-def ours(**fields: int) -> Ours:
+def ours(**fields: int) -> LedgerDay:
     """Ten calls of 1,000 tokens of prompt and 100 of answer: $11."""
     whole = {"calls": 10, "succeeded": 10, "input_tokens": 10_000, "output_tokens": 1_000, "nano_usd": 11_000_000_000}
-    return Ours(**(whole | fields))
+    return LedgerDay(**(whole | fields))
 
 
 def billed(**fields: Any) -> Billed:
@@ -132,7 +132,7 @@ def test_a_region_adds_a_tenth_to_its_part_only() -> None:
         (ours(), billed(requests=9, output_tokens=500, usd=Decimal("10.5")), ("other_account", Decimal("-0.5"))),
     ],
 )
-def test_tokens_that_differ_are_worth_their_price(own: Ours, line: Billed, expected: tuple[str, Decimal]) -> None:
+def test_tokens_that_differ_are_worth_their_price(own: LedgerDay, line: Billed, expected: tuple[str, Decimal]) -> None:
     assert causes(own, line) == [expected]
 
 
@@ -344,7 +344,7 @@ def test_the_ledger_s_day_is_added_up_by_model_and_outcome(tmp_path: Path) -> No
         )
     by_model = {one.model: one.ours for one in found.differences}
     gpt = by_model["gpt-5"]
-    assert gpt == Ours(
+    assert gpt == LedgerDay(
         calls=4,
         succeeded=3,
         cancelled=1,
@@ -354,7 +354,7 @@ def test_the_ledger_s_day_is_added_up_by_model_and_outcome(tmp_path: Path) -> No
         nano_usd=gpt.nano_usd if gpt else 0,
         usage_missing=gpt.usage_missing if gpt else 0,
     )
-    assert by_model["never-heard-of"] == Ours(calls=1, succeeded=1, input_tokens=50, output_tokens=5, unpriced=1)
+    assert by_model["never-heard-of"] == LedgerDay(calls=1, succeeded=1, input_tokens=50, output_tokens=5, unpriced=1)
     assert set(by_model) == {"gpt-5", "never-heard-of"}
     assert found.billed_usd == Decimal("0.5")
     assert found.models["gpt-5"] == (Decimal("0.5"), found.ours_usd)

@@ -88,17 +88,17 @@ def test_the_font_is_shipped_with_its_licence() -> None:
 THIRD = '''
 """A board of a test."""
 
-from tachograph.catalogue.panels import Dashboard, Measure, Panel, Query, Row
+from tachograph.catalogue.panels import Dashboard, Measure, Panel, PanelQuery, PanelRow
 
 
 def dashboard(alerts):
     panel = Panel(
         title="Calls by agent", description="How many.", kind="timeseries", unit="short", minimum=0.0,
-        queries=(Query(expression="sum by (agent) (llm_run_seconds_count)", legend="{{agent}}",
+        queries=(PanelQuery(expression="sum by (agent) (llm_run_seconds_count)", legend="{{agent}}",
                        measure=Measure(of="calls", stat="sum", by=("agent",))),),
     )
     return Dashboard(uid="agents", title="Agents", description="Runs.", tags=(), variables=(),
-                     rows=(Row("All", (panel,)),), annotations=())
+                     rows=(PanelRow("All", (panel,)),), annotations=())
 '''
 
 
