@@ -25,7 +25,7 @@ STATE = {
                    "_lock": PROCESS},
     "instrument/active_config.py": {"_recorder": PROCESS, "settings": PROCESS},
     "instrument/patches.py": {"_patches": PATCHES},
-    "instrument/report.py": {"_clients": PATCHES, "_warned": ONCE},
+    "instrument/report.py": {"_clients": PATCHES, "_checked": ONCE},
     "instrument/vendor_spans.py": {"_silenced": PATCHES},
     "instrument/launch.py": {"_mains": "the application's module, kept until the process ends"},
     "instrument/gemini_live.py": {"_sessions": BESIDE},
