@@ -44,7 +44,14 @@ def forget_imports_of(thread: int) -> None:
     """
     for name, reference in list(_bootstrap._module_locks.items()):  # type: ignore[attr-defined]  # left taken by a fork
         lock = reference()
-        if lock is not None and lock.owner == thread:
+        if lock is None:
+            continue
+        if lock.owner != thread:
+            if lock.lock.acquire(False):
+                lock.lock.release()
+            else:  # forked amid taking or returning it: nobody is there to finish that, and nothing is half imported
+                _bootstrap._module_locks.pop(name, None)  # type: ignore[attr-defined]
+        else:
             for loaded in [name, *(other for other in sys.modules if other.startswith(f"{name}."))]:
                 _bootstrap._module_locks.pop(loaded, None)  # type: ignore[attr-defined]
                 sys.modules.pop(loaded, None)

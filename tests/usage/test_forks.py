@@ -179,3 +179,30 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 def test_a_child_imports_a_package_that_a_thread_of_the_parent_had_half_imported(tmp_path: Path) -> None:
     code = [sys.executable, "-c", WHILE_A_PACKAGE_LOADS, str(tmp_path)]
     assert subprocess.run(code, env=ENVIRONMENT, timeout=60, check=False).returncode == 0
+
+
+WHILE_A_LOCK_IS_TAKEN = """
+import os, signal, sys, threading
+from importlib import _bootstrap
+from tachograph.native import forget_imports_of
+lock, taken, stay = _bootstrap._get_module_lock("half_taken"), threading.Event(), threading.Event()
+def take():
+    lock.lock.acquire()
+    taken.set()
+    stay.wait()
+thread = threading.Thread(target=take, daemon=True)
+thread.start()
+taken.wait()
+child = os.fork()
+if not child:
+    signal.alarm(30)
+    forget_imports_of(thread.ident)
+    with _bootstrap._ModuleLockManager("half_taken"):
+        os._exit(0)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_child_imports_a_module_whose_lock_a_thread_of_the_parent_was_just_taking() -> None:
+    code = [sys.executable, "-c", WHILE_A_LOCK_IS_TAKEN]
+    assert subprocess.run(code, env=ENVIRONMENT, timeout=60, check=False).returncode == 0
