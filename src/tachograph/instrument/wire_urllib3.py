@@ -73,7 +73,7 @@ _CALL: Final = """
         if site is None:
             return original(self, method, url, *args, **keywords)
         scope = None
-        guard pass: scope = Scope() if scope_here() is None else None
+        guard pass: scope = WireScope() if scope_here() is None else None
         if scope is None:
             return original(self, method, url, *args, **keywords)
         token = set_scope(scope)
