@@ -7,6 +7,7 @@ or not, whatever came before it. A file may be longer than what was written, wit
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+
+from tachograph.usage.stores import sqlite_library
 
 SECTOR = 512
 
@@ -113,11 +116,15 @@ class Recording(apsw.VFS):
         self.disks.pop(Path(name).name, None)
 
     def __enter__(self) -> Recording:
+        # a test before this one may have made the process open its databases with another copy of SQLite
+        self._used = sqlite_library._module, sqlite_library._opened_in
+        sqlite_library._module, sqlite_library._opened_in = apsw, os.getpid()
         apsw.set_default_vfs("recording")
         return self
 
     def __exit__(self, *_: object) -> None:
         apsw.set_default_vfs("unix")
+        sqlite_library._module, sqlite_library._opened_in = self._used
 
     def cut(self, directory: Path, chance: random.Random) -> None:
         """Lay down in this directory what is left of the files after a power loss."""
