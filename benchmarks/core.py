@@ -1,6 +1,6 @@
 """`python -m benchmarks.core`: what a watched call costs its process, at 10, 100 and 1,000 calls a second.
 
-Four minutes on a machine with 16 cores, all with the Python that runs it: it needs what `pip install -e '.[all]'`
+Three minutes on a machine with 16 cores, all with the Python that runs it: it needs what `pip install -e '.[all]'`
 installs, no network and no other environment. `--quick` takes 30 s. The tables go into docs/benchmarks.md with
 `--publish`, between the marks.
 
@@ -158,7 +158,7 @@ def measure(*, quick: bool) -> dict[str, Any]:
     import benchmarks.overhead.worker
     import benchmarks.peers.emitted  # noqa: F401
 
-    rounds, seconds = (1, 2.0) if quick else (3, 4.0)
+    rounds, seconds = (1, 2.0) if quick else (3, 2.5)
     blocks = 8 if quick else 40
     found: dict[str, Any] = {
         "machine": _machine(),
