@@ -39,7 +39,7 @@ NAV: Final[list[tuple[str, list[str]]]] = [
 ]
 """The first sections. Pages that stand in none of them are the section Topics; then Reference, Runbooks, Decisions."""
 REFERENCE: Final = ("api", "cli", "settings", "metrics", "spans", "alerts", "dashboards", "errors")
-PROJECT: Final = ("contributing", "style", "releasing", "benchmarks", "benchmarks-ledger", "changelog")
+PROJECT: Final = ("contributing", "style", "releasing", "benchmarks", "benchmarks-ledger", "mutants", "changelog")
 
 
 def collect(pages: Path) -> None:
