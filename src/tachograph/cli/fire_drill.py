@@ -200,7 +200,8 @@ def _incident(args: argparse.Namespace, settings: Settings, rules: dict[str, str
             where="--incident",
             do=f"Choose one of {', '.join((*INCIDENTS, QUIET))}.",
         )
-    tools.find("prometheus"), tools.find("alertmanager")
+    for name in ("prometheus", "alertmanager"):
+        tools.find(name)
     plan = Plan(warm_up=args.warm_up, patience=args.patience, recovery=args.recovery, rate=args.rate, speed=args.speed)
     _announce(args.incident, plan, settings.alerts)
     started = time.time()
