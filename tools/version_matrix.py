@@ -141,17 +141,20 @@ def main(names: list[str]) -> int:
 def _environment(name: str) -> Path:
     place = PLACE / name
     python = place / "bin" / "python"
-    wanted = ["-e", str(ROOT), "-e", str(ROOT / "demo"), *COMMON, *SETS[name]]
+    wanted = ["-e", str(ROOT), *COMMON, *SETS[name]]
+    demo = ["--no-deps", "-e", str(ROOT / "demo")]  # its simulators; it asks for the newest clients itself
     uv = shutil.which("uv")
     if uv is not None:
         if not python.exists():
             subprocess.run([uv, "venv", "-q", "-p", sys.executable, str(place)], check=True)
-        subprocess.run([uv, "pip", "install", "-q", "-p", str(python), *wanted], check=True)
+        for packages in (wanted, demo):
+            subprocess.run([uv, "pip", "install", "-q", "-p", str(python), *packages], check=True)
         return python
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
     environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    subprocess.run([str(python), "-m", "pip", "install", "-q", *wanted], check=True, env=environment)
+    for packages in (wanted, demo):
+        subprocess.run([str(python), "-m", "pip", "install", "-q", *packages], check=True, env=environment)
     return python
 
 
