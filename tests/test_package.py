@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -77,3 +80,44 @@ def test_a_class_name_stands_for_one_thing() -> None:
     doubled = {name: places for name, places in found.items() if len(places) > 1}
     assert {name: places for name, places in doubled.items() if name not in PROTOCOLS} == {}
     assert doubled.keys() == PROTOCOLS.keys(), "a name that is no longer shared needs no reason"
+
+
+COMES_WITH = {
+    "httpx2": "genai-prices asks for it",
+    "mcp_types": "mcp asks for it",
+    "anyio": "mcp asks for it",
+    "referencing": "jsonschema asks for it",
+    "tachograph_demo": "two commands import it, which say what to install where it is absent",
+}
+"""Imported without being asked for by name."""
+
+
+def test_whatever_the_package_imports_stands_in_its_requirements() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = {
+        name: wanted for name, wanted in project["optional-dependencies"].items() if name not in ("dev", "docs", "demo")
+    }
+    asked_for = {
+        canonical(re.split(r"[\[<>=!; ]", requirement)[0])
+        for requirement in (*project["dependencies"], *(one for wanted in extras.values() for one in wanted))
+    }
+    ships = packages_distributions()
+    lacking = {
+        name
+        for path in (ROOT / "src/tachograph").rglob("*.py")
+        for name in third_parties(path)
+        if name not in COMES_WITH and not asked_for & {canonical(one) for one in ships.get(name, [name])}
+    }
+    assert not lacking
+
+
+def canonical(name: str) -> str:
+    return name.lower().replace("_", "-")
+
+
+def third_parties(path: Path) -> set[str]:
+    """Top-level names of what a file imports from elsewhere."""
+    nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
+    return {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"tachograph"}

@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
         from rich.console import Console
         from rich.live import Live
     except ImportError as error:
-        raise MissingExtraError("tachograph top", "demo", str(error.name)) from None
+        raise MissingExtraError("tachograph top", "console", str(error.name)) from None
     found = reader.open_reader(args.console, args.token)
     try:
         console = Console()
