@@ -116,7 +116,7 @@ def _json(data: bytes) -> Any:
 
 
 def promql(data: bytes) -> None:
-    """Queries of whoever may use the console."""
+    """Queries that arrive at the console."""
     for read in (parse, parse_selector):
         with suppress(PromQLError):
             read(_text(data))

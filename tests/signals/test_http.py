@@ -85,7 +85,7 @@ def test_the_asgi_app_serves_the_metrics(seen: Recording) -> None:
     assert asgi("POST", [])[0]["status"] == 405
 
 
-def test_the_port_serves_metrics_of_whoever_records_now(port_closed_again: None) -> None:
+def test_the_port_serves_metrics_of_the_recorder_in_use(port_closed_again: None) -> None:
     recorder = tachograph.configure(metrics={"port": 0})
     server = runtime.metrics_server()
     assert server is not None

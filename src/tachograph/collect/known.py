@@ -122,7 +122,7 @@ class Known:
         """Release the store."""
         store, self._store = self._store, None
         if store is not None:
-            with suppress(Exception):
+            with suppress(Exception):  # only read from: nothing is lost with it
                 store.close()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -16,7 +15,7 @@ from starlette.routing import Route
 from tachograph.collect.intake import Intake
 from tachograph.console.api import otlp
 from tachograph.console.security import AccessGuard
-from tachograph.console.server import ServedConsole, bind, is_loopback, serve
+from tachograph.console.server import Running, ServedConsole, bind, is_loopback, serve
 from tachograph.errors import SettingsError, TachographError
 from tachograph.runtime import build
 from tachograph.signals.exposition import respond
@@ -31,8 +30,8 @@ DEFAULT_PORT = 4318
 MAX_CONNECTIONS = 256
 
 
-@dataclass(slots=True)
-class RunningCollector:
+@dataclass
+class RunningCollector(Running):
     """A collector that is being served.
 
     Attributes:
@@ -51,18 +50,6 @@ class RunningCollector:
         self._served.close()
         self._intake.close()
         self.ledger.close()
-
-    def wait(self) -> None:
-        """Wait until it is stopped."""
-        self._served.wait()
-
-    def __enter__(self) -> RunningCollector:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def start(

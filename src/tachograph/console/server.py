@@ -8,11 +8,12 @@ import secrets
 import socket
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from tachograph.errors import MissingExtraError, TachographError
 
@@ -84,8 +85,30 @@ def serve(
     return ServedConsole(f"http://{f'[{shown}]' if ':' in shown else shown}:{bound}/", bound, server, thread)
 
 
-@dataclass(slots=True)
-class RunningConsole:
+class Running(ABC):
+    """A service that runs until it is closed; a context that closes it."""
+
+    _served: ServedConsole
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop serving, and write what is kept."""
+
+    def wait(self) -> None:
+        """Wait until it is stopped."""
+        self._served.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@dataclass
+class RunningConsole(Running):
     """A console that is being served.
 
     Attributes:
@@ -105,18 +128,6 @@ class RunningConsole:
         """Stop serving, and write what is queued."""
         self.console.close()
         self._served.close()
-
-    def wait(self) -> None:
-        """Wait until it is stopped."""
-        self._served.wait()
-
-    def __enter__(self) -> RunningConsole:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def start(

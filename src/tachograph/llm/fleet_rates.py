@@ -189,7 +189,7 @@ class FleetRates:
     def close(self) -> None:
         """Give back what is leased."""
         self._stop.set()
-        with self._mutex, suppress(Exception):
+        with self._mutex, suppress(Exception):  # what is not given back lapses with its lease
             if self._connection is not None:
                 with self._connection.transaction():
                     self._connection.execute(_GIVE_BACK, {"holder": self._holder})
@@ -198,7 +198,7 @@ class FleetRates:
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(Exception):
+            with suppress(Exception):  # the server may have ended it already
                 connection.close()
 
     def after_fork_in_child(self) -> None:

@@ -237,7 +237,7 @@ class Fleet:
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(Exception):
+            with suppress(Exception):  # the server may have ended it already
                 connection.close()
 
 
