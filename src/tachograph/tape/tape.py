@@ -264,6 +264,13 @@ class Tape:
             self._starting.release()
 
     def _run(self, entries: deque[Any]) -> None:
+        try:
+            self._keep_draining(entries)
+        finally:
+            if self._entries is entries:
+                self.has_thread = False  # an exception was raised into it from outside: the next entry starts another
+
+    def _keep_draining(self, entries: deque[Any]) -> None:
         wake = self._wake
         while not self._stopped and self._entries is entries:
             wake.wait(INTERVAL_SECONDS)
@@ -292,7 +299,7 @@ class Tape:
         self._stopped = True
         self.has_thread = False
         self._wake.set()
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception):  # strict mode's: no code is left that asks for the result
             self.flush()
 
 
