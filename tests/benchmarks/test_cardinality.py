@@ -30,6 +30,17 @@ def ask(recorder: Recorder, first: int, last: int) -> None:
     recorder.settle()
 
 
+def traced(recorder: Recorder, first: int) -> int:
+    """Bytes that 5,000 models and 5,000 tools leave behind."""
+    gc.collect()
+    tracemalloc.start()
+    ask(recorder, first, first + 5_000)
+    gc.collect()
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return kept
+
+
 def value(recorder: Recorder, name: str) -> float:
     (samples,) = [samples for family, samples in recorder.metrics.collect() if family.name == name]
     return sum(sample.value if sample.value is not None else 0.0 for sample in samples)
@@ -39,14 +50,10 @@ def test_a_hundred_thousand_names_leave_memory_and_metrics_bounded_and_are_count
     recorder = join(Metrics((), limit=LIMIT), pricer=lambda call: UNPRICED, spans=SpanSignal(provider=TracerProvider()))
     ask(recorder, 0, FEW)
     lines = write(recorder.metrics.collect()).count("\n")
-    gc.collect()
-    tracemalloc.start()
-    ask(recorder, FEW, FEW + 5_000)
-    gc.collect()
-    kept, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
+    kept = min(traced(recorder, FEW + 5_000 * part) for part in range(2))
+    # what another thread allocates meanwhile, an import say, it allocates once
     assert kept < 750_000  # bounded caches fill up; 10,000 new names at 100 bytes each would be a third more
-    ask(recorder, FEW + 5_000, MANY)
+    ask(recorder, FEW + 10_000, MANY)
     assert write(recorder.metrics.collect()).count("\n") == lines
     for name, samples in recorder.metrics.collect():
         assert len(samples) <= (LIMIT + 1) * 20, name.name
