@@ -9,19 +9,17 @@ import pytest
 from tachograph.tape.tape import Tape
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # it is what is tested
-def test_the_next_record_starts_the_drain_again_after_an_interrupt() -> None:
+def test_the_next_record_starts_the_drain_again_after_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
     tape = Tape()
-    before = set(threading.enumerate())
+    ended = threading.Event()
+    monkeypatch.setattr(threading, "excepthook", lambda _: ended.set())
 
     def interrupt() -> None:
         raise KeyboardInterrupt
 
     tape.put(interrupt)
-    (drain,) = set(threading.enumerate()) - before
     tape.hurry()
-    drain.join(60)
-    assert not drain.is_alive()
+    assert ended.wait(60)
     delivered = threading.Event()
     tape.put(delivered.set)
     tape.hurry()

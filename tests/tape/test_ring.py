@@ -129,6 +129,16 @@ def test_what_cannot_be_packed_is_refused_and_no_slot_is_lost(tmp_path: Path) ->
         assert ring.slots_in_use == 1
 
 
+def test_a_name_that_a_power_loss_spoiled_costs_only_its_own_records(tmp_path: Path) -> None:
+    ring = Ring(tmp_path)
+    with recording() as seen:
+        assert ring.keep(_call(seen, "whole"))
+        assert ring.keep(_call(seen, "spoiled"))
+        assert ring.path is not None
+        data = ring.path.read_bytes().replace(b"spoiled", b"spoil\xff\xff")
+        assert [record.model for record in read(data, NOWHERE).records] == ["whole"]  # type: ignore[union-attr]
+
+
 def test_a_ring_that_an_older_version_left_is_read(tmp_path: Path) -> None:
     ring = Ring(tmp_path)
     with recording() as seen:

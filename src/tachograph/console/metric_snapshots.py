@@ -92,7 +92,7 @@ class MetricSnapshots:
         for name, (times, values) in found.items():
             try:
                 samples += self._store.restore(read.decode(name), times, values, now)
-            except msgspec.MsgspecError:
+            except ValueError:
                 continue
         self._store.trim_when_due(now)
         return samples

@@ -445,7 +445,7 @@ def _plans(data: bytes, used: int) -> list[tuple[Any, ...]]:
         (length,) = _PLAN.unpack_from(data, at)
         try:
             plans.append(tuple(_decode(data[at + _PLAN.size : at + _PLAN.size + length])))
-        except (msgspec.DecodeError, TypeError):
+        except (ValueError, TypeError):
             break  # a power loss took it; calls of this and later plans are left out
         at += _PLAN.size + length
     return plans

@@ -134,7 +134,7 @@ class State:
         for receiver, key, body in self._db.execute("SELECT receiver, key, body FROM groups"):
             try:
                 found.append(msgspec.json.decode(body, type=AlertGroup))
-            except msgspec.DecodeError as error:
+            except ValueError as error:
                 logger.error("tachograph notify: what %s was told of %s cannot be read: %s", receiver, key, error)
         return found
 
@@ -159,7 +159,7 @@ class State:
         for rule, position, body in self._db.execute("SELECT rule, position, body FROM active"):
             try:
                 found.setdefault((rule, position), []).append(msgspec.json.decode(body, type=SavedAlert))
-            except msgspec.DecodeError as error:
+            except ValueError as error:
                 logger.error("tachograph notify: an alert of %s cannot be read: %s", rule, error)
         return found
 
