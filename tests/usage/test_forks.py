@@ -125,13 +125,13 @@ def test_a_thread_that_cannot_be_started_says_so_and_can_be_joined(monkeypatch: 
 
 
 WHILE_PRICES_LOAD = """
-import os, signal, sys, time
+import faulthandler, os, sys, time
 from tachograph.pricing.sources import bundled
 bundled.load_in_background()
 time.sleep(float(sys.argv[1]))
 child = os.fork()
 if not child:
-    signal.alarm(30)
+    faulthandler.dump_traceback_later(30, exit=True)
     assert bundled._snapshot().providers
     import asyncio, httpx2, pydantic
     asyncio.run(asyncio.sleep(0))
