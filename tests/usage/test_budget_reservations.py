@@ -335,6 +335,41 @@ def test_the_other_model_is_what_is_sent(tmp_path: Path, simulators: Simulators)
     assert [served.model for served in simulators.served] == ["gpt-5-nano"]
 
 
+def test_only_calls_that_the_other_model_can_answer_ask_for_it(tmp_path: Path, simulators: Simulators) -> None:  # noqa: F811
+    """Another vendor would answer 404, and no model that writes text embeds, draws or speaks."""
+    gpt = openai.OpenAI(base_url=simulators.openai.url, api_key="k")
+    claude = anthropic.Anthropic(base_url=simulators.anthropic.url, api_key="k")
+    gemini = genai.Client(api_key="k", http_options={"base_url": simulators.gemini.url})
+    said: Any = [{"role": "user", "content": "hi"}]
+    calls: dict[str, Any] = {
+        "claude-sonnet-5": lambda: claude.messages.create(model="claude-sonnet-5", max_tokens=9, messages=said),
+        "gemini-2.5-pro": lambda: gemini.models.generate_content(model="gemini-2.5-pro", contents="hi"),
+        "text-embedding-3-small": lambda: gpt.embeddings.create(model="text-embedding-3-small", input="hi"),
+        "gpt-image-1": lambda: gpt.images.generate(model="gpt-image-1", prompt="hi"),
+        "tts-1": lambda: gpt.audio.speech.create(model="tts-1", input="hi", voice="alloy"),
+        "whisper-1": lambda: gpt.audio.transcriptions.create(model="whisper-1", file=b"abc"),
+        "gpt-3.5-turbo-instruct": lambda: gpt.completions.create(model="gpt-3.5-turbo-instruct", prompt="hi"),
+        "gpt-5-nano": lambda: gpt.responses.create(model="gpt-5", input="hi"),
+    }
+    limit = {"name": "m", "usd": "100", "use_model": "gpt-5-nano", "use_model_from": 0.0}
+    tachograph.instrument(recorder=recorder_with(tmp_path / "all", limit))
+    try:
+        for ask in calls.values():
+            ask()
+    finally:
+        tachograph.uninstrument()
+    assert [served.model for served in simulators.served] == list(calls)
+    simulators.clear()
+    small = {"use_model": "text-embedding-3-small", "use_model_from": 0.0, "usd": "100"}
+    limit = {"name": "m", "model": "text-embedding-3-large", **small}
+    tachograph.instrument(recorder=recorder_with(tmp_path / "one", limit))
+    try:
+        gpt.embeddings.create(model="text-embedding-3-large", input="hi")
+    finally:
+        tachograph.uninstrument()
+    assert [served.model for served in simulators.served] == ["text-embedding-3-small"]
+
+
 def test_each_api_key_has_a_budget_of_its_own(tmp_path: Path, simulators: Simulators) -> None:  # noqa: F811
     first, second = "sk-test-of-the-first-team-aaaa", "sk-test-of-the-second-team-bbbb"
 
@@ -461,6 +496,45 @@ def test_where_no_limit_is_given_the_answers_seen_say_how_much_to_hold(tmp_path:
     short.usage = Usage(750, 10)
     short.finish("success")
     assert held(feature="title") < first
+
+
+def held_for(recorder: Recorder, asks: dict[str, Any], model: str = "gpt-5", operation: str = "chat") -> float:
+    call = recorder.start_llm_call("openai", model, operation, asks=asks)
+    (_, reserved), *_ = balances(recorder).values()
+    call.finish("cancelled")
+    return float(reserved)
+
+
+def test_the_first_call_of_a_kind_holds_what_it_may_cost(tmp_path: Path) -> None:
+    recorder = recorder_with(tmp_path, {"name": "day", "usd": "100"})
+    one: dict[str, Any] = {"messages": "x" * 30, "max_tokens": 10_000}
+    assert held_for(recorder, {**one, "n": 8}) == pytest.approx(8 * held_for(recorder, one), rel=0.01)
+    assert held_for(recorder, {**one, "service_tier": "priority"}) == pytest.approx(2 * held_for(recorder, one))
+    candidates = {"contents": "x" * 30, "config": {"max_output_tokens": 10_000, "candidate_count": 8}}
+    assert held_for(recorder, candidates) == pytest.approx(8 * held_for(recorder, one), rel=0.01)
+    assert held_for(recorder, {"input": "x" * 4000}, "tts-1", "speech") == 0.06
+    images = {"prompt": "a cat", "n": 4}
+    assert held_for(recorder, images, "gpt-image-1", "image_generation") == pytest.approx(4 * 6240 * 40e-6, rel=0.01)
+
+
+def test_what_a_prompt_holds_beside_its_text_says_nothing_about_other_texts(tmp_path: Path) -> None:
+    recorder = recorder_with(tmp_path, {"name": "day", "usd": "100"})
+    text = {"input": "x" * 90_000, "max_output_tokens": 10}
+    before = held_for(recorder, text)
+    document = {"type": "input_file", "file_data": "..."}
+    search = [{"type": "web_search"}]
+    for asks in (
+        {"input": "go on " * 20, "previous_response_id": "resp_1"},
+        {"input": [{"role": "user", "content": [document]}]},
+        {"input": "what is new? " * 10, "tools": search},
+    ):
+        asks["max_output_tokens"] = 10
+        call = begin(recorder, asks)
+        call.usage = Usage(200_000, 10)
+        call.finish("success")
+        recorder.settle()
+        assert held_for(recorder, text) == before
+        assert held_for(recorder, asks) == pytest.approx(200_000 * 1.25e-6, rel=0.1)
 
 
 def test_files_that_cannot_be_made_are_a_choice_between_allowing_and_refusing(tmp_path: Path) -> None:

@@ -11,10 +11,15 @@ from typing import Any, Final
 _MEDIA_TOKENS: Final = 1500
 """Of an image, about: https://platform.claude.com/docs/en/build-with-claude/vision, checked 2026-11-20."""
 _LIMITS: Final = ("max_output_tokens", "max_completion_tokens", "max_tokens")
-_PROMPTS: Final = ("messages", "input", "contents", "prompt", "system", "instructions", "tools")
+_CONFIGS: Final = ("config", "generation_config", "generationConfig", "inferenceConfig")
+_PROMPTS: Final = frozenset(("messages", "input", "contents", "prompt", "system", "instructions", "tools"))
 _MEDIA: Final = frozenset(
-    {"image", "image_url", "input_image", "input_audio", "input_file", "document", "file", "inline_data", "inlineData"}
+    {"image", "image_url", "input_image", "input_audio", "input_file", "document", "file"}
+    | {"inline_data", "inlineData", "file_data", "fileData"}
 )
+_ELSEWHERE: Final = ("previous_response_id", "conversation", "previous_interaction_id")
+"""Where a request names what the vendor keeps, and bills again as a part of the prompt."""
+_RARE: Final = frozenset((*_ELSEWHERE, "n", "service_tier", "speed", "tools"))
 
 
 class Asked:
@@ -22,14 +27,39 @@ class Asked:
 
     Attributes:
         size: Characters of the prompt; media count as three for each of their tokens.
-        most_output: Tokens that the answer may have at most, or None when the request does not say.
+        most_output: Tokens that one answer may have at most, or None when the request does not say.
+        answers: How many answers are asked for (`n`, `candidate_count`).
+        is_open: Whether the prompt holds more than can be measured here: media, files, an earlier conversation, what
+            the vendor's own tools find.
+        tier, speed: What the request says about its price, in the vendor's words.
     """
 
-    __slots__ = ("most_output", "size")
+    __slots__ = ("answers", "is_open", "most_output", "size", "speed", "tier")
 
-    def __init__(self, size: int, most_output: int | None) -> None:
+    def __init__(self, size: int, most_output: int | None, is_open: bool = False) -> None:
         self.size = size
         self.most_output = most_output
+        self.is_open = is_open
+        self.answers = 1
+        self.tier: str | None = None
+        self.speed: str | None = None
+
+    def say_answers(self, count: Any) -> None:
+        """So many answers are asked for."""
+        if type(count) is int and count > 1:
+            self.answers = count
+
+    def say_rest(self, body: Mapping[str, Any]) -> None:
+        """Read what few requests say."""
+        self.say_answers(body.get("n"))
+        tier, speed = body.get("service_tier"), body.get("speed")
+        self.tier = tier if type(tier) is str else None
+        self.speed = speed if type(speed) is str else None
+        tools = body.get("tools")
+        if type(tools) is list and any(map(_is_vendors_tool, tools)):
+            self.is_open = True
+        if any(body.get(name) is not None for name in _ELSEWHERE):
+            self.is_open = True
 
 
 class Reservation:
@@ -105,32 +135,43 @@ def asked_of(body: Any) -> Asked:
     body = as_mapping(body)
     if body is None:
         return Asked(0, None)
-    size = 0
-    for name in _PROMPTS:
-        part = body.get(name)
-        if part is not None:
-            size += len(part) if type(part) is str else _size(part)
-    most = None
+    texts, media = 0, 0
+    for name in _PROMPTS.intersection(body):
+        part = body[name]
+        if type(part) is str:
+            texts += len(part)
+        elif part is not None:
+            more, found = _size(part)
+            texts, media = texts + more, media + found
+    most = answers = None
     for name in _LIMITS:
         most = body.get(name)
         if most is not None:
             break
     else:
-        config = body.get("config") or body.get("generation_config") or body.get("generationConfig")
+        config = next((body[name] for name in _CONFIGS if body.get(name)), None)
         if config is not None:
-            most = _field(config, "max_output_tokens") or _field(config, "maxOutputTokens")
-            instruction = _field(config, "system_instruction")
-            size += len(instruction) if type(instruction) is str else 0
-    if type(most) is not int:
-        return Asked(size, None)
-    answers = body.get("n")
-    most = most * answers if type(answers) is int and answers > 1 else most
-    return Asked(size, most)
+            most = _either(config, "max_output_tokens", "maxOutputTokens") or _field(config, "maxTokens")
+            instruction = _either(config, "system_instruction", "systemInstruction")
+            texts += len(instruction) if type(instruction) is str else 0
+            answers = _either(config, "candidate_count", "candidateCount") or _field(config, "number_of_images")
+            media += _either(config, "cached_content", "cachedContent") is not None
+    asked = Asked(texts + 3 * _MEDIA_TOKENS * media, most if type(most) is int else None, media > 0)
+    if answers is not None:
+        asked.say_answers(answers)
+    if not _RARE.isdisjoint(body):
+        asked.say_rest(body)
+    return asked
 
 
-def _size(part: Any) -> int:
-    """Characters of all text inside; media count as so many tokens."""
-    size, waiting = 0, [part]
+def _is_vendors_tool(tool: Any) -> bool:
+    """Whether the vendor runs it, and bills what it finds as a part of the prompt."""
+    return type(tool) is dict and tool.get("type", "function") not in ("function", "custom")
+
+
+def _size(part: Any) -> tuple[int, int]:
+    """Characters of all text inside, and how many media."""
+    size, media, waiting = 0, 0, [part]
     while waiting:
         part = waiting.pop()
         kind = type(part)
@@ -141,7 +182,7 @@ def _size(part: Any) -> int:
             if type(content) is str:  # most messages
                 size += len(content) + 12
             elif part.get("type") in _MEDIA or not _MEDIA.isdisjoint(part):
-                size += 3 * _MEDIA_TOKENS
+                media += 1
             else:
                 waiting.extend(part.values())
         elif kind is list or kind is tuple:
@@ -149,14 +190,19 @@ def _size(part: Any) -> int:
         elif part is None or kind in (int, float, bool):
             size += 4
         elif kind is bytes:
-            size += 3 * _MEDIA_TOKENS
+            media += 1
         else:  # a model of the vendor's SDK
             inner = getattr(part, "__dict__", None)
             if inner:
-                waiting.extend(value for value in inner.values() if value is not None)
+                waiting.append({name: value for name, value in inner.items() if value is not None})
             else:  # a dataclass of ours
                 waiting.extend(getattr(part, name, None) for name in getattr(kind, "__slots__", ()))
-    return size
+    return size, media
+
+
+def _either(config: Any, name: str, camel: str) -> Any:
+    found = _field(config, name)
+    return _field(config, camel) if found is None else found
 
 
 def _field(config: Any, name: str) -> Any:

@@ -1,7 +1,8 @@
 """The largest likely cost of a call that is about to be made.
 
 Prompt: the length of the text asked with, at the tokens per character seen lately (a third of a token before any was
-seen). Completion: what the request allows, or the most seen lately with this model and these labels.
+seen), and where it holds more than can be measured here, as much as was seen beyond the text. Completion: what the
+request allows, or the most seen lately with this model and these labels; times the answers asked for.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 _FIRST_RATIO: Final = 1 / 3
 _FIRST_OUTPUT: Final = 2048
+_FIRST_IMAGE: Final = 6240
+"""Tokens of an image, at most. Source: platform.openai.com/docs/guides/image-generation, checked 2026-11-27."""
+_MOST_RATIO: Final = 2.0
+"""No text has more tokens per character: what is more was not in the text."""
 _FADES: Final = 0.02
 """How far the most seen comes down to a lower value with each call."""
 _MOST_KEYS: Final = 2048
@@ -28,12 +33,35 @@ _Key = tuple[str, str, Any]
 class _Seen:
     """What calls of one kind have lately been like, at most."""
 
-    __slots__ = ("nano", "output", "ratio")
+    __slots__ = ("beyond", "nano", "output", "ratio")
 
     def __init__(self) -> None:
         self.ratio = 0.0
+        self.beyond = 0.0
         self.output = 0.0
         self.nano = 0.0
+
+    def learn_prompt(self, asked: Asked, tokens: int) -> None:
+        """Tokens per character, or what the prompt held beside its text."""
+        if asked.is_open:
+            self.beyond = _most(self.beyond, max(0.0, tokens - asked.size * (self.ratio or _FIRST_RATIO)))
+        elif asked.size >= 64:
+            self.ratio = _most(self.ratio, min(tokens / asked.size, _MOST_RATIO))
+
+
+def _usage(call: LLMCall, asked: Asked, seen: _Seen | None) -> Usage:
+    """What the call may use at most."""
+    if call.operation == "speech":
+        return Usage(tool_uses={"character": asked.size})
+    prompt = asked.size * (seen.ratio if seen is not None and seen.ratio else _FIRST_RATIO)
+    if asked.is_open and seen is not None:
+        prompt += seen.beyond
+    output = asked.most_output
+    if output is None and seen is not None and seen.output:
+        output = int(seen.output)
+    if output is None:
+        output = _FIRST_IMAGE if call.operation == "image_generation" else _FIRST_OUTPUT
+    return Usage(int(prompt) + 1, output * asked.answers)
 
 
 class Estimates:
@@ -49,17 +77,15 @@ class Estimates:
         seen = self._seen.get((call.provider, call.model, frozenset(labels.items()))) if labels else None
         if seen is None:
             seen = self._seen.get(kind)
-        ratio = seen.ratio if seen is not None and seen.ratio else _FIRST_RATIO
-        output = asked.most_output
-        if output is None:
-            output = int(seen.output) if seen is not None and seen.output else _FIRST_OUTPUT
         if pricer is not None:
-            call.usage = Usage(int(asked.size * ratio) + 1, output)
+            call.usage = _usage(call, asked, seen)
+            if asked.tier or asked.speed:
+                call.service_tier, call.speed = asked.tier, asked.speed
             try:
                 cost = pricer(call)
             finally:
-                call.usage = None
-            if cost is not None and cost.nano_usd is not None:
+                call.usage = call.service_tier = call.speed = None
+            if cost is not None and cost.nano_usd:
                 return cost.nano_usd
         return int(seen.nano) if seen is not None else 0
 
@@ -74,9 +100,9 @@ class Estimates:
                     self._seen.clear()
                 seen = self._seen[key] = _Seen()
             if usage is not None and usage.output_tokens:
-                seen.output = _most(seen.output, usage.output_tokens)
-            if usage is not None and usage.input_tokens and asked is not None and asked.size >= 64:
-                seen.ratio = _most(seen.ratio, usage.input_tokens / asked.size)
+                seen.output = _most(seen.output, usage.output_tokens / (1 if asked is None else asked.answers))
+            if usage is not None and usage.input_tokens and asked is not None:
+                seen.learn_prompt(asked, usage.input_tokens)
             if call.cost is not None and call.cost.nano_usd:
                 seen.nano = _most(seen.nano, call.cost.nano_usd)
 

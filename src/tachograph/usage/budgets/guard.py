@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import trace
 
 from tachograph.errors import SettingsError
-from tachograph.records import LLMCall
+from tachograph.records import LLMCall, Usage
 from tachograph.records.reservation import BudgetRequest, BudgetStep, Reservation, asked_of
 from tachograph.usage.budgets import gauges
 from tachograph.usage.budgets.accounts import STEP, AccountRow, Accounts, NoPlace, Slot
@@ -37,7 +37,7 @@ from tachograph.usage.metrics.families import (
 
 if TYPE_CHECKING:
     from tachograph.recorder import Recorder
-    from tachograph.settings.budgets import BudgetsSettings
+    from tachograph.settings.budgets import BudgetLimit, BudgetsSettings
     from tachograph.signals.family import Family
     from tachograph.usage.budgets.fleet import Fleet
     from tachograph.usage.ledger import Ledger
@@ -49,6 +49,8 @@ _FLEET_TICK_SECONDS: Final = 0.1
 _SWEEP_SECONDS: Final = 5.0
 _LOCK_SECONDS: Final = 0.2
 """Longer than any holder needs: only a signal handler that interrupts the holder waits this long."""
+_WRITES: Final = frozenset(("chat", "generate_content"))
+"""Operations that any model of a vendor's that writes text can do."""
 _SHOW_SECONDS: Final = 5.0
 """A scrape waits this long for a thread that holds the lock and gets no processor."""
 
@@ -201,7 +203,7 @@ class Budgets:
     def _use_other_model(self, call: LLMCall, covering: list[Budget], nano: int, now: float) -> bool:
         for budget in covering:
             limit = budget.scope.limit
-            if limit.use_model is None or limit.use_model == call.model:
+            if limit.use_model is None or limit.use_model == call.model or not self._serves(limit, call):
                 continue
             row, _ = budget.row(budget.scope.key(call), now)
             total = row.spent(budget.scope.window.number(now)) + row.reserved() + nano
@@ -211,6 +213,25 @@ class Budgets:
                 self._count(BUDGET_ACTIONS, limit.name, "model_replaced")
                 return True
         return False
+
+    def _serves(self, limit: BudgetLimit, call: LLMCall) -> bool:
+        """Whether the budget's other model can answer this call: another vendor's cannot, nor can it embed or draw.
+
+        A budget of one model names a relative of it. Else the calls are those that write text, and the model is one of
+        the call's vendor: the budget is the vendor's, or there is a price for it.
+        """
+        if limit.model is not None:
+            return True
+        return call.operation in _WRITES and (limit.provider is not None or self._has_price(call, limit.use_model))
+
+    def _has_price(self, call: LLMCall, model: str | None) -> bool:
+        """Whether the call's vendor is known to have a model of this name."""
+        pricer = self._recorder.pricer
+        if pricer is None or model is None:
+            return False
+        started = call.started_unix_ns
+        cost = pricer(LLMCall(self._recorder, call.provider, model, usage=Usage(1, 1), started_unix_ns=started))
+        return cost is not None and cost.quality in ("priced", "included")  # an estimate may be another vendor's price
 
     def _hold(
         self, held: list[tuple[Budget, AccountRow, bool, int]], nano: int, now: float, allowed: list[Budget]
