@@ -48,7 +48,6 @@ STATE = {
     "usage/ledger.py": {"_all": FORK},
     "usage/stores/sqlite_library.py": {"_module": LOADED, "_opened_in": LOADED, "_copies": LOADED, "_lock": LOADED,
                                        "_moving": LOADED},
-    "pricing/sources/bundled.py": {"_loading": LOADED, "_importer": LOADED, "_thread": LOADED},
     "testing.py": {"_takers": "listeners of tests", "_watched": "tracer providers that tests watch"},
 }  # fmt: skip
 

@@ -106,6 +106,7 @@ class Recorder:
         find_run: Finds the run that is told from outside, where none is open here.
         runs: Makes a span and metrics of each run, or None.
         keeps_prompts: Whether a call gets the hashes of its prompt, by which waste is found.
+        before_first_llm_call: Called once, by the thread that begins the first call.
     """
 
     def __init__(
@@ -129,6 +130,7 @@ class Recorder:
         self.find_run: Callable[[], Run | None] = _no_run
         self.runs: Runs | None = None
         self.otlp: Otlp | None = None
+        self.before_first_llm_call: Callable[[], object] | None = None
         self._guard: Guard | None = None
         self._reserve: Callable[[LLMCall, Any, bool, bool], None] | None = None
         self._keeps_prompts = False
@@ -254,6 +256,8 @@ class Recorder:
         Raises:
             BudgetExceededError: A budget cannot pay for it.
         """
+        if self.before_first_llm_call is not None:
+            self._prepare()
         around = LABELS.get()
         if around:
             labels = {**around, **labels} if labels else around
@@ -275,6 +279,14 @@ class Recorder:
                 self.failed("spans", error)
         self.in_flight[number] = ref(call)
         return call
+
+    def _prepare(self) -> None:
+        prepare, self.before_first_llm_call = self.before_first_llm_call, None
+        try:
+            if prepare is not None:
+                prepare()
+        except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
+            self.failed("pricing", error)
 
     def _read_prompt(self, call: LLMCall) -> None:
         if call.body is not None:

@@ -138,20 +138,23 @@ def _join_otlp(recorder: Recorder, settings: Settings) -> GenAIMetrics | None:
 def _join_pricer(recorder: Recorder, settings: Settings) -> None:
     if settings.enabled and settings.pricing.enabled:
         from tachograph.pricing import Pricer
+        from tachograph.pricing.sources import bundled
 
         recorder.pricer = Pricer(settings.pricing.file)
+        recorder.before_first_llm_call = bundled.load
         if not SDKS.isdisjoint(sys.modules):
             warm_up_prices(settings)
 
 
 def warm_up_prices(settings: Settings) -> None:
-    """Begin to load the bundled prices, where the settings want them before the first call ends."""
-    if settings.enabled and settings.pricing.enabled:
+    """Load the bundled prices, where the settings want them before the first call begins."""
+    if settings.enabled and settings.pricing.enabled and settings.pricing.warm_up:
         from tachograph.pricing.sources import bundled
 
-        bundled.import_http_client()
-        if settings.pricing.warm_up:
-            bundled.load_in_background()
+        try:
+            bundled.load()
+        except Exception as error:  # noqa: BLE001 - a broken installation of theirs: each call that is not priced is counted
+            logger.warning("tachograph: the bundled prices cannot be loaded: %s", error)
 
 
 def _join_ledger(recorder: Recorder, settings: Settings) -> None:
@@ -163,6 +166,7 @@ def _join_ledger(recorder: Recorder, settings: Settings) -> None:
 
 def _join_ring(recorder: Recorder, settings: Settings) -> None:
     """What is kept of a finished record through `kill -9` until the ledger, or the workers' metrics, have it."""
+    from tachograph.tape.ring import SUFFIX, Ring, directory_of
     from tachograph.usage.ledger import Ledger
 
     directory = settings.metrics.multiprocess_dir if settings.enabled and settings.metrics.enabled else None
@@ -172,11 +176,11 @@ def _join_ring(recorder: Recorder, settings: Settings) -> None:
         recorder.ring = ledger.ring
         ledger.recovered = recorder.recovered
     elif directory is not None:
-        from tachograph.tape.ring import Ring, directory_of
-
         recorder.ring = Ring(directory_of(Path(directory)))
         recorder.metrics.when_rebound(recorder.ring.after_fork_in_child)
     if recorder.ring is not None:
+        if any(recorder.ring.directory.glob(f"*{SUFFIX}")):  # left by killed processes: threads price them
+            warm_up_prices(settings)
         recorder.ring.prepare()
     if directory is not None and recorder.ring is not None:
         recorder.metrics.before_collect(recorder.recover)

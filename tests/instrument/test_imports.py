@@ -59,7 +59,7 @@ def test_no_thread_of_ours_imports_what_the_application_may_find_half_imported(t
     (tmp_path / "openai.py").write_text("")  # like openai 3 over httpx: it asks `sys.modules` for httpx2
     program = (
         "import sys, tachograph; tachograph.instrument('openai'); import openai; found = sys.modules.get('httpx2');"
-        "assert found is not None and not found.__spec__._initializing"
+        "assert found is None or not found.__spec__._initializing"
     )
     environment = {**os.environ, "TACHOGRAPH_PRICING_WARM_UP": warm_up, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False)

@@ -11,7 +11,7 @@ class PricingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     Attributes:
         enabled: Price calls at all.
         file: A TOML price file of the user's; its prices win over the bundled ones.
-        warm_up: Load the bundled prices in a thread (0.4 s) once an SDK is imported, and not when the first call ends.
+        warm_up: Load the bundled prices (35 ms) once an SDK is imported, and not when the first call begins.
     """
 
     enabled: bool = True

@@ -16,11 +16,13 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Final, TypeVar
 
 from msgspec import structs
 
+from tachograph.errors import TachographError
 from tachograph.files import UnsafeFile, leak
 from tachograph.native import Signal, Thread, original
 from tachograph.records import NOWHERE, LLMCall, ToolCall
@@ -39,7 +41,7 @@ from tachograph.usage.reports.run_cost import RunCost, cost_of, rows_of, rows_wh
 from tachograph.usage.row import Row, encode, encode_as_text
 from tachograph.usage.source import JournalSource, JournalSync, Position, backlog
 from tachograph.usage.stores.base import Store
-from tachograph.usage.stores.open import open_store
+from tachograph.usage.stores.open import open_store, store_class
 from tachograph.usage.writer import Source, Writer
 
 logger = logging.getLogger("tachograph")
@@ -78,6 +80,8 @@ class Ledger:
             self._check_place()
         self._labels = labels_of(settings)
         self._hash_ids = ids_of(settings)
+        with suppress(TachographError):  # the writer says what is wrong
+            store_class(self.place.url)  # here: a child forked amid an import of the writer's could not finish it
         self.registry = metrics
         self._metrics = UsageMetrics(metrics, self._beat)
         self._queue: Journal | MemoryQueue

@@ -125,7 +125,7 @@ class LedgerPaths:
     def heartbeat(self) -> tuple[int, float] | None:
         """Process id of the last writer, and when it last said that it is at work."""
         try:
-            pid, at = self.lock_file.read_text("ascii").split()[:2]
+            pid, at = self.lock_file.read_text("utf-8").split()[:2]
             return int(pid), float(at)
         except (OSError, ValueError):
             return None

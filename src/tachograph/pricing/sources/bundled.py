@@ -1,25 +1,21 @@
 """The bundled prices: genai-prices' data, which comes with the package and needs no network.
 
-Importing it takes a moment (0.4 s cold, pydantic included), so it is loaded when a first price is asked for, or by
-`load_in_background`.
+Importing it takes a moment (35 ms, and 0.1 s for pydantic and httpx2 where no SDK has imported them), so `load` does it
+once an SDK is imported, or before the first call begins.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from functools import cache
-from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
-from tachograph.native import forget_imports_of
 from tachograph.pricing.compiled import Price, Rate
 from tachograph.pricing.dimensions import TOKENS, TOOLS, Name, Served, is_free, is_local, names, serves_own_models
 from tachograph.pricing.sources import published
@@ -58,59 +54,17 @@ def source() -> str:
     return f"genai-prices/{version('genai-prices')}"
 
 
-_loading = threading.Lock()
-_importer: int | None = None
-"""The thread that imports the data just now."""
-
-
 @cache
-def _snapshot() -> Any:
-    global _importer
-    with _loading:
-        _importer = threading.get_ident()
-        try:
-            from genai_prices.data_snapshot import get_snapshot
+def load() -> Any:
+    """The data, imported by the first that asks: by the thread of the application that begins a call, or before.
 
-            return get_snapshot()
-        finally:
-            _importer = None
-
-
-def import_http_client() -> None:
-    """Import the HTTP client that genai-prices imports, here and now.
-
-    A thread of ours must not: while it imports httpx2, openai 3 finds half of it in `sys.modules`, and
-    `openai.OpenAI()` fails in the application with AttributeError.
+    No thread of ours may do that. What it has half imported, the application would find in `sys.modules`
+    (`openai.OpenAI()` then failed with AttributeError), and locks of pydantic that it holds stay taken in a child that
+    is forked meanwhile: nothing there could use pydantic any more.
     """
-    import_module("httpx2")
+    from genai_prices.data_snapshot import get_snapshot
 
-
-def load_in_background() -> None:
-    """Load the data in a thread of its own, unless it is loaded."""
-    global _thread
-    if _thread is None:
-        _thread = threading.Thread(target=_snapshot, name="tachograph-prices", daemon=True)
-        _thread.start()
-
-
-_thread: threading.Thread | None = None
-
-
-def _after_fork_in_child() -> None:
-    """Begin again what a thread was in the middle of, which is not here to finish it.
-
-    Waiting for the thread before a fork is no way out: under gevent other greenlets would run meanwhile, in the child
-    too.
-    """
-    global _loading, _importer
-    _loading = threading.Lock()
-    if _importer is not None:
-        forget_imports_of(_importer)
-        _importer = None
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    return get_snapshot()
 
 
 def find(served: Served, when: datetime) -> Found | None:
@@ -125,7 +79,7 @@ def find(served: Served, when: datetime) -> Found | None:
     looked_up = names(served.models)
     if serves_own_models(served.label, served.host, served.port) or any(name.provider in _OWN for name in looked_up):
         return None
-    snapshot = _snapshot()
+    snapshot = load()
     for name, provider, doubt in _candidates(served, looked_up):
         model = provider.find_model(name.model, all_providers=snapshot.providers)
         if model is not None:
@@ -137,7 +91,7 @@ def _candidates(served: Served, looked_up: list[Name]) -> Iterator[tuple[Name, A
     """Names and the providers whose prices may hold for them, best first, and why they might not."""
     from genai_prices.data_snapshot import find_provider_by_id
 
-    providers = _snapshot().providers
+    providers = load().providers
     of_host = _of_host(served.host)
     of_label = find_provider_by_id(providers, _LABELS.get(served.label, served.label))
     is_private = is_local(served.host)
@@ -165,7 +119,7 @@ def _candidates(served: Served, looked_up: list[Name]) -> Iterator[tuple[Name, A
 def _of_host(host: str | None) -> Any:
     if host and "." in host:
         with suppress(LookupError):  # a server of the user's own, or a proxy: the label says whose prices hold
-            return _snapshot().find_provider(None, None, f"https://{host}")
+            return load().find_provider(None, None, f"https://{host}")
     return None
 
 

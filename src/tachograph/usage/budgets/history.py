@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 from tachograph.usage.budgets.accounts import AccountRow, Slot
 from tachograph.usage.budgets.budget import Budget
 from tachograph.usage.budgets.scope import ONLY_ACCOUNT, Scope
+from tachograph.usage.reports.forecast import hours_of, pace_of
+from tachograph.usage.stores.query import Query
 
 if TYPE_CHECKING:
     from tachograph.usage.budgets.fleet import Fleet
@@ -38,8 +40,6 @@ class History:
         Raises:
             StoreError: The ledger's store does not answer; the sums stay as they are.
         """
-        from tachograph.usage.stores.query import Query
-
         store = ledger.open_store(read_only=True)
         try:
             if now - self._looked_ahead_at >= _FORECAST_SECONDS or now < self._looked_ahead_at:
@@ -76,8 +76,6 @@ class History:
 
 def _look_ahead(budgets: Sequence[Budget], store: Store, now: float) -> None:
     """Read each budget's pace; not of budgets per value, whose accounts are many."""
-    from tachograph.usage.reports.forecast import hours_of, pace_of
-
     moment = datetime.fromtimestamp(now, UTC)
     for budget in budgets:
         if not budget.scope.per:

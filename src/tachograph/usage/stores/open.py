@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlunsplit
 
 from tachograph.errors import SettingsError
@@ -42,29 +42,34 @@ def open_store(
         MissingExtraError: Its package is not installed.
         StoreUnavailable, UnknownVersion: It cannot be used as it is.
     """
+    kind: Any = store_class(url)
+    place = sqlite_path(url) if url.startswith("sqlite") else url
+    store: Store = kind(
+        place, rollup_labels=rollup_labels, timeout_seconds=timeout_seconds, read_only=read_only, create=create
+    )
+    return store
+
+
+def store_class(url: str) -> type[Store]:
+    """The class of the store that a URL names, imported with its driver.
+
+    Raises:
+        SettingsError: The URL names no store that we know.
+        MissingExtraError: Its package is not installed.
+    """
     scheme = url.partition(":")[0].partition("+")[0]
     if scheme == "sqlite":
         from tachograph.usage.stores.sqlite import SQLiteStore
 
-        return SQLiteStore(
-            sqlite_path(url),
-            rollup_labels=rollup_labels,
-            timeout_seconds=timeout_seconds,
-            read_only=read_only,
-            create=create,
-        )
+        return SQLiteStore
     if scheme in ("postgresql", "postgres"):
         from tachograph.usage.stores.postgres import PostgresStore
 
-        return PostgresStore(
-            url, rollup_labels=rollup_labels, timeout_seconds=timeout_seconds, read_only=read_only, create=create
-        )
+        return PostgresStore
     if scheme in ("clickhouse", "clickhouses"):
         from tachograph.usage.stores.clickhouse import ClickHouseStore
 
-        return ClickHouseStore(
-            url, rollup_labels=rollup_labels, timeout_seconds=timeout_seconds, read_only=read_only, create=create
-        )
+        return ClickHouseStore
     raise SettingsError(
         f"the ledger's URL begins with {scheme or url!r}, which is no store",
         where="setting ledger.url",
