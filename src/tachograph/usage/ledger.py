@@ -49,6 +49,8 @@ logger = logging.getLogger("tachograph")
 _CANDIDATE_SECONDS = 1.0
 _GAUGE_SECONDS = 5.0
 """How often the gauges are set for siblings that show them; a scrape of this process sets them anyway."""
+_LOOK_SECONDS = 0.05
+"""How often `drain` looks whether more has come: who asks for it does not want rows to gather."""
 _ASK_SECONDS = 0.1
 _WRITTEN_AT_ONCE: Final = 256
 """Records that are handed to the journal in one piece: other threads get their turn in between."""
@@ -376,13 +378,16 @@ class Ledger:
         elif self.settings.writer == "in_process":
             self.write_if_free(self._is_over)
 
-    def write_if_free(self, stopped: Callable[[], bool]) -> bool:
-        """Be the host's writer until `stopped()`, unless there is one already; whether we were."""
+    def write_if_free(self, stopped: Callable[[], bool], interval_seconds: float | None = None) -> bool:
+        """Be the host's writer until `stopped()`, unless there is one already; whether we were.
+
+        Rows gather for so long as the setting says, or as `interval_seconds` says.
+        """
         held = self._writer_lock = self.place.try_lock()
         if held is None:
             return False
         try:
-            self._write(lambda: held.is_lost or stopped())
+            self._write(lambda: held.is_lost or stopped(), interval_seconds)
             if held.is_lost:
                 self._metrics.file_fault("lock_replaced")
                 logger.warning("tachograph: %s was deleted or replaced; the writer asks for it again", held.path)
@@ -406,21 +411,21 @@ class Ledger:
             return looked and not backlog(self.place.journals)[0] and not self.recover()
 
         pause = threading.Event()
-        while not self.write_if_free(done):
+        while not self.write_if_free(done, _LOOK_SECONDS):
             if done():
                 break
-            pause.wait(0.05)
+            pause.wait(_LOOK_SECONDS)
         return not backlog(self.place.journals)[0]
 
-    def _write(self, stopped: Callable[[], bool]) -> None:
-        self._writer = self.make_writer(self._metrics)
+    def _write(self, stopped: Callable[[], bool], interval_seconds: float | None = None) -> None:
+        self._writer = self.make_writer(self._metrics, interval_seconds)
         try:
             self._writer.run(stopped)
         finally:
             self._writer = None
 
-    def make_writer(self, observer: UsageMetrics) -> Writer:
-        """A writer as these settings say; the caller holds the lock."""
+    def make_writer(self, observer: UsageMetrics, interval_seconds: float | None = None) -> Writer:
+        """A writer as these settings say, or with another interval; the caller holds the lock."""
         settings = self.settings
         memory = settings.mode == "memory"
         retain = {"rows": settings.keep_rows_days, "hour": settings.keep_hours_days, "day": settings.keep_days_days}
@@ -430,7 +435,7 @@ class Ledger:
             observer,
             host="" if memory else self.place.host(),
             batch_limit=settings.batch_limit,
-            interval_seconds=settings.interval_seconds,
+            interval_seconds=settings.interval_seconds if interval_seconds is None else interval_seconds,
             timeout_seconds=settings.timeout_seconds,
             retain={level: days for level, days in retain.items() if days is not None},
             sync=None if memory else JournalSync(self.place.journals),
