@@ -74,7 +74,7 @@ class AlertsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         cost_anomaly_floor_usd_per_hour: LLMCostAnomaly is quiet below it.
         token_spike_factor: LLMTokenSpike: times the highest at this hour of the week before.
         token_spike_floor: LLMTokenSpike is quiet below it, in tokens per second.
-        usage_missing_share: LLMUsageNotReported: share of calls without token counts.
+        usage_missing_share: LLMUsageNotReported, LLMUsageMismatch: share of calls without, or with wrong, token counts.
         waste_share: LLMWasteHigh: share of the cost that buys nothing.
         waste_floor_usd_per_hour: LLMWasteHigh is quiet below it.
         bill_drift_share: LLMBillDrift: how far bill and ledger may be apart.

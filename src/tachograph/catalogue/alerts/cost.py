@@ -27,6 +27,7 @@ def rules(s: AlertsSettings) -> tuple[Alert, ...]:
         _token_spike(s),
         _unpriced(),
         _usage_missing(s),
+        _usage_mismatch(s),
     )
 
 
@@ -310,6 +311,40 @@ def _usage_missing(s: AlertsSettings) -> Alert:
             ),
             within="17m",
             labels=_MODEL,
+            quiet="20m",
+            trouble="25m",
+            after="25m",
+        ),
+    )
+
+
+def _usage_mismatch(s: AlertsSettings) -> Alert:
+    mismatches = "sum by (WHERE, provider, model, reason) (increase(llm_usage_mismatch_total[15m]))"
+    share = min(0.9, s.usage_missing_share * 4)
+    return Alert(
+        name="LLMUsageMismatch",
+        expression=(
+            f"({mismatches} >= {s.error_floor})\n"
+            "/ on (WHERE, provider, model) group_left ()\n"
+            "(sum by (WHERE, provider, model) ("
+            'increase(llm_call_seconds_count{outcome=~"success|cancelled"}[15m])) > 0)\n'
+            f"> {number(s.usage_missing_share)}"
+        ),
+        hold="10m",
+        severity="warning",
+        component="llm_provider",
+        summary="{{ $labels.provider }}/{{ $labels.model }}: reported usage contradicts itself ({{ $labels.reason }})",
+        description=(
+            "{{ $value | humanizePercentage }} of calls over 15m brought token counts that contradict each other, or a "
+            "stated cost that contradicts the price list: the cost of these calls is an estimate."
+        ),
+        drill=Drill(
+            series=(
+                Counter("llm_usage_mismatch_total", {**_MODEL, "reason": "total"}, (0, share, 0)),
+                Histogram("llm_call_seconds", {**_MODEL, "outcome": "success"}, ({1.0: 1.0}, {1.0: 1.0}, {1.0: 1.0})),
+            ),
+            within="17m",
+            labels={**_MODEL, "reason": "total"},
             quiet="20m",
             trouble="25m",
             after="25m",

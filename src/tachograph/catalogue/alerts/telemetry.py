@@ -24,6 +24,7 @@ def rules(s: AlertsSettings) -> tuple[Alert, ...]:
         *((_pushes_stopped(), _pushed_too_rarely(s)) if s.profile == "push" else pulled),
         _overflow(),
         _telemetry_errors(),
+        _client_unwatched(),
         _inconsistent(),
         _rules_fail(),
         _rules_late(),
@@ -239,6 +240,27 @@ def _telemetry_errors() -> Alert:
         drill=Drill(
             series=(Counter("tachograph_telemetry_errors_total", {"component": "pricing"}, (0, 0.05, 0)),),
             within="1m30s",
+        ),
+    )
+
+
+def _client_unwatched() -> Alert:
+    return Alert(
+        name="LLMClientUnwatched",
+        expression="max by (WHERE, library) (tachograph_unwatched_client) == 1",
+        hold="15m",
+        severity="warning",
+        component="telemetry",
+        summary="{{ $labels.job }}: calls through {{ $labels.library }} are not seen",
+        description=(
+            "{{ $labels.library }} is imported in {{ $labels.job }} and is not watched: its calls are missing from "
+            "metrics, spans, cost and budgets."
+        ),
+        drill=Drill(
+            series=(Gauge("tachograph_unwatched_client", {"library": "cohere"}, (0, 1, 0)),),
+            within="16m",
+            labels={"library": "cohere"},
+            trouble="25m",
         ),
     )
 

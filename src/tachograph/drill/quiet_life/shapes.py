@@ -208,6 +208,27 @@ QUIET: Final = (
         traffic=(Traffic(per_minute=30, faults=(Fault(begin=30, share=0.33, error_type="rate_limit", cured=True),)),),
     ),
     Shape(
+        name="client-unwatched",
+        story="A release imports an SDK that is not watched",
+        expected="ticket",
+        traffic=(_BUSY,),
+        levels=(Level(name="tachograph_unwatched_client", labels=(("library", "cohere"),), values=((0, 0), (60, 1))),),
+    ),
+    Shape(
+        name="usage-contradicts",
+        story="A provider changes its usage report: one answer in five contradicts itself",
+        expected="ticket",
+        traffic=(_BUSY,),
+        levels=(
+            Level(
+                name="llm_usage_mismatch_total",
+                labels=(("provider", "openai"), ("model", "gpt-5"), ("reason", "total")),
+                values=((0, 0),),
+                slopes=((60, 12),),
+            ),
+        ),
+    ),
+    Shape(
         name="one-of-three-replicas-dead",
         story="One replica of three cannot be scraped any more",
         expected="ticket",
