@@ -135,6 +135,25 @@ def test_failed_cancelled_and_dropped_calls_give_back_what_they_held(tmp_path: P
     assert balances(recorder) == {"day": (Decimal(0), Decimal(0))}
 
 
+def test_a_stream_that_is_garbage_collected_gives_its_money_back_once(tmp_path: Path, simulators: Simulators) -> None:  # noqa: F811
+    recorder = recorder_with(tmp_path, {"name": "day", "usd": "1"})
+    client = openai.OpenAI(base_url=simulators.openai.url, api_key="k")
+    tachograph.instrument(recorder=recorder)
+    try:
+        for _ in range(3):
+            stream = client.chat.completions.create(
+                model="gpt-5", messages=[{"role": "user", "content": "hi " * 50}], stream=True
+            )
+            next(iter(stream))
+            del stream
+            gc.collect()
+        spent, reserved = balances(recorder)["day"]
+    finally:
+        tachograph.uninstrument()
+    assert reserved == 0
+    assert spent > 0
+
+
 def test_a_ledger_that_falls_behind_never_reopens_a_spent_budget(tmp_path: Path) -> None:
     recorder = recorder_with(tmp_path, {"name": "day", "usd": "1"})
     assert recorder.ledger is not None

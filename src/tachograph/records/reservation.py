@@ -81,10 +81,14 @@ class Reservation:
         self.holder = holder
 
     def __del__(self) -> None:
-        """A call that was dropped without an end gives its money back."""
-        if self.accounts:
+        """A call that was dropped without an end gives its money back.
+
+        Once: a stream that is collected with it takes both to life again, to tell how it ended.
+        """
+        accounts, self.accounts = self.accounts, []
+        if accounts:
             with suppress(Exception):  # the interpreter may be ending
-                self.holder.dropped(self)
+                self.holder.dropped(self, accounts)
 
 
 @dataclass(frozen=True, slots=True)

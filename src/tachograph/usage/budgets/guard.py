@@ -68,9 +68,9 @@ class _Holder:
     def __init__(self, pending: deque[Any]) -> None:
         self.pending = pending
 
-    def dropped(self, reservation: Reservation) -> None:
+    def dropped(self, reservation: Reservation, accounts: list[_Held]) -> None:
         """Give back what a call held that ended without telling; applied with the next call."""
-        self.pending.append((Reservation(reservation.nano_usd, reservation.asked, [], self), reservation.accounts))
+        self.pending.append((Reservation(reservation.nano_usd, reservation.asked, [], self), accounts))
 
 
 class Budgets:
@@ -351,19 +351,20 @@ class Budgets:
         cost = call.cost.nano_usd if call.cost is not None and call.counts_usage else None
         if reservation is None and not cost:
             return
-        accounts = []
+        accounts: list[_Held] = []
+        asked = None if reservation is None else reservation.asked
         if reservation is not None:
             accounts, reservation.accounts = reservation.accounts, []
             if reservation.holder is not self._holder:  # the parent's call, which ends here too: the parent lets go
                 return
-        elif cost:
-            now = time.time()
+        if not accounts:  # nothing was held, or the garbage collector had it given back
+            reservation, now = None, time.time()
             for budget in self._budgets:
                 if budget.scope.covers(call):
                     key = budget.scope.key(call)
                     accounts.append((budget, budget.row(key, now)[0], key))
         if cost or call.usage is not None:
-            self._estimates.learn(call, reservation.asked if reservation is not None else None)
+            self._estimates.learn(call, asked)
         self._pending.append((reservation, accounts, cost or 0, call.started_unix_ns / 1e9, call))
         self._settle_all(_LOCK_SECONDS)  # now, so that the call's span says which steps it passed
         if self._thread is None:
