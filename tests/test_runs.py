@@ -7,8 +7,9 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,77 @@ def test_it_works_as_a_decorator_of_functions_and_coroutines(seen: Recording) ->
     runs = [call.run for call in seen.llm_calls]
     assert [run.agent for run in runs if run] == ["sync-agent"] * 2 + ["async-agent"] * 2
     assert len({run.id for run in runs if run}) == 4
+
+
+def test_a_generator_is_one_run_over_its_iteration_and_what_reads_it_is_outside(seen: Recording) -> None:
+    @tachograph.run("sync-agent")
+    def answers() -> Iterator[Any]:
+        llm(seen)
+        sent = yield 1
+        llm(seen)
+        try:
+            yield sent
+        except KeyError:
+            yield "caught"
+
+    @tachograph.run("async-agent")
+    async def answers_async() -> AsyncGenerator[Any, Any]:
+        llm(seen)
+        sent = yield 1
+        await asyncio.sleep(0)
+        llm(seen)
+        try:
+            yield sent
+        except KeyError:
+            yield "caught"
+
+    async def read() -> None:
+        reading = answers_async()
+        assert await anext(reading) == 1
+        llm(seen)
+        assert [await reading.asend("sent"), await reading.athrow(KeyError())] == ["sent", "caught"]
+        await reading.aclose()
+
+    reading = answers()
+    assert next(reading) == 1
+    llm(seen)
+    assert RUN.get() is None
+    assert [reading.send("sent"), reading.throw(KeyError())] == ["sent", "caught"]  # type: ignore[attr-defined]
+    assert list(reading) == []
+    asyncio.run(read())
+    runs = [call.run for call in seen.llm_calls]
+    assert [run and run.agent for run in runs] == ["sync-agent", None, "sync-agent", "async-agent", None, "async-agent"]
+    assert [(run.tally.calls, runs.count(run)) for run in (runs[0], runs[3]) if run and run.tally] == [(2, 2)] * 2
+    assert seen.value("llm_run_seconds_count", agent="sync-agent", outcome="success") == 1
+    assert seen.value("llm_run_seconds_count", agent="async-agent", outcome="cancelled") == 1  # closed early
+
+
+def test_tasks_and_threads_may_share_one_object_for_their_runs(
+    seen: Recording, caplog: pytest.LogCaptureFixture
+) -> None:
+    agent = tachograph.run("shared")
+    first, second = copy_context(), copy_context()
+    first_run, second_run = first.run(agent.__enter__), second.run(agent.__enter__)
+    assert first_run.id != second_run.id
+    first.run(agent.__exit__, None, None, None)
+    assert (first.run(RUN.get), second.run(RUN.get)) == (None, second_run)
+    second.run(llm, seen)
+    second.run(agent.__exit__, None, None, None)
+    assert [call.run for call in seen.llm_calls] == [second_run]
+    assert seen.value("llm_run_calls_sum", agent="shared") == 1
+    assert not caplog.records
+
+
+def test_a_run_that_ends_in_another_context_leaves_that_one_alone(
+    seen: Recording, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened = tachograph.run("begun elsewhere")
+    copy_context().run(opened.__enter__)
+    with tachograph.run("here") as here:
+        opened.__exit__(None, None, None)
+        assert RUN.get() is here
+    assert not caplog.records
+    assert seen.value("llm_run_seconds_count", agent="here", outcome="success") == 1
 
 
 async def test_tasks_of_one_loop_keep_their_runs_apart(seen: Recording) -> None:

@@ -25,6 +25,8 @@ from tachograph.signals.registry import Metrics
 from tachograph.tape import TAPE
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
     from tachograph.signals.otlp import Otlp
     from tachograph.tape.ring import Ring
 
@@ -71,10 +73,10 @@ class Guard(Protocol):
 class Runs(Protocol):
     """Makes a span and metrics of runs; `signals.runs` implements it."""
 
-    def open_run(self, run: Run, started_unix_ns: int) -> object:
-        """Start the run's span and make it current here."""
+    def open_run(self, run: Run, started_unix_ns: int) -> Span | None:
+        """Start the run's span."""
 
-    def close_run(self, run: Run, opened: object, seconds: float, error: BaseException | None) -> None:
+    def close_run(self, run: Run, span: Span | None, seconds: float, error: BaseException | None) -> None:
         """End it, and count the run."""
 
 
@@ -443,15 +445,15 @@ class Recorder:
         if call.cost is None:
             call.cost = self._pricer(call)  # type: ignore[misc]  # this is a step only where there is one
 
-    def open_run(self, run: Run, started_unix_ns: int) -> object:
-        """A run begins; returns what `close_run` wants back."""
+    def open_run(self, run: Run, started_unix_ns: int) -> Span | None:
+        """A run begins; returns its span."""
         return None if self.runs is None else self.runs.open_run(run, started_unix_ns)
 
-    def close_run(self, run: Run, opened: object, seconds: float, error: BaseException | None) -> None:
+    def close_run(self, run: Run, span: Span | None, seconds: float, error: BaseException | None) -> None:
         """The run has ended, by this exception if there is one."""
         if self.runs is not None:
             self.settle()  # what the run's calls cost is counted when they are delivered
-            self.runs.close_run(run, opened, seconds, error)
+            self.runs.close_run(run, span, seconds, error)
 
     def factory_created(self, factory_type: str, name: str, started_ns: int) -> None:
         """One provider or tool was created; `started_ns` is from `time.perf_counter_ns`."""

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
-from contextvars import Token
+from collections.abc import AsyncGenerator, Callable, Generator
 from time import perf_counter_ns, time_ns
 from types import TracebackType
 from typing import Any, Final, TypeVar, cast
 
-from opentelemetry import baggage
+from opentelemetry import baggage, trace
 from opentelemetry import context as context_api
 
 from tachograph.records.ids import new_id
@@ -51,17 +50,20 @@ class run:
         run_id: str = "",
     ) -> None:
         self._given = (agent, execution_id, session, user, version, run_id)
-        self._open: list[_Open] = []
+        self._open: dict[int, _Open] = {}
 
     def __enter__(self) -> Run:
         opened = _Open(*self._given)
-        self._open.append(opened)
+        self._open[id(opened.run)] = opened
         return opened.run
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._open.pop().close(error)
+        opened = self._open.pop(id(RUN.get()), None)  # threads and tasks may share this object
+        if opened is None:  # ended in another context than it began in
+            _, opened = self._open.popitem()
+        opened.close(error)
 
     async def __aenter__(self) -> Run:
         return self.__enter__()
@@ -72,8 +74,15 @@ class run:
         self.__exit__(kind, error, trace)
 
     def __call__(self, function: Function) -> Function:
-        """Make each call of a function, or of a coroutine function, a run."""
+        """Make each call of a function, or of a coroutine function, a run; of a generator function, each iteration.
+
+        What reads the generator is not inside the run.
+        """
         given = self._given
+        if inspect.isgeneratorfunction(function):
+            return cast("Function", _generator(function, given))
+        if inspect.isasyncgenfunction(function):
+            return cast("Function", _async_generator(function, given))
 
         @functools.wraps(function)
         async def awaited(*args: object, **kwargs: object) -> object:
@@ -93,13 +102,68 @@ def _again(given: tuple[str, ...]) -> run:
     return run(agent, execution_id=execution_id, session=session, user=user, version=version, run_id=run_id)
 
 
+def _generator(function: Callable[..., Any], given: tuple[str, ...]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def generated(*args: object, **kwargs: object) -> Generator[object, object, object]:
+        generator = function(*args, **kwargs)
+        opened, error = _Open(*given), None
+        step, value = generator.send, None
+        try:
+            while True:
+                try:
+                    item = step(value)
+                except StopIteration as stop:
+                    return stop.value
+                finally:
+                    opened.leave()
+                try:
+                    value, step = (yield item), generator.send
+                except BaseException as thrown:  # noqa: BLE001 - it is thrown into the function's own generator
+                    value, step = thrown, generator.throw
+                opened.enter()
+        except BaseException as failure:
+            error = failure
+            raise
+        finally:
+            opened.end(error)
+
+    return generated
+
+
+def _async_generator(function: Callable[..., Any], given: tuple[str, ...]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    async def generated(*args: object, **kwargs: object) -> AsyncGenerator[object, object]:
+        generator = function(*args, **kwargs)
+        opened, error = _Open(*given), None
+        step, value = generator.asend, None
+        try:
+            while True:
+                try:
+                    item = await step(value)
+                except StopAsyncIteration:
+                    return
+                finally:
+                    opened.leave()
+                try:
+                    value, step = (yield item), generator.asend
+                except BaseException as thrown:  # noqa: BLE001 - it is thrown into the function's own generator
+                    value, step = thrown, generator.athrow
+                opened.enter()
+        except BaseException as failure:
+            error = failure
+            raise
+        finally:
+            opened.end(error)
+
+    return generated
+
+
 class _Open:
-    """A run under way: what has to be put back and told when it ends."""
+    """A run under way: what is current inside it, and what has to be told when it ends."""
 
     def __init__(self, agent: str, execution_id: str, session: str, user: str, version: str, run_id: str) -> None:
         self._recorder = recorder = get_recorder()
         outer = RUN.get() or around() or _NONE
-        self.tally = Tally(outer.tally)
         self.run = Run(
             run_id or new_id().hex(),
             agent,
@@ -108,27 +172,43 @@ class _Open:
             user or outer.user_id,
             version or outer.app_version,
             outer.id,
-            self.tally,
+            Tally(outer.tally),
         )
-        self._token: Token[Run | None] = RUN.set(self.run)
-        self._started_unix_ns, self._started_ns = time_ns(), perf_counter_ns()
+        started_unix_ns, self._started_ns = time_ns(), perf_counter_ns()
         self._span: Any = None
+        self._context = context_api.get_current()
         try:
-            self._span = recorder.open_run(self.run, self._started_unix_ns)
+            self._span = recorder.open_run(self.run, started_unix_ns)
         except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
             recorder.failed("runs", error)
-        context = context_api.get_current()
+        if self._span is not None:
+            self._context = trace.set_span_in_context(self._span, self._context)
         for name, value in zip(BAGGAGE.values(), map(self.run.__getattribute__, BAGGAGE), strict=True):
             if value:
-                context = baggage.set_baggage(name, value, context)
-        self._context = context_api.attach(context)
+                self._context = baggage.set_baggage(name, value, self._context)
+        self.enter()
 
-    def close(self, error: BaseException | None) -> None:
-        context_api.detach(self._context)
+    def enter(self) -> None:
+        """What is called here from now on belongs to the run."""
+        self._token, self._attached = RUN.set(self.run), context_api.attach(self._context)
+
+    def leave(self) -> None:
+        """It does no more."""
         try:
             RUN.reset(self._token)
-        except ValueError:
-            RUN.set(None)  # ended in another context than it began in: what is current there is not ours to know
+        except ValueError:  # in another context than it was entered in: what is current there is not ours to change
+            if RUN.get() is self.run:
+                RUN.set(None)
+        else:
+            context_api.detach(self._attached)
+
+    def close(self, error: BaseException | None) -> None:
+        """The run ends where it was entered."""
+        self.leave()
+        self.end(error)
+
+    def end(self, error: BaseException | None) -> None:
+        """The run has ended, by this exception if there is one."""
         seconds = (perf_counter_ns() - self._started_ns) / 1e9
         try:
             self._recorder.close_run(self.run, self._span, seconds, error)

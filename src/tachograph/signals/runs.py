@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from opentelemetry import context as context_api
-from opentelemetry import trace
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from tachograph.records.cost import NANO_PER_USD
 from tachograph.records.run import Run, facts_of
@@ -46,24 +44,21 @@ class RunSignal:
         self._keeps_metrics = keeps_metrics
         self._genai = genai
 
-    def open_run(self, run: Run, started_unix_ns: int) -> object:
-        """Start the run's span and make it current here."""
+    def open_run(self, run: Run, started_unix_ns: int) -> Span | None:
+        """Start the run's span."""
         tracer = None if self._spans is None else self._spans.tracer(SCOPE)
         if tracer is None:
             return None
         attributes = {name: value for name, value in zip(RUN_NAMES, facts_of(run), strict=True) if value}
         attributes[s.OPERATION_NAME] = "invoke_agent"
         name = f"invoke_agent {run.agent}"
-        span = tracer.start_span(name, kind=SpanKind.INTERNAL, attributes=attributes, start_time=started_unix_ns)
-        return span, context_api.attach(trace.set_span_in_context(span))
+        return tracer.start_span(name, kind=SpanKind.INTERNAL, attributes=attributes, start_time=started_unix_ns)
 
-    def close_run(self, run: Run, opened: Any, seconds: float, error: BaseException | None) -> None:
+    def close_run(self, run: Run, span: Span | None, seconds: float, error: BaseException | None) -> None:
         """End the run's span, and count the run."""
         outcome = "success" if error is None else "cancelled" if isinstance(error, _GAVE_UP) else "error"
         tally = run.tally
-        if opened is not None:
-            span, token = opened
-            context_api.detach(token)
+        if span is not None:
             if tally is not None:
                 span.set_attribute(s.RUN_CALLS, tally.calls)
                 span.set_attribute(s.RUN_TOOL_CALLS, tally.tool_calls)
