@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,26 @@ async def test_the_name_in_an_mcp_configuration_is_the_servers(seen: Recording) 
         async with fastmcp.Client({"mcpServers": {"gone": {"command": "no-such-program-here"}}}):
             pass
     assert seen.value("mcp_server_connections_total", server_id="gone", outcome="error") == 1
+
+
+async def test_each_server_of_a_configuration_that_fails_is_counted_by_its_name_and_nothing_else(
+    seen: Recording,
+) -> None:
+    """fastmcp 4 connects to all as it opens, fastmcp 2 when a call needs one."""
+    import fastmcp
+
+    gone: Any = {"one": {"url": "http://127.0.0.1:9/mcp"}, "two": {"command": "no-such-program-here"}}
+    with suppress(RuntimeError):
+        async with fastmcp.Client({"mcpServers": gone}) as client:
+            with pytest.raises(Exception):  # noqa: B017, PT011 - as fastmcp likes
+                await client.call_tool("one_echo", {"text": "hi"})
+    failed = {
+        labels[0][1]
+        for labels, count in seen.series("mcp_server_connections_total").items()
+        if count and labels[1][1] == "error"
+    }
+    assert failed == {"one", "two"}
+    assert {kind for _, _, kind in client_endings(seen)} <= {"connection"}
 
 
 async def test_every_call_on_a_dead_http_server_fails_by_its_connection(seen: Recording) -> None:

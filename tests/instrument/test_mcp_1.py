@@ -21,7 +21,7 @@ from mcp.server.lowlevel import Server
 from mcp.shared.memory import create_connected_server_and_client_session as connected
 
 from support.injection import inject_at_entries, watched_quietly
-from support.mcp_servers import TroubleProcess, eventually
+from support.mcp_servers import Gate, TroubleProcess, eventually, serving
 from tachograph.testing import Recording
 
 PROGRAM = Path(__file__).parents[1] / "support" / "mcp_1_server.py"
@@ -118,6 +118,34 @@ async def test_an_http_server_that_is_killed_cancels_nothing(server: TroubleProc
     task.cancelled() or task.exception()
     assert endings(seen) == [("echo", "success", None), *[("echo", "error", "connection")] * 2]
     assert {call.server_id for call in seen.tool_calls} == {url.removeprefix("http://")}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (500, b"no", "execution"),
+        (400, b'{"error": {"code": -32000, "message": "Bad Request: No valid session ID provided"}}', "connection"),
+    ],
+)
+async def test_a_refused_call_ends_its_session_and_no_later_call_is_cancelled(
+    seen: Recording, status: int, body: bytes, kind: str
+) -> None:
+    """mcp 1 cancels the task that waits, then and ever after."""
+    gate = Gate(FastMCP("weather").streamable_http_app())
+    gate.body, gate.headers_sent = body, [(b"content-length", str(len(body)).encode())]
+    with serving(gate) as address:
+
+        async def use() -> None:
+            async with streamablehttp_client(f"{address}/mcp") as streams, ClientSession(*streams[:2]) as session:
+                await session.initialize()
+                gate.status = status
+                for _ in range(2):
+                    with pytest.raises(BaseException):  # noqa: B017, PT011 - whatever the SDK makes of it
+                        await session.call_tool("echo", {"text": "hi"})
+
+        await asyncio.wait({task := asyncio.create_task(use())}, timeout=30)
+        task.cancelled() or task.exception()
+    assert endings(seen) == [("echo", "error", kind), ("echo", "error", "connection")]
 
 
 async def test_every_failed_connect_is_counted_with_its_server(seen: Recording) -> None:

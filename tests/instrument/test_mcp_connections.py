@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from typing import Annotated, Any
 
 import mcp_types as types
@@ -20,7 +21,8 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver.resolve import Elicit, Resolve
 from pydantic import BaseModel
 
-from support.mcp_servers import TROUBLE, TroubleProcess, eventually, installed_server
+from support.mcp_servers import TROUBLE, Gate, TroubleProcess, eventually, installed_server, serving
+from support.mcp_trouble import make_server
 from support.parts import npm_package
 from tachograph import instrument
 from tachograph.testing import Recording
@@ -149,6 +151,10 @@ async def test_sessions_over_transports_of_their_own_are_counted_the_same(seen: 
     with pytest.raises(FileNotFoundError):
         async with stdio_client(StdioServerParameters(command="no-such-program-here")):
             pass
+    refused = f"127.0.0.1:{free_port()}/mcp"
+    with pytest.raises(ExceptionGroup):
+        async with streamable_http_client(f"http://{refused}") as streams, ClientSession(*streams) as session:
+            await session.initialize()  # is cancelled by the transport
     parameters = StdioServerParameters(command=sys.executable, args=[str(TROUBLE), "stdio"])
     async with stdio_client(parameters) as (read, write), ClientSession(read, write) as session:
         await session.initialize()
@@ -156,9 +162,39 @@ async def test_sessions_over_transports_of_their_own_are_counted_the_same(seen: 
     name = f"{sys.executable.rpartition('/')[2]} {TROUBLE} stdio"
     assert counted(seen, "mcp_server_connections_total") == {
         ("no-such-program-here", "error"): 1,
+        (refused, "error"): 1,
         (name, "success"): 1,
     }
     assert counted(seen, "mcp_tool_execute_seconds_count") == {(name, "echo", "success"): 1}
+
+
+@pytest.mark.parametrize("opens_session", [False, True])
+async def test_an_answer_that_breaks_off_is_a_lost_connection(seen: Recording, opens_session: bool) -> None:
+    """mcp cancels the task that waits for it, and all that come after."""
+    gate = Gate(make_server().streamable_http_app())
+    with serving(gate) as address:
+
+        async def use() -> None:
+            async with AsyncExitStack() as stack:
+                if opens_session:
+                    streams = await stack.enter_async_context(streamable_http_client(f"{address}/mcp"))
+                    client: Any = await stack.enter_async_context(ClientSession(*streams))
+                    await client.initialize()
+                else:
+                    client = await stack.enter_async_context(Client(f"{address}/mcp"))
+                await client.call_tool("echo", {"text": "hi"})
+                gate.status, gate.headers_sent = (
+                    200,
+                    [(b"content-type", b"application/json"), (b"content-length", b"9")],
+                )
+                for _ in range(2):
+                    with pytest.raises(BaseException):  # noqa: B017, PT011 - whatever the SDK makes of it
+                        await client.call_tool("echo", {"text": "hi"})
+
+        await asyncio.wait({task := asyncio.create_task(use())}, timeout=30)
+        task.cancelled() or task.exception()
+    ended = [(call.outcome, call.error_kind) for call in seen.tool_calls if call.side == "client"]
+    assert ended == [("success", None), *[("error", "connection")] * 2]
 
 
 async def test_two_servers_of_one_kind_stay_apart_and_a_configured_name_wins(seen: Recording) -> None:

@@ -26,6 +26,13 @@ REQUEST = httpx2.Request("POST", "http://h/mcp")
         (MCPError(-31999, "of its own"), "execution"),
         (MCPError(-32000, "Connection closed"), "connection"),
         (MCPError(-32001, "timed out"), "timeout"),
+        # Servers use the SDKs' own codes for errors of theirs.
+        (MCPError(-32000, "Permission denied: /etc"), "execution"),
+        (MCPError(-32000, "Request timeout: the database"), "timeout"),
+        (MCPError(-32000, "Global rate limit exceeded"), "connection"),
+        (MCPError(-32000, "SSE stream ended without a response"), "connection"),
+        (MCPError(-32001, "Not found: order 5"), "execution"),
+        (MCPError(-32001, "Session expired"), "connection"),
         (httpx2.ConnectError("refused"), "connection"),
         (httpx2.ConnectTimeout("slow"), "connection"),
         (httpx2.ReadTimeout("slow"), "timeout"),
@@ -87,7 +94,9 @@ def test_a_client_that_could_not_start_in_time_is_a_timeout():
         (-32600, "Session terminated", None),  # what the SDK says, its status unseen
         (-32001, "Session not found", 404),  # TypeScript's
         (-32000, "Bad Request: No valid session ID provided", 400),  # those that were copied from its examples
+        (-32000, "Bad Request: Server not initialized", 400),  # TypeScript's with a single session
         (-32001, "request timed out", 503),
+        (-32600, "Redirect to http://h/mcp/ not followed", 307),
     ],
 )
 def test_a_server_that_has_forgotten_the_session_is_a_connection_error(code, message, status):
@@ -122,6 +131,13 @@ def test_a_status_decides_where_the_sdk_lost_it(status, kind):
 def test_a_json_rpc_error_decides_over_the_status_it_came_with():
     assert classify(MCPError(-32602, "bad arguments"), 400) == "validation"
     assert classify(MCPError(-32603, "the tool broke"), 400) == "execution"
+    assert classify(MCPError(-32000, "Bad Request: Invalid event ID"), 400) == "validation"
+
+
+def test_a_status_tells_more_than_a_wait_that_ran_out():
+    """fastmcp 2 goes on waiting after its request was refused."""
+    for status, kind in ((400, "validation"), (401, "connection"), (500, "execution"), (504, "timeout")):
+        assert classify(McpError(408, "Timed out while waiting for response to ClientRequest."), status) == kind
 
 
 @pytest.mark.parametrize(
@@ -135,6 +151,9 @@ def test_a_json_rpc_error_decides_over_the_status_it_came_with():
         ("MCP error -32602: Input validation error: Invalid arguments for tool echo: expected string", "validation"),
         ("MCP error -32602: Tool x not found", "validation"),
         ("Error calling tool 'slow': Tool 'slow' execution timed out after 0.2s", "timeout"),
+        ("Error calling tool 'ok': Connection closed", "connection"),  # of a proxy, whose server is gone
+        ("Client failed to connect: All connection attempts failed", "connection"),
+        ("Error calling tool 'dial': Connection closed by the modem", "execution"),
         ("Error calling tool 'read': 1 validation error for Answer\nx\n  not an integer", "execution"),
         ("Error calling tool 'shell': Unknown tool: hammer", "execution"),
         ("Error executing tool add", "execution"),

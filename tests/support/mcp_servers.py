@@ -83,6 +83,7 @@ class Gate:
 
     Attributes:
         status: Answered to every POST whose JSON-RPC method is one of `methods`, when not None; `times` often.
+        headers_sent: Of such an answer; with a content-length that is too long, its body breaks off.
         seen: The JSON-RPC methods that came, in order.
     """
 
@@ -92,6 +93,7 @@ class Gate:
         self.methods = ("tools/call",)
         self.times: int | None = None
         self.body = b"no"
+        self.headers_sent: list[tuple[bytes, bytes]] = []
         self.seen: list[str] = []
         self.headers: list[dict[str, str]] = []
 
@@ -110,7 +112,7 @@ class Gate:
         self.seen.append(method)
         self.headers.append({key.decode(): value.decode() for key, value in scope["headers"]})
         if self.status is not None and method in self.methods:
-            await send({"type": "http.response.start", "status": self.status, "headers": []})
+            await send({"type": "http.response.start", "status": self.status, "headers": self.headers_sent})
             if self.times is not None:
                 self.times -= 1
                 if self.times == 0:

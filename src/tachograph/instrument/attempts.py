@@ -22,7 +22,10 @@ from tachograph.instrument.wire import SITES, WireRequest, WireWatch, begin, for
 from tachograph.tape.guard import generate
 
 READABLE_ERROR_BYTES = 64 * 1024
-"""An unread error body of at most this stated length is read to tell a spent quota from a rate limit."""
+"""An unread error body of at most this stated length is read where its status does not say what went wrong."""
+
+_SAYS_MORE: Final = (400, 429)
+"""A lost MCP session among refused requests; a spent quota among rate limits."""
 
 
 def install() -> None:
@@ -54,7 +57,7 @@ _SEND: Final = """
             response._tachograph = HIDES_USAGE  # whatever fails from here on
         if sent is None:
             return response
-        if response.status_code == 429 and not response.is_closed:
+        if response.status_code in SAYS_MORE and not response.is_closed:
             try:
                 if is_short(response):
                     AWAIT response.READ()
@@ -115,7 +118,7 @@ def _hook(library: ModuleType) -> None:
 def _send(original: Any, library: Any, *, is_async: bool) -> Any:
     text = _SEND.replace("READ", "aread" if is_async else "read").replace("IS_ASYNC", str(is_async))
     names = {"original": original, "library": library, "answered": _answered, "is_short": _is_short}
-    names["HIDES_USAGE"] = bodies.HIDES_USAGE
+    names |= {"HIDES_USAGE": bodies.HIDES_USAGE, "SAYS_MORE": _SAYS_MORE}
     watched = generate(
         _SEND_WATCHED.replace("IS_ASYNC", str(is_async)),
         "send_watched",
@@ -160,7 +163,7 @@ def _hook_aiohttp(module: ModuleType) -> None:
 
 
 def _is_short(response: Any) -> bool:
-    """Whether an unread 429 says in its body what it is, and is short enough to ask."""
+    """Whether an unread error body is short enough to ask what it says."""
     length = response.headers.get("content-length", "")
     return length.isdigit() and int(length) <= READABLE_ERROR_BYTES
 
@@ -174,6 +177,8 @@ def _answered(watch: Any, sent: Any, response: Any, library: Any, is_async: bool
             watch.body = response
         sent.ended_ns = perf_counter_ns()
         return
+    if watch.notes_breaks and response.request.method == "POST":  # an idle stream of the server's breaks off at times
+        bodies.note_breaks(response, partial(watch.not_answered, sent), library)
     if not watch.follows_body or (watch.host is not None and sent.url.host != watch.host):
         return  # the host as it was asked for: an application's transport may send the request elsewhere
     watch.state = state = StreamState(watch, watch.reader())

@@ -146,6 +146,58 @@ def _classes(library: Any) -> tuple[type[Any], type[Any]]:
     )
 
 
+_BREAKS: Final = """
+    class NotedPieces:
+        # An iterator and no generator: nothing of ours runs when the application leaves it.
+
+        def __init__(self, inner, broken):
+            self._inner = inner
+            self._broken = broken
+
+        def __getattr__(self, name):
+            return getattr(self.__dict__["_inner"], name)
+
+        def __aiter__(self):
+            return self
+
+        async def __anext__(self):
+            try:
+                return await self._inner.__anext__()
+            except StopAsyncIteration:
+                raise
+            except BaseException as error:
+                guard pass: self._broken(error)
+                raise
+"""
+
+_NOTED_BODY: Final = """
+    class NotedBody(Base):
+        def __init__(self, inner, broken):
+            self._inner = inner
+            self._broken = broken
+
+        def __getattr__(self, name):
+            return getattr(self.__dict__["_inner"], name)
+
+        def __aiter__(self):
+            return Pieces(self._inner.__aiter__(), self._broken)
+
+        async def aclose(self):
+            await self._inner.aclose()
+"""
+
+
+def note_breaks(response: Any, broken: Callable[[BaseException], None], library: Any) -> None:
+    """Tell what breaks off the body of an async client's response, and read nothing of it."""
+    response.stream = _noted_body(library)(response.stream, broken)
+
+
+@lru_cache(maxsize=4)
+def _noted_body(library: Any) -> Any:
+    pieces = generate(_BREAKS, "NotedPieces", is_async=True)
+    return generate(_NOTED_BODY, "NotedBody", is_async=True, Base=library.AsyncByteStream, Pieces=pieces)
+
+
 class Follower:
     """Reads an answer out of bytes that the application reads itself."""
 

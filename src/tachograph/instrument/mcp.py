@@ -11,6 +11,7 @@ status or a broken connection, is noted by the HTTP hook.
 from __future__ import annotations
 
 import operator
+from asyncio import CancelledError
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
@@ -179,9 +180,11 @@ def _begin(connection: WatchedSession, session: Any, name: str, arguments: Any) 
 
 
 def _failed(asked: WatchedToolCall, error: BaseException) -> None:
-    call, transport = asked.call, asked.connection.transport
-    shared = transport.exchange if transport is not None else None
-    outcome, kind = ending_of(error, asked, shared, since_ns=call.started_ns)
+    call, connection = asked.call, asked.connection
+    is_dead = connection.ended_ns is not None and connection.ended_ns < call.started_ns
+    outcome, kind = ending_of(error, asked, connection.exchange, since_ns=call.started_ns, is_dead=is_dead)
+    if kind is not None and isinstance(error, CancelledError):
+        connection.ended_ns = connection.ended_ns or perf_counter_ns()  # by the SDK: so will be all that comes after
     call.is_made_up = kind == "validation" and is_unknown_tool(error)
     call.finish(outcome, kind, error=None if kind is None else error)
 
@@ -381,18 +384,23 @@ def _init(original: Any) -> Any:
     return after(original, made)
 
 
-def _watched_session(session: Any, args: Any, keywords: Any) -> Any:
-    return session if is_watched() else None
+def _watched_session(session: Any, args: Any, keywords: Any) -> WatchedSession | None:
+    return connection_of(session) if is_watched() else None
 
 
 def _initialize(original: Any) -> Any:
     return call_wrapper(
-        original, begin=_watched_session, done=_initialized, failed=mcp_connections.connect_failed, is_async=True
+        original,
+        {WATCH: "watch.exchange"},  # mcp 2 sends the handshake in its caller's context
+        begin=_watched_session,
+        done=_initialized,
+        failed=mcp_connections.connect_failed,
+        is_async=True,
     )
 
 
-def _initialized(session: Any, result: Any) -> None:
-    connection_of(session).opened(dig(result, "server_info", "name") or dig(result, "serverInfo", "name"))
+def _initialized(connection: WatchedSession, result: Any) -> None:
+    connection.opened(dig(result, "server_info", "name") or dig(result, "serverInfo", "name"))
 
 
 def _adopt(original: Any) -> Any:

@@ -30,7 +30,7 @@ from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.records import ENGINE_MCP, ToolCall
 from tachograph.records.outcomes import ErrorKind, ToolOutcome
 from tachograph.signals import semconv
-from tachograph.tape.guard import call_wrapper, generate
+from tachograph.tape.guard import after, call_wrapper, generate
 from tachograph.urls import split
 from tachograph.vendors.fields import dig, pick
 
@@ -42,6 +42,7 @@ def install() -> None:
     after_import("mcp.client.client", _hook_client)
     after_import("fastmcp.client.client", _hook_fastmcp)
     after_import("fastmcp.client.transports.config", _hook_fastmcp_config)
+    after_import("fastmcp.client.transports", _hook_fastmcp_config)  # of fastmcp 2, which has them in one module
 
 
 def is_watched() -> bool:
@@ -62,6 +63,7 @@ class HTTPExchange:
     """
 
     is_raw = follows_body = uses_aiohttp = expects_events = hides_usage = False
+    notes_breaks = True
     host = body = api = subject = None
     sent = ()
     status: int | None = None
@@ -89,13 +91,13 @@ class HTTPExchange:
             self.connection.server_answered()
 
     def not_answered(self, sent: object, error: BaseException) -> None:
-        """No answer came."""
-        if not isinstance(error, asyncio.CancelledError):
+        """No answer came, or its body broke off."""
+        if isinstance(error, Exception):
             self.status, self.error, self.seen_ns = None, error, time.perf_counter_ns()
 
 
 def ending_of(
-    error: BaseException, *exchanges: HTTPExchange | None, since_ns: int = 0
+    error: BaseException, *exchanges: HTTPExchange | None, since_ns: int = 0, is_dead: bool = False
 ) -> tuple[ToolOutcome, ErrorKind | None]:
     """How an exception ends a call or a connecting; giving up is no error.
 
@@ -105,6 +107,7 @@ def ending_of(
         error: What the application gets.
         exchanges: Where HTTP was seen, the call's own first.
         since_ns: A status seen before this is of an earlier call; a failure stands until an answer comes.
+        is_dead: The session had ended before the call began.
     """
     inner = unwrap(error)
     known = (seen for seen in exchanges if seen is not None and (seen.error is not None or seen.seen_ns > since_ns))
@@ -114,12 +117,12 @@ def ending_of(
             return "cancelled", None
         if exchange.error is not None:
             return "error", "connection"
-        if exchange.status is not None and exchange.status >= 400:
-            kind = kind_of_status(exchange.status)
-            return outcome_of_kind(kind), kind
-        return "cancelled", None
-    kind = classify(inner, exchange.status, exchange.error)
-    if kind == "validation" and says_session_lost(exchange.error_body()):
+        if exchange.status is None or exchange.status < 400:
+            return ("error", "connection") if is_dead else ("cancelled", None)
+        kind = kind_of_status(exchange.status)
+    else:
+        kind = classify(inner, exchange.status, exchange.error)
+    if says_session_lost(exchange.error_body()):
         kind = "connection"
     return outcome_of_kind(kind), kind
 
@@ -154,25 +157,29 @@ class ConnectAttempt:
     Attributes:
         name: The name of the server's entry in an `mcpServers` configuration, where the client was given one.
         client: That connects.
+        address: Where its transport leads, as far as the client says.
         transport: What was opened for it; connection: what came of it.
+        has_inner: Clients below it connect to servers of their own: it leads to none, only to what joins them.
         is_over: It has ended; tasks that it left behind still have it in their context.
     """
 
     def __init__(self, name: str | None = None, client: Any = None) -> None:
         self.name = name
         self.client = client
+        self.address = _address_of(getattr(client, "transport", None))
         self.transport: Transport | None = None
         self.connection: WatchedSession | None = None
-        self.is_over = False
+        self.has_inner = self.is_over = False
 
     def failed(self, error: BaseException) -> None:
         """It came to nothing: counted with its server, unless the application gave up."""
         transport = self.transport
         outcome, _ = ending_of(error, transport.exchange if transport is not None else None)
-        if outcome == "cancelled":
+        if outcome == "cancelled" or self.has_inner:
             return
         own_name = self.connection.own_name if self.connection is not None else None
-        server_id = mcp_identity.server_id(transport.address if transport is not None else None, own_name, self.name)
+        address = transport.address if transport is not None else self.address
+        server_id = mcp_identity.server_id(address, own_name, self.name)
         active_config.recorder().metrics.part(MCPMetrics).connect_ended(server_id, outcome)
 
 
@@ -181,21 +188,25 @@ class WatchedSession:
 
     Attributes:
         own_name: What the server calls itself.
+        exchange: What HTTP met outside of a call's own requests.
         facts: What its calls' spans say of it; None until the first call asks.
         answered_at: When its server last answered over HTTP (monotonic seconds).
+        ended_ns: When it ended, or a call showed that it has (monotonic); None before.
         unfinished: Calls that go on after their request was answered: rounds of questions that the application drives
             itself, and background tasks, by what the server knows them by.
     """
 
     def __init__(self, transport: Transport | None = None, name: str | None = None) -> None:
         self.transport = transport
+        self.exchange = transport.exchange if transport is not None else HTTPExchange()
         self.own_name: str | None = None
         self.facts: dict[str, Any] | None = None
         self.answered_at = 0.0
+        self.ended_ns: int | None = None
         self.unfinished: dict[str, ToolCall] = {}
         self._name = name
         self._lock = threading.Lock()
-        self._is_open = self._is_counted = self._has_ended = False
+        self._is_open = self._is_counted = False
         if transport is not None:
             transport.exchange.connection = self
         self.server_id = self._identify()
@@ -218,7 +229,7 @@ class WatchedSession:
 
     def _rise(self) -> None:
         with self._lock:
-            if self._is_open or self._has_ended or not self._is_counted:
+            if self._is_open or self.ended_ns is not None or not self._is_counted:
                 return
             self._is_open = True
         active_config.recorder().metrics.part(MCPMetrics).connection_opened(self.server_id)
@@ -244,7 +255,7 @@ class WatchedSession:
     def closed(self) -> None:
         """The session has ended, or its transport has."""
         with self._lock:
-            self._has_ended = True
+            self.ended_ns = self.ended_ns or time.perf_counter_ns()
         PORTS.remove(self)
         self.server_gone()
         for call in [self.unfinished.pop(key) for key in list(self.unfinished)]:
@@ -300,13 +311,11 @@ def connection_of(session: Any) -> WatchedSession:
     return found
 
 
-def connect_failed(session: Any, error: BaseException) -> None:
+def connect_failed(connection: WatchedSession, error: BaseException) -> None:
     """A handshake failed: counted here where no attempt around it is."""
     if current_attempt() is not None:
         return
-    connection = connection_of(session)
-    exchange = connection.transport.exchange if connection.transport is not None else None
-    outcome, _ = ending_of(error, exchange)
+    outcome, _ = ending_of(error, connection.exchange)
     if outcome != "cancelled":
         active_config.recorder().metrics.part(MCPMetrics).connect_ended(connection.server_id, outcome)
 
@@ -335,7 +344,12 @@ def _connect(original: Any) -> Any:
 
 
 def _begin_attempt(client: Any, args: Any, keywords: Any) -> ConnectAttempt | None:
-    return ConnectAttempt(_CONFIGURED_NAME.get() or _name_in_config(client), client) if is_watched() else None
+    if not is_watched():
+        return None
+    outer = current_attempt()
+    if outer is not None:
+        outer.has_inner = True
+    return ConnectAttempt(_CONFIGURED_NAME.get() or _name_in_config(client), client)
 
 
 def _connected(attempt: ConnectAttempt, _: object) -> None:
@@ -355,8 +369,28 @@ def _name_in_config(client: Any) -> str | None:
     return next(iter(servers), None) if isinstance(servers, dict) and len(servers) == 1 else None
 
 
+def _address_of(transport: Any) -> str | None:
+    """Where one of fastmcp's transports leads, or an entry of a configuration."""
+    url, command = getattr(transport, "url", None), getattr(transport, "command", None)
+    if url is not None:
+        return mcp_identity.address_of_url(str(url))
+    return None if command is None else mcp_identity.address_of_command(command, getattr(transport, "args", ()))
+
+
 def _hook_fastmcp_config(module: ModuleType) -> None:
-    patch(module.MCPConfigTransport, "_create_proxy", _create_proxy)
+    transport = getattr(module, "MCPConfigTransport", None)
+    if transport is not None and not patch(transport, "_create_proxy", _create_proxy):
+        patch(transport, "__init__", _configure)  # fastmcp 2 connects to its servers when a call needs them
+
+
+def _configure(original: Any) -> Any:
+    def configured(transport: Any, _: None, args: Any, keywords: Any) -> None:
+        for name, entry in dig(transport, "config", "mcpServers").items():
+            address = _address_of(entry)
+            if address is not None:
+                mcp_identity.learn(address, name)
+
+    return after(original, configured)
 
 
 def _create_proxy(original: Any) -> Any:

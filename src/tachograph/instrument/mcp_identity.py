@@ -28,10 +28,16 @@ _SECRET_VALUE: Final = re.compile(
     r"(sk|pk|rk|ghp|gho|ghs|glpat|xox[a-z]|hf|AKIA|AIza|eyJ)[-_A-Za-z0-9.]{12,}|(?=[^/]*[0-9])(?=[^/]*[A-Za-z])[-_A-Za-z0-9]{24,}"
 )
 _ASSIGNMENT: Final = re.compile(r"(-{0,2}[A-Za-z_][-\w.]*)=(.*)", re.DOTALL)
-_DRAWN_NAME: Final = re.compile(r"(FastMCP)-[0-9a-f]{4,}")
+_DRAWN_NAME: Final = re.compile(r"(FastMCP\w*(-MCPRouter)?)-[0-9a-f]{4,}")
+"""How fastmcp names a server that has no name, and what joins the servers of one configuration."""
 
 _configured: dict[str, str] = {}
 """Configured names by address, learnt when a server named itself: a later failure to connect has them too."""
+
+
+def learn(address: str, name: str) -> None:
+    """The server at an address has this name in the configuration of a client library."""
+    _configured[address] = active_config.settings.mcp_servers.get(name, name)
 
 
 def forget() -> None:
@@ -85,7 +91,7 @@ def named(own_name: str | None) -> str:
     if not own_name:
         return NAMELESS
     names = active_config.settings.mcp_servers
-    if own_name.startswith("FastMCP-") and (drawn := _DRAWN_NAME.fullmatch(own_name)):
+    if own_name.startswith("FastMCP") and (drawn := _DRAWN_NAME.fullmatch(own_name)):
         own_name = str(drawn[1])
     return names.get(own_name, own_name) if names else own_name
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -69,6 +69,7 @@ class Watch(msgspec.Struct, eq=False, weakref=True):
         is_raw: Whether the application asked for the response itself.
         body: The response, when the application asked for it and it is read.
         follows_body: Whether the HTTP layer follows the body of a streamed answer; else the client's hook does.
+        notes_breaks: Whether only a body that breaks off is told, as a request that was not answered.
         uses_aiohttp: Whether the requests go through aiohttp itself.
         answer: The whole answer.
         error: The exception that the application sees.
@@ -85,6 +86,7 @@ class Watch(msgspec.Struct, eq=False, weakref=True):
     is_raw: bool = False
     body: Any = None
     follows_body: bool = True
+    notes_breaks: ClassVar[bool] = False
     uses_aiohttp: bool = False
     answer: Any = None
     error: BaseException | None = None

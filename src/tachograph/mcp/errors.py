@@ -22,8 +22,8 @@ CODE_KINDS: Final[dict[int, ErrorKind]] = {
     -32601: "validation",  # method not found
     -32602: "validation",  # invalid params, unknown tool
     -32603: "execution",  # internal error
-    -32000: "connection",  # connection closed (SDK-local)
-    -32001: "timeout",  # request timed out (SDK-local)
+    -32000: "connection",  # connection closed (SDK-local, where the text says so)
+    -32001: "timeout",  # request timed out (SDK-local, where the text says so)
     -32020: "validation",  # header mismatch
     -32021: "validation",  # missing required client capability
     -32022: "connection",  # no protocol version in common
@@ -56,6 +56,11 @@ session by 404 with code -32001, which is a timeout elsewhere.
 _LOCAL_CODES: Final = (-32000, -32001, 408)
 """Codes that the SDK itself makes of a request without an answer: what broke below it says more."""
 
+_CONNECTION_WORDS: Final = re.compile(r"connection|stream|session|closed|disconnect|unavailable|rate limit", re.I)
+_TIME_WORDS: Final = re.compile(r"time(d[ -]?|[ -])?out", re.I)
+"""What the texts of the codes -32000 and -32001 say where they are the SDKs' own. Servers use both for errors of theirs
+(fastmcp's middleware: "Permission denied", "Not found", "Request timeout", "Global rate limit exceeded")."""
+
 _STATUS_LOST: Final = {
     (-32603, "Server returned an error response"),
     (-32601, "Not Found"),
@@ -74,13 +79,19 @@ _CONNECT_TIMED_OUT: Final = (408, "Timed out while waiting for response.")
 """What fastmcp 2 to 4 makes of a ConnectTimeout (`utilities/exceptions.py`)."""
 
 _SESSION_LOST: Final = re.compile(
-    r"(Bad Request: )?(Session (terminated|not found)|No valid session ID provided)", re.I
+    r"(Bad Request: )?(Session (terminated|not found)|No valid session ID provided|Server not initialized)", re.I
 )
-"""What servers say to a session that they do not know (any more): those of the Python SDK, of the TypeScript SDK, and
-of its examples, which many servers were copied from."""
+"""What servers say to a session that they do not know (any more): those of the Python SDK, of the TypeScript SDK (one
+that keeps a single session was started again: "not initialized"), and of its examples, which many were copied from."""
 
 _TOOL_TIMED_OUT: Final = re.compile(r"(Error calling tool '[^']*': )?Tool '[^']*' (execution )?timed out after [\d.]+")
 """fastmcp's words for a tool that exceeded its own `timeout` (`tools/function_tool.py`, 4.1)."""
+
+_UPSTREAM_LOST: Final = re.compile(
+    r"(Error calling tool '[^']*': )?(MCP error -32000: )?"
+    r"(Connection closed$|Client failed to connect\b|Client is not connected\b|All connection attempts failed$)"
+)
+"""What a proxy says of the server behind it (fastmcp's, also the one that joins the servers of a configuration)."""
 
 _UNKNOWN_TOOL: Final = re.compile(r"Unknown tool\b|MCP error -32602: Tool .* (not found|disabled)$")
 """Texts with which servers (mcp 1 and 2, fastmcp, TypeScript SDK) say that they have no such tool."""
@@ -98,9 +109,11 @@ def kind_of_status(status: int) -> ErrorKind:
 
 
 def kind_of_error_result(text: str) -> ErrorKind:
-    """The kind of a result with `isError`: `execution`, unless the server says that it refused or stopped the call."""
+    """The kind of a result with `isError`: `execution`, unless the server says that it refused or stopped it."""
     if _BAD_ARGUMENTS.match(text) or _UNKNOWN_TOOL.match(text):
         return "validation"
+    if _UPSTREAM_LOST.match(text):
+        return "connection"
     return "timeout" if _TOOL_TIMED_OUT.match(text) else "execution"
 
 
@@ -209,15 +222,25 @@ def _kind_of_answer(code: int, message: str, status: int | None) -> ErrorKind | 
     """The kind of a JSON-RPC error where its HTTP status or its text knows more than its code; else None."""
     if _SESSION_LOST.match(message) or (code, message) == _CONNECT_TIMED_OUT:
         return "connection"
-    if code == -32000 and _TOOL_TIMED_OUT.match(message):
-        return "timeout"
+    if status is not None and 300 <= status < 400:
+        return "connection"  # mcp 2 does not follow a redirect to another place
     if status is None or status < 400:
-        return None
-    if (code, message) in _STATUS_LOST or code not in CODE_KINDS:
+        return _kind_of_text(code, message) if code in (-32000, -32001) else None
+    if (code, message) in _STATUS_LOST or code not in CODE_KINDS or code in _LOCAL_CODES:
         return kind_of_status(status)
     if code == -32601 and status == 404:
         return None  # the answer of protocol 2026-07-28 to an unknown method
     return STATUS_KINDS.get(status)
+
+
+def _kind_of_text(code: int, message: str) -> ErrorKind | None:
+    """The kind of an error by a code that the SDKs and servers use alike; None where the SDK made it."""
+    says_connection = _CONNECTION_WORDS.search(message) is not None
+    if _TIME_WORDS.search(message):
+        return "timeout" if code == -32001 or not says_connection else None
+    if says_connection:
+        return None if code == -32000 else "connection"
+    return "execution"
 
 
 class ConfigError(TachographError):
