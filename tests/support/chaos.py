@@ -8,8 +8,9 @@ was made is stored, once, in one of the databases that there were, or was refuse
 lost; files of the application that took over closed descriptors are as it wrote them; and no call ended with an
 exception of ours.
 
-How long the application stood still is the longest time of one call, in its own thread. A process beside, which does
-the same without Tachograph, shows what the machine itself adds.
+How long the application stood still is the longest time of one call, in its own thread, without what it waited for a
+processor (`support.stalls`), and apart from calls amid which the process was stopped from outside. A process beside,
+which does the same without Tachograph, shows what the machine itself adds.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ wall, wall_ns = time.time, time.time_ns
 time.time, time.time_ns = lambda: wall() + jumped[0], lambda: wall_ns() + int(jumped[0] * 1e9)
 sys.path[:0] = {path!r}
 from pathlib import Path
-from support.ledgers import make_ledger
+from support.stalls import Stall
 from tachograph.records import Cost, Usage
 from tachograph.runtime import join
 from tachograph.signals.registry import Metrics
@@ -77,10 +78,11 @@ ledger = Ledger(LedgerSettings(data_dir=str(directory / "data"), interval_second
 recorder = join(metrics, ledger=ledger, strict=False)
 recorder.ring, ledger.recovered = ledger.ring, recorder.recovered
 ledger.ring.prepare()
-lost, wanted, files = [], [], []
+lost, wanted, files, continued = [], [], [], []
 ledger._metrics.lost = lost.append
 signal.signal(signal.SIGUSR1, lambda *_: wanted.append("order"))
 signal.signal(signal.SIGTERM, lambda *_: wanted.append("end"))
+signal.signal(signal.SIGCONT, lambda *_: continued.append(number))
 refused_before = refused = longest = stalls = failures = 0
 while "end" not in wanted:
     if wanted:
@@ -99,7 +101,7 @@ while "end" not in wanted:
         else:
             jumped[0] += argument
         (directory / "orders" / f"{{name}}.done").write_text(str(os.getpid()))
-    started = time.perf_counter_ns()
+    stall = Stall()
     try:
         call = recorder.start_llm_call("openai", "gpt-5", labels={{"who": name, "team": "t%d" % (number % 3)}})
         call.begin_attempt().end("success", status=200)
@@ -107,7 +109,7 @@ while "end" not in wanted:
         call.finish("success")
     except Exception:
         failures += 1
-    took = time.perf_counter_ns() - started
+    took = 0 if number in continued else stall.nanoseconds()
     longest, stalls, number = max(longest, took), stalls + (took > 5_000_000), number + 1
     refused = refused_before + sum(ledger._queue.refused.values())
     noted_as.pack_into(noted, 0, number, refused, longest, stalls, sum(lost), failures)
@@ -120,15 +122,17 @@ os._exit(0)
 
 BESIDE = """
 import mmap, struct, sys, time
+sys.path[:0] = {path!r}
+from support.stalls import Stall
 noted_as, longest, stalls, number = struct.Struct("<6Q"), 0, 0, 0
 with open(sys.argv[1], "w+b") as file:
     file.write(bytes(noted_as.size))
     file.flush()
     noted = mmap.mmap(file.fileno(), noted_as.size)
 while True:
-    started = time.perf_counter_ns()
+    stall = Stall()
     sum(range(2000))
-    took = time.perf_counter_ns() - started
+    took = stall.nanoseconds()
     longest, stalls, number = max(longest, took), stalls + (took > 5_000_000), number + 1
     noted_as.pack_into(noted, 0, number, 0, longest, stalls, 0, 0)
     time.sleep(0.002)
@@ -202,7 +206,8 @@ class World:
         self._made = 0
         self._alive: dict[str, int] = {}
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._processes.append(subprocess.Popen([sys.executable, "-c", BESIDE, str(directory / "beside")]))
+        beside = BESIDE.format(path=sys.path)
+        self._processes.append(subprocess.Popen([sys.executable, "-c", beside, str(directory / "beside")]))
         for _ in range(producers):
             self._start()
         self.faults: dict[str, Callable[[str], None]] = {
