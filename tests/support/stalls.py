@@ -12,7 +12,7 @@ class Stall:
 
     The time counts in which the thread ran, and in which it waited for a disk, a lock or the interpreter. What it
     waited for a processor does not count, and neither does what the other threads of the process, one of which may have
-    held the interpreter, waited for one meanwhile. The system adds that up for each thread (`/proc/self/task/*/schedstat`).
+    held the interpreter, waited for one meanwhile. The system adds it up (`/proc/self/task/*/schedstat`).
     """
 
     def __init__(self) -> None:
