@@ -196,6 +196,16 @@ class Ours:
     def __bool__(self) -> bool:
         return self._first is not None and self._look() == self._first
 
+    def holds(self, size: int) -> bool:
+        """Whether the file, as it was when this was last asked whether it is ours, has so many bytes."""
+        if _fstat is None or sys.maxsize < 1 << 32:
+            return os.fstat(self.fd).st_size >= size
+        return int.from_bytes(self._answer.raw[_SIZE_AT : _SIZE_AT + 8], sys.byteorder) >= size
+
+
+_SIZE_AT: Final = 48
+"""Of st_size in the system's answer, on every 64-bit Linux."""
+
 
 def _fstat_function() -> Callable[[int, ctypes.Array[ctypes.c_char]], int] | None:
     if sys.platform != "linux":

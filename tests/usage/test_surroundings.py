@@ -179,6 +179,57 @@ def test_a_database_that_changes_under_the_writer_is_noticed_and_made_again(tmp_
     check.close()
 
 
+def _delete(path: Path) -> None:
+    path.unlink()
+
+
+def _truncate(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"), [("ledger.db-wal", _delete), ("ledger.db-wal", _truncate), ("ledger.db-shm", _delete)]
+)
+def test_what_was_stored_survives_the_process_when_a_file_beside_the_database_changes(
+    tmp_path: Path, name: str, change: Callable[[Path], None]
+) -> None:
+    recorder = make_recorder(tmp_path)
+    for number in range(300):
+        one_call(recorder, number)
+    assert recorder.ledger.flush(20)
+    change(tmp_path / name)
+    for number in range(300, 600):
+        one_call(recorder, number)
+    assert recorder.ledger.flush(20)
+    left = tmp_path / "as a killed process leaves it"
+    left.mkdir()
+    for file in ("ledger.db", "ledger.db-wal"):
+        (left / file).write_bytes((tmp_path / file).read_bytes() if (tmp_path / file).exists() else b"")
+    check = open_store(f"sqlite:///{left / 'ledger.db'}", read_only=True)
+    assert check.count() == 600
+    check.close()
+    assert faults(recorder, "database_replaced") == 1
+    assert metric(recorder, "llm_usage_records_lost_total") == 0
+    recorder.ledger.close()
+
+
+def test_records_that_come_after_a_journal_was_truncated_are_stored(tmp_path: Path) -> None:
+    recorder = make_recorder(tmp_path)
+    for number in range(300):
+        one_call(recorder, number)
+    assert recorder.ledger.flush(20)
+    for path in recorder.ledger.place.journals.glob("*.journal"):
+        _truncate(path)
+    for number in range(300, 600):
+        one_call(recorder, number)
+    assert recorder.ledger.flush(20)
+    assert stored_numbers(recorder.ledger) == list(range(600))
+    eventually(lambda: faults(recorder, "journal_replaced") == 1, "it is counted")
+    assert metric(recorder, "llm_usage_records_quarantined_total") == 0
+    assert metric(recorder, "llm_usage_records_lost_total") == 0
+    recorder.ledger.close()
+
+
 def test_a_deleted_database_is_noticed_without_any_call(tmp_path: Path) -> None:
     recorder = make_recorder(tmp_path, interval_seconds=0.05)
     one_call(recorder)

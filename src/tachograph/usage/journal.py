@@ -231,12 +231,18 @@ class Journal:
             self.refused[reason] += records
 
     def _current(self) -> _Open | None:
-        """The open segment, if its descriptor still is ours: a number that another file has is never written to."""
+        """The open segment, if its descriptor still is ours: a number that another file has is never written to.
+
+        One that was truncated is ended too: the writer, which is further, would not see what is appended now.
+        """
         out = self._out
-        if out is None or out.ours:
+        if out is None or ((is_ours := bool(out.ours)) and out.ours.holds(self._state.size)):
             return out
         self.replaced += 1
-        leak(out.file)  # never closed: it would close the other file
+        if is_ours:
+            out.file.close()
+        else:
+            leak(out.file)  # never closed: it would close the other file
         self._spool += self._state.size
         self._older.append((out.number, self._state.sequence))  # what it holds is on the disk, for the writer
         self._out = None

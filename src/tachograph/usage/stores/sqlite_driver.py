@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from tachograph.files import Ours, identity, is_at, leak
+from tachograph.files import Identity, Ours, identity, is_at, leak
 from tachograph.usage.stores import sqlite_library
 from tachograph.usage.stores.errors import RowsRejected, StoreError, StoreFull, StoreReplaced, StoreUnavailable
 
 FIXED_VERSION: Final = (3, 51, 3)
 OLDEST_VERSION: Final = (3, 38, 0)
 """STRICT tables, RETURNING and UPDATE FROM, JSON built in."""
+
+_WAL_INDEX: Final = struct.Struct("=14xHI")
+"""Of the shared memory's header: the size of a page, and how many frames of the WAL are valid."""
 
 _BAD_VALUES: Final = (TypeError, OverflowError, UnicodeEncodeError, ValueError)
 
@@ -27,6 +32,7 @@ class Driver:
         self._files: list[Ours] = []
         self._path = Path(where).resolve()  # also after a change of the working directory
         self._identity = identity(self._path)
+        self._beside: dict[Path, Identity] = {}
         self.library_version = version
         self.is_wal_safe = _numbers(version) >= FIXED_VERSION
         self._where = where
@@ -68,6 +74,11 @@ class Driver:
     def watch_files(self) -> None:
         """Remember which descriptors SQLite has: now that it has read, it has them all."""
         self._files = sqlite_library.descriptors(self._connection, self._path)
+        for suffix in ("-wal", "-shm"):
+            path = self._path.with_name(f"{self._path.name}{suffix}")
+            found = identity(path)
+            if found is not None:
+                self._beside[path] = found
 
     def check_files(self) -> None:
         """See that the database is still where it was, and that SQLite's descriptors are still its own.
@@ -85,6 +96,29 @@ class Driver:
         if self._identity is not None and not is_at(self._path, self._identity):
             self._leave_moved()
             raise StoreReplaced("the ledger's file was deleted, renamed or replaced", where=self._where)
+        for path, expected in self._beside.items():
+            if not is_at(path, expected):  # whatever we write there is gone when this process is killed
+                self._leave_moved()
+                raise StoreReplaced(f"{path.name} was deleted or replaced", where=self._where)
+        if self._is_wal_cut():
+            leak(self._connection)  # carried over into the database, what was cut off would be zeros there
+            self._connection = None
+            sqlite_library.give_up()
+            for path in self._beside:
+                path.unlink(missing_ok=True)
+            raise StoreReplaced("the ledger's WAL was truncated, and what it held is gone", where=self._where)
+
+    def _is_wal_cut(self) -> bool:
+        """Whether the WAL is shorter than the shared memory says (https://sqlite.org/walformat.html, 2.1)."""
+        shared = [ours.fd for ours in self._files if ours.identity in self._beside.values()]
+        wal = next((path for path in self._beside if path.name.endswith("-wal")), None)
+        if not shared or wal is None:
+            return False
+        header = os.pread(shared[-1], _WAL_INDEX.size, 0)  # descriptors of SQLite's: closing one would drop its locks
+        if len(header) < _WAL_INDEX.size:
+            return False
+        page, frames = _WAL_INDEX.unpack(header)
+        return bool(frames) and wal.stat().st_size < 32 + frames * (24 + (65_536 if page == 1 else page))
 
     def _leave_moved(self) -> None:
         """Carry the WAL over into the file, wherever it is now, and leave the names to the file that takes its place.
