@@ -350,8 +350,9 @@ class World:
         stored: Counter[tuple[str, int]] = Counter()
         for database in [data / "ledger.db", *sorted((self.directory / "archive").glob("*.db"))]:
             store = open_store(f"sqlite:///{database}", read_only=True, create=False)
-            found = {
-                row.id: (str((row.labels or {})["who"]), int(row.input_tokens or 0)) for row in store.rows(Query())
+            found = {  # one that was renamed before its tables were made holds none
+                row.id: (str((row.labels or {})["who"]), int(row.input_tokens or 0))
+                for row in (store.rows(Query()) if store.version() else ())
             }
             came.doubled += sum(count - 1 for count in Counter(found.values()).values())
             stored |= Counter(found.values())
