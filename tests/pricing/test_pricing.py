@@ -19,7 +19,7 @@ from tachograph.errors import TachographError
 from tachograph.pricing import PriceFileError, Pricer
 from tachograph.pricing.compiled import CompiledPrice, Price, Rate
 from tachograph.pricing.sources.published import DISCOUNTS
-from tachograph.records import NOWHERE, UNPRICED, Cost, LLMCall, Usage
+from tachograph.records import NOWHERE, Cost, LLMCall, Usage
 from tachograph.testing import recording
 
 WHEN = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -271,14 +271,35 @@ def test_the_host_says_whose_prices_hold() -> None:
 
 
 def test_a_model_without_a_price_is_unpriced_and_never_zero() -> None:
-    assert PRICER(call("openai", "our-own-model-7b", Usage(10, 10))) is UNPRICED
-    assert PRICER(call("nobody", "nothing", Usage(10, 10))) is UNPRICED
+    for label, model in (("openai", "our-own-model-7b"), ("nobody", "nothing")):
+        cost = PRICER(call(label, model, Usage(10, 10)))
+        assert cost is not None
+        assert (cost.nano_usd, cost.quality) == (None, "unpriced")
     with recording() as seen:
         made = seen.recorder.start_llm_call("openai", "our-own-model-7b")
         made.usage = Usage(10, 10)
         made.finish("success")
         assert seen.value("llm_calls_unpriced_total", model="our-own-model-7b") == 1
         assert seen.value("llm_provider_cost_usd_total", model="our-own-model-7b") == 0
+
+
+@pytest.mark.parametrize(
+    ("label", "host", "why"),
+    [
+        ("openai", None, "no price for zephyr-9 of openai"),
+        ("openai", "llm.example.com", "no price for zephyr-9 of openai at llm.example.com"),
+        (
+            "openai",
+            "10.0.0.7",
+            "no price for zephyr-9 of openai at 10.0.0.7, a server of your own: only your price file can have one",
+        ),
+        ("vllm", None, "no price for zephyr-9 of vllm, a server of your own: only your price file can have one"),
+    ],
+)
+def test_a_call_without_a_price_says_what_was_looked_up(label: str, host: str | None, why: str) -> None:
+    cost = PRICER(call(label, "zephyr-9", Usage(10, 10), host=host))
+    assert cost is not None
+    assert (cost.quality, cost.detail) == ("unpriced", why)
 
 
 def test_a_part_without_a_price_of_its_own_is_an_estimate() -> None:
@@ -307,7 +328,9 @@ def test_misses_are_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundled, "find", lambda *args: asked.append(args) or find(*args))
     pricer = Pricer()
     for _ in range(3):
-        assert pricer(call("openai", "our-own-model-7b", Usage(1, 1))) is UNPRICED
+        found = pricer(call("openai", "our-own-model-7b", Usage(1, 1)))
+        assert found is not None
+        assert found.quality == "unpriced"
         assert pricer(call("openai", "gpt-5", Usage(1, 1))) is not None
     assert len(asked) == 2
 

@@ -73,7 +73,7 @@ def test_costs_and_tokens_add_up_to_the_ledger_s(tmp_path: Path, nano: int, caps
     assert (len(calls), len(rows)) == (60, len(hours))
     assert sum(Decimal(row["BilledCost"]) for row in rows) == Decimal(nano).scaleb(-9)
     assert {row["Tags"] for row in rows} == {"", *(f'{{"team":"t{n}"}}' for n in range(3))}
-    assert "1 calls have no price and are left out" in capsys.readouterr().err
+    assert "left out because their cost is unknown: 1." in capsys.readouterr().err
 
 
 def test_a_row_says_what_the_specification_wants(tmp_path: Path, nano: int) -> None:

@@ -141,7 +141,7 @@ def test_the_command_prints_a_table_and_says_what_has_no_price(
     printed = capsys.readouterr().out
     assert "gpt-5" in printed
     assert "search" in printed
-    assert "3 calls have no price: their cost is unknown, not zero" in printed
+    assert "Calls without a price: 3. Their cost is unknown, not zero" in printed
 
 
 def test_csv_and_json_carry_exact_money(

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"{done.rows:,} rows of {done.calls:,} calls, ${done.nano_usd / 1e9:,.6f}, in {args.output}")
     if done.unpriced:
         print(
-            f"{done.unpriced:,} calls have no price and are left out: their cost is unknown. Add the models to your "
+            f"Calls without a price, left out because their cost is unknown: {done.unpriced:,}. Add the models to your "
             "price file and run: tachograph reprice",
             file=sys.stderr,
         )

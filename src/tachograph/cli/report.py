@@ -117,8 +117,9 @@ def _notes(found: object, ahead: object) -> str:
     notes = [in_words(ahead)]
     if found.total.unpriced:
         notes.append(
-            f"{found.total.unpriced:,} calls have no price: their cost is unknown, not zero. Add the models to "
-            "your price file (setting pricing.file) and run: tachograph reprice"
+            f"Calls without a price: {found.total.unpriced:,}. Their cost is unknown, not zero; the console's drawer "
+            "of each call says what was looked up. Add the models to your price file (setting pricing.file) and run: "
+            "tachograph reprice"
         )
     if found.total.estimated_nano_usd:
         notes.append(f"{money(found.total.estimated_usd)} of the cost is estimated.")

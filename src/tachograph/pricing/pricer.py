@@ -127,7 +127,8 @@ class Pricer:
             source = f"{source} less {float(100 - terms.factor * 100):g} %"
         midnight = int(datetime(when.year, when.month, when.day, tzinfo=UTC).timestamp())
         if found is None or price is None:
-            known = _Known(midnight * 10**9, (midnight + 86400) * 10**9, None, is_included=terms.is_included)
+            why = () if terms.is_included else (quality.no_price(how),)
+            known = _Known(midnight * 10**9, (midnight + 86400) * 10**9, None, why, is_included=terms.is_included)
         else:
             until = int(found.until.timestamp())
             begin = until - (60 if until != midnight + 86400 else 86400)

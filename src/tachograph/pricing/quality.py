@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from tachograph.pricing.dimensions import is_local, serves_own_models
 from tachograph.records.cost import Cost
 
 if TYPE_CHECKING:
+    from tachograph.pricing.dimensions import Served
     from tachograph.records.llm_call import LLMCall
 
 _MOST: Final = 300
@@ -23,6 +25,15 @@ def cost_of(nano_usd: int, source: str, doubts: tuple[str, ...]) -> Cost:
 def unpriced(doubts: tuple[str, ...]) -> Cost:
     """No price: unknown, which is not zero."""
     return Cost(None, "unpriced", "", detail(doubts))
+
+
+def no_price(served: Served) -> str:
+    """Why a call has no price: what was looked up, or why nothing was."""
+    models = " or ".join(served.models) or "a call without a model's name"
+    host = f" at {served.host}" if served.host else ""
+    is_own = serves_own_models(served.label, served.host, served.port) or is_local(served.host)
+    why = ", a server of your own: only your price file can have one" if is_own else ""
+    return f"no price for {models} of {served.label}{host}{why}"
 
 
 def detail(doubts: tuple[str, ...]) -> str:

@@ -113,7 +113,7 @@ function arithmetic(call) {
   ]);
   const total = call.cost_usd === null ? null : toned(["Cost", "", "", usd(Number(call.cost_usd))], "sum");
   const notes = [
-    call.cost_detail ? `Estimated: ${call.cost_detail}.` : "",
+    call.cost_detail ? `${call.cost_quality === "unpriced" ? "Unpriced" : "Estimated"}: ${call.cost_detail}.` : "",
     call.list_cost_usd && call.list_cost_usd !== call.cost_usd
       ? `${usd(Number(call.list_cost_usd))} at list price.`
       : "",
