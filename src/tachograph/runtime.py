@@ -261,7 +261,11 @@ def _install(recorder: Recorder, settings: Settings) -> Recorder:
     if recorder.otlp is not None:
         recorder.otlp.attach()
     if before is not None and before.otlp is not None:
-        threading.Thread(target=before.otlp.close, name="tachograph-otlp-close", daemon=True).start()  # may wait
+        closing = threading.Thread(target=before.otlp.close, name="tachograph-otlp-close", daemon=True)
+        try:
+            closing.start()  # it may wait
+        except RuntimeError:  # no thread to be had
+            before.otlp.close()
     if before is not None and before.ledger is not None:
         before.ledger.retire()
     return recorder
@@ -284,7 +288,13 @@ def _serve(settings: Settings) -> None:
             return MetricsServer(_current_metrics, wanted, address, shared=shared)
         except PortTakenError as error:
             logger.warning("tachograph: %s. Going on without it.", error)
-            return None
+        except RuntimeError as error:
+            logger.warning(
+                "tachograph: /metrics is not served, since no thread can be started for it (%s). Going on without it."
+                " Raise the limit of processes or of memory, and call configure() again.",
+                error,
+            )
+        return None
 
     server = _server
     if server is not None and server.is_serving:

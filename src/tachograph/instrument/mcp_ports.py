@@ -15,6 +15,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Protocol
 
 from tachograph.instrument import active_config
@@ -66,8 +67,9 @@ class PortWatch:
             self._ports.setdefault(place, _Port(place)).connections.add(connection)
             if self._thread is None:
                 thread = threading.Thread(target=self._run, name="tachograph-mcp-ports", daemon=True)
-                thread.start()  # where none is to be had, the next connection tries again
-                self._thread = thread
+                with suppress(RuntimeError):  # no thread to be had: the next connection tries again
+                    thread.start()
+                    self._thread = thread
         self._wake.set()
 
     def remove(self, connection: Watched) -> None:

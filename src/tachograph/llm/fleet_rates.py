@@ -126,8 +126,10 @@ class FleetRates:
             if self._thread is None:
                 reference: weakref.ref[FleetRates] = weakref.ref(self)
                 stop = self._stop
-                self._thread = Thread(lambda: _keep_up(reference, stop), "tachograph-rates")
-                self._thread.start()
+                thread = Thread(lambda: _keep_up(reference, stop), "tachograph-rates")
+                with suppress(RuntimeError):  # no thread to be had: the next part that is asked for tries again
+                    thread.start()
+                    self._thread = thread
         return part
 
     def sync(self, parts: list[Part] | None = None) -> None:

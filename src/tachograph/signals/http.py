@@ -90,6 +90,7 @@ class MetricsServer:
     Raises:
         PortTakenError: The port is taken.
         TachographError: It may not be listened on.
+        RuntimeError: No thread can be started to serve it.
     """
 
     def __init__(self, source: Source, port: int, address: str = "127.0.0.1", *, shared: bool = False) -> None:
@@ -99,7 +100,11 @@ class MetricsServer:
         self._server = _listen(lambda: self.source(), port, address, shared)
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, name="tachograph-metrics", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # no thread to be had
+            self._server.server_close()
+            raise
         self._pid = os.getpid()
         _servers.add(self)
 

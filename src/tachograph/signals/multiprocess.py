@@ -92,6 +92,7 @@ class MappedStorage:
             undo.pop_all()
         self._ours = (Ours(self._index_file), Ours(self._values_file))
         self._close_files = weakref.finalize(self, _close, *self._ours)
+        self._close_files.atexit = False  # its lock says that we live, and the last calls are counted at the exit
 
     def _forget(self) -> None:
         for suffix in (".values", ".new"):

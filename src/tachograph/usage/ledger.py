@@ -114,7 +114,8 @@ class Ledger:
             if ledger is not None and ledger._pending:
                 ledger.write()
 
-        weakref.finalize(self, TAPE.after_batch(write))
+        ended = weakref.finalize(self, TAPE.after_batch(write))
+        ended.atexit = False  # `close` still has records to write then
 
     def _begin(self) -> None:
         self._lock = original("allocate_lock")()
@@ -247,7 +248,9 @@ class Ledger:
             if self._thread is None:
                 self._start()
             writer = self._writer
-            if writer is not None:
+            if self._thread is None:  # none is to be had
+                self._try_to_write(lambda: queue.committed >= target or time.monotonic() >= deadline)
+            elif writer is not None:
                 writer.wake()
             elif time.monotonic() >= asked_at + _ASK_SECONDS:
                 asked_at = time.monotonic()
@@ -340,15 +343,15 @@ class Ledger:
             self._thread = thread
             try:
                 thread.start()
-            except RuntimeError:  # the interpreter is ending: the journal keeps the record for the next writer
+            except RuntimeError:  # none to be had: `flush` writes, and what it is not asked for waits in the journal
                 self._thread = None
-                logger.debug("tachograph: the ledger's thread can no longer be started")
+                logger.debug("tachograph: the ledger's thread cannot be started")
 
     def _run(self) -> None:
         try:
             while not self._is_over():
                 try:
-                    self._try_to_write()
+                    self._try_to_write(self._is_over)
                 except Exception as error:  # noqa: BLE001 - an unwritable directory may become writable
                     self._cannot_write(error)
                 if not self._is_over():
@@ -372,11 +375,11 @@ class Ledger:
             return writer is None or writer.idle or time.monotonic() >= self._stop_at
         return self._retired and self._queue.committed >= self._queue.sequence
 
-    def _try_to_write(self) -> None:
+    def _try_to_write(self, stopped: Callable[[], bool]) -> None:
         if self.settings.mode == "memory":
-            self._write(self._is_over)
+            self._write(stopped)
         elif self.settings.writer == "in_process":
-            self.write_if_free(self._is_over)
+            self.write_if_free(stopped)
 
     def write_if_free(self, stopped: Callable[[], bool], interval_seconds: float | None = None) -> bool:
         """Be the host's writer until `stopped()`, unless there is one already; whether we were.

@@ -33,8 +33,10 @@ class Watchdog:
             self.fired = False
             self._deadline, self._cut = time.monotonic() + self.seconds, cut
             if self._thread is None:
-                self._thread = Thread(self._run, "tachograph-ledger-watchdog")
-                self._thread.start()
+                thread = Thread(self._run, "tachograph-ledger-watchdog")
+                with suppress(RuntimeError):  # no thread to be had: unguarded this time, the next block asks again
+                    thread.start()
+                    self._thread = thread
         try:
             yield
         finally:

@@ -162,12 +162,12 @@ class Writer:
     def _pause(self, seconds: float, stopped: Callable[[], bool]) -> None:
         """Let rows gather, until the time is over or they are wanted in the store."""
         until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0 and not self._waker.wait(min(left, _ASKED_SECONDS)):
+        while not stopped() and (left := until - time.monotonic()) > 0:
+            if self._waker.wait(min(left, _ASKED_SECONDS)):
+                break
             asked_at = self._asked() if self._asked is not None else 0
             if asked_at != self._asked_at:
                 self._asked_at = asked_at
-                break
-            if stopped():
                 break
 
     def wake(self) -> None:

@@ -72,6 +72,7 @@ class Slot:
             if fd is not None:
                 self.number, self._fd = number, fd
                 self._close = weakref.finalize(self, _close, Ours(fd))
+                self._close.atexit = False  # the slot is ours until the last call is counted
                 return
         raise NoPlace(f"{SLOTS - 1} processes share {directory} already")
 
@@ -138,6 +139,7 @@ class Accounts:
             self._fd = move_up(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._ours = Ours(self._fd)
             self._close = weakref.finalize(self, _close, self._ours)
+            self._close.atexit = False
             self._allocate(0, self._rows_at)
             if os.fstat(self._fd).st_size < size:
                 os.ftruncate(self._fd, size)
