@@ -166,4 +166,4 @@ def test_bytes_that_cannot_be_read_pass_as_they_are_and_in_linear_time(seen: Rec
     is_whole = any(b"[DONE]" in data for data in HOSTILE[kind])  # the end marker says so, or nothing does
     assert [call.outcome for call in seen.llm_calls] == ["success" if is_whole else "error"]
     steps = count(read)
-    assert steps < 60 * len(HOSTILE[kind]) + 10_000
+    assert steps < 100 * len(HOSTILE[kind]) + 10_000

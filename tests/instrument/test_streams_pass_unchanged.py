@@ -209,8 +209,33 @@ def test_a_raw_response_whose_bytes_are_read_does_not_show_the_event_either(seen
     assert seen.value("llm_provider_tokens_total") == 196
 
 
-def test_a_streaming_response_is_not_asked(seen: Recording, chat: Server) -> None:
+@pytest.mark.parametrize("read", ["parse", "read"])
+def test_a_streaming_response_asks_for_usage_like_any_other(seen: Recording, chat: Server, read: str) -> None:
     client = chat.openai("https://api.openai.com/v1")
     with client.chat.completions.with_streaming_response.create(model="m", messages=ASKED, stream=True) as response:
-        assert response.read() == Body(*chat.events).data
-    assert "stream_options" not in chat.asked[0]
+        if read == "parse":
+            assert len(list(response.parse())) == 2
+        else:
+            assert response.read() == Body(*chat.events[:2]).data
+    assert chat.asked[0]["stream_options"] == {"include_usage": True}
+    assert seen.value("llm_provider_tokens_total") == 196
+
+
+@pytest.mark.parametrize("place", ["an argument", "extra_body"])
+def test_other_options_of_a_stream_are_sent_beside_the_question_for_usage(
+    seen: Recording, chat: Server, place: str
+) -> None:
+    client = chat.openai("https://api.openai.com/v1")
+    chosen: Any = {"stream_options": {"include_obfuscation": False}}
+    asked: Any = chosen if place == "an argument" else {"extra_body": chosen}
+    assert len(list(client.chat.completions.create(model="m", messages=ASKED, stream=True, **asked))) == 2
+    assert chat.asked[0]["stream_options"] == {"include_obfuscation": False, "include_usage": True}
+    assert chosen == {"stream_options": {"include_obfuscation": False}}  # the application's own stays as it is
+    assert seen.value("llm_provider_tokens_total") == 196
+
+
+def test_an_application_that_refuses_usage_is_not_asked_for_it(seen: Recording, chat: Server) -> None:
+    refused: Any = {"stream_options": {"include_usage": False}}
+    client = chat.openai("https://api.openai.com/v1")
+    assert len(list(client.chat.completions.create(model="m", messages=ASKED, stream=True, **refused))) == 3
+    assert chat.asked[0]["stream_options"] == {"include_usage": False}

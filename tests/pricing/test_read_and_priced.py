@@ -9,6 +9,7 @@ import anthropic
 import httpx2
 import openai
 import pytest
+from google import genai
 
 import tachograph
 from tachograph.testing import Recording, recording
@@ -60,7 +61,7 @@ def watched() -> Any:
 def client(answer: Any, base_url: str = "https://api.openai.com/v1", headers: dict[str, str] | None = None) -> Any:
     def handle(request: httpx2.Request) -> httpx2.Response:
         if isinstance(answer, bytes):
-            return httpx2.Response(200, content=answer, headers=headers)
+            return httpx2.Response(200, stream=httpx2.ByteStream(answer), headers=headers)
         return httpx2.Response(200, json=answer, headers=headers)
 
     transport = httpx2.Client(transport=httpx2.MockTransport(handle))
@@ -258,13 +259,24 @@ def test_openrouter_states_its_cost_and_a_disagreement_is_counted() -> None:
     assert seen.value("llm_provider_cost_usd_total", provider="openrouter") == 0.5
 
 
-def message(usage: dict[str, Any]) -> Any:
-    body = json.dumps({**MESSAGE, "usage": usage}).encode()
+def message(usage: dict[str, Any], *, blocks: list[Any] | None = None, **fields: Any) -> Any:
+    """A message with these fields; with blocks, streamed to its end."""
+    whole = {**MESSAGE, "usage": usage, **fields}
+    events = [
+        {"type": "message_start", "message": {**whole, "content": [], "stop_reason": None}},
+        *({"type": "content_block_start", "index": n, "content_block": block} for n, block in enumerate(blocks or ())),
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "hi"}},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": usage},
+        {"type": "message_stop"},
+    ]
+    streamed = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
+    body, kind = (json.dumps(whole), "application/json") if blocks is None else (streamed, "text/event-stream")
     transport = httpx2.MockTransport(
-        lambda request: httpx2.Response(200, content=body, headers={"content-type": "application/json"})
+        lambda request: httpx2.Response(200, content=body.encode(), headers={"content-type": kind})
     )
-    asked = anthropic.Anthropic(api_key="k", http_client=httpx2.Client(transport=transport), max_retries=0)
-    return asked.messages.create(model="claude-opus-5", max_tokens=9, messages=[{"role": "user", "content": "hi"}])
+    client = anthropic.Anthropic(api_key="k", http_client=httpx2.Client(transport=transport), max_retries=0)
+    asked: Any = {"model": "claude-opus-5", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+    return client.messages.create(**asked) if blocks is None else list(client.messages.create(**asked, stream=True))
 
 
 def test_a_watched_client_reads_fast_mode_and_region() -> None:
@@ -294,3 +306,83 @@ def test_an_advisor_is_priced_by_its_own_model() -> None:
     assert call.cost is not None
     assert call.cost.nano_usd == 1000 * 5000 + 100 * 25_000 + 200 * 1000 + 20 * 5000
     assert call.cost.quality == "priced"
+
+
+@pytest.mark.parametrize(
+    ("block", "doubt"),
+    [
+        ({"type": "server_tool_use", "name": "image_generation", "id": "s", "input": {}}, "image_generation"),
+        ({"type": "server_tool_use", "name": "bash_code_execution", "id": "s", "input": {}}, "bash_code_execution"),
+        ({"type": "hologram", "data": "x"}, "hologram"),
+        ({"type": "server_tool_use", "name": "web_fetch", "id": "s", "input": {}}, ""),
+        ({"type": "thinking", "thinking": "x", "signature": "y"}, ""),
+        ({"type": "web_search_tool_result", "tool_use_id": "s", "content": []}, ""),
+    ],
+)
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+def test_an_item_of_a_message_that_may_be_billed_makes_the_cost_an_estimate(
+    block: dict[str, Any], doubt: str, streamed: bool
+) -> None:
+    usage = {"input_tokens": 1000, "output_tokens": 100}
+    with recording() as seen:
+        if streamed:
+            message(usage, blocks=[block])
+        else:
+            message(usage, content=[block])
+    (call,) = seen.llm_calls
+    assert call.cost is not None
+    assert call.cost.nano_usd == 1000 * 5000 + 100 * 25_000
+    assert (call.cost.quality, doubt in call.cost.detail) == ("estimated" if doubt else "priced", True)
+
+
+def test_code_is_run_for_nothing_beside_a_web_search() -> None:
+    code = {"type": "server_tool_use", "name": "code_execution", "id": "s", "input": {}}
+    searched = {"server_tool_use": {"web_search_requests": 1, "web_fetch_requests": 0}}
+    with recording() as seen:
+        message({"input_tokens": 1000, "output_tokens": 100, **searched}, content=[code])
+    (call,) = seen.llm_calls
+    assert call.cost is not None
+    assert (call.cost.nano_usd, call.cost.quality) == (1000 * 5000 + 100 * 25_000 + 10_000_000, "priced")
+
+
+def test_a_response_stream_that_is_left_costs_at_least_its_prompt() -> None:
+    begun = {**RESPONSE, "status": "in_progress", "usage": None, "background": False}
+    events = [
+        {"type": "response.created", "sequence_number": 0, "response": begun},
+        {"type": "response.output_text.delta", "sequence_number": 1, "delta": "hi", "item_id": "m", "output_index": 0},
+        {"type": "response.completed", "sequence_number": 2, "response": RESPONSE},
+    ]
+    data = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events).encode()
+    asked = "word " * 800
+    with recording() as seen:
+        with client(data, headers={"content-type": "text/event-stream"}).responses.create(
+            model="gpt-5", input=asked, stream=True
+        ) as stream:
+            next(iter(stream))
+        (call,) = seen.llm_calls
+    assert (call.outcome, call.counts_usage) == ("cancelled", True)
+    assert call.cost is not None
+    assert (call.cost.nano_usd, call.cost.quality) == (1000 * 1250, "estimated")
+    assert "only its prompt of about 1,000 tokens" in call.cost.detail
+
+
+def test_an_interaction_stream_that_is_left_costs_at_least_its_prompt() -> None:
+    begun = {"id": "int_left", "object": "interaction", "status": "in_progress", "model": "gemini-2.5-flash"}
+    events = [
+        {"event_type": "interaction.created", "interaction": begun},
+        {"event_type": "step.start", "index": 0, "step": {"type": "model_output"}},
+        {"event_type": "step.delta", "index": 0, "delta": {"type": "text", "text": "hi"}},
+    ]
+    data = "".join(f"event: {event['event_type']}\ndata: {json.dumps(event)}\n\n" for event in events).encode()
+    answer = httpx2.MockTransport(
+        lambda request: httpx2.Response(200, content=data, headers={"content-type": "text/event-stream"})
+    )
+    gemini = genai.Client(api_key="k", http_options={"httpx_client": httpx2.Client(transport=answer)})
+    with recording() as seen:
+        stream = gemini.interactions.create(model="gemini-2.5-flash", input="word " * 800, stream=True)
+        with stream:
+            next(iter(stream))
+        (call,) = seen.llm_calls
+    assert (call.outcome, call.counts_usage) == ("cancelled", True)
+    assert call.cost is not None
+    assert (call.cost.nano_usd, call.cost.quality) == (1000 * 300, "estimated")

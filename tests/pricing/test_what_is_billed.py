@@ -165,6 +165,10 @@ def test_a_tier_without_a_price_of_its_own_is_an_estimate_at_its_usual_discount(
         ("gemini", "models/gemini-2.5-flash", {}, 1000 * 300 + 100 * 2500),
         ("vertex", "projects/p/locations/l/publishers/google/models/gemini-2.5-flash", {}, 1000 * 300 + 100 * 2500),
         ("openai", "ft:gpt-4o-mini-2024-07-18:org::id", {}, 1000 * 300 + 100 * 1200),
+        ("openai", "ft:gpt-4.1-2025-04-14:org:name:id", {}, 1000 * 3000 + 100 * 12_000),
+        ("openai", "ft:gpt-4.1-mini-2025-04-14:org::id", {}, 1000 * 800 + 100 * 3200),
+        ("openai", "ft:gpt-4.1-nano-2025-04-14:org::id", {}, 1000 * 200 + 100 * 800),
+        ("openai", "ft:o4-mini-2025-04-16:org::id", {}, 1000 * 4000 + 100 * 16_000),
         ("azure", "our-deployment", {"response_model": "gpt-5-2025-08-07"}, 1000 * 1250 + 100 * 10_000),
     ],
 )
@@ -181,9 +185,40 @@ def test_a_free_model_costs_nothing_and_that_is_known() -> None:
         assert (found.nano_usd, found.quality) == (0, "priced")
 
 
+def test_a_free_model_is_free_where_its_answer_leaves_the_suffix_out() -> None:
+    model = "meta-llama/llama-3.3-70b-instruct"
+    known: dict[str, Any] = {"server_address": "openrouter.ai", "response_model": model}
+    assert cost("openrouter", f"{model}:free", Usage(1000, 100), **known).nano_usd == 0
+    another = cost("openrouter", "vendor/model:free", Usage(1000, 100), **known)  # what the request fell back to
+    assert another.nano_usd
+
+
+def test_a_variant_of_a_model_is_an_estimate_by_what_it_is_made_from() -> None:
+    for provider, model, base in (
+        ("openai", "ft:gpt-5-mini:org::id", "gpt-5-mini"),
+        ("openrouter", "openai/gpt-5-mini:online", "openai/gpt-5-mini"),
+    ):
+        found = cost(provider, model, Usage(1000, 100))
+        assert (found.nano_usd, found.quality) == (1000 * 250 + 100 * 2000, "estimated")
+        assert f"price of {base}, not of {model}" in found.detail
+
+
+def test_cached_tokens_of_a_tuned_model_have_their_price() -> None:
+    found = cost("openai", "ft:gpt-4.1-2025-04-14:org::id", Usage(1000, 100, {"cache_read": 400}))
+    assert (found.nano_usd, found.quality) == (600 * 3000 + 400 * 750 + 100 * 12_000, "priced")
+
+
+def test_a_residency_that_nobody_knows_is_an_estimate() -> None:
+    known, unknown = (cost("anthropic", "claude-opus-4-6", Usage(1000, 100), region=region) for region in ("us", "eu"))
+    assert known.nano_usd == unknown.nano_usd == 1000 * 5500 + 100 * 27_500
+    assert (known.quality, unknown.quality) == ("priced", "estimated")
+    assert "surcharge of region 'eu'" in unknown.detail
+
+
 @pytest.mark.parametrize(
     ("model", "host", "port"),
     [
+        ("gpt-4o", "127.0.0.1", 8000),  # `vllm serve --served-model-name gpt-4o`
         ("gpt-oss-20b", "127.0.0.1", 8000),
         ("llama-3.1-8b-instant", "localhost", 8000),
         ("qwen3-32b", "192.168.1.4", 8080),

@@ -251,7 +251,13 @@ def test_spend_limits_are_quota(seen: Recording, code: str) -> None:
 # Requests and answers in other forms
 
 
-@pytest.mark.parametrize("path", ["/chat/completions", "chat/completions", f"{UNKNOWN}/chat/completions"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/chat/completions", "chat/completions", f"{UNKNOWN}/chat/completions"),
+        *("/chat/completions/", "chat/completions/", f"{UNKNOWN}/chat/completions/?version=1"),
+    ],
+)
 @pytest.mark.parametrize(
     "kind", [httpx2.Response, str, object, dict[str, Any]], ids=["response", "text", "any", "dict"]
 )

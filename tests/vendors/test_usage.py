@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from tachograph.records import Usage
 from tachograph.vendors.anthropic.usage import anthropic_merge_usage, anthropic_usage
-from tachograph.vendors.gemini.usage import gemini_embedding_usage, gemini_searches, gemini_usage, interactions_usage
+from tachograph.vendors.gemini.usage import (
+    gemini_embedding_usage,
+    gemini_searches,
+    gemini_usage,
+    interactions_usage,
+    read_interaction_usage,
+    read_usage,
+)
 from tachograph.vendors.openai.usage import openai_response_usage, openai_usage
 
 
@@ -286,3 +293,33 @@ def test_no_report_however_odd_raises_or_counts_below_zero(report: dict[str, Any
             counts = [found.input_tokens or 0, found.output_tokens or 0, *found.details.values()]
             assert all(type(tokens) is int and tokens >= 0 for tokens in counts)
             assert found.audio_seconds is None or math.isfinite(found.audio_seconds)
+
+
+INTERACTION = {"total_input_tokens": 20, "total_output_tokens": 6, "total_thought_tokens": 4, "total_tokens": 30}
+
+
+def test_an_interactions_report_is_checked_as_any_other_is() -> None:
+    whole = read_interaction_usage(INTERACTION)
+    assert (whole.mismatch, whole.unknown) == (None, ())
+    assert read_interaction_usage({**INTERACTION, "total_tokens": 99}).mismatch == "total"
+    assert read_interaction_usage({**INTERACTION, "total_input_tokens": -5}).mismatch == "absurd"
+    assert read_interaction_usage({**INTERACTION, "total_hologram_tokens": 5}).unknown == ("total_hologram_tokens",)
+
+
+def test_searches_of_an_interaction_are_billed_by_the_prompt_up_to_gemini_2() -> None:
+    report = {**INTERACTION, "grounding_tool_count": [{"type": "google_search", "count": 3}]}
+    for model, billed in (("gemini-2.5-flash", 1), ("models/gemini-2.5-pro", 1), ("gemini-3.5-flash", 3)):
+        usage = read_interaction_usage(report, model).usage
+        assert usage is not None
+        assert usage.tool_uses == {"web_search": billed}
+
+
+@pytest.mark.parametrize("form", [lambda value: value, as_object], ids=["JSON", "objects"])
+def test_tokens_of_a_modality_that_nobody_knows_are_told(form: Any) -> None:
+    parts = [{"modality": "HOLOGRAM", "tokenCount": 5}, {"modality": "TEXT", "tokenCount": 15}]
+    counts = {"promptTokenCount": 20, "candidatesTokenCount": 10, "totalTokenCount": 30}
+    assert read_usage(form({**counts, "promptTokensDetails": parts})).unknown == ("modality hologram",)
+    told = [{"modality": "hologram", "tokens": 5}]
+    assert read_interaction_usage(form({**INTERACTION, "output_tokens_by_modality": told})).unknown == (
+        "modality hologram",
+    )

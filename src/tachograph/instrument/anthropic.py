@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from tachograph.instrument import stainless, vendor_spans
 from tachograph.instrument.watch import Watch
-from tachograph.vendors.anthropic.apis import route
+from tachograph.vendors.anthropic.apis import ROUTES, route
 
 _BY_CLASS: Final = (
     ("Bedrock", "bedrock"),
@@ -31,6 +31,9 @@ def install() -> None:
 
 def _begin(client: Any, options: Any) -> Watch | None:
     """The watch of one request, or None when it is not to be watched."""
+    api = ROUTES.get((options.method, options.url))
+    if api is not None:
+        return stainless.watch_of(client, options, api, _fallback)
     api, stored_id = route(options.method, options.url)
     if api is None:
         return None

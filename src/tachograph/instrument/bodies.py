@@ -217,11 +217,15 @@ class Follower:
         self.keep: Callable[[bytes], None] | None = None
         self.hides = state.watch.hides_usage and self.is_events and self.encoding == "identity"
         self.unshown = b""
+        self.is_long = False
 
     def shown(self, data: bytes) -> bytes:
         """Some bytes without the event that carries the usage we asked for; a short event is shown once it is whole."""
+        if self.is_long and b"\n" not in data and b"\r" not in data:
+            return data
         *events, self.unshown = _EVENT.split(self.unshown + data)
-        if len(self.unshown) > LONGEST_USAGE_EVENT:
+        self.is_long = len(self.unshown) > LONGEST_USAGE_EVENT
+        if self.is_long:
             events.append(self.unshown)
             self.unshown = b""
         return b"".join(event for event in events if not self._is_hidden(event))

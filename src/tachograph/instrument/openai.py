@@ -43,15 +43,17 @@ def _fallback(client: type) -> str:
 def _ask_for_usage(watch: Watch, body: dict[str, Any], client: Any) -> None:
     """Ask for the usage that the vendor sends only when asked, on a copy, and hide its chunk from the application.
 
-    Nothing is asked, and so nothing hidden, where the application set the option itself, where it reads the bytes of
-    the stream itself, and where the host sends usage to everyone.
+    Nothing is asked, and so nothing hidden, where the application set the option itself, and where the host sends usage
+    to everyone. What else the application set of a stream's options is sent with it.
     """
+    if not watch.call.stream:
+        return
     options: Any = watch.subject
     host = watch.host or ""
     mode = active_config.settings.include_usage
-    if not watch.call.stream or mode == "never" or "stream_options" in body:
-        return
-    if watch.is_raw and options.headers[stainless.RAW_HEADER] != "true":  # `with_streaming_response`
+    asked = body.get("stream_options")
+    asked = {} if asked is None else asked
+    if mode == "never" or not isinstance(asked, dict) or "include_usage" in asked:
         return
     if hosts.always_sends_usage(host):
         return
@@ -59,7 +61,10 @@ def _ask_for_usage(watch: Watch, body: dict[str, Any], client: Any) -> None:
         hosts.understands_include_usage(host, active_config.settings.include_usage_hosts) or _is_azure_of_today(client)
     ):
         return
-    watch.subject, _ = stainless.with_body(options, {**options.json_data, "stream_options": {"include_usage": True}})
+    whole = {**asked, "include_usage": True}
+    watch.subject, _ = stainless.with_body(options, {**options.json_data, "stream_options": whole})
+    if options.extra_json and "stream_options" in options.extra_json:  # it is laid over the body
+        watch.subject.extra_json = {**options.extra_json, "stream_options": whole}
     watch.hides_usage = True
 
 

@@ -106,6 +106,10 @@ _VERTEX_REGION: Final = re.compile(
 _LOCAL_PORTS: Final = frozenset({11434, 1234})
 """Of Ollama and of LM Studio, which serve models of the machine and pass nothing on.
 Source: docs.ollama.com/faq, lmstudio.ai/docs/developer, checked 2026-11-27."""
+_VLLM_PORT: Final = 8000
+"""Of vLLM, whose models often get the names of OpenAI's (`--served-model-name`). On other machines gateways have it.
+Source: docs.vllm.ai/en/latest/serving/openai_compatible_server.html, checked 2026-11-27."""
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
 _LOCAL_LABELS: Final = frozenset({"ollama", "vllm", "lmstudio", "lm_studio", "llamacpp", "llama.cpp", "local"})
 
 
@@ -162,6 +166,8 @@ def is_local(host: str | None) -> bool:
 
 def serves_own_models(label: str, host: str | None, port: int | None) -> bool:
     """Whether a server is known to run models of the user's own machines, whatever their names."""
+    if port == _VLLM_PORT and host in _LOOPBACK:
+        return True
     return label in _LOCAL_LABELS or (port in _LOCAL_PORTS and is_local(host))
 
 
@@ -205,28 +211,43 @@ class Name(NamedTuple):
     Attributes:
         model: As genai-prices may have it.
         provider: genai-prices' provider that the name itself told, if it did.
+        variant: The name as it was given, where the model is what it is made from.
     """
 
     model: str
     provider: str | None = None
+    variant: str = ""
 
 
 def names(models: tuple[str, ...]) -> list[Name]:
     """The names to look up, best first: as they are, then without paths (`models/`, `projects/.../models/`, an ARN)
-    and prefixes (`azure/`, `bedrock/`, `openrouter/`)."""
+    and prefixes (`azure/`, `bedrock/`, `openrouter/`), then without what follows (`ft:base:org`, `:online`)."""
     found: dict[Name, None] = {}
-    for model in models:
+    bare = [(base, model) for model in models if (base := _without_variant(model)) != model]
+    for model, variant in (*((model, "") for model in models), *bare):
         provider = None
         rest = model
-        found[Name(rest)] = None
+        found[Name(rest, None, variant)] = None
         while "/" in rest:
             prefix, _, rest = rest.partition("/")
             provider = _PREFIXES.get(prefix.lower(), provider)
             if rest:
-                found[Name(rest, provider)] = None
+                found[Name(rest, provider, variant)] = None
     return list(found)
 
 
+_VARIANTS: Final = frozenset({"beta", "exacto", "extended", "floor", "nitro", "online", "thinking"})
+"""What OpenRouter appends to a model's name. Source: openrouter.ai/docs/features/model-routing, checked 2026-11-27."""
+
+
+def _without_variant(model: str) -> str:
+    """A fine-tuned model's base, or a name without the variant of its routing."""
+    if model.startswith("ft:"):
+        return model.split(":")[1]
+    base, _, variant = model.rpartition(":")
+    return base if variant in _VARIANTS and base else model
+
+
 def is_free(models: tuple[str, ...]) -> bool:
-    """Whether a name says that the model costs nothing (`vendor/model:free`, OpenRouter's)."""
-    return models[0].endswith(":free") if models else False
+    """Whether a name says that the model costs nothing (OpenRouter's `vendor/model:free`); answers may leave it out."""
+    return any(name.endswith(":free") and name.startswith(models[0].removesuffix(":free")) for name in models)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from tachograph.records.usage import Usage
-from tachograph.vendors.fields import pick, whole
+from tachograph.vendors.fields import MOST, pick, whole
 
 if TYPE_CHECKING:
     from tachograph.records import LLMCall
@@ -91,8 +91,12 @@ def bounded(reading: Reading, *counts: Any) -> Reading:
         reading: As read, with `usage` set where any count was readable.
         counts: The totals as they were reported.
     """
-    if any(count is not None and whole(count) is None for count in counts):
-        reading.mismatch = "absurd"
+    for count in counts:
+        if type(count) is int:  # most are: calling `whole` for each would cost as much as the rest
+            if not 0 <= count <= MOST:
+                reading.mismatch = "absurd"
+        elif count is not None and whole(count) is None:
+            reading.mismatch = "absurd"
     usage = reading.usage
     if usage is None:
         return reading

@@ -127,6 +127,9 @@ def _found(served: Served, when: datetime, name: Name, provider: Any, model: Any
     prices, doubts = _prices(served, provider, model, when)
     if doubt:
         doubts.append(doubt)
+    tuned = published.fine_tuned(name.model) if name.variant.startswith("ft:") else None
+    if name.variant and tuned is None:
+        doubts.append(f"price of {name.model}, not of {name.variant}")
     discount = Fraction(1)
     if doubts and served.tier:
         discount = published.DISCOUNTS.get((provider.id, served.tier), discount)
@@ -134,6 +137,8 @@ def _found(served: Served, when: datetime, name: Name, provider: Any, model: Any
     if unsure:
         doubts.append(unsure)
     price = _with_fees(_price(prices), provider.id, name.model)
+    if tuned is not None:
+        price = replace(price, tokens={word: Rate.of(usd, 1_000_000) for word, usd in tuned.items()})
     if "image" in name.model and "output" in price.tokens:  # what such a model puts out are images
         price = replace(price, tokens={"image_output": price.tokens["output"], **price.tokens})
     price = price.times(discount * factor, only_tokens=True)

@@ -62,12 +62,14 @@ class Surcharge(NamedTuple):
         provider: genai-prices' id.
         models: Claude's generation, or a pattern.
         factor: Of every price of tokens.
+        regions: The regions that it is for; empty: all that are told.
     """
 
     provider: str
     models: re.Pattern[str]
     since: tuple[int, int]
     factor: Fraction
+    regions: frozenset[str] = frozenset()
 
 
 _CLAUDE: Final = re.compile(r"claude-[a-z]+-(?P<major>\d{1,2})(?:[-.](?P<minor>\d{1,2}))?(?!\d)")
@@ -78,7 +80,7 @@ _TEN_PERCENT: Final = Fraction(11, 10)
 SURCHARGES: Final[tuple[Surcharge, ...]] = (
     # https://platform.claude.com/docs/en/about-claude/pricing, "Data residency pricing": inference_geo "us", Claude
     # Opus 4.6 and newer, all prices of tokens, also on top of fast mode
-    Surcharge("anthropic", _CLAUDE, (4, 6), _TEN_PERCENT),
+    Surcharge("anthropic", _CLAUDE, (4, 6), _TEN_PERCENT, frozenset(("us",))),
     # https://developers.openai.com/api/docs/pricing, "Regional processing (data residency) endpoints": 10 % for models
     # released on or after 2026-03-05 (GPT-5.4)
     Surcharge("openai", _GPT, (5, 4), _TEN_PERCENT),
@@ -109,6 +111,23 @@ DISCOUNTS: Final[dict[tuple[str, str], Fraction]] = {
 """What a tier takes off, where the model has no price of its own for it: still an estimate."""
 
 
+_FINE_TUNED: Final = tuple(
+    (re.compile(model), dict(zip(("input", "cache_read", "output"), map(Decimal, usd), strict=True)))
+    for model, *usd in (
+        # https://developers.openai.com/api/docs/pricing, "Fine-tuning": input, cached input, output per million tokens
+        (r"gpt-4\.1(-20.*)?", "3", "0.75", "12"),
+        (r"gpt-4\.1-mini(-20.*)?", "0.80", "0.20", "3.20"),
+        (r"gpt-4\.1-nano(-20.*)?", "0.20", "0.05", "0.80"),
+        (r"o4-mini(-20.*)?", "4", "1", "16"),
+    )
+)
+
+
+def fine_tuned(base: str) -> dict[str, Decimal] | None:
+    """What tokens of a model that was tuned from this one cost, by the words of `dimensions.TOKENS`."""
+    return next((usd for model, usd in _FINE_TUNED if model.fullmatch(base)), None)
+
+
 def fees(provider: str, model: str) -> dict[str, Fee]:
     """What a model's provider charges by item, by tool."""
     found: dict[str, Fee] = {}
@@ -124,7 +143,8 @@ def surcharge(provider: str, model: str, region: str) -> tuple[Fraction, str]:
         return Fraction(1), ""
     for one in SURCHARGES:
         if one.provider == provider and _reaches(one.models, model, one.since):
-            return one.factor, ""
+            is_told = not one.regions or region in one.regions
+            return one.factor, "" if is_told else f"the surcharge of region {region!r} is not known"
     for other, pattern, since in _MAY_DIFFER:
         if other == provider and _reaches(pattern, model, since):
             return Fraction(1), f"region {region!r} may have other prices"

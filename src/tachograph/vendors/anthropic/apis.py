@@ -58,7 +58,7 @@ def route(method: str, url: str) -> tuple[Api | None, str | None]:
         path = split(path).path if "://" in path else f"/{path}"
         path = path[max(path.find("/v1/"), 0) :]
     method = method.lower()
-    api = ROUTES.get((method, path))
+    api = ROUTES.get((method, path.rstrip("/")))
     if api is None and method == "get" and path.endswith("/results"):
         found = RESULTS_PATH.fullmatch(path)
         if found:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
 from tachograph.records import LLMCall, Usage
 from tachograph.records.outcomes import ErrorType
@@ -27,6 +27,10 @@ def read_message(call: LLMCall, message: Any) -> ErrorType | None:
     _identify(call, get)
     call.finish_reason = word(get("stop_reason"))
     read_usage(get("usage")).put(call)
+    for block in get("content") or ():
+        if getattr(block, "type", None) not in _FREE_BLOCKS:
+            note_blocks(call, items(message, "content"))
+            break
     diagnostics = get("diagnostics")
     if diagnostics is not None:
         call.cache_miss = _cache_miss(diagnostics)
@@ -68,6 +72,44 @@ def read_nothing(call: LLMCall, answer: Any) -> ErrorType | None:
     return None
 
 
+_FREE_BLOCKS: Final = frozenset(
+    (
+        *("text", "thinking", "redacted_thinking", "tool_use", "toolset_tool_use", "mcp_tool_use", "mcp_tool_result"),
+        *("container_upload", "compaction", "fallback", "tool_reference"),
+    )
+)
+"""Blocks of an answer that cost nothing but the tokens they make. Source: anthropic 2.14 `ContentBlock`, 2026-11-27."""
+_COUNTED_TOOLS: Final = frozenset(("web_search", "web_fetch", "tool_search_tool_regex", "tool_search_tool_bm25"))
+"""Server-side tools that are free, or billed by a count in the usage report."""
+
+
+def note_blocks(call: LLMCall, blocks: Iterable[Any]) -> None:
+    """Take note of what an answer holds that may be billed beside its tokens.
+
+    Code is run in a container that is billed by its time, except beside web search and web fetch.
+    Source: platform.claude.com/docs/en/about-claude/pricing, "Code execution tool", 2026-11-27.
+    """
+    for block in blocks:
+        kind = pick(block, "type")
+        if kind in _FREE_BLOCKS:
+            continue
+        item = pick(block, "name") if kind == "server_tool_use" else kind
+        if type(item) is not str or item in _COUNTED_TOOLS or item in call.unknown_billables:
+            continue
+        if kind != "server_tool_use" and item.endswith(("_tool_use", "_tool_result")):
+            continue
+        if (
+            item.endswith("code_execution")
+            and call.usage is not None
+            and not call.usage.tool_uses.keys().isdisjoint(_WEB)
+        ):
+            continue
+        call.unknown_billables += (item,)
+
+
+_WEB: Final = frozenset(("web_search", "web_fetch"))
+
+
 class MessageEvents(WholeAnswer):
     """Reads a streamed message: it starts with what the prompt used, and ends with what the answer used."""
 
@@ -77,6 +119,7 @@ class MessageEvents(WholeAnswer):
         super().__init__()
         self.message: Any = None
         self.usage: Any = None
+        self.blocks: list[Any] = []
         self.stop_reason: str | None = None
 
     def feed(self, event: Any, call: LLMCall) -> bool:
@@ -89,6 +132,8 @@ class MessageEvents(WholeAnswer):
             self.usage = anthropic_merge_usage(self.usage, getattr(event, "usage", None))
             self.stop_reason = text(getattr(event, "delta", None), "stop_reason") or self.stop_reason
             self.is_complete = self.is_complete or self.stop_reason is not None
+        elif kind == "content_block_start":
+            self.blocks.append(getattr(event, "content_block", None))
         elif kind == "message_start":
             self.message = getattr(event, "message", None)
             self.usage = pick(self.message, "usage")
@@ -105,6 +150,7 @@ class MessageEvents(WholeAnswer):
             call.cache_miss = _cache_miss(pick(self.message, "diagnostics"))
         call.finish_reason = self.stop_reason
         read_usage(self.usage).put(call)
+        note_blocks(call, self.blocks)
         self.error_type = self.error_type or _type_of(anthropic_finish_failure(self.stop_reason))
 
 

@@ -7,11 +7,22 @@ from typing import Any, Final
 from tachograph.records import LLMCall
 from tachograph.records.outcomes import ErrorType
 from tachograph.vendors.api import WholeAnswer
-from tachograph.vendors.fields import dig, pick, text
+from tachograph.vendors.fields import dig, items, pick, text
 from tachograph.vendors.gemini.errors import gemini_failure, interaction_failure
 from tachograph.vendors.gemini.usage import read_interaction_usage
 from tachograph.vendors.once import COUNTED, Once
 
+_TOOLS: Final = (
+    *("code_execution", "file_search", "function", "google_maps", "google_search", "mcp_server_tool", "processing"),
+    *("retrieval", "tool_search", "url_context"),
+)
+_STEPS: Final = frozenset(
+    (
+        *(f"{tool}_{part}" for tool in _TOOLS for part in ("call", "result")),
+        *("model_output", "thought", "user_input"),
+    )
+)
+"""Kinds of steps whose cost the usage report tells. Source: google-genai 3.6 `Step`, read 2026-11-27."""
 BEGUN: Final = Once()
 """Ids of interactions that were still under way when their creation returned."""
 
@@ -19,8 +30,12 @@ BEGUN: Final = Once()
 def read_interaction(call: LLMCall, interaction: Any) -> ErrorType | None:
     """A whole interaction; one that runs on counts when it is read and done."""
     _identify(call, interaction)
-    read_interaction_usage(pick(interaction, "usage")).put(call)
-    if call.usage is None and call.finish_reason in ("in_progress", "queued") and call.response_id:
+    reading = read_interaction_usage(pick(interaction, "usage"), call.response_model or call.model)
+    kinds = dict.fromkeys(text(step, "type") or "" for step in items(interaction, "steps"))
+    reading.unknown += tuple(kind for kind in kinds if kind and kind not in _STEPS)
+    reading.put(call)
+    is_left = call.stream and not pick(call.body, "background")  # a stream that was closed: nobody reads it again
+    if call.usage is None and call.finish_reason in ("in_progress", "queued") and call.response_id and not is_left:
         BEGUN.first_time(call.response_id)
         call.counts_usage = False
     failure = interaction_failure(interaction)

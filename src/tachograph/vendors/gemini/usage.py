@@ -16,6 +16,7 @@ from tachograph.vendors.fields import count, dig, getter, items, pick, plain, te
 from tachograph.vendors.usage import Reading, billed_fields, bounded
 
 _MODALITIES = ("audio", "image", "video", "document")
+_WORDS_ALONE: Final = frozenset(("text", "modality_unspecified"))
 _BY_MODALITY = (
     ("prompt_tokens_details", "promptTokensDetails"),
     ("candidates_tokens_details", "candidatesTokensDetails"),
@@ -33,7 +34,13 @@ _COUNTS: Final = (
 )
 _INTERACTION_COUNTS: Final = (
     *("total_input_tokens", "total_tool_use_tokens", "total_output_tokens", "total_thought_tokens"),
-    "total_cached_tokens",
+    *("total_cached_tokens", "total_tokens"),
+)
+_OF_AN_INTERACTION: Final = frozenset(
+    (
+        *(*_INTERACTION_COUNTS, "grounding_tool_count", "initial_input_tokens"),
+        *(f"{side}_tokens_by_modality" for side in ("input", "output", "cached", "tool_use")),
+    )
 )
 _KNOWN: Final = frozenset(
     (
@@ -80,9 +87,10 @@ def read_usage(metadata: Any) -> Reading:
     if any(ours or theirs for ours, theirs in parts):
         by_input, by_output, by_live, by_cache = (_modalities(ours) or _modalities(theirs) for ours, theirs in parts)
         _with_modalities(usage, by_input, by_output or by_live, by_cache)
+        reading.unknown = _unknown_modalities([ours or theirs for ours, theirs in parts])
     fields = plain(metadata)
     if type(fields) is dict:
-        reading.unknown = billed_fields(fields, _KNOWN)
+        reading.unknown += billed_fields(fields, _KNOWN)
     if total is not None and total != (usage.input_tokens or 0) + (usage.output_tokens or 0):
         reading.mismatch = "total"
     return bounded(reading, *said)
@@ -95,8 +103,11 @@ def gemini_searches(queries: Iterable[str], model: str) -> int:
     is not a repeated one. Source: ai.google.dev/gemini-api/docs/pricing, checked 2026-11-27.
     """
     asked = {query for query in queries if query}
-    is_per_prompt = model.rpartition("/")[2].startswith(("gemini-1", "gemini-2"))
-    return min(len(asked), 1) if is_per_prompt else len(asked)
+    return min(len(asked), 1) if _is_billed_by_prompt(model) else len(asked)
+
+
+def _is_billed_by_prompt(model: str) -> bool:
+    return model.rpartition("/")[2].startswith(("gemini-1", "gemini-2"))
 
 
 def interactions_usage(usage: Any) -> Usage | None:
@@ -104,8 +115,13 @@ def interactions_usage(usage: Any) -> Usage | None:
     return read_interaction_usage(usage).usage
 
 
-def read_interaction_usage(usage: Any) -> Reading:
-    """The `usage` of an interaction, of its completed event, or a step's `metadata.total_usage`."""
+def read_interaction_usage(usage: Any, model: str = "") -> Reading:
+    """The `usage` of an interaction, of its completed event, or a step's `metadata.total_usage`.
+
+    Args:
+        usage: The report.
+        model: What searches are billed by; see `gemini_searches`.
+    """
     if usage is None:
         return Reading()
     result = _total(
@@ -123,13 +139,16 @@ def read_interaction_usage(usage: Any) -> Reading:
         if kind and uses:
             name = _GROUNDING.get(kind, "other")
             result.tool_uses[name] = result.tool_uses.get(name, 0) + uses
-    _with_modalities(
-        result,
-        _modalities(pick(usage, "input_tokens_by_modality")),
-        _modalities(pick(usage, "output_tokens_by_modality")),
-        _modalities(pick(usage, "cached_tokens_by_modality")),
-    )
-    return bounded(Reading(result), *said)
+    if "web_search" in result.tool_uses and _is_billed_by_prompt(model):
+        result.tool_uses["web_search"] = 1
+    parts = [pick(usage, f"{side}_tokens_by_modality") for side in ("input", "output", "cached")]
+    _with_modalities(result, *map(_modalities, parts))
+    fields = plain(usage)
+    unknown = billed_fields(fields, _OF_AN_INTERACTION) if type(fields) is dict else ()
+    total = whole(said[-1])
+    is_off = total is not None and total != (result.input_tokens or 0) + (result.output_tokens or 0)
+    reading = Reading(result, "total" if is_off else None, unknown + _unknown_modalities(parts))
+    return bounded(reading, *said)
 
 
 def gemini_embedding_usage(response: Any) -> Usage | None:
@@ -163,6 +182,17 @@ def _modalities(entries: Any) -> dict[str, int]:
         if tokens and modality in _MODALITIES:
             found[modality] = found.get(modality, 0) + tokens
     return found
+
+
+def _unknown_modalities(parts: Iterable[Any]) -> tuple[str, ...]:
+    """Modalities that have tokens and, for all we know, prices of their own."""
+    entries = [entry for part in parts if isinstance(part, (list, tuple)) for entry in part]
+    found = {
+        word.lower(): None
+        for entry in entries
+        if (word := text(entry, "modality")) and next(_counts(entry, ("token_count", "tokenCount", "tokens")), 0)
+    }
+    return tuple(f"modality {word}" for word in found if word not in _MODALITIES and word not in _WORDS_ALONE)
 
 
 def _counts(entry: Any, names: tuple[str, ...]) -> Iterator[int]:

@@ -109,7 +109,7 @@ def route(method: str, url: str) -> Api | None:
     Args:
         method: In either case.
         url: As given to the client: a path, with or without its first slash, or a whole URL (`client.post(url)`), of
-            which the client's own prefix (`/v1`, a deployment) is passed over.
+            which the client's own prefix (`/v1`, a deployment) is passed over. A slash at its end changes nothing.
     """
     method = method.lower()
     path = url.partition("?")[0]
@@ -117,6 +117,7 @@ def route(method: str, url: str) -> Api | None:
         path = split(path).path if "://" in path else f"/{path}"
         if "://" in url:
             path = next((path[path.index(end) :] for end in _ENDS if end in path), path)
+    path = path.rstrip("/")
     api = ROUTES.get((method, path))
     if api is None and path.startswith(_PREFIXES):
         for wanted, pattern, found in _PATTERNS:

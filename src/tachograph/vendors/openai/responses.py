@@ -27,7 +27,7 @@ def read_response(call: LLMCall, answer: Any) -> ErrorType | None:
     read_response_usage(answer, dialect_for(call)).put(call)
     call.cache_miss = _cache_miss(pick(answer, "prompt_cache_diagnostics"))
     is_under_way = call.usage is None and status in ("queued", "in_progress")
-    if is_under_way or (pick(answer, "background") and not COUNTED.first_time(call.response_id or "")):
+    if pick(answer, "background") and (is_under_way or not COUNTED.first_time(call.response_id or "")):
         call.counts_usage = False
     return type_of(openai_response_failure(answer))
 
