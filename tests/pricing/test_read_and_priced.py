@@ -386,3 +386,12 @@ def test_an_interaction_stream_that_is_left_costs_at_least_its_prompt() -> None:
     assert (call.outcome, call.counts_usage) == ("cancelled", True)
     assert call.cost is not None
     assert (call.cost.nano_usd, call.cost.quality) == (1000 * 300, "estimated")
+
+
+@pytest.mark.parametrize("content", [5, 1e30, True, "text", None, [3], [None], {"a": 1}])
+def test_a_message_whose_content_is_something_else_is_priced_by_its_tokens(content: Any) -> None:
+    with recording() as seen:  # strict: a failure of ours would be raised
+        message({"input_tokens": 1000, "output_tokens": 100}, content=content)
+    (call,) = seen.llm_calls
+    assert call.cost is not None
+    assert call.cost.nano_usd == 1000 * 5000 + 100 * 25_000

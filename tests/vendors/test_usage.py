@@ -21,6 +21,7 @@ from tachograph.vendors.gemini.usage import (
     read_usage,
 )
 from tachograph.vendors.openai.usage import openai_response_usage, openai_usage
+from tachograph.vendors.openai.usage import read_usage as read_openai_usage
 
 
 def as_object(value: Any) -> Any:
@@ -323,3 +324,9 @@ def test_tokens_of_a_modality_that_nobody_knows_are_told(form: Any) -> None:
     assert read_interaction_usage(form({**INTERACTION, "output_tokens_by_modality": told})).unknown == (
         "modality hologram",
     )
+
+
+@pytest.mark.parametrize("seconds", [-5, 1e30, math.nan, math.inf, True, "12", [3]])
+def test_seconds_of_audio_that_cannot_be_are_not_billed(seconds: Any) -> None:
+    reading = read_openai_usage({"type": "duration", "seconds": seconds})
+    assert (reading.usage, reading.mismatch) == (None, "absurd")

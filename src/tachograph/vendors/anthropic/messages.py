@@ -27,7 +27,7 @@ def read_message(call: LLMCall, message: Any) -> ErrorType | None:
     _identify(call, get)
     call.finish_reason = word(get("stop_reason"))
     read_usage(get("usage")).put(call)
-    for block in get("content") or ():
+    for block in items(message, "content"):
         if getattr(block, "type", None) not in _FREE_BLOCKS:
             note_blocks(call, items(message, "content"))
             break

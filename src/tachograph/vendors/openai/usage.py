@@ -36,6 +36,8 @@ _PARTS_OF_PARTS: Final[Mapping[str, Mapping[str, str]]] = {
     "cache_write_tokens_details": {"ttl_30m_tokens": "cache_write_30m", "ttl_12h_tokens": "cache_write_12h"},
     "cached_tokens_details": {"audio_tokens": "audio_cache_read"},
 }
+_LONGEST_AUDIO_SECONDS: Final = 1_000_000
+"""More is no length of a recording: eleven days, where the largest files that are taken hold some hours."""
 _CACHE_READ_BESIDE: Final = ("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens")
 """Where servers put cached tokens beside the details: DeepSeek, Moonshot, Databricks. They are parts of the prompt."""
 _CACHE_WRITE_BESIDE: Final = ("cache_creation_input_tokens", "cache_write_tokens")
@@ -80,8 +82,10 @@ def read_usage(report: Any, dialect: Dialect | None = None) -> Reading:
     reading = Reading(stated_cost_nano_usd=_cost_of(report, dialect))
     if input_tokens is None and output_tokens is None:
         seconds = get("seconds")
-        if type(seconds) in (int, float) and 0 <= seconds < float("inf"):
+        if type(seconds) in (int, float) and 0 <= seconds <= _LONGEST_AUDIO_SECONDS:
             reading.usage = Usage(audio_seconds=float(seconds))
+        elif seconds is not None:
+            reading.mismatch = "absurd"
         return bounded(reading, said_in, said_out, said_total)
     reading.usage = usage = Usage(input_tokens, output_tokens)
     details = usage.details
