@@ -81,11 +81,7 @@ def read_usage(report: Any, dialect: Dialect | None = None) -> Reading:
     input_tokens, output_tokens, total = whole(said_in), whole(said_out), whole(said_total)
     reading = Reading(stated_cost_nano_usd=_cost_of(report, dialect))
     if input_tokens is None and output_tokens is None:
-        seconds = get("seconds")
-        if type(seconds) in (int, float) and 0 <= seconds <= _LONGEST_AUDIO_SECONDS:
-            reading.usage = Usage(audio_seconds=float(seconds))
-        elif seconds is not None:
-            reading.mismatch = "absurd"
+        _read_seconds(reading, get("seconds"))
         return bounded(reading, said_in, said_out, said_total)
     reading.usage = usage = Usage(input_tokens, output_tokens)
     details = usage.details
@@ -106,6 +102,14 @@ def read_usage(report: Any, dialect: Dialect | None = None) -> Reading:
     if total is not None:
         reading.mismatch = _add_up(usage, total, dialect)
     return bounded(reading, said_in, said_out, said_total)
+
+
+def _read_seconds(reading: Reading, seconds: Any) -> None:
+    """Audio that is billed by its length."""
+    if type(seconds) in (int, float) and 0 <= seconds <= _LONGEST_AUDIO_SECONDS:
+        reading.usage = Usage(audio_seconds=float(seconds))
+    elif seconds is not None:
+        reading.mismatch = "absurd"
 
 
 def _read_beside(usage: Usage, fields: Mapping[str, Any]) -> None:
