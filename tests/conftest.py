@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 from collections.abc import Generator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from opentelemetry import context
@@ -29,6 +32,23 @@ def _apart_from_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pyte
     monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
     monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Remove the rings on /dev/shm of processes that this session's tests have killed."""
+    from tachograph.tape.ring import SUFFIX, directory_of, place_of
+
+    factory: pytest.TempPathFactory | None = getattr(session.config, "_tmp_path_factory", None)
+    if factory is None:
+        return
+    base = str(factory.getbasetemp().resolve())
+    for path in directory_of(Path(base)).parent.glob(f"*/*{SUFFIX}"):
+        with suppress(OSError, struct.error):
+            with path.open("rb") as file:
+                place = place_of(file.read(4096))
+            if place is not None and place.startswith(base):
+                path.unlink()
+                path.parent.rmdir()
 
 
 @pytest.fixture(autouse=True)

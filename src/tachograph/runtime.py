@@ -176,7 +176,7 @@ def _join_ring(recorder: Recorder, settings: Settings) -> None:
         recorder.ring = ledger.ring
         ledger.recovered = recorder.recovered
     elif directory is not None:
-        recorder.ring = Ring(directory_of(Path(directory)))
+        recorder.ring = Ring(directory_of(Path(directory)), Path(directory))
         recorder.metrics.when_rebound(recorder.ring.after_fork_in_child)
     if recorder.ring is not None:
         if any(recorder.ring.directory.glob(f"*{SUFFIX}")):  # left by killed processes: threads price them

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 from support.ledgers import eventually, make_recorder
 from tachograph.records import NOWHERE, LLMCall, ToolCall, Usage
 from tachograph.tape import ring as module
-from tachograph.tape.ring import Ring, read
+from tachograph.tape.ring import ABANDONED_SECONDS, Ring, read, sweep
 from tachograph.testing import Recording, recording
 from tachograph.usage import journal
 from tachograph.usage.journal import Journal
@@ -187,3 +189,43 @@ def test_a_disk_that_does_not_answer_stops_no_call_and_no_listener(
     eventually(lambda: queue.sequence == 1501, "the journal has them")
     assert threading.get_ident() not in writers
     ledger.close()
+
+
+def test_a_ring_that_is_closed_leaves_nothing_behind_and_can_be_made_again(tmp_path: Path) -> None:
+    for _ in range(2):
+        ring = Ring(tmp_path / "user" / "rings", tmp_path)
+        ring.prepare()
+        assert ring.path is not None
+        assert ring.path.exists()
+        ring.close()
+        assert list((tmp_path / "user").iterdir()) == []
+
+
+def test_what_dead_processes_left_for_data_directories_that_are_gone_is_removed_a_day_later(tmp_path: Path) -> None:
+    root, now = tmp_path / "user", time.time()
+    for name, has_place in (("gone", False), ("there", True), ("alive", False)):
+        if has_place:
+            (tmp_path / name).mkdir()
+    alive = Ring(root / "alive", tmp_path / "alive")
+    alive.prepare()
+    for name in ("gone", "there"):
+        Ring(root / name, tmp_path / name).prepare()
+    (root / "empty").mkdir()
+    gc.collect()  # the two are not locked any more, as when their process is gone
+
+    def left() -> set[str]:
+        return {path.parent.name for path in root.glob("*/*.ring")}
+
+    sweep(root, now)
+    assert left() == {"gone", "there", "alive"}, "its mount may come back"
+    assert not (root / "empty").exists()
+    (tmp_path / "gone").mkdir()
+    sweep(root, now + 2 * ABANDONED_SECONDS)
+    assert left() == {"gone", "there", "alive"}, "it has come back"
+    (tmp_path / "gone").rmdir()
+    sweep(root, now + 2 * ABANDONED_SECONDS)
+    assert left() == {"gone", "there", "alive"}, "the day begins again"
+    sweep(root, now + 3 * ABANDONED_SECONDS)
+    assert left() == {"there", "alive"}
+    assert not (root / "gone").exists()
+    alive.close()

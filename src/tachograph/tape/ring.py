@@ -56,6 +56,14 @@ _VERSION: Final = 2  # version 1 has one piece
 _HEADER_BYTES: Final = 4096
 _USED_AT: Final = 1024
 _KINDS_AT: Final = 2048  # for each piece 0, or 1 where its slots are large
+_ABANDONED_AT: Final = 2080  # when its data directory was first found to be gone, in unix seconds; 0 while it is not
+_ABANDONED: Final = struct.Struct("<Q")
+_PLACE_AT: Final = 2096  # the data directory and the mount namespace in which that is its name
+_PLACE: Final = struct.Struct("<QH")
+_LONGEST_PLACE: Final = _HEADER_BYTES - _PLACE_AT - _PLACE.size
+_HALF_MADE_SECONDS: Final = 60.0  # its process may be about to lock it
+ABANDONED_SECONDS: Final = 86_400.0
+"""How long the ring of a dead process stays when its data directory is gone: it may be a mount that comes back."""
 _PLAN_BYTES: Final = 128 * 1024
 _START: Final = _HEADER_BYTES + _PLAN_BYTES
 _EXTRA_BYTES: Final = 260
@@ -108,10 +116,12 @@ class Ring:
 
     Args:
         directory: Where its file is made, with the first record.
+        place: The data directory that its records belong to; written into the file for `sweep`.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, place: Path | None = None) -> None:
         self.directory = directory
+        self._place = os.fsencode(place.resolve()) if place is not None else b""
         self._file: FileIO | None = None
         self._ours: Ours | None = None
         self._path: Path | None = None
@@ -338,10 +348,14 @@ class Ring:
             return True
 
     def _create(self) -> None:
-        _make_private(self.directory)
         path = self.directory / f"{os.getpid()}-{secrets.token_hex(8)}{SUFFIX}"
         unnamed = path.with_suffix(".new")
-        file = FileIO(str(unnamed), "x+", opener=private_and_high)
+        try:
+            _make_private(self.directory)
+            file = FileIO(str(unnamed), "x+", opener=private_and_high)
+        except FileNotFoundError:  # another process that ended has just removed the empty directory
+            _make_private(self.directory)
+            file = FileIO(str(unnamed), "x+", opener=private_and_high)
         try:
             os.fchmod(file.fileno(), 0o600)
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)  # held for as long as the process lives
@@ -351,6 +365,10 @@ class Ring:
             )  # what lies beyond the file's end comes later
             base, slots = ids.base().to_bytes(16, "big"), PIECES * _PIECE_BYTES // SLOT_BYTES
             _HEADER.pack_into(buffer, 0, _MAGIC, _VERSION, SLOT_BYTES, slots, _PLAN_BYTES, os.getpid(), base)
+            if len(self._place) <= _LONGEST_PLACE:
+                _PLACE.pack_into(buffer, _PLACE_AT, _namespace(), len(self._place))
+                at = _PLACE_AT + _PLACE.size
+                buffer[at : at + len(self._place)] = self._place
             ours, free = Ours(file.fileno()), deque(range(_START, _START + _PIECE_BYTES, SLOT_BYTES))
             os.rename(unnamed, path)
         except BaseException:
@@ -368,6 +386,70 @@ class Ring:
         self.after_fork_in_child()
         self._has_failed = True
         path.unlink(missing_ok=True)
+        _remove_empty(self.directory)
+
+
+def _remove_empty(directory: Path) -> None:
+    """Remove a directory on /dev/shm that holds no ring any more; the next ring makes it again."""
+    with contextlib.suppress(OSError):  # another process has its ring there
+        directory.rmdir()
+
+
+def _namespace() -> int:
+    """The mount namespace of this process: in a container, a path may name another directory."""
+    try:
+        return os.stat("/proc/self/ns/mnt").st_ino
+    except OSError:  # no Linux
+        return 0
+
+
+def sweep(root: Path, now: float) -> None:
+    """Remove what processes that are gone have left for data directories that are gone as well.
+
+    Empty directories and half-made files go at once. A ring goes when its data directory has been missing for
+    `ABANDONED_SECONDS`. One of another mount namespace, or of an existing data directory, stays for its own writer.
+
+    Args:
+        root: The directory of this user, which has one directory of rings for each data directory.
+        now: Unix seconds.
+    """
+    try:
+        directories = [entry for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False)]
+    except OSError:
+        return
+    for entry in directories:
+        directory = Path(entry.path)
+        for file in _dead(directory, "*.new"):
+            if now - os.fstat(file.fileno()).st_mtime > _HALF_MADE_SECONDS:
+                Path(str(file.name)).unlink(missing_ok=True)
+        for file in _dead(directory):
+            with contextlib.suppress(OSError, struct.error):  # no ring, or not ours to change
+                if _is_abandoned(file, now):
+                    Path(str(file.name)).unlink(missing_ok=True)
+        _remove_empty(directory)
+
+
+def place_of(header: bytes) -> str | None:
+    """The data directory that a ring belongs to; None where it does not say, or says it for another namespace.
+
+    Raises:
+        struct.error: It is too short for a ring.
+    """
+    namespace, size = _PLACE.unpack_from(header, _PLACE_AT)
+    place = header[_PLACE_AT + _PLACE.size :][:size]
+    if not header.startswith(_MAGIC) or not place or namespace != _namespace():
+        return None
+    return os.fsdecode(place)
+
+
+def _is_abandoned(file: FileIO, now: float) -> bool:
+    header = file.read(_HEADER_BYTES)
+    place = place_of(header)
+    if place is None:
+        return False
+    since = 0 if os.path.exists(place) else _ABANDONED.unpack_from(header, _ABANDONED_AT)[0] or int(now)
+    os.pwrite(file.fileno(), _ABANDONED.pack(since), _ABANDONED_AT)
+    return bool(since) and now - since >= ABANDONED_SECONDS
 
 
 def _allocate(fd: int, at: int, size: int) -> None:
@@ -524,9 +606,9 @@ def dead(directory: Path) -> Iterator[tuple[Path, bytes]]:
         Path(str(file.name)).unlink(missing_ok=True)
 
 
-def _dead(directory: Path) -> Iterator[FileIO]:
+def _dead(directory: Path, names: str = f"*{SUFFIX}") -> Iterator[FileIO]:
     try:
-        paths = sorted(directory.glob(f"*{SUFFIX}"))
+        paths = sorted(directory.glob(names))
     except OSError:
         return
     for path in paths:

@@ -30,7 +30,7 @@ from tachograph.records.projection import project
 from tachograph.settings.ledger import LedgerSettings
 from tachograph.signals.registry import Metrics
 from tachograph.tape import TAPE
-from tachograph.tape.ring import Ring, are_there_others, dead, directory_of, read
+from tachograph.tape.ring import Ring, are_there_others, dead, directory_of, read, sweep
 from tachograph.usage.frames import LARGEST_PAYLOAD
 from tachograph.usage.journal import Journal
 from tachograph.usage.labels import ids_of, labels_of
@@ -51,6 +51,7 @@ _GAUGE_SECONDS = 5.0
 """How often the gauges are set for siblings that show them; a scrape of this process sets them anyway."""
 _LOOK_SECONDS = 0.05
 """How often `drain` looks whether more has come: who asks for it does not want rows to gather."""
+_SWEEP_SECONDS = 3600.0
 _ASK_SECONDS = 0.1
 _WRITTEN_AT_ONCE: Final = 256
 """Records that are handed to the journal in one piece: other threads get their turn in between."""
@@ -97,7 +98,8 @@ class Ledger:
             )
         self._append = self._queue.append_many
         self._sync = None if settings.mode == "memory" else JournalSync(self.place.journals)
-        self.ring = None if settings.mode == "memory" else Ring(directory_of(self.place.directory))
+        place = self.place.directory
+        self.ring = None if settings.mode == "memory" else Ring(directory_of(place), place)
         self.recovered: Callable[[LLMCall | ToolCall], None] | None = None
         """Takes the records that a killed process left in its ring, pricing first; the ledger alone unless set."""
         self._begin()
@@ -128,6 +130,7 @@ class Ledger:
         self._retired = False
         self._wake = Signal()
         self._gauges_at = self._recovered_at = 0.0
+        self._swept_at = -_SWEEP_SECONDS
         self._said: set[str] = set()
 
     def _check_place(self) -> None:
@@ -482,9 +485,17 @@ class Ledger:
                 self._recovered_at = time.monotonic()
                 try:
                     self.recover()
+                    self._sweep_now_and_then()
                 except Exception as error:  # noqa: BLE001 - the rings stay; the next beat tries again
                     logger.debug("tachograph: what killed processes left could not be recovered: %s", error)
         self._refresh_now_and_then()
+
+    def _sweep_now_and_then(self) -> None:
+        """Remove rings on /dev/shm that no writer will ask for: those of data directories that are gone."""
+        root = self.ring.directory.parent if self.ring is not None else self.place.directory
+        if root != self.place.directory and time.monotonic() - self._swept_at >= _SWEEP_SECONDS:
+            self._swept_at = time.monotonic()
+            sweep(root, time.time())
 
     def _refresh_now_and_then(self) -> None:
         if self._pending:
