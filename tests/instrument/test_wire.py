@@ -426,6 +426,7 @@ class Loopback:
 
     def __init__(self) -> None:
         self.answers: list[tuple[int, str, bytes | list[bytes]]] = []
+        self.encoding: str | None = None
         loopback = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -436,6 +437,8 @@ class Loopback:
                 status, kind, body = loopback.answers.pop(0)
                 self.send_response(status)
                 self.send_header("content-type", kind)
+                if loopback.encoding is not None:
+                    self.send_header("content-encoding", loopback.encoding)
                 if isinstance(body, list):
                     self.send_header("transfer-encoding", "chunked")
                 else:

@@ -6,6 +6,7 @@ import gc
 import json
 import logging
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from support.injection import inject_at_entries, watched_quietly
 from support.watching import watched_loopback
 from tachograph import instrument, uninstrument
 from tachograph.instrument import unwatched
-from tachograph.instrument.scope import SCOPE
+from tachograph.instrument.scope import SCOPE, WireScope
 from tachograph.tape import TAPE
 from tachograph.testing import Recording, recording
 from tachograph_demo.simulators import Answer, RateLimited, ServerError, Simulators
@@ -337,6 +338,44 @@ def test_a_retry_of_litellm_above_the_retries_of_openai_is_an_attempt(
     litellm.completion(model="openai/gpt-5", num_retries=3, **asked)
     assert len(simulators.served) == 5
     check_attempts(seen, ["error"] * 4 + ["success"])
+
+
+@pytest.mark.needs("litellm", "tenacity")
+@pytest.mark.parametrize("model", ["openai/gpt-5", "mistral/mistral-small-latest"])
+async def test_a_retry_of_litellms_router_is_an_attempt_and_its_fallback_a_call_to_the_other_provider(
+    seen: Recording, simulators: Simulators, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # it asks the network otherwise
+    import litellm
+
+    answered = Answer(text="One", usage=USAGE)
+    simulators.anthropic.always(answered)
+    places = {"main": (model, simulators.openai.url), "other": ("anthropic/claude-opus-4-8", simulators.anthropic.url)}
+    router: Any = litellm.Router(
+        [
+            {"model_name": name, "litellm_params": {"model": of, "api_base": url, "api_key": "any", "max_retries": 0}}
+            for name, (of, url) in places.items()
+        ],
+        num_retries=1,
+        retry_after=0,
+        fallbacks=[{"main": ["other"]}],
+    )
+    simulators.openai.script(ServerError(), answered, ServerError(), answered, *[ServerError()] * 4)
+    for _ in range(2):
+        router.completion(model="main", messages=MESSAGES)
+        await router.acompletion(model="main", messages=MESSAGES)
+    fallen_back: Any = [["error", "error"], ["success"]] * 2
+    check_attempts(seen, ["error", "success"], ["error", "success"], *fallen_back)
+    assert [call.provider for call in seen.llm_calls[2:]] == ["openai", "anthropic"] * 2  # on loopback, by their APIs
+
+
+def test_what_a_library_leaves_running_is_no_part_of_what_it_was_asked_for() -> None:
+    """A task that it started has its scope in its context."""
+    scope = WireScope()
+    scope.close()
+    watch: Any = SimpleNamespace(scope=None)
+    scope.begin(watch, "m", {})
+    assert watch.scope is None
 
 
 # Clients that nobody sees

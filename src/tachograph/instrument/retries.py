@@ -21,6 +21,7 @@ class Retrying(NamedTuple):
         module: The module that has it.
         owner: The class; empty when they are the module's functions.
         sync, asynchronous: Names of its methods or functions, around all their attempts.
+        is_former: Whether later versions have them elsewhere.
     """
 
     library: str
@@ -28,6 +29,11 @@ class Retrying(NamedTuple):
     owner: str
     sync: tuple[str, ...] = ()
     asynchronous: tuple[str, ...] = ()
+    is_former: bool = False
+
+
+_ROUTED: Final = ("completion", "text_completion", "embedding")
+_ROUTED_ASYNC: Final = ("acompletion", "atext_completion", "aembedding", "aresponses")
 
 
 PLACES: Final = (
@@ -38,6 +44,8 @@ PLACES: Final = (
     Retrying("cohere", "cohere.core.http_client", "AsyncHttpClient", (), ("request",)),
     Retrying("dspy", "dspy.clients.execution", "", ("execute",), ("aexecute",)),
     Retrying("litellm", "litellm", "", ("completion", "responses"), ("acompletion", "aresponses")),
+    Retrying("litellm", "litellm.router", "Router", _ROUTED, _ROUTED_ASYNC, is_former=True),
+    Retrying("litellm", "litellm.router_rust.core", "RustCore", _ROUTED, _ROUTED_ASYNC),
     Retrying("mistralai", "mistralai.basesdk", "BaseSDK", ("do_request",), ("do_request_async",)),  # 1.x
     Retrying("mistralai", "mistralai.client.basesdk", "BaseSDK", ("do_request",), ("do_request_async",)),
 )
@@ -54,7 +62,7 @@ _SCOPED: Final = """
             return AWAIT original(*args, **keywords)
         finally:
             reset_scope(token)
-            guard pass: scope.end()
+            guard pass: scope.close()
 """
 
 
@@ -68,7 +76,7 @@ def _hook(place: Retrying, module: ModuleType) -> None:
     owner = getattr(module, place.owner, None) if place.owner else module
     for names, is_async in ((place.sync, False), (place.asynchronous, True)):
         for name in names:
-            if owner is None or not patch(owner, name, partial(_scoped, is_async=is_async)):
+            if (owner is None or not patch(owner, name, partial(_scoped, is_async=is_async))) and not place.is_former:
                 missing(place.library, f"{place.owner or place.module}.{name}", "each retry counts as a call")
 
 

@@ -23,19 +23,22 @@ class WireScope:
     Attributes:
         watch: Its latest call.
         failing: Reads how that call's last request failed, while it may be tried again.
+        is_closed: The library has returned; tasks that it left behind still have the scope in their context.
         is_redirected: Whether that request was answered with a redirect: it goes to whatever host it says.
     """
 
-    __slots__ = ("_asked", "failing", "is_redirected", "watch")
+    __slots__ = ("_asked", "failing", "is_closed", "is_redirected", "watch")
 
     def __init__(self) -> None:
         self.watch: Watch | None = None
         self.failing: Callable[[], object] | None = None
-        self.is_redirected = False
+        self.is_redirected = self.is_closed = False
         self._asked: Any = None
 
     def begin(self, watch: Watch, model: str, body: Any) -> None:
         """A call begins here."""
+        if self.is_closed:
+            return
         self.end()
         self.watch = watch
         self._asked = model, body
@@ -59,8 +62,13 @@ class WireScope:
         else:
             watch.call.hand_over(reading)
 
+    def close(self) -> None:
+        """The library has returned to the application."""
+        self.is_closed = True
+        self.end()
+
     def end(self) -> None:
-        """What has failed by now has failed for good: the library has returned to the application, or does more."""
+        """What has failed by now has failed for good: the library has returned, or does more."""
         watch, failing = self.watch, self.failing
         self.watch = self.failing = self._asked = None
         if watch is not None:

@@ -81,7 +81,7 @@ _CALL: Final = """
             return original(self, method, url, *args, **keywords)
         finally:
             reset_scope(token)
-            guard pass: scope.end()
+            guard pass: scope.close()
 """
 
 _ATTEMPT: Final = """
