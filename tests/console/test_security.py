@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from support.console_client import Client
 from tachograph.console import RunningConsole, start
 from tachograph.errors import TachographError
+from tachograph.recorder import Recorder
 
 READABLE = ("/", "/static/index.html", "/api/console/status", "/api/v1/query?query=1", "/api/console/events")
 
@@ -235,3 +237,14 @@ def test_json_that_is_not_otlp_is_refused_or_ignored(client: Client) -> None:
     for body in (b'{"resourceSpans": 5}', b'{"resourceSpans": [5, {"scopeSpans": [{"spans": [{}]}]}]}'):
         assert client.post("/v1/traces", body, "application/json").status == 200
     assert client.post("/v1/traces", b"{}", "text/plain").status == 415
+
+
+def test_connections_that_send_no_whole_request_are_ended(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tachograph.console.connections.IDLE_SECONDS", 0.5)
+    with start(port=0, recorder=recorder, step_seconds=300) as running:
+        silent = socket.create_connection(("127.0.0.1", running.port), timeout=30)
+        half = socket.create_connection(("127.0.0.1", running.port), timeout=30)
+        half.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Never:")
+        for connection in (silent, half):
+            assert connection.recv(1 << 16) == b""
+            connection.close()

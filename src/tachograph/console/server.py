@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from tachograph.console.connections import bounded
 from tachograph.errors import MissingExtraError, TachographError
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def serve(
         timeout_keep_alive=15,
         h11_max_incomplete_event_size=64 * 1024,
     )
+    config.load()
+    config.http_protocol_class = bounded(config.http_protocol_class)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name=name, daemon=True)
     thread.start()
