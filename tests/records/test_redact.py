@@ -23,6 +23,19 @@ SECRETS = [
     ("x-goog-api-key=AbC123", "AbC123"),
     ("token eyJhbGciOi.eyJzdWIiOjEy.SflKxwRJSM rejected", "eyJhbGciOi.eyJzdWIiOjEy.SflKxwRJSM"),
     ("aws AKIAIOSFODNN7EXAMPLE is not valid", "AKIAIOSFODNN7EXAMPLE"),
+    ("session of ASIAIOSFODNN7EXAMPLE ended", "ASIAIOSFODNN7EXAMPLE"),
+    ("no such key: gsk_abcdefghijklmnop1234", "gsk_abcdefghijklmnop1234"),  # Groq
+    ("no such key: xai-abcdefghijklmnop", "xai-abcdefghijklmnop"),
+    ("no such key: hf_abcdefghijklmnop", "hf_abcdefghijklmnop"),
+    ("no such key: AQ.Ab8RN6abcdefghijklmnop_qrs", "AQ.Ab8RN6abcdefghijklmnop_qrs"),  # Gemini's newer keys
+    ("login ya29.a0AfH6SMBabcdefgh has expired", "ya29.a0AfH6SMBabcdefgh"),  # Vertex
+    ("Incorrect API key provided: 0f3Xq8LmZ71.", "0f3Xq8LmZ71"),  # Mistral, Cohere: keys without a form
+    ('{"api_key": "0f3Xq8LmZ71"}', "0f3Xq8LmZ71"),
+    ("Ocp-Apim-Subscription-Key: 0f3Xq8LmZ71", "0f3Xq8LmZ71"),  # Azure
+    ("https://s3/x?X-Amz-Credential=AK%2F1&X-Amz-Signature=fe5f80", "fe5f80"),
+    ("https://s3/x?X-Amz-Security-Token=IQoJb3", "IQoJb3"),
+    ("Set-Cookie: session=0f3Xq8LmZ71; Path=/", "0f3Xq8LmZ71"),
+    ("aws_secret_access_key=wJalrXUtnFEMI/K7", "wJalrXUtnFEMI/K7"),
 ]
 PROMPT = "Please tell my doctor about the pain that I have had since Monday"
 

@@ -118,6 +118,30 @@ def test_an_export_taken_as_the_bill_agrees_with_the_ledger(
     assert billed == Decimal(nano).scaleb(-9)
 
 
+def test_a_spreadsheet_runs_nothing_of_an_exported_csv_and_only_its_owner_reads_it(
+    tmp_path: Path, nano: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = make_recorder(tmp_path / "hostile")
+    for text in ("=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(1)", "\t=1"):
+        call = recorder.start_llm_call("openai", text)
+        call.usage, call.cost = Usage(10, 1), Cost(1000, "priced", "test")
+        call.finish("success")
+    assert recorder.ledger is not None
+    assert recorder.ledger.close(20)  # type: ignore[attr-defined]
+    monkeypatch.setenv("TACHOGRAPH_LEDGER_DATA_DIR", str(tmp_path / "hostile"))
+    before = os.umask(0)
+    try:
+        file = export(tmp_path / "hostile.csv", "--account", "=1+1")
+    finally:
+        os.umask(before)
+    assert file.stat().st_mode & 0o777 == 0o600
+    rows = list(csv.DictReader(file.open(newline="")))
+    assert len(rows) == 5
+    cells = [cell for row in rows for cell in row.values() if cell]
+    assert [cell for cell in cells if cell.lstrip(" ")[0] in "=+-@\t"] == []
+    assert {row["BillingAccountId"] for row in rows} == {"'=1+1"}
+
+
 def test_a_bill_that_charges_more_than_the_ledger_has_is_found(
     tmp_path: Path, nano: int, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,13 +17,20 @@ _SPEECH: Final = 40
 
 _SECRETS: Final = re.compile(
     r"""(?P<keep>://)[^/\s:@'"]*:[^/\s@'"]*@
-      | (?P<parameter>[?&](?:api[_-]?key|key|access_token|token|sig|signature|secret|password)=)[^&\s"'<>)]+
-      | (?P<header>(?:authorization|x-api-key|x-goog-api-key|api[_-]key|password)["']?\s*[:=]\s*["']?
+      | (?P<parameter>[?&](?:api[_-]?key|key|access_token|token|sig|secret|password
+          |(?:x-(?:amz|goog)-)?(?:signature|credential|security-token)|client_secret|code)=)[^&\s"'<>)]+
+      | (?P<header>(?:authorization|api[\ _-]?key(?:\ provided)?|subscription-key
+          |(?:auth|access|security)[_-]token|password|secret(?:[_-](?:access[_-])?key)?|cookie)["']?\s*[:=]\s*["']?
           (?:(?:bearer|basic)\s+)?)[^\s"',;)}\]]+
       | (?P<scheme>\b(?:bearer|basic)\s+)[\w.~+/=-]{8,}
-      | \b(?:sk|pk|rk)-[\w-]{8,}
+      | \b(?:sk|pk|rk|sess|xai|pplx|csk|nvapi|glpat|tvly)-[\w-]{8,}
+      | \b(?:gsk|hf|r8|fw|tgp|jina|lsv2|github_pat)_[\w-]{12,}
+      | \bdapi[0-9a-f]{16,}
       | \bAIza[\w-]{20,}
-      | \bAKIA[0-9A-Z]{12,}
+      | \bAQ\.[\w-]{20,}
+      | \bya29\.[\w.-]{8,}
+      | \b(?:AKIA|ASIA|ABSK)[\w+/=]{12,}
+      | \bbedrock-api-key-[\w+/=-]{12,}
       | \bgh[pousr]_\w{16,}
       | \bxox[abprs]-[\w-]{8,}
       | \beyJ[\w-]{4,}\.[\w-]{4,}\.[\w-]+""",

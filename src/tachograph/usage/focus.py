@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from tachograph.errors import MissingExtraError
+from tachograph.files import private
+from tachograph.spreadsheet import cell
 from tachograph.usage.row import Row
 from tachograph.usage.stores.base import Store
 from tachograph.usage.stores.query import Query
@@ -157,9 +159,9 @@ def export(
     lines: Iterable[tuple[_Key, _Line]] = _by_hour(counted) if by == "hour" else _by_call(counted)
     width = _HOUR_US if by == "hour" else 0
     schema = pyarrow.schema([(name, _type(pyarrow, kind, as_csv=as_csv)) for name, kind in COLUMNS.items()])
-    with path.open("wb") as file, _writer(file, schema, as_csv=as_csv) as writer:
+    with open(path, "wb", opener=private) as file, _writer(file, schema, as_csv=as_csv) as writer:
         for batch in _batches(lines):
-            writer.write_table(_table(pyarrow, schema, batch, account, width))
+            writer.write_table(_table(pyarrow, schema, batch, account, width, as_csv=as_csv))
             done.rows += len(batch)
     return done
 
@@ -247,7 +249,9 @@ def _writer(file: Any, schema: pyarrow.Schema, *, as_csv: bool) -> Any:
     return parquet.ParquetWriter(file, schema, compression="zstd")
 
 
-def _table(arrow: Any, schema: pyarrow.Schema, batch: list[tuple[_Key, _Line]], account: str, width: int) -> Any:
+def _table(
+    arrow: Any, schema: pyarrow.Schema, batch: list[tuple[_Key, _Line]], account: str, width: int, *, as_csv: bool
+) -> Any:
     keys = [key for key, _ in batch]
     lines = [line for _, line in batch]
     months: dict[int, tuple[int, int]] = {}
@@ -289,8 +293,8 @@ def _table(arrow: Any, schema: pyarrow.Schema, batch: list[tuple[_Key, _Line]], 
     }
     fixed = {
         **_FIXED,
-        "BillingAccountId": account,
-        "BillingAccountName": account,
+        "BillingAccountId": (payer := cell(account) if as_csv else account),
+        "BillingAccountName": payer,
         "BillingAccountType": "Organization",
         "ResourceType": "Model",
     }
@@ -300,6 +304,9 @@ def _table(arrow: Any, schema: pyarrow.Schema, batch: list[tuple[_Key, _Line]], 
             values: list[Any] = made[field.name]
             if COLUMNS[field.name] == TIME and field.type == arrow.string():
                 values = [_stamp(value) for value in values]
+            elif as_csv and COLUMNS[field.name] == TEXT:
+                harmless = {value: value and cell(value) for value in set(values)}
+                values = [harmless[value] for value in values]
             is_decimal = COLUMNS[field.name] in (MONEY, PRICE, NUMBER)
             columns.append(_decimals(arrow, values, field.type) if is_decimal else arrow.array(values, field.type))
         elif field.name in fixed:
