@@ -109,7 +109,9 @@ while "end" not in wanted:
         call.finish("success")
     except Exception:
         failures += 1
-    took = 0 if number in continued else stall.nanoseconds()
+    took = stall.nanoseconds()
+    if number in continued:  # after the functions that were called: there the handler has had its turn
+        took = 0
     longest, stalls, number = max(longest, took), stalls + (took > 5_000_000), number + 1
     refused = refused_before + sum(ledger._queue.refused.values())
     noted_as.pack_into(noted, 0, number, refused, longest, stalls, sum(lost), failures)
