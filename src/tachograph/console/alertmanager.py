@@ -84,7 +84,7 @@ class Alertmanager:
             do = "Check the address given with --alertmanager."
             raise TachographError("what answers there is no Alertmanager", where=self.url, do=do) from None
 
-    def _ask(self, method: str, path: str, body: Any = None) -> Any:
+    def _ask(self, method: str, path: str, body: object = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(
             self.url + path, data, {"Content-Type": "application/json", "Accept": "application/json"}, method=method

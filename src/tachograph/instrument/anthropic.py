@@ -29,7 +29,7 @@ def install() -> None:
     vendor_spans.install_anthropic()
 
 
-def _begin(client: Any, options: Any) -> Watch | None:
+def _begin(client: object, options: Any) -> Watch | None:
     """The watch of one request, or None when it is not to be watched."""
     api = ROUTES.get((options.method, options.url))
     if api is not None:
@@ -40,7 +40,7 @@ def _begin(client: Any, options: Any) -> Watch | None:
     return stainless.watch_of(client, options, api, _fallback, partial(_name_stored, stored_id) if stored_id else None)
 
 
-def _name_stored(stored_id: str, watch: Watch, body: Any, client: Any) -> None:
+def _name_stored(stored_id: str, watch: Watch, body: object, client: object) -> None:
     """The results of a batch: they may come from another host, and belong to it."""
     watch.call.response_id, watch.host = stored_id, None
 

@@ -115,7 +115,7 @@ def _hook(library: ModuleType) -> None:
     patch(library.AsyncClient, "send", lambda original: _send(original, library, is_async=True))
 
 
-def _send(original: Any, library: Any, *, is_async: bool) -> Any:
+def _send(original: object, library: object, *, is_async: bool) -> Any:
     text = _SEND.replace("READ", "aread" if is_async else "read").replace("IS_ASYNC", str(is_async))
     names = {"original": original, "library": library, "answered": _answered, "is_short": _is_short}
     names |= {"HIDES_USAGE": bodies.HIDES_USAGE, "SAYS_MORE": _SAYS_MORE}
@@ -168,7 +168,7 @@ def _is_short(response: Any) -> bool:
     return length.isdigit() and int(length) <= READABLE_ERROR_BYTES
 
 
-def _answered(watch: Any, sent: Any, response: Any, library: Any, is_async: bool) -> None:
+def _answered(watch: Any, sent: Any, response: Any, library: object, is_async: bool) -> None:
     watch.answered(sent, response.status_code, response)
     if response.status_code >= 400:
         return

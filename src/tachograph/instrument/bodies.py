@@ -34,7 +34,7 @@ HIDES_USAGE: Final = "hides usage"
 
 
 def watch_body(
-    response: Any, state: StreamState, library: Any, *, is_async: bool, follower: Follower | None = None
+    response: Any, state: StreamState, library: object, *, is_async: bool, follower: Follower | None = None
 ) -> None:
     """Put our byte stream around the response's, and note the state on the response for the library's stream.
 
@@ -52,7 +52,7 @@ def watch_body(
     response._tachograph = state
 
 
-def state_of(response: Any) -> StreamState | None:
+def state_of(response: object) -> StreamState | None:
     """The state noted on a response."""
     state = getattr(response, "_tachograph", None)
     return state if isinstance(state, StreamState) else None

@@ -26,7 +26,7 @@ def install() -> None:
         imports.after_import(name, partial(_add, name, make))
 
 
-def _add(name: str, make: Callable[[Any], Callable[[], Told]], module: Any) -> None:
+def _add(name: str, make: Callable[[Any], Callable[[], Told]], module: object) -> None:
     run_context.add_source(name.partition(".")[0], make(module))
 
 

@@ -56,7 +56,7 @@ class GenerationWatch(Watch):
             if self.is_inside:
                 enter(self.call)
 
-    def sending(self, url: Any) -> Any:
+    def sending(self, url: object) -> Any:
         """A request goes out."""
         self.begin_now()
         return super().sending(url)
@@ -78,7 +78,7 @@ class GenerationWatch(Watch):
             if self.call is not None:
                 leave(self.call)
 
-    def came_out(self, keep: Any) -> tuple[Any, bool]:
+    def came_out(self, keep: object) -> tuple[Any, bool]:
         """A chunk has come, and goes to the application.
 
         Returns:
@@ -89,7 +89,7 @@ class GenerationWatch(Watch):
         keep = keep if stream is None or stream.tail is not None else stream.keep_last()
         return keep, bool(pick(self.config, "tools"))
 
-    def hop_answered(self, answer: Any) -> None:
+    def hop_answered(self, answer: object) -> None:
         """A request that does not stream is done."""
         self.answers.append(answer)
         self._request_ended()
@@ -102,7 +102,7 @@ class GenerationWatch(Watch):
         """A streamed request is about to be sent."""
         return self.reader_of_hops.hop()
 
-    def note(self, hop: Hop, chunk: Any) -> bool:
+    def note(self, hop: Hop, chunk: object) -> bool:
         """One of the first chunks of a streamed request; says whether there has been content."""
         reader = self.reader_of_hops
         if hop.feed(chunk) and not reader.started:
@@ -185,7 +185,7 @@ class ChatWatch(GenerationWatch):
     contents: Any = None
     model: Any = None
 
-    def takes(self, models: Any, keywords: dict[str, Any], *, stream: bool, is_async: bool) -> bool:
+    def takes(self, models: object, keywords: dict[str, Any], *, stream: bool, is_async: bool) -> bool:
         """Whether this `generate_content` is one of the message's requests."""
         contents = keywords.get("contents")
         if self.start is not None:
@@ -216,7 +216,7 @@ class ChatWatch(GenerationWatch):
             super().stream_interrupted(error)
 
 
-def start(models: Any, api: Api, keywords: dict[str, Any], *, stream: bool = False) -> LLMCall:
+def start(models: object, api: Api, keywords: dict[str, Any], *, stream: bool = False) -> LLMCall:
     facts = api.facts(keywords)
     host, port = _address(models)
     provider = hosts.chosen(host, active_config.settings.providers) or "gemini"
@@ -241,11 +241,11 @@ def start(models: Any, api: Api, keywords: dict[str, Any], *, stream: bool = Fal
     return call
 
 
-def _address(models: Any) -> tuple[str, int | None]:
+def _address(models: object) -> tuple[str, int | None]:
     options = getattr(getattr(models, "_api_client", None), "_http_options", None)
     return hosts.address_of(str(pick(options, "base_url") or ""))
 
 
-def uses_client_aiohttp(models: Any) -> bool:
+def uses_client_aiohttp(models: object) -> bool:
     use = getattr(getattr(models, "_api_client", None), "_use_aiohttp", None)
     return bool(use()) if use is not None else False

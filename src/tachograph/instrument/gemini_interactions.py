@@ -30,7 +30,7 @@ def install() -> None:
     stainless.install("google.genai._interactions", _interaction_request, name="google_genai")  # 2.x
 
 
-def _interaction(interactions: Any, keywords: dict[str, Any], *, api: Api) -> Watch:
+def _interaction(interactions: object, keywords: dict[str, Any], *, api: Api) -> Watch:
     asked = keywords.get("request") or keywords
     body = pick(asked, "body") or asked
     fields = plain(body)
@@ -53,13 +53,13 @@ def _interaction(interactions: Any, keywords: dict[str, Any], *, api: Api) -> Wa
     return Watch(call, api, is_raw=True)  # read from the body: the answer may be a model, or the response itself
 
 
-def _key_of(interactions: Any) -> Any:
+def _key_of(interactions: object) -> Any:
     """The key of a client of interactions: its own in google-genai 2.x, that of its configuration in 3.x."""
     security = getattr(getattr(interactions, "sdk_configuration", None), "security", None)
     return getattr(security, "api_key", None) or getattr(interactions, "api_key", None)
 
 
-def _interaction_request(client: Any, options: Any) -> Watch | None:
+def _interaction_request(client: object, options: Any) -> Watch | None:
     """google-genai 2.x: interactions are a generated client inside; every request of it passes here."""
     path = options.url.partition("?")[0]
     create = options.method.lower() == "post" and path.endswith("interactions")
@@ -98,5 +98,5 @@ def _hook_events(module: ModuleType) -> None:
     patch(module.AsyncStream, "__init__", partial(_event_stream, reader=read_async))
 
 
-def _event_stream(original: Any, *, reader: Any) -> Any:
+def _event_stream(original: object, *, reader: object) -> Any:
     return generate(_EVENTS, "__init__", original=original, read=reader, state_of=state_of)

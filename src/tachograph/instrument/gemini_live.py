@@ -66,7 +66,7 @@ def _hook(module: ModuleType) -> None:
         ("AsyncSession", "_receive", _RECEIVE, {"came": _came, "failed": _failed}),
     ):
 
-        def make(original: Any, *, text: str = text, method: str = method, names: dict[str, Any] = names) -> Any:
+        def make(original: object, *, text: str = text, method: str = method, names: dict[str, Any] = names) -> Any:
             return generate(text, method, is_async=method == "_receive", original=original, **names)
 
         hook("google_genai", module, owner_name, method, make, "live sessions are not seen")
@@ -76,18 +76,18 @@ def _opening(keywords: dict[str, Any]) -> None:
     _MODEL.set(short_model(keywords.get("model")))
 
 
-def _opened(session: Any) -> None:
+def _opened(session: object) -> None:
     found = Session(_MODEL.get(), pick(getattr(session, "_api_client", None), "_http_options"))
     _sessions[session] = found
     weakref.finalize(session, TAPE.append, found.abandon)
 
 
-def _came(session: Any, message: Any) -> None:
+def _came(session: object, message: object) -> None:
     if SWITCH.on and (found := _sessions.get(session)) is not None:
         found.note(message)
 
 
-def _failed(session: Any, error: Exception) -> None:
+def _failed(session: object, error: Exception) -> None:
     if SWITCH.on and (found := _sessions.get(session)) is not None:
         found.fail(error)
 
@@ -100,7 +100,7 @@ class Session:
         last: The newest report of the answer under way; a later one of the same answer is the whole.
     """
 
-    def __init__(self, model: str, options: Any) -> None:
+    def __init__(self, model: str, options: object) -> None:
         self.model = model
         self.url = str(pick(options, "base_url") or "")
         self.call: LLMCall | None = None
@@ -108,7 +108,7 @@ class Session:
         self.readings: list[Reading] = []
         self.last: Any = None
 
-    def note(self, message: Any) -> None:
+    def note(self, message: object) -> None:
         """One message that came."""
         self.last_ns = perf_counter_ns()
         content, asks_tools = pick(message, "server_content"), pick(message, "tool_call")

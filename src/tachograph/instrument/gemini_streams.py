@@ -144,7 +144,7 @@ def _async_words(text: str, *, is_async: bool) -> str:
     return text
 
 
-def _readers(text: str, *, chunks: int, **names: Any) -> tuple[Any, Any]:
+def _readers(text: str, *, chunks: int, **names: object) -> tuple[Any, Any]:
     """The generator function for sync, and the one for async; `chunks`: which argument is the library's generator."""
     sync, asynchronous = (
         generate(_async_words(text, is_async=is_async), "read", is_async=is_async, **names)
@@ -164,7 +164,7 @@ _read, _read_async = _readers(
 _read_hop, _read_hop_async = _readers(_READ_HOP, chunks=1, current=WATCH.get, set_variable=WATCH.set)
 
 
-def generate_stream(original: Any, *, begin: Any, is_async: bool = False) -> Any:
+def generate_stream(original: object, *, begin: object, is_async: bool = False) -> Any:
     """Watch a method that returns the chunks of one or more requests."""
     return generate(
         _ASYNC_STREAM if is_async else _STREAM,
@@ -177,7 +177,7 @@ def generate_stream(original: Any, *, begin: Any, is_async: bool = False) -> Any
     )
 
 
-def hop(original: Any, *, is_async: bool = False) -> Any:
+def hop(original: object, *, is_async: bool = False) -> Any:
     return generate(
         _HOP,
         "_generate_content",
@@ -189,11 +189,11 @@ def hop(original: Any, *, is_async: bool = False) -> Any:
     )
 
 
-def hop_stream(original: Any) -> Any:
+def hop_stream(original: object) -> Any:
     return generate(_HOP_STREAM, "_generate_content_stream", original=original, current=GENERATING.get, read=_read_hop)
 
 
-def hop_stream_async(original: Any) -> Any:
+def hop_stream_async(original: object) -> Any:
     return generate(
         _ASYNC_HOP_STREAM,
         "_generate_content_stream",

@@ -47,7 +47,7 @@ def install() -> None:
 
 
 def _generation(
-    models: Any, keywords: dict[str, Any], *, stream: bool = False, is_async: bool
+    models: object, keywords: dict[str, Any], *, stream: bool = False, is_async: bool
 ) -> GenerationWatch | None:
     message = GENERATING.get()
     if type(message) is ChatWatch and message.takes(models, keywords, stream=stream, is_async=is_async):
@@ -65,7 +65,7 @@ def _generation(
     return watch
 
 
-def _message(chat: Any, args: Any, keywords: dict[str, Any]) -> ChatWatch | None:
+def _message(chat: object, args: object, keywords: dict[str, Any]) -> ChatWatch | None:
     """The watch of a chat's message; it is inside, for the chat's method runs until the answer is whole."""
     if not SWITCH.on or ENGINE_CALL.get() is not None:
         return None
@@ -79,19 +79,19 @@ def _streamed(watch: GenerationWatch | None) -> GenerationWatch | None:
     return watch
 
 
-def _begin_stream(models: Any, keywords: dict[str, Any], *, is_async: bool) -> GenerationWatch | None:
+def _begin_stream(models: object, keywords: dict[str, Any], *, is_async: bool) -> GenerationWatch | None:
     if not SWITCH.on or ENGINE_CALL.get() is not None:
         return None
     return _streamed(_generation(models, keywords, stream=True, is_async=is_async))
 
 
-def _begin_message_stream(chat: Any, keywords: dict[str, Any]) -> GenerationWatch | None:
+def _begin_message_stream(chat: object, keywords: dict[str, Any]) -> GenerationWatch | None:
     if not SWITCH.on or ENGINE_CALL.get() is not None:
         return None
     return _streamed(ChatWatch(None, GENERATE, follows_body=False))  # type: ignore[arg-type]
 
 
-def _plain(models: Any, keywords: dict[str, Any], *, api: Api, is_async: bool) -> Watch:
+def _plain(models: object, keywords: dict[str, Any], *, api: Api, is_async: bool) -> Watch:
     return Watch(
         start(models, api, keywords),
         api,
@@ -103,7 +103,7 @@ def _plain(models: Any, keywords: dict[str, Any], *, api: Api, is_async: bool) -
 # What is done with whole answers
 
 
-def _answered(watch: Watch, answer: Any) -> None:
+def _answered(watch: Watch, answer: object) -> None:
     if watch.sent and not watch.sent[-1].ended_ns:
         watch.sent[-1].ended_ns = perf_counter_ns()
     watch.answered_whole(answer)
@@ -148,7 +148,7 @@ def _hook_chats(module: ModuleType) -> None:
         hook("google_genai", module, owner_name, "send_message_stream", stream, consequence)
 
 
-def _watched_message(original: Any, *, is_async: bool) -> Any:
+def _watched_message(original: object, *, is_async: bool) -> Any:
     return call_wrapper(
         original,
         {GENERATING: "watch"},
@@ -159,7 +159,7 @@ def _watched_message(original: Any, *, is_async: bool) -> Any:
     )
 
 
-def _message_answered(watch: ChatWatch, answer: Any) -> None:
+def _message_answered(watch: ChatWatch, answer: object) -> None:
     if watch.call is not None:
         leave(watch.call)
         watch.answered_whole(answer)
@@ -205,7 +205,7 @@ def _hook_requests(module: ModuleType) -> None:
         patch(owner, name, partial(_request_once, is_async=is_async))
 
 
-def _request_once(original: Any, *, is_async: bool) -> Any:
+def _request_once(original: object, *, is_async: bool) -> Any:
     return generate(_ONCE, "request_once", is_async=is_async, original=original, correct=_correct)
 
 

@@ -125,7 +125,7 @@ def _without_us(trace: types.TracebackType | None) -> types.TracebackType | None
     return trace
 
 
-def _become_main(**attributes: Any) -> dict[str, Any]:
+def _become_main(**attributes: object) -> dict[str, Any]:
     _mains.append(sys.modules["__main__"])  # kept: its code runs still
     main = types.ModuleType("__main__")
     main.__dict__.update(__builtins__=builtins, **attributes)

@@ -58,7 +58,7 @@ _APART: Final[Any] = {WATCH: "None", ENGINE_CALL: "None", ENGINE_MCP: "False"}
 """A tool runs apart from the caller's own watch, which an in-process client shares with us."""
 
 
-def _on_request(original: Any) -> Any:
+def _on_request(original: object) -> Any:
     signature = "self, dctx, method, params, *args, **keywords"
     named = call_wrapper(
         original,
@@ -87,7 +87,7 @@ def _on_request(original: Any) -> Any:
     return choice(original, choose, signature=signature, chooses="self, method")
 
 
-def _makes_a_span(server: Any) -> bool:
+def _makes_a_span(server: object) -> bool:
     """Whether its requests pass mcp's own tracing, where they are watched from the inside."""
     for each in pick(server, "middleware") or ():  # noqa: SIM110 - on each execution's path
         if hasattr(type(each).__call__, MARK):
@@ -103,7 +103,7 @@ _INSIDE: Final = """
 """
 
 
-def _inside_its_span(original: Any) -> Any:
+def _inside_its_span(original: object) -> Any:
     return generate(_INSIDE, "__call__", original=original, watch=_watch_next)
 
 
@@ -111,7 +111,7 @@ def _watch_next(ctx: Any, call_next: Any) -> Any:
     return partial(_execute, call_next) if ctx.method == "tools/call" and SWITCH.on else call_next
 
 
-def _handle_request(original: Any) -> Any:
+def _handle_request(original: object) -> Any:
     return call_wrapper(
         original,
         begin=_wrap_handler,
@@ -139,7 +139,7 @@ def _wrap_handler(server: Any, request: Any) -> None:
         server.request_handlers[kind] = handle
 
 
-def _begin(server_name: Any, params: Any) -> ToolCall:
+def _begin(server_name: Any, params: object) -> ToolCall:
     arguments = pick(params, "arguments")
     call = active_config.recorder().start_tool_call(
         named(server_name),
@@ -155,7 +155,7 @@ def _begin(server_name: Any, params: Any) -> ToolCall:
     return call
 
 
-def _answered(call: ToolCall, result: Any) -> None:
+def _answered(call: ToolCall, result: object) -> None:
     result = getattr(result, "root", result)
     if goes_on(result) is None:
         answered(call, result)

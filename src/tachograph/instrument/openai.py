@@ -19,7 +19,7 @@ def install() -> None:
     openai_realtime.install()
 
 
-def begin(client: Any, options: Any, *, label: str = "") -> Watch | None:
+def begin(client: object, options: Any, *, label: str = "") -> Watch | None:
     """The watch of one request, or None when it is not to be watched.
 
     Args:
@@ -40,7 +40,7 @@ def _fallback(client: type) -> str:
     return "azure" if "Azure" in client.__name__ else "openai"
 
 
-def _ask_for_usage(watch: Watch, body: dict[str, Any], client: Any) -> None:
+def _ask_for_usage(watch: Watch, body: dict[str, Any], client: object) -> None:
     """Ask for the usage that the vendor sends only when asked, on a copy, and hide its chunk from the application.
 
     Nothing is asked, and so nothing hidden, where the application set the option itself, and where the host sends usage
@@ -68,7 +68,7 @@ def _ask_for_usage(watch: Watch, body: dict[str, Any], client: Any) -> None:
     watch.hides_usage = True
 
 
-def _is_azure_of_today(client: Any) -> bool:
+def _is_azure_of_today(client: object) -> bool:
     """Whether an Azure client, perhaps with a gateway's host, speaks an API version that knows the option."""
     return "Azure" in type(client).__name__ and str(getattr(client, "_api_version", "")) >= AZURE_KNOWS_INCLUDE_USAGE
 

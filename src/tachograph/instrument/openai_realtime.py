@@ -71,20 +71,20 @@ def _hook(module: ModuleType) -> None:
                 hooked("openai", f"{name}.{method}")
 
 
-def _recv(original: Any, *, is_async: bool) -> Any:
+def _recv(original: object, *, is_async: bool) -> Any:
     return generate(_RECV, "recv", is_async=is_async, original=original, parses=_parses)
 
 
-def _recv_bytes(original: Any, *, is_async: bool) -> Any:
+def _recv_bytes(original: object, *, is_async: bool) -> Any:
     return generate(_RECV_BYTES, "recv_bytes", is_async=is_async, original=original, came=_came)
 
 
-def _parses(connection: Any, begins: bool) -> None:
+def _parses(connection: object, begins: bool) -> None:
     """The library receives an event and parses it."""
     _socket(connection).is_parsing = begins
 
 
-def _came(connection: Any, data: Any) -> None:
+def _came(connection: object, data: object) -> None:
     """Some bytes, which the application takes as they are."""
     socket = _socket(connection)
     if SWITCH.on and not socket.is_parsing:
@@ -92,7 +92,7 @@ def _came(connection: Any, data: Any) -> None:
         TAPE.append(partial(copy_context().run, socket.read, data, perf_counter_ns()))
 
 
-def _parsed(connection: Any, event: Any, args: Any, keywords: Any) -> None:
+def _parsed(connection: object, event: object, args: Any, keywords: Any) -> None:
     """An event, parsed by the library or for the application."""
     socket = _socket(connection)
     data = args[0] if args else keywords.get("data")
@@ -124,7 +124,7 @@ class Socket:
             return
         self.note(event, came_ns)
 
-    def note(self, event: Any, came_ns: int) -> None:
+    def note(self, event: object, came_ns: int) -> None:
         """One event that came, then."""
         self.last_ns = came_ns
         kind = text(event, "type") or ""
@@ -140,7 +140,7 @@ class Socket:
         elif kind == _TRANSCRIBED:
             self._transcribed(event)
 
-    def _begin(self, response: Any) -> LLMCall:
+    def _begin(self, response: object) -> LLMCall:
         model = text(response, "model") or self.model
         call = active_config.recorder().start_llm_call("openai", model, "chat", stream=True)
         leave(call)  # it goes on between events
@@ -149,7 +149,7 @@ class Socket:
         self.calls[call.response_id or ""] = call
         return call
 
-    def _end(self, response: Any) -> None:
+    def _end(self, response: object) -> None:
         call = self.calls.pop(text(response, "id") or "", None) or self._begin(response)
         self.calls.pop(call.response_id or "", None)
         read_response_usage(response).put(call)
@@ -170,7 +170,7 @@ class Socket:
         call.api = self.api
         call.begin_attempt(call.started_ns)
 
-    def _transcribed(self, event: Any) -> None:
+    def _transcribed(self, event: object) -> None:
         call = active_config.recorder().start_llm_call("openai", "transcription", "transcription")
         self._began_then(call)
         call.response_id = text(event, "item_id")
@@ -187,7 +187,7 @@ class Socket:
 _sockets: weakref.WeakKeyDictionary[Any, Socket] = weakref.WeakKeyDictionary()
 
 
-def _socket(connection: Any) -> Socket:
+def _socket(connection: object) -> Socket:
     found = _sockets.get(connection)
     if found is None:
         found = Socket("realtime" if "Realtime" in type(connection).__name__ else "responses")

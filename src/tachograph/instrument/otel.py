@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 # An application that uses `opentelemetry-instrument` has this package; our own environment may lack it.
 from opentelemetry.instrumentation.instrumentor import (  # type: ignore[import-not-found, attr-defined, unused-ignore]
@@ -20,8 +19,8 @@ class TachographInstrumentor(BaseInstrumentor):  # type: ignore[misc, unused-ign
         """None: each client library is hooked when it is imported, and may be missing."""
         return ()
 
-    def _instrument(self, **settings: Any) -> None:
+    def _instrument(self, **settings: object) -> None:
         boot.watch()
 
-    def _uninstrument(self, **settings: Any) -> None:
+    def _uninstrument(self, **settings: object) -> None:
         uninstrument()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from tachograph.records import LLMCall, outcome_of
 from tachograph.records.outcomes import ErrorType, Outcome
@@ -25,7 +24,7 @@ def is_late(error: BaseException) -> bool:
     return bool(error.args) and isinstance(error.args[0], str) and "deadline exceeded" in error.args[0]
 
 
-def of_status(vendor: str, status: int, headers: Any, body: Any) -> ErrorType:
+def of_status(vendor: str, status: int, headers: object, body: object) -> ErrorType:
     """The error type of an answer with an error status."""
     return failure_of(vendor, status=status, headers=headers, body=body).error_type
 

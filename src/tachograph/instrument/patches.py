@@ -44,7 +44,7 @@ class Patch:
 _patches: list[Patch] = []
 
 
-def patch(owner: Any, name: str, make: Callable[[Any], Callable[..., Any]]) -> bool:
+def patch(owner: object, name: str, make: Callable[[Any], Callable[..., Any]]) -> bool:
     """Replace `owner.name` by `make(original)`, once.
 
     Args:
@@ -82,7 +82,7 @@ def patch_overrides(owner: Any, name: str, make: Callable[[Any], Callable[..., A
         patch_overrides(subclass, name, make)
 
 
-def _is_ours(function: Any) -> bool:
+def _is_ours(function: object) -> bool:
     """Whether a function is a wrapper of ours, or something that somebody put around one."""
     for _ in range(16):
         if function is None:

@@ -70,7 +70,7 @@ def missing(name: str, place: str, consequence: str) -> None:
         )
 
 
-def hook(library: str, module: Any, owner_name: str, name: str, make: Any, consequence: str) -> bool:
+def hook(library: str, module: object, owner_name: str, name: str, make: Any, consequence: str) -> bool:
     """Patch a method of a class of a library's module and report it, or report what its absence means.
 
     Args:

@@ -80,7 +80,7 @@ def _hook(place: Retrying, module: ModuleType) -> None:
                 missing(place.library, f"{place.owner or place.module}.{name}", "each retry counts as a call")
 
 
-def _scoped(original: Any, *, is_async: bool) -> Any:
+def _scoped(original: object, *, is_async: bool) -> Any:
     names: dict[str, Any] = {"begin": _begin, "set_scope": SCOPE.set, "reset_scope": SCOPE.reset}
     return generate(_SCOPED, "scoped", is_async=is_async, original=original, **names)
 

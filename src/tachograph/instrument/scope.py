@@ -35,7 +35,7 @@ class WireScope:
         self.is_redirected = self.is_closed = False
         self._asked: Any = None
 
-    def begin(self, watch: Watch, model: str, body: Any) -> None:
+    def begin(self, watch: Watch, model: str, body: object) -> None:
         """A call begins here."""
         if self.is_closed:
             return
@@ -44,7 +44,7 @@ class WireScope:
         self._asked = model, body
         watch.scope = self
 
-    def again(self, api: Api, provider: str, model: str, body: Any) -> Watch | None:
+    def again(self, api: Api, provider: str, model: str, body: object) -> Watch | None:
         """The call whose request is sent again; None when this one is another."""
         watch = self.watch
         if watch is None or self.failing is None or watch.api is not api or watch.call.is_finished:

@@ -136,7 +136,7 @@ def watch_of(
     return watch
 
 
-def _amend(watch: Watch, model: str, body: dict[str, Any], client: Any, amend: Amend | None) -> dict[str, Any]:
+def _amend(watch: Watch, model: str, body: dict[str, Any], client: object, amend: Amend | None) -> dict[str, Any]:
     """Have the request sent as the watch wants it; returns its body."""
     if watch.call.model != model:
         watch.subject, body = with_body(watch.subject, {**body, "model": watch.call.model})
@@ -154,7 +154,7 @@ _STREAM: Final = """
 """
 
 
-def stream_hook(original: Any, *, is_async: bool = False) -> Any:
+def stream_hook(original: object, *, is_async: bool = False) -> Any:
     """Put our generator around the library's, where the stream is a watched one."""
     return generate(
         _STREAM,
@@ -171,10 +171,10 @@ async_stream_hook = partial(stream_hook, is_async=True)
 """The same for async streams."""
 
 
-def _wrapper(original: Any, *, begin: Begin, is_async: bool) -> Any:
+def _wrapper(original: object, *, begin: Begin, is_async: bool) -> Any:
     """Watch every request that `begin` wants watched."""
 
-    def begin_watch(client: Any, options: Any) -> Watch | None:
+    def begin_watch(client: object, options: object) -> Watch | None:
         watch = begin(client, options) if SWITCH.on else None
         if watch is not None and watch.call.span is not None:
             enter(watch.call)  # a stream's span is current while its request is sent
@@ -199,7 +199,7 @@ async_request_hook = partial(_wrapper, is_async=True)
 """The hook for async clients."""
 
 
-def _answered(watch: Watch, answer: Any) -> None:
+def _answered(watch: Watch, answer: object) -> None:
     if watch.call.span is not None:
         leave(watch.call)  # a call that goes on in its stream is current only while its request is sent
     if watch.state is None:

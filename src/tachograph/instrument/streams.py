@@ -95,11 +95,11 @@ class StreamState:
         """Pickling a response leaves us out."""
         return type(None), ()
 
-    def begin(self, chunks: Any) -> None:
+    def begin(self, chunks: object) -> None:
         """The library's generator is being read from now on; however that ends is this stream's ending."""
         self.generator = chunks
 
-    def chunk(self, chunk: Any) -> bool:
+    def chunk(self, chunk: object) -> bool:
         """One piece of the answer; True when the application must not see it."""
         self.last_ns = perf_counter_ns()
         return self.reader.feed(chunk, self.watch.call) and self.hides_usage
@@ -214,12 +214,12 @@ read_async: Callable[[StreamState, Any], Any] = reader_of_chunks(is_async=True, 
 """The same of an async stream."""
 
 
-def is_exhausted(iterator: Any) -> bool:
+def is_exhausted(iterator: object) -> bool:
     """Whether a generator has ended, as far as an iterator shows that."""
     frame = getattr(iterator, "gi_frame", getattr(iterator, "ag_frame", None))
     return frame is None
 
 
-def is_running(generator: Any) -> bool:
+def is_running(generator: object) -> bool:
     """Whether a generator is in the midst of making its next chunk."""
     return bool(getattr(generator, "gi_running", False) or getattr(generator, "ag_running", False))

@@ -55,7 +55,7 @@ _SUBMIT: Final = """
 """
 
 
-def _start(original: Any) -> Any:
+def _start(original: object) -> Any:
     return generate(_START, "start", original=original, carry=_carry_into_thread)
 
 
@@ -74,7 +74,7 @@ def _begin_in_thread(thread: Any, labels: Mapping[str, str] | None, current: Run
 _run_in_thread: Final = generate(_RUN, "make", begin=_begin_in_thread)
 
 
-def _submit(original: Any) -> Any:
+def _submit(original: object) -> Any:
     return generate(
         _SUBMIT,
         "submit",

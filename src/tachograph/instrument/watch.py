@@ -103,7 +103,7 @@ class Watch(msgspec.Struct, eq=False, weakref=True):
 
     # Told by the HTTP layer
 
-    def sending(self, url: Any) -> Sent | None:
+    def sending(self, url: object) -> Sent | None:
         """A request goes out; None when it is none of this call's."""
         sent = Sent(perf_counter_ns(), url)
         self.sent.append(sent)
@@ -137,7 +137,7 @@ class Watch(msgspec.Struct, eq=False, weakref=True):
         else:
             self.scope.failed(self, reading)
 
-    def answered_whole(self, answer: Any) -> None:
+    def answered_whole(self, answer: object) -> None:
         """The call ended with a whole answer."""
         self.answer = answer
         tokens = self.api.tokens

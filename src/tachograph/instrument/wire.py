@@ -143,11 +143,11 @@ class WireWatch(Watch):
 
     # Told by the HTTP library's hook
 
-    def send(self, url: Any) -> None:
+    def send(self, url: object) -> None:
         """A request goes out."""
         super().sending(url)
 
-    def sending(self, url: Any) -> Sent | None:
+    def sending(self, url: object) -> Sent | None:
         """A request of another HTTP library below (httpx over aiohttp, a proxy's token): none of ours."""
         return None
 
@@ -159,7 +159,7 @@ class WireWatch(Watch):
         self.call.traceback = error.__traceback__
         self.fail(self.read_failure)
 
-    def answered_with(self, status: int, headers: Any, *, read: Any = None, is_decoded: bool = False) -> None:
+    def answered_with(self, status: int, headers: object, *, read: object = None, is_decoded: bool = False) -> None:
         """An answer came: whole, or with a body that `follower` is to be told of.
 
         Args:
@@ -305,7 +305,7 @@ def _begin(
         raise
 
 
-def _body(content: Any) -> dict[str, Any]:
+def _body(content: object) -> dict[str, Any]:
     if isinstance(content, dict):
         return content
     if isinstance(content, (bytes, bytearray, str)) and content:

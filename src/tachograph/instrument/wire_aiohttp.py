@@ -46,7 +46,7 @@ def _whole(session: Any, url: Any) -> Any:
     return session._build_url(url)
 
 
-def request_hook(original: Any) -> Any:
+def request_hook(original: object) -> Any:
     """What sends a request to a known host."""
     return generate(
         _REQUEST,
@@ -60,7 +60,7 @@ def request_hook(original: Any) -> Any:
     )
 
 
-def _begin(site: Site, session: Any, method: str, given: Any, keywords: dict[str, Any]) -> WireWatch | None:
+def _begin(site: Site, session: Any, method: str, given: object, keywords: dict[str, Any]) -> WireWatch | None:
     url = _whole(session, given)
     body = keywords.get("json")
 

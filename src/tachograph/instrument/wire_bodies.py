@@ -53,7 +53,7 @@ class FailedState(StreamState):
         """Reading it failed."""
         self.closed()
 
-    def _end(self, otherwise: Any, *, was_cut: bool = False) -> None:
+    def _end(self, otherwise: object, *, was_cut: bool = False) -> None:
         watch = self.watch
         if watch.call.is_finished or watch.sent[-1] is not self.sent or self.has_ended:
             return

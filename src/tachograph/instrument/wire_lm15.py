@@ -79,7 +79,7 @@ _BODY: Final = """
 """
 
 
-def _send(original: Any, *, is_async: bool) -> Any:
+def _send(original: object, *, is_async: bool) -> Any:
     body = _BODY.replace("ITER", "__aiter__" if is_async else "__iter__")
     body = body.replace("NEXT", "__anext__" if is_async else "__next__")
     body = body.replace("STOP", "StopAsyncIteration" if is_async else "StopIteration")

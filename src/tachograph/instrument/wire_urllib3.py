@@ -200,7 +200,7 @@ def _took(response: Any, data: bytes, args: Any, keywords: dict[str, Any], reads
         response._tachograph.ended()
 
 
-def _holds_more(response: Any) -> bool:
+def _holds_more(response: object) -> bool:
     """Whether something that was read from the network is not yet the application's."""
     decoder = getattr(response, "_decoder", None)
     return len(getattr(response, "_decoded_buffer", ())) > 0 or bool(getattr(decoder, "has_unconsumed_tail", False))

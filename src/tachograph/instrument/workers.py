@@ -34,7 +34,7 @@ _LINE: Final = """
 """
 
 
-def _line(original: Any) -> Any:
+def _line(original: object) -> Any:
     return generate(_LINE, "get_command_line", original=original, watch=_watch)
 
 

@@ -21,11 +21,11 @@ Done = Callable[[Any, Any], None]
 
 
 def watched(
-    original: Any, *, begin: Begin, done: Done, variable: ContextVar[Any] = WATCH, is_async: bool = False
+    original: object, *, begin: Begin, done: Done, variable: ContextVar[Any] = WATCH, is_async: bool = False
 ) -> Any:
     """Watch a method: the variable holds the watch while the method runs."""
 
-    def begin_watch(owner: Any, args: Any, keywords: dict[str, Any]) -> Watch | None:
+    def begin_watch(owner: object, args: object, keywords: dict[str, Any]) -> Watch | None:
         if not SWITCH.on or ENGINE_CALL.get() is not None:
             return None
         watch = begin(owner, keywords)
@@ -33,7 +33,7 @@ def watched(
             enter(watch.call)
         return watch
 
-    def ended(watch: Watch, answer: Any) -> None:
+    def ended(watch: Watch, answer: object) -> None:
         leave(watch.call)  # a stream's span is current only here
         if watch.state is None:
             done(watch, answer)

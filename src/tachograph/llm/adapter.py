@@ -35,7 +35,7 @@ class Answer:
 class Fold(Protocol):
     """Gathers a stream's chunks into an answer."""
 
-    def feed(self, chunk: Any, /) -> Iterable[Delta]:
+    def feed(self, chunk: object, /) -> Iterable[Delta]:
         """Take one chunk; gives what is new to see."""
         ...
 
@@ -59,19 +59,19 @@ class Adapter(Protocol):
         """The SDK's arguments for this request."""
         ...
 
-    def send(self, client: Any, payload: dict[str, Any], timeout_seconds: float, stream: bool) -> Any:
+    def send(self, client: object, payload: dict[str, Any], timeout_seconds: float, stream: bool) -> Any:
         """Call the SDK."""
 
-    def parse(self, sent: Any) -> Any:
+    def parse(self, sent: object) -> Any:
         """From what `send` gave, the answer's object, or the stream to iterate."""
 
-    def response(self, stream: Any) -> Any:
+    def response(self, stream: object) -> Any:
         """The HTTP response that a stream reads, or None where the SDK does not show it."""
 
     def headers(self, sent: Any) -> Mapping[str, str] | None:
         """The answer's headers, as far as the SDK shows them."""
 
-    def read(self, answer: Any, finish_reason: str | None) -> Answer:
+    def read(self, answer: object, finish_reason: str | None) -> Answer:
         """Read an answer's object, of which the reader knows how it finished."""
         ...
 
@@ -92,7 +92,7 @@ class RawAnswers:
     def parse(self, sent: Any) -> Any:
         return sent.parse()
 
-    def response(self, stream: Any) -> Any:
+    def response(self, stream: object) -> Any:
         return getattr(stream, "response", None)
 
     def headers(self, sent: Any) -> Mapping[str, str] | None:
@@ -115,15 +115,15 @@ class CallParts:
     def __init__(self) -> None:
         self._calls: dict[Any, tuple[str, str, list[str]]] = {}
 
-    def begin(self, key: Any, id: str, name: str) -> int:
+    def begin(self, key: object, id: str, name: str) -> int:
         """A call begins; returns its place among the answer's calls."""
         self._calls.setdefault(key, (id, name, []))
         return list(self._calls).index(key)
 
-    def __contains__(self, key: Any) -> bool:
+    def __contains__(self, key: object) -> bool:
         return key in self._calls
 
-    def add(self, key: Any, arguments: str) -> int:
+    def add(self, key: object, arguments: str) -> int:
         """More of a call's arguments; returns its place."""
         self._calls[key][2].append(arguments)
         return list(self._calls).index(key)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 REQUEST_ID_HEADERS: Final = ("x-request-id", "request-id", "x-goog-request-id")
 
 
-def note_answer(recorder: Recorder, call: LLMCall, attempt: Attempt, headers: Any) -> None:
+def note_answer(recorder: Recorder, call: LLMCall, attempt: Attempt, headers: object) -> None:
     """Take what the headers of an answer say: the request's id, and how much is left of the rate limits.
 
     One look-up in httpx's headers costs one to two microseconds, so they are looked through as bytes.

@@ -32,7 +32,7 @@ class Emit:
 
     __slots__ = ("event",)
 
-    def __init__(self, event: Any) -> None:
+    def __init__(self, event: object) -> None:
         self.event = event
 
 
@@ -48,7 +48,7 @@ class Blocking:
         self._recorder = recorder
         self._sleep = sleep
 
-    def do(self, call: LLMCall, seconds: float | None, function: Callable[..., Any], *args: Any) -> Any:
+    def do(self, call: LLMCall, seconds: float | None, function: Callable[..., Any], *args: object) -> Any:
         """Call a function of an SDK for this call; `seconds` are left for it (None: no limit)."""
         engine = ENGINE_CALL.set(call)
         try:
@@ -57,7 +57,7 @@ class Blocking:
         finally:
             ENGINE_CALL.reset(engine)
 
-    def limited(self, seconds: float | None, function: Callable[..., Any], *args: Any) -> Any:
+    def limited(self, seconds: float | None, function: Callable[..., Any], *args: object) -> Any:
         """The same without what only sending needs."""
         return function(*args)
 
@@ -91,7 +91,7 @@ class Awaiting:
         self._recorder = recorder
         self._sleep = sleep
 
-    async def do(self, call: LLMCall, seconds: float | None, function: Callable[..., Any], *args: Any) -> Any:
+    async def do(self, call: LLMCall, seconds: float | None, function: Callable[..., Any], *args: object) -> Any:
         engine = ENGINE_CALL.set(call)
         try:
             with self._recorder().current(call):
@@ -105,7 +105,7 @@ class Awaiting:
         finally:
             ENGINE_CALL.reset(engine)
 
-    async def limited(self, seconds: float | None, function: Callable[..., Any], *args: Any) -> Any:
+    async def limited(self, seconds: float | None, function: Callable[..., Any], *args: object) -> Any:
         """The same without what only sending needs."""
         async with asyncio.timeout(seconds):
             return await function(*args)

@@ -290,7 +290,7 @@ class _Run:
             except Exception as error:  # noqa: BLE001 - the answer is known; a connection that will not close is not
                 logger.debug("a stream could not be closed: %s", type(error).__name__)
 
-    def _read_headers(self, call: LLMCall, attempt: Attempt, headers: Any) -> None:
+    def _read_headers(self, call: LLMCall, attempt: Attempt, headers: object) -> None:
         if headers is None:
             return
         attempt.status = 200

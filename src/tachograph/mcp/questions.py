@@ -66,7 +66,7 @@ def sampling(server_id: str, hook: Hook | None) -> Any:
     return answer
 
 
-async def _ask(server_id: str, name: str, hook: Hook, params: Any) -> Any:
+async def _ask(server_id: str, name: str, hook: Hook, params: object) -> Any:
     """Ask the application, as if it were asked by nobody of ours: what it calls in there is recorded as its own."""
     inside, exchange = ENGINE_MCP.set(False), EXCHANGE.set(None)
     try:

@@ -63,7 +63,7 @@ class _Rewriting:
             self._join(top, [self.rewrite({"type": "object", **branch}) for branch in branches])
         return top
 
-    def _in_place(self, schema: Any) -> Schema:
+    def _in_place(self, schema: object) -> Schema:
         """A schema with its own `$ref` and `allOf` resolved."""
         seen: set[str] = set()
         while isinstance(schema, dict):
@@ -100,7 +100,7 @@ class _Rewriting:
             hint = f"Give one of these sets of properties: {'; or '.join(dict.fromkeys(sets))}."
             top["description"] = f"{top['description']} {hint}" if top.get("description") else hint
 
-    def rewrite(self, schema: Any) -> Schema:
+    def rewrite(self, schema: object) -> Schema:
         """One schema, and those in it."""
         if not isinstance(schema, dict) or self._depth > _DEPTH:
             return {}
@@ -194,7 +194,7 @@ def _named(schema: Schema) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _anchored(schema: Any, anchor: str) -> Any:
+def _anchored(schema: object, anchor: str) -> Any:
     parts: Iterable[Any] = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
     if isinstance(schema, dict) and schema.get("$anchor") == anchor:
         return schema

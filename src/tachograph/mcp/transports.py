@@ -241,7 +241,7 @@ def _tls() -> ssl.SSLContext:
 async def _open_http(config: HTTPServer, watch: TransportWatch) -> AsyncIterator[Any]:
     tls = await asyncio.to_thread(_tls)
 
-    def make_client(headers: Any = None, timeout: Any = None, auth: Any = None) -> httpx2.AsyncClient:
+    def make_client(headers: Any = None, timeout: object = None, auth: object = None) -> httpx2.AsyncClient:
         return _WatchedClient(
             watch,
             is_sse=config.transport == "sse",

@@ -43,7 +43,7 @@ class ContentGate:
         self.limit = limit
         self.redact = hook(redact) if keeps and redact is not None else None
 
-    def text(self, value: Any, place: Place) -> str | None:
+    def text(self, value: object, place: Place) -> str | None:
         """A value as the text that may be kept of it, or None."""
         if not self.keeps or value is None:
             return None

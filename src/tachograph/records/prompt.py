@@ -113,7 +113,7 @@ def _tools(tools: object) -> Iterable[tuple[str, int]]:
             yield str(name or ""), _digest(one)[1]
 
 
-def _asked(turn: Any) -> Iterable[tuple[str, Any]]:
+def _asked(turn: object) -> Iterable[tuple[str, Any]]:
     """The tool calls that a turn of the conversation holds: name and arguments."""
     if _get(turn, "type") == "function_call":  # OpenAI's Responses API
         yield str(_get(turn, "name")), _get(turn, "arguments")
@@ -133,5 +133,5 @@ def _asked(turn: Any) -> Iterable[tuple[str, Any]]:
                 yield str(part.name), part.arguments
 
 
-def _get(value: Any, name: str) -> Any:
+def _get(value: object, name: str) -> Any:
     return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)

@@ -122,7 +122,7 @@ class BudgetRequest:
     needs_usd: Decimal
 
 
-def as_mapping(body: Any) -> Mapping[str, Any] | None:
+def as_mapping(body: object) -> Mapping[str, Any] | None:
     """A request's body, or what our engine's Request says, as a mapping."""
     if isinstance(body, Mapping):
         return body
@@ -130,7 +130,7 @@ def as_mapping(body: Any) -> Mapping[str, Any] | None:
     return None if made is None else made()
 
 
-def asked_of(body: Any) -> Asked:
+def asked_of(body: object) -> Asked:
     """Read a request's body, of whatever vendor: how long the prompt is, and how much may be answered.
 
     Args:
@@ -209,5 +209,5 @@ def _either(config: Any, name: str, camel: str) -> Any:
     return _field(config, camel) if found is None else found
 
 
-def _field(config: Any, name: str) -> Any:
+def _field(config: object, name: str) -> Any:
     return config.get(name) if isinstance(config, Mapping) else getattr(config, name, None)

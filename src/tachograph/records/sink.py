@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from tachograph.records.content import ContentGate
+
+if TYPE_CHECKING:
+    from tachograph.records.llm_call import LLMCall
+    from tachograph.records.tool_call import ToolCall
 
 
 class Sink(Protocol):
@@ -26,7 +30,7 @@ class Sink(Protocol):
     def failed(self, component: str, error: BaseException) -> None:
         """Take a failure of ours."""
 
-    def put(self, record: Any) -> None:
+    def put(self, record: LLMCall | ToolCall) -> None:
         """Take a finished record, to be completed by its `reading` and delivered soon. Returns within microseconds."""
 
     def settle(self) -> None:
@@ -43,7 +47,7 @@ class _Nowhere:
         self.in_flight: dict[int, Any] = {}
         self.content = ContentGate(keeps=True, limit=1 << 20)  # what another process sent has been through its own
 
-    def put(self, record: object) -> None:
+    def put(self, record: LLMCall | ToolCall) -> None:
         """Nothing is taken: such a record is not in flight, so it is never finished."""
 
     def settle(self) -> None:

@@ -122,7 +122,7 @@ class Otlp:
         ours, deliver = weakref.WeakMethod(self._add), self._deliver
         resource = provider._sdk_config.resource
 
-        def collect(asking: Any, timeout_millis: float = 10_000) -> Any:
+        def collect(asking: object, timeout_millis: float = 10_000) -> Any:
             if deliver is not None and ours() is not None:
                 deliver()
             data = original(asking, timeout_millis=timeout_millis)
@@ -232,7 +232,7 @@ def _application_s_provider() -> Any:
     return provider if isinstance(provider, sdk.MeterProvider) else None
 
 
-def _readers(provider: Any) -> list[Any]:
+def _readers(provider: object) -> list[Any]:
     consumer = getattr(provider, "_measurement_consumer", None)
     storages = getattr(consumer, "_reader_storages", None)
     return list(storages) if storages is not None else list(getattr(provider, "_metric_readers", ()))
@@ -285,7 +285,7 @@ _open: weakref.WeakSet[Any] = weakref.WeakSet()
 _kept: list[Any] = []
 
 
-def _at_exit(closing: Any) -> None:
+def _at_exit(closing: object) -> None:
     if not _open and not _kept:
         atexit.register(_close_all)
     if isinstance(closing, Otlp):

@@ -177,7 +177,7 @@ class LightSpan(Span):
     def is_recording(self) -> bool:
         return not self.ended
 
-    def set_attribute(self, key: str, value: Any) -> None:
+    def set_attribute(self, key: str, value: object) -> None:
         if self.ended:
             return
         self.attributes = {**(self.attributes or {}), key: value}
@@ -497,7 +497,7 @@ class SpanSignal:
         self._bind(provider)
         return True
 
-    def _bind(self, provider: Any) -> None:
+    def _bind(self, provider: object) -> None:
         """Look at a provider, once, and again when its span processors have changed."""
         if provider is not self._provider:
             _settle_before_flush(provider)
@@ -509,7 +509,7 @@ class SpanSignal:
         self._provider = provider
 
 
-def _settle_before_flush(provider: Any) -> None:
+def _settle_before_flush(provider: object) -> None:
     """Have spans that are still on the tape handed over before the provider is flushed or shut down."""
     for name in ("force_flush", "shutdown"):
         original = getattr(provider, name, None)
@@ -526,7 +526,7 @@ def _settle_before_flush(provider: Any) -> None:
     TAPE.flush_at_exit()  # before the provider's own, which was registered before this one
 
 
-def _field_of_processors(multi: Any) -> str:
+def _field_of_processors(multi: object) -> str:
     """Under which name the SDK's own collection of span processors keeps them: found by what it holds."""
     sdk = sys.modules.get("opentelemetry.sdk.trace")
     if sdk is None or not isinstance(multi, sdk.SynchronousMultiSpanProcessor):
@@ -558,12 +558,12 @@ def _pipeline(provider: Any, scope: str) -> _Pipeline | None:
     return _Pipeline(tracer)
 
 
-def _is_known(sampler: Any) -> bool:
+def _is_known(sampler: object) -> bool:
     """Whether a sampler is one of the SDK's, which decide by the arguments alone."""
     return type(sampler).__module__ == "opentelemetry.sdk.trace.sampling"
 
 
-def _looks_only_at_ends(kind: Any, base: Any) -> bool:
+def _looks_only_at_ends(kind: Any, base: object) -> bool:
     """Whether a span processor does nothing when a span starts: the base class's, or the SDK's exporting ones."""
     export = sys.modules.get("opentelemetry.sdk.trace.export")
     known = () if export is None else (export.BatchSpanProcessor, export.SimpleSpanProcessor)

@@ -47,7 +47,7 @@ def report_to(failed: Callable[[Exception], object]) -> None:
     _failed = failed
 
 
-def generate(text: str, name: str, *, is_async: bool = False, **names: Any) -> Any:
+def generate(text: str, name: str, *, is_async: bool = False, **names: object) -> Any:
     """Compile one wrapper.
 
     Args:
@@ -110,7 +110,7 @@ _EVERYTHING: Final = "self, *args, **keywords"
 
 
 def call_wrapper(
-    original: Any,
+    original: object,
     holds: Mapping[ContextVar[Any], str] | None = None,
     *,
     begin: Callable[..., Any],
@@ -165,7 +165,7 @@ _AFTER: Final = """
 """
 
 
-def after(original: Any, done: Callable[[Any, Any, Any, Any], object]) -> Any:
+def after(original: object, done: Callable[[Any, Any, Any, Any], object]) -> Any:
     """The wrapper around a method whose answer we look at: `done` takes its owner, its answer and its arguments."""
     return generate(_AFTER, "call", original=original, done=done)
 
@@ -177,7 +177,7 @@ _CHOICE: Final = """
 """
 
 
-def choice(original: Any, choose: Callable[..., Any], *, signature: str, chooses: str) -> Any:
+def choice(original: object, choose: Callable[..., Any], *, signature: str, chooses: str) -> Any:
     """The wrapper that has one of several functions called, the original or a wrapper of it, by the arguments.
 
     It is no coroutine function: an ordinary call has no frame of ours around its awaiting.
@@ -268,7 +268,7 @@ def reader_without_usage(*, is_async: bool) -> Any:
 _USAGE_ALONE: Final = '(getattr(chunk, "choices", None) == [] and getattr(chunk, "usage", None) is not None)'
 
 
-def _reader(text: str, *, is_async: bool, chunks: int, **names: Any) -> Any:
+def _reader(text: str, *, is_async: bool, chunks: int, **names: object) -> Any:
     text = text.replace("USAGE_ALONE", _USAGE_ALONE)
     text = text.replace("FIRST_STEP", "yield None" if is_async else "pass")
     text = text.replace("CLOSE", "pass" if is_async else 'if hasattr(chunks, "close"): chunks.close()')
@@ -284,7 +284,7 @@ _UNHOOKED: Final = """
 """
 
 
-def unhooked(make: Any, *, chunks: int) -> Any:
+def unhooked(make: object, *, chunks: int) -> Any:
     """An async generator function that steps over its first `yield`, without the event loop's hooks.
 
     Args:

@@ -239,7 +239,7 @@ def _type(arrow: Any, kind: str, *, as_csv: bool) -> Any:
     return arrow.string() if kind == TEXT or as_csv else arrow.timestamp("us", tz="UTC")
 
 
-def _writer(file: Any, schema: pyarrow.Schema, *, as_csv: bool) -> Any:
+def _writer(file: object, schema: pyarrow.Schema, *, as_csv: bool) -> Any:
     if as_csv:
         from pyarrow import csv
 

@@ -37,12 +37,12 @@ FETCH: Final = "fetch_response"
 """The operation that reads a stored answer again."""
 
 
-def count_of(asked: Any) -> int:
+def count_of(asked: object) -> int:
     """How many messages, inputs or prompts were given: a list counts its entries, anything else is one."""
     return len(asked) if isinstance(asked, (list, tuple)) else int(asked is not None)
 
 
-def settings_of(body: Any, names: Mapping[str, str]) -> dict[str, Any]:
+def settings_of(body: object, names: Mapping[str, str]) -> dict[str, Any]:
     """The settings that a request states, under our names.
 
     Args:
@@ -95,11 +95,11 @@ class ChunkReader(Protocol):
     is_complete: bool
     error_type: ErrorType | None
 
-    def hides(self, chunk: Any, /) -> bool:
+    def hides(self, chunk: object, /) -> bool:
         """Whether a piece is what asking for usage causes, and nothing more."""
         ...
 
-    def feed(self, chunk: Any, call: LLMCall, /) -> bool:
+    def feed(self, chunk: object, call: LLMCall, /) -> bool:
         """Note one piece; says whether it is to be hidden from the application (only what we asked for is)."""
         ...
 
@@ -126,11 +126,11 @@ class WholeAnswer(ChunkReader):
         self.error_type = None
         self.started = False
 
-    def hides(self, chunk: Any, /) -> bool:
+    def hides(self, chunk: object, /) -> bool:
         """Nothing is asked for here."""
         return False
 
-    def feed(self, chunk: Any, call: LLMCall, /) -> bool:
+    def feed(self, chunk: object, call: LLMCall, /) -> bool:
         """Pieces say nothing here."""
         return False
 
@@ -146,7 +146,7 @@ class WholeAnswer(ChunkReader):
         call.first_token()
 
 
-def nothing(anything: Any) -> Any:
+def nothing(anything: object) -> Any:
     """Nothing of it is told."""
     return None
 

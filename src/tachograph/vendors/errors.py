@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from tachograph.vendors.anthropic.errors import anthropic_failure
 from tachograph.vendors.bedrock.errors import bedrock_failure
@@ -23,8 +23,8 @@ def failure_of(
     vendor: str,
     *,
     status: int | None = None,
-    headers: Any = None,
-    body: Any = None,
+    headers: object = None,
+    body: object = None,
     error: BaseException | None = None,
 ) -> Failure:
     """Categorise one failure by its vendor's table.

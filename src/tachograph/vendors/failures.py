@@ -152,7 +152,7 @@ def categorise(
     *,
     status: int | None = None,
     headers: Any = None,
-    body: Any = None,
+    body: object = None,
     error: BaseException | None = None,
 ) -> Failure:
     """Categorise one failure from what is known of it.
@@ -247,7 +247,7 @@ def _body(error: BaseException) -> Any:
     return pick(error, "details") if body is None else body
 
 
-def unreadable(answer: Any) -> Failure:
+def unreadable(answer: object) -> Failure:
     """An answer that is not what the vendor promises: an HTML page with status 200, JSON without what belongs in it."""
     kind = type(answer).__name__
     return Failure("server_error", True, 200, "unreadable_answer", f"The answer is no answer of this API ({kind})")

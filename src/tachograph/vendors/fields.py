@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 
-def pick(thing: Any, name: str) -> Any:
+def pick(thing: object, name: str) -> Any:
     """The field of a model or the entry of a mapping; None when there is none."""
     if thing is None:
         return None
@@ -39,13 +39,13 @@ def plain(thing: Any) -> Any:
     return {**fields, **extra} if extra else fields
 
 
-def getter(thing: Any) -> Callable[[str], Any]:
+def getter(thing: object) -> Callable[[str], Any]:
     """What reads several fields of one thing by name, each as `pick` would; a model is looked at only once."""
     fields = plain(thing)
     return fields.get if type(fields) is dict else partial(pick, thing)
 
 
-def dig(thing: Any, *names: str) -> Any:
+def dig(thing: object, *names: str) -> Any:
     """The field of a field of a field; None as soon as one is missing."""
     for name in names:
         thing = pick(thing, name)
@@ -58,12 +58,12 @@ MOST: Final = 10**15
 """More than this is no count of anything (ledgers hold 64 bits, JSON's numbers 53)."""
 
 
-def count(thing: Any, name: str) -> int | None:
+def count(thing: object, name: str) -> int | None:
     """A field that counts something: a whole number from 0 to `MOST`, else None."""
     return whole(pick(thing, name))
 
 
-def whole(value: Any) -> int | None:
+def whole(value: object) -> int | None:
     """A value that counts something: a whole number from 0 to `MOST`, else None."""
     if type(value) is int:
         return value if 0 <= value <= MOST else None
@@ -72,7 +72,7 @@ def whole(value: Any) -> int | None:
     return None
 
 
-def scalar(value: Any) -> Any:
+def scalar(value: object) -> Any:
     """A setting of a request that may be told: text, number, truth value, or a list of those. Else None.
 
     What SDKs put where the application said nothing (`Omit`, `NotGiven`) is none of these.
@@ -87,12 +87,12 @@ def scalar(value: Any) -> Any:
     return None
 
 
-def text(thing: Any, name: str) -> str | None:
+def text(thing: object, name: str) -> str | None:
     """A field that is text and not empty, else None. Enumerations give their value."""
     return word(pick(thing, name))
 
 
-def word(value: Any) -> str | None:
+def word(value: object) -> str | None:
     """A value that is text and not empty, else None. Enumerations give their value."""
     if type(value) is str:
         return value or None
@@ -101,7 +101,7 @@ def word(value: Any) -> str | None:
     return None
 
 
-def items(thing: Any, name: str) -> Iterator[Any]:
+def items(thing: object, name: str) -> Iterator[Any]:
     """The entries of a field that is a list; nothing when it is not."""
     value = pick(thing, name)
     if isinstance(value, (list, tuple)):

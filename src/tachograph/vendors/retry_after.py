@@ -19,7 +19,7 @@ LONGEST_SECONDS: Final = 31 * 86400.0
 
 
 def retry_after_seconds(
-    headers: Mapping[str, str] | None, body: Any = None, *, now_unix: float | None = None
+    headers: Mapping[str, str] | None, body: object = None, *, now_unix: float | None = None
 ) -> float | None:
     """Seconds the server asks to wait, or None when it does not say, or says nonsense.
 
@@ -86,7 +86,7 @@ def _timestamp(date: str | None) -> float | None:
         return None
 
 
-def _retry_info(body: Any) -> float | None:
+def _retry_info(body: object) -> float | None:
     """google.rpc.RetryInfo: `{"error": {"details": [{"@type": ".../google.rpc.RetryInfo", "retryDelay": "46s"}]}}`."""
     if isinstance(body, list) and len(body) == 1:
         body = body[0]

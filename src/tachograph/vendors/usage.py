@@ -84,7 +84,7 @@ class Reading(msgspec.Struct):
             call.usages = () if self.own is None else (self.own,)
 
 
-def bounded(reading: Reading, *counts: Any) -> Reading:
+def bounded(reading: Reading, *counts: object) -> Reading:
     """A reading whose counts were looked at: all zeros are no report, and what is no count is told.
 
     Args:
@@ -116,7 +116,7 @@ def exceeds(usage: Usage) -> bool:
     )
 
 
-def nano_usd(value: Any, per_usd: int = 1) -> int | None:
+def nano_usd(value: object, per_usd: int = 1) -> int | None:
     """A cost that a vendor states, in nano-dollars; None when it is no sensible sum.
 
     Args:
@@ -152,7 +152,7 @@ def billed_fields(fields: Mapping[str, Any], known: frozenset[str], prefix: str 
     return tuple(found)
 
 
-def stated(report: Any, *path: str) -> Any:
+def stated(report: object, *path: str) -> Any:
     """The value at a path of a report."""
     for name in path:
         report = pick(report, name)

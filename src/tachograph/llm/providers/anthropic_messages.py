@@ -87,7 +87,7 @@ class Messages(RawAnswers):
     def failure(self, error: BaseException) -> Failure:
         return anthropic_failure(error=error)
 
-    def read(self, answer: Any, finish_reason: str | None) -> Answer:
+    def read(self, answer: object, finish_reason: str | None) -> Answer:
         texts, thoughts, calls, native = [], [], [], []
         for block in items(answer, "content"):
             native.append(block)
@@ -129,7 +129,7 @@ class _Fold:
         self._inputs: dict[Any, list[str]] = {}
         self._answer = Answer()
 
-    def feed(self, event: Any) -> Iterator[Delta]:
+    def feed(self, event: object) -> Iterator[Delta]:
         answer, kind = self._answer, text(event, "type")
         answer.raw = event
         if kind == "content_block_delta":
@@ -141,7 +141,7 @@ class _Fold:
                 id, name = text(block, "id") or "", text(block, "name") or ""
                 yield ToolCallDelta(self._calls.begin(key, id, name), id, name)
 
-    def _delta(self, key: Any, delta: Any) -> Iterator[Delta]:
+    def _delta(self, key: object, delta: object) -> Iterator[Delta]:
         block = self._blocks.setdefault(key, {"type": "text", "text": ""})
         kind = text(delta, "type")
         if kind == "text_delta" and (part := text(delta, "text")):

@@ -87,10 +87,10 @@ class GenerateContent:
         function = client.models.generate_content_stream if stream else client.models.generate_content
         return function(model=payload["model"], contents=payload["contents"], config=config)
 
-    def parse(self, sent: Any) -> Any:
+    def parse(self, sent: object) -> Any:
         return sent
 
-    def response(self, stream: Any) -> Any:
+    def response(self, stream: object) -> Any:
         return None  # an HTTP client of ours shows it: see `read_deadline`
 
     def headers(self, sent: Any) -> Mapping[str, str] | None:
@@ -100,7 +100,7 @@ class GenerateContent:
     def failure(self, error: BaseException) -> Failure:
         return gemini_failure(error=error)
 
-    def read(self, answer: Any, finish_reason: str | None) -> Answer:
+    def read(self, answer: object, finish_reason: str | None) -> Answer:
         fold = _Fold()
         for _ in fold.feed(answer):
             continue
@@ -120,7 +120,7 @@ class _Fold:
         self._parts: list[Any] = []
         self._answer = Answer()
 
-    def feed(self, chunk: Any) -> Iterator[Delta]:
+    def feed(self, chunk: object) -> Iterator[Delta]:
         answer = self._answer
         answer.raw = chunk
         answer.failure = gemini_response_failure(chunk) or answer.failure
@@ -162,7 +162,7 @@ def _finish(answer: Answer, reason: str | None) -> FinishReason:
     return "other"
 
 
-def _tool_request(call: Any) -> ToolRequest:
+def _tool_request(call: object) -> ToolRequest:
     arguments = pick(call, "args")
     arguments = dict(arguments) if isinstance(arguments, Mapping) else {}
     id = text(call, "id") or f"{_OURS}{next(_numbers)}"

@@ -84,7 +84,7 @@ class ChatCompletions(RawAnswers):
     def failure(self, error: BaseException) -> Failure:
         return openai_failure(error=error)
 
-    def read(self, answer: Any, finish_reason: str | None) -> Answer:
+    def read(self, answer: object, finish_reason: str | None) -> Answer:
         message = pick(next(items(answer, "choices"), None), "message")
         calls = [
             tool_request(
@@ -116,7 +116,7 @@ class _Fold:
         self._calls = CallParts()
         self._answer = Answer()
 
-    def feed(self, chunk: Any) -> Iterator[Delta]:
+    def feed(self, chunk: object) -> Iterator[Delta]:
         answer = self._answer
         answer.raw = chunk
         choice = next(items(chunk, "choices"), None)
@@ -134,7 +134,7 @@ class _Fold:
         for part in items(delta, "tool_calls"):
             yield self._tool_call(part)
 
-    def _tool_call(self, part: Any) -> ToolCallDelta:
+    def _tool_call(self, part: object) -> ToolCallDelta:
         key = pick(part, "index") or 0
         arguments = text(pick(part, "function"), "arguments") or ""
         if key in self._calls:
@@ -207,6 +207,6 @@ def _assistant(message: Message) -> dict[str, Any]:
     return {"role": "assistant", "content": said or None, **({"tool_calls": calls} if calls else {})}
 
 
-def _reasoning(message: Any) -> str:
+def _reasoning(message: object) -> str:
     """Compatible servers show thoughts as `reasoning_content` (DeepSeek, vLLM) or `reasoning` (OpenRouter)."""
     return text(message, "reasoning_content") or text(message, "reasoning") or ""

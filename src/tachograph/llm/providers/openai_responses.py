@@ -77,7 +77,7 @@ class Responses(RawAnswers):
     def failure(self, error: BaseException) -> Failure:
         return openai_failure(error=error)
 
-    def read(self, answer: Any, finish_reason: str | None) -> Answer:
+    def read(self, answer: object, finish_reason: str | None) -> Answer:
         return _read(answer)
 
     def fold(self) -> _Fold:
@@ -92,7 +92,7 @@ class _Fold:
         self._answer = Answer()
         self._last: Answer | None = None
 
-    def feed(self, event: Any) -> Iterator[Delta]:
+    def feed(self, event: object) -> Iterator[Delta]:
         answer, kind = self._answer, text(event, "type")
         answer.raw = event
         if kind == "response.output_text.delta":
@@ -128,7 +128,7 @@ class _Fold:
         return answer
 
 
-def _read(response: Any) -> Answer:
+def _read(response: object) -> Answer:
     answer = Answer(raw=response, failure=openai_response_failure(response))
     texts, thoughts, refusals = [], [], []
     native = []
@@ -191,6 +191,6 @@ def _entries(message: Message) -> list[Any]:
     return [*found, *([{"role": "user", "content": content}] if content else [])]
 
 
-def _plain(item: Any) -> Any:
+def _plain(item: object) -> Any:
     dump = getattr(item, "model_dump", None)
     return item if dump is None else dump(exclude_none=True, mode="json")

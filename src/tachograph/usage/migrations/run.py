@@ -106,7 +106,7 @@ def _connection(url: str) -> Iterator[Connection]:
         engine = create_engine(f"sqlite:///{sqlite_path(url)}")
 
         @event.listens_for(engine, "connect")
-        def _connected(connection: Any, _record: Any) -> None:
+        def _connected(connection: Any, _record: object) -> None:
             connection.isolation_level = None  # or it would commit before each CREATE TABLE
 
         @event.listens_for(engine, "begin")

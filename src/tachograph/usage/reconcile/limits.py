@@ -83,7 +83,7 @@ def anthropic(*, key: str, base_url: str) -> Iterator[RateLimit | SpendLimit]:
                 yield RateLimit(ORGANIZATION, str(model), str(limit.get("type")), float(limit.get("value") or 0))
 
 
-def listed(client: Any, url: str, *, after: str = "after") -> Iterator[dict[str, Any]]:
+def listed(client: object, url: str, *, after: str = "after") -> Iterator[dict[str, Any]]:
     """Every entry of an admin API's list, page after page; `after` is the parameter by which it goes on.
 
     Raises:

@@ -205,7 +205,7 @@ class _Builder:
         self.kept = kept  # labels that a row still has for rollups after its subject was erased
         self.parameters: list[Any] = []
 
-    def add(self, value: Any) -> str:
+    def add(self, value: object) -> str:
         self.parameters.append(value)
         return self.dialect.placeholder.format(len(self.parameters))
 

@@ -26,7 +26,7 @@ _BAD_VALUES: Final = (TypeError, OverflowError, UnicodeEncodeError, ValueError)
 class Driver:
     """One connection. Errors come out as the ledger's own."""
 
-    def __init__(self, connection: Any, version: str, where: str, apsw: Any = None) -> None:
+    def __init__(self, connection: object, version: str, where: str, apsw: Any = None) -> None:
         self._connection: Any = connection  # None once it is closed
         self._apsw = apsw
         self._files: list[Ours] = []

@@ -6,7 +6,7 @@ docs.anthropic.com/en/api/errors. Checked 2026-11-23.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from tachograph.vendors.failures import STATUSES, Failure, FailureTable, categorise, unreadable
 from tachograph.vendors.fields import pick, text
@@ -50,8 +50,8 @@ TABLE: Final = FailureTable(
 def anthropic_failure(
     *,
     status: int | None = None,
-    headers: Any = None,
-    body: Any = None,
+    headers: object = None,
+    body: object = None,
     error: BaseException | None = None,
 ) -> Failure:
     """Categorise an answer (status, headers, parsed body), a stream's `error` event (its data as the body, status 200)
@@ -69,7 +69,7 @@ def anthropic_finish_failure(stop_reason: str | None) -> Failure | None:
     return None
 
 
-def anthropic_message_failure(message: Any) -> Failure | None:
+def anthropic_message_failure(message: object) -> Failure | None:
     """The failure that a whole answer tells of under status 200: refused, an error body, or no message at all."""
     if text(message, "type") == "error" or (pick(message, "error") is not None and pick(message, "content") is None):
         return anthropic_event_failure(message)
@@ -78,7 +78,7 @@ def anthropic_message_failure(message: Any) -> Failure | None:
     return anthropic_finish_failure(text(message, "stop_reason"))
 
 
-def anthropic_event_failure(event: Any) -> Failure:
+def anthropic_event_failure(event: object) -> Failure:
     """The failure that an `error` event, or an error body under status 200, tells of."""
     error = pick(event, "error")
     body = {name: value for name in ("type", "message") if (value := text(error, name))}

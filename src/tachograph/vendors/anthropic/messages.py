@@ -19,7 +19,7 @@ from tachograph.vendors.fields import dig, getter, items, pick, text, whole, wor
 from tachograph.vendors.once import COUNTED
 
 
-def read_message(call: LLMCall, message: Any) -> ErrorType | None:
+def read_message(call: LLMCall, message: object) -> ErrorType | None:
     """A whole message."""
     if message is None:
         return None  # the application asked for the response itself, and it is no JSON
@@ -43,7 +43,7 @@ def message_tokens(message: Any) -> tuple[int, int] | None:
     return None if usage is None else (usage.input_tokens, usage.output_tokens)
 
 
-def message_content(message: Any) -> Any:
+def message_content(message: object) -> Any:
     """What the model said."""
     return [said for block in items(message, "content") if (said := pick(block, "text"))]
 
@@ -53,7 +53,7 @@ def _identify(call: LLMCall, get: Callable[[str], Any]) -> None:
     call.response_id = word(get("id")) or call.response_id
 
 
-def _cache_miss(diagnostics: Any) -> tuple[int, str] | None:
+def _cache_miss(diagnostics: object) -> tuple[int, str] | None:
     """What the prompt cache's diagnostics say, where the request asked for them and they came in time.
 
     Source: `diagnostics` of the anthropic 2 SDK's `types/message.py`, read 2026-11-27.
@@ -67,7 +67,7 @@ def _type_of(failure: Failure | None) -> ErrorType | None:
     return None if failure is None else failure.error_type
 
 
-def read_nothing(call: LLMCall, answer: Any) -> ErrorType | None:
+def read_nothing(call: LLMCall, answer: object) -> ErrorType | None:
     """An answer without usage: a token count, a batch that was created."""
     return None
 
@@ -122,7 +122,7 @@ class MessageEvents(WholeAnswer):
         self.blocks: list[Any] = []
         self.stop_reason: str | None = None
 
-    def feed(self, event: Any, call: LLMCall) -> bool:
+    def feed(self, event: object, call: LLMCall) -> bool:
         """Note one event."""
         kind = getattr(event, "type", None)
         if kind == "content_block_delta":
@@ -163,7 +163,7 @@ class BatchResults(WholeAnswer):
         super().__init__()
         self.by_model: dict[str, list[Usage]] = {}
 
-    def feed(self, line: Any, call: LLMCall) -> bool:
+    def feed(self, line: object, call: LLMCall) -> bool:
         """Note one result."""
         message = dig(line, "result", "message")
         usage = read_usage(pick(message, "usage")).usage

@@ -34,12 +34,12 @@ _OUTSIDE_THE_TOTAL: Final = ("compaction", "advisor_message")
 _INSIDE_THE_TOTAL: Final = ("message", "fallback_message")
 
 
-def anthropic_usage(report: Any) -> Usage | None:
+def anthropic_usage(report: object) -> Usage | None:
     """The tokens of a message's `usage`, or of what `anthropic_merge_usage` made of a stream's."""
     return read_usage(report).usage
 
 
-def read_usage(report: Any) -> Reading:
+def read_usage(report: object) -> Reading:
     """All that a `usage` says.
 
     Compaction and advisor iterations, which the top level leaves out, are added. An advisor may be another model, at
@@ -80,7 +80,7 @@ def read_usage(report: Any) -> Reading:
     return bounded(reading, *map(get, _COUNTS))
 
 
-def anthropic_merge_usage(started: Any, delta: Any) -> dict[str, Any]:
+def anthropic_merge_usage(started: object, delta: object) -> dict[str, Any]:
     """The usage of a stream so far, as one report: what `message_start` said, overlaid by a `message_delta`.
 
     A delta's counts are cumulative and may leave out what the start knew (cache lifetimes, service tier); a relay's may

@@ -60,7 +60,7 @@ def said(body: Mapping[str, Any]) -> Any:
     return next((body[name] for name in ("messages", "prompt", "inputText", "texts") if body.get(name)), None)
 
 
-def read_usage(report: Any) -> Reading:
+def read_usage(report: object) -> Reading:
     """The `usage` of Converse: `inputTokens` leaves cached and cache-written tokens out; here they are in."""
     if report is None:
         return Reading()
@@ -81,7 +81,7 @@ def read_usage(report: Any) -> Reading:
     return bounded(Reading(usage, unknown=unknown), *(pick(report, name) for name in _COUNTS))
 
 
-def read_converse(call: LLMCall, answer: Any) -> ErrorType | None:
+def read_converse(call: LLMCall, answer: object) -> ErrorType | None:
     """A whole answer of Converse."""
     call.finish_reason = text(answer, "stopReason")
     call.service_tier = text(pick(answer, "serviceTier"), "type") or call.service_tier
@@ -89,7 +89,7 @@ def read_converse(call: LLMCall, answer: Any) -> ErrorType | None:
     return _FAILED.get(call.finish_reason or "")
 
 
-def converse_content(answer: Any) -> Any:
+def converse_content(answer: object) -> Any:
     """What the model said."""
     return [said for part in items(dig(answer, "output", "message"), "content") if (said := text(part, "text"))]
 
@@ -104,7 +104,7 @@ class ConverseEvents(WholeAnswer):
         self.stop_reason: str | None = None
         self.metadata: Any = None
 
-    def feed(self, event: Any, call: LLMCall) -> bool:
+    def feed(self, event: object, call: LLMCall) -> bool:
         """Note one event."""
         kind = text(event, "kind")
         if pick(event, "is_failure"):
@@ -134,7 +134,7 @@ _ANSWER: Final = ("tokenCount", "generation_token_count", "completion_tokens", "
 _REASONS: Final = ("stop_reason", "stopReason", "completionReason", "finish_reason")
 
 
-def read_invoked(call: LLMCall, answer: Any) -> ErrorType | None:
+def read_invoked(call: LLMCall, answer: object) -> ErrorType | None:
     """A whole answer of a model: Nova, Titan, Llama, Mistral, Cohere, AI21, gpt-oss."""
     report = pick(answer, "usage")
     result = next(items(answer, "results"), None) or next(items(answer, "choices"), None)
@@ -152,7 +152,7 @@ def read_invoked(call: LLMCall, answer: Any) -> ErrorType | None:
     return None
 
 
-def _first(answer: Any, result: Any, names: tuple[str, ...]) -> int | None:
+def _first(answer: object, result: object, names: tuple[str, ...]) -> int | None:
     return next((tokens for at in (answer, result) for name in names if (tokens := count(at, name)) is not None), None)
 
 
@@ -166,7 +166,7 @@ class InvokedEvents(WholeAnswer):
         self.metrics: Any = None
         self.reason: str | None = None
 
-    def feed(self, event: Any, call: LLMCall) -> bool:
+    def feed(self, event: object, call: LLMCall) -> bool:
         """Note one event."""
         if pick(event, "is_failure"):
             self.error_type = failure_of_event(text(event, "kind"), text(event, "message"))

@@ -6,7 +6,7 @@ botocore 1.44 `bedrock-runtime` model; 2026-11-27.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from tachograph.records.outcomes import ErrorType
 from tachograph.vendors.failures import STATUSES, Failure, FailureTable, categorise, pick_header, read_body
@@ -49,8 +49,8 @@ TABLE: Final = FailureTable(
 def bedrock_failure(
     *,
     status: int | None = None,
-    headers: Any = None,
-    body: Any = None,
+    headers: object = None,
+    body: object = None,
     error: BaseException | None = None,
 ) -> Failure:
     """Categorise an answer or an exception of botocore, whose `response` is a dictionary."""

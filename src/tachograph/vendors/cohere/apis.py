@@ -27,7 +27,7 @@ _FAILED: Final[dict[str, ErrorType]] = {
 """Finish reasons that are failures."""
 
 
-def read_usage(meta: Any) -> Reading:
+def read_usage(meta: object) -> Reading:
     """A `usage` of v2, or a `meta` of v1 and of embeddings."""
     billed = pick(meta, "billed_units")
     tokens = pick(meta, "tokens")
@@ -47,7 +47,7 @@ def read_usage(meta: Any) -> Reading:
     return bounded(Reading(usage, unknown=billed_fields(fields, _KNOWN)), said_in, said_out)
 
 
-def read_chat(call: LLMCall, answer: Any) -> ErrorType | None:
+def read_chat(call: LLMCall, answer: object) -> ErrorType | None:
     """A whole chat answer."""
     call.response_id = text(answer, "id") or text(answer, "response_id") or text(answer, "generation_id")
     call.finish_reason = text(answer, "finish_reason")
@@ -55,14 +55,14 @@ def read_chat(call: LLMCall, answer: Any) -> ErrorType | None:
     return _FAILED.get(call.finish_reason or "")
 
 
-def read_meta(call: LLMCall, answer: Any) -> ErrorType | None:
+def read_meta(call: LLMCall, answer: object) -> ErrorType | None:
     """Embeddings and rerank."""
     call.response_id = text(answer, "id")
     read_usage(pick(answer, "meta")).put(call)
     return None
 
 
-def chat_content(answer: Any) -> Any:
+def chat_content(answer: object) -> Any:
     """What the model said."""
     return text(answer, "text") or [text(part, "text") for part in items(pick(answer, "message"), "content")]
 
@@ -78,7 +78,7 @@ class ChatEvents(WholeAnswer):
         self.id: str | None = None
         self.end: Any = None
 
-    def feed(self, event: Any, call: LLMCall) -> bool:
+    def feed(self, event: object, call: LLMCall) -> bool:
         """Note one event."""
         kind = text(event, "type") or text(event, "event_type") or ""
         if kind in ("content-delta", "tool-call-start", "tool-plan-delta", "text-generation", "tool-calls-chunk"):

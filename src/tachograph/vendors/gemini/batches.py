@@ -6,7 +6,6 @@ read by the application itself and are not seen.
 
 from __future__ import annotations
 
-from typing import Any
 
 from tachograph.records import LLMCall, Usage
 from tachograph.records.outcomes import ErrorType
@@ -17,7 +16,7 @@ from tachograph.vendors.once import COUNTED
 from tachograph.vendors.usage import Reading
 
 
-def read_batch(call: LLMCall, job: Any) -> ErrorType | None:
+def read_batch(call: LLMCall, job: object) -> ErrorType | None:
     """A batch: its usage counts the first time that it is read with answers in it."""
     call.model = short_model(pick(job, "model"))
     call.response_id = name = text(job, "name")
@@ -36,7 +35,7 @@ def read_batch(call: LLMCall, job: Any) -> ErrorType | None:
     return None
 
 
-def _generated(job: Any, model: str) -> list[Reading]:
+def _generated(job: object, model: str) -> list[Reading]:
     readings = []
     for inlined in items(pick(job, "dest"), "inlined_responses"):
         response = pick(inlined, "response")
@@ -47,7 +46,7 @@ def _generated(job: Any, model: str) -> list[Reading]:
     return [reading for reading in readings if reading.usage is not None]
 
 
-def _embedded(job: Any) -> list[Reading]:
+def _embedded(job: object) -> list[Reading]:
     found = items(pick(job, "dest"), "inlined_embed_content_responses")
     counts = (count(pick(inlined, "response"), "token_count") for inlined in found)
     return [Reading(Usage(tokens)) for tokens in counts if tokens]

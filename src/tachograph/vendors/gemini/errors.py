@@ -6,7 +6,7 @@ ai.google.dev/gemini-api/docs/troubleshooting. Checked 2026-11-23.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from tachograph.records.outcomes import ErrorType
 from tachograph.vendors.failures import STATUSES, ErrorReport, Failure, FailureTable, categorise
@@ -85,8 +85,8 @@ TABLE: Final = FailureTable(
 def gemini_failure(
     *,
     status: int | None = None,
-    headers: Any = None,
-    body: Any = None,
+    headers: object = None,
+    body: object = None,
     error: BaseException | None = None,
 ) -> Failure:
     """Categorise an answer (status, headers, parsed body) or an exception of the google-genai SDK.
@@ -100,7 +100,7 @@ def gemini_failure(
     return failure
 
 
-def gemini_response_failure(response: Any) -> Failure | None:
+def gemini_response_failure(response: object) -> Failure | None:
     """The failure that a response or a chunk tells of without raising: a blocked prompt, an answer cut by a filter."""
     feedback = pick(response, "prompt_feedback")
     reason = None if feedback is None else text(feedback, "block_reason")
@@ -121,7 +121,7 @@ def gemini_finish_failure(finish_reason: str | None) -> Failure | None:
     return None
 
 
-def interaction_failure(interaction: Any) -> Failure | None:
+def interaction_failure(interaction: object) -> Failure | None:
     """The failure that an interaction's status tells of."""
     if text(interaction, "status") != "failed":
         return None

@@ -30,7 +30,7 @@ class Hop:
         self.queries: dict[str, None] = {}
         self.maps = False
 
-    def feed(self, answer: Any) -> bool:
+    def feed(self, answer: object) -> bool:
         """Note a whole answer or one chunk; says whether it has content."""
         try:
             return self._feed(answer)
@@ -60,7 +60,7 @@ class Hop:
             self._note_failure(answer)
         return has_content
 
-    def _feed_loose(self, answer: Any) -> bool:
+    def _feed_loose(self, answer: object) -> bool:
         """The same of an answer in another form: as JSON, where the application wants the HTTP response."""
         raw = dig(answer, "sdk_http_response", "body")
         if isinstance(raw, str) and pick(answer, "candidates") is None:
@@ -83,7 +83,7 @@ class Hop:
             self._note_failure(answer)
         return has_content
 
-    def _ground(self, grounding: Any) -> None:
+    def _ground(self, grounding: object) -> None:
         """Note the searches that the answer rests on: they are billed."""
         for name, wire_name, kind in _QUERIES:
             for query in _either(grounding, name, wire_name) or ():
@@ -92,7 +92,7 @@ class Hop:
         for chunk in _either(grounding, "grounding_chunks", "groundingChunks") or ():
             self.maps = self.maps or pick(chunk, "maps") is not None
 
-    def _note_failure(self, answer: Any) -> None:
+    def _note_failure(self, answer: object) -> None:
         failure = gemini_response_failure(answer)
         if failure is not None:
             self.failure = failure.error_type
@@ -112,11 +112,11 @@ class Hop:
 _QUERIES = (("web_search_queries", "webSearchQueries", ""), ("image_search_queries", "imageSearchQueries", "image: "))
 
 
-def _word(reason: Any) -> str:
+def _word(reason: object) -> str:
     return str(getattr(reason, "_value_", reason))  # `value` of an enumeration is a property in Python
 
 
-def _either(thing: Any, name: str, wire_name: str) -> Any:
+def _either(thing: object, name: str, wire_name: str) -> Any:
     found = pick(thing, name)
     return pick(thing, wire_name) if found is None else found
 
@@ -130,7 +130,7 @@ class Generation(WholeAnswer):
         super().__init__()
         self.hops: list[Hop] = []
 
-    def feed(self, chunk: Any, call: LLMCall) -> bool:
+    def feed(self, chunk: object, call: LLMCall) -> bool:
         """Note one chunk of the request that is under way."""
         if not self.hops:
             self.hop()
@@ -159,7 +159,7 @@ class Generation(WholeAnswer):
             call.service_tier = call.request.get("service_tier")  # served as asked, where the answer does not say
 
 
-def _identify(call: LLMCall, answer: Any) -> None:
+def _identify(call: LLMCall, answer: object) -> None:
     get = getter(answer)
     model = get("model_version") or get("modelVersion")
     call.response_model = model if isinstance(model, str) else None
@@ -170,7 +170,7 @@ def _identify(call: LLMCall, answer: Any) -> None:
         call.service_tier = tier
 
 
-def read_generation(call: LLMCall, answer: Any) -> ErrorType | None:
+def read_generation(call: LLMCall, answer: object) -> ErrorType | None:
     """A whole `generate_content`: one answer, or the reader that has read the answers of all its requests."""
     if isinstance(answer, Generation):
         reader = answer
@@ -189,25 +189,25 @@ def generation_tokens(answer: Any) -> tuple[int, int] | None:
     return None if usage is None else (usage.prompt_token_count or 0, usage.candidates_token_count or 0)
 
 
-def generation_content(answer: Any) -> Any:
+def generation_content(answer: object) -> Any:
     """What the model said."""
     if isinstance(answer, Generation):
         answer = answer.hops[-1].answer if answer.hops else None
     return [pick(candidate, "content") for candidate in items(answer, "candidates")]
 
 
-def read_embeddings(call: LLMCall, response: Any) -> ErrorType | None:
+def read_embeddings(call: LLMCall, response: object) -> ErrorType | None:
     """Embeddings."""
     call.usage = gemini_embedding_usage(response)
     return None
 
 
-def read_media(call: LLMCall, response: Any) -> ErrorType | None:
+def read_media(call: LLMCall, response: object) -> ErrorType | None:
     """Images and videos: tokens are reported for some models only."""
     read_usage(_either(response, "usage_metadata", "usageMetadata")).put(call)
     return None
 
 
-def read_nothing(call: LLMCall, response: Any) -> ErrorType | None:
+def read_nothing(call: LLMCall, response: object) -> ErrorType | None:
     """A token count."""
     return None

@@ -27,7 +27,7 @@ BEGUN: Final = Once()
 """Ids of interactions that were still under way when their creation returned."""
 
 
-def read_interaction(call: LLMCall, interaction: Any) -> ErrorType | None:
+def read_interaction(call: LLMCall, interaction: object) -> ErrorType | None:
     """A whole interaction; one that runs on counts when it is read and done."""
     _identify(call, interaction)
     reading = read_interaction_usage(pick(interaction, "usage"), call.response_model or call.model)
@@ -42,7 +42,7 @@ def read_interaction(call: LLMCall, interaction: Any) -> ErrorType | None:
     return None if failure is None else failure.error_type
 
 
-def read_stored_interaction(call: LLMCall, interaction: Any) -> ErrorType | None:
+def read_stored_interaction(call: LLMCall, interaction: object) -> ErrorType | None:
     """An interaction read by its id: counted only when it ran on after its creation, the first time that it is done."""
     error_type = read_interaction(call, interaction)
     call.model = call.response_model or call.model
@@ -54,12 +54,12 @@ def read_stored_interaction(call: LLMCall, interaction: Any) -> ErrorType | None
     return error_type
 
 
-def interaction_content(interaction: Any) -> Any:
+def interaction_content(interaction: object) -> Any:
     """What the model said."""
     return pick(interaction, "outputs") or pick(interaction, "steps")
 
 
-def _identify(call: LLMCall, interaction: Any) -> None:
+def _identify(call: LLMCall, interaction: object) -> None:
     call.response_id = text(interaction, "id") or call.response_id
     call.response_model = text(interaction, "model") or text(interaction, "agent") or call.response_model
     call.finish_reason = text(interaction, "status") or call.finish_reason
@@ -100,5 +100,5 @@ class InteractionEvents(WholeAnswer):
             read_interaction_usage(self.so_far).put(call)
 
 
-def _plain(error: Any) -> dict[str, str]:
+def _plain(error: object) -> dict[str, str]:
     return {name: value for name in ("code", "status", "message") if (value := text(error, name))}

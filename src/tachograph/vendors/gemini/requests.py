@@ -38,7 +38,7 @@ said: Final = said_under(("contents", "prompt", "source"))
 """What the model was asked."""
 
 
-def short_model(model: Any) -> str:
+def short_model(model: object) -> str:
     """`models/gemini-2.5-flash` and `publishers/google/models/gemini-2.5-flash` are `gemini-2.5-flash`."""
     return str(scalar(model) or "unknown").rpartition("/")[2] or "unknown"
 

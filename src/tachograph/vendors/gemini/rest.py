@@ -51,7 +51,7 @@ def said(body: Mapping[str, Any]) -> Any:
 
 
 class _WireHop(Hop):
-    def feed(self, answer: Any) -> bool:
+    def feed(self, answer: object) -> bool:
         """Note an answer or a chunk as it was sent."""
         return self._feed_loose(answer)
 
@@ -66,7 +66,7 @@ class Chunks(Generation):
         return hop
 
 
-def read(call: LLMCall, answer: Any) -> ErrorType | None:
+def read(call: LLMCall, answer: object) -> ErrorType | None:
     """A whole answer; one that streams without server-sent events is a list of chunks."""
     reader = Chunks()
     hop = reader.hop()

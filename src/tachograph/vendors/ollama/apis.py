@@ -45,7 +45,7 @@ def said(body: Mapping[str, Any]) -> Any:
     return next((body[name] for name in ("messages", "prompt", "input") if body.get(name) is not None), None)
 
 
-def read_answer(call: LLMCall, answer: Any) -> ErrorType | None:
+def read_answer(call: LLMCall, answer: object) -> ErrorType | None:
     """A whole answer, or the last line of one."""
     call.response_model = text(answer, "model") or call.response_model
     call.finish_reason = text(answer, "done_reason") or call.finish_reason
@@ -56,7 +56,7 @@ def read_answer(call: LLMCall, answer: Any) -> ErrorType | None:
     return "server_error" if text(answer, "error") else None
 
 
-def answer_content(answer: Any) -> Any:
+def answer_content(answer: object) -> Any:
     """What the model said."""
     return text(answer, "response") or dig(answer, "message", "content")
 
@@ -71,7 +71,7 @@ class JSONLines(WholeAnswer):
         super().__init__()
         self.last: Any = None
 
-    def feed(self, line: Any, call: LLMCall) -> bool:
+    def feed(self, line: object, call: LLMCall) -> bool:
         """Note one line."""
         if text(line, "error"):
             self.error_type = "server_error"

@@ -32,7 +32,7 @@ def type_of(failure: Failure | None) -> ErrorType | None:
     return None if failure is None else failure.error_type
 
 
-def read_chat(call: LLMCall, answer: Any) -> ErrorType | None:
+def read_chat(call: LLMCall, answer: object) -> ErrorType | None:
     """A whole chat completion, or a legacy text completion."""
     if answer is None:
         return None  # the application asked for the response itself, and it is no JSON
@@ -45,7 +45,7 @@ def read_chat(call: LLMCall, answer: Any) -> ErrorType | None:
     return None if reason == "stop" else type_of(openai_chat_failure(answer))
 
 
-def read_stored_chat(call: LLMCall, answer: Any) -> ErrorType | None:
+def read_stored_chat(call: LLMCall, answer: object) -> ErrorType | None:
     """A stored chat completion, read again: its tokens were counted when it was made."""
     read_chat(call, answer)
     call.model = call.response_model or call.model
@@ -53,7 +53,7 @@ def read_stored_chat(call: LLMCall, answer: Any) -> ErrorType | None:
     return None  # it was read well, however it had ended
 
 
-def report_of(answer: Any, choice: Any) -> Any:
+def report_of(answer: object, choice: object) -> Any:
     """The usage report, where the server put it: beside the choices, in the last one (Moonshot), in a field (Groq)."""
     found = pick(answer, "usage")
     if found is None:
@@ -67,7 +67,7 @@ def chat_tokens(answer: Any) -> tuple[int, int] | None:
     return None if usage is None else (usage.prompt_tokens, usage.completion_tokens)
 
 
-def chat_content(answer: Any) -> Any:
+def chat_content(answer: object) -> Any:
     """What the model said."""
     return [dig(choice, "message", "content") or text(choice, "text") for choice in items(answer, "choices")]
 
@@ -94,7 +94,7 @@ class ChatChunks(WholeAnswer):
         self.finish_reason: str | None = None
         self.report: Any = None
 
-    def hides(self, chunk: Any) -> bool:
+    def hides(self, chunk: object) -> bool:
         """Whether a chunk is what asking for usage causes and nothing more: servers put fields of their own beside."""
         fields = plain(chunk)
         return (
@@ -104,7 +104,7 @@ class ChatChunks(WholeAnswer):
             and all(name in _OF_A_USAGE_CHUNK or value is None for name, value in fields.items())
         )
 
-    def feed(self, chunk: Any, call: LLMCall) -> bool:
+    def feed(self, chunk: object, call: LLMCall) -> bool:
         """Note one chunk; True for the one that carries nothing but usage."""
         choices = getattr(chunk, "choices", None)
         usage = getattr(chunk, "usage", None)
@@ -127,7 +127,7 @@ class ChatChunks(WholeAnswer):
                 self.error_type = type_of(openai_chat_failure(chunk))
         return False
 
-    def _finish(self, reason: Any, chunk: Any, choice: Any) -> None:
+    def _finish(self, reason: object, chunk: object, choice: object) -> None:
         self.is_complete = True
         self.finish_reason = word(reason) or self.finish_reason
         failure = openai_chat_failure(chunk) if reason == "error" else openai_finish_failure(self.finish_reason)
@@ -136,7 +136,7 @@ class ChatChunks(WholeAnswer):
         if report is not None:
             self._report(report)
 
-    def _report(self, report: Any) -> None:
+    def _report(self, report: object) -> None:
         """Reports are running totals: the last that says anything is the whole."""
         if self.report is None or any(pick(report, name) for name in _TOTALS):
             self.report = report
@@ -150,7 +150,7 @@ class ChatChunks(WholeAnswer):
             read_usage(self.report, dialect_for(call)).put(call)
 
 
-def _says_something(choice: Any) -> bool:
+def _says_something(choice: object) -> bool:
     delta = getattr(choice, "delta", None)
     if delta is None:
         return bool(getattr(choice, "text", None))

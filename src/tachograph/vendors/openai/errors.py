@@ -88,7 +88,7 @@ TABLE: Final = FailureTable(
 def openai_failure(
     *,
     status: int | None = None,
-    headers: Any = None,
+    headers: object = None,
     body: Any = None,
     error: BaseException | None = None,
 ) -> Failure:
@@ -102,7 +102,7 @@ def openai_failure(
     return failure
 
 
-def openai_response_failure(response: Any) -> Failure | None:
+def openai_response_failure(response: object) -> Failure | None:
     """The failure that a Responses API object tells of without raising: `failed`, or `incomplete` by the filter."""
     status = text(response, "status")
     error = pick(response, "error")
@@ -115,7 +115,7 @@ def openai_response_failure(response: Any) -> Failure | None:
     return None
 
 
-def openai_event_failure(event: Any) -> Failure | None:
+def openai_event_failure(event: object) -> Failure | None:
     """The failure that a stream event tells of: `response.failed`, `response.incomplete`, `error`."""
     kind = text(event, "type")
     if kind in ("response.failed", "response.incomplete"):
@@ -135,7 +135,7 @@ def openai_finish_failure(finish_reason: str | None) -> Failure | None:
     return None
 
 
-def openai_chat_failure(answer: Any) -> Failure | None:
+def openai_chat_failure(answer: object) -> Failure | None:
     """The failure that a chat completion, or one chunk of it, tells of under status 200."""
     choice = next(items(answer, "choices"), None)
     error = pick(answer, "error") or pick(choice, "error")
@@ -146,7 +146,7 @@ def openai_chat_failure(answer: Any) -> Failure | None:
     return openai_finish_failure(text(choice, "finish_reason"))
 
 
-def openai_body_failure(error: Any) -> Failure:
+def openai_body_failure(error: object) -> Failure:
     """The failure that an error object under status 200 tells of; relays put the status they got into its code."""
     status = count(error, "code")
     if isinstance(error, str):
@@ -157,7 +157,7 @@ def openai_body_failure(error: Any) -> Failure:
     return failure if failure.error_type != "unknown" else _server_error(failure)
 
 
-def _plain(error: Any) -> dict[str, Any]:
+def _plain(error: object) -> dict[str, Any]:
     return {name: value for name in ("code", "type", "message") if (value := text(error, name)) and value != "error"}
 
 

@@ -13,14 +13,14 @@ from tachograph.vendors.openai.chat import identify
 from tachograph.vendors.openai.usage import read_usage
 
 
-def read_usage_only(call: LLMCall, answer: Any) -> ErrorType | None:
+def read_usage_only(call: LLMCall, answer: object) -> ErrorType | None:
     """An answer of which only the usage matters: images, transcriptions."""
     identify(call, getter(answer))
     read_usage(pick(answer, "usage"), dialect_for(call)).put(call)
     return None
 
 
-def read_embeddings(call: LLMCall, answer: Any) -> ErrorType | None:
+def read_embeddings(call: LLMCall, answer: object) -> ErrorType | None:
     """Embeddings have a prompt and nothing else, so servers that tell the total alone (Voyage) have told the prompt."""
     read_usage_only(call, answer)
     if call.usage is None:
@@ -35,13 +35,13 @@ def embedding_tokens(answer: Any) -> tuple[int, int] | None:
     return None if usage is None else (usage.prompt_tokens, 0)
 
 
-def read_nothing(call: LLMCall, answer: Any) -> ErrorType | None:
+def read_nothing(call: LLMCall, answer: object) -> ErrorType | None:
     """An answer without usage: speech, moderations, token counts."""
     call.response_model = text(answer, "model") if not isinstance(answer, (str, bytes)) else None
     return None
 
 
-def read_speech(call: LLMCall, answer: Any) -> ErrorType | None:
+def read_speech(call: LLMCall, answer: object) -> ErrorType | None:
     """Speech: the answer is sound and says nothing; what is billed is the length of the text that was sent."""
     said = pick(call.body, "input")
     if isinstance(said, str):
@@ -58,7 +58,7 @@ class MediaEvents(WholeAnswer):
         super().__init__()
         self.last: Any = None
 
-    def feed(self, event: Any, call: LLMCall) -> bool:
+    def feed(self, event: object, call: LLMCall) -> bool:
         """Note one event."""
         kind = getattr(event, "type", None) or ""
         if kind.endswith((".completed", ".done")):

@@ -17,7 +17,7 @@ from tachograph.vendors.openai.usage import read_response_usage
 ENDINGS = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
 
 
-def read_response(call: LLMCall, answer: Any) -> ErrorType | None:
+def read_response(call: LLMCall, answer: object) -> ErrorType | None:
     """A whole response; one made in the background counts when it is read and done."""
     if answer is None:
         return None  # the application asked for the response itself, and it is no JSON
@@ -32,7 +32,7 @@ def read_response(call: LLMCall, answer: Any) -> ErrorType | None:
     return type_of(openai_response_failure(answer))
 
 
-def _cache_miss(diagnostics: Any) -> tuple[int, str] | None:
+def _cache_miss(diagnostics: object) -> tuple[int, str] | None:
     """What the prompt cache's diagnostics say, where the request asked for them.
 
     Source: `prompt_cache_diagnostics` of the openai 3.54 SDK's `types/responses/response.py`, read 2026-11-27.
@@ -44,7 +44,7 @@ def _cache_miss(diagnostics: Any) -> tuple[int, str] | None:
     return None if kind != "cache_miss" or missed is None else (missed, text(diagnostics, "reason") or kind)
 
 
-def read_stored_response(call: LLMCall, answer: Any) -> ErrorType | None:
+def read_stored_response(call: LLMCall, answer: object) -> ErrorType | None:
     """A response read by its id: counted only when it was made in the background, the first time that it is done."""
     error_type = read_response(call, answer)
     call.model = call.response_model or call.model
@@ -60,7 +60,7 @@ def response_tokens(answer: Any) -> tuple[int, int] | None:
     return None if usage is None else (usage.input_tokens, usage.output_tokens)
 
 
-def response_content(answer: Any) -> Any:
+def response_content(answer: object) -> Any:
     """What the model said."""
     return [
         said
@@ -79,7 +79,7 @@ class ResponseEvents(WholeAnswer):
         super().__init__()
         self.response: Any = None
 
-    def feed(self, event: Any, call: LLMCall) -> bool:
+    def feed(self, event: object, call: LLMCall) -> bool:
         """Note one event."""
         kind = getattr(event, "type", None) or ""
         if kind.endswith(".delta"):

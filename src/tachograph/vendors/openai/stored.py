@@ -19,7 +19,7 @@ from tachograph.vendors.openai.usage import read_usage
 _ENDED = ("completed", "failed", "expired", "cancelled", "incomplete")
 
 
-def read_batch(call: LLMCall, answer: Any) -> ErrorType | None:
+def read_batch(call: LLMCall, answer: object) -> ErrorType | None:
     """A batch: its usage counts the first time that it is read with one."""
     call.model = text(answer, "model") or call.model
     call.service_tier = "batch"
@@ -27,14 +27,14 @@ def read_batch(call: LLMCall, answer: Any) -> ErrorType | None:
     return _count_once(call, answer)
 
 
-def read_run(call: LLMCall, answer: Any) -> ErrorType | None:
+def read_run(call: LLMCall, answer: object) -> ErrorType | None:
     """A run of an assistant: its usage counts the first time that it is read with one."""
     call.model = call.response_model = text(answer, "model") or call.model
     call.request_count = 0  # a run asks the model as often as it must
     return _count_once(call, answer)
 
 
-def read_eval_run(call: LLMCall, answer: Any) -> ErrorType | None:
+def read_eval_run(call: LLMCall, answer: object) -> ErrorType | None:
     """A run of an eval: the first time that it is read with its usage, a record for each model that took part.
 
     The first one is this call's; the graders' are its children.
@@ -62,19 +62,19 @@ def read_eval_run(call: LLMCall, answer: Any) -> ErrorType | None:
 EVAL_ENDED = ("completed", "failed", "canceled")
 
 
-def read_video(call: LLMCall, answer: Any) -> ErrorType | None:
+def read_video(call: LLMCall, answer: object) -> ErrorType | None:
     """A video: it is billed by its seconds, the first time that it is read whole."""
     seconds = str(pick(answer, "seconds"))
     return _bill_once(call, answer, {"video_second": int(seconds)} if seconds.isdigit() else None)
 
 
-def read_fine_tuning(call: LLMCall, answer: Any) -> ErrorType | None:
+def read_fine_tuning(call: LLMCall, answer: object) -> ErrorType | None:
     """A fine-tuning job: it is billed by the tokens that it was trained with, the first time that it is read whole."""
     trained = count(answer, "trained_tokens")
     return _bill_once(call, answer, {"trained_token": trained} if trained else None)
 
 
-def _bill_once(call: LLMCall, answer: Any, uses: dict[str, int] | None) -> ErrorType | None:
+def _bill_once(call: LLMCall, answer: object, uses: dict[str, int] | None) -> ErrorType | None:
     call.model = text(answer, "model") or call.model
     call.response_id = text(answer, "id")
     call.finish_reason = text(answer, "status")
@@ -90,7 +90,7 @@ _BILLED = ("completed", "succeeded", "cancelled")
 """How a job ends that is billed: one that fails is not."""
 
 
-def read_conversation(call: LLMCall, answer: Any) -> ErrorType | None:
+def read_conversation(call: LLMCall, answer: object) -> ErrorType | None:
     """A conversation, or what was added to one. Mistral's answer in it, with usage; OpenAI's say nothing."""
     call.response_id = text(answer, "id") or text(answer, "conversation_id")
     reading = read_usage(pick(answer, "usage"), dialect_for(call))
@@ -99,7 +99,7 @@ def read_conversation(call: LLMCall, answer: Any) -> ErrorType | None:
     return None
 
 
-def _count_once(call: LLMCall, answer: Any) -> ErrorType | None:
+def _count_once(call: LLMCall, answer: object) -> ErrorType | None:
     call.response_id = text(answer, "id")
     call.finish_reason = text(answer, "status")
     reading = read_usage(pick(answer, "usage"), dialect_for(call))
@@ -120,7 +120,7 @@ class RunEvents(WholeAnswer):
         super().__init__()
         self.run: Any = None
 
-    def feed(self, event: Any, call: LLMCall) -> bool:
+    def feed(self, event: object, call: LLMCall) -> bool:
         """Note one event."""
         kind = getattr(event, "event", None) or ""
         if kind.startswith("thread.run.") and not kind.startswith("thread.run.step"):

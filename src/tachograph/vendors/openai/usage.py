@@ -57,12 +57,12 @@ _KNOWN: Final = frozenset(
 _KNOWN_PARTS: Final = frozenset((*_INPUT, *_OUTPUT, *_PARTS_OF_PARTS, "text_tokens"))
 
 
-def openai_usage(report: Any, dialect: Dialect | None = None) -> Usage | None:
+def openai_usage(report: object, dialect: Dialect | None = None) -> Usage | None:
     """The tokens of any OpenAI API's `usage`, and of servers that speak its language."""
     return read_usage(report, dialect).usage
 
 
-def read_usage(report: Any, dialect: Dialect | None = None) -> Reading:
+def read_usage(report: object, dialect: Dialect | None = None) -> Reading:
     """All that a `usage` says.
 
     Args:
@@ -150,7 +150,7 @@ def _add_up(usage: Usage, total: int, dialect: Dialect | None) -> str | None:
     return "total"
 
 
-def _cost_of(report: Any, dialect: Dialect | None) -> Any:
+def _cost_of(report: object, dialect: Dialect | None) -> Any:
     if dialect is None or not dialect.stated_cost:
         return None
     cost = nano_usd(stated(report, *dialect.stated_cost), dialect.stated_cost_per_usd)
@@ -180,12 +180,12 @@ _FREE_ITEMS: Final = frozenset(
 """Kinds of output items that cost nothing but the tokens they make. Source: openai 3.57 `ResponseOutputItem`."""
 
 
-def openai_response_usage(response: Any) -> Usage | None:
+def openai_response_usage(response: object) -> Usage | None:
     """The tokens of a whole response object, and its billed tool requests."""
     return read_response_usage(response).usage
 
 
-def read_response_usage(response: Any, dialect: Dialect | None = None) -> Reading:
+def read_response_usage(response: object, dialect: Dialect | None = None) -> Reading:
     """The usage of a response: its `usage`, and its billed tools by `tool_usage`, else by the items of the output."""
     reading = read_usage(pick(response, "usage"), dialect)
     uses, unknown = _tools_of(response)
@@ -202,13 +202,13 @@ def read_response_usage(response: Any, dialect: Dialect | None = None) -> Readin
     return reading
 
 
-def _image_model(response: Any) -> str:
+def _image_model(response: object) -> str:
     """The model of the image generation tool, as the response repeats the request's tools."""
     kinds = [tool for tool in items(response, "tools") if text(tool, "type") == "image_generation"]
     return next((model for tool in kinds if (model := text(tool, "model"))), "an image model")
 
 
-def _tools_of(response: Any) -> tuple[dict[str, int], tuple[str, ...]]:
+def _tools_of(response: object) -> tuple[dict[str, int], tuple[str, ...]]:
     uses: dict[str, int] = {}
     unknown: dict[str, None] = {}
     containers: set[str] = set()
@@ -240,7 +240,7 @@ def _tools_of(response: Any) -> tuple[dict[str, int], tuple[str, ...]]:
     return uses, tuple(unknown)
 
 
-def _add(details: dict[str, int], source: Any, parts: Mapping[str, str]) -> None:
+def _add(details: dict[str, int], source: object, parts: Mapping[str, str]) -> None:
     """Note the parts that are there and not nothing: most are absent, null or zero."""
     fields = plain(source)
     if type(fields) is not dict:

@@ -41,7 +41,7 @@ def records(request: Mapping[str, Any], price: Pricer | None = None) -> tuple[li
     return received, refused, others
 
 
-def _list(value: Any) -> list[dict[str, Any]]:
+def _list(value: object) -> list[dict[str, Any]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
@@ -99,7 +99,7 @@ def _time(raw: Mapping[str, Any], found: Mapping[str, Any]) -> int:
         return 0
 
 
-def _attribute(key: str, value: Any) -> dict[str, Any]:
+def _attribute(key: str, value: object) -> dict[str, Any]:
     kind = {bool: "boolValue", int: "intValue", float: "doubleValue"}.get(type(value), "stringValue")
     if isinstance(value, list):
         return {"key": key, "value": {"arrayValue": {"values": [_attribute("", one)["value"] for one in value]}}}

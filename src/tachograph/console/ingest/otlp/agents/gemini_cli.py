@@ -50,7 +50,7 @@ def _usage(found: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _sum(first: Any, more: Any) -> int | None:
+def _sum(first: object, more: object) -> int | None:
     count = integer(first)
     return None if count is None else count + (integer(more) or 0)
 
