@@ -167,7 +167,7 @@ class GenerationWatch(Watch):
         self.reader_of_hops.fill(self.call)
         self.end_failed()
 
-    def whole_answer(self) -> Any:
+    def whole_answer(self) -> object:
         """What reads the answers."""
         self.read_hops()
         return self.reader_of_hops

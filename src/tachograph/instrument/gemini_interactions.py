@@ -53,7 +53,7 @@ def _interaction(interactions: object, keywords: dict[str, Any], *, api: Api) ->
     return Watch(call, api, is_raw=True)  # read from the body: the answer may be a model, or the response itself
 
 
-def _key_of(interactions: object) -> Any:
+def _key_of(interactions: object) -> object:
     """The key of a client of interactions: its own in google-genai 2.x, that of its configuration in 3.x."""
     security = getattr(getattr(interactions, "sdk_configuration", None), "security", None)
     return getattr(security, "api_key", None) or getattr(interactions, "api_key", None)

@@ -164,7 +164,7 @@ _read, _read_async = _readers(
 _read_hop, _read_hop_async = _readers(_READ_HOP, chunks=1, current=WATCH.get, set_variable=WATCH.set)
 
 
-def generate_stream(original: object, *, begin: object, is_async: bool = False) -> Any:
+def generate_stream(original: object, *, begin: object, is_async: bool = False) -> object:
     """Watch a method that returns the chunks of one or more requests."""
     return generate(
         _ASYNC_STREAM if is_async else _STREAM,
@@ -177,7 +177,7 @@ def generate_stream(original: object, *, begin: object, is_async: bool = False) 
     )
 
 
-def hop(original: object, *, is_async: bool = False) -> Any:
+def hop(original: object, *, is_async: bool = False) -> object:
     return generate(
         _HOP,
         "_generate_content",
@@ -189,11 +189,11 @@ def hop(original: object, *, is_async: bool = False) -> Any:
     )
 
 
-def hop_stream(original: object) -> Any:
+def hop_stream(original: object) -> object:
     return generate(_HOP_STREAM, "_generate_content_stream", original=original, current=GENERATING.get, read=_read_hop)
 
 
-def hop_stream_async(original: object) -> Any:
+def hop_stream_async(original: object) -> object:
     return generate(
         _ASYNC_HOP_STREAM,
         "_generate_content_stream",

@@ -148,7 +148,7 @@ def _hook_chats(module: ModuleType) -> None:
         hook("google_genai", module, owner_name, "send_message_stream", stream, consequence)
 
 
-def _watched_message(original: object, *, is_async: bool) -> Any:
+def _watched_message(original: object, *, is_async: bool) -> object:
     return call_wrapper(
         original,
         {GENERATING: "watch"},

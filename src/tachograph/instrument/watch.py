@@ -178,7 +178,7 @@ class Watch(msgspec.Struct, eq=False, weakref=True):
                 outcomes.correct_last_attempt(call, outcomes.outcome_of(error_type), error_type)
                 call.end(outcomes.outcome_of(error_type), error_type)
 
-    def whole_answer(self) -> Any:
+    def whole_answer(self) -> object:
         """The answer; where the application asked for the response itself, that response."""
         return self.answer if self.body is None else self.body
 
@@ -221,7 +221,7 @@ def place_of(url: Any) -> tuple[str | None, int | None]:
     return (None, None) if url is None else (url.host, url.port)
 
 
-def error_body(response: Any) -> Any:
+def error_body(response: Any) -> object:
     """The body of an error as JSON, where the client library has read it; else None."""
     try:
         return json.loads(response.content) if response.is_closed else None

@@ -219,7 +219,7 @@ class WireWatch(Watch):
         self.read_answer()
 
 
-def answer_of(kind: str, content: bytes) -> Any:
+def answer_of(kind: str, content: bytes) -> object:
     """A body as a reader takes it: JSON as it reads, text as text, None where it is binary."""
     if "json" in kind or content[:1] in (b"{", b"["):
         try:
@@ -317,7 +317,7 @@ def _body(content: object) -> dict[str, Any]:
     return {}
 
 
-def httpx_body(request: Any) -> Any:
+def httpx_body(request: Any) -> object:
     """The body of an httpx request that is in memory; the fields of a form; else nothing."""
     content = getattr(request, "_content", None)
     if content is not None:

@@ -62,7 +62,7 @@ class Adapter(Protocol):
     def send(self, client: object, payload: dict[str, Any], timeout_seconds: float, stream: bool) -> Any:
         """Call the SDK."""
 
-    def parse(self, sent: object) -> Any:
+    def parse(self, sent: object) -> object:
         """From what `send` gave, the answer's object, or the stream to iterate."""
 
     def response(self, stream: object) -> Any:
@@ -89,7 +89,7 @@ class RawAnswers:
 
     sends_while_read = False
 
-    def parse(self, sent: Any) -> Any:
+    def parse(self, sent: Any) -> object:
         return sent.parse()
 
     def response(self, stream: object) -> Any:

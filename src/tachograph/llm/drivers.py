@@ -57,7 +57,7 @@ class Blocking:
         finally:
             ENGINE_CALL.reset(engine)
 
-    def limited(self, seconds: float | None, function: Callable[..., Any], *args: object) -> Any:
+    def limited(self, seconds: float | None, function: Callable[..., Any], *args: object) -> object:
         """The same without what only sending needs."""
         return function(*args)
 
@@ -77,7 +77,7 @@ class Blocking:
             close()
 
     @staticmethod
-    def iterate(stream: Any) -> Any:
+    def iterate(stream: Any) -> object:
         """Begin to read a stream."""
         return iter(stream)
 
@@ -105,7 +105,7 @@ class Awaiting:
         finally:
             ENGINE_CALL.reset(engine)
 
-    async def limited(self, seconds: float | None, function: Callable[..., Any], *args: object) -> Any:
+    async def limited(self, seconds: float | None, function: Callable[..., Any], *args: object) -> object:
         """The same without what only sending needs."""
         async with asyncio.timeout(seconds):
             return await function(*args)
@@ -126,7 +126,7 @@ class Awaiting:
                 await result
 
     @staticmethod
-    def iterate(stream: Any) -> Any:
+    def iterate(stream: Any) -> object:
         return aiter(stream)
 
 

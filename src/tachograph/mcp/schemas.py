@@ -194,7 +194,7 @@ def _named(schema: Schema) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _anchored(schema: object, anchor: str) -> Any:
+def _anchored(schema: object, anchor: str) -> object:
     parts: Iterable[Any] = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
     if isinstance(schema, dict) and schema.get("$anchor") == anchor:
         return schema

@@ -99,17 +99,17 @@ class _WatchedStream:
         self._ended = ended
 
     @property
-    def last_context(self) -> Any:
+    def last_context(self) -> object:
         return getattr(self._inner, "last_context", None)
 
-    async def receive(self) -> Any:
+    async def receive(self) -> object:
         try:
             return await self._inner.receive()
         except (anyio.EndOfStream, anyio.ClosedResourceError):
             self._ended("the server closed the connection")
             raise
 
-    async def __anext__(self) -> Any:
+    async def __anext__(self) -> object:
         try:
             return await self._inner.__anext__()
         except (StopAsyncIteration, anyio.ClosedResourceError):
@@ -227,7 +227,7 @@ class _Entered:
     async def __aenter__(self) -> Any:
         return self._result
 
-    async def __aexit__(self, *exc_info: Any) -> Any:
+    async def __aexit__(self, *exc_info: Any) -> object:
         return await self._manager.__aexit__(*exc_info)
 
 

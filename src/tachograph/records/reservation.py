@@ -209,5 +209,5 @@ def _either(config: Any, name: str, camel: str) -> Any:
     return _field(config, camel) if found is None else found
 
 
-def _field(config: object, name: str) -> Any:
+def _field(config: object, name: str) -> object:
     return config.get(name) if isinstance(config, Mapping) else getattr(config, name, None)

@@ -122,7 +122,7 @@ class Otlp:
         ours, deliver = weakref.WeakMethod(self._add), self._deliver
         resource = provider._sdk_config.resource
 
-        def collect(asking: object, timeout_millis: float = 10_000) -> Any:
+        def collect(asking: object, timeout_millis: float = 10_000) -> object:
             if deliver is not None and ours() is not None:
                 deliver()
             data = original(asking, timeout_millis=timeout_millis)
@@ -131,7 +131,7 @@ class Otlp:
 
         reader._set_collect_callback(collect)
 
-    def _add(self, data: Any, resource: Any) -> Any:
+    def _add(self, data: Any, resource: Any) -> object:
         """The SDK's data with ours beside it, under the same resource."""
         metrics = self._metrics()
         if metrics is None or not self._hands_over or (self.closed and self._own is None):
@@ -221,7 +221,7 @@ def resource() -> Any:
     )
 
 
-def _application_s_provider() -> Any:
+def _application_s_provider() -> object:
     """The SDK MeterProvider that the application has set, or None."""
     sdk = sys.modules.get("opentelemetry.sdk.metrics")
     if sdk is None:
@@ -263,7 +263,7 @@ def _exporter(signal: Signal) -> Any:
         return None
 
 
-def _grpc(signal: Signal) -> Any:
+def _grpc(signal: Signal) -> object:
     from importlib import import_module
 
     package = "opentelemetry.exporter.otlp.proto.grpc"

@@ -516,7 +516,7 @@ def _settle_before_flush(provider: object) -> None:
         if original is None or getattr(original, "_settles", False):
             continue
 
-        def settle_first(*args: Any, _original: Any = original, **keywords: Any) -> Any:
+        def settle_first(*args: Any, _original: Any = original, **keywords: Any) -> object:
             TAPE.drain()
             return _original(*args, **keywords)
 

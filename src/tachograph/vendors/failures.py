@@ -242,7 +242,7 @@ def _status(error: BaseException) -> int | None:
     return None
 
 
-def _body(error: BaseException) -> Any:
+def _body(error: BaseException) -> object:
     body = pick(error, "body")
     return pick(error, "details") if body is None else body
 

@@ -10,7 +10,7 @@ from typing import Any
 class LooseObject(SimpleNamespace):
     """JSON as attributes; what is not there is None."""
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         if name.startswith("__"):
             raise AttributeError(name)
         return None
@@ -22,7 +22,7 @@ def _loose(fields: dict[str, Any]) -> LooseObject:
     return loose
 
 
-def loads(data: bytes | str) -> Any:
+def loads(data: bytes | str) -> object:
     """JSON read into `LooseObject` objects, which the readers take for the SDK's models."""
     return json.loads(data, object_hook=_loose)
 

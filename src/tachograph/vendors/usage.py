@@ -152,7 +152,7 @@ def billed_fields(fields: Mapping[str, Any], known: frozenset[str], prefix: str 
     return tuple(found)
 
 
-def stated(report: object, *path: str) -> Any:
+def stated(report: object, *path: str) -> object:
     """The value at a path of a report."""
     for name in path:
         report = pick(report, name)

@@ -125,7 +125,7 @@ class Provider:
         return self._client
 
     @property
-    def async_client(self) -> Any:
+    def async_client(self) -> object:
         """The vendor's own async client for the running event loop."""
         loop = asyncio.get_running_loop()
         found = self._async_clients.get(loop)

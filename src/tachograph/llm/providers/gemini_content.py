@@ -87,7 +87,7 @@ class GenerateContent:
         function = client.models.generate_content_stream if stream else client.models.generate_content
         return function(model=payload["model"], contents=payload["contents"], config=config)
 
-    def parse(self, sent: object) -> Any:
+    def parse(self, sent: object) -> object:
         return sent
 
     def response(self, stream: object) -> Any:

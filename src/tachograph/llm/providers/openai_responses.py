@@ -191,6 +191,6 @@ def _entries(message: Message) -> list[Any]:
     return [*found, *([{"role": "user", "content": content}] if content else [])]
 
 
-def _plain(item: object) -> Any:
+def _plain(item: object) -> object:
     dump = getattr(item, "model_dump", None)
     return item if dump is None else dump(exclude_none=True, mode="json")

@@ -116,7 +116,7 @@ def _candidates(served: Served, looked_up: list[Name]) -> Iterator[tuple[Name, A
                 break
 
 
-def _of_host(host: str | None) -> Any:
+def _of_host(host: str | None) -> object:
     if host and "." in host:
         with suppress(LookupError):  # a server of the user's own, or a proxy: the label says whose prices hold
             return load().find_provider(None, None, f"https://{host}")

@@ -85,7 +85,7 @@ def _renew() -> None:
         raise StoreUnavailable(f"SQLite could not be loaded again after a fork: {error}") from error
 
 
-def _copy(extension: Path) -> Any:
+def _copy(extension: Path) -> object:
     global _copies
     if hasattr(os, "memfd_create"):
         fd, path = os.memfd_create("tachograph-sqlite"), ""

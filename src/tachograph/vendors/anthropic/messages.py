@@ -43,7 +43,7 @@ def message_tokens(message: Any) -> tuple[int, int] | None:
     return None if usage is None else (usage.input_tokens, usage.output_tokens)
 
 
-def message_content(message: object) -> Any:
+def message_content(message: object) -> object:
     """What the model said."""
     return [said for block in items(message, "content") if (said := pick(block, "text"))]
 

@@ -89,7 +89,7 @@ def read_converse(call: LLMCall, answer: object) -> ErrorType | None:
     return _FAILED.get(call.finish_reason or "")
 
 
-def converse_content(answer: object) -> Any:
+def converse_content(answer: object) -> object:
     """What the model said."""
     return [said for part in items(dig(answer, "output", "message"), "content") if (said := text(part, "text"))]
 

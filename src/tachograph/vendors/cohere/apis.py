@@ -62,7 +62,7 @@ def read_meta(call: LLMCall, answer: object) -> ErrorType | None:
     return None
 
 
-def chat_content(answer: object) -> Any:
+def chat_content(answer: object) -> object:
     """What the model said."""
     return text(answer, "text") or [text(part, "text") for part in items(pick(answer, "message"), "content")]
 
@@ -101,7 +101,7 @@ class ChatEvents(WholeAnswer):
         call.response_id = self.id or call.response_id
 
 
-def chat_said(body: Any) -> Any:
+def chat_said(body: Any) -> object:
     """What the model was asked: v2's messages, or v1's message."""
     return said(body) or body.get("message") or body.get("texts") or body.get("query")
 

@@ -189,7 +189,7 @@ def generation_tokens(answer: Any) -> tuple[int, int] | None:
     return None if usage is None else (usage.prompt_token_count or 0, usage.candidates_token_count or 0)
 
 
-def generation_content(answer: object) -> Any:
+def generation_content(answer: object) -> object:
     """What the model said."""
     if isinstance(answer, Generation):
         answer = answer.hops[-1].answer if answer.hops else None

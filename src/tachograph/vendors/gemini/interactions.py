@@ -54,7 +54,7 @@ def read_stored_interaction(call: LLMCall, interaction: object) -> ErrorType | N
     return error_type
 
 
-def interaction_content(interaction: object) -> Any:
+def interaction_content(interaction: object) -> object:
     """What the model said."""
     return pick(interaction, "outputs") or pick(interaction, "steps")
 

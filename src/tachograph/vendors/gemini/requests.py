@@ -55,6 +55,6 @@ def interaction_facts(body: Mapping[str, Any]) -> RequestFacts:
     )
 
 
-def interaction_said(body: Mapping[str, Any]) -> Any:
+def interaction_said(body: Mapping[str, Any]) -> object:
     """What the model or agent was asked."""
     return body.get("input")

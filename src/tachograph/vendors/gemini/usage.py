@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Final
 
 from tachograph.records.usage import Usage
 from tachograph.vendors.fields import count, dig, getter, items, pick, plain, text, whole, word
@@ -68,7 +68,7 @@ def read_usage(metadata: Any) -> Reading:
         not isinstance(metadata, (dict, SimpleNamespace)) and type(get) is not partial
     )  # then names are as in Python, never as sent
 
-    def field(name: str, wire_name: str) -> Any:
+    def field(name: str, wire_name: str) -> object:
         value = get(name)
         return get(wire_name) if value is None and not is_model else value
 

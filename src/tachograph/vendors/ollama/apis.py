@@ -56,7 +56,7 @@ def read_answer(call: LLMCall, answer: object) -> ErrorType | None:
     return "server_error" if text(answer, "error") else None
 
 
-def answer_content(answer: object) -> Any:
+def answer_content(answer: object) -> object:
     """What the model said."""
     return text(answer, "response") or dig(answer, "message", "content")
 

@@ -53,7 +53,7 @@ def read_stored_chat(call: LLMCall, answer: object) -> ErrorType | None:
     return None  # it was read well, however it had ended
 
 
-def report_of(answer: object, choice: object) -> Any:
+def report_of(answer: object, choice: object) -> object:
     """The usage report, where the server put it: beside the choices, in the last one (Moonshot), in a field (Groq)."""
     found = pick(answer, "usage")
     if found is None:
@@ -67,7 +67,7 @@ def chat_tokens(answer: Any) -> tuple[int, int] | None:
     return None if usage is None else (usage.prompt_tokens, usage.completion_tokens)
 
 
-def chat_content(answer: object) -> Any:
+def chat_content(answer: object) -> object:
     """What the model said."""
     return [dig(choice, "message", "content") or text(choice, "text") for choice in items(answer, "choices")]
 

@@ -60,7 +60,7 @@ def response_tokens(answer: Any) -> tuple[int, int] | None:
     return None if usage is None else (usage.input_tokens, usage.output_tokens)
 
 
-def response_content(answer: object) -> Any:
+def response_content(answer: object) -> object:
     """What the model said."""
     return [
         said
