@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from tachograph.signals.otlp import Otlp
     from tachograph.tape.ring import Ring
+    from tachograph.usage.ledger import Ledger
 
 logger = logging.getLogger("tachograph")
 
@@ -78,16 +79,6 @@ class Runs(Protocol):
 
     def close_run(self, run: Run, span: Span | None, seconds: float, error: BaseException | None) -> None:
         """End it, and count the run."""
-
-
-class Ledger(Protocol):
-    """Takes finished records for keeping; `usage` implements it. Returns within microseconds."""
-
-    def accept(self, record: LLMCall | ToolCall) -> None:
-        """Accept or refuse (and count) one finished record."""
-
-    def retire(self) -> None:
-        """Another ledger takes over: drain what is there; late records are still taken."""
 
 
 class Recorder:

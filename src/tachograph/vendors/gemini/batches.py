@@ -6,7 +6,6 @@ read by the application itself and are not seen.
 
 from __future__ import annotations
 
-
 from tachograph.records import LLMCall, Usage
 from tachograph.records.outcomes import ErrorType
 from tachograph.vendors.fields import count, items, pick, text, word
