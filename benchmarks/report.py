@@ -33,24 +33,24 @@ QUESTIONS = {
 }
 GETS_WRONG = {
     "otel": (
-        "A stream that breaks off without its last event is told as a success, one closed early as a success and "
+        "A stream that breaks off without its last event is reported as a success, one closed early as a success and "
         "one abandoned as an error of the provider. Gemini's second request in an automatic function call hides "
-        "the first one's tokens, tool-use tokens are left out, a spent quota is told as a rate limit, and nothing "
+        "the first one's tokens, tool-use tokens are left out, a spent quota is reported as a rate limit, and nothing "
         "is said about cost or waits."
     ),
     "openllmetry": (
         "Streams of Anthropic count one output token too many (the first event's), Gemini's thinking tokens are "
-        "left out, and broken-off streams, OpenAI's failed responses too, are told as successes. A cancelled call, "
+        "left out, and broken-off streams, OpenAI's failed responses too, are reported as successes. A cancelled call, "
         "and an Anthropic stream that was closed early or met an error, leave no span at all; its MCP part does "
         "not start with mcp 2."
     ),
     "openinference": (
-        "Every background response that is read twice counts twice, broken-off streams are told as successes, and "
+        "Every background response that is read twice counts twice, broken-off streams are reported as successes, and "
         "a cancelled call as an error. Its first token of an OpenAI stream is the framing event, not content; "
         "`next()` on a Gemini stream raises TypeError under it."
     ),
     "logfire": (
-        "Broken-off, failed and abandoned streams are all told as successes, even where the client raised. Its "
+        "Broken-off, failed and abandoned streams are all reported as successes, even where the client raised. Its "
         "costs, by genai-prices, are right but for the flex and priority tiers, Anthropic's fast mode and residency, "
         "which it prices as standard, cached tokens of Moonshot, and what a proxy states; Gemini has none."
     ),
@@ -61,13 +61,13 @@ GETS_WRONG = {
         "(Moonshot, Groq) get guessed tokens, and a model on this machine costs 0 dollars."
     ),
     "langfuse": (
-        "A cancelled call and a stream never read leave no span; streams that broke off or failed are told as "
+        "A cancelled call and a stream never read leave no span; streams that broke off or failed are reported as "
         "successes. It prices nothing itself (its server does, which is not part of this run), and its first token "
         "is the framing event."
     ),
     "native": (
-        "What anthropic and mcp tell is right but for a tool server that dies amid a call, whose span ends as if "
-        "the call had gone well. OpenAI and Gemini tell nothing, and nobody tells cost."
+        "What anthropic and mcp report is right but for a tool server that exits during a call, whose span ends as if "
+        "the call had gone well. OpenAI and Gemini report nothing, and none reports cost."
     ),
     "fastmcp": (
         "Its spans of tool calls are all right, a dead server and a timeout included. It has nothing but tools."

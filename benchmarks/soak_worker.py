@@ -1,4 +1,4 @@
-"""One process of the soak: makes the demo's jobs with watched clients, and tells how it is.
+"""One process of the soak: makes the demo's jobs with watched clients, and reports how it is.
 
 python -m benchmarks.soak_worker OPTIONS_AS_JSON
 """

@@ -37,7 +37,7 @@ NAV: Final[list[tuple[str, list[str]]]] = [
     ),
     ("Concepts", ["architecture.md", "glossary.md", "contract.md", "reliability.md", "security.md", "supply-chain.md"]),
 ]
-"""The first sections. Pages that stand in none of them are the section Topics; then Reference, Runbooks, Decisions."""
+"""The first sections. Pages that are in none of them are the section Topics; then Reference, Runbooks, Decisions."""
 REFERENCE: Final = ("api", "cli", "settings", "metrics", "spans", "alerts", "dashboards", "errors")
 PROJECT: Final = ("contributing", "style", "releasing", "benchmarks", "benchmarks-ledger", "mutants", "changelog")
 

@@ -31,7 +31,7 @@ def instrument_again(*, requests_too: bool = True) -> None:
     """Switch its parts on; mcp 2 makes spans of its own, which Logfire keeps.
 
     Args:
-        requests_too: Watch HTTP requests, which tells of retries; not where the cost of a call is asked for.
+        requests_too: Watch HTTP requests, which reports retries; not where the cost of a call is asked for.
     """
     import logfire
 

@@ -54,7 +54,7 @@ class BudgetExceededError(TachographError):
         reserved_usd: What calls under way hold.
         needs_usd: The largest likely cost of the refused call.
         resets_at: When its period ends, UTC; of a rolling one, when the first of the money is free again.
-        retry_after_seconds: When to try again: only reservations stand in the way, and calls that end give back what
+        retry_after_seconds: When to try again: only reservations are in the way, and calls that end give back what
             they did not need. None: the money is spent.
         is_unchecked: Whether it was refused because the budget could not be checked.
     """

@@ -72,7 +72,7 @@ def mapped(fd: int, size: int, offset: int = 0) -> memoryview:
     """Map a part of a file, shared, until the last view of it is gone.
 
     `mmap.mmap` keeps a second descriptor, of a number of its own, and closes that number in the end, whatever file has
-    it by then. It can be told not to only since Python 3.13.
+    it by then. This can be turned off only since Python 3.13.
     """
     if sys.platform == "win32":  # pragma: no cover
         return memoryview(mmap.mmap(fd, size, offset=offset))

@@ -49,7 +49,7 @@ def forget_imports_of(thread: int) -> None:
         if lock.owner != thread:
             if lock.lock.acquire(False):
                 lock.lock.release()
-            else:  # forked amid taking or returning it: nobody is there to finish that, and nothing is half imported
+            else:  # forked while taking or returning it: no thread can finish that, and nothing is half imported
                 _bootstrap._module_locks.pop(name, None)  # type: ignore[attr-defined]
         else:
             for loaded in [name, *(other for other in sys.modules if other.startswith(f"{name}."))]:

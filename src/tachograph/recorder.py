@@ -58,7 +58,7 @@ class Guard(Protocol):
 
     @property
     def refuses(self) -> bool:
-        """Whether calls are to be asked for at all; it is told what they cost in any case."""
+        """Whether calls are to be asked for at all; it gets their cost in any case."""
         ...
 
     def reserve(self, call: LLMCall, asks: object, is_watched: bool, takes_other_model: bool = True) -> None:
@@ -96,7 +96,7 @@ class Recorder:
 
     Attributes:
         content: What may be kept of what was said.
-        find_run: Finds the run that is told from outside, where none is open here.
+        find_run: Finds the run that comes from outside, where none is open here.
         runs: Makes a span and metrics of each run, or None.
         keeps_prompts: Whether a call gets the hashes of its prompt, by which waste is found.
         before_first_llm_call: Called once, by the thread that begins the first call.
@@ -242,7 +242,7 @@ class Recorder:
 
         Args:
             asks: The request's body, by which its largest likely cost is estimated; None for calls that cost nothing.
-            is_watched: Whether a watched client makes it; `budgets.guard` tells those apart.
+            is_watched: Whether a watched client makes it; `budgets.guard` distinguishes those.
             takes_other_model: Whether the request can still be made to ask for another model.
             key_hint: Which API key pays (`records.keys`).
 
@@ -347,7 +347,7 @@ class Recorder:
         measure_dead(self.ring.directory, self._count_recovered, self)
         if self._ledger is None:
             for _ in dead(self.ring.directory):
-                """Nobody else needs what it holds."""
+                """Nothing else needs what it holds."""
 
     def _count_recovered(self, record: LLMCall | ToolCall) -> None:
         if isinstance(record, LLMCall):
@@ -452,11 +452,11 @@ class Recorder:
         self.metrics.histogram(FACTORY_CREATE_SECONDS, factory_type, name).observe(seconds)
 
     def add_listener(self, listener: Listener, *, tools: bool = True) -> Callable[[], None]:
-        """Hear of every finished record, in the order in which they were finished, in the thread that drains the tape.
+        """Call a function with every finished record, in the order in which they finished, in the draining thread.
 
         Args:
             listener: Takes the record.
-            tools: Whether it hears of tool calls too.
+            tools: Whether it gets tool calls too.
 
         Returns:
             What removes the listener.
@@ -477,7 +477,7 @@ class Recorder:
         self.count_failure(component, error)
 
     def count_failure(self, component: str, error: BaseException) -> None:
-        """Count a failure of ours off the calls' paths, where raising it would help nobody; log it once per kind."""
+        """Count a failure of ours off the calls' paths, where raising it would help no caller; log it once per kind."""
         self.metrics.cell(TELEMETRY_ERRORS, component).add()
         kind = (component, type(error))
         if kind not in self._logged:

@@ -1,4 +1,4 @@
-"""The run that is told from outside: by baggage of another process, by a framework, or by a span of a framework's.
+"""The run that comes from outside: by baggage of another process, by a framework, or by a span of a framework's.
 
 Read once per call, and only where no `tachograph.run` is open. The names are OpenTelemetry's, so every framework whose
 spans follow its conventions is understood.

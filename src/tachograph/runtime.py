@@ -311,7 +311,7 @@ def _serve(settings: Settings) -> None:
 
 
 def get_recorder() -> Recorder:
-    """The process's recorder, made from environment and file when nobody has configured one.
+    """The process's recorder, made from environment and file when none is configured.
 
     What is wrong with those is logged and left out here, since the application may be in the middle of a call;
     `configure()` raises it.

@@ -55,7 +55,7 @@ class Report:
         fired: First time that each alert fired.
         resolved: When each alert stopped, after the end.
         notified: First notification that named each alert, and its receiver.
-        pages: Notifications that would have paged somebody.
+        pages: Notifications that would have paged a person.
     """
 
     incident: str
@@ -138,7 +138,7 @@ async def replay(
         rules: Rule files: name to text, as exported.
         settings: Job name, profile and intervals.
         plan: How long to wait for what.
-        say: Is told each entry of the timeline as it happens.
+        say: Called with each entry of the timeline as it happens.
     """
     from tachograph_demo.incidents import INCIDENTS
     from tachograph_demo.scenario import Demo
@@ -245,7 +245,7 @@ class _Watch:
 
     @property
     def all_notified(self) -> bool:
-        """Whether somebody has been told: one of the expected alerts has been notified."""
+        """Whether a person has been notified: one of the expected alerts has been notified."""
         return any(name in self.report.notified for name in self.report.expected)
 
     def add(self, entry: Entry) -> None:

@@ -15,7 +15,7 @@ class Model:
         share: Share of the ordinary traffic.
         first_token_seconds: Median time to the first token.
         tokens_per_second: Speed of writing.
-        requests_per_minute, tokens_per_minute: What the vendor allows, told in its rate-limit headers.
+        requests_per_minute, tokens_per_minute: What the vendor allows, given in its rate-limit headers.
     """
 
     provider: str

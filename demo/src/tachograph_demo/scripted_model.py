@@ -28,7 +28,7 @@ from .simulators.seeded import example, sentence
 SERVER_ERRORS = 0.002
 """Share of ordinary requests that meet a passing server error: below every alert's threshold."""
 RATE_LIMITS = 0.006
-"""Share of ordinary requests that are told to wait a moment."""
+"""Share of ordinary requests that get a 429 with a short wait."""
 
 _ZONES = ("Europe/Berlin", "America/New_York", "Asia/Tokyo", "Africa/Nairobi", "Australia/Sydney")
 _CITIES = ("Ulm", "Porto", "Aarhus", "Lviv", "Turku", "Gent")
@@ -60,7 +60,7 @@ _WEIGHTS = {"search_orders": 3.0, "quote_refund": 2.0, "weather": 2.0}
 
 
 class ScriptedModel:
-    """Plays every model of the line-up, and tells the rate limits that they would have.
+    """Plays every model of the line-up, and reports the rate limits that they would have.
 
     Args:
         seed: Same seed, same conversations.
@@ -75,7 +75,7 @@ class ScriptedModel:
         self._budgets: dict[str, _Budget] = {}
 
     def attach(self, simulators: Simulators) -> None:
-        """Let the simulators ask this model for every answer that nobody has scripted."""
+        """Let the simulators ask this model for every unscripted answer."""
         for vendor in simulators.vendors:
             vendor.rule(self.answer)
             vendor.rate_limits = self.rate_limits

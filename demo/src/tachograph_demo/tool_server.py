@@ -35,7 +35,7 @@ class Behaviour:
         slow_seconds: Waited before the tool's work.
         fail: Share of calls that end in an error result, 0 to 1.
         hang: Never answer.
-        crash: End the process amid the call.
+        crash: End the process during the call.
         refuse_status: Answer the HTTP request with this status before it reaches the tool.
         times: Calls this holds for; None: until changed.
     """
@@ -81,7 +81,7 @@ _STATES = ("packed", "sent", "delivered", "returned")
 async def _work(
     behaviours: Behaviours, seed: int, ordinary_failures: float, tool: str, *arguments: object
 ) -> random.Random:
-    """What a tool does before it answers: it misbehaves as it was told to, and takes its time."""
+    """What a tool does before it answers: it misbehaves as it was configured to, and takes its time."""
     rng = random.Random(f"{seed}/{tool}/{arguments}")
     behaviour = behaviours.take(tool, refusal=False)
     if behaviour is not None:
@@ -185,7 +185,7 @@ def make_app(behaviours: Behaviours, seed: int, ordinary_failures: float = 0.0) 
 
 
 async def _read(receive: Any) -> tuple[bytes, Any]:
-    """The request's body, and a `receive` that tells it again and then what the real one tells."""
+    """The request's body, and a `receive` that returns it again and then what the real one returns."""
     body = b""
     more = True
     while more:

@@ -114,7 +114,7 @@ def _is_within(bound: float, value: float) -> float:
 
 
 def plain(series: Series, buckets: Mapping[str, tuple[float, ...]]) -> tuple[Counter | Gauge, ...]:
-    """A series as what stands on /metrics: a histogram becomes its buckets, sum and count.
+    """A series as what is on /metrics: a histogram becomes its buckets, sum and count.
 
     Args:
         series: Any series.

@@ -116,7 +116,7 @@ class Panel:
 
     Attributes:
         title: Shown above it.
-        description: What it tells and how to read it, for the (i) in its corner.
+        description: What it shows and how to read it, for the (i) in its corner.
         kind: How it is drawn.
         unit: Of its values, by Grafana's names.
         queries: One or more.

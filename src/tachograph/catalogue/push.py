@@ -6,7 +6,7 @@ Three things differ from a scrape:
 - Staleness. A scrape that fails ends a series at once. A process that stops pushing leaves its last values standing for
   Prometheus's five minutes, so the gauges of an old and a new process add up after each restart. Rules take a gauge as
   it was pushed in the last `FRESH_SECONDS`.
-- Intervals. OpenTelemetry pushes every 60 s unless told otherwise. A rate needs two samples in its window, so no window
+- Intervals. OpenTelemetry pushes every 60 s by default. A rate needs two samples in its window, so no window
   is shorter than three intervals; one push may then be lost.
 
 Sums and histograms are pushed as cumulative totals, whatever the application's exporter prefers (signals/otlp_points).

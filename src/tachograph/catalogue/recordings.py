@@ -4,7 +4,7 @@ A query costs by the series that it reads, hardly by its window: 200 models in t
 and 1,000 of recorded rates. The first recordings sum the replicas; the next say what fails and what succeeds; windows
 beyond five minutes are averages of those, so that three days read thousands of samples instead of millions.
 
-`call_rates` and `tool_rates` stand at the head of the group whose alerts page by them, so a page does not wait for
+`call_rates` and `tool_rates` are at the head of the group whose alerts page by them, so a page does not wait for
 another group's turn.
 """
 

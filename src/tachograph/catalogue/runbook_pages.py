@@ -24,10 +24,10 @@ _ERROR_TYPES: Final = """By `error_type`:
 | `quota` (429) | The account has no credit left: add some (LLMProviderQuotaExhausted). |
 | `auth` (401, 403) | The vendor rejects the API key: replace it (LLMProviderAuthFailure). |
 """
-"""What stands in runbooks in the place of `<!-- error types -->`."""
+"""What is in runbooks in the place of `<!-- error types -->`."""
 
 _ASK: Final = (
-    "Give the vendor's support the time in UTC, the model and some request ids: they stand in the console's failed "
+    "Give the vendor's support the time in UTC, the model and some request ids: they are in the console's failed "
     "calls and in the spans `llm.complete`."
 )
 _ESCALATIONS: Final = {

@@ -1,4 +1,4 @@
-"""`tachograph notify`: evaluate the alert rules and tell people, without a page; and test the receivers."""
+"""`tachograph notify`: evaluate the alert rules and notify people, without a page; and test the receivers."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def _tests(settings: Settings, receiver: str) -> Iterator[Notification]:
         labels={"alertname": "TachographTest", "severity": "info", "component": "telemetry"},
         annotations={
             "summary": f"Test of receiver {receiver}",
-            "description": "Nothing is wrong. Somebody ran `tachograph notify --test`; a resolved notice follows.",
+            "description": "This is a test by `tachograph notify --test`: nothing is wrong. A resolved notice follows.",
         },
         since=now,
     )

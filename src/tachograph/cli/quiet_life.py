@@ -208,7 +208,7 @@ def _play_live(shapes: Sequence[Shape], args: argparse.Namespace, settings: Sett
     from tachograph.errors import TachographError
 
     if args.markdown:
-        raise TachographError("the page tells of all shapes", where="--markdown", do="Leave --real out.")
+        raise TachographError("the page covers all shapes", where="--markdown", do="Leave --real out.")
     chosen = [shape for shape in shapes if real_minutes(shape) <= args.minutes]
     if not chosen:
         raise TachographError(
@@ -243,7 +243,7 @@ def _play_live(shapes: Sequence[Shape], args: argparse.Namespace, settings: Sett
 
 
 def _rules(shape: Shape, directory: Path | None, settings: Settings) -> tuple[Mapping[str, str], dict[str, Any]]:
-    """The rules to play with; a shape that tells clusters apart brings that setting along."""
+    """The rules to play with; a shape that distinguishes clusters brings that setting along."""
     import msgspec
 
     from tachograph.catalogue.export.alertmanager import config

@@ -106,7 +106,7 @@ class Intake:
         return new
 
     def _hand_on(self, found: Received) -> None:
-        """Count the call. One of another Tachograph stands in that one's own metrics."""
+        """Count the call. One of another Tachograph is in that one's own metrics."""
         if found.record is not None and not traces.is_ours(found.span):
             self._recorder.deliver_kept(found.record)
 

@@ -1,4 +1,4 @@
-"""Which calls are recorded already: sent twice, told by two instrumentations, or kept by the application itself.
+"""Which calls are recorded already: sent twice, reported by two instrumentations, or kept by the application itself.
 
 Two accounts are of one call when they have the same id; when one's span is directly inside the other's; or when they
 name the same answer and overlap in time (a response's id alone is not enough: small servers use few of them).
@@ -111,7 +111,7 @@ class Known:
         if not self._newest_us:
             seconds, self._looked_long = _FIRST_LOOK_SECONDS, now
             self._newest_us = time.time_ns() // 1000
-        elif now - self._looked_long >= 60:  # calls that took long stand in the ledger by when they began
+        elif now - self._looked_long >= 60:  # calls that took long are in the ledger by when they began
             seconds, self._looked_long = _LONG_LOOK_SECONDS, now
         since = self._newest_us - seconds * 1_000_000
         self._newest_us = time.time_ns() // 1000

@@ -140,7 +140,7 @@ class Console:
                 logger.exception("tachograph console: the metrics of before could not be read")
 
     def _applies(self, rule: Rule) -> bool:
-        """Whether a rule can tell anything: where only spans or a ledger come, no target is missing."""
+        """Whether a rule can give a result: where only spans or a ledger come, no target is missing."""
         return "absent(up{" not in rule.expr or bool(self.targets or self._feeds or self.prometheus)
 
     @property
@@ -217,7 +217,7 @@ class Console:
         return self.prometheus is None or not self.prometheus.has_rules()
 
     def _notifier(self, settings: Settings, data_dir: Path | None) -> Notifier | None:
-        """What tells people of alerts; None where nobody is to be told, or another console of this directory does."""
+        """What notifies people of alerts; None where no receiver is set, or another console of this directory does."""
         from tachograph.console.notify.source import AlertSource
         from tachograph.console.notify.state import State, StateTaken
 

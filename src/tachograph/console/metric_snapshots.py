@@ -1,7 +1,7 @@
 """The recent past of the metrics on disk, so that a console that starts again begins with it.
 
 Each minute, and at the end, what is new goes into one small file; a file is whole or not there. At the start those of
-the retention are read in order, and every series is marked stale after its last sample: nobody has shown it since.
+the retention are read in order, and every series is marked stale after its last sample: no scrape has shown it since.
 What cannot be read is left out, since this is a cache and not the ledger.
 """
 

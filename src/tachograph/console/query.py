@@ -81,11 +81,11 @@ class Prometheus:
             raise PromQLError(f"cannot reach the Prometheus at {self.url}: {getattr(error, 'reason', error)}") from None
 
     def has_rules(self) -> bool:
-        """Tell whether it evaluates rules of its own; asked at most every half minute.
+        """Return whether it evaluates rules of its own; asked at most every half minute.
 
-        While it does not answer, what it said last holds; `answered` tells whether it ever did.
+        While it does not answer, what it said last holds; `answered` says whether it ever did.
         """
-        with self._asking:  # who comes while somebody asks waits for the answer
+        with self._asking:  # a caller waits for the answer while another asks
             if time.monotonic() >= self._rules_known_until:
                 try:
                     _, _, body = self.forward("/api/v1/rules", [])

@@ -103,7 +103,7 @@ class Rules:
     Args:
         querier: Evaluates the expressions.
         store: Takes recorded series and ALERTS, or None when a real Prometheus holds the data.
-        applies: Whether a rule can tell anything here; one that cannot is inactive.
+        applies: Whether a rule can give a result here; one that cannot is inactive.
     """
 
     def __init__(

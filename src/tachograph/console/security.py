@@ -52,10 +52,10 @@ class AccessGuard:
     Args:
         token: The secret of this run.
         ticket: What the login link holds instead; good for one login.
-        open_reading: Nobody has to log in (only allowed on loopback).
+        open_reading: No login is needed (only allowed on loopback).
         open_otlp: OTLP senders need no token.
         hosts: Further names under which the console may be asked.
-        cookie: Name of the session cookie; holds the port, as cookies do not tell ports apart.
+        cookie: Name of the session cookie; holds the port, as cookies do not distinguish ports.
     """
 
     def __init__(

@@ -207,7 +207,7 @@ class CallStore:
     def _write_loop(self) -> None:
         while True:
             with self._wake:
-                # Nobody wakes the writer for what `add_later` queues: it looks itself, twenty times a second.
+                # No event wakes the writer for what `add_later` queues: it looks itself, twenty times a second.
                 self._wake.wait_for(lambda: self._urgent or self._closing, 0.05)
                 self._urgent = False
                 if not self._pending:
@@ -552,7 +552,7 @@ class CallStore:
 
 
 def is_unpriced(call: Call) -> bool:
-    """Tell whether a call used something that no price is known for; a failed call that used nothing is not."""
+    """Return whether a call used something that no price is known for; a failed call that used nothing is not."""
     return call.cost_usd is None and (call.input_tokens is not None or call.output_tokens is not None)
 
 

@@ -29,7 +29,7 @@ _TOKEN = re.compile(
 
 
 def expand(template: str, labels: Mapping[str, str], value: float, external: Mapping[str, str] | None = None) -> str:
-    """Expand a template; what goes wrong stands in the result, as Prometheus has it."""
+    """Expand a template; what goes wrong is in the result, as Prometheus has it."""
     if "{{" not in template:
         return template
     scope = {"$labels": labels, "$value": value, "$externalLabels": external or {}, "$externalURL": ""}

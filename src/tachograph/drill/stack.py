@@ -239,7 +239,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @contextlib.contextmanager
 def free_port() -> Iterator[int]:
-    """A port of 127.0.0.1 that a server may be told, and that is given to nobody who asks for any port meanwhile.
+    """A port of 127.0.0.1 that a server may be given, and that is not given out as a free port meanwhile.
 
     On Linux a socket that never listens holds it: where both allow the address to be used again, a server can bind it
     all the same. Elsewhere that would be refused, and nothing holds it.

@@ -87,6 +87,6 @@ def uninstrument() -> None:
     import_module("tachograph.run_context").forget_sources()
     vendor_spans.restore()
     for place in patches.unpatch_all():
-        logger.warning("tachograph: %s was wrapped by somebody after us; our part of it now does nothing", place)
+        logger.warning("tachograph: %s was wrapped by other code after us; our part of it now does nothing", place)
     report.forget()
     runtime.redact_with(None)

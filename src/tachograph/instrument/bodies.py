@@ -1,7 +1,7 @@
 """Watching the body of an HTTP response that is read after the client library has returned.
 
 The response's byte stream gets one of ours around it. While the library's own generator reads the body, ours hands out
-the inner iterator and only hears of closing and of being collected. When the application reads the bytes itself
+the inner iterator and only sees closing and garbage collection. When the application reads the bytes itself
 (`with_streaming_response`, a raw response's `iter_lines()`), the bytes are followed too.
 """
 
@@ -117,11 +117,11 @@ _BODY: Final = """
 
 
 def closing(state: StreamState) -> None:
-    """The response is being closed: by the generator, which tells what happened, or by the application."""
+    """The response is being closed: by the generator, which reports what happened, or by the application."""
     if state.watch.call.is_finished:
         return
     if is_running(state.generator):
-        state.closed_by_library()  # the generator tells what happened
+        state.closed_by_library()  # the generator reports what happened
     elif state.reads_bytes:
         state.dropped()  # perhaps from a generator that is being collected
     else:
@@ -257,7 +257,7 @@ class Follower:
             self.kept.append(data)
 
     def interrupted(self, error: BaseException) -> None:
-        """Reading the body failed, or nobody reads it any more."""
+        """Reading the body failed, or it is no longer read."""
         self.state.interrupted(error)
 
     def ended(self) -> None:

@@ -93,7 +93,7 @@ def _client(checkup: Checkup, name: str) -> None:
     for module in MODULES[name]:
         try:
             import_module(module)
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with somebody's installation
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with the installation
             if module == MODULES[name][0]:
                 checkup.add("hooks", label, "problem", f"cannot be imported: {error}")
                 return
@@ -148,7 +148,7 @@ def _exporters(checkup: Checkup) -> None:
             "exporters",
             "metrics",
             "warning",
-            "kept, but nobody can read them: set metrics.port, or mount tachograph.metrics_asgi_app()",
+            "kept, but they cannot be read: set metrics.port, or mount tachograph.metrics_asgi_app()",
         )
     if metrics.multiprocess_dir:
         checkup.add("exporters", "worker processes", "ok", f"add up in {metrics.multiprocess_dir}")
@@ -224,7 +224,7 @@ def _prove_mcp(checkup: Checkup) -> None:
         with recording() as seen:
             instrument()
             asyncio.run(ask())
-    except Exception as error:  # noqa: BLE001 - told to the user of the doctor
+    except Exception as error:  # noqa: BLE001 - reported by the doctor
         checkup.add("proof", "mcp", "problem", f"a tool call to a server in this process failed: {error}")
         return
     sides = sorted(f"{call.side} {call.outcome}" for call in seen.tool_calls)
@@ -243,7 +243,7 @@ def _prove(checkup: Checkup, name: str, call_it: Callable[[str], None]) -> None:
         with serving() as address, recording() as seen:
             instrument()
             call_it(address)
-    except Exception as error:  # noqa: BLE001 - told to the user of the doctor
+    except Exception as error:  # noqa: BLE001 - reported by the doctor
         checkup.add("proof", label, "problem", f"a call against a simulator failed: {type(error).__name__}: {error}")
         return
     if len(seen.llm_calls) != 1:

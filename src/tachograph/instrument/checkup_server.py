@@ -61,7 +61,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: _Server  # pyright: ignore[reportIncompatibleVariableOverride]  # nobody sets another
+    server: _Server  # pyright: ignore[reportIncompatibleVariableOverride]  # no code sets another
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:

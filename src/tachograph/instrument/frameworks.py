@@ -1,8 +1,8 @@
 """Runs of agent frameworks: each keeps the ids of what is running in a context variable of its own, which is read here.
 
 Nothing is patched. A reader is made when the framework's module is imported, and asked at each call outside a
-`tachograph.run`; an application without these frameworks asks nobody. Google ADK keeps its ids on its spans, where
-`run_context` finds them.
+`tachograph.run`; an application without these frameworks runs none of this. Google ADK keeps its ids on its spans,
+where `run_context` finds them.
 """
 
 from __future__ import annotations

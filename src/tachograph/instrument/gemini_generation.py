@@ -177,8 +177,8 @@ class ChatWatch(GenerationWatch):
     """One message of a chat. Its record begins with its first request; a message that sends none is no call.
 
     Attributes:
-        contents: The conversation, which the chat makes longer from request to request: tells its requests from those
-            of tools.
+        contents: The conversation, which the chat makes longer from request to request: distinguishes its requests
+            from those of tools.
         model: What is asked.
     """
 

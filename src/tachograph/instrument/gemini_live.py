@@ -2,7 +2,7 @@
 
 Nothing of a session passes the HTTP client. But every message that comes passes `AsyncSession._receive`: a turn begins
 with the first content, and ends when the server says that it is complete, or that the user has interrupted it. What
-the model used stands in reports between the messages, one for each time that it was asked: at a call of tools and at
+the model used is in reports between the messages, one for each time that it was asked: at a call of tools and at
 the end of the turn.
 """
 

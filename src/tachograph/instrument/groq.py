@@ -1,4 +1,4 @@
-"""Watching the groq client (1.x), which is made like openai's and speaks its language."""
+"""Watching the groq client (1.x), which is made like openai's and uses its API."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def place_of(client: Any, overrides: Mapping[str, str], fallback_of: Callable[[t
     Args:
         client: Has a `base_url` of httpx's make.
         overrides: The user's labels by host.
-        fallback_of: The label of hosts that nobody knows, by the client's class.
+        fallback_of: The label of unknown hosts, by the client's class.
     """
     url = client.base_url
     key = (id(url), type(client))
@@ -52,7 +52,7 @@ def place_of(client: Any, overrides: Mapping[str, str], fallback_of: Callable[[t
     )
     if len(_places) >= _MOST_PLACES:
         _places.clear()
-    _places[key] = url, overrides, place  # with the URL kept, nobody else gets its id
+    _places[key] = url, overrides, place  # with the URL kept, no other object gets its id
     return place
 
 

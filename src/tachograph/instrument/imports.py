@@ -48,7 +48,7 @@ _exec_module: Final = generate(_EXEC_MODULE, "make", run=_run)
 
 
 class _Finder:
-    """Finds modules that somebody waits for, with the help of all other finders."""
+    """Finds modules that a hook waits for, with the help of all other finders."""
 
     def __init__(self) -> None:
         self.hooks: dict[str, list[Hook]] = {}

@@ -1,4 +1,4 @@
-"""Running somebody's program in this process, watched, as if Python had been started with it.
+"""Running a program in this process, watched, as if Python had been started with it.
 
 No `sitecustomize` is needed for it, which many environments already use for something else: the script, the module or
 console script (gunicorn, uvicorn, celery) becomes `__main__` here. Forked workers have our hooks anyway, and
@@ -111,7 +111,7 @@ def _watched(run: Callable[[], None]) -> int:
         run()
     except SystemExit:
         raise
-    except BaseException as error:  # noqa: BLE001 - told as the interpreter would tell it
+    except BaseException as error:  # noqa: BLE001 - reported as the interpreter would report it
         error.__traceback__ = _without_us(error.__traceback__)
         sys.excepthook(type(error), error, error.__traceback__)
         return 130 if isinstance(error, KeyboardInterrupt) else 1

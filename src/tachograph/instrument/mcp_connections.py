@@ -46,7 +46,7 @@ def install() -> None:
 
 
 def is_watched() -> bool:
-    """Whether what happens here is somebody else's client's and is to be watched."""
+    """Whether what happens here is another library's client's and is to be watched."""
     return SWITCH.on and not ENGINE_MCP.get()
 
 
@@ -184,7 +184,7 @@ class ConnectAttempt:
 
 
 class WatchedSession:
-    """One session: which server it is with, and whether it counts as open. Told from the client's loop and from ours.
+    """One session: which server it is with, and whether it counts as open. Called from the client's loop and from ours.
 
     Attributes:
         own_name: What the server calls itself.
@@ -259,7 +259,7 @@ class WatchedSession:
         PORTS.remove(self)
         self.server_gone()
         for call in [self.unfinished.pop(key) for key in list(self.unfinished)]:
-            call.finish("cancelled")  # nobody will ask how it ended
+            call.finish("cancelled")  # its end will not be read
 
     def call_facts(self, session: Any) -> dict[str, Any]:
         """What a call's span says of the connection; one dictionary for all calls."""
@@ -301,7 +301,7 @@ def session_made(session: Any, read_stream: Any) -> None:
 
 
 def connection_of(session: Any) -> WatchedSession:
-    """What we know of a session; it stands on the session itself."""
+    """What we know of a session; it is on the session itself."""
     try:
         found: WatchedSession = session._tachograph
     except AttributeError:  # a session from before we came

@@ -1,4 +1,4 @@
-"""Noticing that the HTTP server of a watched MCP client has gone while nobody talks to it.
+"""Noticing that the HTTP server of a watched MCP client has gone while it is idle.
 
 A client of streamable HTTP keeps no connection that could end. So one thread of ours tries each server's port, at most
 once a second and only while no answer has come from it: a bare TCP connection, no request. It never runs on the
@@ -23,7 +23,7 @@ from tachograph.mcp.liveness import PORT_PATIENCE_SECONDS, PORT_SILENCES, port_o
 
 
 class Watched(Protocol):
-    """A connection as this thread sees it: when its server last answered, and whom to tell."""
+    """A connection as this thread sees it: when its server last answered, and whom to notify."""
 
     answered_at: float
 

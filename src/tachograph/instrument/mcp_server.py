@@ -24,7 +24,7 @@ from tachograph.tape.guard import call_wrapper, choice, generate
 from tachograph.vendors.fields import pick
 
 SERVER_NAME: ContextVar[str | None] = ContextVar("tachograph_mcp_server_name", default=None)
-"""The server whose request is being handled here; mcp's middleware is not told."""
+"""The server whose request is being handled here; mcp's middleware does not get it."""
 
 
 def install() -> None:

@@ -69,7 +69,7 @@ def _ask_for_usage(watch: Watch, body: dict[str, Any], client: object) -> None:
 
 
 def _is_azure_of_today(client: object) -> bool:
-    """Whether an Azure client, perhaps with a gateway's host, speaks an API version that knows the option."""
+    """Whether an Azure client, perhaps with a gateway's host, uses an API version that has the option."""
     return "Azure" in type(client).__name__ and str(getattr(client, "_api_version", "")) >= AZURE_KNOWS_INCLUDE_USAGE
 
 

@@ -132,7 +132,7 @@ _FRAMEWORKS: Final = {
     "agent_framework": "Microsoft Agent Framework",
     "pydantic_ai": "PydanticAI",
 }
-"""Frameworks that make a span of each call of a model, with its usage; by the module that tells that one is there."""
+"""Frameworks that make a span of each call of a model, with its usage; by the module that shows that one is there."""
 
 
 def frameworks() -> Iterator[Other]:

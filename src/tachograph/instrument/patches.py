@@ -83,7 +83,7 @@ def patch_overrides(owner: Any, name: str, make: Callable[[Any], Callable[..., A
 
 
 def _is_ours(function: object) -> bool:
-    """Whether a function is a wrapper of ours, or something that somebody put around one."""
+    """Whether a function is a wrapper of ours, or something that other code put around one."""
     for _ in range(16):
         if function is None:
             return False
@@ -97,7 +97,7 @@ def unpatch_all() -> list[str]:
     """Put every original back.
 
     Returns:
-        Names of attributes that somebody wrapped after us: our wrapper stays inside theirs and does nothing.
+        Names of attributes that other code wrapped after us: our wrapper stays inside theirs and does nothing.
     """
     left = []
     kept = []

@@ -1,4 +1,4 @@
-"""Watching the together client (2.x and later), which is made like openai's and speaks its language.
+"""Watching the together client (2.x and later), which is made like openai's and uses its API.
 
 Version 1 is made otherwise; its requests are seen on the wire.
 """

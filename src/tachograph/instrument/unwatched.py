@@ -1,7 +1,7 @@
-"""Clients of LLM providers that are imported here, and whose calls nobody sees.
+"""Clients of LLM providers that are imported here, and whose calls are not seen.
 
 Most known clients are seen on the wire, by the HTTP library that carries them. One is not seen where the wire is not
-watched, where its HTTP library has no hook in this version, or where it does not speak HTTP.
+watched, where its HTTP library has no hook in this version, or where it does not use HTTP.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _PLACES: Final = {
 
 
 class Unwatched(NamedTuple):
-    """A client whose calls nobody sees, and why."""
+    """A client whose calls are not seen, and why."""
 
     library: str
     reason: str
@@ -127,7 +127,7 @@ _logged: set[str] = set()
 
 
 def install() -> None:
-    """Tell of them in the metrics, and of each once in the log."""
+    """Show them in the metrics, and log each once."""
     active_config.recorder().metrics.part(UnwatchedGauge)
     for library in CLIENTS:
         after_import(library, lambda _, library=library: _log(library))  # type: ignore[misc]

@@ -35,7 +35,7 @@ A `Watch`, or what has its methods for the HTTP layer.
 
 
 class Sent(msgspec.Struct, eq=False):
-    """One request of a watched call, as the HTTP layer told it; read when the record is delivered.
+    """One request of a watched call, as the HTTP layer saw it; read when the record is delivered.
 
     Attributes:
         started_ns, ended_ns: Monotonic; `ended_ns` is 0 while the answer's body is unread.
@@ -101,7 +101,7 @@ class Watch(msgspec.Struct, eq=False, weakref=True):
         """Whether the answer is a stream of events that the HTTP layer follows."""
         return self.call.stream and self.follows_body and self.api.chunks is not None
 
-    # Told by the HTTP layer
+    # Called by the HTTP layer
 
     def sending(self, url: object) -> Sent | None:
         """A request goes out; None when it is none of this call's."""
@@ -122,7 +122,7 @@ class Watch(msgspec.Struct, eq=False, weakref=True):
         sent.ended_ns = perf_counter_ns()
         sent.error = error
 
-    # Told by the client library's hook
+    # Called by the client library's hook
 
     def failed(self, error: BaseException) -> None:
         """The call ended with an exception that the application sees."""
@@ -131,7 +131,7 @@ class Watch(msgspec.Struct, eq=False, weakref=True):
         self.fail(self.read_failure)
 
     def fail(self, reading: Callable[[], object]) -> None:
-        """A request has failed: so has the call, unless it stands in a scope, which may send the request again."""
+        """A request has failed: so has the call, unless it is in a scope, which may send the request again."""
         if self.scope is None:
             self.call.hand_over(reading)
         else:

@@ -141,7 +141,7 @@ class WireWatch(Watch):
     layer: str = "httpx"
     follower: WireFollower | None = None
 
-    # Told by the HTTP library's hook
+    # Called by the HTTP library's hook
 
     def send(self, url: object) -> None:
         """A request goes out."""
@@ -160,12 +160,12 @@ class WireWatch(Watch):
         self.fail(self.read_failure)
 
     def answered_with(self, status: int, headers: object, *, read: object = None, is_decoded: bool = False) -> None:
-        """An answer came: whole, or with a body that `follower` is to be told of.
+        """An answer came: whole, or with a body that `follower` is to follow.
 
         Args:
             status, headers: As answered.
             read: What has the whole of the body as `content`, where it is read already.
-            is_decoded: Whether the pieces of an unread body will be told without their encoding.
+            is_decoded: Whether the pieces of an unread body come without their encoding.
         """
         sent = self.sent[-1]
         sent.status, sent.headers = status, headers

@@ -1,7 +1,7 @@
 """Requests over aiohttp to known hosts that no client library's hook watches.
 
 Everything that an application reads of a body comes out of one method of the response's `StreamReader`, by pieces. So
-the reader gets a subclass of its own class which tells us of each piece; what it returns and raises stays the same.
+the reader gets a subclass of its own class which reports each piece to us; what it returns and raises stays the same.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _answered(watch: WireWatch, response: Any) -> None:
 
 _BUFFER: Final = """
     class Buffer(deque):
-        '''What a reader holds and the application has not read; also what tells us that nobody will.'''
+        '''What a reader holds and the application has not read; also what shows that it will never be read.'''
 
         follower = None
         error = None

@@ -1,6 +1,6 @@
 """Reading an answer out of its bytes, as the application reads them, whatever HTTP library they come by.
 
-The hook of the library tells a `WireFollower` of each piece, of the end, of an exception and of closing. Pieces are
+The hook of the library passes a `WireFollower` each piece, the end, an exception, and closing. Pieces are
 split into events, lines or frames. Those before the first content are read at once, of the others only the last few
 are kept, and read in the drain (`streams.py`). A whole answer is kept as references to the pieces until it ends.
 """
@@ -79,7 +79,7 @@ class WireFollower:
     Args:
         state: The stream's.
         headers: Of the answer.
-        is_decoded: Whether the pieces are told as the content is, without its encoding.
+        is_decoded: Whether the pieces come as the content is, without its encoding.
     """
 
     hides = False
@@ -117,7 +117,7 @@ class WireFollower:
             self._split(data)
 
     def interrupted(self, error: BaseException) -> None:
-        """Reading the body failed, or nobody reads it any more."""
+        """Reading the body failed, or it is no longer read."""
         self.state.interrupted(error)
 
     def ended(self) -> None:

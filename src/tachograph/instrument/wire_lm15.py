@@ -1,4 +1,4 @@
-"""Requests over lm15, DSPy's own engine, to known hosts. It speaks HTTP over sockets of its own.
+"""Requests over lm15, DSPy's own engine, to known hosts. It sends HTTP over sockets of its own.
 
 A transport's method makes the response; its body comes out of one iterator, which gets ours around it.
 """

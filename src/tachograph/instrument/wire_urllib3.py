@@ -2,7 +2,7 @@
 
 `HTTPConnectionPool.urlopen` is the call: it tries again and follows redirects by calling itself. `_make_request` below
 it is one attempt. A response's body is read by `read`, `read1` and `read_chunked`; all else that urllib3 and requests
-offer goes there. So the response gets a subclass of its own class which tells us what they return and raise.
+offer goes there. So the response gets a subclass of its own class which reports to us what they return and raise.
 """
 
 from __future__ import annotations
@@ -207,6 +207,6 @@ def _holds_more(response: object) -> bool:
 
 
 def _released(response: Any) -> None:
-    """The connection goes back to its pool, perhaps with a body that nobody has read."""
+    """The connection goes back to its pool, perhaps with an unread body."""
     if response._connection is not None and not response.isclosed():
         response._tachograph.closed()

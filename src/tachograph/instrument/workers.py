@@ -1,7 +1,7 @@
 """Workers that `multiprocessing` makes without forking: watched from their start, like the process that made them.
 
 A spawned worker begins with `python -c "from multiprocessing.spawn import spawn_main; ..."`: one import of ours is put
-before that. A fork server is told to import it once, before it forks.
+before that. A fork server imports it once, before it forks.
 """
 
 from __future__ import annotations

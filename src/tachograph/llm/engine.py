@@ -134,7 +134,7 @@ class _Run:
             self._leave(call)
             return None
         except GeneratorExit:
-            if not self.face.is_async:  # nobody is left to await the closing of the other kind
+            if not self.face.is_async:  # no event loop is left to await the closing of the other kind
                 for _ in self._close():
                     pass
             self._leave(call)
@@ -271,7 +271,7 @@ class _Run:
             self.answer.failure = self._past_deadline() or CUT_SHORT
 
     def _fill(self, call: LLMCall, fill: Callable[..., Any], *answer: object) -> None:
-        """Put what an answer says into the record. Tokens count once: those of the last attempt that told any."""
+        """Put what an answer says into the record. Tokens count once: those of the last attempt that reported any."""
         told, call.counts_usage = call.usage, self.engine.adapter.api.counts_usage
         fill(call, *answer)
         call.usage = call.usage or told

@@ -85,7 +85,7 @@ class RateLimitError(ProviderError):
 
 
 class QuotaError(ProviderError):
-    """The provider refuses until somebody pays, raises a limit, or a day ends: waiting a little does not help."""
+    """The provider refuses until the account is paid, a limit is raised, or a day ends: a short wait does not help."""
 
     category = "quota"
 
@@ -121,7 +121,7 @@ class ProviderConnectionError(ProviderError):
 
 
 class UnknownProviderError(ProviderError):
-    """A failure of a kind that no table knows."""
+    """A failure of a kind that no table has."""
 
     category = "unknown"
 

@@ -71,7 +71,7 @@ class ProviderFactory:
                 f"there is no provider {name!r}",
                 where="ProviderFactory.create()",
                 do=f"Names that exist: {', '.join(cls.names())}. "
-                "For a server that speaks OpenAI's language: create('openai', base_url=..., name=...).",
+                "For a server that is compatible with OpenAI's API: create('openai', base_url=..., name=...).",
             ) from None
         module = import_module(module_name)
         module.load_sdk()

@@ -89,7 +89,7 @@ class FleetRates:
 
     Args:
         url: As libpq takes it.
-        changed: A method that is told, under no lock, when a part has changed.
+        changed: A method called, without a lock, when a part has changed.
         timeout_seconds: Connecting, and one statement.
 
     Raises:
@@ -133,7 +133,7 @@ class FleetRates:
         return part
 
     def sync(self, parts: list[Part] | None = None) -> None:
-        """Tell what was asked for, and take or give back what follows from it. A store that is away stops nothing."""
+        """Report what was requested, and take or give back what follows from it. A store that is away stops nothing."""
         parts = list(self._parts.values()) if parts is None else parts
         with self._mutex:
             try:

@@ -146,7 +146,7 @@ class Headroom:
         metrics.before_collect(self.refresh)
 
     def keep(self, provider: str, model: str, raw: Mapping[bytes, bytes]) -> None:
-        """Keep one answer's headers, as they came, until somebody asks: reading them takes longer than a call may."""
+        """Keep one answer's headers, as they came, until they are read: reading them takes longer than a call may."""
         if len(self._latest) < _MOST_UNREAD:  # names of models come from outside
             self._latest[provider, model] = monotonic(), raw
 

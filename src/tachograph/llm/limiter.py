@@ -104,7 +104,7 @@ _STATE: Final = struct.Struct("=dd")
 
 
 class _LeasedBucket(_Bucket):
-    """A bucket of the part of a fleet's limit that this process has leased; empty at first, unless nobody used it."""
+    """A bucket of the part of a fleet's limit that this process has leased; empty at first, unless it was unused."""
 
     __slots__ = ("part",)
 

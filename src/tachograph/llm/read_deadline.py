@@ -1,6 +1,6 @@
 """The deadline of a blocking stream: a thread that waits for bytes is not interrupted, but its connection can be shut.
 
-The SDKs bound each read by the timeout that their request was sent with. When the deadline comes amid a read, a timer
+The SDKs bound each read by the timeout that their request was sent with. When the deadline comes during a read, a timer
 shuts the socket down; the read ends with an error at once, and the engine sees that the deadline has passed.
 """
 

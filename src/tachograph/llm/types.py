@@ -200,7 +200,7 @@ class Response:
         text: All text of the answer.
         reasoning: What the vendor shows of the model's thoughts.
         tool_calls: The tools the model asks for, in order.
-        refusal: What the model said instead of an answer, where the vendor tells it apart.
+        refusal: What the model said instead of an answer, where the vendor distinguishes it.
         finish_reason: In common words; `call.finish_reason` has the vendor's.
         usage: Tokens of the whole call, or None when none were reported.
         model: The model that answered, as the vendor names it.

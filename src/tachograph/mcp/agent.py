@@ -29,7 +29,7 @@ from tachograph.runs import run
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """One tool that the model asked for, and what came of it: an answer, or an error that the model was told."""
+    """One tool that the model asked for, and what came of it: an answer, or an error that the model was given."""
 
     request: ToolRequest
     result: MCPToolResult | None = None
@@ -120,7 +120,7 @@ class Agent:
     async def run(self, messages: str | Sequence[Message]) -> AgentResult:
         """Ask, let the model use its tools, and return when it answers without asking for one.
 
-        A tool that fails is told to the model, which may do better.
+        The error of a tool is given to the model, which may do better.
 
         Raises:
             ProviderError: A call of the model failed for good.
@@ -164,7 +164,7 @@ class Agent:
 
 
 def _answer(use: ToolUse) -> ToolResult:
-    """What the model is told of a tool."""
+    """The description of a tool that the model gets."""
     if use.result is not None:
         return ToolResult(use.request.id, _content(use.result), use.request.name, use.result.is_error)
     assert use.error is not None

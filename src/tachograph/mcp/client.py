@@ -56,7 +56,7 @@ def _is_not_ours(record: logging.LogRecord) -> bool:
 
 
 for _name in ("sse", "stdio", "streamable_http"):
-    # The SDK logs a traceback for every server that goes away; of our connections we tell it ourselves, in one line.
+    # The SDK logs a traceback for every server that goes away; our connections log it themselves, in one line.
     logging.getLogger(f"mcp.client.{_name}").addFilter(_is_not_ours)
 
 
@@ -260,7 +260,7 @@ class MCPClient:
         return connection is not None and connection.is_up
 
     def add_listener(self, listener: Listener) -> Callable[[], None]:
-        """Hear of servers going up and down and changing their tools, on the connections' loop: be quick.
+        """Call a function when a server connects, disconnects or changes its tools, on the connections' loop: be quick.
 
         Returns what removes the listener.
         """

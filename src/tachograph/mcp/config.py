@@ -37,7 +37,7 @@ _KEYS: Final = ("command", "args", "env", "cwd", "url", "headers", "type")
 
 @dataclass(frozen=True, slots=True)
 class StdioServer:
-    """A server that we start as a child process and speak to over its standard input and output.
+    """A server that we start as a child process and communicate with over its standard input and output.
 
     Attributes:
         id: The name under `mcpServers`; the label `server_id`.

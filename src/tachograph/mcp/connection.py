@@ -140,7 +140,7 @@ class Connection:
         self._closing = asyncio.Event()
         self._wanted = asyncio.Event()  # a call waits for the next attempt, or we are closing
         self._poke = asyncio.Event()  # look at the server now
-        self._listening = asyncio.Event()  # changes of the tools will be heard of, as far as they ever will
+        self._listening = asyncio.Event()  # changes of the tools will be noticed, as far as they ever will
         self._handshake: asyncio.Timeout | None = None
         self._next_attempt_at = 0.0
         context = copy_context()
@@ -407,14 +407,14 @@ class Connection:
         return [asyncio.create_task(task) for task in tasks]
 
     async def _listen(self, client: Client) -> None:
-        """Hear of changed tools where the protocol wants a subscription; `_on_message` gets them where it does not."""
+        """Learn of changed tools where the protocol wants a subscription; `_on_message` gets them where it does not."""
         wait = self._options.backoff_first
         while True:
             try:
                 async with client.listen(tools_list_changed=True) as subscription:
                     wait = self._options.backoff_first
                     if self._listening.is_set():
-                        self._notify(self.config.id, "tools_changed")  # perhaps, while nobody listened
+                        self._notify(self.config.id, "tools_changed")  # perhaps, while there was no listener
                     self._listening.set()
                     async for _ in subscription:
                         self._notify(self.config.id, "tools_changed")
@@ -439,7 +439,7 @@ async def _await(operation: Callable[[Client], Awaitable[T]], client: Client) ->
 
 
 def _forget(task: asyncio.Task[Any]) -> None:
-    """Look at how an abandoned request ended, so that asyncio does not log that nobody did."""
+    """Look at how an abandoned request ended, so that asyncio does not log it as unretrieved."""
     if not task.cancelled():
         task.exception()
 

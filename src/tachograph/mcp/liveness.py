@@ -1,4 +1,4 @@
-"""Notice that a server has gone although nobody is talking to it.
+"""Notice that a server has gone while it is idle.
 
 A stdio server's pipe ends with the process, unless a grandchild holds it open; so the process itself is watched too.
 An HTTP server has no connection that could end (protocol 2026-07-28 is stateless, and pooled connections are not read
@@ -60,7 +60,7 @@ async def watch_port(
                 await poke.wait()
                 poked = True
         except TimeoutError:
-            pass  # nobody poked: it is time to look
+            pass  # no wake-up: time to look
         poke.clear()
         if not poked and asyncio.get_running_loop().time() - watch.answered_at < interval:
             silences = 0

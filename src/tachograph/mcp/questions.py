@@ -45,7 +45,7 @@ def elicitation(server_id: str, hook: Hook | None) -> Any:
 
 
 def sampling(server_id: str, hook: Hook | None) -> Any:
-    """The SDK's callback for a server that wants a model to answer, or None.
+    """The SDK's callback for a server that needs a model to answer, or None.
 
     Args:
         hook: Gets the server's id and `mcp_types.CreateMessageRequestParams`; returns the model's text, or an
@@ -67,7 +67,7 @@ def sampling(server_id: str, hook: Hook | None) -> Any:
 
 
 async def _ask(server_id: str, name: str, hook: Hook, params: object) -> Any:
-    """Ask the application, as if it were asked by nobody of ours: what it calls in there is recorded as its own."""
+    """Ask the application, outside of the current call: what it calls in there is recorded as its own."""
     inside, exchange = ENGINE_MCP.set(False), EXCHANGE.set(None)
     try:
         if inspect.iscoroutinefunction(hook):

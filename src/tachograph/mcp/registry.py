@@ -284,7 +284,7 @@ class ToolRegistry:
         part.pause = min(part.pause * 2, _PAUSE_LONGEST_SECONDS) if is_soon else _PAUSE_FIRST_SECONDS
         try:
             await self._reload(server)
-        except Exception as error:  # noqa: BLE001 - the next lookup asks again, and tells its caller
+        except Exception as error:  # noqa: BLE001 - the next lookup asks again, and raises it to its caller
             logger.info("MCP server %r: its changed tools could not be loaded: %s", server, error)
         part.listen_at = loop.time() + part.pause
 

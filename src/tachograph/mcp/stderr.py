@@ -1,4 +1,4 @@
-"""What a stdio server writes to its standard error: passed on as it comes, and its last line kept for when it dies."""
+"""What a stdio server writes to its standard error: passed on as it comes, and its last line kept for when it exits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LONGEST = 300
 
 
 class StderrTail:
-    """A pipe for one server's standard error, read by a thread of its own: a full terminal holds up nobody else.
+    """A pipe for one server's standard error, read by a thread of its own: a full terminal holds up no other server.
 
     Args:
         target: Where it goes on to: a file, a descriptor, `subprocess.DEVNULL`; None: our own standard error.

@@ -1,4 +1,4 @@
-"""Transports to MCP servers, made from their configuration, with what the SDK does not tell watched on the way.
+"""Transports to MCP servers, made from their configuration, with what the SDK does not report watched on the way.
 
 The SDK (mcp 2.3) loses the HTTP status of a refused request, tears the whole connection down when one request meets a
 connection error, and does not say when a connection has ended. So requests go through an HTTP client of ours that notes
@@ -57,7 +57,7 @@ EXCHANGE: ContextVar[Exchange | None] = ContextVar("tachograph_mcp_exchange", de
 
 
 class TransportWatch:
-    """What the transports tell the connection.
+    """What the transports report to the connection.
 
     Args:
         ended: The connection has ended, and why.
@@ -148,7 +148,7 @@ class _WatchedClient(httpx2.AsyncClient):
         try:
             response = await super().send(request, **options)
             if response.headers.get("content-type", "").lower().startswith("application/json"):
-                await response.aread()  # here, where a connection that breaks halfway can be told
+                await response.aread()  # here, where a connection that breaks halfway can be detected
         except httpx2.TransportError as error:
             if exchange is not None:
                 exchange.error = error
@@ -211,7 +211,7 @@ async def _open_stdio(config: StdioServer, watch: TransportWatch, errlog: TextIO
         watch.stderr.started()
     async with _Entered(context, streams) as (read, write):
         # The SDK keeps the process to itself. It is wanted for its pid, and to notice a death that a grandchild hides
-        # by holding the pipe open. Where a later SDK names it otherwise, the end of the pipe still tells.
+        # by holding the pipe open. Where a later SDK names it otherwise, the end of the pipe still shows it.
         frame = getattr(getattr(context, "gen", None), "ag_frame", None)
         watch.process = frame.f_locals.get("process") if frame is not None else None
         yield _WatchedStream(read, watch.ended), write

@@ -258,7 +258,7 @@ class CompiledPrice:
             and "cache_read" in details
             and "audio_cache_read" not in details
         ):
-            doubts.append("how much of the audio was cached is not told")
+            doubts.append("how much of the audio was cached is not reported")
 
 
 _MICRO = 1_000_000

@@ -42,7 +42,7 @@ def detail(doubts: tuple[str, ...]) -> str:
 
 
 def doubts_about(call: LLMCall) -> tuple[str, ...]:
-    """What a call's own record leaves open: items that nobody knows, and an answer that was cut."""
+    """What a call's own record leaves open: unknown items, and an answer that was cut."""
     unknown = call.unknown_billables
     if not unknown and call.outcome != "cancelled" and call.usage_mismatch is None:
         return ()

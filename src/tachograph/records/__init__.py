@@ -1,4 +1,4 @@
-"""Records: what happened, as data, without any input or output. Everybody knows records; records know nobody."""
+"""Records: what happened, as data, without any input or output. Every room imports records; records imports no room."""
 
 from tachograph.records.context import ENGINE_CALL, ENGINE_MCP, LABELS, labels
 from tachograph.records.cost import NANO_PER_USD, UNPRICED, Cost

@@ -1,7 +1,7 @@
 """Which API key pays for a call, without keeping the key.
 
 Vendors list keys by their last characters (OpenAI's `redacted_value`, Anthropic's `partial_key_hint`), so these are
-enough to tell keys apart and to find them on the vendor's page. Nobody can guess a key from its last four characters.
+enough to distinguish keys and to find them on the vendor's page. A key cannot be guessed from its last four characters.
 """
 
 from __future__ import annotations

@@ -209,7 +209,7 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
         return self.number not in self.sink.in_flight
 
     def another(self, model: str) -> LLMCall:
-        """One more call that the same answer tells of, begun as this one was."""
+        """One more call that the same answer reports, begun as this one was."""
         more = LLMCall(self.sink, self.provider, model, self.operation, labels=self.labels, run=self.run)
         more.number, more.api_key_hint = ids.next_number(), self.api_key_hint
         more.started_unix_ns, more.started_ns = self.started_unix_ns, self.started_ns
@@ -219,8 +219,8 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
     def begin_attempt(self, started_ns: int = 0) -> Attempt:
         """Begin the next request on the wire, now or at `started_ns`.
 
-        The time since the previous attempt ended is noted on that one as its wait, unless the wait was told already,
-        or that one went well: then nobody waited, the caller's tools ran (Gemini's automatic function calling).
+        The time since the previous attempt ended is noted on that one as its wait, unless the wait is recorded already
+        or that one succeeded: then there was no wait, the caller's tools ran (Gemini's automatic function calling).
         """
         now = started_ns or perf_counter_ns()
         attempts = self.attempts

@@ -41,7 +41,7 @@ class _Nowhere:
     """For a record that is only there to be looked at: one received from another process, or one to be priced."""
 
     def failed(self, component: str, error: BaseException) -> None:
-        """There is nobody to tell."""
+        """There is no receiver."""
 
     def __init__(self) -> None:
         self.in_flight: dict[int, Any] = {}

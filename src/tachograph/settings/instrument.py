@@ -16,7 +16,7 @@ class InstrumentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         clients: Which client libraries to watch. `wire` watches requests to known providers below all client libraries
             (httpx, aiohttp, requests, urllib3): LiteLLM's, mistralai's, cohere's, ollama's, your own.
         wire_hosts: Further hosts whose requests are watched there (`llm.example.com`, `.example.com` for all below, or
-            `localhost:8000`). The path tells which vendor's API it is.
+            `localhost:8000`). The path shows which vendor's API it is.
         include_usage: Ask OpenAI chat streams for usage when the application did not, and hide the extra chunk:
             `known` for hosts known to understand it, `always`, or `never` (such streams then count as calls without
             usage).

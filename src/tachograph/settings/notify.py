@@ -135,7 +135,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class NotifySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who is told of alerts, without Alertmanager: by the console, or by `tachograph notify` where there is no page.
+    """Who is notified of alerts without Alertmanager: by the console, or by `tachograph notify` where no page runs.
 
     Attributes:
         receivers: Where notifications go, as `[tool.tachograph.notify.receivers.NAME]` tables with a `kind`: `slack`,

@@ -1,6 +1,6 @@
 """Cells: where one label set's numbers are kept, and how they look when collected.
 
-A cell's numbers stand in `values`, a sequence of its own: a list in one process, a slice of a mapped file where several
+A cell's numbers are in `values`, a sequence of its own: a list in one process, a slice of a mapped file where several
 worker processes add up. Counters and gauges have one value; histograms have the sum first, then one count per bucket.
 """
 

@@ -14,7 +14,7 @@ class Family:
     """One metric family.
 
     Attributes:
-        name: As it stands on /metrics; counters end in `_total`, units are in the name.
+        name: As it is on /metrics; counters end in `_total`, units are in the name.
         kind: counter, gauge or histogram.
         labels: Label names, in the order in which values are given everywhere.
         help: One sentence.

@@ -51,7 +51,7 @@ def asgi_app(source: Source) -> Callable[[Scope, Receive, Send], Awaitable[None]
             await send({"type": "http.response.body", "body": b""})
             return
         asked = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope.get("headers", ())}
-        import asyncio  # an ASGI server has it already; nobody else pays for it
+        import asyncio  # an ASGI server has it already; no other import pays for it
 
         # In a thread: with many workers, collecting reads their files.
         answer = await asyncio.get_running_loop().run_in_executor(None, _respond, source, asked)
@@ -75,7 +75,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
 
 
 class PortTakenError(TachographError):
-    """Somebody listens on the port of the metrics already, a second process of the application most likely."""
+    """Another process listens on the port of the metrics already, a second one of the application most likely."""
 
 
 class MetricsServer:
@@ -85,7 +85,7 @@ class MetricsServer:
         source: Whose metrics to serve, asked at each scrape.
         port: 0 takes any free one; `port` then says which.
         address: Where to listen.
-        shared: Let sibling worker processes listen on the same port; each tells the same truth.
+        shared: Let sibling worker processes listen on the same port; each serves the same numbers.
 
     Raises:
         PortTakenError: The port is taken.

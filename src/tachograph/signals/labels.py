@@ -1,4 +1,4 @@
-"""Label values as they may stand on /metrics: any value in, a short printable string out."""
+"""Label values as they may be on /metrics: any value in, a short printable string out."""
 
 from __future__ import annotations
 

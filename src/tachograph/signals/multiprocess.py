@@ -54,7 +54,7 @@ class MappedStorage:
 
     Args:
         directory: Made when it is not there.
-        failed: Told of every failure after the start; the numbers concerned are then this process's alone.
+        failed: Called with every failure after the start; the numbers concerned are then this process's alone.
         limit: How many values a bounded label may have in the archive.
 
     Raises:
@@ -312,7 +312,7 @@ class _Siblings:
         return living, dead
 
     def _compact(self, families: dict[str, Family]) -> None:
-        """Merge the files of the dead into the archive, unless somebody else is at it."""
+        """Merge the files of the dead into the archive, unless another process does so."""
         import fcntl
 
         lock = os.open(self.directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -327,7 +327,7 @@ class _Siblings:
             dead = [path for path in self.directory.glob("*.index") if not is_alive(path)]
             for path in dead:
                 if path.stem in merged:
-                    continue  # merged before, by somebody who died before removing it
+                    continue  # merged before, by a process that died before removing it
                 for key, numbers in _Sibling(path).read():
                     family = families.get(key[0])
                     if family is None or family.kind == "gauge" or len(key[1]) != len(family.labels):

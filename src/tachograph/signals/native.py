@@ -1,6 +1,6 @@
 """One span per call where a client library makes spans of its own: the library's is left out while ours stands for it.
 
-The file that speaks to a library hands its class or module in here; libraries are not imported by this one.
+The file that hooks a library hands its class or module in here; libraries are not imported by this one.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ def silence_tracer(owner: type) -> bool:
         generate(_TRACER, "_tracer", original=original, our_span_is_current=our_span_is_current), original
     )
     setattr(_tracer, _MARK, original)
-    setattr(owner, "_tracer", property(_tracer))  # noqa: B010 - a class of somebody else's
+    setattr(owner, "_tracer", property(_tracer))  # noqa: B010 - a class of another library
     return True
 
 
 _NO_SPAN: Final = nullcontext(trace.INVALID_SPAN)
-"""Stands for the context manager of a span that nobody gets; one for all, since it keeps nothing."""
+"""Stands for the context manager of a span that is not kept; one for all, since it keeps nothing."""
 
 _SPAN: Final = """
     def span(*args, **options):

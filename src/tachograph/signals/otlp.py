@@ -51,7 +51,7 @@ class Otlp:
 
     Args:
         metrics: Whose; kept weakly, so that a recorder that was replaced stops being pushed.
-        failed: Told of failures.
+        failed: Called with failures.
         hands_over: Whether the contract's families go out.
         deliver: Delivers what has finished, before instruments of the SDK are collected.
     """
@@ -173,7 +173,7 @@ class Otlp:
 class SpanPush:
     """A TracerProvider that pushes spans to the OTLP endpoint, made when called.
 
-    The SDK is imported and asked who we are when this is made, which takes a second; the call that wants the first
+    The SDK is imported and asked who we are when this is made, which takes a second; the call that needs the first
     span then waits for neither.
     """
 

@@ -14,10 +14,10 @@ HEAD: Final = """# Metrics
 
 <!-- Written by `python -m tachograph.signals.reference docs/metrics.md` from the families in src/tachograph. -->
 
-Every family that stands on `/metrics`, with its exact name, labels and buckets. Families marked * are fixed: dashboards
+Every family that is on `/metrics`, with its exact name, labels and buckets. Families marked * are fixed: dashboards
 and rules may rely on them. Families without samples still show their HELP and TYPE.
 
-A *request* is one attempt on the wire, a *call* is what your code asked for: a call that met two 429s and then
+A *request* is one attempt on the wire, a *call* is what your code asked for: a call that got two 429s and then
 succeeded is three requests, two errors and one call, and its tokens are counted once.
 
 ## Where to scrape

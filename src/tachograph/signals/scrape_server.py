@@ -24,7 +24,7 @@ IDLE_SECONDS: Final = 15.0
 class ScrapeHandler(BaseHTTPRequestHandler):
     """Answers GET and HEAD of `/metrics` and `/`."""
 
-    server: ScrapeServer  # pyright: ignore[reportIncompatibleVariableOverride]  # nobody sets another
+    server: ScrapeServer  # pyright: ignore[reportIncompatibleVariableOverride]  # no code sets another
     protocol_version = "HTTP/1.1"
     timeout = IDLE_SECONDS
     disable_nagle_algorithm = True  # else a scraper that keeps its connection waits 40 ms for each body

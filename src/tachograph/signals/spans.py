@@ -60,7 +60,7 @@ _SAID_LATER: Final = {("gcp.vertex.agent", "call_llm")}
 
 
 def _is_of_the_same_call(span: Span) -> bool:
-    """Whether a span is somebody else's for the call that is made below it: a framework's, which carries its usage."""
+    """Whether a span is another library's for the call that is made below it: a framework's, with its usage."""
     attributes = getattr(span, "attributes", None) or {}
     scope = getattr(span, "instrumentation_scope", None)
     if scope is not None and (scope.name, getattr(span, "name", "")) in _SAID_LATER:
@@ -216,7 +216,7 @@ class LightSpan(Span):
 
 
 class UnsampledSpan(NonRecordingSpan):
-    """Stands for a call whose span nobody keeps."""
+    """Stands for a call whose span is not kept."""
 
 
 def current_span() -> Span:
@@ -403,7 +403,7 @@ class SpanSignal:
         if over is not trace.INVALID_SPAN and type(over) is not LightSpan and not self._settings.duplicate_usage:
             opened.has_usage = not _is_of_the_same_call(over)
         ids = opened.span.get_span_context()
-        if ids.trace_flags & 1:  # a trace that nobody keeps is no use in an exemplar or in the ledger
+        if ids.trace_flags & 1:  # a trace that is not kept is no use in an exemplar or in the ledger
             call.trace_id, call.span_id = ids.trace_id, ids.span_id
         if not call.stream:
             opened.token = _attach(opened.context)

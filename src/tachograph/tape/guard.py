@@ -1,9 +1,9 @@
 """The border between the application's call and us: every hook is generated here, from one text for sync and async.
 
-What stands in a client library's place must not be able to fail, at any instruction, whatever the reason: a bug of
+What is in a client library's place must not be able to fail, at any instruction, whatever the reason: a bug of
 ours, a RecursionError because the application is deep in its own recursion, a MemoryError. So the wrappers hold
 nothing but the original call and guarded calls into our code. They are compiled from the texts below, once for sync
-and once for async, and each call into our code stands in a `try` whose handler is guarded as well. A failure of ours
+and once for async, and each call into our code is in a `try` whose handler is guarded as well. A failure of ours
 before the request means that the call goes on unwatched; one after it means that the record is lost and counted.
 
 `Refused` is the one exception of ours that may reach the application: a budget that the user asked us to enforce.
@@ -300,7 +300,7 @@ def _first_step(reading: Any) -> Any:
     try:
         reading.asend(None).send(None)
     except StopIteration:
-        return reading  # it stands at its first yield
+        return reading  # it is at its first yield
     finally:
         sys.set_asyncgen_hooks(*hooks)
     return reading

@@ -3,7 +3,7 @@
 A record on the tape lives in this process's memory for up to half a second. `kill -9` in that time must not lose what
 the call cost. So a finished record is put into a slot of a mapped file with one `struct.pack_into`: no system
 call, no lock, no disk (the file is on /dev/shm where there is one). The slot is given back when the journal has the
-record's row. What stands in the slots of a process that is gone is recovered by the host's ledger writer.
+record's row. What is in the slots of a process that is gone is recovered by the host's ledger writer.
 
     header   4096 bytes: magic, version, sizes, process id, the base of this process's record ids, bytes of plans used
     plans    what records have in common (kind, provider, model, operation, API, ...), written once, found by number
@@ -13,7 +13,7 @@ record's row. What stands in the slots of a process that is gone is recovered by
 All pieces are mapped from the beginning, and the file grows by one when no slot is free: while a disk does not take the
 journal's rows, some 16,000 records find a slot.
 
-A process that dies while it packs leaves two different marks, and the slot counts as unused: that call was not yet
+A process that ends while it packs leaves two different marks, and the slot counts as unused: that call was not yet
 accepted. Where all pieces are in use, a record has over 3.8 KB of labels, or the file cannot be mapped, `keep` says no,
 and the drain thread is woken to write the record to the journal at once.
 
@@ -100,7 +100,7 @@ def _make_private(directory: Path) -> None:
     """Make a directory for this user alone.
 
     Raises:
-        OSError: It cannot be made, or it is somebody else's.
+        OSError: It cannot be made, or it belongs to another user.
     """
     for part in (directory.parent, directory):
         with contextlib.suppress(FileExistsError):
@@ -330,7 +330,7 @@ class Ring:
         self._open()
 
     def _open(self) -> bool:
-        """Make, allocate and map the file; whether there is one. Once for each process, and nobody waits for it."""
+        """Make, allocate and map the file; whether there is one. Once for each process, and no thread waits for it."""
         if self._opening.locked():
             return False
         with (

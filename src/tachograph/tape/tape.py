@@ -1,6 +1,6 @@
 """A queue between the application's calls and the work that they cause.
 
-A hook puts down what only the moment can tell and appends the record to the tape: one `deque.append`, no lock, no
+A hook puts down what is only known at that moment and appends the record to the tape: one `deque.append`, no lock, no
 system call. Reading the answer, pricing, metrics, spans and the ledger's row happen when the tape is drained: by the
 drain thread half a second later, or at once by the code that asks for the result (a scrape, `flush()`, a test,
 the end of the process). The same code costs a third when it runs hot in a batch (docs/decisions/0091).
@@ -171,7 +171,7 @@ class Tape:
 
     def _deliver(self, count: int) -> None:
         """Deliver so many entries, and those that they put down themselves: work that finishes a record, an answer
-        that tells of several calls. Those of a listener that makes a call for each call wait for the next time."""
+        that reports several calls. Those of a listener that makes a call for each call wait for the next time."""
         entries, most_more = self._entries, count + SLICE
         while count > 0:
             count -= 1

@@ -1,1 +1,1 @@
-"""The usage ledger: every call's usage kept, whatever dies."""
+"""The usage ledger: every call's usage kept, whatever fails."""

@@ -115,7 +115,7 @@ class Exported:
     Attributes:
         rows: Of the file.
         calls: That they hold.
-        unpriced: Calls that were left out, since nobody knows what they cost.
+        unpriced: Calls that were left out, since their cost is not known.
         nano_usd: The sum of billed costs.
     """
 

@@ -1,4 +1,4 @@
-"""Frames: how records stand in a journal's segments, and how they are found again after damage.
+"""Frames: how records are in a journal's segments, and how they are found again after damage.
 
 A segment is a header of 128 bytes and then frames, appended and never changed. A frame is
 
@@ -26,7 +26,7 @@ RECORD: Final = 0
 END: Final = 1
 """A journal's last frame when it is closed in good order: its sequence says how many records there were."""
 GAP: Final = 2
-"""Records before this sequence were in a file that somebody has removed; the payload says from which one on (u64)."""
+"""Records before this sequence were in a file that was removed; the payload says from which one on (u64)."""
 
 HEAD: Final = struct.Struct("<2sBBII")
 BODY: Final = struct.Struct("<QQ")

@@ -396,7 +396,7 @@ class Journal:
             return None
 
     def check(self) -> bool:
-        """Whether the file we write to is still there; if not, the next one tells the writer what is missing."""
+        """Whether the file we write to is still there; if not, the next one shows the writer what is missing."""
         out = self._out
         if out is None or is_at(self.directory / segment_name(self.name, out.number), out.ours.identity):
             return True

@@ -188,7 +188,7 @@ class Ledger:
     def keep(self, records: Sequence[LLMCall | ToolCall]) -> str | None:
         """Append finished records to the journal now, durably; None when it has them all, else why not.
 
-        For records that somebody else holds until this says yes: what is refused here is handed over again.
+        For records that the caller keeps until this says yes: what is refused here is handed over again.
         """
         payloads: list[bytes] = []
         for record in records:
@@ -285,7 +285,7 @@ class Ledger:
         return done
 
     def _leave_pending(self) -> None:
-        """The journal takes nothing: what stands in the ring stays there for the next writer, the rest is refused."""
+        """The journal takes nothing: what is in the ring stays there for the next writer, the rest is refused."""
         while self._pending:
             _, slot = self._pending.popleft()
             if slot < 0 or self.ring is None:
@@ -456,7 +456,7 @@ class Ledger:
     def recover(self) -> int:
         """Store what processes that were killed had put into their rings; how many records that were.
 
-        The complete row of a record may stand in the journal of the same process: it is stored first, and wins.
+        The complete row of a record may be in the journal of the same process: it is stored first, and wins.
         """
         if self.ring is None or not are_there_others(self.ring) or backlog(self.place.journals, dead_only=True)[0]:
             return 0

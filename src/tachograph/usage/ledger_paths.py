@@ -98,7 +98,7 @@ class LedgerPaths:
             os.utime(self.flush_file)
 
     def last_asked_for_flush(self) -> int:
-        """When a process last asked for that, as the file system tells the time; 0 for never."""
+        """When a process last asked for that, by the file system's clock; 0 for never."""
         try:
             return os.stat(self.flush_file).st_mtime_ns
         except OSError:

@@ -103,7 +103,7 @@ class MemorySource:
         self._queue.batch_committed(batch)
 
     def behind(self, positions: Mapping[str, Position]) -> list[Gap]:
-        """It has no positions, so nothing can be told."""
+        """It has no positions, so nothing can be reported."""
         return []
 
     def holds(self, journal: str) -> bool:

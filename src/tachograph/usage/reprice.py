@@ -119,7 +119,7 @@ def _id(row: Row, cost: Cost) -> bytes:
 
 
 def _as_call(row: Row) -> LLMCall:
-    """The finished call that a row came from, as far as prices ask and rows tell."""
+    """The finished call that a row came from, as far as prices need it and rows have it."""
     call = LLMCall(NOWHERE, row.provider, row.model, row.operation)
     call.started_unix_ns = row.ts_us * 1000
     call.response_model, call.service_tier = row.response_model, row.service_tier

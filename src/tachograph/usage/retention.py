@@ -36,7 +36,7 @@ class Retention:
 
     Args:
         keep_days: Days by level: `rows`, `hour`, `day`.
-        jumped: Told when wall clock and monotonic clock disagree.
+        jumped: Called when wall clock and monotonic clock disagree.
         wall, monotonic: The clocks, in seconds.
     """
 

@@ -5,7 +5,7 @@ no process can append to any more is removed. Positions are kept by the store, i
 
 An entry that cannot be opened (another user's file, a link, a directory, a pipe) is left out and said once; all others
 drain. Segments are read in the order of their numbers, and one that turns up late is read late: records have ids, so
-reading one twice changes nothing, and only what stands in no segment is lost.
+reading one twice changes nothing, and only what is in no segment is lost.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Quarantined(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """Records that stand in no segment: those from `first` up to `end`, or `records` of them."""
+    """Records that are in no segment: those from `first` up to `end`, or `records` of them."""
 
     journal: str
     first: int
@@ -66,8 +66,8 @@ class Batch:
     """What the writer hands to the store at once.
 
     Attributes:
-        payloads: Rows as they stand in the journal.
-        gaps: Accepted records that stand in no segment: lost, unless another writer has stored them.
+        payloads: Rows as they are in the journal.
+        gaps: Accepted records that are in no segment: lost, unless another writer has stored them.
         faults: What was left out, each said once: the kind of fault, and a sentence's end that says what and why.
     """
 
@@ -92,7 +92,9 @@ class _Reader:
         self.sequence = position.sequence if position else -1
         self.fd = -1
         self.drained: list[int] = []
-        self.pending: list[Quarantined] = []  # damage that waits for a later sequence to tell how many records it held
+        self.pending: list[
+            Quarantined
+        ] = []  # damage that waits for a later sequence that shows how many records it held
         self.stuck: tuple[int, float] = (-1, 0.0)
         self._ours: Ours | None = None
         self._offsets = {position.segment: position.offset} if position else {}  # where to go on in each segment
@@ -183,7 +185,7 @@ class _Reader:
         sealed = stuck = False
         if len(data) < _READ_BYTES:
             sealed = later or lock(self.fd)
-            if sealed:  # nobody appends to it any more: what is there now is all
+            if sealed:  # it is complete: what is there now is all
                 data = os.pread(self.fd, _READ_BYTES, self.offset)
             else:
                 stuck = bool(data) and self._is_stuck(data)
@@ -246,7 +248,7 @@ class _Reader:
         return Quarantined("damaged", f"{len(item.data)} damaged bytes in {where}", item.data, 1)
 
     def _settle(self, batch: Batch, sequence: int | None) -> None:
-        """A sequence tells how many records the stretch before it held: what no damage explains is lost."""
+        """A sequence shows how many records the stretch before it held: what no damage explains is lost."""
         missing = 0 if sequence is None or self.sequence < 0 else max(0, sequence - self.sequence)
         if missing and sequence is not None:
             missing = max(0, missing - self._elsewhere(self.sequence, sequence))
@@ -260,7 +262,7 @@ class _Reader:
         self.pending.clear()
 
     def _elsewhere(self, first: int, end: int) -> int:
-        """How many of these records stand in segments that are still to be read: renumbered, or unreadable for now."""
+        """How many of these records are in segments that are still to be read: renumbered, or unreadable for now."""
         found = 0
         for number in self._segments:
             if number == self.segment or number in self.drained:

@@ -74,7 +74,7 @@ def verify(
     differences += _gaps(days)
     rows, doubled = _ids(store, since_us, until_us)
     if doubled:
-        differences.append(Mismatch("duplicates", f"{doubled} ids", "stand in more than one row"))
+        differences.append(Mismatch("duplicates", f"{doubled} ids", "are in more than one row"))
     kept = store.quarantine()
     if kept:
         reasons = ", ".join(sorted({item.reason for item in kept}))

@@ -72,7 +72,7 @@ class Source(Protocol):
 
 
 class Observer(Protocol):
-    """Hears of what the writer does; `usage.metrics` counts it."""
+    """Called with what the writer does; `usage.metrics` counts it."""
 
     def persisted(self, outcome: str, seconds: float, records: int) -> None:
         """One write of so many records ended: `success` or `error`."""
@@ -90,7 +90,7 @@ class Observer(Protocol):
         """A file is not what it was, or cannot be used: one of `FILE_FAULTS`' values."""
 
     def alive(self) -> None:
-        """The writer is at work; told at least once in a few seconds."""
+        """The writer is working; called at least once in a few seconds."""
 
 
 class Writer:
@@ -99,7 +99,7 @@ class Writer:
     Args:
         open_store: Opens the store; called again after a failure.
         open_source: Opens the source at the positions that the store has.
-        observer: Hears of it.
+        observer: Called with it.
         host: Whose positions these are.
         batch_limit: Most records in one transaction.
         interval_seconds: Rows gather for so long before they are stored: alone a row costs SQLite 195 us, with 63

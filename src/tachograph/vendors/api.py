@@ -86,7 +86,7 @@ class ChunkReader(Protocol):
         error_type: Set when the answer itself says that it failed.
         takes_lines: Whether the pieces are lines of JSON rather than events.
         started: Whether the first content has come.
-        tail: Of the pieces after the first content, how many of the last tell all that counts; 0: each must be fed.
+        tail: Of the pieces after the first content, how many of the last hold all that counts; 0: each must be fed.
     """
 
     takes_lines: bool
@@ -147,7 +147,7 @@ class WholeAnswer(ChunkReader):
 
 
 def nothing(anything: object) -> Any:
-    """Nothing of it is told."""
+    """Nothing of it is recorded."""
     return None
 
 
@@ -161,7 +161,7 @@ class Api:
     """One API of a vendor, as it is read.
 
     Attributes:
-        vendor: Whose wire language it speaks: `openai`, `anthropic` or `gemini`.
+        vendor: Whose wire format it uses: `openai`, `anthropic` or `gemini`.
         name: `chat_completions`, `messages`, ...: goes into the record.
         operation: OpenTelemetry's word for it.
         read: Reads a whole answer into the record; returns an error type when the answer says that it failed.
@@ -169,7 +169,7 @@ class Api:
         counts_usage: False where there is never any usage to count (a free or a stored answer).
         facts: Reads a request.
         tokens: Prompt and completion of a whole answer in the vendor's own words, or None: two look-ups, no more, for
-            the ring that survives a kill. `read` tells the truth.
+            the ring that survives a kill. `read` gives the truth.
         input_content, output_content: What was said, of a request and of a whole answer. Called only where content is
             recorded.
     """

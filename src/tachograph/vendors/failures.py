@@ -227,8 +227,8 @@ def _words(error: BaseException) -> str:
     words, root = str(error), error
     for _ in range(_CAUSES_AT_MOST):
         root = root.__cause__ or root
-    told = str(root)
-    return words if not told or told in words else f"{words.rstrip('.')}: {told}"
+    detail = str(root)
+    return words if not detail or detail in words else f"{words.rstrip('.')}: {detail}"
 
 
 def _status(error: BaseException) -> int | None:

@@ -73,7 +73,7 @@ def whole(value: object) -> int | None:
 
 
 def scalar(value: object) -> object:
-    """A setting of a request that may be told: text, number, truth value, or a list of those. Else None.
+    """A setting of a request that may be recorded: text, number, truth value, or a list of those. Else None.
 
     What SDKs put where the application said nothing (`Omit`, `NotGiven`) is none of these.
     """

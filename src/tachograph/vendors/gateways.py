@@ -27,8 +27,8 @@ LITELLM: Final = Dialect(
     stated_cost=("cost",),
     source="docs.litellm.ai/docs/proxy/config_settings, include_cost_in_streaming_usage; 2026-11-27",
 )
-"""LiteLLM's proxy has no host of its own; its headers tell it. A stream's headers come too early for the cost, which
-then stands in its usage, where the proxy is set so."""
+"""LiteLLM's proxy has no host of its own; its headers identify it. A stream's headers come too early for the cost,
+which then is in its usage, where the proxy is set so."""
 
 
 def are_of_a_gateway(names: bytes) -> bool:

@@ -1,7 +1,7 @@
 """What every vendor's usage report has in common: bounds, the cross-check, and its place in the record.
 
 Reports are believed only as far as they agree with themselves: what contradicts itself is resolved by what is known of
-the host (`dialects`), or told in `usage_mismatch`, which is counted (`llm_usage_mismatch_total`).
+the host (`dialects`), or reported in `usage_mismatch`, which is counted (`llm_usage_mismatch_total`).
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class Reading(msgspec.Struct):
     Attributes:
         usage: The tokens, or None when none are reported.
         mismatch: One of `MISMATCHES`.
-        unknown: Fields that may be billed and that nobody here knows.
+        unknown: Fields that may be billed and that no table has.
         stated_cost_nano_usd: The vendor's own figure.
-        service_tier, speed, region, traffic_type: What else the price depends on, where the report tells it.
+        service_tier, speed, region, traffic_type: What else the price depends on, where the report has it.
         own, others: What the call's own model used, and what others did, where these are distinguished.
     """
 
@@ -85,7 +85,7 @@ class Reading(msgspec.Struct):
 
 
 def bounded(reading: Reading, *counts: object) -> Reading:
-    """A reading whose counts were looked at: all zeros are no report, and what is no count is told.
+    """A reading whose counts were looked at: all zeros are no report, and what is no count is reported.
 
     Args:
         reading: As read, with `usage` set where any count was readable.

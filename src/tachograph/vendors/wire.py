@@ -1,7 +1,7 @@
 """Requests on the wire: which API of which vendor a method and a path belong to.
 
-The paths of the vendors differ, so the path alone tells the language; the host only tells whether to look
-(`dialects`). One host may speak several: Vertex, Bedrock, OpenRouter, xAI do.
+The paths of the vendors differ, so the path alone gives the API; the host only decides whether to look
+(`dialects`). One host may serve several: Vertex, Bedrock, OpenRouter, xAI do.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class WireRoute(NamedTuple):
 
     Attributes:
         api: How its answer is read.
-        model: As the path tells it; empty where the body does.
+        model: As the path gives it; empty where the body does.
         stream: Whether the path says that the answer streams; None where the body does.
     """
 

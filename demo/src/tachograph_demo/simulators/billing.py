@@ -1,6 +1,6 @@
-"""The vendors' usage and cost reports, as their admin APIs tell them: made from what was served.
+"""The vendors' usage and cost reports, as their admin APIs return them: made from what was served.
 
-Google tells no report by an API; `google_export` makes the rows of its export.
+Google has no report by an API; `google_export` makes the rows of its export.
 
 Source: the openai 3.54 SDK's `types/admin/organization`, and Anthropic's Usage and Cost API pages
 (platform.claude.com/docs/en/api/admin), read on 2026-11-23.

@@ -170,7 +170,7 @@ def _sse(value: object) -> bytes:
 def _generate_operation(model: str, body: dict[str, Any], is_stream: bool, is_vertex: bool) -> Operation:
     config = body.get("generationConfig") or {}
     tools = {
-        # google-genai 3.4 sends the field's name as it stands in Python
+        # google-genai 3.4 sends the field's name as it is in Python
         declared["name"]: declared.get("parametersJsonSchema")
         or declared.get("parameters_json_schema")
         or declared.get("parameters")

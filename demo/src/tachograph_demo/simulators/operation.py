@@ -27,7 +27,7 @@ def without_none(value: Mapping[str, Any]) -> dict[str, Any]:
 class Piece:
     """One write of a stream.
 
-    `usage` is what a reader of everything up to here has been told; None if this piece tells nothing new.
+    `usage` is what a reader of everything up to here knows; None if this piece reports nothing new.
     """
 
     data: bytes

@@ -31,7 +31,7 @@ Finish = Literal[
 class Gate:
     """Holds a simulator at one point until a test opens it.
 
-    `wait_reached()` returns once the simulator stands at the gate.
+    `wait_reached()` returns once the simulator is at the gate.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Gate:
             loop.call_soon_threadsafe(event.set)
 
     def wait_reached(self, timeout_seconds: float = 10.0) -> None:
-        """Block until a simulator stands at the gate.
+        """Block until a simulator is at the gate.
 
         Raises:
             TimeoutError: None came.
@@ -92,7 +92,7 @@ class StreamError:
 
 Ending = Literal["complete", "eof", "drop", "reset", "hang"] | StreamError
 """How a streamed answer ends: as it should; properly closed but without its last event (`eof`); connection
-closed amid the body (`drop`); a TCP reset; never; or by an error event."""
+closed during the body (`drop`); a TCP reset; never; or by an error event."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +162,7 @@ class Failure:
 
     retry_after: float | None = None
     retry_after_form: Literal["seconds", "date", "milliseconds", "retry_info", "raw"] = "seconds"
-    """How it is told. Gemini uses `retry_info`, in the body; `raw` sends `retry_after_raw` as it is."""
+    """How it is sent. Gemini uses `retry_info`, in the body; `raw` sends `retry_after_raw` as it is."""
     retry_after_raw: str = ""
     status: int | None = None
     message: str | None = None

@@ -42,7 +42,7 @@ class Exchange:
     usage: ServedUsage | None = None
     """What the wire says to a client that reads all that was sent; None if no usage was sent."""
     full_usage: ServedUsage | None = None
-    """What the answer used, whether or not it was told."""
+    """What the answer used, whether or not it was reported."""
     response_id: str | None = None
     is_complete: bool = False
     """The whole answer was sent, the last event of a stream included."""
@@ -62,7 +62,7 @@ class Totals:
         requests: Exchanges, the failed ones included.
         by_status: Exchanges by HTTP status (None: nothing was answered).
         usage: Usage on the wire.
-        billed_requests, billed_usage, billed_nano_usd: Of answers that were sent whole, told or not.
+        billed_requests, billed_usage, billed_nano_usd: Of answers that were sent whole, reported or not.
         nano_usd: What the usage on the wire costs, summed over exchanges rounded each to a billionth of a dollar.
         unpriced: Exchanges with usage but without a price.
     """

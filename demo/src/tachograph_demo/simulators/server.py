@@ -1,6 +1,6 @@
 """A small HTTP/1.1 server on asyncio that can also do what real ones do only when they break.
 
-Stdlib only, so that it starts in a millisecond and serves a few thousand requests a second. It speaks
+Stdlib only, so that it starts in a millisecond and serves a few thousand requests a second. It serves
 keep-alive, Content-Length and chunked bodies; nothing more is needed by the clients that it exists for.
 """
 

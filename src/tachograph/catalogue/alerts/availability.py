@@ -1,6 +1,6 @@
 """Do calls succeed, is a provider answering, and does it let us in.
 
-Pages count calls, which are what users meet. Requests, retries included, tell how well a provider does: tickets.
+Pages count calls, which are what users meet. Requests, retries included, show how well a provider does: tickets.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ _PROVIDER: Final = {"provider": "openai"}
 
 
 def rules(s: AlertsSettings) -> tuple[Alert, ...]:
-    """Totals, budgets, anomalies, and what nobody could price."""
+    """Totals, budgets, anomalies, and calls without a price."""
     return (
         _tokens_total(s),
         _cost_total(s),

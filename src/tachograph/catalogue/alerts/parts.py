@@ -133,7 +133,7 @@ def nothing_succeeds(level: str, *, at_least: int) -> str:
 def seen(recorded: str, window: str, count: int) -> str:
     """That so many events were recorded in a long window, from their rates over two minutes.
 
-    Each event stands in the rates of two minutes, so their sum, times the interval of the group, is the number of
+    Each event is in the rates of two minutes, so their sum, times the interval of the group, is the number of
     events to a seventh (two minutes see seven of eight scrapes, and `rate` makes up for it): 1.4 is two, 2.4 is three.
     Not the average, which after a gap or in the first minutes of a service would make two of one.
     """

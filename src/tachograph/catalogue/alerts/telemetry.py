@@ -383,7 +383,7 @@ def _notifications_failing() -> Alert:
         summary="The receiver {{ $labels.receiver }} accepts no notifications",
         description=(
             "The console has been unable to deliver notifications to {{ $labels.receiver }} for "
-            "{{ $value | humanizeDuration }}: its people are not told of alerts. The other receivers are."
+            "{{ $value | humanizeDuration }}: its people get no alerts. The other receivers work."
         ),
         drill=Drill(
             series=(

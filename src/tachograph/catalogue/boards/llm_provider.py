@@ -489,7 +489,7 @@ def _money(settings: AlertsSettings) -> PanelRow:
             Panel(
                 title="Unpriced and missing usage",
                 description=(
-                    "Calls whose cost is not known: the model has no price, or the answer told no tokens. "
+                    "Calls whose cost is not known: the model has no price, or the answer reported no tokens. "
                     "Anything above zero means that the cost shown is too low."
                 ),
                 kind="timeseries",

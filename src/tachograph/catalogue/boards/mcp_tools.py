@@ -148,7 +148,7 @@ def _errors() -> PanelRow:
                 title="Error rate by tool and kind",
                 description=(
                     "Failed executions per second. connection: the server was not reached; validation: the arguments "
-                    "did not fit; execution: the tool said so itself; timeout: nobody answered in time."
+                    "did not fit; execution: the tool said so itself; timeout: no answer in time."
                 ),
                 kind="timeseries",
                 unit="cps",

@@ -103,7 +103,7 @@ def console_takers(console: Console, price: traces.Pricer | None = None) -> Take
 
 
 class _Gate:
-    """Bounds how many senders are heard and how many bodies are worked on at the same time."""
+    """Bounds how many senders are served and how many bodies are worked on at the same time."""
 
     def __init__(self) -> None:
         self.work = asyncio.Semaphore(MAX_AT_ONCE)
@@ -111,7 +111,7 @@ class _Gate:
 
     @contextmanager
     def sender(self) -> Iterator[None]:
-        """Hear one sender.
+        """Take what one sender sends.
 
         Raises:
             Refused: There are too many already.

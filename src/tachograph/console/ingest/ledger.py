@@ -124,7 +124,7 @@ class LedgerFeed:
     def history(self, start: float, end: float) -> tuple[Facts, float] | None:
         """Hourly sums of [start, end) with the spread of their latencies, and when the ledger begins.
 
-        Both times stand on the hour. None when the ledger cannot be asked: `last_error` says why. An answer is kept
+        Both times are on the hour. None when the ledger cannot be asked: `last_error` says why. An answer is kept
         for a minute.
         """
         from tachograph.usage.stores.query import Query

@@ -26,7 +26,7 @@ class ForeignPricer:
         """Return the parts of a call's cost: tokens of a kind, dollars for a million of them, dollars.
 
         The price of a kind is found by pricing a call with that kind only; what the parts do not add up to (a tier by
-        size of the prompt, rounding) stands in a last line.
+        size of the prompt, rounding) is in a last line.
         """
         prompt, answer = call.input_tokens or 0, call.output_tokens or 0
         cached, reasoning = call.cached_tokens or 0, call.reasoning_tokens or 0

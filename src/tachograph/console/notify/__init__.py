@@ -1,6 +1,6 @@
 """Notifications about alerts, without Alertmanager.
 
-`notifier.py` decides what is told to whom and when, `state.py` keeps that across restarts, `routes.py` and
+`notifier.py` decides what is sent to whom and when, `state.py` keeps that across restarts, `routes.py` and
 `inhibit.py` choose, `receivers/` has one file per kind of receiver, `post.py` sends over HTTP.
 """
 

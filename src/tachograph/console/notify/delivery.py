@@ -28,7 +28,7 @@ class DeliveryError(Exception):
     """A notification was not delivered.
 
     Attributes:
-        is_temporary: Whether the same may succeed later; otherwise somebody has to change something first.
+        is_temporary: Whether the same may succeed later; otherwise a person has to change something first.
         retry_after_seconds: What the receiver asked for.
     """
 

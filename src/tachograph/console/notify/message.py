@@ -20,7 +20,7 @@ _OWN: Final = frozenset({"alertname", "severity", "component", "slo", "long", "s
 
 
 class NotifiedAlert(msgspec.Struct, frozen=True, kw_only=True):
-    """One alert as a person is told of it; times in seconds since 1970."""
+    """One alert as a notification shows it; times in seconds since 1970."""
 
     labels: dict[str, str]
     annotations: dict[str, str]
@@ -57,7 +57,7 @@ class NotifiedAlert(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notification:
-    """What one receiver is told about one group.
+    """What one receiver is sent about one group.
 
     Attributes:
         receiver: Its name in the settings.

@@ -1,6 +1,6 @@
-"""Decides what is told to whom and when, and tells it.
+"""Decides what is sent to whom and when, and sends it.
 
-A look (`look`) compares the alerts that fire with what each receiver was told, and sets when each group is due. A
+A look (`look`) compares the alerts that fire with what each receiver was sent, and sets when each group is due. A
 delivery (`deliver`) sends what is due. Looks run on one thread, deliveries on one thread per receiver, so a receiver
 that hangs keeps neither the console nor another receiver waiting. Both take the time as an argument; only the threads
 know a clock.
@@ -42,7 +42,7 @@ FIRST_RETRY: Final = 5.0
 LAST_RETRY: Final = 300.0
 FIRST_SLOW_RETRY: Final = 60.0
 LAST_SLOW_RETRY: Final = 900.0
-"""After an answer that no waiting cures: somebody has to change the key or the address, and then it goes on."""
+"""After an answer that no waiting cures: a person has to change the key or the address, and then it goes on."""
 KEEP_RESOLVED: Final = 86_400.0
 """A resolved notice that cannot be delivered for so long is dropped."""
 IDLE_SECONDS: Final = 15.0
@@ -84,12 +84,12 @@ class ReceiverState:
 
 
 class Notifier:
-    """Tells receivers of alerts.
+    """Notifies receivers of alerts.
 
     Args:
         settings: Receivers, routes and times.
         identity: The labels that say where an alert comes from.
-        state: What was told before.
+        state: What was sent before.
         source: Gives the alerts; it may block and fail, then nothing changes. Called on the notifier's thread.
         resolve_after: How long an alert must be gone before it counts as resolved: where another process evaluates the
             rules, an alert is gone for a moment when that process restarts.
@@ -144,7 +144,7 @@ class Notifier:
     # -- looking ------------------------------------------------------------------------------------------------
 
     def look(self, now: float) -> None:
-        """Compare what fires with what was told, and set when each group is due."""
+        """Compare what fires with what was sent, and set when each group is due."""
         try:
             snapshot = self._source()
         except Exception as error:  # noqa: BLE001  # whatever the source is: no news is not "resolved"
@@ -183,20 +183,20 @@ class Notifier:
         return found
 
     def _notice_gone(self, now: float) -> None:
-        """Move what was told and fires no more to `ended`, and what fires again back."""
+        """Move what was sent and no longer fires to `ended`, and what fires again back."""
         for key, group in self._groups.items():
-            for fingerprint, alert in list(group.told.items()):
+            for fingerprint, alert in list(group.notified.items()):
                 if fingerprint in self._firing:
                     self._missing.pop(fingerprint, None)
                 elif now - self._missing.setdefault(fingerprint, now) >= self._resolve_after:
-                    del group.told[fingerprint]
+                    del group.notified[fingerprint]
                     group.ended[fingerprint] = _ended(alert, self._missing[fingerprint])
                     self._unsaved.add(key)
             for fingerprint in [fp for fp in group.ended if fp in self._firing]:
-                group.told[fingerprint] = self._firing[fingerprint]
+                group.notified[fingerprint] = self._firing[fingerprint]
                 del group.ended[fingerprint]
                 self._unsaved.add(key)
-        still = {fp for group in self._groups.values() for fp in group.told}
+        still = {fp for group in self._groups.values() for fp in group.notified}
         self._missing = {fp: at for fp, at in self._missing.items() if fp in still}
 
     def _schedule(
@@ -216,7 +216,7 @@ class Notifier:
         if not route.resolved and group.ended:
             group.ended.clear()
             self._unsaved.add(key)
-        if not (new or group.told or group.ended or group.sending):
+        if not (new or group.notified or group.ended or group.sending):
             self._forget(key)
             return
         due = self._due(group, route, now, has_news=bool(new or group.ended or self._unsilenced(group)))
@@ -225,7 +225,7 @@ class Notifier:
             self._unsaved.add(key)
 
     def _due(self, group: AlertGroup, route: Route, now: float, *, has_news: bool) -> float | None:
-        loud = any(fp not in self._muted and fp not in self._seen for fp in group.told)
+        loud = any(fp not in self._muted and fp not in self._seen for fp in group.notified)
         if group.tries:
             return group.due if has_news or loud else None
         if has_news:
@@ -236,16 +236,18 @@ class Notifier:
         return group.sent_at + repeat if repeat and loud and group.sent_at is not None else None
 
     def _unsilenced(self, group: AlertGroup) -> bool:
-        """Whether a silence has ended and the alert still fires: people are told again."""
-        group.silenced = sorted({*group.silenced, *(fp for fp in group.told if fp in self._muted)} & set(group.told))
+        """Whether a silence has ended and the alert still fires: people are notified again."""
+        group.silenced = sorted(
+            {*group.silenced, *(fp for fp in group.notified if fp in self._muted)} & set(group.notified)
+        )
         return any(fp not in self._muted for fp in group.silenced)
 
     def _news(self, group: AlertGroup | None, alerts: Iterable[NotifiedAlert]) -> list[NotifiedAlert]:
-        told = group.told if group is not None else {}
+        notified = group.notified if group is not None else {}
         return [
             alert
             for alert in alerts
-            if alert.fingerprint not in told
+            if alert.fingerprint not in notified
             and alert.fingerprint not in self._muted
             and alert.fingerprint not in self._seen
         ]
@@ -277,7 +279,7 @@ class Notifier:
     def _compose(self, key: tuple[str, str], now: float) -> Notification | None:
         """What is said now, noted as begun; None: there is nothing to say any more."""
         group = self._groups[key]
-        known = {fp for fp in group.told if fp in self._firing}
+        known = {fp for fp in group.notified if fp in self._firing}
         fresh = {
             fp
             for fp, alert in self._firing.items()
@@ -336,7 +338,7 @@ class Notifier:
         return error is None
 
     def _delivered(self, group: AlertGroup, notification: Notification, now: float) -> None:
-        group.told = {alert.fingerprint: alert for alert in notification.firing}
+        group.notified = {alert.fingerprint: alert for alert in notification.firing}
         group.silenced = [fp for fp in group.silenced if fp in self._muted]
         for alert in notification.resolved:
             if group.ended.get(alert.fingerprint) == alert:
@@ -354,7 +356,9 @@ class Notifier:
         group.due = now + max(wait, error.retry_after_seconds or 0.0)
         for fingerprint, alert in list(group.ended.items()):
             if now - (alert.resolved_at or now) > KEEP_RESOLVED:
-                logger.warning("tachograph notify: %s was never told that %s is resolved", group.receiver, alert.name)
+                logger.warning(
+                    "tachograph notify: %s was never notified that %s is resolved", group.receiver, alert.name
+                )
                 del group.ended[fingerprint]
 
     def _note(self, name: str, error: DeliveryError | None, warning: str, now: float) -> None:
@@ -406,7 +410,7 @@ class Notifier:
                         "last_error": state.last_error or None,
                         "last_warning": state.last_warning or None,
                         "waiting": sum(one.due is not None for one in self._groups.values() if one.receiver == name),
-                        "firing": sum(len(one.told) for one in self._groups.values() if one.receiver == name),
+                        "firing": sum(len(one.notified) for one in self._groups.values() if one.receiver == name),
                     }
                     for name, state in self.receivers.items()
                 ],

@@ -41,7 +41,7 @@ def routes_of(settings: NotifySettings) -> tuple[Route, ...]:
 
 
 def route_of(alert: NotifiedAlert, routes: tuple[Route, ...]) -> Route | None:
-    """The first route that matches; None: nobody is told."""
+    """The first route that matches; None: no notification."""
     for route in routes:
         if all(alert.labels.get(name, "") in wanted.split("|") for name, wanted in route.match.items()):
             return route

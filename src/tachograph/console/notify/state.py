@@ -1,4 +1,4 @@
-"""What the notifier knows, on disk: which alerts fire, and what each receiver was told of them.
+"""What the notifier knows, on disk: which alerts fire, and what each receiver was sent of them.
 
 `notify.db` stands beside `console.db`. One process has it: the first one that opens it. It is written before a delivery
 begins and after it ends, so that after a crash it is known what may have been sent.
@@ -36,13 +36,13 @@ class AlertGroup(msgspec.Struct, kw_only=True):
     """What one receiver knows of one group of alerts; times in seconds since 1970.
 
     Attributes:
-        told: The alerts that it was told fire, by fingerprint.
-        ended: Those of them that are resolved, which it was not told yet.
+        notified: The firing alerts that it was sent, by fingerprint.
+        ended: Those of them that are resolved, which it was not sent yet.
         due: When the next notification is due; None: there is nothing to say.
         sent_at: When the last one was accepted.
         number: How many were accepted; part of a notification's identity, so that a repetition is no copy.
         sending: Identity of the notification whose delivery has begun and not ended.
-        silenced: Fingerprints in `told` that a silence or an inhibition has kept quiet since.
+        silenced: Fingerprints in `notified` that a silence or an inhibition has kept quiet since.
         tries: Failed deliveries since the last success.
         failing_since: When the first of them was.
         error: Why the last one failed.
@@ -51,7 +51,7 @@ class AlertGroup(msgspec.Struct, kw_only=True):
     receiver: str
     key: str
     labels: dict[str, str]
-    told: dict[str, NotifiedAlert] = {}
+    notified: dict[str, NotifiedAlert] = msgspec.field(default_factory=dict, name="told")  # as older states have it
     ended: dict[str, NotifiedAlert] = {}
     due: float | None = None
     sent_at: float | None = None
@@ -135,7 +135,7 @@ class State:
             try:
                 found.append(msgspec.json.decode(body, type=AlertGroup))
             except ValueError as error:
-                logger.error("tachograph notify: what %s was told of %s cannot be read: %s", receiver, key, error)
+                logger.error("tachograph notify: what was sent to %s about %s cannot be read: %s", receiver, key, error)
         return found
 
     def save(self, changed: Iterable[AlertGroup], gone: Iterable[tuple[str, str]] = ()) -> None:

@@ -63,7 +63,7 @@ class Result:
 
 @contextmanager
 def _exhaustion_refused() -> Iterator[None]:
-    """A query that wants more than there is fails, and nothing else does."""
+    """A query that needs more than there is fails, and nothing else does."""
     try:
         yield
     except MemoryError:

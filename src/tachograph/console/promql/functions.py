@@ -140,7 +140,7 @@ def date_part(name: str, values: Floats) -> Floats:
 
 
 def absent_labels(matchers: tuple[LabelMatcher, ...]) -> Labels:
-    """Labels that absent() can tell from its selector: those asked for by one equality."""
+    """Labels that absent() takes from its selector: those asked for by one equality."""
     known: dict[str, str] = {}
     seen: set[str] = set()
     for matcher in matchers:

@@ -43,7 +43,7 @@ class LabelMatcher:
     value: str
 
     def matches(self, value: str) -> bool:
-        """Tell whether a label value ("" for a label that is not there) satisfies the condition."""
+        """Return whether a label value ("" for a label that is not there) satisfies the condition."""
         if self.op == EQUAL:
             return value == self.value
         if self.op == NOT_EQUAL:

@@ -24,7 +24,7 @@ def kahan_step(x: Floats, total: Floats, carry: Floats, active: Bools) -> tuple[
 
 
 def almost_equal(a: Floats, b: Floats, epsilon: float) -> Bools:
-    """Tell where two values differ by less than their sum times epsilon; NaN equals NaN."""
+    """Return where two values differ by less than their sum times epsilon; NaN equals NaN."""
     size = np.abs(a) + np.abs(b)
     difference = np.abs(a - b)
     tiny = (a == 0) | (b == 0) | (size < MIN_NORMAL)

@@ -39,7 +39,7 @@ _AT_UNSAFE = frozenset({"end", "predict_linear", "range", "start", "step", "time
 
 
 def step_invariant(node: Node) -> bool:
-    """Tell whether a node gives the same at every step, because `@` pins all its selectors."""
+    """Return whether a node gives the same at every step, because `@` pins all its selectors."""
     if isinstance(node, Number | String):
         return True
     if isinstance(node, Selector | Subquery):
@@ -352,7 +352,7 @@ class Evaluation:
         return frame
 
     def note_gauges(self, frame: Frame) -> None:
-        """Tell when a rate is taken of something not named like a counter."""
+        """Warn when a rate is taken of something not named like a counter."""
         for name in dict.fromkeys(get(labels, NAME) for labels in frame.labels):
             if name and not name.endswith(("_total", "_sum", "_count", "_bucket")):
                 self.info(f'metric might not be a counter, name does not end in _total/_sum/_count/_bucket: "{name}"')

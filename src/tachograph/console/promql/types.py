@@ -24,7 +24,7 @@ STALE_NAN: float = float(np.array([STALE_BITS], dtype=np.uint64).view(np.float64
 
 
 def is_stale(values: Floats) -> Bools:
-    """Tell which values are staleness markers."""
+    """Return which values are staleness markers."""
     marked: Bools = np.ascontiguousarray(values).view(np.uint64) == np.uint64(STALE_BITS)
     return marked
 

@@ -81,7 +81,7 @@ def fingerprints(console: Console, failed: Facts) -> list[dict[str, Any]]:
 
 
 def runs(console: Console, chosen: TimeRange, wanted: Filter) -> list[dict[str, Any]]:
-    """Runs of agents, the newest first; a trace where nobody named a run."""
+    """Runs of agents, the newest first; a trace where no run is named."""
     facts, _ = console.calls.facts(replace(wanted, time=(chosen.start, chosen.end)))
     found, first, index = np.unique(facts.run, return_index=True, return_inverse=True)
     return _grouped(console, facts, index.reshape(-1), len(found), first, _run_key)

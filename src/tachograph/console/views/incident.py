@@ -101,7 +101,7 @@ def _silenced_until(silences: Iterable[Silence], labels: dict[str, str]) -> floa
 def _rule_silenced_until(
     rule: dict[str, Any], active: list[dict[str, Any]], silences: tuple[Silence, ...]
 ) -> float | None:
-    """Until when nothing of a rule is to be heard: all that is active is silenced, or all that may become so."""
+    """Until when a rule sends nothing: all that is active is silenced, or all that may become so."""
     if not active:
         return max((one.until for one in silences if one.hides_all(_known(rule))), default=None)
     ends = [one["silenced_until"] for one in active]

@@ -74,7 +74,7 @@ def money(
 def budgets(console: Console, now: float) -> list[dict[str, Any]]:
     """Each budget: spent, left, and what its period comes to by the forecast.
 
-    Its own gauges tell it, where a process that has it is seen; else the calls that the console keeps do.
+    Its own gauges give it, where a process that has it is seen; else the calls that the console keeps do.
     """
     sums = {name: _by_budget(console, f"llm_budget_{name}", now) for name in ("limit_usd", "spent_usd", "reserved_usd")}
     likely = _by_budget(console, 'llm_budget_forecast_usd{bound="likely"}', now)

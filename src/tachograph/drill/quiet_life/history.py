@@ -83,7 +83,7 @@ def judge(
         routes: Alertmanager's configuration, as exported.
         past: What can be asked.
         start, end, step: In milliseconds.
-        say: Is told what is asked next.
+        say: Called with what is asked next.
     """
     memory = Memory()
     groups = inlined(groups)

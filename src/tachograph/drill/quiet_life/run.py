@@ -63,7 +63,7 @@ class Outcome:
 
     @property
     def pages(self) -> int:
-        """Times that somebody is paged."""
+        """Number of pages."""
         return len(self._to("page"))
 
     @property
@@ -204,7 +204,7 @@ def _spelled(values: Sequence[float | None]) -> str:
 
 
 def notified(firing: Sequence[tuple[float, frozenset[Alert]]], routes: Mapping[str, Any]) -> list[Notified]:
-    """What opens: when, to whom, and which alerts stand in it.
+    """What opens: when, to whom, and which alerts are in it.
 
     Args:
         firing: Minute and the alerts that fire in it.

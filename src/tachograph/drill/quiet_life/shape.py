@@ -89,7 +89,7 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
-    """A gauge or counter that is told directly: (minute, value) steps, or with `slope` a growth for each minute."""
+    """A gauge or counter that is given directly: (minute, value) steps, or with `slope` a growth for each minute."""
 
     name: str
     labels: tuple[tuple[str, str], ...] = ()

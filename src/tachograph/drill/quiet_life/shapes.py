@@ -1,4 +1,4 @@
-"""The catalogue of shapes: quiet ones, in which nobody may be paged, and outages, which must page soon."""
+"""The catalogue of shapes: quiet ones, in which no page may fire, and outages, which must page soon."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class AnthropicProvider(Provider):
 
     Args:
         api_key: Else from ANTHROPIC_API_KEY.
-        base_url: Of another server that speaks this language; else ANTHROPIC_BASE_URL, else Anthropic's.
+        base_url: Of another server with the same API; else ANTHROPIC_BASE_URL, else Anthropic's.
         name: The provider label.
         http_client, async_http_client: An httpx2 client to send with; it is yours to close.
         client_options: Further arguments for the SDK's client.

@@ -188,7 +188,7 @@ def _request(request: Request | None, fields: RequestFields) -> Request:
 
 
 def find_api_key(given: str | None, provider: str, *variables: str) -> str:
-    """The API key that was given, or the first that stands in these environment variables.
+    """The API key that was given, or the first that is in these environment variables.
 
     Raises:
         TachographError: There is none.

@@ -1,4 +1,4 @@
-"""OpenAI, Azure OpenAI, and servers that speak OpenAI's language."""
+"""OpenAI, Azure OpenAI, and servers compatible with OpenAI's API."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class OpenAIProvider(Provider):
     Args:
         api: `responses`, or `chat_completions`, which compatible servers know.
         api_key: Else from OPENAI_API_KEY (AZURE_OPENAI_API_KEY on Azure).
-        base_url: Of another server that speaks this language; else OPENAI_BASE_URL, else OpenAI's.
+        base_url: Of another server with the same API; else OPENAI_BASE_URL, else OpenAI's.
         name: The provider label: give one of your own to a compatible server (`groq`, `vllm`).
         azure_endpoint, api_version: Azure OpenAI; `model` is then the deployment's name.
         http_client, async_http_client: An httpx2 client to send with; it is yours to close.

@@ -85,7 +85,7 @@ class MCPMetrics:
         return bound
 
     def tool_known(self, server_id: str, tool_name: str) -> None:
-        """A tool is about to be used: its label set stands at zero, unless the user's labels make it unforeseeable."""
+        """A tool is about to be used: its label set is at zero, unless the user's labels make it unforeseeable."""
         if not self._keys:
             self._bind("client", server_id, tool_name, ())
 

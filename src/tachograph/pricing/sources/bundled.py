@@ -97,10 +97,10 @@ def _candidates(served: Served, looked_up: list[Name]) -> Iterator[tuple[Name, A
     is_private = is_local(served.host)
     for name in looked_up:
         if name.provider is not None:
-            told = find_provider_by_id(providers, name.provider)
-            if told is not None:
-                differs = of_host is not None and told is not of_host
-                yield name, told, f"price of {told.id}, as the model's name says" if differs else ""
+            named = find_provider_by_id(providers, name.provider)
+            if named is not None:
+                differs = of_host is not None and named is not of_host
+                yield name, named, f"price of {named.id}, as the model's name says" if differs else ""
         if of_host is not None:
             yield name, of_host, ""
         if of_label is not None and of_label is not of_host:

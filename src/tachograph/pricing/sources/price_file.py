@@ -81,7 +81,7 @@ class _Scope:
         )
 
     def rank(self) -> tuple[bool, int, bool, date]:
-        """Exact before pattern, told dimensions before none, provider before any, later before earlier."""
+        """Exact before pattern, given dimensions before none, provider before any, later before earlier."""
         told = sum(word is not None for word in (self.tier, self.speed, self.region))
         return ("*" not in self.model, told, self.provider is not None, self.begins or date.min)
 

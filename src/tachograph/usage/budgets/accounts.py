@@ -8,12 +8,12 @@ nothing). Every process has a slot, and writes only there. A row has for each sl
     reserved  nano-dollars held by calls under way
     buckets   what `spent` is the sum of
 
-A process that wants money first writes its reservation and then adds up all slots; if that is too much it takes the
+A process that needs money first writes its reservation and then adds up all slots; if that is too much it takes the
 reservation back. Of two that race, at least the later one sees both, so together they never pass the limit, whatever
 the order. Each number is one aligned 8-byte store: a process that is killed leaves a true sum at any moment (money is
 added to `spent` before it leaves `reserved`).
 
-A slot is held by a file lock that dies with its process. What a dead process had reserved counts as spent: its
+A slot is held by a file lock that ends with its process. What a dead process had reserved counts as spent: its
 requests were sent, and vendors bill them. Slot 0 belongs to no process: it is what the ledger knows of beyond the
 slots, and is written under its lock.
 """
@@ -41,7 +41,7 @@ _PROBES: Final = 64
 _MAGIC: Final = 0x7AC40B01
 NUMBER, STEP, LEASED, LEASE_NUMBER, SYNCED, FLEET_SPENT, WANTED = range(7)
 """Words of a row before its slots: the newest bucket any process used it in, how many of the budget's steps are passed;
-and of the fleet what this host may spend, in which bucket, when that was last heard (milliseconds since the epoch),
+and of the fleet what this host may spend, in which bucket, when that was last read (milliseconds since the epoch),
 what all hosts have spent, and the largest call that was lately asked for."""
 
 
@@ -300,7 +300,7 @@ class AccountRow:
         return total
 
     def _still(self, slot: int, now_number: int) -> int:
-        """What still counts of a slot that nobody has rolled on."""
+        """What still counts of a slot that was not rolled over."""
         count, at, head = self.window.buckets, self._buckets_at(slot), self._heads[slot]
         return sum(self._map[at + number % count] for number in range(now_number - count + 1, head + 1))
 

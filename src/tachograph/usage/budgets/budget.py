@@ -67,7 +67,7 @@ class Refusal:
     is_unchecked: bool
 
     def error(self, now: float) -> BudgetExceededError:
-        """What the application is told."""
+        """The message that the application gets."""
         limit = self.budget.scope.limit
         fits = self.spent + self.nano <= self.budget.scope.limit_nano
         return BudgetExceededError(

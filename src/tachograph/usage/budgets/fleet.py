@@ -1,11 +1,11 @@
 """Budgets of a fleet: each host leases money from one PostgreSQL database and spends it without asking again.
 
 A lease is one conditional UPDATE: the account's sum of leases grows only while it stays within the limit. What a host
-has leased stands in a row of its own in the same statement, so a host that lost the answer reads there what it has.
+has leased is in a row of its own in the same statement, so a host that lost the answer reads there what it has.
 Hosts lease ahead (an eighth of what is free) and give back what they do not need, so that calls find money and little
 is left idle; near the limit the leases shrink to single calls.
 
-The lease of a host that died stays spent for the window, since nobody knows what it still bought. A host that cannot
+The lease of a host that died stays spent for the window, since it is not known what it still bought. A host that cannot
 reach the store spends what it has leased for `LEASE_SECONDS`, then `budgets.when_store_is_away` holds.
 """
 
@@ -83,7 +83,7 @@ class Fleet:
     """
 
     lag_seconds: Final = 10.0
-    """The ledger is read up to so long ago, so that hosts have told by then what they spent."""
+    """The ledger is read up to so long ago, so that hosts have reported by then what they spent."""
 
     def __init__(self, url: str, place: LedgerPaths, *, timeout_seconds: float) -> None:
         try:
@@ -114,7 +114,7 @@ class Fleet:
         return row[LEASED]
 
     def spent(self, row: AccountRow, number: int) -> int:
-        """What all hosts have spent in this window, as last heard."""
+        """What all hosts have spent in this window, as last read."""
         return row[FLEET_SPENT] if row[LEASE_NUMBER] == _lease_number(row, number) else 0
 
     def want(self, row: AccountRow, nano: int) -> None:
@@ -181,7 +181,7 @@ class Fleet:
             target = held + max(row[WANTED], min(free // _SHARE, scope.limit_nano // _SHARE))
             more = min(target - granted, max(0, scope.limit_nano - leased))
             if more < 0:
-                row[LEASED] = granted + more  # first here, so that nobody spends it, then in the store
+                row[LEASED] = granted + more  # first here, so that it is not spent, then in the store
                 held = row.spent(number) + row.reserved()
                 more = min(0, max(more, held - granted))
             given = self._run(_LEASE, {**names, "more": more, "spent": row.spent(number)})
@@ -228,7 +228,7 @@ class Fleet:
             return cursor.fetchall() if cursor.description is not None else []
 
     def _make_tables(self) -> None:
-        """Under a lock: two hosts that make the same table at once would both be told of an error by the server."""
+        """Under a lock: two hosts that make the same table at once would both get an error by the server."""
         if None not in self._in_transaction(_TABLES_EXIST)[0]:
             return
         lock_and_make = f"SELECT pg_advisory_xact_lock({self._postgres.LOCK}); {'; '.join(_TABLES)}"

@@ -78,7 +78,7 @@ class Budgets:
 
     Args:
         settings: The section `budgets`.
-        recorder: Asks before a call is sent and tells what it cost; its metrics carry the gauges.
+        recorder: Asks before a call is sent and reports what it cost; its metrics carry the gauges.
         ledger: Where the files of the host are, and what was spent by those who share no files; None: this process
             counts alone.
 

@@ -202,7 +202,7 @@ BILL_MODEL_DRIFT: Final = Family(
     "llm_bill_model_drift_ratio",
     "gauge",
     ("provider", "model"),
-    "The same by model (credits stand under the model `credits`); -Inf where the ledger has calls that nobody bills.",
+    "The same by model (credits stand under the model `credits`); -Inf where the ledger has calls that are not billed.",
     bounded=_WHO,
     gauge_merge="max",
 )
@@ -210,7 +210,7 @@ BILL_KEY_DRIFT: Final = Family(
     "llm_bill_key_drift_ratio",
     "gauge",
     ("provider", "key"),
-    "The same by API key, named by its last characters; `unknown` where nobody tells the key.",
+    "The same by API key, named by its last characters; `unknown` where the key is not reported.",
     bounded=("provider", "key"),
     gauge_merge="max",
 )

@@ -15,7 +15,7 @@ class UsageMetrics:
 
     Args:
         metrics: Where the numbers are kept.
-        alive: Told when the writer is at work.
+        alive: Called when the writer is at work.
     """
 
     def __init__(self, metrics: Metrics, alive: Callable[[], None] = lambda: None) -> None:

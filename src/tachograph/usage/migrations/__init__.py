@@ -1,6 +1,6 @@
 """Moving a store's tables between versions, with Alembic, under a lock, and only when asked to.
 
-The statements stand in `stores/*_schema.py`; `versions/` holds one Alembic revision per step, which runs them.
+The statements are in `stores/*_schema.py`; `versions/` holds one Alembic revision per step, which runs them.
 """
 
 from tachograph.usage.migrations.run import migrate

@@ -102,7 +102,7 @@ def _connection(url: str) -> Iterator[Connection]:
         raise MissingExtraError("Migrating the ledger", "migrations", "sqlalchemy") from error
     kind = kind_of(url)
     if kind == "sqlite":
-        # The standard library's SQLite is enough here: nobody else has the file open for writing.
+        # The standard library's SQLite is enough here: no other process has the file open for writing.
         engine = create_engine(f"sqlite:///{sqlite_path(url)}")
 
         @event.listens_for(engine, "connect")

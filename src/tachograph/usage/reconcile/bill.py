@@ -25,7 +25,7 @@ class Billed:
         usd: What it cost, credits included; None where this report has no money.
         credit_usd: The part of it that is credits and refunds, below zero.
         digits_usd: What rounding in the report's own digits may hide, added up.
-        tier, region: The vendor's words, where the report tells usage apart by them.
+        tier, region: The vendor's words, where the report distinguishes usage by them.
         key: Which API key, where the report was asked for that.
         parts: What it was added up from, where that has tokens.
     """

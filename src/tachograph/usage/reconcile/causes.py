@@ -75,7 +75,7 @@ class Explainer:
 
     Args:
         provider: The label under which the ledger has these calls.
-        pricer: The prices that the ledger's costs came from; None: causes are told without their money.
+        pricer: The prices that the ledger's costs came from; None: causes are given without their money.
         tolerance: Share by which tokens may be apart and still agree.
         now: Rows of late days may still come.
     """

@@ -64,7 +64,7 @@ class Reconciled:
     Attributes:
         causes: Money by the cause's name, of the days that agree too: they add up to billed less ours.
         models: Billed and ours in US dollars, by the model's undated name.
-        keys: The same by API key (its last characters), where the vendor tells it.
+        keys: The same by API key (its last characters), where the vendor reports it.
     """
 
     agreeing: int

@@ -1,8 +1,8 @@
 """The bill by API key: what each key is billed for beside what the ledger has of it.
 
-Reports name keys by the vendor's id; the lists of keys tell the last characters that go with it, by which the ledger
+Reports name keys by the vendor's id; the lists of keys give the last characters that go with it, by which the ledger
 knows them (`records.keys`). OpenAI reports costs by key. Anthropic reports tokens by key and no money, so those are
-priced by our prices. Google tells no keys.
+priced by our prices. Google reports no keys.
 
 Source: openai 3.54 SDK's types of costs and project API keys; https://platform.claude.com/docs/en/api/admin (Usage and
 Cost API, API keys), read 2026-11-27.
@@ -28,7 +28,7 @@ from tachograph.usage.stores.base import Store
 from tachograph.usage.stores.query import Query
 
 UNKNOWN: Final = "unknown"
-"""Calls whose key is not told: of clients that show none, and of the vendor's own playground."""
+"""Calls whose key is not known: of clients that show none, and of the vendor's own playground."""
 
 
 def openai(since: datetime, until: datetime, *, key: str, base_url: str) -> Iterator[Billed]:

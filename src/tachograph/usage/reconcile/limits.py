@@ -2,7 +2,7 @@
 
 OpenAI: `GET /organization/projects`, `/organization/projects/{id}/rate_limits`, and the hard limits at
 `/organization/spend_limit` and `/organization/projects/{id}/spend_limit` (404: none is set).
-Anthropic: `GET /v1/organizations/rate_limits`; its spend limits are told for members only, so none is read.
+Anthropic: `GET /v1/organizations/rate_limits`; its spend limits are given for members only, so none is read.
 Google has no such API.
 
 Source: openai 3.54 SDK's and anthropic 2's types of these APIs, read 2026-11-27;
@@ -70,7 +70,7 @@ def openai(*, key: str, base_url: str) -> Iterator[RateLimit | SpendLimit]:
 
 
 def anthropic(*, key: str, base_url: str) -> Iterator[RateLimit | SpendLimit]:
-    """The rate limits of the organisation; those of a group of models stand at each model.
+    """The rate limits of the organisation; those of a group of models are at each model.
 
     Raises:
         BillError: The API refuses or does not answer.

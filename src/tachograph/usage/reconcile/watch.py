@@ -59,7 +59,7 @@ class Account:
         provider: The label under which the ledger has its calls.
         fetch: Gets the report of a time.
         limits: Gets the vendor's limits, where its API says them.
-        keys: Gets the report by API key, where its API tells it.
+        keys: Gets the report by API key, where its API gives it.
     """
 
     provider: str

@@ -16,7 +16,7 @@ from tachograph.usage.stores.query import MEASURES, Query, latency_needs_rows
 
 PERCENTILES: Final = (50, 95, 99)
 CALLS: Final = ("llm", "mcp")
-"""Rows of other kinds (`waste`) name money that stands in a call's row already."""
+"""Rows of other kinds (`waste`) name money that is in a call's row already."""
 _TIMES: Final = ("hour", "day")
 MOST_ROWS: Final = 100_000
 """Rollups know no labels for latencies. Out of rows percentiles take some 0.3 s for so many calls."""

@@ -1,4 +1,4 @@
-"""What every store can do. The writer and the reports speak to this and to nothing else."""
+"""What every store can do. The writer and the reports use this interface only."""
 
 from __future__ import annotations
 

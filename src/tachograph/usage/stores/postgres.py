@@ -123,7 +123,7 @@ class PostgresStore:
     """See `base.Store`.
 
     Args:
-        url: As libpq takes it; a password may stand in it, in PGPASSWORD or in a passfile.
+        url: As libpq takes it; a password may be in it, in PGPASSWORD or in a passfile.
         rollup_labels: Labels that rollups are kept by.
         timeout_seconds: Connecting, and one statement.
         read_only: For reports.
@@ -279,7 +279,7 @@ class PostgresStore:
             except RowsRejected:
                 logger.info("tachograph: rows of %s are in the default partition already and stay there", day)
             except StoreTimeout:
-                continue  # somebody reads the default partition for long: this batch goes there
+                continue  # a long read holds the default partition: this batch goes there
             self._days.add(day)
 
     def positions(self, host: str) -> dict[str, Position]:

@@ -11,7 +11,7 @@ from tachograph.errors import TachographError
 HOUR_US: Final = 3_600_000_000
 DAY_US: Final = 24 * HOUR_US
 LEVELS: Final = {"hour": 3600, "day": 86400}
-"""Rollup levels and their seconds, as they stand in the column `level`; days are UTC."""
+"""Rollup levels and their seconds, as they are in the column `level`; days are UTC."""
 
 MEASURES: Final[tuple[str, ...]] = (
     "n",

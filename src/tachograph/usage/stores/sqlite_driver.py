@@ -1,4 +1,4 @@
-"""One way to speak to SQLite, through apsw where it is installed and through the standard library where not."""
+"""One interface to SQLite, through apsw where it is installed and through the standard library where not."""
 
 from __future__ import annotations
 

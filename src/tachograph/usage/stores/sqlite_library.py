@@ -5,7 +5,7 @@ its locks. A connection of the child then believes to hold what it does not, and
 program that looks into the database takes itself for the only one, removes the WAL under the child, and the child's
 next rows are gone (seen with SQLite 3.54, 2026-11-27; https://sqlite.org/howtocorrupt.html#_carrying_an_open_database_
 connection_across_a_fork_). Locks of SQLite's own that another thread held at the fork stay taken forever, too. The
-same list is wrong once somebody has closed SQLite's descriptors. A second copy of the library has a list of its own.
+same list is wrong once other code has closed SQLite's descriptors. A second copy of the library has a list of its own.
 """
 
 from __future__ import annotations

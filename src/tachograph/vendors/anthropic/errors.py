@@ -63,14 +63,14 @@ def anthropic_failure(
 
 
 def anthropic_finish_failure(stop_reason: str | None) -> Failure | None:
-    """The failure that a message's stop reason tells of. Running out of tokens or context is none."""
+    """The failure that a message's stop reason reports. Running out of tokens or context is none."""
     if stop_reason == "refusal":
         return Failure("content_filter", False, 200, "refusal", "The model refused to answer")
     return None
 
 
 def anthropic_message_failure(message: object) -> Failure | None:
-    """The failure that a whole answer tells of under status 200: refused, an error body, or no message at all."""
+    """The failure that a whole answer reports under status 200: refused, an error body, or no message at all."""
     if text(message, "type") == "error" or (pick(message, "error") is not None and pick(message, "content") is None):
         return anthropic_event_failure(message)
     if not isinstance(pick(message, "content"), (list, tuple)):
@@ -79,7 +79,7 @@ def anthropic_message_failure(message: object) -> Failure | None:
 
 
 def anthropic_event_failure(event: object) -> Failure:
-    """The failure that an `error` event, or an error body under status 200, tells of."""
+    """The failure that an `error` event, or an error body under status 200, reports."""
     error = pick(event, "error")
     body = {name: value for name in ("type", "message") if (value := text(error, name))}
     return anthropic_failure(status=200, body={"error": body})

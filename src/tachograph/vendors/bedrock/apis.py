@@ -42,7 +42,7 @@ _FAILED: Final[dict[str, ErrorType]] = {
 
 
 def facts(body: Mapping[str, Any]) -> RequestFacts:
-    """A request of Converse: the model stands in the path."""
+    """A request of Converse: the model is in the path."""
     settings = settings_of(body.get("inferenceConfig"), _SETTINGS)
     tier = text(body.get("serviceTier"), "type")
     if tier is not None:

@@ -68,7 +68,7 @@ def chat_content(answer: object) -> object:
 
 
 class ChatEvents(WholeAnswer):
-    """Reads a streamed chat: events of v2, or lines of v1, of which the last tells all."""
+    """Reads a streamed chat: events of v2, or lines of v1, of which the last has everything."""
 
     takes_lines = True
     tail = TAIL

@@ -1,4 +1,4 @@
-"""Hosts that are known, one file each: whose label they get, and how they differ from the language they speak.
+"""Hosts that are known, one file each: which label they get, and how they differ from the vendor's API.
 
 The OpenAI client is used against many vendors' servers. What differs between them is data here; a server that is not
 known is read as the vendor itself, and what does not add up in its reports is counted.

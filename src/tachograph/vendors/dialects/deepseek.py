@@ -1,4 +1,4 @@
-"""DeepSeek: cached tokens stand in `prompt_cache_hit_tokens`."""
+"""DeepSeek: cached tokens are in `prompt_cache_hit_tokens`."""
 
 from tachograph.vendors.dialects.dialect import Dialect
 

@@ -1,4 +1,4 @@
-"""What is peculiar to a server that speaks a vendor's language: data, no code."""
+"""How a server that is compatible with a vendor's API differs from it: data, no code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """How one host differs from the vendor whose language it speaks.
+    """How one host differs from the vendor's API that it is compatible with.
 
     Attributes:
         label: The provider label. Those of genai-prices where it has the provider, so that prices are found.

@@ -1,4 +1,4 @@
-"""Gemini, its OpenAI endpoint included: thoughts stand in the total alone."""
+"""Gemini, its OpenAI endpoint included: thoughts are in the total alone."""
 
 from tachograph.vendors.dialects.dialect import Dialect
 

@@ -1,4 +1,4 @@
-"""Moonshot: cached tokens stand in `cached_tokens`, a stream's usage in its last choice."""
+"""Moonshot: cached tokens are in `cached_tokens`, a stream's usage in its last choice."""
 
 from tachograph.vendors.dialects.dialect import Dialect
 

@@ -1,6 +1,6 @@
 """How Gemini's batches are read: asked for many times, their usage counts once.
 
-A job's answers stand in it where its requests did (`inlined_responses`). Those that it writes to a file or a bucket are
+A job's answers are in it where its requests did (`inlined_responses`). Those that it writes to a file or a bucket are
 read by the application itself and are not seen.
 """
 

@@ -91,7 +91,7 @@ def gemini_failure(
 ) -> Failure:
     """Categorise an answer (status, headers, parsed body) or an exception of the google-genai SDK.
 
-    An error inside a stream raises with its own code under HTTP status 200; the exception tells it.
+    An error inside a stream raises with its own code under HTTP status 200; the exception reports it.
     """
     failure = categorise(TABLE, status=status, headers=headers, body=body, error=error)
     if type(error).__name__ == "ValidationError" and str(getattr(error, "title", "")).endswith("Response"):
@@ -101,7 +101,7 @@ def gemini_failure(
 
 
 def gemini_response_failure(response: object) -> Failure | None:
-    """The failure that a response or a chunk tells of without raising: a blocked prompt, an answer cut by a filter."""
+    """The failure that a response or a chunk reports without raising: a blocked prompt, an answer cut by a filter."""
     feedback = pick(response, "prompt_feedback")
     reason = None if feedback is None else text(feedback, "block_reason")
     if reason is not None:
@@ -115,14 +115,14 @@ def gemini_response_failure(response: object) -> Failure | None:
 
 
 def gemini_finish_failure(finish_reason: str | None) -> Failure | None:
-    """The failure that a finish reason tells of. MAX_TOKENS is none."""
+    """The failure that a finish reason reports. MAX_TOKENS is none."""
     if finish_reason in BLOCKED:
         return Failure("content_filter", False, 200, finish_reason, "The answer was cut by a filter")
     return None
 
 
 def interaction_failure(interaction: object) -> Failure | None:
-    """The failure that an interaction's status tells of."""
+    """The failure that an interaction's status reports."""
     if text(interaction, "status") != "failed":
         return None
     failure = categorise(TABLE, body={"error": {"message": dig(interaction, "error", "message") or ""}})

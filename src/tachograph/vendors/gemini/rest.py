@@ -1,4 +1,4 @@
-"""Gemini's REST API, as clients other than google-genai speak it: requests by path, answers in the names of the wire.
+"""Gemini's REST API, as clients other than google-genai use it: requests by path, answers in the names of the wire.
 
 Source: ai.google.dev/api/generate-content, cloud.google.com/vertex-ai/docs/reference/rest; 2026-11-27.
 """
@@ -31,7 +31,7 @@ _SETTINGS: Final = {
 
 
 def facts(body: Mapping[str, Any]) -> RequestFacts:
-    """A request: the model stands in the path."""
+    """A request: the model is in the path."""
     config = pick(body, "generationConfig") or pick(body, "generation_config")
     settings = settings_of({**config, **_snake(config)}, _SETTINGS) if isinstance(config, dict) else {}
     level = scalar(dig(config, "thinkingConfig", "thinkingLevel"))

@@ -1,4 +1,4 @@
-"""How chat completions and legacy text completions are read: OpenAI's, and those of servers that speak its language."""
+"""How chat completions and legacy text completions are read: OpenAI's, and those of servers compatible with its API."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def openai_failure(
 
 
 def openai_response_failure(response: object) -> Failure | None:
-    """The failure that a Responses API object tells of without raising: `failed`, or `incomplete` by the filter."""
+    """The failure that a Responses API object reports without raising: `failed`, or `incomplete` by the filter."""
     status = text(response, "status")
     error = pick(response, "error")
     if status == "failed" or (status is None and error is not None):
@@ -116,7 +116,7 @@ def openai_response_failure(response: object) -> Failure | None:
 
 
 def openai_event_failure(event: object) -> Failure | None:
-    """The failure that a stream event tells of: `response.failed`, `response.incomplete`, `error`."""
+    """The failure that a stream event reports: `response.failed`, `response.incomplete`, `error`."""
     kind = text(event, "type")
     if kind in ("response.failed", "response.incomplete"):
         return openai_response_failure(pick(event, "response"))
@@ -127,16 +127,16 @@ def openai_event_failure(event: object) -> Failure | None:
 
 
 def openai_finish_failure(finish_reason: str | None) -> Failure | None:
-    """The failure that a chat completion's finish reason tells of."""
+    """The failure that a chat completion's finish reason reports."""
     if finish_reason == "content_filter":
         return Failure("content_filter", False, 200, "content_filter", "The answer was cut by the content filter")
-    if finish_reason == "error":  # OpenRouter: the provider behind it failed amid the answer
+    if finish_reason == "error":  # OpenRouter: the provider behind it failed during the answer
         return Failure("server_error", True, 200, "error", "The provider ended the answer with an error")
     return None
 
 
 def openai_chat_failure(answer: object) -> Failure | None:
-    """The failure that a chat completion, or one chunk of it, tells of under status 200."""
+    """The failure that a chat completion, or one chunk of it, reports under status 200."""
     choice = next(items(answer, "choices"), None)
     error = pick(answer, "error") or pick(choice, "error")
     if error is not None and error != "":
@@ -147,7 +147,7 @@ def openai_chat_failure(answer: object) -> Failure | None:
 
 
 def openai_body_failure(error: object) -> Failure:
-    """The failure that an error object under status 200 tells of; relays put the status they got into its code."""
+    """The failure that an error object under status 200 reports; relays put the status they got into its code."""
     status = count(error, "code")
     if isinstance(error, str):
         failure = categorise(TABLE, body={"error": error})

@@ -21,7 +21,7 @@ def read_usage_only(call: LLMCall, answer: object) -> ErrorType | None:
 
 
 def read_embeddings(call: LLMCall, answer: object) -> ErrorType | None:
-    """Embeddings have a prompt and nothing else, so servers that tell the total alone (Voyage) have told the prompt."""
+    """Embeddings have only a prompt: where a server reports only the total (Voyage), that is the prompt."""
     read_usage_only(call, answer)
     if call.usage is None:
         total = count(pick(answer, "usage"), "total_tokens")

@@ -1,4 +1,4 @@
-"""OpenAI's usage reports, and those of servers that speak its language: chat, responses, embeddings, images, audio.
+"""OpenAI's usage reports, and those of servers compatible with its API: chat, responses, embeddings, images, audio.
 
 On the wire cached, cache-written and audio tokens are parts of the prompt, reasoning and audio tokens parts of the
 completion; hosts that leave reasoning out are known by their `Dialect` or found by the total. Source: openai 3.57 types
@@ -58,7 +58,7 @@ _KNOWN_PARTS: Final = frozenset((*_INPUT, *_OUTPUT, *_PARTS_OF_PARTS, "text_toke
 
 
 def openai_usage(report: object, dialect: Dialect | None = None) -> Usage | None:
-    """The tokens of any OpenAI API's `usage`, and of servers that speak its language."""
+    """The tokens of any OpenAI API's `usage`, and of servers compatible with its API."""
     return read_usage(report, dialect).usage
 
 

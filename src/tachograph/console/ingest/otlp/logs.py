@@ -1,7 +1,7 @@
 """OTLP logs: events that tell calls become the spans that they stand for, and are then read as spans are.
 
 Events of coding agents (`agents/`) are read, and OpenTelemetry's `gen_ai.client.inference.operation.details` where it
-was made outside of any span: inside of one, the span tells the call. All other log records are left alone.
+was made outside of any span: inside of one, the span reports the call. All other log records are left alone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LONGEST_MS: Final = 86_400_000.0
 
 
 def records(request: Mapping[str, Any], price: Pricer | None = None) -> tuple[list[Received], int, int]:
-    """Return each event that tells a call as a span with its record, how many were refused, and how many tell none."""
+    """Return each event of a call as a span with its record, how many were refused, and how many are of no call."""
     received: list[Received] = []
     refused = others = 0
     for resource in _list(request.get("resourceLogs")):
@@ -46,7 +46,7 @@ def _list(value: object) -> list[dict[str, Any]]:
 
 
 def _span_of(raw: Mapping[str, Any], resource: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The OTLP span that an event stands for; None where it tells no call."""
+    """The OTLP span that an event stands for; None where it reports no call."""
     found = attributes(raw.get("attributes"))
     name = _name(raw, found)
     if name == DETAILS_EVENT:
@@ -68,7 +68,7 @@ def _name(raw: Mapping[str, Any], found: Mapping[str, Any]) -> str:
 
 
 def _made_span(raw: Mapping[str, Any], found: Mapping[str, Any], name: str, told: Mapping[str, Any]) -> dict[str, Any]:
-    """A span with the facts that an event tells. The same event makes the same span, however often it is sent."""
+    """A span with the facts that an event reports. The same event makes the same span, however often it is sent."""
     end = _time(raw, found)
     milliseconds = number(found.get("duration_ms"))
     length = round(milliseconds * 1e6) if 0 <= milliseconds <= _LONGEST_MS else 0

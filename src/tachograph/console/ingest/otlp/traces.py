@@ -186,7 +186,7 @@ def record_of(span: Span, scope: str, raw: Mapping[str, Any]) -> LLMCall | ToolC
 
 
 def is_ours(span: Span) -> bool:
-    """Whether a Tachograph has sent the span: the same call may stand in its own ledger and its own metrics."""
+    """Whether a Tachograph has sent the span: the same call may be in its own ledger and its own metrics."""
     return s.CALL_ID in span.attributes
 
 
@@ -351,7 +351,7 @@ def _failure(kind: str, message: str) -> str | None:
 
 
 def _usage(found: Mapping[str, Any]) -> Reading:
-    """The usage that a span tells, with what contradicts itself in it."""
+    """The usage that a span reports, with what contradicts itself in it."""
     details = {detail: _count(found, *names) for detail, names in n.DETAILS.items()}
     usage = Usage(
         _count(found, *n.INPUT),

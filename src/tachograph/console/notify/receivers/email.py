@@ -67,7 +67,7 @@ def send(settings: Email, notification: Notification, password: str, *, timeout:
         raise DeliveryError(f"{settings.host}: {error.strerror or type(error).__name__}", is_temporary=True) from None
     except ValueError as error:
         raise DeliveryError(f"the mail cannot be written: {error}", is_temporary=False) from None
-    # The others have it: another try would tell them twice.
+    # The others have it: another try would notify them twice.
     return f"{settings.host} refused {_recipients(refused)}" if refused else ""
 
 

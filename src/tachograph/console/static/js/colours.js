@@ -48,7 +48,7 @@ const LIGHT = {
 const PROVIDERS = { openai: "green", anthropic: "orange", gemini: "blue" };
 const FURTHER = ["purple", "yellow", "cyan", "pink", "darkRed", "grey"];
 
-/** What a word means stands in one colour everywhere; the catalogue's panels say the same (tests compare them). */
+/** What a word means has one colour everywhere; the catalogue's panels say the same (tests compare them). */
 export const MEANING = {
   success: "green",
   hit: "green",

@@ -38,7 +38,7 @@ export function s(tag, attributes, ...children) {
 /**
  * A table: the first cell of each row names it.
  * @param {(string | string[])[]} heads the columns' names, each with the class of its cells.
- * @param {any[][]} rows cells, in order; a class for the row stands in its property `tone`.
+ * @param {any[][]} rows cells, in order; a class for the row is its property `tone`.
  */
 export function table(heads, rows, attributes = {}) {
   const columns = heads.map((head) => (typeof head === "string" ? [head, ""] : head));

@@ -144,7 +144,7 @@ export function few(names, most = 4) {
   return names.length > most ? `${told.join(", ")} and ${names.length - most} more` : told.join(", ");
 }
 
-/** A length that somebody has set, in whole units. */
+/** A length that a person has set, in whole units. */
 export function span(seconds) {
   return duration(seconds).replace(/\.0+ /, " ");
 }

@@ -1,4 +1,4 @@
-// Everything that a person has chosen stands in the URL: #/view?name=value. Reading it is the only way to know.
+// Everything that a person has chosen is in the URL: #/view?name=value. Reading it is the only way to know.
 
 const listeners = new Set();
 

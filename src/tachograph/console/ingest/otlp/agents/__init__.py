@@ -19,7 +19,7 @@ class AgentEvents(NamedTuple):
     Attributes:
         prefix: What the names of its events begin with.
         services: Its `service.name`; its spans tell the same calls again, so they are shown and not counted.
-        read: From an event's short name and attributes to the call's; None where it tells no call that has ended.
+        read: From an event's short name and attributes to the call's; None where it reports no call that has ended.
     """
 
     prefix: str

@@ -1,7 +1,7 @@
 """Claude Code's events.
 
 Source: https://code.claude.com/docs/en/monitoring-usage (checked 2026-11-27). `input_tokens` leaves cached tokens out.
-`cost_usd` is its own estimate by list prices: it stands in only where we have no price.
+`cost_usd` is its own estimate by list prices: it is in only where we have no price.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tachograph.signals import semconv as s
 
 
 def read(event: str, found: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The call that the event tells."""
+    """The call that the event reports."""
     if event in ("api_request", "api_error"):
         return _request(found) | ({} if event == "api_request" else _failure(found))
     return _tool(found) if event == "tool_result" else None

@@ -1,8 +1,8 @@
 """Codex's events.
 
 Source: https://developers.openai.com/codex/security (OTel), github.com/openai/codex codex-rs/otel (checked 2026-11-27).
-A request that went well ends with the event of its completed answer, which tells the tokens; one that failed is told
-by `codex.api_request` alone. `tool_token_count` is the total again.
+A request that succeeded ends with the event of its completed answer, which has the tokens; one that failed appears
+in `codex.api_request` alone. `tool_token_count` is the total again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tachograph.signals import semconv as s
 
 
 def read(event: str, found: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The call that the event tells."""
+    """The call that the event reports."""
     if event == "sse_event":
         if found.get("event.kind") == "response.completed" and found.get("input_token_count") is not None:
             return _call(found) | _usage(found)

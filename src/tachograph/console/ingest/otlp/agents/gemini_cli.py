@@ -1,8 +1,8 @@
 """Gemini CLI's events.
 
 Source: github.com/google-gemini/gemini-cli docs/cli/telemetry.md (checked 2026-11-27). As in Gemini's API, thoughts
-come on top of `output_token_count`, and tokens of tool results on top of `input_token_count`. The same answer is told a
-second time, as `gen_ai.client.inference.operation.details`.
+come on top of `output_token_count`, and tokens of tool results on top of `input_token_count`. The same answer
+arrives a second time, as `gen_ai.client.inference.operation.details`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tachograph.signals import semconv as s
 
 
 def read(event: str, found: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The call that the event tells."""
+    """The call that the event reports."""
     if event in ("api_response", "api_error"):
         return _call(found) | (_usage(found) if event == "api_response" else _failure(found))
     return _tool(found) if event == "tool_call" else None

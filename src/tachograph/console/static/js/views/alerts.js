@@ -465,7 +465,7 @@ function spentOn({ spent }) {
   );
 }
 
-/** What tells one alert of a rule from the others, as matchers. */
+/** What distinguishes one alert of a rule from the others, as matchers. */
 const matchersOf = (labels, rule) =>
   Object.entries(labels)
     .filter(([name, value]) => name !== "alertname" && rule.labels[name] !== value)
