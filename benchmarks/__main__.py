@@ -189,8 +189,8 @@ _HOW_TRUTH = (
     "enough. Ours is read strictly: metrics, ledger and span must each be right. `truth.json` has everything that each "
     "peer emitted in each scenario, so every verdict can be traced. Each peer is in its best configuration: "
     "OpenTelemetry, Logfire and OpenLIT watch HTTP requests too (retries cannot be counted otherwise), OpenLIT gets a "
-    "price list with the right prices, Logfire genai-prices, Langfuse OpenInference for Gemini. No peer is called wrong for a "
-    "number that it marks as another (a first chunk, an HTTP span), nor for spans of one answer read "
+    "price list with the right prices, Logfire genai-prices, Langfuse OpenInference for Gemini. No peer is wrong "
+    "for a number that it marks as another (a first chunk, an HTTP span), nor for spans of one answer read "
     "twice that name it.",
 )
 _HOW_COST = (
