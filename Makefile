@@ -110,9 +110,9 @@ format: $(VENV)/.dev ## format the code
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 	@[ ! -d .parts/npm/node_modules/prettier ] || node .parts/npm/node_modules/prettier/bin/prettier.cjs --log-level warn --write $(PAGE)
 
-check: $(VENV)/.dev ## lint, types and the tests of one room of src/tachograph (ROOM=vendors)
+check: $(VENV)/.dev ## lint, types and the quick tests of one room of src/tachograph, in half a minute (ROOM=vendors)
 	@[ -d "tests/$(ROOM)" ] && [ -n "$(ROOM)" ] || { echo "say which room: make check ROOM=vendors; rooms: $$(ls -d tests/*/ | xargs -n1 basename | tr '\n' ' ')" >&2; exit 1; }
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet . && $(BIN)/mypy && $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/$(ROOM) $(PYTEST_ARGS)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet . && $(BIN)/mypy && $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/$(ROOM) --quick $(PYTEST_ARGS)
 
 docs: $(VENV)/.dev ## build the documentation site into artifacts/site, strictly, links checked
 	@$(INSTALL) -e '.[docs]'

@@ -14,6 +14,7 @@ from opentelemetry import context
 
 from support.parts import PARTS
 
+TESTS = Path(__file__).parent
 REQUIRE_PARTS = os.environ.get("TACHOGRAPH_REQUIRE_PARTS") == "1"
 os.environ["PATH"] += f"{os.pathsep}{PARTS / 'debian/usr/bin'}"  # what `make parts` unpacked, for what we start too
 
@@ -70,6 +71,18 @@ def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="leave out what tests/slow.txt names")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--quick"):
+        slow = set((TESTS / "slow.txt").read_text("utf-8").split())
+        left = [f"{item.path.relative_to(TESTS)}::{item.name.split('[')[0]}" in slow for item in items]
+        config.hook.pytest_deselected(items=[item for item, is_left in zip(items, left, strict=True) if is_left])
+        items[:] = [item for item, is_left in zip(items, left, strict=True) if not is_left]
 
 
 @pytest.hookimpl(hookwrapper=True)

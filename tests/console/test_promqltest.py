@@ -1,4 +1,4 @@
-"""Prometheus' own PromQL test scripts, run against our evaluator."""
+"""PromQL test scripts run against our evaluator: ours, and Prometheus' own where their folder is."""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ import pytest
 
 from support.promqltest import Outcome, run_script
 from support.promqltest_unsupported import UNSUPPORTED
+
+OURS = Path(__file__).parent / "promql"
+
+
+@pytest.mark.parametrize("script", sorted(OURS.glob("*.test")), ids=lambda path: path.stem)
+def test_every_case_of_ours_passes(script: Path) -> None:
+    outcomes = run_script(script)
+    assert outcomes
+    assert [f"{o.case.name} {o.case.query}: {o.reason}" for o in outcomes if o.status != "passed"] == []
 
 
 @pytest.fixture(scope="module")
