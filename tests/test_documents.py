@@ -103,14 +103,28 @@ def test_the_settings_of_a_page_load(page: Path) -> None:
             load(table.get("tool", {}).get("tachograph", table), environ={}, read_file=False)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "sh")], ids=name)
-def test_the_commands_of_a_page_are_understood(page: Path) -> None:
+def commands(page: Path) -> Iterator[list[str]]:
+    """Command lines of a page, as words: of its blocks, and those in the middle of a sentence."""
+    text = page.read_text("utf-8")
     for line in "".join(blocks(page, "sh")).replace("\\\n", " ").splitlines():
-        words = shlex.split(line, comments=True)
-        if words[:1] == ["tachograph"] and words[1:2] and words[1] in cli.COMMANDS:
+        yield shlex.split(line, comments=True)
+    for line in re.findall(r"(?<!`)`((?:tachograph|make) [^`\n]+)`(?!`)", text):
+        is_whole = " --" in line and not re.search(r"<|\.\.\.|\b[A-Z]{3,}\b(?!=)|\[|--[\w-]+$", line)
+        if is_whole or line.startswith("make "):  # else it is only named
+            yield shlex.split(line)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=name)
+def test_the_commands_of_a_page_are_understood(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    for words in commands(page):
+        if words[:1] == ["make"]:
+            assert {word for word in words[1:] if "=" not in word} <= targets, words
+        if words[:1] == ["tachograph"] and words[1:2] and not words[1].startswith("-"):
+            assert words[1] in cli.COMMANDS, words
             parser = argparse.ArgumentParser(exit_on_error=False)
             import_module(f"tachograph.cli.{words[1].replace('-', '_')}").add_arguments(parser)
             try:
                 parser.parse_args([word for word in words[2:] if word not in ("|", ">")])
             except (SystemExit, argparse.ArgumentError) as error:
-                pytest.fail(f"{line}: {error}")
+                pytest.fail(f"{words}: {error}")

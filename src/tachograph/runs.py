@@ -159,7 +159,7 @@ def _async_generator(function: Callable[..., Any], given: tuple[str, ...]) -> Ca
 
 
 class _Open:
-    """A run under way: what is current inside it, and what has to be told when it ends."""
+    """A run under way: what is current inside it, and what has to be reported when it ends."""
 
     def __init__(self, agent: str, execution_id: str, session: str, user: str, version: str, run_id: str) -> None:
         self._recorder = recorder = get_recorder()

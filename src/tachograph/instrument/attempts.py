@@ -1,4 +1,4 @@
-"""Requests over httpx2, httpx and aiohttp: attempts of watched calls, and calls to known hosts that nobody watches.
+"""Requests over httpx2, httpx and aiohttp: attempts of watched calls, and calls by unwatched clients.
 
 One wrapper around `send` of httpx2's (and httpx's) clients sees the retries that the client libraries make without
 telling anyone, for sync and async, whatever the library. aiohttp has one such place, too. A request that belongs to no

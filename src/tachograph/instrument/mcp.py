@@ -54,7 +54,7 @@ def _hook_session(module: ModuleType) -> None:
         "call_tool": (_call_session, "tool calls are not seen"),
         "send_request": (_send_request, "requests other than tool calls are not seen"),
         "initialize": (_initialize, "connections are not seen"),
-        "__aenter__": (_enter, "a connection that dies early is seen late"),
+        "__aenter__": (_enter, "a connection that ends early is seen late"),
         "__aexit__": (_until_its_end, "the end of connections is not seen"),
     }
     if hasattr(owner, "adopt"):
@@ -353,7 +353,7 @@ def _is_inside(session: Any, connection: WatchedSession) -> bool:
 
 
 def _end_of_task(connection: WatchedSession, result: Any) -> None:
-    """Finish the call of a background task that an application looks after itself, once it is told the end."""
+    """Finish the call of a background task that an application looks after itself, once its end is known to it."""
     status, key = pick(result, "status"), str(pick(result, "task_id") or pick(result, "taskId"))
     if status not in ("completed", "failed", "cancelled") or (call := connection.unfinished.pop(key, None)) is None:
         return

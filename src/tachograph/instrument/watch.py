@@ -69,7 +69,7 @@ class Watch(msgspec.Struct, eq=False, weakref=True):
         is_raw: Whether the application asked for the response itself.
         body: The response, when the application asked for it and it is read.
         follows_body: Whether the HTTP layer follows the body of a streamed answer; else the client's hook does.
-        notes_breaks: Whether only a body that breaks off is told, as a request that was not answered.
+        notes_breaks: Whether only a body that breaks off is reported, as a request that was not answered.
         uses_aiohttp: Whether the requests go through aiohttp itself.
         answer: The whole answer.
         error: The exception that the application sees.
