@@ -94,7 +94,7 @@ class WatchedToolCall(HTTPExchange):
         tool_name: Of what.
     """
 
-    def __init__(self, call: ToolCall, connection: WatchedSession, tool_name: str, session: Any = None) -> None:
+    def __init__(self, call: ToolCall, connection: WatchedSession, tool_name: str, session: object = None) -> None:
         self.call = call
         self.connection: WatchedSession = connection  # pyright: ignore[reportIncompatibleVariableOverride]
         self.tool_name = tool_name
@@ -106,13 +106,13 @@ ASKED: Final[ContextVar[WatchedToolCall | None]] = ContextVar("tachograph_mcp_as
 _ARGUMENTS: Final = "self, name, arguments=None, *args, **keywords"
 
 
-def _session_of(client: Any) -> Any:
+def _session_of(client: object) -> Any:
     """The session that a client's call goes through, or None."""
     session = getattr(client, "_session", None)  # mcp
     return session if session is not None else dig(client, "_session_state", "session")  # fastmcp
 
 
-def _call_client(original: Any) -> Any:
+def _call_client(original: object) -> Any:
     return call_wrapper(
         original,
         {ASKED: "watch"},
@@ -125,7 +125,7 @@ def _call_client(original: Any) -> Any:
     )
 
 
-def _begin_of_client(client: Any, name: str, arguments: Any) -> WatchedToolCall | None:
+def _begin_of_client(client: object, name: str, arguments: object) -> WatchedToolCall | None:
     if not SWITCH.on or ENGINE_MCP.get():
         return None
     session = _session_of(client)
@@ -134,7 +134,7 @@ def _begin_of_client(client: Any, name: str, arguments: Any) -> WatchedToolCall 
     return WatchedToolCall(_begin(connection, session, name, arguments), connection, name, session)
 
 
-def _call_session(original: Any) -> Any:
+def _call_session(original: object) -> Any:
     below_client = call_wrapper(
         original, {WATCH: "watch"}, begin=ASKED.get, is_async=True, signature=_ARGUMENTS, begins=""
     )
@@ -149,7 +149,7 @@ def _call_session(original: Any) -> Any:
         begins="self, name, arguments, keywords",
     )
 
-    def choose(session: Any, name: str) -> Any:
+    def choose(session: object, name: str) -> Any:
         if not SWITCH.on or ENGINE_MCP.get():
             return original
         asked = ASKED.get()
@@ -161,13 +161,13 @@ def _call_session(original: Any) -> Any:
     return choice(original, choose, signature=_ARGUMENTS, chooses="self, name")
 
 
-def _begin_of_session(session: Any, name: str, arguments: Any, keywords: dict[str, Any]) -> WatchedToolCall:
+def _begin_of_session(session: object, name: str, arguments: object, keywords: dict[str, Any]) -> WatchedToolCall:
     connection = connection_of(session)
     call = connection.unfinished.pop(str(keywords.get("request_state") or ""), None)
     return WatchedToolCall(call or _begin(connection, session, name, arguments), connection, name)
 
 
-def _begin(connection: WatchedSession, session: Any, name: str, arguments: Any) -> ToolCall:
+def _begin(connection: WatchedSession, session: object, name: str, arguments: Any) -> ToolCall:
     count = len(arguments) if arguments else 0
     call = active_config.recorder().start_tool_call(connection.server_id, name, argument_count=count)
     try:
@@ -189,7 +189,7 @@ def _failed(asked: WatchedToolCall, error: BaseException) -> None:
     call.finish(outcome, kind, error=None if kind is None else error)
 
 
-def _answered(asked: WatchedToolCall, result: Any) -> None:
+def _answered(asked: WatchedToolCall, result: object) -> None:
     """A request of a tool call was answered: the end of the call, unless it goes on."""
     key = goes_on(result)
     if key is None:
@@ -199,7 +199,7 @@ def _answered(asked: WatchedToolCall, result: Any) -> None:
     leave(asked.call)
 
 
-def goes_on(result: Any) -> str | None:
+def goes_on(result: object) -> str | None:
     """What an answer that is not yet the tool's is known by: a question's state, or a background task's id."""
     if type(result) is dict:
         kind = result.get("resultType")
@@ -216,7 +216,7 @@ def goes_on(result: Any) -> str | None:
     return None
 
 
-def answered(call: ToolCall, result: Any) -> None:
+def answered(call: ToolCall, result: object) -> None:
     """A tool has answered: end its call."""
     keep(call, "tool.result", lambda: result)
     if is_error(result):
@@ -240,7 +240,7 @@ def is_error(result: Any) -> bool:
     return bool(pick(result, "isError") if found is None else found)  # asking for the other one can warn
 
 
-def text_of(result: Any) -> str:
+def text_of(result: object) -> str:
     """What an error result says."""
     return "\n".join(str(said) for block in items(result, "content") if (said := pick(block, "text")))
 
@@ -266,7 +266,7 @@ class _Request:
         metrics = active_config.recorder().metrics.part(MCPMetrics)
         metrics.operation(self.connection.server_id, self.method, outcome, seconds)
 
-    def answered(self, result: Any) -> None:
+    def answered(self, result: object) -> None:
         try:
             self.ended("success")
         finally:
@@ -287,7 +287,7 @@ class _TaskRequest(_Request):
 
     exchange: WatchedToolCall
 
-    def answered(self, result: Any) -> None:
+    def answered(self, result: object) -> None:
         asked = self.exchange
         task_id = dig(result, "task", "taskId")
         if task_id is None:
@@ -303,7 +303,7 @@ class _TaskRequest(_Request):
             _failed(self.exchange, error)
 
 
-def _send_request(original: Any) -> Any:
+def _send_request(original: object) -> Any:
     timed = call_wrapper(
         original,
         {WATCH: "watch.exchange"},
@@ -315,14 +315,14 @@ def _send_request(original: Any) -> Any:
         begins="self, request",
     )
 
-    def choose(request: Any) -> Any:
+    def choose(request: object) -> Any:
         is_ours = type(request) not in _COUNTED_ELSEWHERE and SWITCH.on and not ENGINE_MCP.get()
         return timed if is_ours else original
 
     return choice(original, choose, signature="self, request, *args, **keywords", chooses="request")
 
 
-def _begin_request(session: Any, request: Any) -> _Request | None:
+def _begin_request(session: object, request: object) -> _Request | None:
     method = pick(request, "method") or dig(request, "root", "method")
     connection = connection_of(session)
     params = dig(request, "root", "params")  # mcp 1 alone has one type around all requests
@@ -344,7 +344,7 @@ def _begin_request(session: Any, request: Any) -> _Request | None:
     return _Request(connection, str(method), exchange)
 
 
-def _is_inside(session: Any, connection: WatchedSession) -> bool:
+def _is_inside(session: object, connection: WatchedSession) -> bool:
     """Whether a request is sent by a tool call that is watched already, of a client or of a session."""
     asked, watch = ASKED.get(), WATCH.get()
     return (asked is not None and asked.session is session) or (
@@ -352,7 +352,7 @@ def _is_inside(session: Any, connection: WatchedSession) -> bool:
     )
 
 
-def _end_of_task(connection: WatchedSession, result: Any) -> None:
+def _end_of_task(connection: WatchedSession, result: object) -> None:
     """Finish the call of a background task that an application looks after itself, once its end is known to it."""
     status, key = pick(result, "status"), str(pick(result, "task_id") or pick(result, "taskId"))
     if status not in ("completed", "failed", "cancelled") or (call := connection.unfinished.pop(key, None)) is None:
@@ -376,7 +376,7 @@ _COUNTED_ELSEWHERE: set[type[Any]] = set()
 # Sessions
 
 
-def _init(original: Any) -> Any:
+def _init(original: object) -> Any:
     def made(session: Any, _: None, args: Any, keywords: dict[str, Any]) -> None:
         if is_watched():
             mcp_connections.session_made(session, args[0] if args else keywords.get("read_stream"))
@@ -384,11 +384,11 @@ def _init(original: Any) -> Any:
     return after(original, made)
 
 
-def _watched_session(session: Any, args: Any, keywords: Any) -> WatchedSession | None:
+def _watched_session(session: object, args: object, keywords: object) -> WatchedSession | None:
     return connection_of(session) if is_watched() else None
 
 
-def _initialize(original: Any) -> Any:
+def _initialize(original: object) -> Any:
     return call_wrapper(
         original,
         {WATCH: "watch.exchange"},  # mcp 2 sends the handshake in its caller's context
@@ -399,23 +399,23 @@ def _initialize(original: Any) -> Any:
     )
 
 
-def _initialized(connection: WatchedSession, result: Any) -> None:
+def _initialized(connection: WatchedSession, result: object) -> None:
     connection.opened(dig(result, "server_info", "name") or dig(result, "serverInfo", "name"))
 
 
-def _adopt(original: Any) -> Any:
-    def adopted(session: Any, _: None, args: Any, keywords: Any) -> None:
+def _adopt(original: object) -> Any:
+    def adopted(session: object, _: None, args: object, keywords: object) -> None:
         if is_watched():
             connection_of(session).opened(dig(session, "server_info", "name"))
 
     return after(original, adopted)
 
 
-def _enter(original: Any) -> Any:
+def _enter(original: object) -> Any:
     return call_wrapper(original, begin=_watch_dispatcher, is_async=True)
 
 
-def _watch_dispatcher(session: Any, args: Any, keywords: Any) -> None:
+def _watch_dispatcher(session: object, args: object, keywords: object) -> None:
     """See a session's transport end, though the session may still be open."""
     dispatcher = getattr(session, "_dispatcher", None)
     run = getattr(dispatcher, "run", None)
@@ -424,7 +424,7 @@ def _watch_dispatcher(session: Any, args: Any, keywords: Any) -> None:
             dispatcher.run = partial(_run_dispatcher, connection_of(session), run)
 
 
-def _until_its_end(original: Any) -> Any:
+def _until_its_end(original: object) -> Any:
     """Around what ends when a session ends: its loop, its leaving."""
     return call_wrapper(
         original, begin=connection_of, begins="self", done=_session_ended, failed=_session_ended, is_async=True

@@ -261,7 +261,7 @@ class WatchedSession:
         for call in [self.unfinished.pop(key) for key in list(self.unfinished)]:
             call.finish("cancelled")  # its end will not be read
 
-    def call_facts(self, session: Any) -> dict[str, Any]:
+    def call_facts(self, session: object) -> dict[str, Any]:
         """What a call's span says of the connection; one dictionary for all calls."""
         facts = self.facts
         if facts is None:
@@ -287,7 +287,7 @@ def current_attempt() -> ConnectAttempt | None:
     return None if attempt is None or attempt.is_over else attempt
 
 
-def session_made(session: Any, read_stream: Any) -> None:
+def session_made(session: Any, read_stream: object) -> None:
     """A session was made: it belongs to the transport whose stream it reads, or to the attempt under way."""
     attempt = current_attempt()
     transport = None
@@ -337,13 +337,13 @@ def _hook_fastmcp(module: ModuleType) -> None:
         missing("fastmcp", "Client._connect", "connections that fail are counted without their server")
 
 
-def _connect(original: Any) -> Any:
+def _connect(original: object) -> Any:
     return call_wrapper(
         original, {_ATTEMPT: "watch"}, begin=_begin_attempt, done=_connected, failed=_not_connected, is_async=True
     )
 
 
-def _begin_attempt(client: Any, args: Any, keywords: Any) -> ConnectAttempt | None:
+def _begin_attempt(client: object, args: object, keywords: object) -> ConnectAttempt | None:
     if not is_watched():
         return None
     outer = current_attempt()
@@ -363,13 +363,13 @@ def _not_connected(attempt: ConnectAttempt, error: BaseException) -> None:
     attempt.failed(error)
 
 
-def _name_in_config(client: Any) -> str | None:
+def _name_in_config(client: object) -> str | None:
     """The name of the one server of an `mcpServers` configuration, as fastmcp's clients take it."""
     servers = dig(client, "transport", "config", "mcpServers")
     return next(iter(servers), None) if isinstance(servers, dict) and len(servers) == 1 else None
 
 
-def _address_of(transport: Any) -> str | None:
+def _address_of(transport: object) -> str | None:
     """Where one of fastmcp's transports leads, or an entry of a configuration."""
     url, command = getattr(transport, "url", None), getattr(transport, "command", None)
     if url is not None:
@@ -383,8 +383,8 @@ def _hook_fastmcp_config(module: ModuleType) -> None:
         patch(transport, "__init__", _configure)  # fastmcp 2 connects to its servers when a call needs them
 
 
-def _configure(original: Any) -> Any:
-    def configured(transport: Any, _: None, args: Any, keywords: Any) -> None:
+def _configure(original: object) -> Any:
+    def configured(transport: object, _: None, args: object, keywords: object) -> None:
         for name, entry in dig(transport, "config", "mcpServers").items():
             address = _address_of(entry)
             if address is not None:
@@ -393,7 +393,7 @@ def _configure(original: Any) -> Any:
     return after(original, configured)
 
 
-def _create_proxy(original: Any) -> Any:
+def _create_proxy(original: object) -> Any:
     return call_wrapper(
         original,
         {_CONFIGURED_NAME: "watch"},
@@ -424,7 +424,7 @@ class _Cell:
     def __init__(self, cell: Any) -> None:
         vars(self).update(_cell=cell, generator=cell.cell_contents)
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         vars(self)[name] = vars(self)["_cell"].cell_contents = value
 
 
@@ -487,7 +487,7 @@ _OPEN_TRANSPORT: Final = """
 """
 
 
-def _watch_transport(original: Any) -> Any:
+def _watch_transport(original: object) -> Any:
     return generate(
         _OPEN_TRANSPORT,
         "open_transport",
@@ -504,7 +504,7 @@ def _watch_transport(original: Any) -> Any:
     )
 
 
-def _transport_of(target: Any = None, *args: Any, **kwargs: Any) -> Transport | None:
+def _transport_of(target: Any = None, *args: Any, **kwargs: object) -> Transport | None:
     if not is_watched() or _OPENING.get() is not None:
         return None
     target = next((kwargs[name] for name in ("server", "url") if name in kwargs), target)
