@@ -201,11 +201,11 @@ def test_metrics_of_senders_are_accepted_and_left_alone(collected: Collected) ->
 
 
 def test_what_is_remembered_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tachograph.collect import known
+    from tachograph.collect import recorded_calls
     from tachograph.records.projection import Projection
 
-    monkeypatch.setattr(known, "MOST", 10)
-    calls = known.Known(lambda: None)
+    monkeypatch.setattr(recorded_calls, "MOST", 10)
+    calls = recorded_calls.RecordedCalls(lambda: None)
     rows = [
         Projection(n.to_bytes(16, "big"), n, "llm", "openai", "gpt-5", "chat", "success", response_id=f"r{n}")
         for n in range(1, 31)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from tachograph.collect.known import Known
+from tachograph.collect.recorded_calls import RecordedCalls
 from tachograph.console.api.otlp import Refused, Takers
 from tachograph.console.ingest.otlp import logs, traces
 from tachograph.records import LLMCall, ToolCall
@@ -35,7 +35,7 @@ class Intake:
     def __init__(self, recorder: Recorder, ledger: Ledger) -> None:
         self._recorder = recorder
         self._ledger = ledger
-        self._known = Known(self._open_store)
+        self._recorded_calls = RecordedCalls(self._open_store)
         self._lock = threading.Lock()
 
     def _open_store(self) -> Store | None:
@@ -74,13 +74,13 @@ class Intake:
         if not calls:
             return
         with self._lock:
-            self._known.look()
+            self._recorded_calls.look()
             new = self._new(calls)
             records = [found.record for found in new if found.record is not None]
             reason = self._ledger.keep(records)
             if reason is not None:
                 for record in records:
-                    self._known.forget(record.id)
+                    self._recorded_calls.forget(record.id)
                 self._count(signal, "refused", len(records))
                 raise Refused(503, f"the ledger cannot take records now ({reason}); try again")
             for found in new:
@@ -100,8 +100,8 @@ class Intake:
             if not traces.is_ours(found.span) and found.span.service:
                 record.labels = {SERVICE_LABEL: found.span.service, **(record.labels or {})}
             row = project(record)
-            if not self._known.has(row):
-                self._known.add(row)
+            if not self._recorded_calls.has(row):
+                self._recorded_calls.add(row)
                 new.append(found)
         return new
 
@@ -116,7 +116,7 @@ class Intake:
 
     def close(self) -> None:
         """Release what is open."""
-        self._known.close()
+        self._recorded_calls.close()
 
 
 def _says_less(found: Received) -> tuple[bool, bool, int]:

@@ -163,7 +163,7 @@ class MCPClient:
         self._connections = {
             config.id: Connection(config, self._options, self.recorder, self._tell) for config in self._configs.values()
         }
-        await asyncio.gather(*(connection.settled() for connection in self._connections.values()))
+        await asyncio.gather(*(connection.attempt_ended() for connection in self._connections.values()))
 
     async def _disconnect_all(self) -> None:
         await asyncio.gather(*(connection.close() for connection in self._connections.values()))

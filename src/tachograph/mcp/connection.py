@@ -173,7 +173,7 @@ class Connection:
         """Whether it is up, or about to be."""
         return self._state in ("up", "connecting") or self._is_imminent()
 
-    async def settled(self) -> None:
+    async def attempt_ended(self) -> None:
         """Return when the attempt under way has ended, well or not."""
         while self._state == "connecting":
             await self._changed.wait()

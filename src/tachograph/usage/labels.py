@@ -39,7 +39,7 @@ def labels_of(settings: LedgerSettings) -> Callable[[Mapping[str, str]], dict[st
     secret = key
     cache: dict[str, str] = {}
 
-    def kept(labels: Mapping[str, str]) -> dict[str, str]:
+    def stored_labels(labels: Mapping[str, str]) -> dict[str, str]:
         found = _as_text(labels)
         for name in names:
             value = found.get(name)
@@ -52,7 +52,7 @@ def labels_of(settings: LedgerSettings) -> Callable[[Mapping[str, str]], dict[st
                 found[name] = known
         return found
 
-    return kept
+    return stored_labels
 
 
 def ids_of(settings: LedgerSettings) -> Callable[[Row], Row] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from tachograph.console.views.board import slug
+from tachograph.console.views.dashboard import slug
 
 if TYPE_CHECKING:
     from tachograph.catalogue.panels import Dashboard

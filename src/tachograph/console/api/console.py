@@ -82,11 +82,12 @@ class _Routes:
             return problem(str(error), where=error.where, do=error.do)
         return self._streams.answer(self._console, _tail(self._console, request, wanted))
 
-    def board(self, console: Console, request: Request) -> Response:
+    def dashboard(self, console: Console, request: Request) -> Response:
         start, end = _range(request)
         chosen = {k: v for k, v in request.query_params.items() if k not in ("from", "to", "source", "panels")}
         named = (request.query_params.get(name, "") for name in ("source", "panels"))
-        return _found(self._views.board(request.path_params["uid"], start, end, chosen, *named), request, "dashboard")
+        found = self._views.dashboard(request.path_params["uid"], start, end, chosen, *named)
+        return _found(found, request, "dashboard")
 
     def now(self, console: Console, request: Request) -> Response:
         return _json(self._views.now(*_range(request), _chosen(request)))
@@ -133,7 +134,7 @@ def routes(console: Console, *, auth: str, settings: Settings | None = None) -> 
     """Return the routes of the API."""
     own = _Routes(console, auth, settings)
     table: list[tuple[str, Handler]] = [
-        ("/board/{uid}", own.board),
+        ("/board/{uid}", own.dashboard),
         ("/now", own.now),
         ("/alerts", own.alerts),
         ("/incidents/{alert}", own.incident),

@@ -23,18 +23,18 @@ class Views:
 
         return now.now(self.console, TimeRange(start, end), chosen)
 
-    def board(
+    def dashboard(
         self, uid: str, start: float, end: float, variables: dict[str, str], source: str = "", only: str = ""
     ) -> dict[str, Any] | None:
         """A dashboard's panels out of calls, or those named in `only`; None when there is no such dashboard."""
         from tachograph import catalogue
-        from tachograph.console.views import board
+        from tachograph.console.views import dashboard
 
         found = next((one for one in catalogue.dashboards(self.console.settings) if one.uid == uid), None)
         if found is None:
             return None
         panels = [name for name in only.split(",") if name]
-        return board.board(self.console, found, TimeRange(start, end), variables, source=source, only=panels)
+        return dashboard.dashboard(self.console, found, TimeRange(start, end), variables, source=source, only=panels)
 
     def alerts(self) -> list[dict[str, Any]]:
         """Every alerting rule with its state."""

@@ -20,7 +20,7 @@ _MISSED: Final = 1.05
 """From this many times more requests in the metrics than in the calls on, the metrics are asked."""
 
 
-def board(
+def dashboard(
     console: Console,
     dashboard: Dashboard,
     chosen: TimeRange,

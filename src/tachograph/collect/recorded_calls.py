@@ -42,7 +42,7 @@ class _Account(NamedTuple):
     keys: tuple[Key, ...]
 
 
-class Known:
+class RecordedCalls:
     """The newest calls of this service, and of the ledger that it writes to.
 
     Args:
