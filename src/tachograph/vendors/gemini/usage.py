@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import partial
 from types import SimpleNamespace
-from typing import Final
+from typing import Any, Final
 
 from tachograph.records.usage import Usage
 from tachograph.vendors.fields import count, dig, getter, items, pick, plain, text, whole, word
@@ -51,12 +51,12 @@ _KNOWN: Final = frozenset(
 _GROUNDING: Final = {"google_search": "web_search", "google_maps": "google_maps", "retrieval": "retrieval"}
 
 
-def gemini_usage(metadata: Any) -> Usage | None:
+def gemini_usage(metadata: object) -> Usage | None:
     """The tokens of a response's `usage_metadata`."""
     return read_usage(metadata).usage
 
 
-def read_usage(metadata: Any) -> Reading:
+def read_usage(metadata: object) -> Reading:
     """The `usage_metadata` of a response or of a stream's last chunk that has one (also `usageMetadata` as sent).
 
     A chunk's counts are the running total of its request: the last report is the whole.
@@ -97,7 +97,7 @@ def read_usage(metadata: Any) -> Reading:
 
 
 def gemini_searches(queries: Iterable[str], model: str) -> int:
-    """Web searches that are billed for a request, of the queries that grounding reports.
+    """Web searches that are billed for a request, of the queries that grounding told.
 
     Up to Gemini 2.5 a grounded prompt costs once, however many searches it made; later models cost for each query that
     is not a repeated one. Source: ai.google.dev/gemini-api/docs/pricing, checked 2026-11-27.
@@ -110,12 +110,12 @@ def _is_billed_by_prompt(model: str) -> bool:
     return model.rpartition("/")[2].startswith(("gemini-1", "gemini-2"))
 
 
-def interactions_usage(usage: Any) -> Usage | None:
+def interactions_usage(usage: object) -> Usage | None:
     """The tokens of an interaction's `usage`."""
     return read_interaction_usage(usage).usage
 
 
-def read_interaction_usage(usage: Any, model: str = "") -> Reading:
+def read_interaction_usage(usage: object, model: str = "") -> Reading:
     """The `usage` of an interaction, of its completed event, or a step's `metadata.total_usage`.
 
     Args:
@@ -151,7 +151,7 @@ def read_interaction_usage(usage: Any, model: str = "") -> Reading:
     return bounded(reading, *said)
 
 
-def gemini_embedding_usage(response: Any) -> Usage | None:
+def gemini_embedding_usage(response: object) -> Usage | None:
     """The usage of an `embed_content` response: its metadata, or the sum of what each embedding states (Vertex)."""
     usage = gemini_usage(pick(response, "usage_metadata"))
     if usage is not None:
@@ -173,7 +173,7 @@ def _total(prompt: int | None, tool_use: int | None, answer: int | None, thought
     return usage
 
 
-def _modalities(entries: Any) -> dict[str, int]:
+def _modalities(entries: object) -> dict[str, int]:
     """Tokens by modality: entries are `{modality, token_count}`, `{modality, tokenCount}` or `{modality, tokens}`."""
     found: dict[str, int] = {}
     for entry in entries if isinstance(entries, (list, tuple)) else ():
@@ -195,7 +195,7 @@ def _unknown_modalities(parts: Iterable[Any]) -> tuple[str, ...]:
     return tuple(f"modality {word}" for word in found if word not in _MODALITIES and word not in _WORDS_ALONE)
 
 
-def _counts(entry: Any, names: tuple[str, ...]) -> Iterator[int]:
+def _counts(entry: object, names: tuple[str, ...]) -> Iterator[int]:
     return (tokens for name in names if (tokens := count(entry, name)) is not None)
 
 
