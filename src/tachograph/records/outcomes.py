@@ -1,6 +1,6 @@
 """The words that say how a call, an attempt or a tool execution ended.
 
-They are label values on /metrics (CONTRACT.md 1.1 and 2) and values in the ledger, so they are promises.
+They are label values on /metrics (docs/contract.md) and values in the ledger, so they are promises.
 """
 
 from __future__ import annotations

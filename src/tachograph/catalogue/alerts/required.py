@@ -1,4 +1,4 @@
-"""The contract's five rules, word for word with the default thresholds (CONTRACT.md 1.4)."""
+"""The contract's five rules, word for word with the default thresholds (docs/contract.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dashboard LLM Provider: CONTRACT.md 1.3 above, further rows folded below."""
+"""The dashboard LLM Provider: the required panels above (docs/contract.md), further rows folded below."""
 
 from __future__ import annotations
 

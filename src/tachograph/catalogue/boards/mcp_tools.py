@@ -1,4 +1,4 @@
-"""The dashboard MCP Tools: CONTRACT.md 1.3 above, further rows folded below."""
+"""The dashboard MCP Tools: the required panels above (docs/contract.md), further rows folded below."""
 
 from __future__ import annotations
 

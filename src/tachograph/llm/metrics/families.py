@@ -1,4 +1,4 @@
-"""The metric families of the LLM side. CONTRACT.md 1.1 fixes those marked `fixed`; the rest is ours, declared here."""
+"""The metric families of the LLM side. Those marked `fixed` are required (docs/contract.md); the rest is ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The metric families of the usage ledger. CONTRACT.md 1.1 fixes those marked `fixed`; the rest is ours."""
+"""The metric families of the usage ledger. Those marked `fixed` are required (docs/contract.md); the rest is ours."""
 
 from __future__ import annotations
 
