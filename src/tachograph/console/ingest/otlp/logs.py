@@ -62,9 +62,10 @@ def _span_of(raw: Mapping[str, Any], resource: Mapping[str, Any]) -> dict[str, A
 
 
 def _name(raw: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """Codex has a place in its source as `eventName`, so the attribute comes first."""
     body = raw.get("body")
     text = body.get("stringValue") if isinstance(body, dict) else None
-    return str(raw.get("eventName") or found.get("event.name") or text or "")[:200]
+    return str(found.get("event.name") or raw.get("eventName") or text or "")[:200]
 
 
 def _made_span(raw: Mapping[str, Any], found: Mapping[str, Any], name: str, told: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from msgspec import structs
 
 from tachograph.console.calls import MAX_CONTENT, MAX_ERROR, CallDetail, Event, Span, clip, from_record
 from tachograph.console.ingest.otlp import names as n
-from tachograph.console.ingest.otlp.agents import SERVICES
+from tachograph.console.ingest.otlp.agents import SERVICES, VERSIONED_BY_NODE
 from tachograph.console.ingest.otlp.values import attributes, hex_id, integer, number
 from tachograph.records import (
     ERROR_KINDS,
@@ -103,7 +103,7 @@ def receive(
         return None
     told_by_events = span.service in SERVICES and scope != EVENTS
     record = None if told_by_events else record_of(span, scope, raw)
-    version = clip(str(resource.get("service.version") or ""))
+    version = "" if span.service in VERSIONED_BY_NODE else clip(str(resource.get("service.version") or ""))
     if record is not None and version:
         run = record.run or _NO_RUN
         record.run = structs.replace(run, app_version=run.app_version or version)

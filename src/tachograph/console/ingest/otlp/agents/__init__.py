@@ -33,3 +33,5 @@ AGENTS: Final = (
     AgentEvents("gemini_cli.", ("gemini-cli",), gemini_cli.read),
 )
 SERVICES: Final = frozenset(service for agent in AGENTS for service in agent.services)
+VERSIONED_BY_NODE: Final = frozenset({"gemini-cli"})
+"""Those whose `service.version` is that of Node."""
