@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
@@ -474,6 +475,19 @@ def test_steps_are_told_once_each(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     told = [record.message.partition(" % of the budget 'day'")[0] for record in caplog.records]
     assert told == ["tachograph: 50", "tachograph: 80", "tachograph: 100"]
     assert [metric(recorder, "llm_budget_steps_total", "day", step) for step in ("50", "80", "100")] == [1, 1, 1]
+
+
+def test_steps_are_told_again_in_the_next_period(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = recorder_with(tmp_path, {"name": "day", "usd": "1"})
+    end(begin(recorder, {"max_tokens": 10}), "1.2")
+    recorder.settle()
+    now, time_ns = time.time, time.time_ns
+    monkeypatch.setattr("tachograph.usage.budgets.guard.time.time", lambda: now() + 86_400)
+    monkeypatch.setattr("tachograph.recorder.time_ns", lambda: time_ns() + 86_400 * 10**9)
+    for usd in ("0.6", "0.1", "0.4"):  # the first call of the day passes a step at once
+        end(begin(recorder, {"max_tokens": 10}), usd)
+        recorder.settle()
+    assert [metric(recorder, "llm_budget_steps_total", "day", step) for step in ("50", "80", "100")] == [2, 2, 2]
 
 
 def test_spans_say_which_step_a_call_passed_and_which_call_was_refused(tmp_path: Path) -> None:

@@ -218,6 +218,25 @@ class Accounts:
         finally:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
 
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Whether no other process is in here, or gives out rows; never waits."""
+        if self._fd < 0:
+            yield True
+            return
+        import fcntl
+
+        try:
+            self._check()
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+
     def all_rows(self) -> list[AccountRow]:
         """Every account there is, of whatever process."""
         return [AccountRow(self, index) for index, held in enumerate(self._index) if held]

@@ -51,6 +51,8 @@ _LOCK_SECONDS: Final = 0.2
 """Longer than any holder needs: only a signal handler that interrupts the holder waits this long."""
 _WRITES: Final = frozenset(("chat", "generate_content"))
 """Operations that any model of a vendor's that writes text can do."""
+_STEP_BITS: Final = 8
+"""Of the word `STEP`: above these it says in which period so many steps were passed."""
 _SHOW_SECONDS: Final = 5.0
 """A scrape waits this long for a thread that holds the lock and gets no processor."""
 
@@ -439,10 +441,15 @@ class Budgets:
         scope = budget.scope
         spent = self._spent(row, number)
         reached = sum(spent >= step * scope.limit_nano for step in scope.limit.steps)
-        before = row[STEP]
-        if reached != before:
-            row[STEP] = reached
-            passed.extend((budget, key, step, spent, call) for step in sorted(scope.limit.steps)[before:reached])
+        period = number if scope.window.buckets == 1 else 0  # steps of a rolling window are passed until it falls back
+        if row[STEP] == (period << _STEP_BITS) + reached:
+            return
+        with row.accounts.alone() as is_alone:
+            if is_alone:  # else another process is telling a step: the next call of ours looks again
+                told, before = divmod(row[STEP], 1 << _STEP_BITS)
+                before = before if told in (0, period) else 0
+                row[STEP] = (period << _STEP_BITS) + reached
+                passed.extend((budget, key, step, spent, call) for step in sorted(scope.limit.steps)[before:reached])
 
     def _step(self, budget: Budget, key: int, step: float, spent: int) -> None:
         limit = budget.scope.limit
