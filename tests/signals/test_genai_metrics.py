@@ -24,6 +24,7 @@ NAMES = {
     "gen_ai.client.inference.usage.output_tokens",
     "gen_ai.client.inference.usage.cache_read.input_tokens",
     "gen_ai.client.inference.usage.reasoning.output_tokens",
+    "gen_ai.execute_tool.duration",
     "mcp.client.operation.duration",
 }
 
@@ -98,6 +99,8 @@ def test_each_name_of_the_conventions_has_its_value_and_the_contract_s_names_sta
     assert cached.value == 60
     (tool,) = metrics["mcp.client.operation.duration"].data.data_points
     assert dict(tool.attributes) == {"mcp.method.name": "tools/call", "gen_ai.tool.name": "get_time"}
+    (tool,) = metrics["gen_ai.execute_tool.duration"].data.data_points
+    assert dict(tool.attributes) == {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "get_time"}
 
 
 def test_both_names_go_out_side_by_side(reader: InMemoryMetricReader) -> None:

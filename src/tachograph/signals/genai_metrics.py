@@ -54,6 +54,9 @@ class GenAIMetrics:
             side = "server" if record.side == "server" else "client"
             attributes = {s.MCP_METHOD_NAME: "tools/call", s.TOOL_NAME: self._bounded(row.model)}
             self._seconds(f"mcp.{side}.operation.duration", row.latency_us, _with_error(attributes, row), _MCP_SECONDS)
+            if side == "client":
+                attributes = {s.OPERATION_NAME: "execute_tool", s.TOOL_NAME: attributes[s.TOOL_NAME]}
+                self._seconds("gen_ai.execute_tool.duration", row.latency_us, _with_error(attributes, row), _SECONDS)
         else:
             self._add_inference(record, row)
 
