@@ -124,6 +124,27 @@ def test_from_the_third_time_the_same_tool_call_is_a_loop(recorder: Recorder) ->
     assert wasted(recorder) == {"loop": (100 * FULL + 3 * OUT) + (100 * FULL + 4 * OUT)}
 
 
+def test_a_tool_that_is_asked_the_same_for_each_of_several_questions_is_no_loop(recorder: Recorder) -> None:
+    one_question = [*turns("{}"), {"role": "assistant", "content": "It is noon."}]
+    call(recorder, [*one_question * 3, {"role": "user", "content": "thank you"}], Usage(100, 1))
+    call(recorder, [*one_question * 3, *turns("{}")], Usage(100, 1))
+    looped = [*turns(*["{}"] * 3), {"role": "assistant", "content": "I found nothing."}]
+    call(recorder, [*looped, {"role": "user", "content": "never mind"}], Usage(100, 1))
+    assert wasted(recorder) == {}
+    spoken: dict[str, Any] = {"role": "assistant", "type": "message", "content": "Let me look."}
+    asked = {"type": "function_call", "name": "search", "arguments": "{}", "call_id": "c"}
+    found = {"type": "function_call_output", "call_id": "c", "output": "nothing"}
+    call(recorder, [{"role": "user", "content": "find it"}, *[spoken, asked, found] * 3], Usage(100, 1))
+    assert wasted(recorder) == {"loop": 100 * FULL + OUT}
+
+
+def test_without_times_the_same_request_is_never_waste(tmp_path: Path) -> None:
+    recorder = recorder_with(tmp_path, retry_seconds=0, duplicate_seconds=0)
+    for later in (0.0, 0.0, 5.0):
+        call(recorder, HELLO, Usage(100, 7), seconds=1, later=later)
+    assert wasted(recorder) == {}
+
+
 def test_definitions_of_tools_that_are_never_called_cost_their_share(tmp_path: Path) -> None:
     recorder = recorder_with(tmp_path, unused_calls=2)
     recorder.start_tool_call("shop", "buy").finish("success")  # by this it is known whose tool it is

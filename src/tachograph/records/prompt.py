@@ -26,7 +26,7 @@ class Prompt(NamedTuple):
         whole: Of all of the request that the answer depends on.
         size: Its length, in characters of the tools, the system prompt and the turns as Python writes them.
         tools: Name and length of each tool definition.
-        asked: The tool calls that the conversation holds, in order, each by name and arguments.
+        asked: The tool calls since the last question that came after an answer, in order, each by name and arguments.
         used: Names of the tools that the conversation has called.
     """
 
@@ -56,15 +56,20 @@ def prompt_of(body: object) -> Prompt | None:
     prefixes = [mark]
     asked: list[int] = []
     used: set[str] = set()
+    is_answered = False
     for turn in turns if isinstance(turns, (list, tuple)) else (turns,):
         turn_mark, length = _digest(turn)
         size += length
         mark = hash((mark, turn_mark))
         prefixes.append(mark)
         if type(turn) is not str:
-            for name, arguments in _asked(turn):
-                asked.append(hash((name, _digest(arguments)[0])))
-                used.add(name)
+            calls = [(name, hash((name, _digest(arguments)[0]))) for name, arguments in _asked(turn)]
+            used.update([name for name, _ in calls])
+            role = _get(turn, "role")
+            if is_answered and role == "user":
+                asked.clear()  # the next question: asking the same for it is no loop
+            is_answered = not calls and (role in ("assistant", "model") or (is_answered and role != "user"))
+            asked += [call for _, call in calls]
     other, _ = _digest([(name, value) for name, value in rest.items() if name not in _NOT_THE_QUESTION])
     return Prompt(tuple(prefixes), hash((mark, other)), size, tools, tuple(asked), frozenset(used))
 

@@ -4,7 +4,7 @@ All of it, by the first of these that holds:
 
     failed            the call ended with an error and is billed all the same
     aborted           the application gave the call up
-    loop              the conversation has just called the same tool with the same arguments for the third time
+    loop              the model has called the same tool with the same arguments for the third time for one question
     retried           the same request was answered less than `retry_seconds` ago
     duplicate         the same request was answered less than `duplicate_seconds` ago
 
@@ -133,7 +133,7 @@ class Waste:
             age = (began - before) / _NANO_SECONDS
             if 0 <= age < self._settings.retry_seconds:
                 return {"retried": cost}
-            if age < self._settings.duplicate_seconds:
+            if age < self._settings.duplicate_seconds > 0:
                 return {"duplicate": cost}
         return parts
 
