@@ -24,10 +24,11 @@ from tachograph.records import Cost, Usage
 from tachograph.runtime import join
 from tachograph.settings import load
 from tachograph.signals.registry import Metrics
-from tachograph_demo.expected_totals import Runs, Sums, compare
+from tachograph_demo.expected_totals import Runs, Sums, compare, waste_differences
 from tachograph_demo.incidents import INCIDENTS, SlowTool
 from tachograph_demo.scenario import Demo
-from tachograph_demo.simulators import Served
+from tachograph_demo.simulators import Served, ServedUsage
+from tachograph_demo.simulators.served import Exchange
 from tachograph_demo.summary import Board
 
 PATIENCE_SECONDS = 150.0
@@ -149,6 +150,25 @@ def test_a_difference_is_told_and_is_not_true() -> None:
     assert "openai/gpt-5: served 0 prompt + 0 completion tokens" in str(truth)
     outside = compare(Served(), recorder.metrics, {}, runs=Runs(1, {("openai", "gpt-5"): Sums(10, 5, 7)}))
     assert "runs 10 prompt + 5 completion tokens" in str(outside)
+
+
+def test_waste_is_what_was_served_again_and_the_same_in_the_ledger() -> None:
+    served = Served()
+    for began in (0.0, 5.0, 5000.0):  # the last one comes more than an hour later
+        exchange = Exchange(
+            vendor="openai", operation="chat", model="gpt-5", method="POST", path="/v1/chat/completions", headers={},
+            body={}, body_hash="the same", is_stream=False, started=began, status=200, is_complete=True,
+            usage=ServedUsage(prompt=100, completion=7),
+        )  # fmt: skip
+        served.begin(exchange)
+        served.end(exchange, began + 1)
+    again = 100 * 1250 + 7 * 10_000
+    waste = {("openai", "gpt-5", "duplicate"): again, ("openai", "gpt-5", "cache_miss"): 5}
+    assert waste_differences(served, waste, waste) == []
+    (told,) = waste_differences(served, waste, {})
+    assert told == "waste: metrics $0.000195005, ledger $0.000000000"
+    (told,) = waste_differences(served, {}, {})
+    assert told == "openai/gpt-5: $0.000195000 for equal requests served, $0.000000000 of waste"
 
 
 def test_unknown_incidents_and_idle_rates_are_refused() -> None:

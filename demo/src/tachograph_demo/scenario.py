@@ -27,13 +27,23 @@ from tachograph.recorder import Recorder
 from tachograph.settings import Settings
 from tachograph.settings.budgets import BudgetLimit, BudgetsSettings
 from tachograph.settings.ledger import LedgerSettings
-from tachograph.settings.waste import WasteSettings
 from tachograph.signals.http import MetricsServer
 from tachograph.usage.budgets import Budgets
 from tachograph.usage.ledger import Ledger
 from tachograph.usage.metrics.families import ACCEPTED
 
-from .expected_totals import ExpectedTotals, Runs, Sums, Who, compare, ledger_sums, run_sums
+from .expected_totals import (
+    WASTE,
+    ExpectedTotals,
+    Runs,
+    Sums,
+    Waste,
+    Who,
+    compare,
+    ledger_sums,
+    ledger_waste,
+    run_sums,
+)
 from .incidents import INCIDENTS, Incident, Stage
 from .scripted_model import ScriptedModel
 from .servers import REPOSITORY, make_repository, server_configuration
@@ -219,7 +229,7 @@ class Demo:
         self._settings = Settings(
             ledger=LedgerSettings(data_dir=str(self.directory / "ledger")),
             budgets=BudgetsSettings(limits=self._budgets, guard="engine"),
-            waste=WasteSettings(prompts=True),
+            waste=WASTE,
         )
         self.recorder = runtime.build(self._settings)
         closing.callback(self._close_ledger)
@@ -327,7 +337,7 @@ class Demo:
             await self._traffic.stop(_PATIENCE_SECONDS)
         self.window.look(time.monotonic())
         budgets = self.recorder.guard.balances() if isinstance(self.recorder.guard, Budgets) else []
-        ledger, runs = await asyncio.to_thread(self._ledger_sums)
+        ledger, runs, waste = await asyncio.to_thread(self._ledger_sums)
         self.truth = compare(
             self.simulators.served,
             self.recorder.metrics,
@@ -336,15 +346,18 @@ class Demo:
             has_prices=self.recorder.pricer is not None,
             budgets={name: (spent, limit) for name, _, limit, spent, _ in budgets},
             bills=await asyncio.to_thread(self._bills),
+            waste=waste,
         )
 
-    def _ledger_sums(self) -> tuple[dict[Who, Sums] | None, Runs | None]:
+    def _ledger_sums(self) -> tuple[dict[Who, Sums] | None, Runs | None, Waste | None]:
         ledger = self.recorder.ledger
         if not isinstance(ledger, Ledger):
-            return None, None
+            return None, None, None
         ledger.flush(_PATIENCE_SECONDS)
         self.window.look(time.monotonic())  # what was written only now counts as accepted only now
-        return (ledger_sums(ledger), run_sums(ledger)) if self.window.value(ACCEPTED) else ({}, Runs())
+        if not self.window.value(ACCEPTED):
+            return {}, Runs(), {}
+        return ledger_sums(ledger), run_sums(ledger), ledger_waste(ledger)
 
     def _bills(self) -> dict[str, int]:
         """What the vendors' own cost reports say, read as `tachograph reconcile` reads them: nano-dollars."""
