@@ -187,3 +187,40 @@ def test_a_file_of_before_silences_had_matchers_keeps_its_notes(tmp_path: Path) 
         ("LLMModelDown", "silence", 3.0, "is", 'model="gpt-5"'), ("LLMModelDown", "silence", 2.0, "was", ""),
     ]  # fmt: skip
     store.close()
+
+
+def test_any_text_can_be_searched_for() -> None:
+    store = CallStore()
+    said = "Incorrect key: invalid_api_key, cafe\u0301, \u65e5\u672c\u8a9e, req_ab12"
+    call = Call(id=f"{1:032x}", kind="llm", time=time.time(), provider="openai", model="gpt-5")
+    try:
+        store.add_all([(CallDetail(call, [], said), None)], wait=True)
+        found = (
+            "invalid_api_key",
+            '"Incorrect key"',
+            "api*",
+            "caf\u00e9",
+            "CAFE",
+            "\u65e5\u672c",
+            "req_ab12",
+            "key " * 3000,
+        )
+        assert [text for text in found if store.find(Filter(text=text), 9)[1] != 1] == []
+        rng = random.Random(5)
+        odd = [
+            "NEAR(key api)",
+            "said:key",
+            "a\0b",
+            "\u0915\u094d\u0937\u093f",
+            "a\U0002ba60b",
+            "x" * 10_240,
+            "_",
+            "-",
+            '"',
+        ]
+        odd += ["".join(chr(rng.choice((rng.randrange(32, 0xD800), 65))) for _ in range(5)) for _ in range(2000)]
+        for text in odd:
+            store.find(Filter(text=text), 1)  # refuses none
+        assert store.find(Filter(text="NEAR(key api)"), 9)[1] == 0
+    finally:
+        store.close()

@@ -13,6 +13,7 @@ import re
 import sqlite3
 import threading
 import time
+import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterable
 from decimal import Decimal
@@ -59,6 +60,10 @@ _INDEXED = 1
 """The version of a file whose calls are all in the full-text index."""
 _MAX_SEARCHED = 8_000
 """Characters of one call that can be searched: its error first, then ids, then what was said."""
+_DIACRITICS = re.compile("[\u0300-\u0331]")
+"""What the index takes off a letter; other marks part words there."""
+_MAX_WORDS = 64
+"""Words of one search; what comes after them is not looked for."""
 _SPENDING = """
 INSERT INTO spending VALUES(?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET calls=calls+excluded.calls,
   input_tokens=input_tokens+excluded.input_tokens, output_tokens=output_tokens+excluded.output_tokens,
@@ -419,7 +424,7 @@ class CallStore:
 
     def _match(self, wanted: Filter) -> None:
         """Ask the full-text index for what the columns do not hold: errors, ids, what was said."""
-        words = re.findall(r"\w+", wanted.text)
+        words = _words(wanted.text)
         if not words or wanted.matched is not None:
             return
         asked = " ".join(f'"{word}"*' for word in words)
@@ -576,6 +581,13 @@ def _written(detail: CallDetail) -> tuple[bytes | None, bytes, bytes | None]:
 def _detail_of(body: bytes, detail: bytes | None) -> CallDetail:
     more = _detail_decoder.decode(detail) if detail else _Detail([])
     return CallDetail(_call_decoder.decode(body), more.attempts, more.error, more.content)
+
+
+def _words(text: str) -> list[str]:
+    """The words of a search as the index has them: letters and digits that SQLite's Unicode tables know too."""
+    known = unicodedata.ucd_3_2_0.category
+    letters = _DIACRITICS.sub("", unicodedata.normalize("NFC", text[:_MAX_SEARCHED]))
+    return "".join(c if known(c)[0] in "LN" else " " for c in letters).split()[:_MAX_WORDS]
 
 
 def _searched(detail: CallDetail) -> str:
