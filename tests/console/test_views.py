@@ -123,6 +123,17 @@ def test_the_sentence_names_who_what_since_when_and_whom_it_spares(running: Runn
     assert sentence["level"] == "bad"
 
 
+def test_a_trouble_began_when_its_first_call_failed_however_short_the_range_is(
+    running: RunningConsole, client: Client
+) -> None:
+    bad = {"outcome": "error", "error_type": "auth", "error": "Incorrect API key"}
+    apart = made(1, at=NOW - 3000, **bad)  # the trouble before
+    put(running, apart, *(made(10 + i, at=NOW - 2000 + 100 * i, **bad) for i in range(20)), made(5, at=NOW - 1990))
+    sentence = client.get("/api/console/now", **{"from": NOW - 900, "to": NOW})["sentence"]
+    assert sentence["since"] == pytest.approx(NOW - 2000)
+    assert sentence["text"] == "OpenAI rejects the key since {since}: 9 calls failed in this range, gpt-5."
+
+
 def test_a_trouble_that_ended_is_told_as_over(running: RunningConsole, client: Client) -> None:
     bad = {"outcome": "timeout", "error_type": "timeout"}
     put(running, *(made(i, at=NOW - 800 + i, **bad) for i in range(10)), *(made(50 + i, at=NOW - 30) for i in range(9)))

@@ -18,7 +18,7 @@ from tachograph.runtime import join
 from tachograph.signals.registry import Metrics
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 ARTIFACTS = ROOT / "artifacts" / "page"
 
@@ -52,14 +52,21 @@ def asks(told: RunningConsole) -> Client:
     return Client(told.url, told.token)
 
 
-@pytest.fixture
-def page(browser: Browser, told: RunningConsole) -> Iterator[Page]:
-    """A logged-in page, 1440 px wide and dark; anything it logs as an error fails the test."""
+@pytest.fixture(scope="module")
+def visitor(browser: Browser, told: RunningConsole) -> Iterator[BrowserContext]:
+    """A logged-in browser, 1440 px wide and dark, that keeps the page's modules from one test to the next."""
     token = {"Authorization": f"Bearer {told.token}"}  # the login link works once, and many tests share this console
     context = browser.new_context(
         viewport={"width": 1440, "height": 1000}, color_scheme="dark", accept_downloads=True, extra_http_headers=token
     )
-    opened = context.new_page()
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(visitor: BrowserContext, told: RunningConsole) -> Iterator[Page]:
+    """A new tab of it; anything it logs as an error fails the test."""
+    opened = visitor.new_page()
     opened.set_default_timeout(30_000)  # a busy machine may take its time; nobody waits so long otherwise
     problems: list[str] = []
     opened.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
@@ -68,7 +75,8 @@ def page(browser: Browser, told: RunningConsole) -> Iterator[Page]:
     opened.goto(told.url)
     opened.wait_for_selector(".tab")
     yield opened
-    context.close()
+    opened.evaluate("localStorage.clear()")
+    opened.close()
     assert problems == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from tachograph.console.calls import Call, CallDetail
 from tachograph.console.promql.labels import labels_of
 from tachograph.console.rules import groups_from
 from tachograph.runtime import join
+from tachograph.settings import Settings
+from tachograph.settings.budgets import BudgetLimit, BudgetsSettings
 from tachograph.settings.ledger import LedgerSettings
 from tachograph.signals.registry import Metrics
 from tachograph.tape import TAPE
@@ -66,14 +69,29 @@ def call(number: int, *, at: float, **facts: Any) -> tuple[CallDetail, None]:
     return CallDetail(Call(id=identity, kind="llm", time=at, **facts), []), None
 
 
-@pytest.mark.parametrize("theme", ["dark", "light"])
-def test_each_view_says_what_is_missing_where_nothing_has_come(page: Page, axe_source: str, theme: str) -> None:
+def test_each_view_says_what_is_missing_where_nothing_has_come(page: Page, axe_source: str) -> None:
     for view, said in EMPTY.items():
-        path = f"#/{view}{'&' if '?' in view else '?'}range=15m&refresh=off&theme={theme}"
-        show(page, path)
-        assert said in page.locator("#view").inner_text(), view
-        assert page.locator("#view[aria-busy]").count() == 0
-        assert violations(page, axe_source) == [], view
+        for theme in ("dark", "light"):
+            show(page, f"#/{view}{'&' if '?' in view else '?'}range=15m&refresh=off&theme={theme}")
+            assert said in page.locator("#view").inner_text(), view
+            assert page.locator("#view[aria-busy]").count() == 0
+            assert violations(page, axe_source, theme=theme) == [], (view, theme)
+
+
+def test_money_says_why_it_changed_and_an_almost_spent_budget_is_no_calm_green(browser: Browser) -> None:
+    limits = (BudgetLimit(name="team", usd=Decimal("0.21"), period="total"),)
+    settings = Settings(budgets=BudgetsSettings(limits=limits))
+    with start(port=0, step_seconds=300, auth=False, settings=settings) as paid:
+        now = time.time()
+        calls = [call(n, at=now - 300 * n, cost_usd="0.1", input_tokens=10, output_tokens=5) for n in (1, 4)]
+        paid.console.calls.add_all(calls, wait=True)
+        page = browser.new_page()
+        page.goto(f"{paid.url}#/cost?range=15m&refresh=off")
+        page.wait_for_selector(".budget-sum.warn")
+        why = page.locator('section[aria-label="Why it changed"]').inner_text()
+        assert "$0.100 in this range, $0.100 in the one before." in why
+        assert "Volume" in why
+        page.close()
 
 
 def test_a_live_page_without_data_says_so_in_the_bar(page: Page) -> None:

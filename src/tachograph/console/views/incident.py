@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from tachograph.console.console import Console
 
 BEFORE_SECONDS: Final = 1800.0
+_SILENT_SECONDS: Final = 60.0
+"""Without a failing call for as long, the last one is worth telling."""
 SPENT_SECONDS: Final = 900.0
 """At least as long is looked at for what calls cost."""
 _MONEY: Final = re.compile(r"cost|budget|token|waste|price|bill")
@@ -48,7 +50,14 @@ def alerts(console: Console) -> list[dict[str, Any]]:
     for rule in console.alert_rules():
         said = notes.get(rule["name"], AlertNotes())
         silences = (*said.silences, *elsewhere)
-        active = [{**one, "silenced_until": _silenced_until(silences, one["labels"])} for one in rule["alerts"]]
+        active = [
+            {
+                **one,
+                "annotations": {name: phrases.plain(text) for name, text in one["annotations"].items()},
+                "silenced_until": _silenced_until(silences, one["labels"]),
+            }
+            for one in rule["alerts"]
+        ]
         active.sort(key=lambda one: one["silenced_until"] is not None)
         since = min((stamp(alert["activeAt"]) for alert in rule["alerts"]), default=None)
         is_seen = said.acknowledged_at is not None and since is not None and said.acknowledged_at >= since
@@ -143,7 +152,10 @@ def incident(console: Console, name: str) -> dict[str, Any] | None:
         "spent": _spent(console, TimeRange(min(since, now - SPENT_SECONDS), now), fields) if about == "cost" else None,
         "fault": fault(failed.between(since - 300, now + 1), everything.llm, since) if len(failed) else None,
         "groups": fingerprints(console, failed),
-        "timeline": _timeline(console, own, active, history, everything.llm, chosen),
+        "timeline": sorted(
+            _timeline(console, own, active, history, everything.llm, chosen) + _failures(failed, active, now),
+            key=lambda event: event["at"],
+        ),
         "history": history,
         "notes": [dict(zip(("at", "alert", "kind", "until", "text", "matchers"), note, strict=True))
                   for note in console.calls.notes(name)],
@@ -256,7 +268,7 @@ def _timeline(
     console: Console, rules: list[dict[str, Any]], active: list[dict[str, Any]], history: list[dict[str, Any]],
     everything: Facts, chosen: TimeRange,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """What happened, oldest first."""
+    """What happened to the alert, the application and its processes."""
     found: list[dict[str, Any]] = []
     for alert in active:
         about = " ".join(f"{k}={v}" for k, v in alert["labels"].items() if k in _LABELS)
@@ -290,7 +302,18 @@ def _timeline(
             silenced = "Silence ended" if ended else f"Silenced until {phrases.clock(until)}"
             said = "Acknowledged" if kind == "acknowledge" else f"{silenced}{' where ' + where if where else ''}"
             found.append({"at": at, "kind": kind, "text": f"{said}{': ' + text if text else ''}"})
-    return sorted(found, key=lambda event: event["at"])
+    return found
+
+
+def _failures(failed: Facts, active: list[dict[str, Any]], now: float) -> list[dict[str, Any]]:
+    """When the first of the failing calls began, and the last where the trouble is over: exact, by the calls."""
+    if not len(failed):
+        return []
+    first, last = (float(at) for at in (failed.numbers["time"].min(), failed.numbers["time"].max()))
+    found = [{"at": first, "kind": "first", "text": "First call that failed"}]
+    if last > first and (not active or now - last > _SILENT_SECONDS):
+        found.append({"at": last, "kind": "last", "text": "Last call that failed"})
+    return found
 
 
 def _restarts(console: Console, chosen: TimeRange) -> list[tuple[float, str]]:
@@ -303,7 +326,8 @@ def _restarts(console: Console, chosen: TimeRange) -> list[tuple[float, str]]:
     found = []
     for labels, _, values in result.series:
         starts = sorted({float(v) for v in values if chosen.start <= float(v) <= chosen.end})
-        found += [(at, dict(labels).get("instance", "a process")) for at in starts]
+        instance = dict(labels).get("instance", "a process")
+        found += [(at, "The application" if instance == "in-process" else instance) for at in starts]
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -50,7 +50,7 @@ def now(console: Console, chosen: TimeRange, wanted: dict[str, str] | None = Non
     asked = filter_of(wanted or {})
     here = select(console, chosen, asked)
     before = select(console, chosen.before, asked)
-    found = troubles(here)
+    found = troubles(console, here)
     return {
         "at": time.time(),
         "from": chosen.start,
@@ -75,13 +75,31 @@ def trouble_json(one: Trouble) -> dict[str, Any]:
 # -- the sentence ---------------------------------------------------------------------------------------------------
 
 
-def troubles(here: Selection) -> list[Trouble]:
+def troubles(console: Console, here: Selection) -> list[Trouble]:
     """What fails, the worst first."""
     found = [
         *_troubles(here.llm, "provider", "model", here.end),
         *_troubles(here.tools, "server_id", "tool_name", here.end),
     ]
+    for one in found:
+        if one.since - here.start <= GAP_SECONDS:
+            one.since = _began(console, here, one)
+        one.text = _text(one, here)
     return sorted(found, key=lambda one: (one.over, -one.failed))
+
+
+def _began(console: Console, here: Selection, one: Trouble) -> float:
+    """When a trouble began that was there at the start of the range: before it, as far back as calls are kept."""
+    by = "provider" if one.kind == "llm" else "server_id"
+    errors = ("", "unknown") if one.error == "unknown" else (one.error,)
+    fields = {**here.filter.fields, by: (one.who,)}
+    calls, _ = console.calls.facts(replace(here.filter, fields=fields, time=(None, here.start)))
+    times = np.sort(calls.where(outcome=phrases.FAILED, error=errors).numbers["time"])
+    for at in times[::-1].tolist():
+        if one.since - at > GAP_SECONDS:
+            break
+        one.since = at
+    return one.since
 
 
 def _troubles(facts: Facts, by: str, part: str, end: float) -> list[Trouble]:
@@ -107,12 +125,11 @@ def _troubles(facts: Facts, by: str, part: str, end: float) -> list[Trouble]:
             labels[by], "llm" if by == "provider" else "tool", labels["error"] or "unknown", lately.count, total,
             since, until, models, set(models) == used, over,
         )  # fmt: skip
-        one.text = _text(one)
         found.append(one)
     return found
 
 
-def _text(one: Trouble) -> str:
+def _text(one: Trouble, here: Selection) -> str:
     who = phrases.name_of(one.who) if one.kind == "llm" else one.who or "A server"
     noun = "model" if one.kind == "llm" else "tool"
     what = phrases.failing(who, one.error)
@@ -124,7 +141,8 @@ def _text(one: Trouble) -> str:
         hit = f"{', '.join(map(phrases.brief, one.models[:3]))}{' and others' if len(one.models) > 3 else ''}"
     times = "from {since} to {until}" if one.over else "since {since}"
     of = f" of {one.calls:,}" if one.calls > one.failed else ""
-    return f"{what} {times}: {one.failed:,}{of} calls failed, {hit}"
+    seen = " in this range" if one.since < here.start else ""
+    return f"{what} {times}: {one.failed:,}{of} calls failed{seen}, {hit}"
 
 
 def sentence(here: Selection, before: Selection, found: list[Trouble]) -> dict[str, Any]:

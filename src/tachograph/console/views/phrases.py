@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from datetime import UTC, datetime
 from typing import Final
 
@@ -58,8 +60,18 @@ def count(number: float, word: str) -> str:
 
 
 def clock(at: float) -> str:
-    """A time of day, UTC."""
-    return datetime.fromtimestamp(at, UTC).strftime("%H:%M UTC")
+    """A time of day, UTC, with its date where it is more than a day away."""
+    told = datetime.fromtimestamp(at, UTC)
+    return f"{told.day} {told:%b %H:%M} UTC" if abs(time.time() - at) > 86_400 else f"{told:%H:%M} UTC"
+
+
+_SMALL: Final = re.compile(r"(\d+(?:\.\d+)?)([munµ])/sec\b")
+_FACTORS: Final = {"m": 1e-3, "u": 1e-6, "µ": 1e-6, "n": 1e-9}
+
+
+def plain(summary: str) -> str:
+    """An alert's summary as people read it: `0.124/sec` where Prometheus' `humanize` writes `124.4m/sec`."""
+    return _SMALL.sub(lambda found: f"{float(found[1]) * _FACTORS[found[2]]:.3g}/sec", summary)
 
 
 def share(part: float, whole: float) -> str:

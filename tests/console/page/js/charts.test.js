@@ -26,3 +26,8 @@ test("a stack ends where the data ends instead of falling to zero", () => {
   assert.equal(edge, "M1.0 4.0L2.0 4.0");
   assert.equal(area, "M1.0 4.0L2.0 4.0L2.0 0.0L1.0 0.0Z");
 });
+
+test("a layer of a stack that stands at zero has no edge", () => {
+  const layers = stack([Float64Array.of(4, 4, 4, 4), Float64Array.of(0, 0, 0, 2)], [true, true]);
+  assert.equal(areaPath([0, 1, 2, 3], layers[1], same, same).edge, "M2.0 4.0L3.0 6.0");
+});

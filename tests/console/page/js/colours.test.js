@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MEANING, NAMED, mix, themes } from "../../../../src/tachograph/console/static/js/colours.js";
+import { MEANING, NAMED, assign, dashes, mix, themes } from "../../../../src/tachograph/console/static/js/colours.js";
 
 // Machado, Oliveira and Fernandes 2009, severity 1.0, on linear RGB: doi.org/10.1109/TVCG.2009.113
 const SIGHT = {
@@ -64,4 +64,14 @@ test("every meaning and every name of the catalogue is a colour of the palette",
 test("colours are mixed channel by channel", () => {
   assert.equal(mix("#000000", "#ffffff", 0.5), "#808080");
   assert.equal(mix("#123456", "#ffffff", 0), "#123456");
+});
+
+test("many series of one provider have the colours of the palette, and of several those of their providers", () => {
+  globalThis.document = /** @type {any} */ ({ documentElement: { dataset: { theme: "dark" } } });
+  const of = (...providers) =>
+    providers.map((provider, i) => ({ name: String(i), labels: { provider, model: String(i) } }));
+  const one = assign(of(...Array(10).fill("openai")));
+  assert.equal(new Set(one).size, 10);
+  assert.deepEqual(new Set(dashes(of(...Array(10).fill("openai")))), new Set([null]));
+  assert.deepEqual(assign(of("openai", "anthropic")), [themes.DARK.palette.green, themes.DARK.palette.orange]);
 });

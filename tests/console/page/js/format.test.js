@@ -14,6 +14,27 @@ test("money never rounds a cost to nothing", () => {
   assert.deepEqual(shown, ["$0", "$1.2e-9", "$0.00026", "$0.310", "$12.35", "-$4.00", "$15.0k", "$2.50M"]);
 });
 
+test("money has three digits that say something, and thousands stand apart", () => {
+  assert.deepEqual([0.009686, 0.0000733, 2730.18].map(format.usd), ["$0.00969", "$0.0000733", "$2,730.18"]);
+});
+
+test("long names that look alike keep the part in which they differ", () => {
+  const names = [20, 95, 170].map(
+    (n) => `openai/accounts/an-organisation/eu-west-3-model-${n}-2026-11-26-preview prompt`,
+  );
+  const short = names.map((name) => format.shorten(name, 40, names));
+  assert.equal(new Set(short).size, 3);
+  names.forEach((name, i) => assert.ok(short[i].includes(["20", "95", "170"][i]) && short[i].endsWith(" prompt")));
+  assert.ok(short.every((name) => name.length <= 40));
+  assert.equal(format.shorten("gpt-5", 40, ["gpt-5-mini"]), "gpt-5");
+});
+
+test("an axis has one unit and no idle digits", () => {
+  assert.deepEqual(format.tickLabels([0, 20, 40, 60, 80], "s"), ["0 s", "20 s", "40 s", "60 s", "80 s"]);
+  assert.deepEqual(format.tickLabels([0, 0.25, 0.5], "percentunit"), ["0 %", "25 %", "50 %"]);
+  assert.deepEqual(format.tickLabels([0, 1000, 2500], "short"), ["0", "1.0k", "2.5k"]);
+});
+
 test("what is not known is a dash, not zero", () => {
   assert.equal(format.value(null, "s"), "–");
   assert.equal(format.value(NaN, "currencyUSD"), "–");

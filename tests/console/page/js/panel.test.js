@@ -49,6 +49,7 @@ test("a number of many series is the worst by the thresholds' side, or the sum",
   assert.deepEqual(reduced({ reduce: "sum" }, [4]), { value: 4, chosen: 0 });
   assert.equal(tone(FALLING, -59), "bad");
   assert.equal(tone(RISING, 2), "");
+  assert.equal(tone(FALLING, NaN), "", "what is not known is not bad");
 });
 
 test("a value of now is one of the last three steps, or none", () => {

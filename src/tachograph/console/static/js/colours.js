@@ -151,19 +151,28 @@ function tint(provider, index) {
         ["#ffffff", 0.35],
         ["#000000", 0.65],
       ];
-  return [own, mix(own, ...first), mix(own, ...second), mix(own, ...third)][index % 4];
+  return [own, mix(own, ...first), mix(own, ...second), mix(own, ...third)][index % TINTS];
+}
+
+const TINTS = 4;
+
+/** Whether the provider's hue tells these series apart: not where one provider has more of them than tints. */
+function areOfProviders(series) {
+  const named = series.filter(({ labels }) => labels.provider);
+  return named.length <= TINTS || named.some(({ labels }) => labels.provider !== named[0].labels.provider);
 }
 
 /** A colour for each series of a panel: by meaning, by provider, or from the palette; stable for the same set of names. */
 export function assign(series) {
   const { palette, wheel, axis } = theme();
+  const byProvider = areOfProviders(series);
   const used = {};
   let next = 0;
   return series.map(({ labels }) => {
     if (labels.others) return axis;
     const word = labels.error_type || labels.error_kind || labels.outcome;
     if (word && !labels.model && !labels.tool_name && MEANING[word]) return palette[MEANING[word]];
-    if (labels.provider) {
+    if (labels.provider && byProvider) {
       const index = used[labels.provider] || 0;
       used[labels.provider] = index + 1;
       return tint(labels.provider, index);
@@ -175,11 +184,12 @@ export function assign(series) {
 /** The dash of each line: a provider's tints repeat after four models, a palette after ten series; then dashes differ. */
 export function dashes(series) {
   const used = {};
+  const byProvider = areOfProviders(series);
   return series.map(({ labels }) => {
-    const key = labels.provider || "";
+    const key = byProvider ? labels.provider || "" : "";
     const index = used[key] || 0;
     used[key] = index + 1;
-    return [null, "6 3", "2 3", "9 3 2 3"][Math.floor(index / (key ? 4 : 10)) % 4];
+    return [null, "6 3", "2 3", "9 3 2 3"][Math.floor(index / (key ? TINTS : 10)) % 4];
   });
 }
 

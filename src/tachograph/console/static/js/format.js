@@ -43,10 +43,11 @@ export function usd(value) {
   const sign = value < 0 ? "-" : "";
   if (size >= 1e6) return `${sign}$${(size / 1e6).toFixed(2)}M`;
   if (size >= 1e4) return `${sign}$${(size / 1e3).toFixed(1)}k`;
-  if (size >= 1) return `${sign}$${size.toFixed(2)}`;
+  if (size >= 1) return `${sign}$${size.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
   if (size === 0) return "$0";
   if (size >= 0.01) return `${sign}$${size.toFixed(3)}`;
-  if (size >= 0.000001) return `${sign}$${size.toFixed(6).replace(/0+$/, "")}`;
+  if (size >= 0.000001)
+    return `${sign}$${size.toFixed(Math.min(9, 2 - Math.floor(Math.log10(size)))).replace(/0+$/, "")}`;
   return `${sign}$${size.toExponential(1)}`;
 }
 
@@ -130,12 +131,43 @@ export function ago(unix, now = Date.now() / 1000) {
   return `${Math.round(gone / 86400)} d`;
 }
 
-/** A long name with its middle left out: names of models differ at their ends. */
-export function shorten(text, most = 40) {
+/** How many there are: every digit, as long as people count in them. */
+export function count(number) {
+  return number < 1e5 ? number.toLocaleString("en") : short(number);
+}
+
+/**
+ * A long name with its middle left out: names of models differ at their ends. Where another of `others` would look the
+ * same, the part in which they differ stays.
+ */
+export function shorten(text, most = 40, others = []) {
   if (globalThis.innerWidth < 560) most = Math.min(most, 18); // columns of a phone
   if (text.length <= most) return text;
   const head = Math.floor((most - 1) * 0.4);
-  return `${text.slice(0, head)}…${text.slice(text.length - (most - 1 - head))}`;
+  const [start, end] = [text.slice(0, head), text.slice(text.length - (most - 1 - head))];
+  const alike = others.filter((one) => one !== text && one.length > most && one.startsWith(start) && one.endsWith(end));
+  return alike.length ? aroundDifference(text, alike, most) : `${start}…${end}`;
+}
+
+/** A name's beginning, the part from where it differs from names like it, and its end. */
+function aroundDifference(text, alike, most) {
+  let from = text.length;
+  let kept = text.length;
+  for (const one of alike) {
+    let i = 0;
+    while (i < text.length && text[i] === one[i]) i += 1;
+    from = Math.min(from, i);
+    let j = 0;
+    while (j < text.length - i && text.at(-1 - j) === one.at(-1 - j)) j += 1;
+    kept = Math.min(kept, j);
+  }
+  const ahead = Math.max(2, Math.floor(most * 0.2));
+  const tail = Math.min(kept, Math.floor(most * 0.25));
+  const begin = Math.max(0, from - 3);
+  const room = most - ahead - tail - 2;
+  const middle = text.slice(begin, Math.min(begin + room, text.length - tail));
+  const skipped = begin + middle.length < text.length - tail ? "…" : "";
+  return `${text.slice(0, Math.min(ahead, begin))}${begin > ahead ? "…" : ""}${middle}${skipped}${text.slice(text.length - tail)}`;
 }
 
 /** The first few of a list, and how many more there are. */
@@ -174,6 +206,17 @@ export function ticks(low, high, count) {
 const TIME_STEPS = [
   1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800,
 ];
+
+/** What stands at the ticks of an axis: one unit for all of them, and no digits that say nothing. */
+export function tickLabels(found, unit) {
+  const high = Math.max(...found.map(Math.abs));
+  const isSeconds = BY_UNIT[unit] === duration && high >= 1 && high < 600;
+  let labels = found.map((tick) => (isSeconds ? `${tick.toFixed(2)} s` : value(tick, unit)));
+  const idle = /\.(\d*)0(?!\d)/;
+  while (labels.some((text) => idle.test(text)) && labels.every((text) => !text.includes(".") || idle.test(text)))
+    labels = labels.map((text) => text.replace(idle, ".$1").replace(/\.(?!\d)/, ""));
+  return labels;
+}
 
 /** Round times covering a range, in the page's time zone. */
 export function timeTicks(from, to, count) {

@@ -146,7 +146,9 @@ function buildBar() {
     { "aria-label": "Views" },
     app.views
       .filter((view) => !view.hidden)
-      .map((view) => h("a", { class: "tab", dataset: { view: view.id }, href: state.hrefOf(view.id) }, view.title)),
+      .map((view) =>
+        h("a", { class: "tab", dataset: { view: view.id }, href: state.hrefOf(view.id) }, tabName(view.title)),
+      ),
   );
   app.filters = h("div", { class: "bar-filters" });
   app.rangeButton = h("button", { class: "button", "aria-haspopup": "dialog", onclick: openRange });
@@ -265,6 +267,12 @@ function show() {
   drawFilters();
   clearTimeout(app.soon);
   app.soon = setTimeout(refresh, 10);
+}
+
+/** A tab's name; on a phone its first word alone. */
+function tabName(title) {
+  const [first, ...rest] = title.split(" ");
+  return rest.length ? [first, h("span", { class: "rest" }, ` ${rest.join(" ")}`)] : title;
 }
 
 /** Mark a tab as the current one, and scroll it into sight where not all have room. */

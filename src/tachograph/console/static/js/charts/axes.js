@@ -2,7 +2,7 @@
 
 import { theme } from "../colours.js";
 import { s } from "../dom.js";
-import { clock, ticks, timeTicks, value as shown } from "../format.js";
+import { clock, tickLabels, ticks, timeTicks } from "../format.js";
 import { label, scale, textWidth, widest } from "./text.js";
 
 /** Scales and drawn axes for a plot of this size. `high` is the largest value shown. */
@@ -10,7 +10,7 @@ export function frame({ width, height, from, to, low = 0, high, unit, left = nul
   const colours = theme();
   const valueTicks = ticks(low, high || 1, Math.max(2, Math.floor(height / (46 * scale()))));
   const top = Math.max(high || 1, valueTicks.at(-1) ?? 1);
-  const labels = valueTicks.map((tick) => shown(tick, unit));
+  const labels = tickLabels(valueTicks, unit);
   const margin = left ?? Math.ceil(widest(labels, 11)) + 12;
   const plot = { left: margin, right: width - 8, top: 8, bottom: height - Math.round(22 * scale()) };
   const x = (time) => plot.left + ((time - from) / (to - from)) * (plot.right - plot.left);

@@ -30,9 +30,10 @@ export function matrix({ cells, unit, width, marks, label: name, onpick }) {
   let top = 0;
   rows.forEach((row, line) => {
     const own = lines[line];
+    const columns = own.map((cell) => cell.column);
     const wide = (width - margin) / Math.min(per, own.length);
     const side = { x: margin - 12, y: top + tall / 2, dy: "0.35em", "text-anchor": "end", fill: colours.muted };
-    svg.append(label(side, fit(row, margin - 12, 12.5), 12.5));
+    svg.append(label(side, fit(row, margin - 12, 12.5, 400, rows), 12.5));
     own.forEach((cell, index) => {
       const isKnown = Number.isFinite(cell.value);
       const share = (Math.log(Math.max(cell.value, 1e-6)) - low) / (high - low);
@@ -53,7 +54,7 @@ export function matrix({ cells, unit, width, marks, label: name, onpick }) {
           rx: 4,
           fill: colour.fill,
         }),
-        label({ x: left + 11, y: up + tall * 0.4 }, fit(cell.column, wide - 18, 11.5), 11.5),
+        label({ x: left + 11, y: up + tall * 0.4 }, fit(cell.column, wide - 18, 11.5, 400, columns), 11.5),
         label({ x: left + 11, y: up + tall * 0.78, "font-weight": 650 }, fit(text, wide - 18, 13, 650), 13),
       );
       if (failing) {
@@ -70,7 +71,11 @@ export function matrix({ cells, unit, width, marks, label: name, onpick }) {
             stroke: colours.bad,
             "stroke-width": 2,
           }),
-          label(at, fit(failing, room, 11.5, 650), 11.5),
+          label(
+            at,
+            [failing, failing.replace(" fail", ""), ""].find((one) => widest([one], 11.5, 650) <= room),
+            11.5,
+          ),
         );
       }
       if (onpick) group.addEventListener("click", () => onpick(cell));
@@ -178,6 +183,7 @@ export function events({ lines, colours, width, from, to, label: name, unit }) {
   const plot = { left: margin, right: width - 10, top: 6, bottom: height - 24 };
   const x = (time) => plot.left + ((time - from) / (to - from)) * (plot.right - plot.left);
   const svg = svgRoot(width, height, name);
+  const names = lines.map((line) => line.name);
   svg.append(timeAxis({ plot, from, to, x }));
   const high = Math.max(1, ...lines.flatMap((line) => line.points.map((point) => point.value)));
   lines.forEach((line, index) => {
@@ -185,7 +191,7 @@ export function events({ lines, colours, width, from, to, label: name, unit }) {
     const side = { x: margin - 12, y, dy: "0.35em", "text-anchor": "end", fill: theme().text };
     svg.append(
       s("line", { x1: plot.left, x2: plot.right, y1: y, y2: y, stroke: theme().grid }),
-      label(side, fit(line.name, margin - 14, 12), 12),
+      label(side, fit(line.name, margin - 14, 12, 400, names), 12),
     );
     for (const point of line.points) {
       const r = (3.2 + Math.sqrt(point.value / high) * (tall * 0.28)).toFixed(1);

@@ -32,16 +32,16 @@ export function remeasure() {
   known = new Map();
 }
 
-/** The text, or as much of both its ends as fits around an ellipsis. */
-export function fit(text, width, size, weight = 400) {
+/** The text, or as much of it as fits around an ellipsis and tells it from the others. */
+export function fit(text, width, size, weight = 400, others = []) {
   if (textWidth(text, size, weight) <= width) return text;
   let [low, high] = [0, text.length - 1];
   while (low < high) {
     const middle = Math.ceil((low + high) / 2);
-    if (textWidth(shorten(text, middle + 1), size, weight) <= width) low = middle;
+    if (textWidth(shorten(text, middle + 1, others), size, weight) <= width) low = middle;
     else high = middle - 1;
   }
-  return low ? shorten(text, low + 1) : "";
+  return low ? shorten(text, low + 1, others) : "";
 }
 
 /** The width of the widest text. */

@@ -56,18 +56,23 @@ function linePath(times, row, x, y) {
   return path;
 }
 
-/** A layer of a stack; where no series has a value there is nothing to draw, which is not zero. */
+/** A layer of a stack; where no series has a value there is nothing to draw, which is not zero. A layer at zero has no edge. */
 export function areaPath(times, { below, above, known }, x, y) {
+  const isFlat = (i) => !known[i] || above[i] === below[i];
   let [area, edge, up, down] = ["", "", "", ""];
+  let isDrawn = false;
   for (let i = 0; i <= above.length; i += 1) {
     if (i < above.length && known[i]) {
       const at = x(times[i]).toFixed(1);
-      up += `${up ? "L" : "M"}${at} ${y(above[i]).toFixed(1)}`;
+      const point = `${at} ${y(above[i]).toFixed(1)}`;
+      up += `${up ? "L" : "M"}${point}`;
       down = `L${at} ${y(below[i]).toFixed(1)}${down}`;
+      const isEdge = !isFlat(i) || !isFlat(i - 1) || !isFlat(i + 1);
+      if (isEdge) edge += `${isDrawn ? "L" : "M"}${point}`;
+      isDrawn = isEdge;
     } else if (up) {
       area += `${up}${down}Z`;
-      edge += up;
-      [up, down] = ["", ""];
+      [up, down, isDrawn] = ["", "", false];
     }
   }
   return { area, edge };

@@ -27,6 +27,7 @@ export function isolated(panel) {
 /** @param {Panel} panel */
 export function drawLegend(panel, series, rows, colours, visible) {
   const wanted = (panel.search || "").toLowerCase();
+  const names = series.map(({ name }) => name);
   const items = series
     .map(({ name, n }, index) => {
       if (wanted && !name.toLowerCase().includes(wanted)) return null;
@@ -40,7 +41,7 @@ export function drawLegend(panel, series, rows, colours, visible) {
           onclick: (event) => isolate(panel, name, event.shiftKey || event.ctrlKey || event.metaKey),
         },
         key(colours[index], panel.chart.dashes?.[index]),
-        h("span", { class: "legend-name", title: name }, shorten(name || "value", 44)),
+        h("span", { class: "legend-name", title: name }, shorten(name || "value", 44, names)),
         h(
           "span",
           { class: "legend-value", title: n === null ? null : `of ${n} ${n === 1 ? "call" : "calls"} in this range` },

@@ -116,7 +116,15 @@ function showTip(panel, time, x) {
         "div",
         { class: "tip-line" },
         key(line.colour),
-        h("span", {}, shorten(line.name || "value", 44)),
+        h(
+          "span",
+          {},
+          shorten(
+            line.name || "value",
+            44,
+            panel.chart.series.map((one) => one.name),
+          ),
+        ),
         h("b", {}, shown(line.number, unit)),
       ),
     ),

@@ -80,6 +80,7 @@ export function happenings(values, window) {
 
 /** The class of a value by the panel's thresholds. @param {BoardPanel} def */
 export function tone(def, value) {
+  if (Number.isNaN(value)) return ""; // what is not known is not bad
   const limits = (def.thresholds || []).filter((limit) => limit.value === null || value >= limit.value);
   return { red: "bad", orange: "warn", yellow: "warn" }[limits.at(-1)?.color] || "";
 }

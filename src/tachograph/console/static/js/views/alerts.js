@@ -2,7 +2,7 @@
 
 import { console_ } from "../api.js";
 import { h, icon, table, toast, toned } from "../dom.js";
-import { ago, clock, duration, few, moment, short, shorten, span, usd } from "../format.js";
+import { ago, clock, count, duration, few, moment, short, shorten, span, usd } from "../format.js";
 import { errorTable } from "./grouped.js";
 import * as state from "../state.js";
 
@@ -163,9 +163,8 @@ export class AlertsView {
                 .map((alert) =>
                   h(
                     "span",
-                    { class: "alert-instance" },
+                    { class: "alert-instance", title: `the expression gives ${short(Number(alert.value))}` },
                     alert.annotations?.summary || "",
-                    h("span", { class: "muted" }, ` · ${short(Number(alert.value))}`),
                     alert.silenced_until ? h("span", { class: "muted" }, " · silent") : "",
                     keptSince(alert) ? h("span", { class: "kept" }, " · over, keeps firing") : "",
                   ),
@@ -212,8 +211,7 @@ export class AlertsView {
           { class: `badge ${firing.length ? "firing" : found.active.length ? "pending" : "inactive"}` },
           WORD[firing.length ? "firing" : found.active.length ? "pending" : "inactive"],
         ),
-        h("span", { class: "spring" }),
-        this.actions(name, found),
+        h("div", { class: "actions" }, this.actions(name, found)),
       ),
       found.active.length
         ? h(
@@ -380,7 +378,7 @@ export class AlertsView {
             "dd",
             {},
             few(
-              hits.by[name].map((one) => `${one.value} (${short(one.failed)})`),
+              hits.by[name].map((one) => `${one.value} (${count(one.failed)})`),
               5,
             ),
           ),
@@ -421,8 +419,8 @@ const keptSince = (alert) => (alert.keepFiringSince ? Date.parse(alert.keepFirin
 
 /** How long a rule waits before it fires, and how long it goes on after its condition. */
 function holds(rule) {
-  const waits = rule.duration ? `for ${span(rule.duration)}` : "at once";
-  return rule.keepFiringFor ? `${waits}, keeps ${span(rule.keepFiringFor)}` : waits;
+  const waits = rule.duration ? `fires after ${span(rule.duration)}` : "fires at once";
+  return rule.keepFiringFor ? `${waits}, keeps firing ${span(rule.keepFiringFor)}` : waits;
 }
 
 /** What calls cost while an alert about money stands: how much, whose, and why it changed. */
@@ -494,6 +492,7 @@ function silencesOf({ rules }, end) {
 function liveQuery(one) {
   const name = (labels) => Object.entries(labels).map(([label, text]) => `${label}=${text}`).join(" ") || "value"; // prettier-ignore
   const rows = one.rows.map((row) => [name(row.labels), row.value === null ? "–" : short(row.value)]);
+  const text = one.query.replace(/\s+/g, " ");
   const more = one.more ? h("p", { class: "muted" }, `and ${one.more} more`) : "";
   const found = rows.length
     ? [table([["", "wrap"], ["", "number"]], rows), more] // prettier-ignore
@@ -504,7 +503,7 @@ function liveQuery(one) {
     h(
       "details",
       {},
-      h("summary", { class: "mono" }, one.query.replace(/\s+/g, " ").slice(0, 160)),
+      h("summary", { class: "mono" }, text.length > 160 ? `${text.slice(0, 159)}…` : text),
       h("pre", { class: "query", tabindex: "0" }, one.query),
     ),
     one.error ? h("p", { class: "bad" }, one.error) : found,

@@ -3,7 +3,7 @@
 import { console_ } from "../api.js";
 import { providerColour, theme } from "../colours.js";
 import { download, h, icon, s, toast } from "../dom.js";
-import { csv, duration, moment, short, shorten, timeOfDay, usd } from "../format.js";
+import { count, csv, duration, moment, short, shorten, timeOfDay, usd } from "../format.js";
 import * as state from "../state.js";
 import { drawerFor } from "./drawer.js";
 import { comparison, errorTable, groupTable } from "./grouped.js";
@@ -72,7 +72,7 @@ const COLUMNS = [
     "time",
   ],
   ["Kind", "wide", (call) => h("span", { class: `tag ${call.kind}` }, call.kind), ""],
-  ["Provider / server", "", (call) => (call.kind === "tool" ? call.server_id : call.provider), ""],
+  ["Provider / server", "roomy", (call) => (call.kind === "tool" ? call.server_id : call.provider), ""],
   ["Model / tool", "", (call) => nameOf(call), "name"],
   ["Latency", "", null, "latency"],
   ["First token", "wide", (call) => (call.first_token_seconds ? duration(call.first_token_seconds) : ""), "number"],
@@ -433,6 +433,7 @@ export class CallsView {
         { open },
         h("summary", {}, "Filters"),
         facets.map(({ name, values, more }) => {
+          const names = values.map(({ value }) => value);
           const chosen = new Set(state.get(FACETS[name]).split(/[,~]/).filter(Boolean));
           return h(
             "fieldset",
@@ -452,8 +453,8 @@ export class CallsView {
                     state.set({ [FACETS[name]]: [...chosen].join("~") || null });
                   },
                 }),
-                h("span", { class: "facet-name" }, shorten(value, 26)),
-                h("span", { class: "muted" }, short(calls)),
+                h("span", { class: "facet-name" }, shorten(value, 26, names)),
+                h("span", { class: "muted" }, count(calls)),
               ),
             ),
             more ? h("p", { class: "muted small" }, `and ${more} more: use the search`) : "",

@@ -67,7 +67,7 @@ export class DashboardView {
               },
               h("span", { class: "chevron", "aria-hidden": "true" }, "›"),
               row.title,
-              h("span", { class: "muted" }, ` ${definitions.length} panels`),
+              h("span", { class: "muted" }, ` ${definitions.length} ${definitions.length === 1 ? "panel" : "panels"}`),
             ),
           ),
         );

@@ -1,14 +1,17 @@
 // Explore's other lists: runs, sessions, errors, and two sides compared.
 
 import { h, table, toned } from "../dom.js";
-import { clock, duration, few, moment, short, shorten, usd, value as shown } from "../format.js";
+import { clock, count, duration, few, moment, short, shorten, usd, value as shown } from "../format.js";
 import * as state from "../state.js";
 
-const NUMBERS = ["Took", "LLM calls", "Tools", "Failed", "Tokens", "Cost"].map((name) => [name, "number"]);
+const NUMBERS = ["Took", "LLM calls", "Tools", "Failed", "Tokens", "Cost"].map((name) => [
+  name,
+  ["LLM calls", "Tools", "Tokens"].includes(name) ? "number roomy" : "number",
+]);
 
 /** The cost of calls that belong together: a dash where no price is known of any, and how many have none. */
 export function costOf({ cost, unpriced }) {
-  const title = unpriced ? `${short(unpriced)} ${unpriced === 1 ? "call" : "calls"} without a price` : null;
+  const title = unpriced ? `${count(unpriced)} ${unpriced === 1 ? "call" : "calls"} without a price` : null;
   return h("span", { title }, cost === null ? "–" : `${usd(cost)}${unpriced ? " *" : ""}`);
 }
 
@@ -21,19 +24,25 @@ export function groupTable(what, rows, options = {}) {
   const isRuns = what === "runs";
   const link = address || ((row) => state.hrefOf("run", isRuns ? { id: row.id } : { session: row.id }));
   const cellsOf = (row) => [
-    h("a", { class: "mono", href: link(row), title: row.id }, shorten(row.id, 24)),
+    h("a", { class: "mono", href: link(row), title: row.id }, shorten(row.id, innerWidth < 560 ? 12 : 24)),
     row.agent,
     row.service || (row.services || []).join(", "),
     moment(row.first),
     duration(row.seconds),
-    short(row.llm_calls),
-    short(row.tool_calls),
-    row.failed ? h("b", { class: "bad" }, short(row.failed)) : "0",
+    count(row.llm_calls),
+    count(row.tool_calls),
+    row.failed ? h("b", { class: "bad" }, count(row.failed)) : "0",
     short(row.tokens),
     costOf(row),
   ];
   const cells = rows.map((row) => (row.id === chosen ? toned(cellsOf(row), "chosen") : cellsOf(row)));
-  const heads = [isRuns ? "Run" : "Session", ["Agent", "name"], ["Service", "name wide"], "Began", ...NUMBERS];
+  const heads = [
+    isRuns ? "Run" : "Session",
+    ["Agent", "name roomy"],
+    ["Service", "name wide roomy"],
+    ["Began", "roomy"],
+    ...NUMBERS,
+  ];
   return h("div", { class: "table-scroll tall", tabindex: "0" }, table(heads, cells));
 }
 
@@ -49,7 +58,7 @@ export function errorTable(rows) {
         h(
           "header",
           {},
-          h("b", { class: "error-count" }, short(row.calls)),
+          h("b", { class: "error-count" }, count(row.calls)),
           h("span", { class: "mono error-print" }, row.fingerprint),
         ),
         row.error ? h("pre", { tabindex: "0" }, row.error) : "",
@@ -71,7 +80,7 @@ export function comparison(found, versions) {
   const byVersion = versions.every(Boolean);
   const side = (one, version) => {
     const name = byVersion ? `Version ${version}` : `${clock(one.from, 1)} – ${clock(one.to, 1)}`;
-    return [`${name} (${short(one.calls)})`, "number"];
+    return [`${name} (${count(one.calls)})`, "number"];
   };
   const field = (id, text, value) =>
     h(
@@ -111,7 +120,7 @@ export function comparison(found, versions) {
     side(found.a, versions[0]),
     side(found.b, versions[1]),
     ["Change", "number"],
-    ["Significant", "number"],
+    ["Significant", "number roomy"],
   ];
   return [
     h(

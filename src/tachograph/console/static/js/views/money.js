@@ -4,7 +4,7 @@ import { console_ } from "../api.js";
 import { timeseries } from "../charts/timeseries.js";
 import { assign, theme } from "../colours.js";
 import { download, h, icon, key, s, table, toned } from "../dom.js";
-import { csv, moment, short, shorten, timeOfDay, usd, value as shown } from "../format.js";
+import { count, csv, moment, short, shorten, timeOfDay, usd, value as shown } from "../format.js";
 import * as state from "../state.js";
 
 const WAYS = [
@@ -14,6 +14,17 @@ const WAYS = [
   ["day", "Day"],
 ];
 const DRAWN = 11;
+/** From this share on a budget is nearly spent. */
+const NEARLY = 0.8;
+const CAUSES = {
+  failed: "Failed calls",
+  aborted: "Answers that were cut off",
+  retried: "Retries",
+  cache_miss: "Cache misses",
+  duplicate: "The same call again",
+  loop: "Agents in a loop",
+  tool_definitions: "Definitions of tools that were not used",
+};
 
 // Where a budget is heading, by the same forecast.
 const heading = (one) => {
@@ -146,7 +157,7 @@ export class MoneyView {
     const isKnown = Number(total) > 0 || !unpriced;
     const each = calls && isKnown ? `, ${usd(Number(total) / calls)} each` : "";
     this.tiles.replaceChildren(
-      tile("Spent in this range", isKnown ? usd(Number(total)) : "–", `${short(calls)} calls${each}`),
+      tile("Spent in this range", isKnown ? usd(Number(total)) : "–", `${count(calls)} calls${each}`),
       tile("Today so far", ...ahead(forecast, "day", "by midnight UTC", unpriced)),
       tile("This month so far", ...ahead(forecast, "month", "by its end", unpriced)),
       tile("Calls without a price", share, why, unpriced ? "warn" : ""),
@@ -193,12 +204,13 @@ export class MoneyView {
       to: Math.max(to, stamps.at(-1) + step),
       label: `Spent over time: ${sums.join(", ")}`,
     });
+    const names = series.map((one) => one.name);
     const items = series.map((one, index) =>
       h(
         "span",
         { class: "legend-item still" },
         key(colours[index]),
-        h("span", { class: "legend-name", title: one.name }, shorten(one.name, 44)),
+        h("span", { class: "legend-name", title: one.name }, shorten(one.name, 44, names)),
         h("span", { class: "legend-value" }, usd(Number(groups[index].cost_usd))),
       ),
     );
@@ -211,23 +223,34 @@ export class MoneyView {
       return;
     }
     const name = WAYS.find(([id]) => id === by)[1];
-    const heads = ["Cost", "Share", "Calls", "Tokens in", "Tokens out", "Unpriced"].map((head) => [head, "number"]);
+    const heads = ["Cost", "Share", "Calls", "Tokens in", "Tokens out", "Unpriced"].map((head, index) => [
+      head,
+      index > 1 ? "number roomy" : "number",
+    ]);
+    const keys = groups.map((group) => group.key);
     const rows = groups.map((group) => {
       const share = Number(total) ? Number(group.cost_usd) / Number(total) : 0;
       const width = Math.max(1, Math.round(share * 700) / 10);
       const bar = s("rect", { x: 70 - width, width, height: 8, rx: 2, fill: theme().accent });
       return [
         by === "model"
-          ? h("a", { href: state.hrefOf("calls", { model: group.key }), title: group.key }, shorten(group.key, 56))
+          ? h(
+              "a",
+              { href: state.hrefOf("calls", { model: group.key }), title: group.key },
+              shorten(group.key, 56, keys),
+            )
           : group.key || none(),
         costOf(group),
         share
-          ? [s("svg", { width: 70, height: 8, "aria-hidden": "true" }, bar), ` ${(share * 100).toFixed(1)} %`]
+          ? [
+              s("svg", { width: 70, height: 8, "aria-hidden": "true", class: "roomy" }, bar),
+              ` ${(share * 100).toFixed(1)} %`,
+            ]
           : "–",
-        short(group.calls),
+        count(group.calls),
         short(group.input_tokens),
         short(group.output_tokens),
-        group.unpriced_calls ? h("span", { class: "tag unpriced" }, short(group.unpriced_calls)) : "",
+        group.unpriced_calls ? h("span", { class: "tag unpriced" }, count(group.unpriced_calls)) : "",
       ];
     });
     const foot = more ? h("p", { class: "muted" }, `${more} smaller ones are not listed.`) : "";
@@ -236,7 +259,7 @@ export class MoneyView {
 
   drawBudgets({ budgets }) {
     const bars = budgets.map((one) => {
-      const tone = one.share >= 1 ? "bad" : one.heading_usd > one.limit_usd ? "warn" : "good";
+      const tone = one.share >= 1 ? "bad" : one.share >= NEARLY || one.heading_usd > one.limit_usd ? "warn" : "good";
       const passed = one.passed === null ? "" : `, ${(one.passed * 100).toFixed(0)} % of the period over`;
       const bar = {
         viewBox: "0 0 200 8",
@@ -280,40 +303,44 @@ export class MoneyView {
             h("p", { class: "muted" }, `${usd(total)} in this range, ${usd(before)} in the one before.`),
             table([["", ""], ["", "number"], ["", "note"]], rows), // prettier-ignore
           ]
-        : h("p", { class: "muted" }, "There are no calls in the period before to compare with.");
-    this.why.replaceChildren(h("h2", {}, "Why it changed"), found);
+        : [h("p", { class: "muted" }, "There are no calls in the period before to compare with.")];
+    this.why.replaceChildren(h("h2", {}, "Why it changed"), ...found);
   }
 
   drawLists(money) {
     const { from, to } = money;
     const card = (title, ...children) => h("section", { class: "card" }, h("h2", {}, title), children);
     const list = (title, rows, name = "key") => {
+      const keys = rows.map((row) => row[name] || "");
       const cells = rows.map((row) => [
-        row[name] ? shorten(row[name], 44) : none(),
-        row.calls === null ? "" : short(row.calls),
+        row[name] ? CAUSES[name === "cause" ? row[name] : ""] || shorten(row[name], 44, keys) : none(),
+        row.calls === null ? "" : count(row.calls),
         shown(row.usd, "currencyUSD"),
       ]);
       const heads = [["", "name"], ["Calls", "number"], ["Cost", "number"]]; // prettier-ignore
       return rows.length ? card(title, table(heads, cells)) : "";
     };
+    const models = money.top.map((call) => call.model);
     const top = money.top.map((call) => [
-      h("a", { href: state.hrefOf("calls", { call: call.id }), title: call.model }, shorten(call.model, 32)),
+      h("a", { href: state.hrefOf("calls", { call: call.id }), title: call.model }, shorten(call.model, 32, models)),
       to - from > 86400 ? moment(call.time) : timeOfDay(call.time),
       `${short(call.input_tokens || 0)} → ${short(call.output_tokens || 0)}`,
       usd(call.usd),
     ]);
     const unpriced = money.unpriced.map((row) => [
       shorten(`${row.provider}/${row.model}`, 56),
-      `${short(row.calls)} calls`,
+      `${count(row.calls)} calls`,
     ]);
     const bill = money.bill.map((one) =>
       h("li", {}, `${one.provider}: the ledger is ${(one.drift * 100).toFixed(2)} % from the bill`),
     );
-    const numbers = (...names) => names.map((name) => [name, "number"]);
     this.lists.replaceChildren(
       ...[
         top.length
-          ? card("Most expensive calls", table([["Model", "name"], "Began", ...numbers("Tokens", "Cost")], top))
+          ? card(
+              "Most expensive calls",
+              table([["Model", "name"], "Began", ["Tokens", "number roomy"], ["Cost", "number"]], top),
+            )
           : "",
         list("By service", money.who.service),
         list("By agent", money.who.agent),

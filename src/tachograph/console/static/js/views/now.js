@@ -3,15 +3,15 @@
 import { console_ } from "../api.js";
 import { providerColour, theme } from "../colours.js";
 import { h, s, table, toned } from "../dom.js";
-import { clock, duration, moment, shorten, short, usd, value as shown } from "../format.js";
+import { clock, count, duration, moment, shorten, value as shown } from "../format.js";
 import * as state from "../state.js";
 
 const LEVEL_WORD = { bad: "Trouble", warn: "Attention", over: "Over", good: "Healthy", empty: "Quiet" };
 const TOOL_HEADS = [
-  ["Calls", "number"],
+  ["Calls", "number roomy"],
   ["Over time", "spark"],
   ["Failed", "number"],
-  ["Most frequent error", ""],
+  ["Most frequent error", "roomy"],
   ["p50", "number wide"],
   ["p95", "number"],
   ["p95 before", "number wide"],
@@ -74,14 +74,14 @@ export class NowView {
 
   drawSentence({ sentence, troubles }) {
     const text = sentence.text
-      .replace("{since}", clock(sentence.since || 0))
-      .replace("{until}", clock(sentence.until || 0))
+      .replace("{since}", this.when(sentence.since))
+      .replace("{until}", this.when(sentence.until))
       .replace(/^Healthy: /, ""); // the word stands before it
     this.sentence.className = `sentence level-${sentence.level}`;
     const more = troubles
       .slice(1, 4)
       .map((one) =>
-        h("li", {}, one.text.replace("{since}", clock(one.since)).replace("{until}", clock(one.until)) + "."),
+        h("li", {}, one.text.replace("{since}", this.when(one.since)).replace("{until}", this.when(one.until)) + "."),
       );
     const where = troubles[0]
       ? h(
@@ -116,6 +116,11 @@ export class NowView {
     );
   }
 
+  /** A time of day, with its date where it is not of the last day. */
+  when(at) {
+    return clock(at || 0, at && this.answer.at - at > 86400 ? 2 * 86400 : 0);
+  }
+
   drawTable(box, title, found, [by, part], empty) {
     const rows = [
       ...found.rows,
@@ -127,13 +132,14 @@ export class NowView {
       box.replaceChildren(h("h2", {}, title), h("p", { class: "empty" }, empty));
       return;
     }
+    this.names = rows.map((row) => row[part] || "");
     const heads = isLlm
       ? [["Provider", ""], ["Model", "name"], ...HEADS]
       : [["Server", ""], ["Tool", "name"], ...TOOL_HEADS];
     const scroll = { class: "table-scroll tall", tabindex: "0", role: "region", "aria-label": title };
-    const count = h("span", { class: "muted" }, `${found.total}, by trouble`);
+    const total = h("span", { class: "muted" }, `${count(found.total)}, by trouble`);
     box.replaceChildren(
-      h("header", { class: "card-head" }, h("h2", {}, title), count),
+      h("header", { class: "card-head" }, h("h2", {}, title), total),
       h(
         "div",
         scroll,
@@ -150,32 +156,32 @@ export class NowView {
     const isLlm = by === "provider";
     const ratio = row.calls ? row.failed / row.calls : 0;
     const tone = ratio >= 0.05 && row.failed >= 3 ? "bad" : row.failed ? "warn" : "";
-    const slower = row.p95_before && row.p95 > row.p95_before * 1.5 ? "warn" : "muted";
+    const slower = row.p95_before && row.p95 > row.p95_before * 1.5 ? "warn" : null;
     const link = isLlm ? { provider: row.provider, model: row.model } : { server: row.server_id, tool: row.tool_name };
     const few = row.calls < 20;
-    const failed = `${short(row.failed)} (${(ratio * 100).toFixed(ratio < 0.1 ? 1 : 0)} %)`;
+    const failed = `${count(row.failed)} (${(ratio * 100).toFixed(ratio < 0.1 ? 1 : 0)} %)`;
     const error = row.errors[0];
     const cells = [
       [isLlm && row[by] ? dot(row[by]) : "", row[by] || ""],
       row.others
         ? h("span", { class: "muted" }, row[part])
-        : h("a", { href: state.hrefOf("calls", link), title: row[part] }, shorten(row[part] || "–")),
-      short(row.calls),
+        : h("a", { href: state.hrefOf("calls", link), title: row[part] }, shorten(row[part] || "–", 40, this.names)),
+      count(row.calls),
       sparkBars(row.line, row.bad_line),
       row.failed ? h("span", { class: tone }, failed) : "0",
       error
         ? [
             h("span", { class: `pill ${tone || "quiet"}` }, error[0]),
-            h("span", { class: "muted small" }, ` ${short(error[1])}`),
+            h("span", { class: "muted small" }, ` ${count(error[1])}`),
           ]
         : "",
       shown(row.p50, "s"),
       h(
         "span",
-        { title: few ? `of ${row.calls} calls only` : null },
+        { class: slower, title: few ? `of ${row.calls} calls only` : null },
         `${shown(row.p95, "s")}${few && row.p95 !== null ? " *" : ""}`,
       ),
-      h("span", { class: slower }, shown(row.p95_before, "s")),
+      h("span", { class: "muted" }, shown(row.p95_before, "s")),
     ];
     if (isLlm)
       cells.push(
@@ -238,7 +244,7 @@ function tileOf(tile) {
     (!known
       ? ""
       : tile.before === null || tile.before === undefined
-        ? "nothing before to compare"
+        ? "no period before"
         : `${shown(tile.before, tile.unit)} in the period before`);
   const few =
     known && !tile.enough && ["p95", "first_token"].includes(tile.name)
