@@ -254,9 +254,24 @@ def test_an_incident_says_whose_fault_it_is_and_by_which_evidence(running: Runni
     assert found["fault"]["party"] == "us"
     assert found["fault"]["evidence"][0] == "30 of 30 failures are auth."
     assert found["groups"][0]["calls"] == 30
+    told = [(event["kind"], event["at"]) for event in found["timeline"]]
+    assert told[0] == ("first", pytest.approx(NOW - 60))  # by the calls, not by the steps of an evaluation
     assert found["queries"]
     assert all(query["error"] is None for query in found["queries"])
     assert client.request("GET", "/api/console/incidents/NoSuchAlert").status == 404
+
+
+def test_an_alerts_summary_says_a_small_rate_as_people_read_it(running: RunningConsole, client: Client) -> None:
+    text = "Provider openai error rate: {{ $value | humanize }}/sec"
+    rule = {"group": "g", "alert": "High", "expr": "x > 0", "annotations": {"summary": text}}
+    running.console.rules.groups[:] = groups_from([rule])
+    now = int(time.time()) * 1000
+    running.console.store.ingest("test", now, [(labels_of({"__name__": "x"}), 0.1244)])
+    running.console.rules.evaluate(running.console.rules.groups[0], now)
+    (alert,) = client.get("/api/v1/alerts")["data"]["alerts"]
+    assert alert["annotations"]["summary"] == "Provider openai error rate: 124.4m/sec"  # as Prometheus has it
+    (shown,) = client.get("/api/console/alerts")["alerts"][0]["alerts"]
+    assert shown["annotations"]["summary"] == "Provider openai error rate: 0.124/sec"
 
 
 def test_an_incident_about_cost_says_who_spends_and_why_and_blames_no_failing_call(

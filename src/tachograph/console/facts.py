@@ -7,7 +7,7 @@ says how many, and the numbers are sums over them. Quantiles of such rows come f
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -64,17 +64,21 @@ class Facts:
     seq: Ints
     run: Ints
     spread: Facts | None = None
+    _groups: dict[tuple[str, ...], tuple[list[dict[str, str]], npt.NDArray[np.intp]]] = field(default_factory=dict)
+    _places: dict[tuple[float, float, int], Ints] = field(default_factory=dict)
 
     @classmethod
     def of(cls, table: ColumnTable, rows: npt.NDArray[np.intp]) -> Facts:
-        """Copy these rows of a table."""
+        """Copy these rows, which are in order, of a table."""
+        is_stretch = len(rows) > 0 and rows[-1] - rows[0] + 1 == len(rows)
+        part: Any = slice(rows[0], rows[-1] + 1) if is_stretch else rows  # a stretch is copied several times faster
         return cls(
-            {name: column[rows] for name, column in table.codes.items()},
+            {name: column[part].copy() for name, column in table.codes.items()},
             {name: list(words.texts) for name, words in table.words.items()},
-            {name: column[rows] for name, column in table.numbers.items()},
+            {name: column[part].copy() for name, column in table.numbers.items()},
             np.ones(len(rows)),
-            table.seq[rows],
-            table.run[rows],
+            table.seq[part].copy(),
+            table.run[part].copy(),
         )
 
     def __len__(self) -> int:
@@ -121,12 +125,19 @@ class Facts:
             refuse = [text[1:] for text in texts if text.startswith("!")]
             words = {text: number for number, text in enumerate(self.words[name])}
             numbers = [words.get(text, -1) for text in refuse or texts]
-            hit = np.isin(self.codes[name], numbers)
+            codes = self.codes[name]
+            hit = codes == numbers[0] if len(numbers) == 1 else np.isin(codes, numbers)
             mask &= ~hit if refuse else hit
         return mask
 
     def group(self, by: Sequence[str]) -> tuple[list[dict[str, str]], npt.NDArray[np.intp]]:
         """The groups by these texts, and the number of each row's group."""
+        known = self._groups.get(tuple(by))
+        if known is None:
+            known = self._groups[tuple(by)] = self._grouped(by)
+        return known
+
+    def _grouped(self, by: Sequence[str]) -> tuple[list[dict[str, str]], npt.NDArray[np.intp]]:
         if not by:
             return [{}], np.zeros(len(self), dtype=np.intp)
         key = np.zeros(len(self), dtype=np.int64)
@@ -150,6 +161,14 @@ class Facts:
                 labels[name] = self.words[name][code]
             groups.append({name: labels[name] for name in by})
         return groups, index.reshape(-1)
+
+    def places(self, begin: float, step: float, bins: int) -> Ints:
+        """The bin of each row's time; what lies outside is in the first or the last one."""
+        known = self._places.get((begin, step, bins))
+        if known is None:
+            known = np.clip(((self.numbers["time"] - begin) // step).astype(np.int64), 0, bins - 1)
+            self._places[begin, step, bins] = known
+        return known
 
     def quantile(self, share: float, name: str = "duration") -> float | None:
         """The exact quantile: the smallest value that this share of the calls does not exceed."""

@@ -23,6 +23,8 @@ _TOKENS: Final = {"prompt": "input", "completion": "output"}
 _BOUNDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, np.inf)
 MOST_WIDTH: Final = 12
 _MAX_EVENTS: Final = 400
+_RADIX: Final = 65_536
+"""NumPy sorts whole numbers below this one by radix, in a tenth of the time."""
 
 Series = dict[str, Any]
 
@@ -97,7 +99,8 @@ def _values(facts: Facts, value: str, above: float) -> Floats:
     used = ~np.isnan(numbers["input"]) | ~np.isnan(numbers["output"]) if "input" in numbers else np.zeros(0, bool)
     if value == "usage_missing":
         return np.asarray(~used & np.isin(facts.codes["outcome"], _codes(facts, "outcome", "success")), np.float64)
-    return np.asarray(np.nan_to_num(numbers[{"prompt": "input", "duration": "duration"}.get(value, value)]))
+    found = numbers["input" if value == "prompt" else value]
+    return np.where(np.isnan(found), 0.0, found)
 
 
 def _codes(facts: Facts, name: str, *texts: str) -> list[int]:
@@ -131,13 +134,12 @@ def _series(
         return _events(facts, shown, index)
     begin = float(np.floor(chosen.start / step) * step)
     bins = max(int(np.ceil((chosen.end - begin) / step)), 1)
-    place = np.clip(((facts.numbers["time"] - begin) // step).astype(np.int64), 0, bins - 1)
+    place = facts.places(begin, step, bins)
     if measure.stat == "p95":
         return _quantiles(measure, facts, shown, index, place, bins, begin, step)
     values = _values(facts, value, measure.above)
     width = max(1, round((measure.window_seconds or max(60.0, 3 * step)) / step))
     sums = _sliding(index, place, values, len(shown), bins, width)
-    counts = _sliding(index, place, facts.weight, len(shown), bins, width)
     ends: Floats = (begin + step * np.arange(1, bins + 1)).astype(np.float64)
     if measure.stat == "rate":
         passed = ends.copy()
@@ -146,6 +148,7 @@ def _series(
         seconds = np.where(passed > chosen.first, np.maximum(passed - starts, min(step, 60.0)), np.nan)
         rows = sums / seconds
     elif measure.stat == "mean":
+        counts = _sliding(index, place, facts.weight, len(shown), bins, width)
         with np.errstate(invalid="ignore"):
             rows = np.where(counts > 0, sums / np.maximum(counts, 1e-12), np.nan)
     elif measure.stat == "ratio":
@@ -154,9 +157,10 @@ def _series(
     else:
         rows = sums
     rows = rows * measure.scale + measure.offset
+    totals = np.bincount(index, facts.weight, len(shown)).tolist()
     return [
-        {"metric": labels, "values": _points(ends, row), "n": int(facts.weight[index == number].sum())}
-        for number, (labels, row) in enumerate(zip(shown, rows, strict=True))
+        {"metric": labels, "values": _points(ends, row), "n": int(total)}
+        for labels, row, total in zip(shown, rows, totals, strict=True)
     ]
 
 
@@ -172,7 +176,9 @@ def _sliding(index: Ints, place: Ints, values: Floats, groups: int, bins: int, w
 
 
 def _points(ends: Floats, row: Floats) -> list[list[float]]:
-    return [[float(t), float(v)] for t, v in zip(ends.tolist(), row.tolist(), strict=True) if v == v]
+    known = ~np.isnan(row)
+    points: list[list[float]] = np.column_stack((ends[known], row[known])).tolist()
+    return points
 
 
 def _quantiles(
@@ -196,7 +202,7 @@ def _quantiles(
     known = ~np.isnan(values)
     values, weight = values[known], weight[known]
     key = own_index[known] * bins + own_place[known]
-    own_keys = np.unique(key)
+    own_keys = np.flatnonzero(np.bincount(key))
     width = _width(len(values), len(shown), bins)
     if width > 1:  # each call counts in the bins after its own too, until there are enough for a quantile
         late = np.tile(np.arange(width), len(values))
@@ -204,7 +210,9 @@ def _quantiles(
         inside = column < bins
         key = (own * bins + column)[inside]
         values, weight = np.repeat(values, width)[inside], np.repeat(weight, width)[inside]
-    order = np.lexsort((values, key))
+    order = np.argsort(values)
+    sortable = key[order] if len(shown) * bins > _RADIX else key[order].astype(np.uint16)
+    order = order[np.argsort(sortable, kind="stable")]
     values, weight, key = values[order], weight[order], key[order]
     found: list[Series] = [{"metric": labels, "values": [], "n": 0} for labels in shown]
     if not len(values):
@@ -250,12 +258,13 @@ def _buckets(facts: Facts, chosen: Selection, step: float) -> list[Series]:
     rows = facts.spread.joined(facts.take(facts.seq >= 0)) if facts.spread is not None else facts
     if not len(rows):
         return []
-    place = np.clip(((rows.numbers["time"] - begin) // step).astype(np.int64), 0, bins - 1)
+    place = rows.places(begin, step, bins)
     ends: Floats = (begin + step * np.arange(1, bins + 1)).astype(np.float64)
     found = []
-    for bound in _BOUNDS:
-        inside = rows.numbers["duration"] <= bound
-        counts = np.bincount(place[inside], weights=rows.weight[inside], minlength=bins).astype(np.float64)
+    level = np.searchsorted(_BOUNDS, rows.numbers["duration"])  # not known is larger than all
+    inside = level < len(_BOUNDS)
+    cells = np.bincount(level[inside] * bins + place[inside], rows.weight[inside], len(_BOUNDS) * bins)
+    for bound, counts in zip(_BOUNDS, np.cumsum(cells.reshape(len(_BOUNDS), bins), axis=0), strict=True):
         le = "+Inf" if bound == np.inf else f"{bound:g}"
         found.append({"metric": {"le": le}, "values": _points(ends, counts), "n": int(counts.sum())})
     return found
