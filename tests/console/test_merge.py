@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from tachograph.console.calls import Call, CallDetail, merge
+from tachograph.console.calls import Call, CallDetail, Span, merge, merge_spans
 
 PRICED = {"cost_usd": "0.5", "cost_quality": "priced", "price_source": "genai-prices/0.2.3"}
 ESTIMATED = {
@@ -56,3 +57,21 @@ def test_the_cost_of_two_accounts_is_the_exact_ones(
 ) -> None:
     merged = merge(account(known), account(more)).call
     assert {name: getattr(merged, name) for name in NAMES} == {name: wanted.get(name) for name in NAMES}
+
+
+def test_a_call_reads_the_same_in_whichever_order_its_accounts_come() -> None:
+    record = account(PRICED)
+    for name, value in (("stream", True), ("counted", False), ("retry_wait_seconds", 1.5), ("attempts", 2)):
+        setattr(record.call, name, value)
+    sent = account(NOTHING)
+    for name, value in (("parent_span_id", "ab"), ("service", "shop"), ("labels", {"team": "search"})):
+        setattr(sent.call, name, value)
+    sent.error, sent.content = "AuthenticationError: no", {"input": "hi"}
+    assert merge(record, sent) == merge(sent, record)
+    assert merge(sent, record).call.stream
+
+
+def test_a_span_reads_the_same_in_whichever_order_its_accounts_come() -> None:
+    bare = Span(trace_id="t", span_id="s", name="llm.complete", start_unix=1.0, duration_seconds=1.0)
+    full = msgspec.structs.replace(bare, kind="client", status="error", parent_span_id="p")
+    assert merge_spans(bare, full) == merge_spans(full, bare) == full

@@ -164,11 +164,12 @@ def merge_spans(known: Span, more: Span) -> Span:
 
 
 def _filled(known: Kept, more: Kept) -> Kept:
-    """A copy of `known`, with what it does not say taken from `more`."""
+    """A copy of `known`, with what it does not say, which has its field's default, taken from `more`."""
     values = {}
-    for name in known.__struct_fields__:
-        value = getattr(known, name)
-        values[name] = getattr(more, name) if value is None or value == "" or value == {} else value
+    for one in msgspec.structs.fields(type(known)):
+        value = getattr(known, one.name)
+        unsaid = value is None or value == "" or value == {} or value == one.default
+        values[one.name] = getattr(more, one.name) if unsaid else value
     return type(known)(**values)
 
 
