@@ -60,12 +60,10 @@ def test_the_cost_of_two_accounts_is_the_exact_ones(
 
 
 def test_a_call_reads_the_same_in_whichever_order_its_accounts_come() -> None:
-    record = account(PRICED)
-    for name, value in (("stream", True), ("counted", False), ("retry_wait_seconds", 1.5), ("attempts", 2)):
-        setattr(record.call, name, value)
-    sent = account(NOTHING)
-    for name, value in (("parent_span_id", "ab"), ("service", "shop"), ("labels", {"team": "search"})):
-        setattr(sent.call, name, value)
+    record, sent = account(PRICED), account(NOTHING)
+    facts = {"stream": True, "counted": False, "retry_wait_seconds": 1.5, "attempts": 2}
+    record.call = msgspec.structs.replace(record.call, **facts)
+    sent.call = msgspec.structs.replace(sent.call, parent_span_id="ab", service="shop", labels={"team": "search"})
     sent.error, sent.content = "AuthenticationError: no", {"input": "hi"}
     assert merge(record, sent) == merge(sent, record)
     assert merge(sent, record).call.stream
