@@ -395,3 +395,36 @@ def test_a_message_whose_content_is_something_else_is_priced_by_its_tokens(conte
     (call,) = seen.llm_calls
     assert call.cost is not None
     assert call.cost.nano_usd == 1000 * 5000 + 100 * 25_000
+
+
+def generated(*chunks: dict[str, Any]) -> Any:
+    """The call of a stream of Gemini's that has these chunks."""
+    data = "".join(f"data: {json.dumps(each)}\r\n\r\n" for each in chunks).encode()
+    answer = httpx2.MockTransport(
+        lambda request: httpx2.Response(
+            200, stream=httpx2.ByteStream(data), headers={"content-type": "text/event-stream"}
+        )
+    )
+    gemini = genai.Client(api_key="k", http_options={"httpx_client": httpx2.Client(transport=answer)})
+    with recording() as seen:
+        assert len(list(gemini.models.generate_content_stream(model="gemini-2.5-flash", contents="hi"))) == len(chunks)
+        (call,) = seen.llm_calls
+    assert call.cost is not None
+    return call
+
+
+SAID = {"content": {"role": "model", "parts": [{"text": "hi"}]}, "index": 0}
+COUNTED = {"promptTokenCount": 1000, "candidatesTokenCount": 100, "totalTokenCount": 1100}
+
+
+def test_a_later_report_of_zeros_takes_nothing_back() -> None:
+    zeros = {"candidates": [], "usageMetadata": dict.fromkeys(COUNTED, 0)}
+    call = generated({"candidates": [{**SAID, "finishReason": "STOP"}], "usageMetadata": COUNTED}, zeros)
+    assert (call.cost.nano_usd, call.cost.quality) == (1000 * 300 + 100 * 2500, "priced")
+
+
+def test_what_a_stream_reported_before_it_was_cut_is_an_estimate() -> None:
+    call = generated({"candidates": [SAID], "usageMetadata": {"promptTokenCount": 1000, "totalTokenCount": 1000}})
+    assert (call.outcome, call.error_type) == ("error", "connection")
+    assert (call.cost.nano_usd, call.cost.quality) == (1000 * 300, "estimated")
+    assert "the stream was cut" in call.cost.detail

@@ -90,7 +90,7 @@ class Pricer:
             known = self._find(key, started)
         if known[3] is _PLAIN and _facts(call) == _ORDINARY:  # most calls: nothing is in doubt
             nano_usd, doubts = known[2].nano_usd(usage)  # type: ignore[union-attr]  # there is one when it is plain
-            if not doubts and nano_usd is not None and call.usage is not None and call.outcome != "cancelled":
+            if not doubts and nano_usd is not None and call.usage is not None and call.outcome == "success":
                 return Cost(nano_usd, "priced", known[4])
         cost = _price(call, usage, known, self._of_others(call, key) if call.others else _NOTHING)
         return cost if call.stated_cost_nano_usd is None else _stated(call, cost)

@@ -44,11 +44,13 @@ def detail(doubts: tuple[str, ...]) -> str:
 def doubts_about(call: LLMCall) -> tuple[str, ...]:
     """What a call's own record leaves open: unknown items, and an answer that was cut."""
     unknown = call.unknown_billables
-    if not unknown and call.outcome != "cancelled" and call.usage_mismatch is None:
+    was_cut = call.stream and (call.outcome == "cancelled" or (call.outcome != "success" and not call.finish_reason))
+    if not unknown and not was_cut and call.usage_mismatch is None:
         return ()
     doubts = [f"unknown item or field {name!r}" for name in unknown]
     if call.usage_mismatch is not None:
         doubts.append(f"the usage report contradicts itself ({call.usage_mismatch})")
-    if call.outcome == "cancelled" and call.stream:
-        doubts.append("the stream was closed early: what followed its last report is not in it")
+    if was_cut:
+        how = "closed early" if call.outcome == "cancelled" else "cut"
+        doubts.append(f"the stream was {how}: what followed its last report is not in it")
     return tuple(doubts)

@@ -40,8 +40,8 @@ class Hop:
     def _feed(self, answer: Any) -> bool:
         self.answer = answer
         usage, candidates = answer.usage_metadata, answer.candidates
-        if usage is not None:
-            self.usage = usage
+        if usage is not None and (self.usage is None or usage.total_token_count or usage.prompt_token_count):
+            self.usage = usage  # a relay's later zeros take nothing back
         has_content = False
         has_failed = answer.prompt_feedback is not None
         for candidate in candidates or ():
