@@ -34,6 +34,7 @@ class Retrying(NamedTuple):
 
 _ROUTED: Final = ("completion", "text_completion", "embedding")
 _ROUTED_ASYNC: Final = ("acompletion", "atext_completion", "aembedding", "aresponses")
+_ROUTING: Final = "async_function_with_fallbacks"  # on a thread of its own, where a loop runs already
 
 
 PLACES: Final = (
@@ -44,7 +45,7 @@ PLACES: Final = (
     Retrying("cohere", "cohere.core.http_client", "AsyncHttpClient", (), ("request",)),
     Retrying("dspy", "dspy.clients.execution", "", ("execute",), ("aexecute",)),
     Retrying("litellm", "litellm", "", ("completion", "responses"), ("acompletion", "aresponses")),
-    Retrying("litellm", "litellm.router", "Router", _ROUTED, _ROUTED_ASYNC, is_former=True),
+    Retrying("litellm", "litellm.router", "Router", _ROUTED, (*_ROUTED_ASYNC, _ROUTING), is_former=True),
     Retrying("litellm", "litellm.router_rust.core", "RustCore", _ROUTED, _ROUTED_ASYNC),
     Retrying("mistralai", "mistralai.basesdk", "BaseSDK", ("do_request",), ("do_request_async",)),  # 1.x
     Retrying("mistralai", "mistralai.client.basesdk", "BaseSDK", ("do_request",), ("do_request_async",)),
