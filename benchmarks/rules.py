@@ -1,5 +1,8 @@
 """How long a real Prometheus evaluates the whole export: `make bench-rules` (200 models, 100 tools, 3 replicas).
 
+Of the calls one in a hundred fails: a fleet that is well. With `--failing` two in three do, so that alerts fire for
+every model and tool: the expressions are the same, and each alert's labels and texts are made besides.
+
 Three replicas are scraped as they are in production: each serves the exposition of a real recorder whose calls went to
 so many models in every outcome, with counters that grow. Their past is written first by remote write: one hour of raw
 samples for the families that rules read, and the recorded rates as far back as rules look at them. Then every rule
@@ -32,32 +35,36 @@ from tachograph.catalogue.export.prometheus import rule_files
 from tachograph.catalogue.rules import RecordingRule, RuleGroup
 from tachograph.drill import remote_write, tools
 from tachograph.drill.stack import free_port
-from tachograph.records import Usage
+from tachograph.records import Cost, Usage
 from tachograph.settings import load
 from tachograph.signals.exposition import write
 
 PROVIDERS: Final = ("openai", "anthropic", "gemini", "bedrock", "mistral")
 SCRAPE, EVALUATE = 15, 30
 _LINE: Final = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)")
+_MULTIPLIED: Final = re.compile(r'^([^#\n]*outcome="success"[^\n]*) ([^ \n]+)$', re.MULTILINE)
 _LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 Labels = tuple[tuple[str, str], ...]
 
 
-def exposition(models: int, mcp_tools: int) -> str:
+WELL: Final = 198
+"""Successes to one error and one timeout."""
+
+
+def exposition(models: int, mcp_tools: int, successes: int = WELL) -> str:
     """What /metrics of one busy replica shows: every model and tool in every usual outcome."""
     recorder = runtime.build(load({"ledger": {"enabled": False}}, environ={}, read_file=False))
     for index in range(models):
         for outcome, error in (("success", None), ("error", "server_error"), ("timeout", "timeout")):
             call = recorder.start_llm_call(PROVIDERS[index % len(PROVIDERS)], f"model-{index}")
             call.begin_attempt().end(outcome, error)
-            call.usage = Usage(1000, 200, {"cache_read": 500})
+            call.usage, call.cost = Usage(1000, 200, {"cache_read": 500}), Cost(10_000_000, "priced", "benchmark")
             call.finish(outcome, error)
     for index in range(mcp_tools):
         for outcome, kind in (("success", None), ("error", "execution")):
             recorder.start_tool_call(f"server-{index % 20}", f"tool-{index}").finish(outcome, kind)
     recorder.settle()
-    text = write(recorder.metrics.collect())
-    return text.decode() if isinstance(text, bytes) else text
+    return _MULTIPLIED.sub(lambda line: f"{line[1]} {float(line[2]) * successes:g}", write(recorder.metrics.collect()))
 
 
 def parsed(text: str) -> Iterator[tuple[str, Labels, float]]:
@@ -71,7 +78,7 @@ def parsed(text: str) -> Iterator[tuple[str, Labels, float]]:
 class Replica:
     """Serves the exposition with counters that grow with time."""
 
-    def __init__(self, text: str, began: float) -> None:
+    def __init__(self, text: str, began: float, period: int) -> None:
         lines = [line.rsplit(" ", 1) for line in text.splitlines() if line and not line.startswith("#")]
         self._lines = [(head, float(value)) for head, value in lines]
 
@@ -79,7 +86,7 @@ class Replica:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                grown = 1 + (time.time() - began) / SCRAPE
+                grown = 1 + (time.time() - began) / period
                 body = "".join(f"{head} {value * grown:.6g}\n" for head, value in replica._lines).encode()
                 self.send_response(200)
                 self.send_header("Content-Type", "text/plain; version=0.0.4")
@@ -100,7 +107,7 @@ class Replica:
 
 
 def history(
-    text: str, groups: list[RuleGroup], instances: list[str], now: float, began: float
+    text: str, groups: list[RuleGroup], instances: list[str], now: float, began: float, period: int
 ) -> Iterator[tuple[Labels, list[tuple[int, float]]]]:
     """Raw samples of what rules read, and recorded series, as far back as rules look."""
     read = "\n".join(rule.expression for group in groups for rule in group.rules)
@@ -112,7 +119,7 @@ def history(
                 yield (
                     where,
                     [
-                        (round(at * 1000), value * (1 + (at - began) / SCRAPE))
+                        (round(at * 1000), value * (1 + (at - began) / period))
                         for at in range(round(now - back), round(now) - SCRAPE, SCRAPE)
                     ],
                 )
@@ -153,13 +160,14 @@ def _level(text: str, level: str) -> list[Labels]:
     return sorted(labels for labels in every if all(value for _, value in labels))
 
 
-def measure(models: int, mcp_tools: int, replicas: int, evaluations: int) -> dict[str, Any]:
+def measure(models: int, mcp_tools: int, replicas: int, evaluations: int, failing: bool) -> dict[str, Any]:
     """Run the whole thing; seconds by group and by rule."""
-    text, groups = exposition(models, mcp_tools), catalogue.rule_groups()
+    text, groups = exposition(models, mcp_tools, 1 if failing else WELL), catalogue.rule_groups()
+    period = SCRAPE if failing else 4 * SCRAPE
     series = sum(1 for _ in parsed(text))
     now = time.time()
     began = now - 2 * 3600
-    served = [Replica(text, began) for _ in range(replicas)]
+    served = [Replica(text, began, period) for _ in range(replicas)]
     with tempfile.TemporaryDirectory(prefix="tachograph-rules-") as name, free_port() as port:
         directory = Path(name)
         (directory / "prometheus.yml").write_text("global: {}\n", "utf-8")
@@ -180,7 +188,7 @@ def measure(models: int, mcp_tools: int, replicas: int, evaluations: int) -> dic
         try:
             _until(lambda: b"Ready" in _get(f"{url}/-/ready"), 60)
             print(f"{series} series a replica; writing the past ...", file=sys.stderr)
-            remote_write.write(url, history(text, groups, [one.address for one in served], now, began))
+            remote_write.write(url, history(text, groups, [one.address for one in served], now, began, period))
             for file, rules in rule_files(groups).items():
                 (directory / file).write_text(rules, "utf-8")
             (directory / "prometheus.yml").write_text(json.dumps(_configuration(directory, served)), "utf-8")
@@ -260,8 +268,9 @@ def main() -> int:
     parser.add_argument("--tools", type=int, default=100)
     parser.add_argument("--replicas", type=int, default=3)
     parser.add_argument("--evaluations", type=int, default=4, help="of each group")
+    parser.add_argument("--failing", action="store_true", help="two calls in three fail, of every model and tool")
     args = parser.parse_args()
-    found = measure(args.models, args.tools, args.replicas, args.evaluations)
+    found = measure(args.models, args.tools, args.replicas, args.evaluations, args.failing)
     print(f"{args.models} models, {args.tools} tools, {args.replicas} replicas of {found['series']} series each")
     print(f"{'group':24} {'median s':>9} {'least s':>9}")
     medians, least = 0.0, 0.0

@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from tachograph.catalogue.alerts.parts import CALLERS_FAULT, LONGEST, REFUSALS, le, none_since
+from tachograph.catalogue.alerts.parts import CALLERS_FAULT, LONGEST, REFUSALS, STUCK_SECONDS, le, none_since
+from tachograph.catalogue.durations import number
 from tachograph.catalogue.push import PRESENT
 from tachograph.catalogue.rules import RecordingRule
 from tachograph.settings.alerts import AlertsSettings
@@ -59,12 +60,15 @@ def call_rates(s: AlertsSettings) -> tuple[RecordingRule, ...]:
             f"sum by ({model}, outcome) (rate({_REQUESTS}_count[5m]))",
         ),
         RecordingRule(
-            "provider_model_error_type:llm_provider_errors:rate5m",
-            f"sum by ({model}, error_type) (rate(llm_provider_errors_total[5m]))",
+            "provider_model:llm_provider_requests_ended:rate5m",
+            f'sum by ({model}) (provider_model_outcome:llm_provider_requests:rate5m{{outcome!="cancelled"}})',
         ),
-        RecordingRule(
-            "provider_model_error_type:llm_provider_refusals:rate2m",
-            f'sum by ({model}, error_type) (rate(llm_provider_errors_total{{error_type=~"{REFUSALS}"}}[2m]))',
+        *(
+            RecordingRule(
+                f"provider_model_error_type:llm_provider_refusals:rate{window}",
+                f'sum by ({model}, error_type) (rate(llm_provider_errors_total{{error_type=~"{REFUSALS}"}}[{window}]))',
+            )
+            for window in _SHORT
         ),
         *_judged(
             "provider_model:llm_call",
@@ -72,8 +76,8 @@ def call_rates(s: AlertsSettings) -> tuple[RecordingRule, ...]:
             "provider_model_outcome:llm_calls",
             bad="error|timeout|rate_limited",
             refused={
-                "2m": f'provider_model_error_type:llm_provider_refusals:rate2m{{error_type=~"{CALLERS_FAULT}"}}',
-                "5m": f'provider_model_error_type:llm_provider_errors:rate5m{{error_type=~"{CALLERS_FAULT}"}}',
+                window: f'provider_model_error_type:llm_provider_refusals:rate{window}{{error_type=~"{CALLERS_FAULT}"}}'
+                for window in _SHORT
             },
         ),
         *_summed("provider:llm_call", "WHERE, provider", "provider_model:llm_call"),
@@ -104,7 +108,7 @@ def tool_rates(s: AlertsSettings) -> tuple[RecordingRule, ...]:
                 f"tool_outcome:mcp_tools:rate{window}",
                 f"sum by ({tool}, outcome) (rate({_TOOLS}_count[{window}]))",
             )
-            for window in _SHORT
+            for window in (*_SHORT, "10m")
         ),
         *(
             RecordingRule(
@@ -133,10 +137,9 @@ def _judged(name: str, by: str, counted: str, *, bad: str, refused: dict[str, st
     is no failure of theirs.
     """
     for window in _SHORT:
-        failed = f'sum by ({by}) ({counted}:rate{window}{{outcome=~"{bad}"}})'
         yield RecordingRule(
             f"{name}_errors:rate{window}",
-            f"clamp_min({failed} - (sum by ({by}) ({refused[window]}) or 0 * {failed}), 0)",
+            f'clamp_min(sum by ({by}) ({counted}:rate{window}{{outcome=~"{bad}"}} or -{refused[window]}), 0)',
         )
         yield RecordingRule(
             f"{name}_successes:rate{window}", f'sum by ({by}) ({counted}:rate{window}{{outcome="success"}})'
@@ -181,14 +184,17 @@ def windows(s: AlertsSettings) -> tuple[RecordingRule, ...]:
             for window in ("5m", *WINDOWS)
         ),
         RecordingRule("provider_model:llm_provider_requests:rate5m", f"sum by (WHERE, provider, model) ({requests})"),
-        RecordingRule("provider:llm_provider_requests:rate5m", f"sum by (WHERE, provider) ({requests})"),
+        RecordingRule(
+            "provider:llm_provider_requests:rate5m",
+            "sum by (WHERE, provider) (provider_model:llm_provider_requests:rate5m)",
+        ),
         RecordingRule(
             "provider:llm_provider_request_failures:rate5m",
             f'sum by (WHERE, provider) ({requests}{{outcome!~"success|cancelled"}})',
         ),
         RecordingRule(
             "provider:llm_provider_errors:rate5m",
-            "sum by (WHERE, provider) (provider_model_error_type:llm_provider_errors:rate5m)",
+            "sum by (WHERE, provider) (rate(llm_provider_errors_total[5m]))",
         ),
         RecordingRule(
             "provider_model:llm_provider_requests_off_scale:rate5m",
@@ -202,6 +208,10 @@ def windows(s: AlertsSettings) -> tuple[RecordingRule, ...]:
         RecordingRule(
             "provider_model:llm_call_oldest_seconds:max1h",
             "max_over_time(provider_model:llm_call_oldest_seconds:max[1h])",
+        ),
+        RecordingRule(
+            "provider_model:llm_call_oldest_seconds_long:max1h",
+            f"provider_model:llm_call_oldest_seconds:max1h > {number(STUCK_SECONDS / 2)}",
         ),
         RecordingRule(
             "provider:llm_provider_cost_usd_per_hour:rate1h",

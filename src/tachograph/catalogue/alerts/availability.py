@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from tachograph.catalogue.alerts.parts import (
     OUTLASTS,
+    STUCK_SECONDS,
     burn_drills,
     burn_rates,
     none_since,
@@ -19,8 +20,9 @@ from tachograph.catalogue.durations import number
 from tachograph.catalogue.rules import Alert
 from tachograph.settings.alerts import AlertsSettings
 
-_ERRORS = "provider_model_error_type:llm_provider_errors:rate5m"
+_REFUSALS = "provider_model_error_type:llm_provider_refusals:rate5m"
 _REQUESTS = "provider_model_outcome:llm_provider_requests:rate5m"
+_ENDED = "provider_model:llm_provider_requests_ended:rate5m"
 _CALLS = "llm_call_seconds_count"
 _MODEL = {"provider": "openai", "model": "gpt-5"}
 _PROVIDER = {"provider": "openai"}
@@ -62,9 +64,8 @@ def _ratio(s: AlertsSettings) -> Alert:
         name="LLMProviderErrorRatioHigh",
         expression=(
             "(\n"
-            f'  (sum by ({by}) ({_ERRORS}{{error_type!="rate_limit"}}) * 300 >= {s.error_floor}) / 300\n'
-            "  /\n"
-            f'  (sum by ({by}) ({_REQUESTS}{{outcome!="cancelled"}}) > 0)\n'
+            f'  (sum by ({by}) ({_REQUESTS}{{outcome=~"error|timeout"}}) * 300 >= {s.error_floor}) / 300\n'
+            f"  /\n  {_ENDED}\n"
             f") > {number(s.error_share)}"
         ),
         hold="5m",
@@ -113,9 +114,8 @@ def _failing(s: AlertsSettings) -> Alert:
     return Alert(
         name="LLMCallsFailing",
         expression=(
-            f"{level}_errors:rate5m / ({level}s:rate5m > 0) > {number(s.page_share)}\n"
-            f"and\n{level}_errors:rate2m / ({level}s:rate2m > 0) > {number(s.page_share)}\n"
-            f"and\n{level}_errors:rate5m * 300 >= {s.error_floor * 2}"
+            f"({level}_errors:rate5m * 300 >= {s.error_floor * 2}) / 300 / {level}s:rate5m > {number(s.page_share)}\n"
+            f"and\n{level}_errors:rate2m / {level}s:rate2m > {number(s.page_share)}"
         ),
         hold="2m",
         keep=OUTLASTS,
@@ -139,7 +139,7 @@ def _rejected(s: AlertsSettings) -> Alert:
         expression=(
             f"({rejected} * 120 >= {s.down_errors} unless {successes}:rate2m > 0)\n"
             "or\n"
-            f'(sum by ({by}) ({_ERRORS}{{error_type="invalid_request"}}) * 300 >= 3'
+            f'(sum by ({by}) ({_REFUSALS}{{error_type="invalid_request"}}) * 300 >= 3'
             f" unless {successes}:rate5m > 0)\n"
             "or\n"
             f"({seen(rejected, '30m', 3)} unless {none_since(f'{successes}:rate5m', '30m')})"
@@ -178,8 +178,8 @@ def _refused(s: AlertsSettings, error_type: str) -> Alert:
         name=name,
         expression=(
             "(\n"
-            f"  sum by ({by}) ({_ERRORS}{refused})\n"
-            f'  > {number(s.refused_share)} * sum by ({by}) ({_REQUESTS}{{outcome!="cancelled"}})\n'
+            f"  sum by ({by}) ({_REFUSALS}{refused})\n"
+            f"  > {number(s.refused_share)} * sum by ({by}) ({_ENDED})\n"
             ") * 300 >= 3\n"
             "or\n"
             f"({seen(f'provider:llm_provider_{error_type}_errors:rate2m', '30m', 2)}"
@@ -234,13 +234,13 @@ def _hanging(s: AlertsSettings) -> Alert:
 
 
 def _stuck(s: AlertsSettings) -> Alert:
-    oldest = "provider_model:llm_call_oldest_seconds:max"
+    oldest, long = (f"provider_model:llm_call_oldest_seconds{part}" for part in (":max", "_long:max1h"))
     return Alert(
         name="LLMCallStuck",
         expression=(
-            f"{oldest} > 600\n"
-            f"and\n{oldest} > 2 * max_over_time({oldest}1h[1d:1h] offset 15m)\n"
-            f"and\n{oldest} > 2 * {oldest}1h offset 15m"
+            f"{oldest} > {number(STUCK_SECONDS)}\n"
+            f"and\n{oldest} > 2 * {oldest}1h offset 15m\n"
+            f"unless\n{oldest} <= 2 * max_over_time({long}[1d:1h] offset 15m)"
         ),
         hold="5m",
         severity="warning",

@@ -21,8 +21,7 @@ def rules(s: AlertsSettings) -> tuple[Alert, ...]:
             expression=(
                 "(\n"
                 f'  (sum by ({by}) ({_REQUESTS}{{outcome="rate_limited"}}) * 300 >= {s.error_floor}) / 300\n'
-                "  /\n"
-                f'  (sum by ({by}) ({_REQUESTS}{{outcome!="cancelled"}}) > 0)\n'
+                "  /\n  provider_model:llm_provider_requests_ended:rate5m\n"
                 f") > {number(s.rate_limited_share)}"
             ),
             hold="5m",

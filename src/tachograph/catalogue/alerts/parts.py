@@ -23,6 +23,9 @@ CALLERS_FAULT: Final = "invalid_request|content_filter"
 REFUSALS: Final = f"auth|quota|{CALLERS_FAULT}"
 """Errors by which the provider refuses a request: a retry does not help."""
 
+STUCK_SECONDS: Final = 600.0
+"""From which age on a call may be stuck. Where the day's longest took less than half of it, no comparison is needed."""
+
 LONGEST: Final = "4h"
 """How far apart two failed calls may be to show an outage."""
 

@@ -12,6 +12,7 @@ from tachograph.settings.alerts import AlertsSettings
 
 _FAMILY: Final = "mcp_tool_execute_seconds"
 _TOOL: Final = {"server_id": "search", "tool_name": "web_search"}
+_CALLS: Final = "tool_outcome:mcp_tools:rate10m"
 _BY: Final = "sum by (WHERE, server_id, tool_name)"
 _WHO: Final = "{{ $labels.tool_name }} on {{ $labels.server_id }}"
 
@@ -65,9 +66,9 @@ def _errors(s: AlertsSettings) -> Alert:
     return Alert(
         name="MCPToolErrorRatioHigh",
         expression=(
-            f"({_BY} (increase(mcp_tool_errors_total[10m])) >= {s.tool_error_floor})\n"
+            f"({_BY} (increase(mcp_tool_errors_total[10m])) >= {s.tool_error_floor}) / 600\n"
             "/\n"
-            f'({_BY} (increase({_FAMILY}_count{{outcome!="cancelled"}}[10m])) > 0)\n'
+            f'({_BY} ({_CALLS}{{outcome!="cancelled"}}) > 0)\n'
             f"> {number(s.tool_error_share)}"
         ),
         hold="5m",
@@ -123,9 +124,9 @@ def _timeouts(s: AlertsSettings) -> Alert:
     return Alert(
         name="MCPToolTimeouts",
         expression=(
-            f'({_BY} (increase({_FAMILY}_count{{outcome="timeout"}}[10m])) >= {s.tool_error_floor})\n'
+            f'({_BY} ({_CALLS}{{outcome="timeout"}}) * 600 >= {s.tool_error_floor}) / 600\n'
             "/\n"
-            f'({_BY} (increase({_FAMILY}_count{{outcome!="cancelled"}}[10m])) > 0)\n'
+            f'{_BY} ({_CALLS}{{outcome!="cancelled"}})\n'
             f"> {number(s.tool_timeout_share)}"
         ),
         hold="5m",
