@@ -64,8 +64,12 @@ def server_url() -> Iterator[str]:
         yield server.url
 
 
-def test_an_outage_of_a_real_prometheus_is_one_page_and_money_is_told(server_url: str) -> None:
-    found = judge(GROUPS, ROUTES, PrometheusPast(server_url), END - DAY // 2, END, STEP)
+@pytest.fixture(scope="module")
+def found(server_url: str) -> HistoryReport:
+    return judge(GROUPS, ROUTES, PrometheusPast(server_url), END - DAY // 2, END, STEP)
+
+
+def test_an_outage_of_a_real_prometheus_is_one_page_and_money_is_told(found: HistoryReport) -> None:
     alerts = by_name(found)
     assert alerts["LLMProviderDown"][0] == 1
     assert [one.alerts for one in found.notified if one.receiver == "page"] == [("LLMProviderDown",)]
@@ -81,6 +85,16 @@ def test_the_command_shows_how_often_a_week(server_url: str, capsys: pytest.Capt
     line = next(line for line in said.splitlines() if line.startswith("LLMProviderDown"))
     assert line.split()[1:4] == ["critical", "1", "7.0"]
     assert "pages and" in said
+
+
+def test_a_store_that_allows_few_samples_a_query_is_asked_for_less_at_a_time(found: HistoryReport) -> None:
+    arguments = ["--web.enable-remote-write-receiver", "--query.max-samples=3000"]
+    with prometheus("global: {}\n", arguments=arguments) as strict:
+        remote_write.write(strict.url, samples(outage(12 * 60), END - DAY // 2))
+        whole_day = {"start": (END - DAY) / 1000, "end": END / 1000, "step": STEP / 1000}
+        with pytest.raises(AssertionError, match="too many samples"):
+            strict.get("/api/v1/query_range", query="rate(llm_provider_errors_total[5m])", **whole_day)
+        assert judge(GROUPS, ROUTES, PrometheusPast(strict.url), END - DAY // 2, END, STEP) == found
 
 
 def ledger_rows(begin: int) -> list[Row]:
@@ -105,9 +119,9 @@ def ledger_rows(begin: int) -> list[Row]:
     ]
 
 
-def test_a_ledger_tells_the_same_outage() -> None:
-    begin = END - DAY // 2
-    rows = ledger_rows(begin)
+def test_a_ledger_tells_the_same_outage_as_one_though_it_goes_on_over_two_days_of_queries() -> None:
+    rows = ledger_rows(END - DAY // 2)
+    begin = END - DAY // 2 + 360 * 60_000 - DAY  # a day later, the outage is in its second hour
     past = LedgerPast(rows, "tachograph", begin, END, STEP)
     found = judge(GROUPS, ROUTES, past, begin, END, STEP)
     assert by_name(found)["LLMProviderDown"][0] == 1

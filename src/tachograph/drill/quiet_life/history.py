@@ -1,9 +1,9 @@
 """Which alerts would have fired in a user's own past, how often, and while how much money was spent.
 
 Rules read raw series and recorded ones, and a past usually holds raw series only. So recordings are written out where
-they are read at the same moment, and the others are evaluated first, over the whole time and what rules look back to.
-Then each alert's expression is split: the largest parts that
-read raw series alone are asked of the past, and the rest is evaluated here over the answers. `for` and
+they are read at the same moment, and the others are evaluated first, as far back as rules look at them. Then each
+alert's expression is split: the largest parts that read raw series alone are asked of the past, and the rest is
+evaluated here over the answers. This goes day by day, and of a recording only what later days read is kept. `for` and
 `keep_firing_for` are applied at each step, and what fires goes through the exported routes and inhibitions.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import promql_parser
@@ -19,11 +20,13 @@ import promql_parser
 from tachograph.catalogue.inlining import inlined
 from tachograph.catalogue.rules import Alert, RecordingRule, RuleGroup
 from tachograph.console.promql.labels import Labels
-from tachograph.drill.quiet_life.past import Answer, Memory, Past
+from tachograph.drill.quiet_life.past import CHUNK_MS, Answer, Memory, Past, joined
 from tachograph.drill.quiet_life.run import Notified, notified
 
 LOOK_BACK_MS: Final = 8 * 86_400_000
 """Rules compare with the same hour of last week."""
+_STALE_MS: Final = 300_000
+"""How long a sample counts as the value of its series."""
 _NEVER_JUDGED: Final = frozenset({"LLMMonitorWatchdog"})
 _COST: Final = "sum by (provider) (rate(llm_provider_cost_usd_total[5m]))"
 
@@ -85,28 +88,31 @@ def judge(
         start, end, step: In milliseconds.
         say: Called with what is asked next.
     """
-    memory = Memory()
     groups = inlined(groups)
     recordings = [rule for group in groups for rule in group.rules if isinstance(rule, RecordingRule)]
+    alerts = [rule for group in groups for rule in group.alerts if rule.name not in _NEVER_JUDGED]
     reads = re.compile("|".join(sorted((re.escape(rule.name) for rule in recordings), key=len, reverse=True)) or "(?!)")
-    parts: dict[str, str] = {}
-
-    def evaluated(expression: str, begin: int) -> Answer:
-        local = _split(promql_parser.parse(expression), reads, parts)
-        for asked in [one for one, name in parts.items() if name in local and not memory.holds(name)]:
-            memory.put(parts[asked], past.range(asked, begin, end, step), step)
-        return memory.range(local, begin, end, step)
-
-    for rule in sorted(recordings, key=lambda rule: _depth(rule.name, recordings, reads)):
-        say(rule.name)
-        memory.put(rule.name, evaluated(rule.expression, start - LOOK_BACK_MS), step)
+    recordings = sorted(recordings, key=lambda rule: _depth(rule.name, recordings, reads))
+    kept = _look_backs(recordings, alerts)
+    memory = Memory()
+    answers: list[list[Answer]] = [[] for _ in alerts]
+    days_before = -(-max(kept.values(), default=0) // CHUNK_MS)
+    for low in range(start - days_before * CHUNK_MS, end + 1, CHUNK_MS):
+        high = min(low + CHUNK_MS - step, end)
+        day = _Day(past, memory, reads, (low, high, step))
+        for rule in recordings:
+            if high >= start - kept[rule.name]:
+                say(f"{datetime.fromtimestamp(low / 1000, UTC):%Y-%m-%d} {rule.name}")
+                memory.append(rule.name, day.evaluated(rule.expression), step, since=low - kept[rule.name])
+        if low >= start:
+            for alert, found_of in zip(alerts, answers, strict=True):
+                say(f"{datetime.fromtimestamp(low / 1000, UTC):%Y-%m-%d} {alert.name}")
+                found_of.append(day.evaluated(alert.expression))
     spent = past.range(_COST, start, end, step)
     found: dict[str, AlertHistory] = {}
     firing: dict[int, set[tuple[tuple[str, str], ...]]] = {}
-    alerts = [rule for group in groups for rule in group.alerts if rule.name not in _NEVER_JUDGED]
-    for alert in alerts:
-        say(alert.name)
-        for labels, times in _firing(evaluated(alert.expression, start), alert, step):
+    for alert, found_of in zip(alerts, answers, strict=True):
+        for labels, times in _firing(joined(found_of), alert, step):
             one = found.setdefault(alert.name, AlertHistory(alert.name, alert.severity))
             one.episodes += _episodes(times, step)
             one.usd += _usd(spent, dict(labels).get("provider"), set(times), step)
@@ -122,6 +128,52 @@ def judge(
         _usd(spent, None, None, step),
         len({alert.name for alert in alerts}) - len(found),
     )
+
+
+class _Day:
+    """One stretch of the past, in which each part of an expression is asked for once."""
+
+    def __init__(self, past: Past, memory: Memory, reads: re.Pattern[str], when: tuple[int, int, int]) -> None:
+        self._past = past
+        self._memory = memory
+        self._reads = reads
+        self._when = when
+        self._parts: dict[str, str] = {}
+        self._asked: set[str] = set()
+
+    def evaluated(self, expression: str) -> Answer:
+        """The answer at every step of the stretch."""
+        local = _split(promql_parser.parse(expression), self._reads, self._parts)
+        for asked, name in self._parts.items():
+            if name not in self._asked:
+                self._asked.add(name)
+                self._memory.put(name, self._past.range(asked, *self._when), self._when[2])
+        return self._memory.range(local, *self._when)
+
+
+def _look_backs(recordings: Sequence[RecordingRule], alerts: Sequence[Alert]) -> dict[str, int]:
+    """How far back each recording is read, in milliseconds, by alerts and by the recordings that they read."""
+    found = dict.fromkeys((rule.name for rule in recordings), 0)
+    for rule in (*alerts, *reversed(recordings)):  # what reads stands before what is read
+        _look_back(promql_parser.parse(rule.expression), found.get(rule.name, 0), found)
+    return found
+
+
+def _look_back(node: object, back: int, found: dict[str, int]) -> None:
+    if isinstance(node, promql_parser.VectorSelector):
+        if node.name in found:
+            found[node.name] = min(max(found[node.name], back + _ms(node.offset) + _STALE_MS), LOOK_BACK_MS)
+        return
+    back += _ms(getattr(node, "range", None)) + _ms(getattr(node, "offset", None))
+    for field_name in ("lhs", "rhs", "expr", "vector_selector"):
+        if (child := getattr(node, field_name, None)) is not None:
+            _look_back(child, back, found)
+    for child in getattr(node, "args", None) or ():
+        _look_back(child, back, found)
+
+
+def _ms(length: timedelta | None) -> int:
+    return round(length.total_seconds() * 1000) if length else 0
 
 
 def _depth(name: str, recordings: Sequence[RecordingRule], reads: re.Pattern[str]) -> int:

@@ -26,8 +26,11 @@ Answer = dict[Labels, tuple[Ints, Floats]]
 """Times in milliseconds and values, by labels without the metric's name."""
 
 CHUNK_MS: Final = 86_400_000
-"""One query asks for a day, so that no query is heavy for the server."""
+"""One query asks for a day at most, so that it is not heavy for the server."""
+SHORTEST_MS: Final = 3_600_000
+"""Where a day is too heavy, half of it is asked for, and so on down to an hour."""
 MAX_POINTS: Final = 20_000_000
+"""Of one answer."""
 MAX_MODELS: Final = 60
 _LIMITS: Final = Limits(max_samples=500_000_000, max_points=200_000_000, timeout_seconds=600)
 _QUERY_SECONDS: Final = 60
@@ -35,6 +38,14 @@ _QUERY_SECONDS: Final = 60
 
 class HistoryError(TachographError):
     """The past cannot be read."""
+
+
+class _TooHeavyError(Exception):
+    """A store stopped a query: too many samples, or too long. `said`: what to tell where no shorter one is possible."""
+
+    def __init__(self, said: HistoryError) -> None:
+        super().__init__(str(said))
+        self.said = said
 
 
 class Past(Protocol):
@@ -50,6 +61,18 @@ class Memory:
 
     def __init__(self) -> None:
         self._series: dict[str, list[RawSeries]] = defaultdict(list)
+        self._answers: dict[str, Answer] = {}
+
+    def append(self, name: str, answer: Answer, step: int, since: int) -> None:
+        """Keep an answer behind those before it, and nothing older than `since`."""
+        whole = joined((self._answers.get(name, {}), answer))
+        cut = {labels: int(np.searchsorted(times, since)) for labels, (times, _) in whole.items()}
+        self._answers[name] = {
+            labels: (times[cut[labels] :], values[cut[labels] :])
+            for labels, (times, values) in whole.items()
+            if cut[labels] < len(times)
+        }
+        self.put(name, self._answers[name], step)
 
     def put(self, name: str, answer: Answer, step: int) -> None:
         """Keep an answer as the samples of a recorded series; where it had a gap, the series ended."""
@@ -59,10 +82,6 @@ class Memory:
             ends = np.append(times[gaps - 1], times[-1:]) + step
             at = np.append(gaps, len(times))
             self._add(name, labels, np.insert(times, at, ends), np.insert(values, at, np.full(len(ends), STALE_NAN)))
-
-    def holds(self, name: str) -> bool:
-        """Whether anything was kept under this name, even an empty answer."""
-        return name in self._series
 
     def add(self, name: str, labels: Labels, times: Ints, values: Floats) -> None:
         """Keep samples as they are."""
@@ -88,7 +107,7 @@ class Memory:
         for low in range(start, end + 1, CHUNK_MS):
             result = PromQLEngine(self, limits=_LIMITS).range(expression, low, min(low + CHUNK_MS - step, end), step)
             parts.append({_unnamed(labels): (times, values) for labels, times, values in result.series})
-        return _joined(parts)
+        return joined(parts)
 
 
 class PrometheusPast:
@@ -102,49 +121,54 @@ class PrometheusPast:
     def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
         self._url = url.rstrip("/")
         self._headers = dict(headers or {})
-        self._points = 0
+        self._chunk_ms: dict[str, int] = {}
 
     def range(self, expression: str, start: int, end: int, step: int) -> Answer:
-        """Ask the server, a day at a time.
+        """Ask the server, a day at a time, or less where a day is more than it allows.
 
         Raises:
             HistoryError: It cannot be reached, refuses, or answers more than can be kept.
         """
         parts: list[Answer] = []
-        for low in range(start, end + 1, CHUNK_MS):
-            data = self._ask(expression, low, min(low + CHUNK_MS - step, end), step)
-            part: Answer = {}
-            for one in data.get("result", []):
-                points = one["values"]
-                self._points += len(points)
-                part[tuple(sorted((k, v) for k, v in one["metric"].items() if k != NAME))] = (
-                    np.array([round(float(at) * 1000) for at, _ in points], dtype=np.int64),
-                    np.array([float(value) for _, value in points], dtype=np.float64),
-                )
-            if self._points > MAX_POINTS:
+        points, low = 0, start
+        while low <= end:
+            chunk = self._chunk_ms.get(expression, CHUNK_MS)
+            try:
+                result = self._ask(expression, low, min(low + chunk - step, end), step)
+            except _TooHeavyError as error:
+                if chunk <= SHORTEST_MS:
+                    raise error.said from error
+                self._chunk_ms[expression] = max(chunk // 2, SHORTEST_MS) // step * step
+                continue
+            parts.append(
+                {tuple(sorted((k, v) for k, v in one["metric"].items() if k != NAME)): _points(one) for one in result}
+            )
+            points += sum(len(one["values"]) for one in result)
+            if points > MAX_POINTS:
                 raise HistoryError(
-                    f"the answers hold more than {MAX_POINTS:,} points",
+                    f"one answer holds more than {MAX_POINTS:,} points",
                     where=self._url,
-                    do="Look at fewer days (--days), or in larger steps (--step).",
+                    do="Evaluate in larger steps (--step).",
                 )
-            parts.append(part)
-        return _joined(parts)
+            low += chunk
+        return joined(parts)
 
-    def _ask(self, expression: str, start: int, end: int, step: int) -> dict[str, Any]:
+    def _ask(self, expression: str, start: int, end: int, step: int) -> list[dict[str, Any]]:
         form = {"query": expression, "start": start / 1000, "end": end / 1000, "step": step / 1000}
         body = urllib.parse.urlencode({**form, "timeout": f"{_QUERY_SECONDS}s"}).encode()
         request = urllib.request.Request(f"{self._url}/api/v1/query_range", body, self._headers)
         try:
             with urllib.request.urlopen(request, timeout=_QUERY_SECONDS + 5) as answer:
-                data: dict[str, Any] = json.load(answer)["data"]
-                return data
+                found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+                return found
         except urllib.error.HTTPError as error:
             said = error.read(2000).decode("utf-8", "replace").strip()
-            raise HistoryError(
+            refused = HistoryError(
                 f"the query was refused ({error.code}): {said}",
                 where=self._url,
                 do="Check the address and --token-file. Where a query is too heavy, give larger steps (--step).",
-            ) from error
+            )
+            raise (_TooHeavyError(refused) if error.code in (422, 503) else refused) from error
         except (OSError, ValueError, KeyError) as error:
             raise HistoryError(
                 f"no answer of a Prometheus: {error}", where=self._url, do="Give the root of its HTTP API."
@@ -219,11 +243,19 @@ def _count(counters: dict[Key, float], row: Row) -> None:
         counters[key] = counters.get(key, 0.0) + 1
 
 
+def _points(one: Mapping[str, Any]) -> tuple[Ints, Floats]:
+    return (
+        np.array([round(float(at) * 1000) for at, _ in one["values"]], dtype=np.int64),
+        np.array([float(value) for _, value in one["values"]], dtype=np.float64),
+    )
+
+
 def _unnamed(labels: Labels) -> Labels:
     return tuple(pair for pair in labels if pair[0] != NAME)
 
 
-def _joined(parts: Iterable[Answer]) -> Answer:
+def joined(parts: Iterable[Answer]) -> Answer:
+    """Answers that follow one another, as one."""
     found: dict[Labels, list[tuple[Ints, Floats]]] = defaultdict(list)
     for part in parts:
         for labels, points in part.items():
