@@ -80,6 +80,12 @@ def test_what_a_new_cluster_brings_along_is_not_judged_by_a_target_of_the_same_n
     assert dict(outcome.fired) == {}
 
 
+def test_requests_are_not_taken_for_slow_ones_when_a_batch_ends(promtool: str) -> None:
+    traffic = Traffic(per_minute=60, begin=10, end=20)
+    outcome = play(Shape(name="batch-ends", story="", expected="nothing", traffic=(traffic,), minutes=45))
+    assert dict(outcome.fired) == {}
+
+
 def test_a_false_page_is_told(promtool: str) -> None:
     wrong = replace(named("outage-12-per-minute"), expected="nothing")
     assert "expected nothing, got page" in play(wrong).problem

@@ -45,8 +45,13 @@ _RATIOS: Final = (
 
 
 def call_rates(s: AlertsSettings) -> tuple[RecordingRule, ...]:
-    """Calls, requests and errors a second, by outcome, by model and by provider."""
+    """Calls, requests and errors a second, by outcome, by model and by provider.
+
+    What is a difference of two of them stands here too: groups are evaluated up to half a minute apart, and where
+    traffic ends, that is a difference of its own.
+    """
     model = "WHERE, provider, model"
+    requests = "provider_model_outcome:llm_provider_requests:rate5m"
     return (
         *(
             RecordingRule(
@@ -61,7 +66,7 @@ def call_rates(s: AlertsSettings) -> tuple[RecordingRule, ...]:
         ),
         RecordingRule(
             "provider_model:llm_provider_requests_ended:rate5m",
-            f'sum by ({model}) (provider_model_outcome:llm_provider_requests:rate5m{{outcome!="cancelled"}})',
+            f'sum by ({model}) ({requests}{{outcome!="cancelled"}})',
         ),
         *(
             RecordingRule(
@@ -95,6 +100,29 @@ def call_rates(s: AlertsSettings) -> tuple[RecordingRule, ...]:
                 f' (provider_model_error_type:llm_provider_refusals:rate2m{{error_type="{error_type}"}})',
             )
             for error_type in ("auth", "quota")
+        ),
+        RecordingRule(
+            "provider:llm_call_slow:rate5m",
+            "provider:llm_call_successes:rate5m\n"
+            f'- sum by (WHERE, provider) (rate({_CALLS}_bucket{{outcome="success",{le(s.latency_seconds)}}}[5m]))',
+        ),
+        RecordingRule("provider_model:llm_provider_requests:rate5m", f"sum by (WHERE, provider, model) ({requests})"),
+        RecordingRule(
+            "provider:llm_provider_requests:rate5m",
+            "sum by (WHERE, provider) (provider_model:llm_provider_requests:rate5m)",
+        ),
+        RecordingRule(
+            "provider:llm_provider_request_failures:rate5m",
+            f'sum by (WHERE, provider) ({requests}{{outcome!~"success|cancelled"}})',
+        ),
+        RecordingRule(
+            "provider:llm_provider_errors:rate5m",
+            "sum by (WHERE, provider) (rate(llm_provider_errors_total[5m]))",
+        ),
+        RecordingRule(
+            "provider_model:llm_provider_requests_off_scale:rate5m",
+            "provider_model:llm_provider_requests:rate5m\n"
+            f"- sum by (WHERE, provider, model) (rate({_REQUESTS}_bucket{{{le(_TOP)}}}[5m]))",
         ),
     )
 
@@ -165,14 +193,8 @@ def _alone(name: str) -> Iterable[RecordingRule]:
 
 
 def windows(s: AlertsSettings) -> tuple[RecordingRule, ...]:
-    """Ratios over windows of up to three days, and what other alerts compare with their own past."""
-    requests = "provider_model_outcome:llm_provider_requests:rate5m"
+    """Ratios over windows of up to three days, and what alerts compare with their own past."""
     return (
-        RecordingRule(
-            "provider:llm_call_slow:rate5m",
-            "provider:llm_call_successes:rate5m\n"
-            f'- sum by (WHERE, provider) (rate({_CALLS}_bucket{{outcome="success",{le(s.latency_seconds)}}}[5m]))',
-        ),
         *(
             RecordingRule(f"{name}:rate{window}", f"avg_over_time({name}:{shorter})")
             for name in dict.fromkeys(one for pair in _RATIOS for one in pair)
@@ -182,24 +204,6 @@ def windows(s: AlertsSettings) -> tuple[RecordingRule, ...]:
             RecordingRule(f"{part}:ratio_rate{window}", f"{part}:rate{window} / ({whole}:rate{window} > 0)")
             for part, whole in _RATIOS
             for window in ("5m", *WINDOWS)
-        ),
-        RecordingRule("provider_model:llm_provider_requests:rate5m", f"sum by (WHERE, provider, model) ({requests})"),
-        RecordingRule(
-            "provider:llm_provider_requests:rate5m",
-            "sum by (WHERE, provider) (provider_model:llm_provider_requests:rate5m)",
-        ),
-        RecordingRule(
-            "provider:llm_provider_request_failures:rate5m",
-            f'sum by (WHERE, provider) ({requests}{{outcome!~"success|cancelled"}})',
-        ),
-        RecordingRule(
-            "provider:llm_provider_errors:rate5m",
-            "sum by (WHERE, provider) (rate(llm_provider_errors_total[5m]))",
-        ),
-        RecordingRule(
-            "provider_model:llm_provider_requests_off_scale:rate5m",
-            "provider_model:llm_provider_requests:rate5m\n"
-            f"- sum by (WHERE, provider, model) (rate({_REQUESTS}_bucket{{{le(_TOP)}}}[5m]))",
         ),
         RecordingRule(
             "provider_model:llm_call_oldest_seconds:max",
@@ -216,6 +220,10 @@ def windows(s: AlertsSettings) -> tuple[RecordingRule, ...]:
         RecordingRule(
             "provider:llm_provider_cost_usd_per_hour:rate1h",
             "sum by (WHERE, provider) (rate(llm_provider_cost_usd_total[1h])) * 3600",
+        ),
+        RecordingRule(
+            "provider_model:llm_calls_answered:rate15m",
+            f'sum by (WHERE, provider, model) (rate({_CALLS}_count{{outcome=~"success|cancelled"}}[15m]))',
         ),
         RecordingRule(
             "provider_model:llm_provider_tokens:rate15m",

@@ -12,6 +12,7 @@ from tachograph.settings.alerts import AlertsSettings
 
 _MODEL: Final = {"provider": "openai", "model": "gpt-5"}
 _PROVIDER: Final = {"provider": "openai"}
+_ANSWERED: Final = "provider_model:llm_calls_answered:rate15m"
 
 
 def rules(s: AlertsSettings) -> tuple[Alert, ...]:
@@ -289,13 +290,7 @@ def _usage_missing(s: AlertsSettings) -> Alert:
     share = min(0.9, s.usage_missing_share * 4)
     return Alert(
         name="LLMUsageNotReported",
-        expression=(
-            f"({missing} >= {s.error_floor})\n"
-            "/\n"
-            "(sum by (WHERE, provider, model) ("
-            'increase(llm_call_seconds_count{outcome=~"success|cancelled"}[15m])) > 0)\n'
-            f"> {number(s.usage_missing_share)}"
-        ),
+        expression=(f"({missing} >= {s.error_floor}) / 900\n/\n({_ANSWERED} > 0)\n> {number(s.usage_missing_share)}"),
         hold="10m",
         severity="warning",
         component="llm_provider",
@@ -324,10 +319,9 @@ def _usage_mismatch(s: AlertsSettings) -> Alert:
     return Alert(
         name="LLMUsageMismatch",
         expression=(
-            f"({mismatches} >= {s.error_floor})\n"
+            f"({mismatches} >= {s.error_floor}) / 900\n"
             "/ on (WHERE, provider, model) group_left ()\n"
-            "(sum by (WHERE, provider, model) ("
-            'increase(llm_call_seconds_count{outcome=~"success|cancelled"}[15m])) > 0)\n'
+            f"({_ANSWERED} > 0)\n"
             f"> {number(s.usage_missing_share)}"
         ),
         hold="10m",
