@@ -154,7 +154,8 @@ class _Day:
 def _look_backs(recordings: Sequence[RecordingRule], alerts: Sequence[Alert]) -> dict[str, int]:
     """How far back each recording is read, in milliseconds, by alerts and by the recordings that they read."""
     found = dict.fromkeys((rule.name for rule in recordings), 0)
-    for rule in (*alerts, *reversed(recordings)):  # what reads stands before what is read
+    rules: list[Alert | RecordingRule] = [*alerts, *reversed(recordings)]  # what reads stands before what is read
+    for rule in rules:
         _look_back(promql_parser.parse(rule.expression), found.get(rule.name, 0), found)
     return found
 
