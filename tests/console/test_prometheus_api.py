@@ -20,6 +20,7 @@ from support.console_client import Client
 from support.filled_prometheus import filled
 from support.parts import program
 from support.prometheus import prometheus
+from tachograph import catalogue
 from tachograph.console import RunningConsole, start
 from tachograph.console.query import Prometheus
 
@@ -205,11 +206,47 @@ def test_prometheus_mode_passes_on_what_prometheus_says(both: tuple[Client, str,
         assert {rule["health"] for group in groups for rule in group["rules"]} == {"ok"}
 
 
-def test_a_prometheus_with_rules_shows_its_own() -> None:
-    rules = json.dumps({"groups": [{"name": "theirs", "rules": [{"alert": "Theirs", "expr": "vector(1)"}]}]})
-    with prometheus(rules=rules) as server, start(port=0, prometheus=server.url, step_seconds=300) as served:
-        groups = Client(served.url, served.token).get("/api/v1/rules")["data"]["groups"]
+def rules_of(*alerts: str) -> str:
+    rules = [{"alert": alert, "expr": "vector(1)"} for alert in alerts]
+    return json.dumps({"groups": [{"name": "theirs", "rules": rules}]})
+
+
+def test_a_prometheus_with_our_alerts_shows_its_own_and_those_that_it_lacks_are_named() -> None:
+    with (
+        prometheus(rules=rules_of("LLMProviderDown")) as server,
+        start(port=0, prometheus=server.url, step_seconds=300) as served,
+    ):
+        client = Client(served.url, served.token)
+        groups = client.get("/api/v1/rules")["data"]["groups"]
+        told = client.get("/api/console/status")["rules_told"]
     assert [group["name"] for group in groups] == ["theirs"]
+    assert "LLMModelDown" in told
+    assert "LLMProviderDown" not in told
+
+
+def test_on_a_prometheus_with_rules_about_other_things_ours_are_evaluated_and_what_they_lack_is_said() -> None:
+    with (
+        prometheus(rules=rules_of("NodeDown")) as server,
+        start(port=0, prometheus=server.url, step_seconds=300) as served,
+    ):
+        client = Client(served.url, served.token)
+        served.console.tick()
+        alerts = {one["name"]: one for one in client.get("/api/console/alerts")["alerts"]}
+        told = client.get("/api/console/status")["rules_told"]
+    assert "NodeDown" not in alerts
+    assert alerts["LLMMonitorAbsent"]["state"] == "pending"  # evaluated on the data of that Prometheus
+    assert "has none of these rules" in told
+    assert "LLMProviderErrorBudgetBurn" in told  # compares with recorded series
+    assert "HighProviderErrorRate" not in told  # reads raw series alone
+
+
+def test_a_prometheus_with_everything_that_is_exported_leaves_nothing_to_say() -> None:
+    ours = [alert.name for group in catalogue.rule_groups() for alert in group.alerts]
+    with (
+        prometheus(rules=rules_of(*dict.fromkeys(ours))) as server,
+        start(port=0, prometheus=server.url, step_seconds=300) as served,
+    ):
+        assert Client(served.url, served.token).get("/api/console/status")["rules_told"] == ""
 
 
 def test_who_asks_for_rules_while_the_clock_asks_waits_for_the_same_answer() -> None:
@@ -221,7 +258,9 @@ def test_who_asks_for_rules_while_the_clock_asks_waits_for_the_same_answer() -> 
             assert may_answer.wait(60)
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(b'{"status": "success", "data": {"groups": [{"name": "theirs", "rules": []}]}}')
+            self.wfile.write(
+                b'{"status": "success", "data": {"groups": [{"name": "theirs", "rules": [{"name": "Theirs"}]}]}}'
+            )
 
         def log_message(self, *args: Any) -> None: ...
 

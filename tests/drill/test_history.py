@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from support.prometheus import prometheus
@@ -127,6 +128,22 @@ def test_a_ledger_tells_the_same_outage_as_one_though_it_goes_on_over_two_days_o
     assert by_name(found)["LLMProviderDown"][0] == 1
     assert [one.alerts for one in found.notified if one.receiver == "page"] == [("LLMProviderDown",)]
     assert found.usd == pytest.approx(len(rows) * 0.01, rel=0.02)
+
+
+def test_two_hundred_models_of_a_ledger_are_counted_over_stretches_that_follow_one_another() -> None:
+    row = ledger_rows(END - 8 * 3_600_000)[0]
+    rows = [
+        msgspec.structs.replace(row, ts_us=(END - hours * 3_600_000) * 1000, model=f"model-{n}")
+        for hours in (8, 5, 1)
+        for n in range(200)
+    ]
+    begin = END - 9 * 3_600_000
+    past = LedgerPast(rows, "tachograph", begin, END, STEP)
+    calls: list[float] = []
+    for low in range(begin, END, 3 * 3_600_000):
+        answer = past.range("sum(llm_call_seconds_count)", low, low + 3 * 3_600_000 - STEP, STEP)
+        calls += answer[()][1].tolist() if answer else []
+    assert (calls[59], calls[61], calls[245], calls[-1]) == (0, 200, 400, 600)
 
 
 def test_the_command_reads_the_ledger_of_the_settings_out_of_its_store(

@@ -148,11 +148,17 @@ def test_inhibitions_are_judged_as_a_real_alertmanager_judges_them() -> None:
         firing("LLMModelDown", provider="gemini", model="flash"),
         firing("LLMCallsFailing", provider="gemini", model="flash"),
         firing("LLMCallsFailing", provider="gemini", model="flash", job="other"),
+        # two Prometheus servers send to one Alertmanager, each with an external label
+        firing("LLMProviderAuthFailure", provider="anthropic", cluster="staging"),
+        firing("LLMProviderDown", provider="anthropic", cluster="prod"),
+        firing("LLMModelDown", provider="anthropic", model="opus", cluster="prod"),
     ]
     every = frozenset(tuple(sorted(labels.items())) for labels in alerts)
     ours = sorted(
         dict(alert)["alertname"] for alert in every if not is_inhibited(alert, every, ROUTES["inhibit_rules"])
     )
+    assert "LLMProviderAuthFailure" in ours
+    assert ours.count("LLMProviderDown") == 2  # staging keeps production's not silent
     with alertmanager() as server:
         assert _paged(server, alerts) == ours
 

@@ -68,12 +68,13 @@ def call_rates(s: AlertsSettings) -> tuple[RecordingRule, ...]:
             "provider_model:llm_provider_requests_ended:rate5m",
             f'sum by ({model}) ({requests}{{outcome!="cancelled"}})',
         ),
-        *(
-            RecordingRule(
-                f"provider_model_error_type:llm_provider_refusals:rate{window}",
-                f'sum by ({model}, error_type) (rate(llm_provider_errors_total{{error_type=~"{REFUSALS}"}}[{window}]))',
-            )
-            for window in _SHORT
+        RecordingRule(
+            "provider_model_error_type:llm_provider_errors:rate5m",
+            f"sum by ({model}, error_type) (rate(llm_provider_errors_total[5m]))",
+        ),
+        RecordingRule(
+            "provider_model_error_type:llm_provider_refusals:rate2m",
+            f'sum by ({model}, error_type) (rate(llm_provider_errors_total{{error_type=~"{REFUSALS}"}}[2m]))',
         ),
         *_judged(
             "provider_model:llm_call",
@@ -81,8 +82,8 @@ def call_rates(s: AlertsSettings) -> tuple[RecordingRule, ...]:
             "provider_model_outcome:llm_calls",
             bad="error|timeout|rate_limited",
             refused={
-                window: f'provider_model_error_type:llm_provider_refusals:rate{window}{{error_type=~"{CALLERS_FAULT}"}}'
-                for window in _SHORT
+                "2m": f'provider_model_error_type:llm_provider_refusals:rate2m{{error_type=~"{CALLERS_FAULT}"}}',
+                "5m": f'provider_model_error_type:llm_provider_errors:rate5m{{error_type=~"{CALLERS_FAULT}"}}',
             },
         ),
         *_summed("provider:llm_call", "WHERE, provider", "provider_model:llm_call"),
@@ -117,7 +118,7 @@ def call_rates(s: AlertsSettings) -> tuple[RecordingRule, ...]:
         ),
         RecordingRule(
             "provider:llm_provider_errors:rate5m",
-            "sum by (WHERE, provider) (rate(llm_provider_errors_total[5m]))",
+            "sum by (WHERE, provider) (provider_model_error_type:llm_provider_errors:rate5m)",
         ),
         RecordingRule(
             "provider_model:llm_provider_requests_off_scale:rate5m",

@@ -243,14 +243,16 @@ def _play_live(shapes: Sequence[Shape], args: argparse.Namespace, settings: Sett
 
 
 def _rules(shape: Shape, directory: Path | None, settings: Settings) -> tuple[Mapping[str, str], dict[str, Any]]:
-    """The rules to play with; a shape that distinguishes clusters brings that setting along."""
+    """The rules to play with; a shape that distinguishes clusters, or is pushed, brings that setting along."""
     import msgspec
 
     from tachograph.catalogue.export.alertmanager import config
     from tachograph.cli.fire_drill import read_rules
 
-    if shape.identity:
-        alerts = msgspec.structs.replace(settings.alerts, identity=shape.identity)
+    if shape.identity or shape.push:
+        alerts = msgspec.structs.replace(settings.alerts, identity=shape.identity or settings.alerts.identity)
+        if shape.push:
+            alerts = msgspec.structs.replace(alerts, profile="push", push_interval=shape.step)
         settings, directory = msgspec.structs.replace(settings, alerts=alerts), None
     routes = config("page", "ticket", "note", "watchdog", identity=settings.alerts.identity)
     return read_rules(directory, settings, f"{shape.evaluate}s"), routes

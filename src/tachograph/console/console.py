@@ -76,7 +76,9 @@ class Console:
         self.service = service
         self.job = job
         self.targets = [ScrapeTarget(url, job=job) for url in scrape]
-        self.prometheus = Prometheus(prometheus_url) if prometheus_url else None
+        rule_groups = list(rule_groups)
+        ours = frozenset(rule.name for group in rule_groups for rule in group.rules if rule.alerting)
+        self.prometheus = Prometheus(prometheus_url, ours) if prometheus_url else None
         self.alertmanager = Alertmanager(alertmanager_url) if alertmanager_url else None
         self.store = TimeSeriesStore(retention_seconds=retention_seconds, max_series=max_series)
         self.engine = PromQLEngine(
@@ -215,6 +217,27 @@ class Console:
     def evaluates(self) -> bool:
         """Whether the rules are evaluated here; otherwise a Prometheus does it, with rules of its own."""
         return self.prometheus is None or not self.prometheus.has_rules()
+
+    @property
+    def rules_told(self) -> str:
+        """Where a Prometheus is asked: which rules nobody evaluates, or not in full; "": there are none."""
+        if self.prometheus is None:
+            return ""
+        if missing := self.prometheus.missing():
+            return (
+                f"The Prometheus at {self.prometheus.url} evaluates the alerts, and lacks {len(missing)} of them: "
+                f"{', '.join(missing)}. Load what this version's `tachograph export` writes."
+            )
+        if not self.evaluates:
+            return ""
+        if not self.prometheus.answered:
+            return f"The Prometheus at {self.prometheus.url} does not answer: no alert can be evaluated."
+        names = [rule.name for group in self.rules.groups for rule in group.rules if rule.needs_recorded]
+        return (
+            f"The Prometheus at {self.prometheus.url} has none of these rules: they are evaluated from here. "
+            f"{len(names)} of them compare with recorded series, which are not there, and see less or nothing: "
+            f"{', '.join(dict.fromkeys(names))}. Load what `tachograph export` writes."
+        )
 
     def _notifier(self, settings: Settings, data_dir: Path | None) -> Notifier | None:
         """What notifies people of alerts; None where no receiver is set, or another console of this directory does."""

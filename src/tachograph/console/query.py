@@ -39,11 +39,16 @@ class Querier(Protocol):
 class Prometheus:
     """A real Prometheus, asked over HTTP.
 
+    Args:
+        url: Its root.
+        ours: Names of the alerts that the console would evaluate; empty: any rule of the Prometheus counts.
+        timeout: Longest wait for an answer, in seconds.
+
     Raises:
         TachographError: The URL is not http or https.
     """
 
-    def __init__(self, url: str, *, timeout: float = 30.0) -> None:
+    def __init__(self, url: str, ours: frozenset[str] = frozenset(), *, timeout: float = 30.0) -> None:
         parts = split(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise TachographError(
@@ -54,7 +59,9 @@ class Prometheus:
         self.url = url.rstrip("/")
         self.timeout = timeout
         self._asking = threading.Lock()
-        self._has_rules, self._rules_known_until = False, 0.0
+        self._ours = ours
+        self._loaded: frozenset[str] = frozenset()
+        self._rules_known_until = 0.0
         self.answered = False
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects())
 
@@ -81,20 +88,27 @@ class Prometheus:
             raise PromQLError(f"cannot reach the Prometheus at {self.url}: {getattr(error, 'reason', error)}") from None
 
     def has_rules(self) -> bool:
-        """Return whether it evaluates rules of its own; asked at most every half minute.
+        """Return whether it evaluates alerts of ours; asked at most every half minute.
 
-        While it does not answer, what it said last holds; `answered` says whether it ever did.
+        Rules about other things say nothing about calls: with these alone, ours are evaluated from here. While it does
+        not answer, what it said last holds; `answered` says whether it ever did.
         """
         with self._asking:  # a caller waits for the answer while another asks
             if time.monotonic() >= self._rules_known_until:
                 try:
                     _, _, body = self.forward("/api/v1/rules", [])
-                    self._has_rules = bool(json.loads(body)["data"]["groups"])
+                    groups = json.loads(body)["data"]["groups"]
+                    names = frozenset(rule["name"] for group in groups for rule in group["rules"])
+                    self._loaded = names & self._ours if self._ours else names
                     self.answered = True
                 except (PromQLError, ValueError, KeyError, TypeError) as error:
                     logger.debug("the Prometheus at %s does not say whether it has rules: %s", self.url, error)
                 self._rules_known_until = time.monotonic() + 30
-            return self._has_rules
+            return bool(self._loaded)
+
+    def missing(self) -> list[str]:
+        """Alerts of ours that it does not evaluate, though it evaluates others of them."""
+        return sorted(self._ours - self._loaded) if self.has_rules() else []
 
     def instant(self, query: str, at: int, *, timeout: float | None = None) -> Result:
         """Evaluate at one time."""

@@ -34,7 +34,10 @@ MAX_ALERTS_PER_RULE = 1000
 
 @dataclass(slots=True)
 class Rule:
-    """One rule as data; lengths in milliseconds."""
+    """One rule as data; lengths in milliseconds.
+
+    `needs_recorded`: it reads recorded series over time, and nobody records them.
+    """
 
     name: str
     expr: str
@@ -43,6 +46,7 @@ class Rule:
     keep_firing: int = 0
     labels: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
+    needs_recorded: bool = False
     # What the last evaluation left behind.
     active: dict[Labels, ActiveAlert] = field(default_factory=dict)
     health: str = "unknown"

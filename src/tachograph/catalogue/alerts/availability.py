@@ -6,6 +6,7 @@ Pages count calls, which are what users meet. Requests, retries included, show h
 from __future__ import annotations
 
 from tachograph.catalogue.alerts.parts import (
+    CALLERS_FAULT,
     OUTLASTS,
     STUCK_SECONDS,
     burn_drills,
@@ -20,7 +21,7 @@ from tachograph.catalogue.durations import number
 from tachograph.catalogue.rules import Alert
 from tachograph.settings.alerts import AlertsSettings
 
-_REFUSALS = "provider_model_error_type:llm_provider_refusals:rate5m"
+_ERRORS = "provider_model_error_type:llm_provider_errors:rate5m"
 _REQUESTS = "provider_model_outcome:llm_provider_requests:rate5m"
 _ENDED = "provider_model:llm_provider_requests_ended:rate5m"
 _CALLS = "llm_call_seconds_count"
@@ -111,11 +112,15 @@ def _down(s: AlertsSettings, name: str, labels: str) -> Alert:
 
 def _failing(s: AlertsSettings) -> Alert:
     level = "provider_model:llm_call"
+    errors, calls, share = f"{level}_errors:rate5m", f"{level}s:rate5m", number(s.page_share)
     return Alert(
         name="LLMCallsFailing",
         expression=(
-            f"({level}_errors:rate5m * 300 >= {s.error_floor * 2}) / 300 / {level}s:rate5m > {number(s.page_share)}\n"
-            f"and\n{level}_errors:rate2m / {level}s:rate2m > {number(s.page_share)}"
+            f"({errors} * 300 >= {s.error_floor * 2}) / 300 / {calls} > {share}\n"
+            "and (\n"
+            f"  {level}_errors:rate2m / {level}s:rate2m > {share}\n"
+            f"  or\n  sum_over_time({errors}[10m]) / sum_over_time({calls}[10m]) > {share}\n"
+            ")"
         ),
         hold="2m",
         keep=OUTLASTS,
@@ -134,12 +139,14 @@ def _rejected(s: AlertsSettings) -> Alert:
     by = "WHERE, provider, model"
     successes = "provider_model:llm_call_successes"
     rejected = "provider_model:llm_calls_rejected:rate2m"
+    refusals = "provider_model_error_type:llm_provider_refusals:rate2m"
     return Alert(
         name="LLMModelRejected",
         expression=(
-            f"({rejected} * 120 >= {s.down_errors} unless {successes}:rate2m > 0)\n"
+            f'(sum by ({by}) ({refusals}{{error_type=~"{CALLERS_FAULT}"}}) * 120 >= {s.down_errors}'
+            f" unless {successes}:rate2m > 0)\n"
             "or\n"
-            f'(sum by ({by}) ({_REFUSALS}{{error_type="invalid_request"}}) * 300 >= 3'
+            f'(sum by ({by}) ({_ERRORS}{{error_type="invalid_request"}}) * 300 >= 3'
             f" unless {successes}:rate5m > 0)\n"
             "or\n"
             f"({seen(rejected, '30m', 3)} unless {none_since(f'{successes}:rate5m', '30m')})"
@@ -151,7 +158,8 @@ def _rejected(s: AlertsSettings) -> Alert:
         summary="{{ $labels.provider }} rejects every call to {{ $labels.model }}",
         description=(
             '{{ $labels.provider }} refused the last {{ $value | printf "%.0f" }} calls to {{ $labels.model }} as '
-            "invalid and none succeeded: the model is retired or misspelled, or every request has the same fault."
+            "invalid, or its content filter stopped them, and none succeeded: the model is retired or misspelled, or "
+            "every request has the same fault."
         ),
         drill=Drill(
             series=_requests((0.2, 0, 0.2), (0, 0.2, 0), "invalid_request"), within="8m", labels=_MODEL, after="30m"
@@ -178,7 +186,7 @@ def _refused(s: AlertsSettings, error_type: str) -> Alert:
         name=name,
         expression=(
             "(\n"
-            f"  sum by ({by}) ({_REFUSALS}{refused})\n"
+            f"  sum by ({by}) ({_ERRORS}{refused})\n"
             f"  > {number(s.refused_share)} * sum by ({by}) ({_ENDED})\n"
             ") * 300 >= 3\n"
             "or\n"

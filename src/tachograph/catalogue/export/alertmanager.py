@@ -102,6 +102,9 @@ INHIBITIONS: Final = (
 
 GROUP_BY: Final = ("component", "provider", "server_id")
 """Alerts that agree in these labels, and in the identity labels, make one notification."""
+EXTERNAL: Final = ("cluster", "region", "environment", "env")
+"""Usual `external_labels` of a Prometheus, which stand on every alert that it sends: where several of them share an
+Alertmanager, what differs in one of these is kept apart. A label that no alert has is the same in all."""
 
 _RECEIVERS: Final = ("tachograph-page", "tachograph-ticket", "tachograph-note", "tachograph-watchdog")
 
@@ -143,7 +146,7 @@ def config(
     return {
         "route": {
             "receiver": "tachograph-ticket",
-            "group_by": list(dict.fromkeys((*identity, *GROUP_BY))),
+            "group_by": list(dict.fromkeys((*identity, *GROUP_BY, *EXTERNAL))),
             "group_wait": group_wait,
             "group_interval": group_interval,
             "repeat_interval": "24h",
@@ -170,7 +173,7 @@ def _inhibition(one: Inhibition, identity: tuple[str, ...]) -> dict[str, Any]:
     return {
         "source_matchers": [f'alertname="{one.source}"', *one.source_matchers],
         "target_matchers": [match, *one.target_matchers],
-        "equal": equal(one, identity),
+        "equal": list(dict.fromkeys((*equal(one, identity), *EXTERNAL))),
     }
 
 

@@ -38,21 +38,26 @@ def rule_groups(settings: Settings | None = None, *, keeps_recorded: bool = True
     Args:
         settings: Thresholds, objectives, labels.
         keeps_recorded: What the rules record can be asked again. Otherwise (a Prometheus answers, which has none of our
-            rules) recordings are written out where they are read, and alerts that need their past stay silent.
+            rules) recordings are written out where they are read, and alerts that need their past are marked.
     """
     from tachograph import catalogue
     from tachograph.catalogue.inlining import inlined
-    from tachograph.catalogue.rules import Alert
+    from tachograph.catalogue.rules import Alert, RecordingRule
     from tachograph.console.rules import Group, Rule
 
     found = []
     groups = catalogue.rule_groups(settings)
-    for group in groups if keeps_recorded else inlined(groups):
+    recorded: tuple[str, ...] = ()
+    if not keeps_recorded:
+        groups = inlined(groups)
+        recorded = tuple(rule.name for group in groups for rule in group.rules if isinstance(rule, RecordingRule))
+    for group in groups:
         rules = []
         for rule in group.rules:
             if isinstance(rule, Alert):
                 hold, keep = int(rule.hold_seconds * 1000), int(rule.keep_seconds * 1000)
-                rules.append(Rule(rule.name, rule.expression, True, hold, keep, rule.labels, rule.annotations))
+                needs = any(name in rule.expression for name in recorded)
+                rules.append(Rule(rule.name, rule.expression, True, hold, keep, rule.labels, rule.annotations, needs))
             else:
                 rules.append(Rule(rule.name, rule.expression, False, labels=rule.labels))
         found.append(Group(group.name, int(group.interval_seconds * 1000), rules))

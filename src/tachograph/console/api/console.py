@@ -183,6 +183,7 @@ def _status(console: Console, auth: str) -> dict[str, Any]:
         "started": console.started,
         "source": "prometheus" if console.prometheus else "memory",
         "prometheus_url": console.prometheus.url if console.prometheus else None,
+        "rules_told": console.rules_told,
         "now": time.time(),
         "retention_seconds": console.store.retention_ms / 1000,
         "step_seconds": console.step_seconds,

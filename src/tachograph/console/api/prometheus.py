@@ -67,7 +67,7 @@ def routes(console: Console) -> list[Route]:
 
 
 def _is_forwarded(real: Prometheus, path: str) -> bool:
-    """Alerts come from the real one where it has rules; where it has none, ours are evaluated on its data."""
+    """Alerts come from the real one where it has those of ours; where it has none, they are evaluated on its data."""
     return path.removeprefix(PREFIX) not in ("/rules", "/alerts") or real.has_rules()
 
 

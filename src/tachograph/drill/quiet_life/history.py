@@ -96,6 +96,7 @@ def judge(
     kept = _look_backs(recordings, alerts)
     memory = Memory()
     answers: list[list[Answer]] = [[] for _ in alerts]
+    costs: list[Answer] = []
     days_before = -(-max(kept.values(), default=0) // CHUNK_MS)
     for low in range(start - days_before * CHUNK_MS, end + 1, CHUNK_MS):
         high = min(low + CHUNK_MS - step, end)
@@ -105,10 +106,11 @@ def judge(
                 say(f"{datetime.fromtimestamp(low / 1000, UTC):%Y-%m-%d} {rule.name}")
                 memory.append(rule.name, day.evaluated(rule.expression), step, since=low - kept[rule.name])
         if low >= start:
+            costs.append(past.range(_COST, low, high, step))
             for alert, found_of in zip(alerts, answers, strict=True):
                 say(f"{datetime.fromtimestamp(low / 1000, UTC):%Y-%m-%d} {alert.name}")
                 found_of.append(day.evaluated(alert.expression))
-    spent = past.range(_COST, start, end, step)
+    spent = joined(costs)
     found: dict[str, AlertHistory] = {}
     firing: dict[int, set[tuple[tuple[str, str], ...]]] = {}
     for alert, found_of in zip(alerts, answers, strict=True):

@@ -39,8 +39,8 @@ def begin_of(shape: Shape) -> float:
 
 def real_minutes(shape: Shape) -> float:
     """How long it takes in real time; infinite where it cannot be played so."""
-    if any(target.unseen for target in shape.targets):
-        return math.inf  # Prometheus itself would have to be away
+    if shape.push or any(target.unseen for target in shape.targets):
+        return math.inf  # nothing is scraped, or Prometheus itself would have to be away
     return shape.minutes - begin_of(shape)
 
 

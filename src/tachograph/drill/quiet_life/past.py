@@ -31,7 +31,10 @@ SHORTEST_MS: Final = 3_600_000
 """Where a day is too heavy, half of it is asked for, and so on down to an hour."""
 MAX_POINTS: Final = 20_000_000
 """Of one answer."""
-MAX_MODELS: Final = 60
+RAW_LOOK_BACK_MS: Final = 2 * 3_600_000
+"""Rules look at raw counters over an hour at most."""
+MAX_HELD: Final = 60_000_000
+"""Samples of a ledger's day in memory: 200 models in steps of a minute are 15 million."""
 _LIMITS: Final = Limits(max_samples=500_000_000, max_points=200_000_000, timeout_seconds=600)
 _QUERY_SECONDS: Final = 60
 
@@ -82,6 +85,10 @@ class Memory:
             ends = np.append(times[gaps - 1], times[-1:]) + step
             at = np.append(gaps, len(times))
             self._add(name, labels, np.insert(times, at, ends), np.insert(values, at, np.full(len(ends), STALE_NAN)))
+
+    def forget(self, name: str) -> None:
+        """Drop what is kept under this name."""
+        self._series.pop(name, None)
 
     def add(self, name: str, labels: Labels, times: Ints, values: Floats) -> None:
         """Keep samples as they are."""
@@ -178,6 +185,8 @@ class PrometheusPast:
 class LedgerPast(Memory):
     """A usage ledger: its rows become the counters that /metrics would have shown.
 
+    One stretch is held at a time, with what rates at its begin look back to; stretches follow one another.
+
     Args:
         rows: Rows in order of their time.
         job: The job that the rules look for.
@@ -186,34 +195,61 @@ class LedgerPast(Memory):
 
     def __init__(self, rows: Iterable[Row], job: str, start: int, end: int, step: int) -> None:
         super().__init__()
-        where: Labels = (("instance", "ledger"), ("job", job))
+        self._where: Labels = (("instance", "ledger"), ("job", job))
+        self._rows = iter(rows)
+        self._next = next(self._rows, None)
+        self._start = start
+        self._times: Ints = np.empty(0, dtype=np.int64)
+        self._counters: dict[Key, float] = {}
+        self._columns: dict[Key, Floats] = {}
         times = np.arange(start, end + 1, step, dtype=np.int64)
-        counters: dict[Key, float] = {}
-        kept: dict[Key, Floats] = {}
-        at = 0
-
-        def write_until(index: int) -> None:
-            for key, value in counters.items():
-                if key not in kept:
-                    kept[key] = np.zeros(len(times))
-                kept[key][at:index] = value
-
-        for row in rows:
-            index = int(np.searchsorted(times, (row.ts_us + row.latency_us) // 1000))
-            if index > at:
-                write_until(index)
-                at = index
-            if index < len(times):
-                _count(counters, row)
-        write_until(len(times))
-        if len({key[1][:2] for key in kept if key[0] == "llm_provider_cost_usd_total"}) > MAX_MODELS:
-            raise HistoryError(
-                f"the ledger holds more than {MAX_MODELS} models in this time", do="Look at fewer days (--days)."
-            )
-        for (name, labels), values in kept.items():
-            self.add(name, tuple(sorted((*labels, *where))), times, values)
         for name, labels in (("up", ()), ("tachograph_build_info", (("version", "ledger"),))):
-            self.add(name, tuple(sorted((*labels, *where))), times, np.ones(len(times)))
+            self.add(name, tuple(sorted((*labels, *self._where))), times, np.ones(len(times)))
+
+    def range(self, expression: str, start: int, end: int, step: int) -> Answer:
+        """Evaluate over one stretch; none before the last one.
+
+        Raises:
+            HistoryError: There is too much in it.
+        """
+        if not len(self._times) or end > self._times[-1]:
+            self._go_on(start, end, step)
+        return super().range(expression, start, end, step)
+
+    def _go_on(self, start: int, end: int, step: int) -> None:
+        first = max(start - -(-RAW_LOOK_BACK_MS // step) * step, self._start)
+        times = np.arange(first, end + 1, step, dtype=np.int64)
+        begin = int(np.searchsorted(self._times, first))
+        known = len(self._times) - begin  # samples of the last stretch that this one needs too
+        columns = {key: np.zeros(len(times)) for key in self._columns}
+        for key, values in self._columns.items():
+            columns[key][:known] = values[begin:]
+        at = known
+        while self._next is not None:
+            index = int(np.searchsorted(times, (self._next.ts_us + self._next.latency_us) // 1000))
+            if index >= len(times):
+                break
+            if index > at:
+                self._write(columns, at, index, len(times))
+                at = index
+            _count(self._counters, self._next)
+            self._next = next(self._rows, None)
+        self._write(columns, at, len(times), len(times))
+        if len(columns) * len(times) > MAX_HELD:
+            raise HistoryError(
+                f"a day of this ledger is more than {MAX_HELD:,} samples", do="Evaluate in larger steps (--step)."
+            )
+        self._times, self._columns = times, columns
+        for name in {name for name, _ in columns}:
+            self.forget(name)
+        for (name, labels), values in columns.items():
+            self.add(name, tuple(sorted((*labels, *self._where))), times, values)
+
+    def _write(self, columns: dict[Key, Floats], begin: int, end: int, length: int) -> None:
+        for key, value in self._counters.items():
+            if key not in columns:
+                columns[key] = np.zeros(length)
+            columns[key][begin:end] = value
 
 
 def _count(counters: dict[Key, float], row: Row) -> None:

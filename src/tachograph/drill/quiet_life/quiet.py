@@ -24,6 +24,33 @@ SCRAPED_LESS: Final = ("LLMMonitorScrapeTooSparse",)
 BUSY: Final = Traffic(per_minute=60)
 
 
+_TEAM: Final = (("budget", "team"), ("period", "month"))
+
+
+def away(minutes: float) -> tuple[Level, ...]:
+    """A ledger's levels while its database is away from minute 20 on: records wait, then are written."""
+    after = 20 + minutes
+    waiting = ((0.0, 2.0), (20.0, 2.0), (after, 2.0))
+    return (
+        Level(name="llm_usage_records_accepted_total", values=((0.0, 0.0),), slopes=((0.0, 60.0),)),
+        Level(
+            name="llm_usage_persist_seconds_count",
+            labels=(("outcome", "success"),),
+            values=((0.0, 0.0), (20.0, 1200.0), (after, after * 60)),
+            slopes=((0.0, 60.0), (20.0, 0.0), (after, 60.0)),
+        ),
+        Level(
+            name="llm_usage_persist_errors_total",
+            labels=(("error_type", "db_error"),),
+            values=((0.0, 0.0), (20.0, 0.0), (after, minutes * 4)),
+            slopes=((0.0, 0.0), (20.0, 4.0), (after, 0.0)),
+        ),
+        Level(name="llm_usage_persist_queue_size", values=waiting, slopes=((0.0, 0.0), (20.0, 60.0), (after, 0.0))),
+        Level(name="llm_usage_persist_oldest_age_seconds", values=waiting, slopes=((20.0, 60.0), (after, 0.0))),
+        Level(name="llm_usage_writer_alive", values=((0.0, 1.0),)),
+    )
+
+
 def _gap(seconds: int) -> Shape:
     return Shape(
         name=f"scrape-gap-{seconds}s",
@@ -300,17 +327,9 @@ QUIET: Final = (
         expected="nothing",
         may=("ticket",),
         traffic=(Traffic(model="o3-deep-research", every=7, seconds=300, errors=0),),
-        levels=(
-            Level(
-                name="llm_call_oldest_seconds",
-                labels=(("provider", "openai"), ("model", "o3-deep-research")),
-                values=tuple((7.0 * n, 0.0) for n in range(20)),
-                slopes=tuple((7.0 * n, 60.0) for n in range(20)),
-            ),
-        ),
     ),
     Shape(
-        name="users-stop-answers",
+        name="idle-half-an-hour",
         story="Nothing fails, and the service is idle for half an hour",
         expected="nothing",
         traffic=(Traffic(per_minute=20, end=60), Traffic(per_minute=20, begin=90)),
@@ -377,5 +396,273 @@ QUIET: Final = (
         evaluate=60,
         step=30,
         ignore=SCRAPED_LESS,
+    ),
+    Shape(
+        name="gap-and-restart",
+        story="Scrapes fail for three minutes, and within them the process restarts; an old 401 before it",
+        expected="nothing",
+        traffic=(_OLD_401, _OLD_TOOL),
+        levels=_OLD_ERRORS,
+        targets=(Target(unreachable=((60, 63),), restarts=(61.5,)),),
+        minutes=95,
+    ),
+    Shape(
+        name="one-pod-crash-loops",
+        story="One pod of three is killed every three minutes and is away for one",
+        expected="nothing",
+        may=("ticket",),
+        traffic=(Traffic(per_minute=20),),
+        targets=(
+            *_THREE[:2],
+            Target(
+                instance="app-3:9464",
+                unreachable=tuple((30.0 + 3 * n, 31.0 + 3 * n) for n in range(15)),
+                restarts=tuple(31.0 + 3 * n for n in range(15)),
+            ),
+        ),
+        minutes=90,
+    ),
+    Shape(
+        name="pods-come-and-go",
+        story="An autoscaler starts a pod every five minutes, and each lives for twenty",
+        expected="nothing",
+        traffic=(Traffic(per_minute=15),),
+        targets=(Target(), *(Target(instance=f"pod-{n}:9464", start=5.0 * n, end=5.0 * n + 20) for n in range(1, 20))),
+        minutes=110,
+    ),
+    Shape(
+        name="upgrade-spells-buckets-otherwise",
+        story="A new version spells its bucket bounds 30.0 instead of 30, and replaces pods one by one",
+        expected="nothing",
+        traffic=(Traffic(per_minute=30, seconds=3),),
+        targets=(
+            *(Target(instance=f"old-{n}:9464", end=40.0 + 10 * n) for n in (1, 2, 3)),
+            *(Target(instance=f"new-{n}:9464", start=40.0 + 10 * n, float_bounds=True) for n in (1, 2, 3)),
+        ),
+    ),
+    Shape(
+        name="canary-one-per-cent-fails",
+        story="A canary takes one per cent of the calls, and all of them fail",
+        expected="nothing",
+        may=("ticket",),
+        traffic=(
+            Traffic(per_minute=60, errors=0, instances=("app-1:9464",)),
+            Traffic(per_minute=0.6, instances=("canary:9464",), faults=(Fault(begin=0),)),
+        ),
+        targets=(Target(instance="app-1:9464"), Target(instance="canary:9464", start=30)),
+        minutes=150,
+    ),
+    Shape(
+        name="storm-that-retries-cure",
+        story="Four of five calls meet four 429s, wait, and succeed",
+        expected="ticket",
+        traffic=(
+            Traffic(
+                per_minute=30,
+                faults=(Fault(begin=30, end=90, share=0.8, error_type="rate_limit", attempts=4, cured=True),),
+            ),
+        ),
+    ),
+    Shape(
+        name="timeouts-that-retries-cure",
+        story="A third of the calls time out once, and the retry succeeds",
+        expected="ticket",
+        may=("nothing",),
+        traffic=(Traffic(per_minute=30, faults=(Fault(begin=30, share=0.33, error_type="timeout", cured=True),)),),
+    ),
+    Shape(
+        name="blips-every-ten-minutes",
+        story="Every call fails for 15 seconds, every ten minutes for three hours",
+        expected="nothing",
+        may=("ticket",),
+        traffic=(
+            Traffic(per_minute=60, faults=tuple(Fault(begin=30.0 + 10 * n, end=30.25 + 10 * n) for n in range(18))),
+        ),
+        minutes=240,
+    ),
+    Shape(
+        name="users-stop-answers",
+        story="Two of five answers are stopped by the user who reads them",
+        expected="nothing",
+        traffic=(Traffic(per_minute=30, faults=(Fault(begin=30, share=0.4, error_type="cancelled"),)),),
+    ),
+    Shape(
+        name="slow-but-within-the-objective",
+        story="Answers take 20 s instead of 2, for an hour",
+        expected="nothing",
+        traffic=(Traffic(per_minute=30, faults=(Fault(begin=40, end=100, seconds=20),)),),
+    ),
+    Shape(
+        name="streams-stall-50s",
+        story="No stream goes on for 50 s, every quarter of an hour; then all of them end well",
+        expected="nothing",
+        may=("ticket",),
+        traffic=(
+            Traffic(
+                per_minute=30,
+                faults=tuple(Fault(begin=30.0 + 15 * n, end=30.8 + 15 * n, hang=True, cured=True) for n in range(4)),
+            ),
+        ),
+    ),
+    Shape(
+        name="provider-slow-not-failing",
+        story="Every answer takes 45 s instead of 2, and none fails",
+        expected="ticket",
+        traffic=(Traffic(per_minute=30, faults=(Fault(begin=60, seconds=45),)),),
+        minutes=180,
+    ),
+    Shape(
+        name="campaign",
+        story="Traffic is six times the usual within a minute, and stays there",
+        expected="nothing",
+        traffic=(Traffic(per_minute=10, usd=0.01), Traffic(per_minute=50, usd=0.01, begin=60)),
+        minutes=180,
+    ),
+    Shape(
+        name="model-replaced",
+        story="A deploy replaces one model by another",
+        expected="nothing",
+        traffic=(Traffic(per_minute=30, end=60), Traffic(model="gpt-5.1", per_minute=30, begin=60)),
+    ),
+    Shape(
+        name="provider-replaced",
+        story="After a day, a router moves all traffic from one provider to another",
+        expected="nothing",
+        may=("ticket",),
+        traffic=(
+            Traffic(per_minute=20, end=1500),
+            Traffic(provider="anthropic", model="claude-sonnet-5", per_minute=20, begin=1500),
+        ),
+        minutes=1620,
+        step=60,
+        evaluate=60,
+        ignore=SCRAPED_LESS,
+    ),
+    Shape(
+        name="hourly-batch",
+        story="Each hour 300 calls in five minutes, one in a hundred fails, and nothing between",
+        expected="nothing",
+        traffic=tuple(Traffic(per_minute=60, errors=0.01, begin=60.0 * n + 10, end=60.0 * n + 15) for n in range(8)),
+        minutes=490,
+        step=30,
+        evaluate=60,
+        ignore=SCRAPED_LESS,
+    ),
+    Shape(
+        name="mcp-server-restarts-hourly",
+        story="An MCP server is restarted each hour: its connection is away for 30 s, and calls of that time fail",
+        expected="nothing",
+        may=("ticket",),
+        traffic=(
+            Traffic(
+                tool=("git", "log"),
+                per_minute=6,
+                seconds=0.3,
+                errors=0,
+                faults=tuple(Fault(begin=60.0 * n, end=60.0 * n + 0.5, error_type="connection") for n in (1, 2, 3)),
+            ),
+        ),
+        levels=(
+            Level(
+                name="mcp_server_connections_active",
+                labels=(("server_id", "git"),),
+                values=((0, 1), *(pair for n in (1, 2, 3) for pair in ((60.0 * n, 0.0), (60.0 * n + 0.5, 1.0)))),
+            ),
+        ),
+        minutes=230,
+    ),
+    Shape(
+        name="one-tool-of-many-fails",
+        story="One tool of a server fails in every call, the server's other tools are well",
+        expected="ticket",
+        traffic=(
+            Traffic(tool=("shop", "search"), per_minute=20, seconds=0.3),
+            Traffic(
+                tool=("shop", "refund"), per_minute=0.5, seconds=0.3, faults=(Fault(begin=60, error_type="execution"),)
+            ),
+        ),
+    ),
+    Shape(
+        name="budget-step-at-night",
+        story="At three at night a budget passes 80 per cent",
+        expected="nothing",
+        traffic=(Traffic(per_minute=10),),
+        levels=(
+            Level(name="llm_budget_limit_usd", labels=_TEAM, values=((0, 100),)),
+            Level(name="llm_budget_spent_usd", labels=_TEAM, values=((0, 70),), slopes=((0, 0.06),)),
+            Level(
+                name="llm_budget_steps_total",
+                labels=(("budget", "team"), ("step", "80")),
+                values=((0, 0), (180, 1)),
+            ),
+        ),
+        minutes=240,
+        step=30,
+        evaluate=60,
+        ignore=SCRAPED_LESS,
+    ),
+    Shape(
+        name="model-without-price",
+        story="A new model is not in the price table",
+        expected="ticket",
+        traffic=(Traffic(per_minute=10), Traffic(model="ft:new", per_minute=5, usd=0, begin=30)),
+        levels=(
+            Level(
+                name="llm_calls_unpriced_total",
+                labels=(("provider", "openai"), ("model", "ft:new")),
+                values=((30, 1),),
+                slopes=((30, 5),),
+            ),
+        ),
+        minutes=70,
+    ),
+    Shape(
+        name="ledger-database-away-4m",
+        story="The ledger's database is away for four minutes; the journal keeps every record",
+        expected="nothing",
+        may=("ticket",),
+        traffic=(Traffic(per_minute=60),),
+        levels=away(4),
+        minutes=60,
+    ),
+    Shape(
+        name="pushes-lost-3m",
+        story="Metrics are pushed every 60 s, and three pushes are lost; an old 401 in the counters",
+        expected="nothing",
+        traffic=(_OLD_401, _OLD_TOOL),
+        levels=_OLD_ERRORS,
+        targets=(Target(unreachable=((60, 63),)),),
+        step=60,
+        push=True,
+    ),
+    Shape(
+        name="pushes-lost-15m",
+        story="The collector is away for a quarter of an hour",
+        expected="nothing",
+        may=("ticket",),
+        traffic=(_OLD_401, _OLD_TOOL),
+        levels=_OLD_ERRORS,
+        targets=(Target(unreachable=((60, 75),)),),
+        step=60,
+        push=True,
+    ),
+    Shape(
+        name="pushed-with-a-clock-behind",
+        story="The clock of one of two processes that push is two minutes behind",
+        expected="nothing",
+        traffic=(Traffic(per_minute=30),),
+        targets=(Target(), Target(instance="app-2", clock=-2)),
+        step=60,
+        push=True,
+    ),
+    Shape(
+        name="pushed-deploys",
+        story="Processes that push are replaced every 30 minutes",
+        expected="nothing",
+        traffic=(Traffic(per_minute=40),),
+        targets=tuple(Target(instance=f"pod-{n}", start=30 * n, end=30 * n + 31) for n in range(5)),
+        minutes=150,
+        step=60,
+        push=True,
     ),
 )

@@ -1,4 +1,4 @@
-"""What a shape is made of: traffic, faults, and what happens to targets and scrapes. Times are minutes."""
+"""What a shape is made of: traffic, faults, and what happens to targets, scrapes and pushes. Times are minutes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ FOR_EVER: Final = 1e9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One scraped process.
+    """One process that is scraped, or that pushes.
 
     Attributes:
         instance, job, labels: Its target labels.
         start, end: When it exists.
-        unreachable: Times in which a scrape fails.
-        absent: Times in which Prometheus does not know it, without a staleness marker where `silent_prometheus`.
+        unreachable: Times in which a scrape fails, or a push is lost.
+        unseen: Times in which Prometheus takes no sample of it, nor notes that there is none.
         restarts: When its counters begin at zero again.
+        float_bounds: Its bucket bounds are spelled `30.0` instead of `30`.
+        clock: Minutes by which its own clock, which stamps what it pushes, is ahead.
     """
 
     instance: str = "app-1:9464"
@@ -29,6 +31,8 @@ class Target:
     unreachable: tuple[tuple[float, float], ...] = ()
     unseen: tuple[tuple[float, float], ...] = ()
     restarts: tuple[float, ...] = ()
+    float_bounds: bool = False
+    clock: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +42,12 @@ class Fault:
     Attributes:
         begin, end: When.
         share: Part of the calls (or of the attempts, with `cured`) that it hits.
-        error_type: As in llm_provider_errors_total, or mcp_tool_errors_total for a tool.
+        error_type: As in llm_provider_errors_total, or mcp_tool_errors_total for a tool; `cancelled`: the user stops
+            the answer.
         attempts: Failed attempts of one call.
         cured: A retry saves the call.
         seconds: Successful calls take so long instead of failing.
-        hang: Calls begin and do not end until the end of the fault, when they time out.
+        hang: Calls begin and do not end until the end of the fault, when they time out, or succeed with `cured`.
         instance: Only on this target.
     """
 
@@ -67,7 +72,7 @@ class Traffic:
         hours: Only in these hours of the day (the shape begins at midnight).
         days: Only on these days (0 is the first).
         usd: Cost of a call.
-        seconds: Duration of a call.
+        seconds: Duration of a call that succeeds.
         instances: Targets that make the calls; empty: all.
     """
 
@@ -113,6 +118,7 @@ class Shape:
         step: Seconds between two scrapes.
         evaluate: Seconds between two evaluations, for rules that are made here; those of an export have their own.
         identity: Identity labels of the settings, where not the user's.
+        push: Metrics are pushed over OTLP each `step`, and the rules are those of the profile `push`.
         ignore: Alerts that fire only because the shape is scraped less often, to be played sooner.
     """
 
@@ -130,4 +136,5 @@ class Shape:
     step: int = 15
     evaluate: int = 30
     identity: tuple[str, ...] = ()
+    push: bool = False
     ignore: tuple[str, ...] = ()

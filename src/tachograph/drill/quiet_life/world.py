@@ -1,10 +1,11 @@
-"""The series that a scrape of a shape's targets would have brought."""
+"""The series that scrapes of a shape's targets, or their pushes, would have brought."""
 
 from __future__ import annotations
 
 import math
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from tachograph.catalogue.durations import number
@@ -17,6 +18,16 @@ Key = tuple[str, Labels]
 STALE: Final = math.nan
 _TOKENS: Final = (800, 200)
 _OUTCOME: Final = {"timeout": "timeout", "rate_limit": "rate_limited"}
+
+
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    """A call that takes longer than the time between two scrapes. Times are minutes."""
+
+    traffic: Traffic
+    fault: Fault | None
+    begun: float
+    ends: float
 
 
 class World:
@@ -49,7 +60,7 @@ class World:
     def _play(self, target: Target) -> None:
         where = _where(target)
         counters: dict[Key, float] = {}
-        hanging: dict[tuple[str, str], list[float]] = {}
+        under_way: dict[tuple[str, str], list[_UnderWay]] = {}
         restarts = sorted(target.restarts)
         seen: set[Key] = set()
         for index in range(self._steps):
@@ -61,42 +72,50 @@ class World:
             while restarts and restarts[0] <= minute:
                 restarts.pop(0)
                 counters = dict.fromkeys(counters, 0.0)
+                under_way = {who: [] for who in under_way}
             down = _within(target.unreachable, minute)
             for traffic in self._shape.traffic:
                 if not traffic.instances or target.instance in traffic.instances:
-                    self._calls(traffic, target, minute, counters, hanging)
-            if _within(target.unseen, minute):
-                continue  # Prometheus itself is away: no sample, and no staleness marker
-            self._put(("up", where), index, 0.0 if down else 1.0)
+                    self._calls(traffic, target, minute, counters, under_way)
+            if _within(target.unseen, minute) or (down and self._shape.push):
+                continue  # Prometheus itself is away, or a push was lost: no sample, and no staleness marker
+            if not self._shape.push:
+                self._put(("up", where), index, 0.0 if down else 1.0)
             if down:
                 self._stale(seen - {("up", where)}, index)
                 continue
             now = {
                 **counters,
-                **self._gauges(target, minute, hanging),
+                **self._gauges(target, minute, under_way),
                 ("tachograph_build_info", (("version", "1"),)): 1,
             }
             for (name, labels), value in now.items():
-                key = (name, (*labels, *where))
+                key = (name, (*(_spelled(labels) if target.float_bounds else labels), *where))
                 seen.add(key)
-                self._put(key, index, value)
+                self._put(key, index + round(target.clock * 60 / self._shape.step), value)
         seen.clear()
 
     def _put(self, key: Key, index: int, value: float) -> None:
-        self._series.setdefault(key, [None] * self._steps)[index] = value
+        if index < self._steps:
+            self._series.setdefault(key, [None] * self._steps)[max(index, 0)] = value
 
     def _stale(self, keys: set[Key], index: int) -> None:
+        if self._shape.push:
+            return
         for key in keys:
             values = self._series[key]
             if index and values[index - 1] is not None and not math.isnan(values[index - 1] or 0.0):
                 values[index] = STALE
 
-    def _gauges(self, target: Target, minute: float, hanging: dict[tuple[str, str], list[float]]) -> dict[Key, float]:
+    def _gauges(
+        self, target: Target, minute: float, under_way: dict[tuple[str, str], list[_UnderWay]]
+    ) -> dict[Key, float]:
         found: dict[Key, float] = {}
-        for who, begun in hanging.items():
+        for who, calls in under_way.items():
             labels = (("provider", who[0]), ("model", who[1]))
-            found["llm_calls_in_flight", labels] = float(len(begun))
-            found["llm_call_oldest_seconds", labels] = (minute - min(begun)) * 60 if begun else 0.0
+            found["llm_calls_in_flight", labels] = float(len(calls))
+            oldest = min((one.begun for one in calls), default=minute)
+            found["llm_call_oldest_seconds", labels] = (minute - oldest) * 60
         for level in self._shape.levels:
             if level.instance in ("", target.instance):
                 value = next((value for at, value in reversed(level.values) if at <= minute), None)
@@ -111,7 +130,7 @@ class World:
         target: Target,
         minute: float,
         counters: dict[Key, float],
-        hanging: dict[tuple[str, str], list[float]],
+        under_way: dict[tuple[str, str], list[_UnderWay]],
     ) -> None:
         step = self._shape.step / 60
         hour, day = minute / 60 % 24, int(minute // 1440)
@@ -125,14 +144,17 @@ class World:
         if traffic.tool[0]:
             self._tools(traffic, target, minute, count, counters)
             return
-        who = (traffic.provider, traffic.model)
-        waiting = hanging.setdefault(who, [])
+        calls = under_way.setdefault((traffic.provider, traffic.model), [])
+        for one in [one for one in calls if one.ends <= minute]:
+            calls.remove(one)
+            _end(one.traffic, one.fault, (one.ends - one.begun) * 60, counters)
         for _ in range(count):
-            self._call(traffic, self._fault(traffic, target, minute), minute, counters, waiting)
-        if not any(fault.hang and fault.begin <= minute < fault.end for fault in traffic.faults):
-            for _ in waiting:
-                count_llm_call(counters, who, "timeout", 600.0, ("timeout",), 0.0)
-            waiting.clear()
+            fault = self._fault(traffic, target, minute)
+            seconds = _lasts(traffic, fault, minute)
+            if seconds < self._shape.step:
+                _end(traffic, fault, seconds, counters)
+            else:
+                calls.append(_UnderWay(traffic, fault, minute, minute + seconds / 60))
 
     def _fault(self, traffic: Traffic, target: Target, minute: float) -> Fault | None:
         for fault in traffic.faults:
@@ -141,22 +163,6 @@ class World:
                     return fault
                 return None
         return Fault(begin=0) if self._random.random() < traffic.errors else None
-
-    def _call(
-        self, traffic: Traffic, fault: Fault | None, minute: float, counters: dict[Key, float], waiting: list[float]
-    ) -> None:
-        who = (traffic.provider, traffic.model)
-        if fault is None:
-            count_llm_call(counters, who, "success", traffic.seconds, (), traffic.usd, _TOKENS)
-        elif fault.hang:
-            waiting.append(minute)
-        elif fault.seconds is not None:
-            count_llm_call(counters, who, "success", fault.seconds, (), traffic.usd, _TOKENS)
-        else:
-            outcome = "success" if fault.cured else _OUTCOME.get(fault.error_type, "error")
-            errors = (fault.error_type,) * fault.attempts
-            spent = (traffic.usd, _TOKENS) if fault.cured else (0.0, (0, 0))
-            count_llm_call(counters, who, outcome, traffic.seconds, errors, *spent)
 
     def _tools(self, traffic: Traffic, target: Target, minute: float, count: int, counters: dict[Key, float]) -> None:
         begin_tool(counters, traffic.tool)
@@ -168,6 +174,29 @@ class World:
                 continue
             outcome = "timeout" if fault.error_type == "timeout" else "error"
             count_tool_call(counters, traffic.tool, outcome, traffic.seconds, fault.error_type)
+
+
+def _lasts(traffic: Traffic, fault: Fault | None, minute: float) -> float:
+    """Seconds from the begin of a call to its end."""
+    if fault is None or (fault.cured and not fault.hang):
+        return traffic.seconds
+    if fault.hang:
+        return (fault.end - minute) * 60
+    return fault.seconds or 0.0
+
+
+def _end(traffic: Traffic, fault: Fault | None, seconds: float, counters: dict[Key, float]) -> None:
+    who, usage = (traffic.provider, traffic.model), (traffic.usd, _TOKENS)
+    if fault is None or fault.seconds is not None or (fault.hang and fault.cured):
+        count_llm_call(counters, who, "success", seconds, (), *usage)
+    elif fault.hang:
+        count_llm_call(counters, who, "timeout", 600.0, ("timeout",), 0.0)
+    elif fault.error_type == "cancelled":
+        count_llm_call(counters, who, "cancelled", traffic.seconds, (), *usage)
+    else:
+        outcome = "success" if fault.cured else _OUTCOME.get(fault.error_type, "error")
+        errors = (fault.error_type,) * fault.attempts
+        count_llm_call(counters, who, outcome, traffic.seconds, errors, *(usage if fault.cured else (0.0, (0, 0))))
 
 
 def begin_tool(counters: dict[Key, float], tool: tuple[str, str]) -> None:
@@ -217,8 +246,8 @@ def count_llm_call(
         _observe(counters, "llm_provider_request_seconds", (*model, ("outcome", ended)), min(seconds, 0.4))
         key = ("llm_provider_errors_total", (*model, ("error_type", error)))
         counters[key] = counters.get(key, 0.0) + 1
-    if outcome == "success":
-        _observe(counters, "llm_provider_request_seconds", (*model, ("outcome", "success")), seconds)
+    if outcome in ("success", "cancelled"):
+        _observe(counters, "llm_provider_request_seconds", (*model, ("outcome", outcome)), seconds)
     counters["llm_provider_cost_usd_total", model] += usd
     counters["llm_provider_tokens_total", (*model, ("type", "prompt"))] += tokens[0]
     counters["llm_provider_tokens_total", (*model, ("type", "completion"))] += tokens[1]
@@ -238,6 +267,11 @@ def _observe(counters: dict[Key, float], family: str, labels: Labels, seconds: f
         counters[key] = counters.get(key, 0.0) + (seconds is not None and seconds <= bound)
     key = (f"{family}_count", labels)
     counters[key] = counters.get(key, 0.0) + (seconds is not None)
+
+
+def _spelled(labels: Labels) -> Labels:
+    """Bucket bounds as other client libraries spell them: `30.0`."""
+    return tuple((k, f"{v}.0" if k == "le" and v.isdecimal() else v) for k, v in labels)
 
 
 def _where(target: Target) -> Labels:

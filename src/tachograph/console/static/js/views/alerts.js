@@ -64,6 +64,7 @@ export function strip(alerts, notify = { receivers: [], error: null }) {
 export class AlertsView {
   constructor(context) {
     this.context = context;
+    this.told = h("p", { class: "muted", hidden: true });
     this.loud = h("div", { role: "list", "aria-label": "Alerts that fire or are pending" });
     this.quiet = h("div", { role: "list", "aria-label": "Quiet rules" });
     this.count = h("b", {});
@@ -80,7 +81,7 @@ export class AlertsView {
       h("span", { class: "spring" }),
       this.search,
     );
-    this.list = h("div", { class: "alert-list" }, this.loud, quiet, this.quiet);
+    this.list = h("div", { class: "alert-list" }, this.told, this.loud, quiet, this.quiet);
     this.book = h(
       "article",
       { class: "card runbook", "aria-live": "polite", tabindex: "0" },
@@ -97,6 +98,8 @@ export class AlertsView {
 
   async refresh() {
     const alerts = await readAlerts();
+    this.told.textContent = this.context.status().rules_told;
+    this.told.hidden = !this.told.textContent;
     if (!alerts.length) {
       this.loud.replaceChildren(
         h(
