@@ -66,7 +66,7 @@ def _ratio(s: AlertsSettings) -> Alert:
         expression=(
             "(\n"
             f'  (sum by ({by}) ({_REQUESTS}{{outcome=~"error|timeout"}}) * 300 >= {s.error_floor}) / 300\n'
-            f"  /\n  {_ENDED}\n"
+            f"  /\n  ({_ENDED} > 0)\n"
             f") > {number(s.error_share)}"
         ),
         hold="5m",
@@ -116,10 +116,10 @@ def _failing(s: AlertsSettings) -> Alert:
     return Alert(
         name="LLMCallsFailing",
         expression=(
-            f"({errors} * 300 >= {s.error_floor * 2}) / 300 / {calls} > {share}\n"
+            f"({errors} * 300 >= {s.error_floor * 2}) / 300 / ({calls} > 0) > {share}\n"
             "and (\n"
-            f"  {level}_errors:rate2m / {level}s:rate2m > {share}\n"
-            f"  or\n  sum_over_time({errors}[10m]) / sum_over_time({calls}[10m]) > {share}\n"
+            f"  {level}_errors:rate2m / ({level}s:rate2m > 0) > {share}\n"
+            f"  or\n  sum_over_time({errors}[10m]) / (sum_over_time({calls}[10m]) > 0) > {share}\n"
             ")"
         ),
         hold="2m",

@@ -21,7 +21,7 @@ def rules(s: AlertsSettings) -> tuple[Alert, ...]:
             expression=(
                 "(\n"
                 f'  (sum by ({by}) ({_REQUESTS}{{outcome="rate_limited"}}) * 300 >= {s.error_floor}) / 300\n'
-                "  /\n  provider_model:llm_provider_requests_ended:rate5m\n"
+                "  /\n  (provider_model:llm_provider_requests_ended:rate5m > 0)\n"
                 f") > {number(s.rate_limited_share)}"
             ),
             hold="5m",

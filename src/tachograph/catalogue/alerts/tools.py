@@ -126,7 +126,7 @@ def _timeouts(s: AlertsSettings) -> Alert:
         expression=(
             f'({_BY} ({_CALLS}{{outcome="timeout"}}) * 600 >= {s.tool_error_floor}) / 600\n'
             "/\n"
-            f'{_BY} ({_CALLS}{{outcome!="cancelled"}})\n'
+            f'({_BY} ({_CALLS}{{outcome!="cancelled"}}) > 0)\n'
             f"> {number(s.tool_timeout_share)}"
         ),
         hold="5m",
