@@ -130,7 +130,7 @@ def test_a_ledger_tells_the_same_outage_as_one_though_it_goes_on_over_two_days_o
     assert found.usd == pytest.approx(len(rows) * 0.01, rel=0.02)
 
 
-def test_two_hundred_models_of_a_ledger_are_counted_over_stretches_that_follow_one_another() -> None:
+def test_two_hundred_models_of_a_ledger_are_counted_over_days_that_follow_one_another() -> None:
     row = ledger_rows(END - 8 * 3_600_000)[0]
     rows = [
         msgspec.structs.replace(row, ts_us=(END - hours * 3_600_000) * 1000, model=f"model-{n}")

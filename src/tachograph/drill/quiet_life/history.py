@@ -133,7 +133,7 @@ def judge(
 
 
 class _Day:
-    """One stretch of the past, in which each part of an expression is asked for once."""
+    """One day of the past, in which each part of an expression is asked for once."""
 
     def __init__(self, past: Past, memory: Memory, reads: re.Pattern[str], when: tuple[int, int, int]) -> None:
         self._past = past
@@ -144,7 +144,7 @@ class _Day:
         self._asked: set[str] = set()
 
     def evaluated(self, expression: str) -> Answer:
-        """The answer at every step of the stretch."""
+        """The answer at every step of the day."""
         local = _split(promql_parser.parse(expression), self._reads, self._parts)
         for asked, name in self._parts.items():
             if name not in self._asked:

@@ -208,7 +208,7 @@ OUTAGES: Final = (
     ),
     Shape(
         name="one-region-dead",
-        story="One of two regions, told apart by the label region, reaches no provider",
+        story="One of two regions, distinguished by the label region, reaches no provider",
         expected="page",
         knowable=61,
         identity=("region", "job"),

@@ -185,7 +185,7 @@ class PrometheusPast:
 class LedgerPast(Memory):
     """A usage ledger: its rows become the counters that /metrics would have shown.
 
-    One stretch is held at a time, with what rates at its begin look back to; stretches follow one another.
+    One day is held at a time, with what rates at its begin look back to; days follow one another.
 
     Args:
         rows: Rows in order of their time.
@@ -207,7 +207,7 @@ class LedgerPast(Memory):
             self.add(name, tuple(sorted((*labels, *self._where))), times, np.ones(len(times)))
 
     def range(self, expression: str, start: int, end: int, step: int) -> Answer:
-        """Evaluate over one stretch; none before the last one.
+        """Evaluate over one day; none before the last one.
 
         Raises:
             HistoryError: There is too much in it.
@@ -220,7 +220,7 @@ class LedgerPast(Memory):
         first = max(start - -(-RAW_LOOK_BACK_MS // step) * step, self._start)
         times = np.arange(first, end + 1, step, dtype=np.int64)
         begin = int(np.searchsorted(self._times, first))
-        known = len(self._times) - begin  # samples of the last stretch that this one needs too
+        known = len(self._times) - begin  # samples of the last day that this one needs too
         columns = {key: np.zeros(len(times)) for key in self._columns}
         for key, values in self._columns.items():
             columns[key][:known] = values[begin:]
