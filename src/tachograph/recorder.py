@@ -99,7 +99,6 @@ class Recorder:
         find_run: Finds the run that comes from outside, where none is open here.
         runs: Makes a span and metrics of each run, or None.
         keeps_prompts: Whether a call gets the hashes of its prompt, by which waste is found.
-        before_first_llm_call: Called once, by the thread that begins the first call.
     """
 
     def __init__(
@@ -123,7 +122,6 @@ class Recorder:
         self.find_run: Callable[[], Run | None] = _no_run
         self.runs: Runs | None = None
         self.otlp: Otlp | None = None
-        self.before_first_llm_call: Callable[[], object] | None = None
         self._guard: Guard | None = None
         self._reserve: Callable[[LLMCall, Any, bool, bool], None] | None = None
         self._keeps_prompts = False
@@ -132,6 +130,8 @@ class Recorder:
         self._count_tool_call = count_tool_call
         self._pricer = pricer
         self._spans = spans
+        self._prepare: Callable[[], object] | None = None
+        self._begins_with_more = spans is not None
         self._ledger = ledger
         self._listeners: tuple[tuple[Listener, bool], ...] = ()
         self._logged: set[tuple[str, type[BaseException]]] = set()
@@ -167,6 +167,7 @@ class Recorder:
     @spans.setter
     def spans(self, spans: Spans | None) -> None:
         self._spans = spans
+        self._begins_with_more = spans is not None or self._prepare is not None
         self._arrange()
 
     @property
@@ -249,8 +250,6 @@ class Recorder:
         Raises:
             BudgetExceededError: A budget cannot pay for it.
         """
-        if self.before_first_llm_call is not None:
-            self._prepare()
         around = LABELS.get()
         if around:
             labels = {**around, **labels} if labels else around
@@ -265,21 +264,31 @@ class Recorder:
                 call.body = asks
             if self._reserve is not None:
                 self._reserve_for(call, asks, is_watched, takes_other_model)
+        if self._begins_with_more:
+            self._begin_with_more(call)
+        self.in_flight[number] = ref(call)
+        return call
+
+    def prepare_with_first_call(self, prepare: Callable[[], object]) -> None:
+        """Have this called once, by the thread that begins the first call."""
+        self._prepare = prepare
+        self._begins_with_more = True
+
+    def _begin_with_more(self, call: LLMCall) -> None:
+        """What a call begins with that most have not: its span, and the first one what prices need."""
+        if self._prepare is not None:
+            prepare, self._prepare = self._prepare, None
+            self._begins_with_more = self._spans is not None
+            try:
+                prepare()
+            except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
+                self.failed("pricing", error)
+            call.started_unix_ns, call.started_ns = time_ns(), perf_counter_ns()  # what that took is not the call's
         if self._spans is not None:
             try:
                 self._spans.open_llm_call(call)
             except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
                 self.failed("spans", error)
-        self.in_flight[number] = ref(call)
-        return call
-
-    def _prepare(self) -> None:
-        prepare, self.before_first_llm_call = self.before_first_llm_call, None
-        try:
-            if prepare is not None:
-                prepare()
-        except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
-            self.failed("pricing", error)
 
     def _read_prompt(self, call: LLMCall) -> None:
         if call.body is not None:

@@ -141,7 +141,7 @@ def _join_pricer(recorder: Recorder, settings: Settings) -> None:
         from tachograph.pricing.sources import bundled
 
         recorder.pricer = Pricer(settings.pricing.file)
-        recorder.before_first_llm_call = bundled.load
+        recorder.prepare_with_first_call(bundled.load)
         if not SDKS.isdisjoint(sys.modules):
             warm_up_prices(settings)
 

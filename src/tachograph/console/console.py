@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tachograph.console")
 
-MAX_INSTANT_STEPS = 11_000
 ELSEWHERE_RESOLVED_SECONDS = 120.0
 """An alert of another process must be gone for so long before it counts as resolved: it is gone while that restarts."""
 

@@ -68,7 +68,6 @@ class TimeSeriesStore:
         self.retention_ms = int(retention_seconds * 1000)
         self.max_series = max_series
         self.refused_series = 0
-        self.refused_samples = 0
         self.generation = 0
         self.newest_sent = 0
         self._lock = threading.RLock()
@@ -151,14 +150,12 @@ class TimeSeriesStore:
         """
         ticks = np.frombuffer(times, dtype=np.int64)
         if not (0 < len(times) == len(values) and ticks[-1] < now and bool(np.all(ticks[1:] > ticks[:-1]))):
-            self.refused_samples += len(times)
             return 0
         with self._lock:
             series = self._find(labels)
             count = 0 if series is None else len(times)
             if series is not None and series.times:
                 count = int(np.searchsorted(ticks, series.times[0] - 1))
-            self.refused_samples += len(times) - count
             if series is None or not count:
                 return 0
             past = times[:count]
@@ -229,7 +226,6 @@ class TimeSeriesStore:
 
     def _add(self, series: Series, at: int, value: float) -> bool:
         if series.times and at <= series.times[-1]:
-            self.refused_samples += 1
             return False
         series.times.append(at)
         series.values.append(value)

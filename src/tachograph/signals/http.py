@@ -105,7 +105,6 @@ class MetricsServer:
         except RuntimeError:  # no thread to be had
             self._server.server_close()
             raise
-        self._pid = os.getpid()
         _servers.add(self)
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -239,8 +238,3 @@ def _natural(text: str) -> tuple[tuple[int, int, str], ...]:
 def natural(text: str) -> list[tuple[int, int, str]]:
     """Return a sort key in which a2 comes before a10."""
     return list(_natural(text))
-
-
-def utc_text(milliseconds: int) -> str:
-    """Write a time as RFC 3339, for messages."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat().replace("+00:00", "Z")

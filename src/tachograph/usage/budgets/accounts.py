@@ -323,11 +323,6 @@ class AccountRow:
         count, at, head = self.window.buckets, self._buckets_at(slot), self._heads[slot]
         return sum(self._map[at + number % count] for number in range(now_number - count + 1, head + 1))
 
-    def spent_in_slots(self, now_number: int) -> int:
-        """What processes have counted: all but what the ledger knew of beyond them."""
-        base = self._spent[0] if self._heads[0] >= now_number else self._still(0, now_number)
-        return self.spent(now_number) - base
-
     def reserved(self) -> int:
         """What calls under way hold, of all processes."""
         if self.count != self.accounts.used_slots:

@@ -219,10 +219,6 @@ class Waste:
         self._tools.keep(key, tool)
         return tool
 
-    def servers_of(self, server_id: str, tools: list[str]) -> None:
-        """Which server these tools are of."""
-        self._servers.update(dict.fromkeys(tools, server_id))
-
     # What it comes to
 
     def _more_than(self, call: LLMCall, other: Usage) -> int:

@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from tachograph.signals import semconv as s
 
-OPERATION: Final = (s.OPERATION_NAME, "llm.request.type")
 PROVIDER: Final = (s.PROVIDER_NAME, "gen_ai.system", "llm.provider", "llm.system")
 REQUEST_MODEL: Final = (s.REQUEST_MODEL, "model", "llm.model_name", "embedding.model_name", s.RESPONSE_MODEL)
 RESPONSE_ID: Final = (s.RESPONSE_ID,)
