@@ -10,11 +10,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from opentelemetry import context
 
 from support.parts import PARTS
 
 TESTS = Path(__file__).parent
+settings.register_profile("tests", deadline=None)  # a busy machine is no failure
+settings.load_profile("tests")
 REQUIRE_PARTS = os.environ.get("TACHOGRAPH_REQUIRE_PARTS") == "1"
 os.environ["PATH"] += f"{os.pathsep}{PARTS / 'debian/usr/bin'}"  # what `make parts` unpacked, for what we start too
 
