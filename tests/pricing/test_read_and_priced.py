@@ -428,3 +428,14 @@ def test_what_a_stream_reported_before_it_was_cut_is_an_estimate() -> None:
     assert (call.outcome, call.error_type) == ("error", "connection")
     assert (call.cost.nano_usd, call.cost.quality) == (1000 * 300, "estimated")
     assert "the stream was cut" in call.cost.detail
+
+
+def test_a_client_of_vertex_has_no_key_and_is_watched() -> None:
+    answer = httpx2.MockTransport(
+        lambda request: httpx2.Response(200, json={**MESSAGE, "usage": {"input_tokens": 1000, "output_tokens": 100}})
+    )
+    http = httpx2.Client(transport=answer)
+    vertex = anthropic.AnthropicVertex(project_id="p", region="global", access_token="t", http_client=http)
+    with recording() as seen:  # strict: a failure of ours would be raised
+        vertex.messages.create(model="claude-opus-5", max_tokens=9, messages=[{"role": "user", "content": "hi"}])
+    assert [(call.provider, call.outcome, call.api_key_hint) for call in seen.llm_calls] == [("vertex", "success", "")]

@@ -453,3 +453,10 @@ def test_terms_that_say_nothing_sensible_are_refused(tmp_path: Path, text: str, 
         with_terms(tmp_path, text)
     assert complaint in str(caught.value)
     assert caught.value.do
+
+
+def test_bedrocks_global_profile_costs_less_than_a_regional_one_whatever_the_answer_is_named() -> None:
+    named = {"response_model": "claude-sonnet-4-5-20250929"}
+    model = "anthropic.claude-sonnet-4-5-20250929-v1:0"
+    costs = [cost("bedrock", f"{where}{model}", Usage(1000, 100), **named) for where in ("global.", "us.", "")]
+    assert [found.nano_usd for found in costs] == [4_500_000, 4_950_000, 4_950_000]

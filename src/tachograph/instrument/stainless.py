@@ -112,7 +112,7 @@ def watch_of(
         stream=facts.stream,
         asks=body if api.costs else None,
         is_watched=True,
-        key_hint=key_hint(client.api_key),
+        key_hint=key_hint(getattr(client, "api_key", None)),  # a cloud's client may have none
     )
     try:
         call.api = api.name

@@ -112,7 +112,8 @@ class Pricer:
         label, host, port, model, response_model, tier, speed, region, traffic_type = key
         when = datetime.fromtimestamp(started_unix_ns / 1e9, UTC)
         # what answered is what is billed: dated names, Azure deployments, fallbacks
-        models = tuple(dict.fromkeys(name for name in (response_model, model) if name))
+        given = (model, response_model) if label == "bedrock" else (response_model, model)  # `global.` stands in ours
+        models = tuple(dict.fromkeys(name for name in given if name))
         how = served(label, host, port, models, tier, speed, region, traffic_type)
         terms = Terms()
         found, source = None, ""
