@@ -20,7 +20,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.dictionaries(words, values, max_size=5))
 def test_it_is_read_back_as_it_was(value: dict[str, Any]) -> None:
     assert pyyaml.safe_load(yaml.dump(value)) == (value or None)

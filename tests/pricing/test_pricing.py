@@ -171,7 +171,7 @@ def test_costs_equal_genai_prices_own_calculation_for_every_model_of_eight_provi
     assert compared > 1000
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.integers(0, 2**32))
 def test_any_usage_of_the_models_people_use_costs_what_genai_prices_says(seed: int) -> None:
     from genai_prices import calc_price
@@ -505,7 +505,7 @@ _WORDS = (
 _RATES = st.integers(1, 50_000).map(lambda usd: Rate.of(Decimal(usd) / 1000, 1_000_000))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(
     st.dictionaries(st.sampled_from(("input", "output", *_WORDS)), _RATES),
     st.integers(0, 5000),

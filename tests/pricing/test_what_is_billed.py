@@ -65,7 +65,7 @@ def test_a_sum_is_exact_where_no_request_of_it_can_be_long() -> None:
 _REQUESTS = st.lists(st.builds(Usage, st.integers(0, 400_000), st.integers(0, 20_000)), min_size=1, max_size=8)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(_REQUESTS, st.integers(0, 8))
 def test_any_split_of_a_list_of_requests_costs_the_same(requests: list[Usage], at: int) -> None:
     def price(some: list[Usage]) -> int:

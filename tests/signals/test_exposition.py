@@ -108,7 +108,7 @@ def test_a_new_model_starts_with_all_its_known_label_sets_at_zero() -> None:
 
 
 @pytest.mark.parametrize(("format_", "parse"), FORMATS)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     value=st.one_of(
         st.none(),

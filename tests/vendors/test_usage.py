@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tachograph.records import Usage
@@ -283,7 +283,6 @@ odd = st.recursive(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(NAMES), odd, max_size=12))
 def test_no_report_however_odd_raises_or_counts_below_zero(report: dict[str, Any]) -> None:
     for read in READERS:
