@@ -9,21 +9,16 @@ from collections.abc import Generator
 from contextlib import suppress
 from pathlib import Path
 
-import hypothesis
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from opentelemetry import context
 
 from support.parts import PARTS
 
 TESTS = Path(__file__).parent
-settings.register_profile("tests", deadline=None)  # a busy machine is no failure
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine
 settings.load_profile("tests")
 REQUIRE_PARTS = os.environ.get("TACHOGRAPH_REQUIRE_PARTS") == "1"
-hypothesis.settings.register_profile(  # a busy machine is no fault of what is tested
-    "any-machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.load_profile("any-machine")
 os.environ["PATH"] += f"{os.pathsep}{PARTS / 'debian/usr/bin'}"  # what `make parts` unpacked, for what we start too
 
 
