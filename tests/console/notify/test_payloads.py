@@ -213,6 +213,11 @@ def test_durations_are_written_as_people_say_them(seconds: float, text: str) -> 
     assert lasted(seconds) == text
 
 
+def test_a_rate_is_written_as_people_say_it() -> None:
+    small = msgspec.structs.replace(alert(), annotations={"summary": "Provider openai error rate: 124.4m/sec"})
+    assert notification(small).title == "CRITICAL: Provider openai error rate: 0.124/sec"
+
+
 def test_a_long_list_is_counted_and_not_cut_in_silence() -> None:
     many = [alert("LLMModelDown", model=str(n)) for n in range(25)]
     assert "15 more alerts are not listed." in text_of(notification(*many))

@@ -11,6 +11,8 @@ from urllib.parse import quote
 
 import msgspec
 
+from tachograph.console.views.phrases import plain
+
 LOCAL_CONSOLE: Final = "http://127.0.0.1:"
 MAX_SHOWN: Final = 10
 """Alerts that one notification spells out; the others are counted."""
@@ -47,7 +49,7 @@ class NotifiedAlert(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def title(self) -> str:
         """One line: what is wrong."""
-        return self.annotations.get("title") or self.annotations.get("summary") or self.name
+        return plain(self.annotations.get("title") or self.annotations.get("summary") or self.name)
 
     @property
     def where(self) -> dict[str, str]:
