@@ -79,7 +79,7 @@ class Served(NamedTuple):
         models: Names to look up, best first.
         tier: The vendor's word for the service tier, in lower case; empty for the ordinary one.
         speed: `fast`, or empty for the ordinary one.
-        region: Where the answer was made, by the vendor's word (`us`, `eu`, `europe-west4`); empty: not told, or
+        region: Where the answer was made, by the vendor's word (`us`, `eu`, `europe-west4`); empty: not reported, or
             wherever the vendor likes.
     """
 
@@ -210,7 +210,7 @@ class Name(NamedTuple):
 
     Attributes:
         model: As genai-prices may have it.
-        provider: genai-prices' provider that the name itself told, if it did.
+        provider: genai-prices' provider that the name itself gives, if it did.
         variant: The name as it was given, where the model is what it is made from.
     """
 

@@ -62,7 +62,7 @@ class Surcharge(NamedTuple):
         provider: genai-prices' id.
         models: Claude's generation, or a pattern.
         factor: Of every price of tokens.
-        regions: The regions that it is for; empty: all that are told.
+        regions: The regions that it is for; empty: all that are reported.
     """
 
     provider: str

@@ -22,7 +22,7 @@ _STEPS: Final = frozenset(
         *("model_output", "thought", "user_input"),
     )
 )
-"""Kinds of steps whose cost the usage report tells. Source: google-genai 3.6 `Step`, read 2026-11-27."""
+"""Kinds of steps whose cost the usage report has. Source: google-genai 3.6 `Step`, read 2026-11-27."""
 BEGUN: Final = Once()
 """Ids of interactions that were still under way when their creation returned."""
 
@@ -34,7 +34,7 @@ def read_interaction(call: LLMCall, interaction: object) -> ErrorType | None:
     kinds = dict.fromkeys(text(step, "type") or "" for step in items(interaction, "steps"))
     reading.unknown += tuple(kind for kind in kinds if kind and kind not in _STEPS)
     reading.put(call)
-    is_left = call.stream and not pick(call.body, "background")  # a stream that was closed: nobody reads it again
+    is_left = call.stream and not pick(call.body, "background")  # a stream that was closed: it is not read again
     if call.usage is None and call.finish_reason in ("in_progress", "queued") and call.response_id and not is_left:
         BEGUN.first_time(call.response_id)
         call.counts_usage = False

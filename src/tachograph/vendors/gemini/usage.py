@@ -97,7 +97,7 @@ def read_usage(metadata: object) -> Reading:
 
 
 def gemini_searches(queries: Iterable[str], model: str) -> int:
-    """Web searches that are billed for a request, of the queries that grounding told.
+    """Web searches that are billed for a request, of the queries that grounding reports.
 
     Up to Gemini 2.5 a grounded prompt costs once, however many searches it made; later models cost for each query that
     is not a repeated one. Source: ai.google.dev/gemini-api/docs/pricing, checked 2026-11-27.
