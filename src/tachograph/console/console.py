@@ -219,7 +219,7 @@ class Console:
 
     @property
     def rules_told(self) -> str:
-        """Where a Prometheus is asked: which rules nobody evaluates, or not in full; "": there are none."""
+        """Where a Prometheus is asked: which rules are not evaluated, or not in full; "": there are none."""
         if self.prometheus is None:
             return ""
         if missing := self.prometheus.missing():

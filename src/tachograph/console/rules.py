@@ -36,7 +36,7 @@ MAX_ALERTS_PER_RULE = 1000
 class Rule:
     """One rule as data; lengths in milliseconds.
 
-    `needs_recorded`: it reads recorded series over time, and nobody records them.
+    `needs_recorded`: it reads recorded series over time, and none are recorded.
     """
 
     name: str

@@ -112,7 +112,7 @@ class Pricer:
         label, host, port, model, response_model, tier, speed, region, traffic_type = key
         when = datetime.fromtimestamp(started_unix_ns / 1e9, UTC)
         # what answered is what is billed: dated names, Azure deployments, fallbacks
-        given = (model, response_model) if label == "bedrock" else (response_model, model)  # `global.` stands in ours
+        given = (model, response_model) if label == "bedrock" else (response_model, model)  # `global.` is in ours
         models = tuple(dict.fromkeys(name for name in given if name))
         how = served(label, host, port, models, tier, speed, region, traffic_type)
         terms = Terms()

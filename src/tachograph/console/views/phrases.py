@@ -61,8 +61,8 @@ def count(number: float, word: str) -> str:
 
 def clock(at: float) -> str:
     """A time of day, UTC, with its date where it is more than a day away."""
-    told = datetime.fromtimestamp(at, UTC)
-    return f"{told.day} {told:%b %H:%M} UTC" if abs(time.time() - at) > 86_400 else f"{told:%H:%M} UTC"
+    when = datetime.fromtimestamp(at, UTC)
+    return f"{when.day} {when:%b %H:%M} UTC" if abs(time.time() - at) > 86_400 else f"{when:%H:%M} UTC"
 
 
 _SMALL: Final = re.compile(r"(\d+(?:\.\d+)?)([munµ])/sec\b")

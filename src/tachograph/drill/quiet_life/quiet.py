@@ -1,4 +1,4 @@
-"""Shapes of real operation in which nobody may be paged."""
+"""Shapes of real operation in which no page may fire."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ function tint(provider, index) {
 
 const TINTS = 4;
 
-/** Whether the provider's hue tells these series apart: not where one provider has more of them than tints. */
+/** Whether the provider's hue distinguishes these series: not where one provider has more of them than tints. */
 function areOfProviders(series) {
   const named = series.filter(({ labels }) => labels.provider);
   return named.length <= TINTS || named.some(({ labels }) => labels.provider !== named[0].labels.provider);

@@ -32,7 +32,7 @@ export function remeasure() {
   known = new Map();
 }
 
-/** The text, or as much of it as fits around an ellipsis and tells it from the others. */
+/** The text, or as much of it as fits around an ellipsis and distinguishes it from the others. */
 export function fit(text, width, size, weight = 400, others = []) {
   if (textWidth(text, size, weight) <= width) return text;
   let [low, high] = [0, text.length - 1];
