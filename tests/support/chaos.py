@@ -54,7 +54,7 @@ _NOTE = struct.Struct("<6Q")
 STALL_MS = 5.0
 
 PRODUCER = """
-import json, mmap, os, signal, struct, sys, time
+import json, mmap, os, signal, sys, time
 jumped = [0.0]
 wall, wall_ns = time.time, time.time_ns
 time.time, time.time_ns = lambda: wall() + jumped[0], lambda: wall_ns() + int(jumped[0] * 1e9)
@@ -67,11 +67,13 @@ from tachograph.signals.registry import Metrics
 from tachograph.usage.ledger import Ledger
 from tachograph.settings.ledger import LedgerSettings
 directory, name, number = Path({directory!r}), {name!r}, 0
-noted_as = struct.Struct("<6Q")
 with open(directory / "notes" / name, "w+b") as file:
-    file.write(bytes(noted_as.size))
+    file.write(bytes(48))
     file.flush()
-    noted = mmap.mmap(file.fileno(), noted_as.size)
+    noted = memoryview(mmap.mmap(file.fileno(), 48)).cast("Q")  # a number at once: `pack_into` would clear it first
+def note():
+    noted[1], noted[2], noted[3], noted[4], noted[5] = refused, longest, stalls, sum(lost), failures
+    noted[0] = number
 metrics = Metrics(())
 ledger = Ledger(LedgerSettings(data_dir=str(directory / "data"), interval_seconds=0.1, segment_mb=0.02,
                                timeout_seconds=2.0), metrics)
@@ -114,11 +116,11 @@ while "end" not in wanted:
         took = 0
     longest, stalls, number = max(longest, took), stalls + (took > 5_000_000), number + 1
     refused = refused_before + sum(ledger._queue.refused.values())
-    noted_as.pack_into(noted, 0, number, refused, longest, stalls, sum(lost), failures)
+    note()
     time.sleep(0.002)
 ledger.close(20)
 refused = refused_before + sum(ledger._queue.refused.values())
-noted_as.pack_into(noted, 0, number, refused, longest, stalls, sum(lost), failures)
+note()
 os._exit(0)
 """
 

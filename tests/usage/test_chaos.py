@@ -16,5 +16,6 @@ def test_nothing_is_lost_or_doubled_whatever_happens_around_the_ledger(tmp_path:
     came = World(tmp_path, seed).play(12)
     assert came.is_sound, f"replay: make chaos ARGS='--seed {seed} --steps 12': {came}"
     assert (came.missing, came.refused) == (0, 0), came
-    assert came.made == came.stored > 100
+    # A kill between a call's end and its note leaves one call that is stored and was not noted.
+    assert 100 < came.made <= came.stored <= came.made + came.faults["kill"]
     assert sum(came.faults.values()) == 12

@@ -43,8 +43,9 @@ def _fallback(client: type) -> str:
 def _ask_for_usage(watch: Watch, body: dict[str, Any], client: object) -> None:
     """Ask for the usage that the vendor sends only when asked, on a copy, and hide its chunk from the application.
 
-    Nothing is asked, and so nothing hidden, where the application set the option itself, and where the host sends usage
-    to everyone. What else the application set of a stream's options is sent with it.
+    Nothing is asked, and so nothing hidden, where the application set the option itself, where it reads the bytes of
+    the stream itself (a failure of ours amid them would show it the event), and where the host sends usage to everyone.
+    What else the application set of a stream's options is sent with it.
     """
     if not watch.call.stream:
         return
@@ -54,6 +55,8 @@ def _ask_for_usage(watch: Watch, body: dict[str, Any], client: object) -> None:
     asked = body.get("stream_options")
     asked = {} if asked is None else asked
     if mode == "never" or not isinstance(asked, dict) or "include_usage" in asked:
+        return
+    if watch.is_raw and options.headers[stainless.RAW_HEADER] != "true":  # `with_streaming_response`
         return
     if hosts.always_sends_usage(host):
         return

@@ -279,10 +279,11 @@ class Ring:
             end = self._plan_bytes + _PLAN.size + len(data)
             if end > _PLAN_BYTES or number >= _OWN_PLAN:
                 return _OWN_PLAN
-            at = _HEADER_BYTES + self._plan_bytes
+            at, used = _HEADER_BYTES + self._plan_bytes, _USED.pack(end)
             _PLAN.pack_into(self._buffer, at, len(data))
             self._buffer[at + _PLAN.size : at + _PLAN.size + len(data)] = data
-            _USED.pack_into(self._buffer, _USED_AT, end)  # after the plan itself
+            # After the plan itself, and in one piece: `pack_into` would clear the number before it writes it.
+            self._buffer[_USED_AT : _USED_AT + _USED.size] = used
             # No call between these two: a signal handler that raises comes before both, and the plan is written again.
             self._plans[key] = number
             self._plan_bytes = end
