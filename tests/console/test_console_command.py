@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from support.console_client import Client
 from support.prometheus import poll
+from tachograph.console.server import start
 from tachograph.recorder import Recorder
 
 
@@ -38,8 +41,8 @@ def test_it_starts_prints_a_login_link_scrapes_and_stops(
     target = f"http://127.0.0.1:{application.server_address[1]}/metrics"
     process = subprocess.Popen(
         [
-            sys.executable, "-m", "tachograph", "console", "--port", "0", "--data-dir", str(tmp_path), "--no-ledger",
-            "--scrape", target, "127.0.0.1:1",
+            sys.executable, "-X", "faulthandler", "-m", "tachograph", "console", "--port", "0",
+            "--data-dir", str(tmp_path), "--no-ledger", "--scrape", target, "127.0.0.1:1",
         ],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
@@ -64,7 +67,11 @@ def test_it_starts_prints_a_login_link_scrapes_and_stops(
         assert result[0]["value"][1] == "7"
     finally:
         process.send_signal(how)
-        _, err = process.communicate(timeout=60)
+        try:
+            _, err = process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)
+            pytest.fail(f"it does not end:\n{process.communicate(timeout=60)[1]}")
         application.shutdown()
     assert process.returncode == 0
     assert link.group(1) not in err
@@ -83,3 +90,15 @@ def test_help_names_every_option() -> None:
     )
     for option in ("--port", "--listen", "--token", "--scrape", "--prometheus", "--data-dir", "--open", "--ledger"):
         assert option in done.stdout
+
+
+def test_a_console_that_is_interrupted_serves_until_it_is_closed(tmp_path: Path) -> None:
+    def is_served() -> bool:
+        return any(thread.name == "tachograph-console" and thread.is_alive() for thread in threading.enumerate())
+
+    with start(port=0, data_dir=tmp_path, rules=False) as running:
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            running.wait()
+        assert is_served()
+    assert not is_served()

@@ -41,6 +41,7 @@ class ServedConsole:
     port: int
     _server: uvicorn.Server
     _thread: threading.Thread
+    _ended: threading.Event
 
     def close(self) -> None:
         """Stop serving; what is under way is answered first."""
@@ -48,9 +49,13 @@ class ServedConsole:
         self._thread.join(10)
 
     def wait(self) -> None:
-        """Wait until it is stopped."""
-        while self._thread.is_alive():
-            self._thread.join(0.5)
+        """Wait until it is stopped.
+
+        Not by `Thread.join`: up to Python 3.12 an interrupt in it marks the running thread as ended, so that `close`
+        would not wait for it, and the interpreter would end while it runs.
+        """
+        while not self._ended.wait(0.5):
+            pass
 
 
 def serve(
@@ -78,14 +83,21 @@ def serve(
     )
     config.load()
     config.http_protocol_class = bounded(config.http_protocol_class)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name=name, daemon=True)
+    server, ended = uvicorn.Server(config), threading.Event()
+
+    def run() -> None:
+        try:
+            server.run(sockets=[listener])
+        finally:
+            ended.set()
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
     thread.start()
     deadline = time.monotonic() + 10
     while not server.started and thread.is_alive() and time.monotonic() < deadline:
         time.sleep(0.005)
     shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
-    return ServedConsole(f"http://{f'[{shown}]' if ':' in shown else shown}:{bound}/", bound, server, thread)
+    return ServedConsole(f"http://{f'[{shown}]' if ':' in shown else shown}:{bound}/", bound, server, thread, ended)
 
 
 class Running(ABC):
