@@ -272,7 +272,7 @@ def page() -> str:
         "",
         f"{sum(1 for _ in cells())} cells. MCP is in `tests/instrument/test_mcp*.py` and `test_fastmcp.py`: in process,"
         " over JSON-RPC and over streamable HTTP; success, error results, refused requests, time-outs, cancellation,"
-        " and a server that dies.",
+        " and a server that exits.",
         "",
     ]
     return "\n".join(lines)
