@@ -45,6 +45,7 @@ def test_it_starts_prints_a_login_link_scrapes_and_stops(
             "--data-dir", str(tmp_path), "--no-ledger", "--scrape", target, "127.0.0.1:1",
         ],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
     )  # fmt: skip
     try:
         assert process.stdout is not None
@@ -96,9 +97,13 @@ def test_a_console_that_is_interrupted_serves_until_it_is_closed(tmp_path: Path)
     def is_served() -> bool:
         return any(thread.name == "tachograph-console" and thread.is_alive() for thread in threading.enumerate())
 
-    with start(port=0, data_dir=tmp_path, rules=False) as running:
-        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
-        with pytest.raises(KeyboardInterrupt):
-            running.wait()
-        assert is_served()
-    assert not is_served()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+    try:
+        with start(port=0, data_dir=tmp_path, rules=False) as running:
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+            with pytest.raises(KeyboardInterrupt):
+                running.wait()
+            assert is_served()
+        assert not is_served()
+    finally:
+        signal.signal(signal.SIGINT, before)
