@@ -111,7 +111,7 @@ DISCOUNTS: Final[dict[tuple[str, str], Fraction]] = {
 """What a tier takes off, where the model has no price of its own for it: still an estimate."""
 
 
-_FINE_TUNED: Final = tuple(
+_FINE_TUNED: Final[tuple[tuple[re.Pattern[str], dict[str, Decimal]], ...]] = tuple(
     (re.compile(model), dict(zip(("input", "cache_read", "output"), map(Decimal, usd), strict=True)))
     for model, *usd in (
         # https://developers.openai.com/api/docs/pricing, "Fine-tuning": input, cached input, output per million tokens
