@@ -10,14 +10,17 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 from opentelemetry import context
 
 from support.parts import PARTS
 
 TESTS = Path(__file__).parent
-settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine
-settings.load_profile("tests")
+with suppress(ImportError):  # the sets of versions test hooks, and have no Hypothesis
+    from hypothesis import HealthCheck, settings
+
+    # What is slow on a busy machine is no failure.
+    settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("tests")
 REQUIRE_PARTS = os.environ.get("TACHOGRAPH_REQUIRE_PARTS") == "1"
 os.environ["PATH"] += f"{os.pathsep}{PARTS / 'debian/usr/bin'}"  # what `make parts` unpacked, for what we start too
 
