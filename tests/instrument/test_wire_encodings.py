@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import gzip
 import json
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -15,7 +16,7 @@ import urllib3
 
 from instrument.test_wire import ASKED, CHAT, STREAMED, WAYS, Loopback, joined
 from support.watching import watched_loopback
-from tachograph.instrument.wire_bodies import decoded
+from tachograph.instrument.encodings import MOST_BYTES, decoded
 from tachograph.tape import TAPE
 from tachograph.testing import Recording
 
@@ -97,3 +98,19 @@ def test_what_cannot_be_decoded_is_nothing_and_what_is_cut_off_is_read_so_far() 
     assert decoded(gzip.compress(b"one ") + gzip.compress(b"two"), "gzip") == b"one two"
     assert decoded(b"plain", "") == decoded(b"plain", "identity") == b"plain"
     assert decoded(gzip.compress(STREAM * 50)[:-30], "gzip").startswith(STREAM[:100])
+
+
+@pytest.mark.parametrize(("encoding", "compress"), [("gzip", gzip.compress), ("zstd", zstd)])
+def test_a_small_body_that_unpacks_to_gigabytes_is_read_no_further(
+    encoding: str, compress: Callable[[bytes], bytes]
+) -> None:
+    bomb = compress(bytes(MOST_BYTES // 4)) * 40
+    assert len(bomb) < MOST_BYTES / 20
+    assert MOST_BYTES <= len(decoded(bomb, encoding)) < 2 * MOST_BYTES
+
+
+def test_no_decoder_is_imported_to_read_a_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = zstd(b"some text")
+    monkeypatch.delitem(sys.modules, "backports.zstd")
+    assert decoded(packed, "zstd") == b""
+    assert "backports.zstd" not in sys.modules

@@ -13,6 +13,7 @@ from functools import lru_cache
 from time import perf_counter_ns
 from typing import Any, Final
 
+from tachograph.instrument.encodings import decoded
 from tachograph.instrument.splitting import Frames, Lines, opened
 from tachograph.instrument.streams import StreamState, is_running
 from tachograph.tape.guard import generate
@@ -210,7 +211,6 @@ class Follower:
         self.is_lines = state.reader.takes_lines
         self.is_frames = CONTENT_TYPE in kind
         self.encoding = headers.get("content-encoding", "identity")
-        self.make_response = type(response)
         self.kept: list[bytes] = []
         self.size = 0
         self.lines, self.frames = Lines(), Frames()
@@ -286,10 +286,7 @@ class Follower:
         self.state.watch.read_answer()
 
     def _decoded(self) -> bytes:
-        data = b"".join(self.kept)
-        if self.encoding == "identity" or not data:
-            return data
-        return bytes(self.make_response(200, headers={"content-encoding": self.encoding}, content=data).content)
+        return decoded(b"".join(self.kept), self.encoding)
 
     def _frames(self, data: bytes) -> None:
         for frame in self.frames.feed(data):

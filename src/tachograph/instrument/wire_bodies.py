@@ -7,15 +7,12 @@ are kept, and read in the drain (`streams.py`). A whole answer is kept as refere
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
-from contextlib import suppress
-from functools import partial
-from importlib import import_module
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final
 
 from tachograph.instrument.bodies import KEPT_BYTES
+from tachograph.instrument.encodings import decoded
 from tachograph.instrument.splitting import Frames, Lines, opened
 from tachograph.instrument.streams import StreamState
 from tachograph.vendors.bedrock.frames import CONTENT_TYPE
@@ -187,57 +184,6 @@ class WireFollower:
     def _decoded(self) -> bytes:
         pieces, self.kept = self.kept, []
         return decoded(b"".join(pieces), self.encoding)
-
-
-def decoded(data: bytes, encoding: str) -> bytes:
-    """A body without its `Content-Encoding`; of one that was cut off what can be read, of an unknown one nothing.
-
-    What the application asked for it can decode: brotli and zstd are there where its HTTP library offers them.
-    """
-    for name in reversed(encoding.split(",") if encoding else ()):
-        decode = _DECODERS.get(name.strip())
-        data = b"" if decode is None else decode(data)
-    return data
-
-
-def _with(name: str, *modules: str) -> Callable[[bytes], bytes]:
-    """A decoder by what makes one in the first of these modules that is there and can."""
-
-    def decode(data: bytes) -> bytes:
-        for module in modules:
-            with suppress(Exception):  # not installed, or no such encoding after all
-                return _all_members(getattr(import_module(module), name), data)
-        return b""
-
-    return decode
-
-
-def _all_members(make: Callable[[], Any], data: bytes) -> bytes:
-    found = b""
-    while data:
-        decoder = make()
-        if hasattr(decoder, "decompressobj"):  # zstandard's
-            decoder = decoder.decompressobj()
-        found += (decoder.process if hasattr(decoder, "process") else decoder.decompress)(data)
-        data = getattr(decoder, "unused_data", b"")
-    return found
-
-
-def _inflated(data: bytes) -> bytes:
-    for wbits in (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS):  # with a header; bare, as some servers send it
-        with suppress(zlib.error):
-            return _all_members(partial(zlib.decompressobj, wbits), data)
-    return b""
-
-
-_DECODERS: Final[dict[str, Callable[[bytes], bytes]]] = {
-    "br": _with("Decompressor", "brotli", "brotlicffi"),
-    "deflate": _inflated,
-    "gzip": _inflated,
-    "identity": bytes,
-    "x-gzip": _inflated,
-    "zstd": _with("ZstdDecompressor", "compression.zstd", "backports.zstd", "zstandard"),
-}
 
 
 def read_chunks(watch: WireWatch, kind: str, content: bytes) -> bool:
