@@ -44,18 +44,19 @@ def _with(name: str, *modules: str) -> Callable[[bytes], bytes]:
 def _all_members(make: Callable[[], Any], data: bytes) -> bytes:
     found, at, decoder = bytearray(), 0, None
     while at < len(data) and len(found) < MOST_BYTES:
-        if decoder is None:
-            decoder = make()
-            if hasattr(decoder, "decompressobj"):  # zstandard's
-                decoder = decoder.decompressobj()
-            decompress = decoder.process if hasattr(decoder, "process") else decoder.decompress
+        decoder = _new(make) if decoder is None else decoder
         piece = data[at : at + _SLICE]
-        found += decompress(piece)
+        found += (decoder.process if hasattr(decoder, "process") else decoder.decompress)(piece)
         unused = len(getattr(decoder, "unused_data", b""))
         at += len(piece) - unused
         if unused or getattr(decoder, "eof", False):  # the next member begins
             decoder = None
     return bytes(found)
+
+
+def _new(make: Callable[[], Any]) -> Any:
+    decoder = make()
+    return decoder.decompressobj() if hasattr(decoder, "decompressobj") else decoder  # zstandard's
 
 
 def _inflated(data: bytes) -> bytes:
