@@ -44,7 +44,10 @@ def _with(name: str, *modules: str) -> Callable[[bytes], bytes]:
 def _all_members(make: Callable[[], Any], data: bytes) -> bytes:
     found, at, decoder = bytearray(), 0, None
     while at < len(data) and len(found) < MOST_BYTES:
-        decoder = _new(make) if decoder is None else decoder
+        if decoder is None:
+            decoder = make()
+            if hasattr(decoder, "decompressobj"):  # zstandard's
+                decoder = decoder.decompressobj()
         piece = data[at : at + _SLICE]
         found += (decoder.process if hasattr(decoder, "process") else decoder.decompress)(piece)
         unused = len(getattr(decoder, "unused_data", b""))
@@ -52,11 +55,6 @@ def _all_members(make: Callable[[], Any], data: bytes) -> bytes:
         if unused or getattr(decoder, "eof", False):  # the next member begins
             decoder = None
     return bytes(found)
-
-
-def _new(make: Callable[[], Any]) -> Any:
-    decoder = make()
-    return decoder.decompressobj() if hasattr(decoder, "decompressobj") else decoder  # zstandard's
 
 
 def _inflated(data: bytes) -> bytes:
