@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.ledgers import make_recorder
+from tachograph.cli import main
 from tachograph.records import RUN, Run, Usage
 from tachograph.usage.ledger import Ledger
 from tachograph.usage.migrations import migrate
@@ -41,6 +42,15 @@ def old_store(folder: Path) -> str:
 def test_an_old_store_is_refused_and_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(UnknownVersion, match="tachograph ledger migrate"):
         open_store(old_store(tmp_path))
+
+
+@pytest.mark.parametrize("command", [["report", "--by", "run"], ["run-cost", "r1"], ["export-focus", "calls.csv"]])
+def test_a_report_that_an_old_store_cannot_give_says_what_to_run(
+    tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*command, "--store", old_store(tmp_path)]) == 2
+    assert "run: tachograph ledger migrate" in capsys.readouterr().err
 
 
 def test_an_old_store_migrates_with_every_row_and_sum(tmp_path: Path) -> None:

@@ -105,7 +105,8 @@ class ClickHouseStore:
         except exceptions.DataError as error:
             raise RowsRejected(f"ClickHouse rejects a row: {_first_line(error)}", where=self.where) from error
         except (exceptions.Error, OSError) as error:
-            raise StoreUnavailable(f"ClickHouse says: {_first_line(error)}", where=self.where) from error
+            do = schema.OTHER_VERSION if "UNKNOWN_IDENTIFIER" in str(error) else None
+            raise StoreUnavailable(f"ClickHouse says: {_first_line(error)}", where=self.where, do=do) from error
 
     def _command(self, sql: str) -> None:
         with self._errors():

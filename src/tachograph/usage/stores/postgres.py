@@ -195,6 +195,10 @@ class PostgresStore:
                 where=self.where,
                 do="Let this user create tables in the schema, or make them with: tachograph ledger migrate",
             ) from e
+        except psycopg.errors.UndefinedColumn as e:
+            raise StoreUnavailable(
+                f"PostgreSQL says: {_first_line(e)}", where=self.where, do=schema.OTHER_VERSION
+            ) from e
         except (psycopg.Error, OSError) as e:
             raise StoreUnavailable(f"PostgreSQL says: {_first_line(e)}", where=self.where) from e
 

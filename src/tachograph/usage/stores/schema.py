@@ -23,6 +23,12 @@ class Revision(NamedTuple):
     down: Sequence[str]
 
 
+OTHER_VERSION: Final = (
+    "Its tables are of another version: stop what writes to the ledger and run: tachograph ledger migrate"
+)
+"""What to do where a reader asks for a column that the tables do not have."""
+
+
 def check_version(found: str | None, where: str) -> None:
     """Refuse tables that this Tachograph does not write.
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from tachograph.files import Identity, Ours, identity, is_at, leak
 from tachograph.usage.stores import sqlite_library
 from tachograph.usage.stores.errors import RowsRejected, StoreError, StoreFull, StoreReplaced, StoreUnavailable
+from tachograph.usage.stores.schema import OTHER_VERSION
 
 FIXED_VERSION: Final = (3, 51, 3)
 OLDEST_VERSION: Final = (3, 38, 0)
@@ -63,6 +64,8 @@ class Driver:
         elif "full" in text:
             do = "Free some space on its disk: what waits in the journals is stored by itself."
             return StoreFull(f"SQLite says: {text}", where=self._where, do=do)
+        elif text.startswith("no such column"):
+            do = OTHER_VERSION
         elif "locked" in text:
             do = "Another program holds it; the ledger tries again."
         return StoreUnavailable(f"SQLite says: {text}", where=self._where, do=do)
