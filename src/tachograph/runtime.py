@@ -287,7 +287,7 @@ def _serve(settings: Settings) -> None:
         try:
             return MetricsServer(_current_metrics, wanted, address, shared=shared)
         except PortTakenError as error:
-            logger.warning("tachograph: %s. Going on without it.", error)
+            logger.warning("tachograph: %s Going on without it.", error)
         except RuntimeError as error:
             logger.warning(
                 "tachograph: /metrics is not served, since no thread can be started for it (%s). Going on without it."
