@@ -94,8 +94,10 @@ def test_help_names_every_option() -> None:
 
 
 def test_a_console_that_is_interrupted_serves_until_it_is_closed(tmp_path: Path) -> None:
+    others = set(threading.enumerate())  # consoles of other tests
+
     def is_served() -> bool:
-        return any(thread.name == "tachograph-console" and thread.is_alive() for thread in threading.enumerate())
+        return "tachograph-console" in {thread.name for thread in set(threading.enumerate()) - others}
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     try:
