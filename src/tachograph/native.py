@@ -19,17 +19,19 @@ from typing import Any
 
 def original(name: str) -> Any:  # noqa: ANN401 - whatever `_thread` has under the name
     """What `_thread` had under this name before it was patched."""
-    gevent = sys.modules.get("gevent.monkey")
-    if gevent is not None:
+    gevent, eventlet = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
+    if gevent is not None and gevent.is_module_patched("_thread"):
         return gevent.get_original("_thread", name)
-    eventlet = sys.modules.get("eventlet.patcher")
-    if eventlet is not None:
+    if eventlet is not None and eventlet.is_monkey_patched("thread"):
         return getattr(eventlet.original("_thread"), name)
     return getattr(_thread, name)
 
 
 def is_patched() -> bool:
-    """Whether threads are greenlets here, which share one thread of the system."""
+    """Whether threads are greenlets here, which share one thread of the system.
+
+    Importing gevent or eventlet patches nothing, and eventlet's "original" is another object even then.
+    """
     return original("start_new_thread") is not _thread.start_new_thread
 
 
