@@ -59,7 +59,9 @@ parts: $(VENV)/.dev ## get the real parts that the tests use (Prometheus, Postgr
 	@$(BIN)/python tools/parts.py
 
 tests: $(VENV)/.dev ## the tests alone (PYTEST_ARGS="-k name")
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -rs $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -rs $(PYTEST_ARGS) || \
+		{ [ $$? = 1 ] && echo "Once more, alone, the tests that failed (docs/decisions/0107):" && \
+		$(BIN)/python -m pytest -n 0 --last-failed --last-failed-no-failures none --maxfail 3 -rAs $(PYTEST_ARGS); }
 
 versions: $(VENV)/.dev ## the instrumentation's tests with the oldest and newest SDKs, in environments of their own (ARGS="oldest")
 	@$(BIN)/python tools/version_matrix.py $(ARGS)
