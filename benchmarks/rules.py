@@ -267,7 +267,7 @@ def main() -> int:
     parser.add_argument("--models", type=int, default=200)
     parser.add_argument("--tools", type=int, default=100)
     parser.add_argument("--replicas", type=int, default=3)
-    parser.add_argument("--evaluations", type=int, default=4, help="of each group")
+    parser.add_argument("--evaluations", type=int, default=8, help="of each group")
     parser.add_argument("--failing", action="store_true", help="two calls in three fail, of every model and tool")
     args = parser.parse_args()
     found = measure(args.models, args.tools, args.replicas, args.evaluations, args.failing)
