@@ -106,6 +106,30 @@ def test_a_prefix_that_was_cached_and_is_not_now_costs_what_it_would_have_saved(
     assert wasted(recorder) == {"cache_miss": (1024 + 512) * (FULL - CACHED)}
 
 
+def test_prompts_that_share_nothing_but_what_was_never_cached_miss_no_cache(recorder: Recorder) -> None:
+    """OpenAI's system prompt is a turn, and a template may be the beginning of the only turn."""
+
+    def ask(messages: list[Any], cached: int, **body: Any) -> None:
+        call(recorder, messages, Usage(2000, 5, {"cache_read": cached} if cached else {}), **body)
+
+    def system(text: str, question: str) -> list[Any]:
+        return [{"role": "system", "content": text * 900}, {"role": "user", "content": question}]
+
+    tools = {"tools": [{"type": "function", "function": {"name": "search", "description": "find orders"}}]}
+    for body in ({}, tools):
+        for number in range(3):
+            ask(system("manual ", f"{len(body)} {number}"), 1024 if number else 0, **body)
+            ask([{"role": "user", "content": f"hello {len(body)} {number}"}], 0, **body)
+            ask(system("other ", f"{len(body)} {number}"), 0, **body)
+    brief = {"role": "system", "content": "Be brief."}
+    for number in range(3):
+        ask([brief, {"role": "user", "content": "template " * 900 + str(number)}], 1024 if number else 0)
+        ask([brief, {"role": "user", "content": f"hello {number}" * 50}], 0)
+    assert wasted(recorder) == {}
+    ask(system("manual ", "four"), 0)
+    assert wasted(recorder) == {"cache_miss": 1024 * (FULL - CACHED)}
+
+
 def turns(*arguments: str) -> list[Any]:
     found: list[Any] = [{"role": "user", "content": "find it"}]
     for number, text in enumerate(arguments):

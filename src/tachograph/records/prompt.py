@@ -23,6 +23,7 @@ class Prompt(NamedTuple):
 
     Attributes:
         prefixes: Of the tools and the system prompt, then of these with one, two, ... and all turns.
+        sizes: The length of each prefix, in characters as in `size`.
         whole: Of all of the request that the answer depends on.
         size: Its length, in characters of the tools, the system prompt and the turns as Python writes them.
         tools: Name and length of each tool definition.
@@ -31,6 +32,7 @@ class Prompt(NamedTuple):
     """
 
     prefixes: tuple[int, ...]
+    sizes: tuple[int, ...]
     whole: int
     size: int
     tools: tuple[tuple[str, int], ...]
@@ -53,7 +55,7 @@ def prompt_of(body: object) -> Prompt | None:
     tools = tuple(_tools(rest.get("tools")))
     mark, length = _digest((system, rest.get("tools")))
     size += length
-    prefixes = [mark]
+    prefixes, sizes = [mark], [size]
     asked: list[int] = []
     used: set[str] = set()
     is_answered = False
@@ -62,6 +64,7 @@ def prompt_of(body: object) -> Prompt | None:
         size += length
         mark = hash((mark, turn_mark))
         prefixes.append(mark)
+        sizes.append(size)
         if type(turn) is not str:
             calls = [(name, hash((name, _digest(arguments)[0]))) for name, arguments in _asked(turn)]
             used.update([name for name, _ in calls])
@@ -71,7 +74,7 @@ def prompt_of(body: object) -> Prompt | None:
             is_answered = not calls and (role in ("assistant", "model") or (is_answered and role != "user"))
             asked += [call for _, call in calls]
     other, _ = _digest([(name, value) for name, value in rest.items() if name not in _NOT_THE_QUESTION])
-    return Prompt(tuple(prefixes), hash((mark, other)), size, tools, tuple(asked), frozenset(used))
+    return Prompt(tuple(prefixes), tuple(sizes), hash((mark, other)), size, tools, tuple(asked), frozenset(used))
 
 
 def _fields(config: object) -> Mapping[str, Any]:

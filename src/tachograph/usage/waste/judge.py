@@ -44,6 +44,8 @@ _CACHE_SECONDS: Final = 300
 https://platform.claude.com/docs/en/build-with-claude/prompt-caching,
 https://platform.openai.com/docs/guides/prompt-caching."""
 _LONG_CACHE_SECONDS: Final = 3600
+_NEARLY: Final = 0.9
+"""How exactly a share of the length tells a share of the tokens."""
 _MOST: Final = 20_000
 _NANO_SECONDS: Final = 1_000_000_000
 T = TypeVar("T")
@@ -152,17 +154,17 @@ class Waste:
         read = usage.details.get("cache_read", 0)
         written = usage.details.get("cache_write", 0)
         keys = [(call.provider, call.model, mark) for mark in prompt.prefixes]
-        known_at = next((key for key in reversed(keys) if key in self._seen), None)
+        seen = next((at for at in range(len(keys) - 1, -1, -1) if keys[at] in self._seen), None)
         longest = next((self._cached[key] for key in reversed(keys) if key in self._cached), _Cached(0, 0))
         expected = longest.tokens if longest.until_ns >= call.started_unix_ns else 0
         seconds = _LONG_CACHE_SECONDS if usage.details.get("cache_write_1h") else _CACHE_SECONDS
         until = ended + seconds * _NANO_SECONDS
         if written or (read and len(keys) > 1):
             self._cached.keep(keys[-1], _Cached(read + written, until))
-        if read and known_at is not None:
-            before = self._cached.get(known_at)
-            self._cached.keep(known_at, _Cached(max(read, 0 if before is None else before.tokens), until))
-        for key in (keys[0], keys[-1]):
+        if read and seen is not None and _may_hold(prompt, seen, read, usage):
+            before = self._cached.get(keys[seen])
+            self._cached.keep(keys[seen], _Cached(max(read, 0 if before is None else before.tokens), until))
+        for key in keys:
             self._seen.keep(key, None)
         missed = min(expected, usage.input_tokens or 0) - read
         return self._missed(call, usage, missed)
@@ -265,6 +267,14 @@ class Waste:
                 parent_id=call.id,
             )
             ledger.accept(_Row(row))
+
+
+def _may_hold(prompt: Prompt, at: int, tokens: int, usage: Usage) -> bool:
+    """Whether so many tokens fit into a prefix of the prompt, by its share of the length.
+
+    If not, the vendor has read on into a turn that begins like an earlier one: the prefix alone is not worth as much.
+    """
+    return (usage.input_tokens or 0) * prompt.sizes[at] >= _NEARLY * tokens * prompt.size
 
 
 def _without_zeros(details: dict[str, int]) -> dict[str, int]:
