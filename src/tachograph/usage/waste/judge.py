@@ -45,7 +45,7 @@ https://platform.claude.com/docs/en/build-with-claude/prompt-caching,
 https://platform.openai.com/docs/guides/prompt-caching."""
 _LONG_CACHE_SECONDS: Final = 3600
 _NEARLY: Final = 0.9
-"""How exactly a share of the length tells a share of the tokens."""
+"""How close a share of the length is to a share of the tokens."""
 _MOST: Final = 20_000
 _NANO_SECONDS: Final = 1_000_000_000
 T = TypeVar("T")
