@@ -240,7 +240,7 @@ def _catch_spans(take: Callable[[ReadableSpan], None]) -> Callable[[], None] | N
 
     provider = trace.get_tracer_provider()
     if isinstance(provider, trace.ProxyTracerProvider):
-        from tachograph.signals.otel_fork import ForkSafeTracerProvider
+        from tachograph.signals.otlp_push import ForkSafeTracerProvider
 
         trace.set_tracer_provider(ForkSafeTracerProvider())
         provider = trace.get_tracer_provider()

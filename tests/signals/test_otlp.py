@@ -5,20 +5,24 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricsData
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from support.otlp import Received, receiver
 from support.traffic import llm_call, retried_call, tool_call
 from tachograph import runtime
 from tachograph.recorder import Recorder
 from tachograph.settings import load
-from tachograph.signals import otlp
+from tachograph.signals import otlp, otlp_join, otlp_push
 
 TESTS = Path(__file__).parent.parent
 
@@ -47,7 +51,7 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> MeterProvider:
 
 
 def reader(provider: MeterProvider) -> InMemoryMetricReader:
-    (found,) = otlp._readers(provider)
+    (found,), _ = otlp_join.readers_of(provider)
     assert isinstance(found, InMemoryMetricReader)
     return found
 
@@ -136,6 +140,7 @@ def test_a_failure_of_ours_leaves_the_application_s_metrics_alone(
     monkeypatch.undo()
     failures = here.metrics.cell(here.metrics.families["tachograph_telemetry_errors_total"], "otlp")
     assert failures.value == 1
+    here.otlp.close()
 
 
 @pytest.mark.parametrize(
@@ -251,3 +256,83 @@ def test_without_the_sdk_the_install_line_is_logged_and_nothing_breaks(
     here.otlp.attach()
     llm_call(here)
     assert "pip install 'tachograph[otlp]'" in caplog.text
+
+
+def test_an_sdk_that_keeps_its_readers_elsewhere_is_named_and_its_metrics_go_on(
+    provider: MeterProvider, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = reader(provider)
+    provider.get_meter("application").create_counter("orders").add(3)
+    monkeypatch.delattr(type(own).__mro__[1], "_set_collect_callback")
+    here = recorder()
+    assert here.otlp is not None
+    here.otlp.attach()
+    llm_call(here)
+    data = own.get_metrics_data()
+    assert data is not None
+    assert [scope.scope.name for scope in data.resource_metrics[0].scope_metrics] == ["application"]
+    assert "is newer than this version of Tachograph knows" in caplog.text
+    assert "Scrape /metrics" in caplog.text
+
+
+class Kept(SpanExporter):
+    """An exporter that keeps what it is handed, batch by batch."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.is_shut_down = False
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.batches.append([span.name for span in spans])
+        return SpanExportResult.SUCCESS
+
+    def shutdown(self) -> None:
+        self.is_shut_down = True
+
+
+def pushing(**environ: str) -> tuple[TracerProvider, Kept]:
+    kept = Kept()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environ.items():
+            patch.setenv(name, value)
+        batches = otlp_push.SpanBatches(kept)
+    made = otlp_push.ForkSafeTracerProvider(shutdown_on_exit=False)
+    made.add_span_processor(batches)
+    return made, kept
+
+
+def test_spans_are_handed_over_in_batches_and_the_rest_at_the_end() -> None:
+    made, kept = pushing(OTEL_BSP_MAX_EXPORT_BATCH_SIZE="3", OTEL_BSP_SCHEDULE_DELAY="3600000")
+    tracer = made.get_tracer("shop")
+    for number in range(4):
+        tracer.start_span(str(number)).end()
+    made.shutdown()
+    tracer.start_span("too late").end()
+    assert [name for batch in kept.batches for name in batch] == ["0", "1", "2", "3"]
+    assert max(len(batch) for batch in kept.batches) <= 3
+    assert kept.is_shut_down
+
+
+def test_when_too_many_spans_wait_the_oldest_go() -> None:
+    made, kept = pushing(OTEL_BSP_MAX_QUEUE_SIZE="2", OTEL_BSP_MAX_EXPORT_BATCH_SIZE="50")
+    (batches,) = vars(made)["_active_span_processor"]._span_processors
+    with batches._exporting:  # the endpoint does not answer
+        for number in range(5):
+            made.get_tracer("shop").start_span(str(number)).end()
+    made.force_flush()
+    made.shutdown()
+    assert kept.batches == [["3", "4"]]
+
+
+def test_a_forked_child_starts_no_thread_at_the_fork_and_sends_only_its_own_spans() -> None:
+    made, kept = pushing(OTEL_BSP_SCHEDULE_DELAY="3600000")
+    made.get_tracer("shop").start_span("the parent's").end()
+    child = os.fork()
+    if child == 0:
+        alone = threading.active_count() == 1 and len(os.listdir("/proc/self/task")) == 1
+        made.get_tracer("shop").start_span("the child's").end()
+        made.shutdown()
+        os._exit(0 if alone and kept.batches == [["the child's"]] else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    made.shutdown()
+    assert kept.batches == [["the parent's"]]

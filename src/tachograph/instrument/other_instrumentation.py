@@ -80,7 +80,7 @@ def _instrumentors() -> Iterator[Other]:
         path = kind.__module__
         if path.startswith("tachograph.") or not any(word in path.lower() for word in _WATCHED):
             continue
-        if instance is None or not getattr(instance, "_is_instrumented_by_opentelemetry", False):
+        if instance is None or not instance.is_instrumented_by_opentelemetry:
             continue
         whose = next((name for start, name in _FAMILIES if path.startswith(start)), "Another")
         yield Other(f"{whose}: {kind.__name__}", _BESIDE, path)

@@ -1,8 +1,8 @@
 """Metrics and spans over OTLP, by OpenTelemetry's own OTEL_* variables.
 
 Nothing of this is on a call's path. Metrics are handed over when a reader collects: to every reader of the
-application's MeterProvider, or, where there is none and an endpoint is named, to a reader of our own. Readers offer no
-public way to add data at collection (Python has no MetricProducer), so their collect callback is wrapped.
+application's MeterProvider (`otlp_join`), or, where there is none and an endpoint is named, to an exporter of our own
+(`otlp_push`).
 
 A TracerProvider is set up only when the first span is wanted and the application has set none by then, since one can
 be set only once in a process.
@@ -19,17 +19,22 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+from tachograph.signals.otlp_join import readers_of, wrap_collection
 from tachograph.signals.registry import Metrics
 from tachograph.version import __version__
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
+    from opentelemetry.sdk.resources import Resource
+
+    from tachograph.signals.otlp_push import MetricsPush, SpanBatches
 
 logger = logging.getLogger("tachograph")
 
 Signal = Literal["metrics", "traces"]
-EXIT_SECONDS: Final = 3.0
-"""How long a process's end may wait for the last export of ours."""
-
 _INSTALL: Final = "pip install 'tachograph[otlp]'"
 
 
@@ -67,12 +72,12 @@ class Otlp:
         self._metrics = weakref.ref(metrics)
         self._failed = failed
         self._lock = threading.Lock()
-        self._hooked: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._own: Any = None
+        self._hooked: weakref.WeakSet[MetricReader] = weakref.WeakSet()
+        self._own: MetricsPush | None = None
         self._hands_over = hands_over
         self._deliver = deliver
         self.provider: Any = None
-        """The SDK MeterProvider by which metrics go out now: the application's, or our own; None without either."""
+        """The MeterProvider for instruments of the SDK: the application's, or our own; None without either."""
         self.closed = False
 
     def attach(self) -> None:
@@ -87,8 +92,9 @@ class Otlp:
             with self._lock:
                 provider = _application_s_provider()
                 if provider is not None:
-                    for reader in _readers(provider):
-                        self._hook(reader, provider)
+                    readers, resource = readers_of(provider)
+                    for reader in readers:
+                        self._hook(reader, resource)
                     self._stop_own()
                     self.provider = provider
                 elif self._own is None and is_wanted("metrics"):
@@ -103,70 +109,56 @@ class Otlp:
             self._stop_own()
 
     def after_fork(self) -> None:
-        """In a forked child: the parent's reader is the parent's. The child's own begins with its first call.
+        """In a forked child: the parent's push is the parent's. The child's own begins with its first call.
 
         Not here: the SDK starts threads to find out who we are, and locks of theirs may be held until the fork is over.
         """
         self._lock = threading.Lock()
-        inherited, self._own, self.provider = self._own, None, None
-        if inherited is not None:
-            inherited._set_collect_callback(lambda *_, **__: None)
+        self._own = self.provider = None
 
-    def _hook(self, reader: Any, provider: Any) -> None:
+    def _hook(self, reader: MetricReader, resource: Resource) -> None:
         if reader in self._hooked:
             return
-        original = reader._collect
-        if original is None:
-            return
-        self._hooked.add(reader)
         ours, deliver = weakref.WeakMethod(self._add), self._deliver
-        resource = provider._sdk_config.resource
 
-        def collect(asking: object, timeout_millis: float = 10_000) -> object:
+        def before() -> None:
             if deliver is not None and ours() is not None:
                 deliver()
-            data = original(asking, timeout_millis=timeout_millis)
+
+        def change(data: MetricsData | None) -> MetricsData | None:
             add = ours()
             return data if add is None else add(data, resource)
 
-        reader._set_collect_callback(collect)
+        if wrap_collection(reader, before, change):
+            self._hooked.add(reader)
 
-    def _add(self, data: Any, resource: Any) -> object:
-        """The SDK's data with ours beside it, under the same resource."""
+    def _add(self, data: MetricsData | None, resource: Resource) -> MetricsData | None:
+        """The SDK's data with ours beside it."""
         metrics = self._metrics()
         if metrics is None or not self._hands_over or (self.closed and self._own is None):
             return data
         try:
-            from opentelemetry.sdk.metrics.export import MetricsData, ResourceMetrics
+            from tachograph.signals.otlp_points import joined, scope_metrics
 
-            from tachograph.signals.otlp_points import scope_metrics
-
-            ours = scope_metrics(metrics, time.time_ns())
-            if data is None or not data.resource_metrics:
-                return MetricsData([ResourceMetrics(resource, [ours], "")])
-            first, *rest = data.resource_metrics
-            grown = ResourceMetrics(first.resource, [*first.scope_metrics, ours], first.schema_url)
-            return MetricsData([grown, *rest])
+            return joined(data, scope_metrics(metrics, time.time_ns()), resource)
         except Exception as error:  # noqa: BLE001 - the application's own metrics must still go out
             self._failed(error)
             return data
 
-    def _start_own(self) -> Any:
+    def _start_own(self) -> MetricsPush | None:
         exporter = _exporter("metrics")
         if exporter is None:
             return None
-        from tachograph.signals.otel_fork import ForkSafeMeterProvider, ForkSafeMetricReader
+        from tachograph.signals.otlp_push import MetricsPush
 
-        reader = ForkSafeMetricReader(exporter)
-        provider = ForkSafeMeterProvider([reader], resource=resource(), shutdown_on_exit=False)
-        self._hook(reader, provider)
-        self.provider = provider
+        own = MetricsPush(exporter, resource(), self._add, self._deliver)
+        self.provider = own.provider
         _at_exit(self)
-        return reader
+        return own
 
     def _stop_own(self) -> None:
         if self._own is not None:
-            self._own.shutdown(timeout_millis=EXIT_SECONDS * 1000)
+            self._own.stop()
             self._own = self.provider = None
 
 
@@ -178,7 +170,7 @@ class SpanPush:
     """
 
     def __init__(self) -> None:
-        self._processor: Any = None
+        self._batches: SpanBatches | None = None
         self._exporter = _exporter("traces")
         if self._exporter is not None:
             self._resource = resource()
@@ -192,27 +184,22 @@ class SpanPush:
 
         if self._exporter is None:
             return None
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-
-        from tachograph.signals.otel_fork import ForkSafeTracerProvider
+        from tachograph.signals.otlp_push import ForkSafeTracerProvider, SpanBatches
 
         provider = ForkSafeTracerProvider(resource=self._resource, shutdown_on_exit=False)
-        self._processor = BatchSpanProcessor(self._exporter)
-        provider.add_span_processor(self._processor)
+        self._batches = SpanBatches(self._exporter)
+        provider.add_span_processor(self._batches)
         trace.set_tracer_provider(provider)
         _at_exit(self)
         return trace.get_tracer_provider()
 
     def close(self) -> None:
         """Push what there is, wait for it a little, and stop."""
-        inner = getattr(self._processor, "_batch_processor", None)
-        if inner is not None:
-            inner.shutdown(timeout_millis=int(EXIT_SECONDS * 1000))
-        else:
-            self._processor.shutdown()
+        if self._batches is not None:
+            self._batches.shutdown()
 
 
-def resource() -> Any:
+def resource() -> Resource:
     """Who we are: OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES, and an id of this process, so that workers differ."""
     from opentelemetry.sdk.resources import Resource
 
@@ -221,7 +208,7 @@ def resource() -> Any:
     )
 
 
-def _application_s_provider() -> object:
+def _application_s_provider() -> MeterProvider | None:
     """The SDK MeterProvider that the application has set, or None."""
     sdk = sys.modules.get("opentelemetry.sdk.metrics")
     if sdk is None:
@@ -230,12 +217,6 @@ def _application_s_provider() -> object:
 
     provider = metrics.get_meter_provider()
     return provider if isinstance(provider, sdk.MeterProvider) else None
-
-
-def _readers(provider: object) -> list[Any]:
-    consumer = getattr(provider, "_measurement_consumer", None)
-    storages = getattr(consumer, "_reader_storages", None)
-    return list(storages) if storages is not None else list(getattr(provider, "_metric_readers", ()))
 
 
 def _exporter(signal: Signal) -> Any:

@@ -9,7 +9,8 @@ from tachograph.signals.registry import Metrics, Sample
 from tachograph.version import __version__
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.metrics.export import Metric, ScopeMetrics
+    from opentelemetry.sdk.metrics.export import Metric, MetricsData, ScopeMetrics
+    from opentelemetry.sdk.resources import Resource
 
 SCOPE: Final = "tachograph"
 UNITS: Final = {"seconds": "s", "bytes": "By", "usd": "{usd}", "tokens": "{token}"}
@@ -25,6 +26,16 @@ def scope_metrics(metrics: Metrics, now_unix_ns: int) -> ScopeMetrics:
     started = metrics.started_unix_ns
     built = [_metric(family, samples, started, now_unix_ns) for family, samples in metrics.collect_own() if samples]
     return ScopeMetrics(InstrumentationScope(SCOPE, __version__), built, "")
+
+
+def joined(data: MetricsData | None, ours: ScopeMetrics, resource: Resource) -> MetricsData:
+    """The SDK's data with ours beside it, under the same resource."""
+    from opentelemetry.sdk.metrics.export import MetricsData, ResourceMetrics
+
+    if data is None or not data.resource_metrics:
+        return MetricsData([ResourceMetrics(resource, [ours], "")])
+    first, *rest = data.resource_metrics
+    return MetricsData([ResourceMetrics(first.resource, [*first.scope_metrics, ours], first.schema_url), *rest])
 
 
 def _metric(family: Family, samples: list[Sample], started: int, now: int) -> Metric:

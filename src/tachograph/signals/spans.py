@@ -37,7 +37,7 @@ MCP_SCOPE: Final = "tachograph.mcp"
 _NATIVE_MCP_SCOPE: Final = "mcp-python-sdk"
 """The scope of the spans that mcp 2 makes of its own."""
 
-_SUPPRESSED: Final[str] = next(
+SUPPRESSED: Final[str] = next(
     (key for key in vars(context_api).values() if isinstance(key, str) and key.startswith("suppress_instrumentation")),
     "suppress_instrumentation",
 )
@@ -371,10 +371,12 @@ class SpanSignal:
 
     def tracer(self, scope: str) -> trace.Tracer | None:
         """A tracer of the application's provider, or of the one that is made; None where there is none."""
-        provider = self._given or trace._TRACER_PROVIDER
-        if provider is None and not self._joined(provider):
-            return None
-        found: trace.Tracer = (provider or self._provider).get_tracer(scope, __version__)
+        provider: Any = self._given or trace.get_tracer_provider()
+        if isinstance(provider, trace.ProxyTracerProvider):
+            if not self._joined(provider):
+                return None
+            provider = self._provider
+        found: trace.Tracer = provider.get_tracer(scope, __version__)
         return found
 
     def open_llm_call(self, call: LLMCall) -> None:
@@ -386,7 +388,7 @@ class SpanSignal:
             return
         pipeline = self._llm
         around = _get_current()
-        if pipeline is None or around.get(_SUPPRESSED):
+        if pipeline is None or around.get(SUPPRESSED):
             return
         name = f"{call.operation} {call.model}" if self._otel_names else facts.LLM_SPAN
         key = (call.provider, call.model, call.operation)
@@ -442,7 +444,7 @@ class SpanSignal:
             return
         pipeline = self._mcp
         around = _get_current()
-        if pipeline is None or around.get(_SUPPRESSED):
+        if pipeline is None or around.get(SUPPRESSED):
             return
         kind = _CLIENT
         if call.side == "server":
@@ -539,7 +541,7 @@ def _pipeline(provider: Any, scope: str) -> _Pipeline | None:
     if isinstance(tracer, trace.NoOpTracer):
         return None
     sdk = sys.modules.get("opentelemetry.sdk.trace")
-    if sdk is not None and type(provider) is sdk.TracerProvider and type(tracer) is sdk.Tracer:
+    if sdk is not None and isinstance(provider, sdk.TracerProvider) and type(tracer) is sdk.Tracer:
         field = _field_of_processors(tracer.span_processor)
         parts = vars(tracer).values()
         limits = next((part for part in parts if isinstance(part, sdk.SpanLimits)), None)
