@@ -139,6 +139,86 @@ async def test_the_name_in_an_mcp_configuration_is_the_servers(seen: Recording) 
     assert seen.value("mcp_server_connections_total", server_id="gone", outcome="error") == 1
 
 
+def proxy_of(target: Any, name: str) -> Any:
+    import fastmcp
+
+    if hasattr(fastmcp.FastMCP, "as_proxy"):
+        return fastmcp.FastMCP.as_proxy(target, name=name)
+    from fastmcp.server import create_proxy
+
+    return create_proxy(target, name=name)
+
+
+async def test_a_call_through_a_configuration_of_several_servers_is_one_call_of_the_server_that_answers(
+    seen: Recording,
+) -> None:
+    import fastmcp
+
+    one, two = ({"command": sys.executable, "args": [str(PROGRAM), "stdio", name]} for name in ("one", "two"))
+    async with fastmcp.Client({"mcpServers": {"one": one, "two": two}}) as client:
+        await asyncio.gather(*(client.call_tool(f"{name}_echo", {"text": "hi"}) for name in ("one", "two", "one")))
+        await refusals(client, ("two_echo", {"txt": "hi"}))
+    calls = [(call.server_id, call.tool_name, call.outcome) for call in seen.tool_calls if call.side == "client"]
+    assert sorted(calls) == [
+        ("one", "echo", "success"),
+        ("one", "echo", "success"),
+        ("two", "echo", "error"),
+        ("two", "echo", "success"),
+    ]
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+async def test_a_call_through_proxies_in_this_process_is_one_call_as_long_as_the_application_waited(
+    seen: Recording, depth: int
+) -> None:
+    """What a tool behind the proxy asks of another server is a call of its own."""
+    import fastmcp
+
+    stock: Any = fastmcp.FastMCP("stock")
+    shop: Any = fastmcp.FastMCP("shop")
+
+    @stock.tool
+    async def count() -> int:
+        return 3
+
+    @shop.tool
+    async def ask() -> str:
+        async with fastmcp.Client(stock) as client:
+            await client.call_tool("count", {})
+        return "three"
+
+    @shop.tool
+    async def fail() -> str:
+        raise ValueError("no stock")
+
+    @shop.tool
+    async def hang() -> str:
+        await asyncio.Event().wait()
+        return "never"
+
+    server = shop
+    for number in range(depth):
+        server = proxy_of(server, f"gate {number}")
+    async with fastmcp.Client(server) as client:
+        await client.call_tool("ask", {})
+        await refusals(client, ("fail", {}), ("nothing", {}))
+        with pytest.raises(Exception, match=r"timed out|Timed out"):
+            await client.call_tool("hang", {}, timeout=1)
+    calls = {
+        (call.server_id if call.tool_name != "hang" else "", call.tool_name, call.outcome, call.error_kind)
+        for call in seen.tool_calls
+        if call.side == "client"
+    }
+    assert len([call for call in seen.tool_calls if call.side == "client"]) == 5
+    assert calls == {
+        ("stock", "count", "success", None),
+        ("shop", "ask", "success", None),
+        ("shop", "fail", "error", "execution"),
+        (f"gate {depth - 1}", "nothing", "error", "validation"),
+        ("", "hang", "timeout", "timeout"),
+    }
+
+
 async def test_each_server_of_a_configuration_that_fails_is_counted_by_its_name_and_nothing_else(
     seen: Recording,
 ) -> None:

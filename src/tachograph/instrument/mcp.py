@@ -11,6 +11,7 @@ status or a broken connection, is noted by the HTTP hook.
 from __future__ import annotations
 
 import operator
+import sys
 from asyncio import CancelledError
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,7 +23,15 @@ from typing import Any, Final
 
 from tachograph.instrument import active_config, mcp_connections
 from tachograph.instrument.imports import after_import
-from tachograph.instrument.mcp_connections import HTTPExchange, WatchedSession, connection_of, ending_of, is_watched
+from tachograph.instrument.mcp_connections import (
+    HTTPExchange,
+    WatchedSession,
+    connecting_client,
+    connection_of,
+    ending_of,
+    is_watched,
+)
+from tachograph.instrument.mcp_proxies import PROXIED, Asked, Proxied
 from tachograph.instrument.patches import SWITCH, patch
 from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.watch import WATCH
@@ -30,7 +39,7 @@ from tachograph.mcp.errors import is_unknown_tool, kind_of_error_result, outcome
 from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.records import ENGINE_MCP, ToolCall
 from tachograph.records.content import keep
-from tachograph.records.outcomes import ToolOutcome
+from tachograph.records.outcomes import ErrorKind, ToolOutcome
 from tachograph.signals.spans import leave
 from tachograph.tape.guard import after, call_wrapper, choice
 from tachograph.vendors.fields import dig, items, pick
@@ -45,6 +54,8 @@ def install() -> None:
     after_import("mcp.client.session", _hook_session)
     after_import("mcp.client.client", _hook_client)
     after_import("fastmcp.client.client", _hook_fastmcp)
+    after_import("fastmcp.server.providers.proxy", _hook_proxy)
+    after_import("fastmcp.server.proxy", _hook_proxy)  # of fastmcp 2
 
 
 def _hook_session(module: ModuleType) -> None:
@@ -82,6 +93,16 @@ def _hook_fastmcp(module: ModuleType) -> None:
         missing("fastmcp", "Client.call_tool_mcp", "calls on a connection that has failed are not seen")
 
 
+def _hook_proxy(module: ModuleType) -> None:
+    owner = getattr(module, "ProxyTool", None)
+    if owner is None:
+        return  # fastmcp 3 and later keep an empty module of the old name
+    if patch(owner, "run", _pass_on):
+        hooked("fastmcp", "ProxyTool.run")
+    else:
+        missing("fastmcp", "ProxyTool.run", "a call through a proxy in this process counts twice")
+
+
 # Tool calls
 
 
@@ -92,6 +113,9 @@ class WatchedToolCall(HTTPExchange):
         call: Its record.
         session: What a client's call goes through; the session finds it here.
         tool_name: Of what.
+        failure: How the request of a proxy below it failed.
+        above: What this one is a part of, for a proxy's request; else None.
+        request_id: By which a server in this process knows it (mcp 1).
     """
 
     def __init__(self, call: ToolCall, connection: WatchedSession, tool_name: str, session: object = None) -> None:
@@ -99,6 +123,9 @@ class WatchedToolCall(HTTPExchange):
         self.connection: WatchedSession = connection  # pyright: ignore[reportIncompatibleVariableOverride]
         self.tool_name = tool_name
         self.session = session
+        self.failure: tuple[ToolOutcome, ErrorKind] | None = None
+        self.above: Proxied | None = None
+        self.request_id: object = None
 
 
 ASKED: Final[ContextVar[WatchedToolCall | None]] = ContextVar("tachograph_mcp_asked", default=None)
@@ -131,7 +158,20 @@ def _begin_of_client(client: object, name: str, arguments: object) -> WatchedToo
     session = _session_of(client)
     connection = connection_of(session) if session is not None else getattr(client, "_tachograph", None)
     connection = connection or WatchedSession()
-    return WatchedToolCall(_begin(connection, session, name, arguments), connection, name, session)
+    return _below(connection, session, name) or WatchedToolCall(
+        _begin(connection, session, name, arguments), connection, name, session
+    )
+
+
+def _below(connection: WatchedSession, session: object, name: str) -> WatchedToolCall | None:
+    """The request of a proxy, as a part of the call that it passes on; None for what is a call itself."""
+    proxied = PROXIED.get()
+    if proxied is None:
+        return None
+    proxied.reached(connection.server_id, connection.call_facts(session))
+    below = WatchedToolCall(proxied.asked.call, connection, name, session)
+    below.above = proxied
+    return below
 
 
 def _call_session(original: object) -> Any:
@@ -140,7 +180,7 @@ def _call_session(original: object) -> Any:
     )
     alone = call_wrapper(
         original,
-        {WATCH: "watch"},
+        {WATCH: "watch", ASKED: "watch"},
         begin=_begin_of_session,
         done=_answered,
         failed=_failed,
@@ -163,6 +203,8 @@ def _call_session(original: object) -> Any:
 
 def _begin_of_session(session: object, name: str, arguments: object, keywords: dict[str, Any]) -> WatchedToolCall:
     connection = connection_of(session)
+    if (below := _below(connection, session, name)) is not None:
+        return below
     call = connection.unfinished.pop(str(keywords.get("request_state") or ""), None)
     return WatchedToolCall(call or _begin(connection, session, name, arguments), connection, name)
 
@@ -185,15 +227,22 @@ def _failed(asked: WatchedToolCall, error: BaseException) -> None:
     outcome, kind = ending_of(error, asked, connection.exchange, since_ns=call.started_ns, is_dead=is_dead)
     if kind is not None and isinstance(error, CancelledError):
         connection.ended_ns = connection.ended_ns or perf_counter_ns()  # by the SDK: so will be all that comes after
+    connection.requests.pop(asked.request_id, None)
+    if asked.above is not None:
+        asked.above.failed(outcome, kind)
+        return
     call.is_made_up = kind == "validation" and is_unknown_tool(error)
     call.finish(outcome, kind, error=None if kind is None else error)
 
 
 def _answered(asked: WatchedToolCall, result: object) -> None:
     """A request of a tool call was answered: the end of the call, unless it goes on."""
+    asked.connection.requests.pop(asked.request_id, None)
+    if asked.above is not None:
+        return
     key = goes_on(result)
     if key is None:
-        answered(asked.call, result)
+        answered(asked.call, result, asked.failure)
         return
     asked.connection.unfinished[key] = asked.call
     leave(asked.call)
@@ -216,14 +265,19 @@ def goes_on(result: object) -> str | None:
     return None
 
 
-def answered(call: ToolCall, result: object) -> None:
-    """A tool has answered: end its call."""
+def answered(call: ToolCall, result: object, failure: tuple[ToolOutcome, ErrorKind] | None = None) -> None:
+    """A tool has answered: end its call.
+
+    Args:
+        failure: How it failed where more is known than the answer says.
+    """
     keep(call, "tool.result", lambda: result)
     if is_error(result):
         said = text_of(result)
         kind = kind_of_error_result(said)
         call.is_made_up = kind == "validation" and is_unknown_tool(said)
-        call.finish(outcome_of_kind(kind), kind, error=said)
+        outcome, kind = failure or (outcome_of_kind(kind), kind)
+        call.finish(outcome, kind, error=said)
     else:
         call.finish("success")
 
@@ -243,6 +297,31 @@ def is_error(result: Any) -> bool:
 def text_of(result: object) -> str:
     """What an error result says."""
     return "\n".join(str(said) for block in items(result, "content") if (said := pick(block, "text")))
+
+
+# Proxies in this process
+
+
+def _pass_on(original: object) -> Any:
+    return call_wrapper(original, {PROXIED: "watch"}, begin=_begin_to_pass_on, is_async=True, begins="self")
+
+
+def _begin_to_pass_on(tool: Any) -> Proxied | None:
+    asked = _asked_of_proxy()
+    if asked is None or asked.call.is_finished:
+        return None
+    root = asked.above.asked if asked.above is not None else asked
+    return Proxied(root, str(getattr(tool, "_backend_name", None) or tool.name))
+
+
+def _asked_of_proxy() -> Asked | None:
+    """The call that a server in this process handles here, where a watched client asked it in memory."""
+    module = sys.modules.get("mcp.server.lowlevel.server")
+    requests = getattr(module, "request_ctx", None)
+    if requests is None:
+        return ASKED.get()  # mcp 2 handles a request in its sender's context
+    client = connecting_client()  # mcp 1 handles all in the context in which the client connected
+    return None if client is None else client.requests.get(dig(requests.get(None), "request_id"))
 
 
 # Other requests
@@ -322,7 +401,7 @@ def _send_request(original: object) -> Any:
     return choice(original, choose, signature="self, request, *args, **keywords", chooses="request")
 
 
-def _begin_request(session: object, request: object) -> _Request | None:
+def _begin_request(session: Any, request: object) -> _Request | None:
     method = pick(request, "method") or dig(request, "root", "method")
     connection = connection_of(session)
     params = dig(request, "root", "params")  # mcp 1 alone has one type around all requests
@@ -333,6 +412,10 @@ def _begin_request(session: object, request: object) -> _Request | None:
     begun = connection.unfinished.pop(str(pick(params, "taskId")), None) if method == "tasks/result" else None
     if begun is not None:
         return _TaskRequest(connection, "tasks/result", WatchedToolCall(begun, connection, begun.tool_name))
+    if method == "tools/call" and params is not None and (asked := ASKED.get()) is not None:
+        asked.request_id = session._request_id  # which this request will have
+        connection.requests[asked.request_id] = asked
+        return None
     if method in (None, "tools/call", "initialize", "server/discover"):
         field = getattr(type(request), "model_fields", {}).get("method")
         if method is not None and getattr(field, "default", None) == method:  # mcp 2 has a type for each method

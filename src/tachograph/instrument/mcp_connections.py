@@ -22,6 +22,7 @@ from weakref import WeakKeyDictionary
 from tachograph.instrument import active_config, mcp_identity
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.mcp_ports import PORTS
+from tachograph.instrument.mcp_proxies import PROXIED, Asked
 from tachograph.instrument.patches import SWITCH, patch
 from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.watch import WATCH, error_body
@@ -174,13 +175,16 @@ class ConnectAttempt:
     def failed(self, error: BaseException) -> None:
         """It came to nothing: counted with its server, unless the application gave up."""
         transport = self.transport
-        outcome, _ = ending_of(error, transport.exchange if transport is not None else None)
+        outcome, kind = ending_of(error, transport.exchange if transport is not None else None)
         if outcome == "cancelled" or self.has_inner:
             return
         own_name = self.connection.own_name if self.connection is not None else None
         address = transport.address if transport is not None else self.address
         server_id = mcp_identity.server_id(address, own_name, self.name)
         active_config.recorder().metrics.part(MCPMetrics).connect_ended(server_id, outcome)
+        if (proxied := PROXIED.get()) is not None:
+            proxied.reached(server_id)
+            proxied.failed(outcome, kind)
 
 
 class WatchedSession:
@@ -194,6 +198,7 @@ class WatchedSession:
         ended_ns: When it ended, or a call showed that it has (monotonic); None before.
         unfinished: Calls that go on after their request was answered: rounds of questions that the application drives
             itself, and background tasks, by what the server knows them by.
+        requests: Calls under way by the ids that the server gets (mcp 1).
     """
 
     def __init__(self, transport: Transport | None = None, name: str | None = None) -> None:
@@ -204,6 +209,7 @@ class WatchedSession:
         self.answered_at = 0.0
         self.ended_ns: int | None = None
         self.unfinished: dict[str, ToolCall] = {}
+        self.requests: dict[object, Asked] = {}
         self._name = name
         self._lock = threading.Lock()
         self._is_open = self._is_counted = False
@@ -287,6 +293,12 @@ def current_attempt() -> ConnectAttempt | None:
     return None if attempt is None or attempt.is_over else attempt
 
 
+def connecting_client() -> WatchedSession | None:
+    """The session of the client that connected where this task comes from, to a server in this process."""
+    attempt = _ATTEMPT.get()
+    return None if attempt is None else attempt.connection
+
+
 def session_made(session: Any, read_stream: object) -> None:
     """A session was made: it belongs to the transport whose stream it reads, or to the attempt under way."""
     attempt = current_attempt()
@@ -298,6 +310,8 @@ def session_made(session: Any, read_stream: object) -> None:
     session._tachograph = connection = WatchedSession(transport, attempt.name if attempt is not None else None)
     if attempt is not None:
         attempt.connection = connection
+        name = dig(attempt.client, "transport", "server", "name")  # of a server in this process, which may not say it
+        connection.own_name = name if isinstance(name, str) else None
 
 
 def connection_of(session: Any) -> WatchedSession:

@@ -1,0 +1,58 @@
+"""Proxies inside one process: fastmcp's proxy servers, and its router for a configuration of several servers.
+
+The application asks a client; in memory, the proxy passes the call on to a client of its own. That is one call: its
+record is the application's, with the server and the tool that it reached in the end.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Any, Final, Protocol
+
+from tachograph.records import ToolCall
+from tachograph.records.outcomes import ErrorKind, ToolOutcome
+
+
+class Asked(Protocol):
+    """A tool call of the application, as a proxy below it needs it.
+
+    Attributes:
+        call: Its record.
+        failure: How the proxy's own request failed, which knows more than the text that the proxy makes of it.
+        above: What it is a part of, where it is a proxy's request itself.
+    """
+
+    call: ToolCall
+    failure: tuple[ToolOutcome, ErrorKind] | None
+    above: Proxied | None
+
+
+class Proxied:
+    """A tool call that a proxy passes on.
+
+    Attributes:
+        asked: What the application asked for.
+        tool_name: What the tool is called behind the proxy.
+    """
+
+    def __init__(self, asked: Asked, tool_name: str) -> None:
+        self.asked = asked
+        self.tool_name = tool_name
+
+    def reached(self, server_id: str, facts: dict[str, Any] | None = None) -> None:
+        """The proxy asks this server."""
+        call = self.asked.call
+        if call.is_finished:  # the application has given up
+            return
+        call.server_id, call.tool_name = server_id, self.tool_name
+        if facts is not None:
+            call.attributes = facts
+
+    def failed(self, outcome: ToolOutcome, kind: ErrorKind | None) -> None:
+        """The proxy's own request, or its connecting, came to this."""
+        if kind is not None:
+            self.asked.failure = outcome, kind
+
+
+PROXIED: Final[ContextVar[Proxied | None]] = ContextVar("tachograph_mcp_proxied", default=None)
+"""What a proxy passes on here; None inside of a tool, whose own calls are calls."""
