@@ -31,7 +31,7 @@ from tachograph.instrument.mcp_connections import (
     ending_of,
     is_watched,
 )
-from tachograph.instrument.mcp_proxies import PROXIED, Proxied, ToolRequest
+from tachograph.instrument.mcp_proxies import PROXIED, Proxied, WatchedTool
 from tachograph.instrument.patches import SWITCH, patch
 from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.watch import WATCH
@@ -314,7 +314,7 @@ def _begin_to_pass_on(tool: Any) -> Proxied | None:
     return Proxied(root, str(getattr(tool, "_backend_name", None) or tool.name))
 
 
-def _asked_of_proxy() -> ToolRequest | None:
+def _asked_of_proxy() -> WatchedTool | None:
     """The call that a server in this process handles here, where a watched client asked it in memory."""
     module = sys.modules.get("mcp.server.lowlevel.server")
     requests = getattr(module, "request_ctx", None)

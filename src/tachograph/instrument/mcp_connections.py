@@ -22,7 +22,7 @@ from weakref import WeakKeyDictionary
 from tachograph.instrument import active_config, mcp_identity
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.mcp_ports import PORTS
-from tachograph.instrument.mcp_proxies import PROXIED, ToolRequest
+from tachograph.instrument.mcp_proxies import PROXIED, WatchedTool
 from tachograph.instrument.patches import SWITCH, patch
 from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.watch import WATCH, error_body
@@ -209,7 +209,7 @@ class WatchedSession:
         self.answered_at = 0.0
         self.ended_ns: int | None = None
         self.unfinished: dict[str, ToolCall] = {}
-        self.requests: dict[object, ToolRequest] = {}
+        self.requests: dict[object, WatchedTool] = {}
         self._name = name
         self._lock = threading.Lock()
         self._is_open = self._is_counted = False

@@ -13,7 +13,7 @@ from tachograph.records import ToolCall
 from tachograph.records.outcomes import ErrorKind, ToolOutcome
 
 
-class ToolRequest(Protocol):
+class WatchedTool(Protocol):
     """A tool call of the application, as a proxy below it needs it.
 
     Attributes:
@@ -35,7 +35,7 @@ class Proxied:
         tool_name: What the tool is called behind the proxy.
     """
 
-    def __init__(self, asked: ToolRequest, tool_name: str) -> None:
+    def __init__(self, asked: WatchedTool, tool_name: str) -> None:
         self.asked = asked
         self.tool_name = tool_name
 
