@@ -26,11 +26,9 @@ ROUTES = config(*RECEIVERS)
 QUICK = (
     "scrape-gap-90s",
     "target-renamed",
-    "one-call-of-five-attempts",
     "second-call-of-a-new-model-fails",
     "one-failed-call-and-a-gap",
     "one-of-three-replicas-dead",
-    "outage-12-per-minute",
     "second-application",
     "provider-hangs",
     "model-retired-quiet",
@@ -86,14 +84,12 @@ def test_requests_are_not_taken_for_slow_ones_when_a_batch_ends(promtool: str) -
     assert dict(outcome.fired) == {}
 
 
-def test_a_false_page_is_told(promtool: str) -> None:
-    wrong = replace(named("outage-12-per-minute"), expected="nothing")
-    assert "expected nothing, got page" in play(wrong).problem
-
-
-def test_a_late_page_is_told(promtool: str) -> None:
-    late = replace(named("outage-12-per-minute"), knowable=60, within=0.5)
-    assert "paged after" in play(late).problem
+def test_a_false_page_and_a_late_page_are_told(promtool: str) -> None:
+    shape = named("outage-12-per-minute")
+    outcome = play(shape)
+    assert outcome.problem == ""
+    assert "expected nothing, got page" in replace(outcome, shape=replace(shape, expected="nothing")).problem
+    assert "paged after" in replace(outcome, shape=replace(shape, knowable=60, within=0.5)).problem
 
 
 def test_a_missing_page_is_told(promtool: str) -> None:

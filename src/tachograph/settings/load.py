@@ -7,6 +7,7 @@ import tomllib
 import warnings
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, get_args, get_type_hints
 
@@ -113,9 +114,10 @@ def _with_daily_budget(settings: Settings) -> Settings:
     return msgspec.structs.replace(settings, budgets=budgets)
 
 
-def paths() -> Iterator[tuple[Path_, Any, Any]]:
+@cache
+def paths() -> tuple[tuple[Path_, Any, Any], ...]:
     """Every setting: its path, its type and its default."""
-    return _paths(Settings)
+    return tuple(_paths(Settings))
 
 
 def _paths(struct: type[msgspec.Struct], prefix: Path_ = ()) -> Iterator[tuple[Path_, Any, Any]]:
@@ -167,7 +169,7 @@ def _from_file(environ: Mapping[str, str], directory: Path) -> tuple[dict[str, A
 def _from_environment(environ: Mapping[str, str]) -> list[tuple[str, dict[str, Any]]]:
     found = []
     known = {PREFIX + "_".join(path).upper(): (path, kind) for path, kind, _ in paths()}
-    sections = {PREFIX + name.upper() + "_": name for name in _sections()}
+    sections = {PREFIX + path[0].upper() + "_": path[0] for path, *_ in paths() if len(path) > 1}
     for name, text in environ.items():
         source = f"environment variable {name}"
         if name in known:
@@ -179,14 +181,6 @@ def _from_environment(environ: Mapping[str, str]) -> list[tuple[str, dict[str, A
             allowed = ", ".join(sorted(one for one in known if one.startswith(PREFIX + section.upper() + "_")))
             raise SettingsError(f"there is no setting {name}", where="the environment", do=f"Allowed: {allowed}.")
     return found
-
-
-def _sections() -> list[str]:
-    return [name for name, kind in get_type_hints(Settings).items() if isinstance(kind, type) and _is_struct(kind)]
-
-
-def _is_struct(kind: type) -> bool:
-    return issubclass(kind, msgspec.Struct)
 
 
 def _parse(text: str, kind: object, source: str, name: str) -> object:
@@ -327,7 +321,7 @@ def _words(kind: object) -> str:
         return f"list of: {allowed_words(inner[0])}"
     if origin is dict:
         value = get_args(kind)[1]
-        tables = any(isinstance(one, type) and _is_struct(one) for one in _alternatives(value))
+        tables = any(isinstance(one, type) and issubclass(one, msgspec.Struct) for one in _alternatives(value))
         return f"by name, {allowed_words(value)}" if tables else "table of text by text"
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         names = ", ".join(f"`{name}`" for name in kind.__struct_fields__)
