@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import mcp_types as types
 import pytest
 from mcp import Client, ClientSession, MCPError, StdioServerParameters
+from mcp.client.sse import sse_client
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server import MCPServer
@@ -144,6 +145,36 @@ async def test_every_failed_connect_is_counted_with_its_server(seen: Recording) 
         ("no-such-program-here --at all", "error"): 1,
         (f"{python[0].rpartition('/')[2]} -c raise SystemExit(3)", "error"): 1,
     }
+    assert seen.value("mcp_server_connections_active") == 0
+
+
+async def test_a_connect_that_the_application_gives_up_is_counted_with_its_server(seen: Recording) -> None:
+    async def initialize(transport: Any) -> None:
+        async with transport as streams, ClientSession(*streams) as session:
+            await session.initialize()
+
+    async def enter(client: Client) -> None:
+        async with client:
+            pass
+
+    asked = asyncio.Event()
+    silent = await asyncio.start_server(lambda reader, writer: asked.set(), "127.0.0.1", 0)  # never answers
+    async with silent:
+        url = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}/mcp"
+        ways = (
+            lambda: enter(Client(url)),
+            lambda: enter(Client(url, mode="legacy")),
+            lambda: initialize(streamable_http_client(url)),
+            lambda: initialize(sse_client(url)),
+        )
+        for way in ways:
+            asked.clear()
+            giving_up = asyncio.create_task(way())
+            await asked.wait()
+            giving_up.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await giving_up
+    assert counted(seen, "mcp_server_connections_total") == {(url.removeprefix("http://"), "cancelled"): 4}
     assert seen.value("mcp_server_connections_active") == 0
 
 

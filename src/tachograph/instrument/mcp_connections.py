@@ -173,10 +173,10 @@ class ConnectAttempt:
         self.has_inner = self.is_over = False
 
     def failed(self, error: BaseException) -> None:
-        """It came to nothing: counted with its server, unless the application gave up."""
+        """It came to nothing: counted with its server, also where the application gave up."""
         transport = self.transport
         outcome, kind = ending_of(error, transport.exchange if transport is not None else None)
-        if outcome == "cancelled" or self.has_inner:
+        if self.has_inner:
             return
         own_name = self.connection.own_name if self.connection is not None else None
         address = transport.address if transport is not None else self.address
@@ -330,8 +330,7 @@ def connect_failed(connection: WatchedSession, error: BaseException) -> None:
     if current_attempt() is not None:
         return
     outcome, _ = ending_of(error, connection.exchange)
-    if outcome != "cancelled":
-        active_config.recorder().metrics.part(MCPMetrics).connect_ended(connection.server_id, outcome)
+    active_config.recorder().metrics.part(MCPMetrics).connect_ended(connection.server_id, outcome)
 
 
 # Clients

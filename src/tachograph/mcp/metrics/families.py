@@ -55,8 +55,8 @@ CONNECTIONS: Final = Family(
     "mcp_server_connections_total",
     "counter",
     ("server_id", "outcome"),
-    "Attempts to connect to an MCP server, by how they ended.",
-    values={"outcome": ("success", "error", "timeout")},
+    "Attempts to connect to an MCP server, by how they ended; cancelled: the application gave up.",
+    values={"outcome": ("success", "error", "timeout", "cancelled")},
     bounded=("server_id",),
 )
 OPERATION_SECONDS: Final = Family(

@@ -107,7 +107,7 @@ class MCPMetrics:
                 cell.values[0] -= 1
 
     def connect_ended(self, server_id: str, outcome: str) -> None:
-        """An attempt to connect ended: success, error or timeout."""
+        """An attempt to connect ended: success, error, timeout or cancelled."""
         for known in f.CONNECTIONS.values["outcome"]:
             cell = self._metrics.cell(f.CONNECTIONS, server_id, known)
             if known == outcome:
