@@ -233,13 +233,23 @@ def test_failed_calls_that_used_nothing_are_not_unpriced(recorder: Recorder, ask
 
 
 @pytest.mark.parametrize(
-    "query", ["by=nonsense", "by=label:", "from=5&to=4", "from=x", "cursor=abc", "label=x", "limit=y"]
-)
-def test_a_parameter_that_cannot_be_used_is_named(client: Client, query: str) -> None:
-    path = "cost" if query[0] in "bf" else "calls"
-    answer = client.request("GET", f"/api/console/{path}?{query}")
+    ("asked", "allowed"),
+    [
+        ("cost?by=nonsense", "provider, model"), ("cost?by=label:", "label:KEY"), ("cost?from=5&to=4", "the earlier"),
+        ("cost?from=x", "a number"), ("calls?from=5&to=4", "the earlier"), ("calls?to=-1", "the earlier"),
+        ("calls?from=inf", "the earlier"), ("calls?cursor=abc", "earlier answer"), ("calls?label=x", "key:value"),
+        ("calls?limit=y", "1 to 1000"), ("calls?limit=0", "1 to 1000"), ("calls?limit=2.5", "1 to 1000"),
+        ("calls?limit=1001", "1 to 1000"), ("calls?order=up", "desc, asc"), ("calls?sort=name", "time, duration"),
+        ("explore?what=traces", "runs, sessions, errors"), ("explore?from=9&to=1", "the earlier"),
+        ("board/tachograph-llm-provider?source=ledger", "calls, metrics"), ("compare?version_a=1", "both"),
+        ("compare?a_from=1", "both"), ("money?by=week", "provider, model"), ("now?from=9&to=1", "the earlier"),
+    ],
+)  # fmt: skip
+def test_a_parameter_that_cannot_be_used_is_named_with_what_can(client: Client, asked: str, allowed: str) -> None:
+    answer = client.request("GET", f"/api/console/{asked}")
     assert answer.status == 400
     assert answer.json["error"]["where"].startswith("parameter")
+    assert allowed in answer.json["error"]["do"]
 
 
 def test_status_catalogue_and_runbooks_have_what_the_page_needs(client: Client) -> None:

@@ -217,7 +217,7 @@ def test_calls_are_found_by_what_their_error_said_and_sorted_by_what_they_cost(
     assert [call["id"][-1] for call in by_cost][:2] == ["2", "3"]
     answer = client.request("GET", "/api/console/calls", parameters={"sort": "colour"})
     assert answer.status == 400
-    assert "not sorted by" in answer.json["error"]["what"]
+    assert "time, duration, cost" in answer.json["error"]["do"]
 
 
 def test_facets_count_what_each_choice_would_leave(running: RunningConsole, client: Client) -> None:
@@ -274,6 +274,24 @@ def test_an_alerts_summary_says_a_small_rate_as_people_read_it(running: RunningC
     assert shown["annotations"]["summary"] == "Provider openai error rate: 0.124/sec"
 
 
+def test_the_history_of_an_alert_has_the_moments_at_which_it_fired_and_resolved(
+    running: RunningConsole, client: Client
+) -> None:
+    running.console.rules.groups[:] = groups_from([{"group": "g", "alert": "High", "expr": "x > 5", "for": "10s"}])
+    now = int(time.time()) * 1000
+    evaluated = [(now - 613_000, 9.0), (now - 601_000, 9.0), (now - 559_000, 9.0), (now - 513_000, 1.0)]
+    for at, value in (*evaluated, (now - 43_000, 9.0), (now - 31_000, 9.0)):
+        running.console.store.ingest("test", at, [(labels_of({"__name__": "x"}), value)])
+        running.console.rules.evaluate(running.console.rules.groups[0], at)
+    found = client.get("/api/console/incidents/High")
+    present, past = found["history"]
+    assert (present["from"], present["to"], present["exact"]) == (now / 1000 - 31, None, True)
+    assert (past["from"], past["to"], past["exact"]) == (now / 1000 - 601, now / 1000 - 513, True)
+    assert next(e["at"] for e in found["timeline"] if e["text"] == "Firing") == now / 1000 - 31
+    running.console.rules.resolved.clear()
+    assert client.get("/api/console/incidents/High")["history"][1]["exact"] is False  # of before a restart
+
+
 def test_an_incident_about_cost_says_who_spends_and_why_and_blames_no_failing_call(
     running: RunningConsole, client: Client
 ) -> None:
@@ -316,6 +334,25 @@ def test_an_alert_is_acknowledged_and_silenced_by_a_post(client: Client) -> None
     assert client.post(path, b'{"kind": "delete"}', "application/json").status == 400
     assert client.post("/api/console/alerts/None/notes", body, "application/json").status == 400
     assert client.request("POST", path, body=body, login=False).status == 401
+
+
+def test_money_counts_the_calls_of_the_range_as_every_other_view_does(running: RunningConsole, client: Client) -> None:
+    end = NOW // 300 * 300 + 130  # a range that begins within one of the five-minute sums and ends within another
+    ends = {"from": end - 300, "to": end}
+    put(running, *(made(n, at=end - 10 - 60 * n, cost_usd="0.25", input_tokens=9, output_tokens=1) for n in range(10)))
+    money, now = client.get("/api/console/money", **ends), client.get("/api/console/now", **ends)
+    listed = client.get("/api/console/calls", **ends)
+    assert money["calls"] == money["spent"]["calls"] == listed["total_estimate"] == now["providers"]["rows"][0]["calls"]
+    assert (money["spent"]["calls"], money["spent"]["total_usd"], money["total_usd"]) == (5, "1.25", 1.25)
+    assert (money["from"], money["from_sums"]) == (end - 300, False)
+    [group] = money["spent"]["groups"]
+    assert sum(usd for _, usd in group["series"]) == pytest.approx(1.25)
+    assert len(group["series"]) == 5
+
+
+def test_no_price_in_either_period_is_no_change_of_nothing(running: RunningConsole, client: Client) -> None:
+    put(running, *(made(n, at=NOW - 60 - 600 * n, model="own", input_tokens=9) for n in range(3)))
+    assert client.get("/api/console/money", **{"from": NOW - 600, "to": NOW})["why"] == []
 
 
 def test_the_parts_of_a_change_of_cost_add_up_to_it(running: RunningConsole, client: Client) -> None:

@@ -91,6 +91,15 @@ class SavedAlert(msgspec.Struct, kw_only=True):
 
 
 @dataclass(slots=True)
+class Firing:
+    """When one alert fired and resolved, in seconds since 1970."""
+
+    labels: dict[str, str]
+    fired: float
+    resolved: float | None
+
+
+@dataclass(slots=True)
 class Group:
     """Rules that are evaluated one after the other, every `interval` milliseconds."""
 
@@ -230,6 +239,7 @@ class Rules:
             "labels": dict(alert.labels),
             "annotations": alert.annotations,
             "activeAt": stamp(alert.active_at),
+            "firedAt": stamp(alert.fired_at),
             "resolvedAt": stamp(alert.resolved_at),
             "value": exponent_text(alert.value),
         }
@@ -286,6 +296,22 @@ class Rules:
         """Return pending and firing alerts in the shape of Prometheus' API."""
         with self._lock:
             return [described for group in self.groups for rule in group.rules for described in _active(rule)]
+
+    def firings(self, name: str) -> list[Firing]:
+        """When alerts of this name began to fire and resolved, as far as this console's memory goes."""
+        with self._lock:
+            own = [rule for group in self.groups for rule in group.rules if rule.alerting and rule.name == name]
+            found = [
+                Firing(dict(alert.labels), alert.fired_at / 1000, None)
+                for rule in own
+                for alert in rule.active.values()
+                if alert.state == "firing"
+            ]
+            return found + [
+                Firing(one["labels"], *(datetime.fromisoformat(one[at]).timestamp() for at in ("firedAt", "resolvedAt")))
+                for one in self.resolved
+                if one["name"] == name
+            ]
 
     def described(self, kind: str = "", names: Iterable[str] = (), groups: Iterable[str] = ()) -> list[dict[str, Any]]:
         """Return the groups in the shape of Prometheus' API."""

@@ -21,7 +21,7 @@ _SECRETS: Final = re.compile(
           |(?:x-(?:amz|goog)-)?(?:signature|credential|security-token)|client_secret|code)=)[^&\s"'<>)]+
       | (?P<header>(?:authorization|api[\ _-]?key(?:\ provided)?|subscription-key
           |(?:auth|access|security)[_-]token|password|secret(?:[_-](?:access[_-])?key)?|cookie)["']?\s*[:=]\s*["']?
-          (?:(?:bearer|basic)\s+)?)[^\s"',;)}\]]+
+          (?:(?:bearer|basic)\s+)?)(?:\[redacted\]|[^\s"',;)}\]]+)
       | (?P<scheme>\b(?:bearer|basic)\s+)[\w.~+/=-]{8,}
       | \b(?:sk|pk|rk|sess|xai|pplx|csk|nvapi|glpat|tvly)-[\w-]{8,}
       | \b(?:gsk|hf|r8|fw|tgp|jina|lsv2|github_pat)_[\w-]{12,}

@@ -36,6 +36,9 @@ MAX_STREAMS = 64
 MAX_BODY = 16_384
 MAX_VIEWS = 200
 SORTS = ("time", "duration", "cost", "first_token", "wait", "input", "cached", "output", "attempts")
+EXPLORED = ("facets", "runs", "sessions", "errors")
+SOURCES = ("", "calls", "metrics")
+_EMPTY_RANGE = ("the range is empty", "parameters from and to", "Give two times in seconds, the earlier first.")
 _HEX = re.compile(r"[0-9a-f]{32}")
 
 Handler = Callable[["Console", Request], Response]
@@ -85,8 +88,9 @@ class _Routes:
     def dashboard(self, console: Console, request: Request) -> Response:
         start, end = _range(request)
         chosen = {k: v for k, v in request.query_params.items() if k not in ("from", "to", "source", "panels")}
-        named = (request.query_params.get(name, "") for name in ("source", "panels"))
-        found = self._views.dashboard(request.path_params["uid"], start, end, chosen, *named)
+        source = _one_of(request, "source", SOURCES)
+        panels = request.query_params.get("panels", "")
+        found = self._views.dashboard(request.path_params["uid"], start, end, chosen, source, panels)
         return _found(found, request, "dashboard")
 
     def now(self, console: Console, request: Request) -> Response:
@@ -101,13 +105,17 @@ class _Routes:
     def explore(self, console: Console, request: Request) -> Response:
         wanted, _ = _filter(request)
         start, end = _range(request)
-        return _json(self._views.explore(start, end, wanted, request.query_params.get("what", "facets")))
+        return _json(self._views.explore(start, end, wanted, _one_of(request, "what", EXPLORED)))
 
     def compare(self, console: Console, request: Request) -> Response:
         wanted, _ = _filter(request)
         start, end = _range(request)
         versions = [request.query_params.get(name, "") for name in ("version_a", "version_b")]
         before = _number(request, "a_from"), _number(request, "a_to")
+        if any(versions) != all(versions):
+            raise BadRequest("one version is missing", "parameters version_a and version_b", "Give both, or none.")
+        if (before[0] is None) != (before[1] is None):
+            raise BadRequest("half a period is missing", "parameters a_from and a_to", "Give both, or none.")
         return _json(self._views.compare(start, end, wanted, versions[0], versions[1], *before))
 
     def run(self, console: Console, request: Request) -> Response:
@@ -284,9 +292,7 @@ def _range(request: Request) -> tuple[float, float]:
     end = now if end is None else end
     start = end - 900 if start is None else start
     if not 0 <= start < end < 1e11:
-        raise BadRequest(
-            "the range is empty", "parameters from and to", "Give two times in seconds, the earlier first."
-        )
+        raise BadRequest(*_EMPTY_RANGE)
     return start, end
 
 
@@ -351,18 +357,35 @@ def _filter(request: Request) -> tuple[Filter, int]:
         if not key or not colon:
             raise BadRequest(f"{text[:50]!r} is not a label", "parameter label", "Write it as key:value.")
         labels.append((key, value))
-    limit = _number(request, "limit")
+    began, ended = _number(request, "from"), _number(request, "to")
+    if not 0 <= (began or 0) < (1e11 if ended is None else ended) <= 1e11:
+        raise BadRequest(*_EMPTY_RANGE)
     wanted = Filter(
         fields=fields,
         labels=tuple(labels),
         cost=(_number(request, "min_cost"), _number(request, "max_cost")),
         duration=(_number(request, "min_duration"), _number(request, "max_duration")),
-        time=(_number(request, "from"), _number(request, "to")),
+        time=(began, ended),
         text=parameters.get("q", "")[:200],
         after=_whole(request, "after"),
         run=parameters.get("run", "")[:200],
     )
-    return wanted, int(min(max(100 if limit is None else limit, 1), MAX_CALLS))
+    return wanted, _limit(request)
+
+
+def _limit(request: Request) -> int:
+    text = request.query_params.get("limit", "") or "100"
+    if not re.fullmatch(r"\d{1,9}", text) or not 1 <= int(text) <= MAX_CALLS:
+        raise BadRequest(f"{text[:50]!r} is no limit", "parameter limit", f"Give a whole number from 1 to {MAX_CALLS}.")
+    return int(text)
+
+
+def _one_of(request: Request, name: str, allowed: tuple[str, ...]) -> str:
+    """A parameter with few values; the first one where it is not given."""
+    text = request.query_params.get(name, "") or allowed[0]
+    if text not in allowed:
+        raise BadRequest(f"{text[:50]!r} is not known", f"parameter {name}", f"Use {', '.join(filter(None, allowed))}.")
+    return text
 
 
 def _calls(console: Console, request: Request) -> Response:
@@ -370,10 +393,8 @@ def _calls(console: Console, request: Request) -> Response:
     identity = wanted.text.strip().lower()
     if _HEX.fullmatch(identity):
         return _by_id(console, bytes.fromhex(identity))
-    sort = request.query_params.get("sort", "time")
-    if sort not in SORTS:
-        raise BadRequest(f"calls are not sorted by {sort[:50]!r}", "parameter sort", f"Use {', '.join(SORTS)}.")
-    down = request.query_params.get("order", "desc") != "asc"
+    sort = _one_of(request, "sort", SORTS)
+    down = _one_of(request, "order", ("desc", "asc")) == "desc"
     newest, skip = _cursor(request)
     wanted.before = newest + 1 if newest else None
     if wanted.after is not None:
@@ -453,14 +474,13 @@ def _cost(console: Console, request: Request) -> Response:
     end = now if end is None else end
     start = end - 86400 if start is None else start
     if not 0 <= start < end < 1e11:
-        raise BadRequest(
-            "the range is empty", "parameters from and to", "Give two times in seconds, the earlier first."
-        )
+        raise BadRequest(*_EMPTY_RANGE)
     by = request.query_params.get("by", "provider")
     try:
-        return _json(spending.summarize(console.calls, start, end, by, now))
+        found = spending.summarize(*spending.kept_sums(console.calls, start, end), by)
     except ValueError:
         raise BadRequest(*_unknown_grouping(by)) from None
+    return _json({**found, "forecast": spending.forecast(console.calls, now)})
 
 
 def _unknown_grouping(by: str) -> tuple[str, str, str]:

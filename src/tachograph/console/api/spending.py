@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -42,15 +42,10 @@ def key_of(by: str) -> Callable[[Row], str]:
     raise ValueError(by)
 
 
-def summarize(
-    store: CallStore, start: float, end: float, by: str, now: float, wanted: Mapping[str, str] | None = None
-) -> dict[str, Any]:
-    """Sum the spending in [start, end), of one provider or model alone where `wanted` names it.
-
-    Raises:
-        ValueError: `by` is not known.
-    """
-    key = key_of(by)
+def kept_sums(
+    store: CallStore, start: float, end: float, wanted: Mapping[str, str] | None = None
+) -> tuple[list[Row], int]:
+    """The five-minute sums in [start, end), of one provider or model where `wanted` names it, and the width to draw."""
     chosen = wanted or {}
     rows = [
         row
@@ -60,6 +55,16 @@ def summarize(
     width = BUCKET_SECONDS
     while (end - start) / width > MAX_POINTS:
         width *= 2 if width < 3600 else 3 if width == 3600 * 2 else 2
+    return rows, width
+
+
+def summarize(rows: Iterable[Row], width: int, by: str) -> dict[str, Any]:
+    """Sum up spending, drawn in bars of `width` seconds.
+
+    Raises:
+        ValueError: `by` is not known.
+    """
+    key = key_of(by)
     sums: dict[str, list[int]] = defaultdict(lambda: [0] * 5)
     series: dict[str, dict[int, int]] = defaultdict(lambda: defaultdict(int))
     providers: dict[str, str] = {}
@@ -93,7 +98,6 @@ def summarize(
         "unpriced_share": unpriced / calls if calls else 0.0,
         "step_seconds": width,
         "more_groups": max(len(ordered) - MAX_GROUPS, 0),
-        "forecast": forecast(store, now),
     }
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from tachograph.console.console import Console
 
 BEFORE_SECONDS: Final = 1800.0
+STEP_SECONDS: Final = 30
+"""The metrics are read for an alert's history in such steps."""
 _SILENT_SECONDS: Final = 60.0
 """Without a failing call for as long, the last one is worth telling."""
 SPENT_SECONDS: Final = 900.0
@@ -276,7 +278,8 @@ def _timeline(
         found.append({"at": began, "kind": "pending", "text": f"Condition met {about}".strip()})
         if alert["state"] == "firing":
             hold = min(rule["duration"] for rule in rules)
-            found.append({"at": began + hold, "kind": "firing", "text": f"Firing {about}".strip()})
+            own = [one.fired for one in console.rules.firings(rules[0]["name"]) if one.labels == alert["labels"]]
+            found.append({"at": max([began + hold, *own]), "kind": "firing", "text": f"Firing {about}".strip()})
         if alert.get("keepFiringSince"):
             over = stamp(alert["keepFiringSince"])
             kept = max(rule.get("keepFiringFor", 0.0) for rule in rules)
@@ -284,7 +287,7 @@ def _timeline(
             found.append({"at": over + kept, "kind": "due", "text": f"Resolves then, unless it is met again {about}"})
     fired = [event["at"] for event in found if event["kind"] == "firing"]
     for one in history:
-        if one["from"] >= chosen.start and not any(abs(one["from"] - at) < 90 for at in fired):
+        if one["from"] >= chosen.start and not any(abs(one["from"] - at) < 3 * STEP_SECONDS for at in fired):
             found.append({"at": one["from"], "kind": "firing", "text": "Fired"})
         if one["to"] is not None and one["to"] >= chosen.start:
             found.append({"at": one["to"], "kind": "resolved", "text": "Resolved"})
@@ -332,13 +335,16 @@ def _restarts(console: Console, chosen: TimeRange) -> list[tuple[float, str]]:
 
 
 def _history(console: Console, name: str) -> list[dict[str, Any]]:
-    """Earlier and present firings, as far back as the metrics and this console's memory go, the newest first."""
+    """Earlier and present firings, as far back as the metrics go, the newest first.
+
+    `exact` says that this console evaluated the rule and remembers the moments; else they are read in steps.
+    """
     now = time.time()
     start = now - console.store.retention_ms / 1000
     found: list[dict[str, Any]] = []
     try:
         asked = f'max by (alertname) (ALERTS{{alertname={json.dumps(name)},alertstate="firing"}})'
-        result = console.querier.range(asked, int(start * 1000), int(now * 1000), 30_000)
+        result = console.querier.range(asked, int(start * 1000), int(now * 1000), STEP_SECONDS * 1000)
     except PromQLError:
         return []
     for _, times, values in result.series:
@@ -348,10 +354,19 @@ def _history(console: Console, name: str) -> list[dict[str, Any]]:
                 continue
             if begin is None or last is None:
                 begin = at
-            elif at - last > 90_000:
+            elif at - last > 3000 * STEP_SECONDS:
                 found.append({"from": begin / 1000, "to": last / 1000})
                 begin = at
             last = at
         if begin is not None and last is not None:
-            found.append({"from": begin / 1000, "to": None if now - last / 1000 < 90 else last / 1000})
+            found.append({"from": begin / 1000, "to": None if now - last / 1000 < 3 * STEP_SECONDS else last / 1000})
+    known = console.rules.firings(name)
+    for one in found:
+        began = [k.fired for k in known if abs(k.fired - one["from"]) < 3 * STEP_SECONDS]
+        if one["to"] is None and known and all(k.resolved for k in known):
+            one["to"] = now  # it resolved within the last steps
+        ended = [k.resolved for k in known if k.resolved and abs(k.resolved - (one["to"] or 0)) < 3 * STEP_SECONDS]
+        one["exact"] = bool(began) and (one["to"] is None or bool(ended))
+        one["from"] = min(began, default=one["from"])
+        one["to"] = max(ended, default=one["to"])
     return found[::-1]

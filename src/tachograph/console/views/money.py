@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from tachograph.console.api.spending import summarize
+from tachograph.console.api.spending import Row, forecast, kept_sums, summarize
 from tachograph.console.columns import Filter
 from tachograph.console.facts import Facts
 from tachograph.console.promql import PromQLError
 from tachograph.console.store import BUCKET_SECONDS
 from tachograph.console.views import phrases
+from tachograph.console.views.measures import step_of
 from tachograph.console.views.selection import Selection, TimeRange, filter_of, select
 from tachograph.usage.budgets.scope import SCOPES
 from tachograph.usage.budgets.windows import Window, calendar_bounds
@@ -30,31 +31,44 @@ KEPT: Final = ("provider", "model", "agent", "user", "session")
 MOST_SECONDS: Final = 40 * 86400.0
 NANO: Final = 1_000_000_000
 TOP: Final = 12
-Row = tuple[int, str, str, str, int, int, int, int, int]
+BARS: Final = 60
+"""Spending over time is drawn in about so many bars."""
 
 
 def money(
     console: Console, chosen: TimeRange, wanted: dict[str, str] | None = None, by: str = "model"
 ) -> dict[str, Any]:
-    """The page about money; the range begins where one of the five-minute sums does.
+    """The page about money.
+
+    The numbers are those of the calls that began in the range. Where sums of five minutes go further back than the
+    calls do, the range begins where one of them does.
 
     Raises:
         ValueError: Spending is not kept by `by`.
     """
-    chosen = TimeRange(chosen.start // BUCKET_SECONDS * BUCKET_SECONDS, chosen.end)
     asked = filter_of(wanted or {})
-    here, before = select(console, chosen, asked), select(console, chosen.before, asked)
+    here = select(console, chosen, asked)
+    is_whole = _is_whole(console, here)
+    if is_whole:
+        step = int(step_of(chosen.start, chosen.end, (chosen.end - chosen.start) / BARS))
+        rows = _rows(here.llm, chosen, step)
+    else:
+        chosen = TimeRange(chosen.start // BUCKET_SECONDS * BUCKET_SECONDS, chosen.end)
+        here = select(console, chosen, asked)
+        rows, step = kept_sums(console.calls, chosen.start, chosen.end, wanted)
+    before = select(console, chosen.before, asked)
     now = time.time()
     unpriced = _unpriced(here.llm)
     return {
         "from": chosen.start,
         "to": chosen.end,
         "known_since": here.known_since,
+        "from_sums": not is_whole,
         "total_usd": here.llm.total("cost"),
         "before_usd": before.llm.total("cost"),
         "has_before": before.llm.count > 0,
         "calls": here.llm.count,
-        "spent": summarize(console.calls, chosen.start, chosen.end, by, now, wanted),
+        "spent": {**summarize(rows, step, by), "forecast": forecast(console.calls, now)},
         "budgets": budgets(console, now),
         "why": why(here, before),
         "who": {name: spenders(here.llm, name) for name in ("model", "provider", "service", "agent", "user_id")},
@@ -66,6 +80,43 @@ def money(
         "unpriced_calls": sum(row["calls"] for row in unpriced),
         "bill": _bill(console, now),
     }
+
+
+def _is_whole(console: Console, here: Selection) -> bool:
+    """Whether all calls of the range that are known are kept here one by one."""
+    if here.from_ledger:
+        return False
+    kept, sums = console.calls.kept_since(), console.calls.spent_since()
+    if sums is None or here.start >= here.known_since:
+        return True
+    return kept is not None and sums >= kept // BUCKET_SECONDS * BUCKET_SECONDS
+
+
+def _rows(facts: Facts, chosen: TimeRange, step: int) -> list[Row]:
+    """Calls as sums of a step's time, in the shape of the sums that are kept."""
+    groups, index = facts.group(("provider", "model", "labels"))
+    begin = int(chosen.start // step * step)
+    bins = int((chosen.end - begin) // step) + 1
+    key = index * bins + facts.places(begin, step, bins)
+    numbers = facts.numbers
+    columns = [
+        np.bincount(key, weights).astype(np.int64)
+        for weights in (
+            facts.weight,
+            np.nan_to_num(numbers["input"]),
+            np.nan_to_num(numbers["output"]),
+            np.rint(np.nan_to_num(numbers["cost"]) * NANO),
+            facts.weight * facts.unpriced,
+        )
+    ]
+    found = []
+    for place in np.flatnonzero(columns[0]).tolist():
+        group, at = divmod(place, bins)
+        own = groups[group]
+        calls, prompt, completion, nano, unpriced = (int(column[place]) for column in columns)
+        key_of_row = (begin + at * step, own["provider"], own["model"], own["labels"])
+        found.append((*key_of_row, calls, prompt, completion, nano, unpriced))
+    return found
 
 
 # -- where it is heading --------------------------------------------------------------------------------------------
@@ -191,7 +242,7 @@ def why(here: Selection, before: Selection) -> list[dict[str, Any]]:
     now, past = _per_model(here.llm), _per_model(before.llm)
     calls, old_calls = sum(m[0] for m in now.values()), sum(m[0] for m in past.values())
     spent, old_spent = sum(m[1] for m in now.values()), sum(m[1] for m in past.values())
-    if not calls or not old_calls:
+    if not calls or not old_calls or not (spent or old_spent):
         return []
     volume = (calls - old_calls) * old_spent / old_calls
     mix = size = price = 0.0

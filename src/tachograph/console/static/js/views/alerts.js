@@ -264,7 +264,11 @@ export class AlertsView {
                     "li",
                     {},
                     `${moment(one.from)} – ${one.to ? moment(one.to) : "now"} `,
-                    h("span", { class: "muted" }, `(${duration((one.to || found.now) - one.from)})`),
+                    h(
+                      "span",
+                      { class: "muted" },
+                      `(${duration((one.to || found.now) - one.from)}${one.exact ? "" : ", read from the metrics to 30 s"})`,
+                    ),
                   ),
                 ),
             ),

@@ -4,7 +4,7 @@ import { console_ } from "../api.js";
 import { timeseries } from "../charts/timeseries.js";
 import { assign, theme } from "../colours.js";
 import { download, h, icon, key, s, table, toned } from "../dom.js";
-import { count, csv, moment, short, shorten, timeOfDay, usd, value as shown } from "../format.js";
+import { count, csv, moment, short, shorten, timeOfDay, usd, value as shown, zoneName } from "../format.js";
 import * as state from "../state.js";
 
 const WAYS = [
@@ -123,10 +123,9 @@ export class MoneyView {
     const money = await console_(`money?${asked}`);
     this.money = money;
     const isShort = money.known_since > money.from + 60;
-    this.context.told(
-      isShort ? `Calls are kept since ${moment(money.known_since)}; sums of five minutes go further back.` : "",
-    );
-    this.period.textContent = `Statement of the cost of LLM calls from ${moment(money.from)} to ${moment(money.to)}, made by Tachograph`;
+    const sums = `; before that, sums of five minutes count, from ${moment(money.from)} on`;
+    this.context.told(isShort ? `Calls are kept since ${moment(money.known_since)}${money.from_sums ? sums : ""}.` : "");
+    this.period.textContent = `Statement of the cost of LLM calls from ${moment(money.from)} to ${moment(money.to)} (${zoneName()}), made by Tachograph`;
     this.redraw();
   }
 
@@ -292,7 +291,12 @@ export class MoneyView {
     this.budgets.replaceChildren(h("h2", {}, "Budgets"), bars.length ? h("div", {}, bars) : empty);
   }
 
-  drawWhy({ why, has_before: hasBefore, total_usd: total, before_usd: before }) {
+  drawWhy({ why, has_before: hasBefore, total_usd: total, before_usd: before, unpriced_calls: unpriced }) {
+    const missing = !hasBefore
+      ? "There are no calls in the period before to compare with."
+      : unpriced
+        ? "No call of this range and of the one before has a price: whether it changed is not known."
+        : "Nothing was spent in this range and in the one before.";
     const rows = why.map((part) => {
       const sum = h("span", { class: part.usd > 0 ? "warn" : "good" }, `${part.usd >= 0 ? "+" : ""}${usd(part.usd)}`);
       return toned([part.part, sum, h("span", { class: "muted" }, part.note)], part.part === "Change" ? "sum" : "");
@@ -303,21 +307,21 @@ export class MoneyView {
             h("p", { class: "muted" }, `${usd(total)} in this range, ${usd(before)} in the one before.`),
             table([["", ""], ["", "number"], ["", "note"]], rows), // prettier-ignore
           ]
-        : [h("p", { class: "muted" }, "There are no calls in the period before to compare with.")];
+        : [h("p", { class: "muted" }, missing)];
     this.why.replaceChildren(h("h2", {}, "Why it changed"), ...found);
   }
 
   drawLists(money) {
     const { from, to } = money;
     const card = (title, ...children) => h("section", { class: "card" }, h("h2", {}, title), children);
-    const list = (title, rows, name = "key") => {
+    const list = (title, head, rows, name = "key") => {
       const keys = rows.map((row) => row[name] || "");
       const cells = rows.map((row) => [
         row[name] ? CAUSES[name === "cause" ? row[name] : ""] || shorten(row[name], 44, keys) : none(),
         row.calls === null ? "" : count(row.calls),
         shown(row.usd, "currencyUSD"),
       ]);
-      const heads = [["", "name"], ["Calls", "number"], ["Cost", "number"]]; // prettier-ignore
+      const heads = [[head, name === "cause" ? "cause" : "name"], ["Calls", "number"], ["Cost", "number"]]; // prettier-ignore
       return rows.length ? card(title, table(heads, cells)) : "";
     };
     const models = money.top.map((call) => call.model);
@@ -329,7 +333,7 @@ export class MoneyView {
     ]);
     const unpriced = money.unpriced.map((row) => [
       shorten(`${row.provider}/${row.model}`, 56),
-      `${count(row.calls)} calls`,
+      count(row.calls),
     ]);
     const bill = money.bill.map((one) =>
       h("li", {}, `${one.provider}: the ledger is ${(one.drift * 100).toFixed(2)} % from the bill`),
@@ -342,16 +346,16 @@ export class MoneyView {
               table([["Model", "name"], "Began", ["Tokens", "number roomy"], ["Cost", "number"]], top),
             )
           : "",
-        list("By service", money.who.service),
-        list("By agent", money.who.agent),
-        list("By user", money.who.user_id),
-        list("By label", money.labels),
-        list("Waste: money that bought nothing", money.waste, "cause"),
+        list("By service", "Service", money.who.service),
+        list("By agent", "Agent", money.who.agent),
+        list("By user", "User", money.who.user_id),
+        list("By label", "Label", money.labels),
+        list("Waste: money that bought nothing", "Cause", money.waste, "cause"),
         unpriced.length
           ? card(
               "Without a price",
               h("p", { class: "muted" }, "Their cost is unknown, not zero: add prices to your price file."),
-              table([["", "name"], ["", "number"]], unpriced), // prettier-ignore
+              table([["Model", "name"], ["Calls", "number"]], unpriced), // prettier-ignore
               money.unpriced_models > unpriced.length
                 ? h("p", { class: "muted" }, `and ${money.unpriced_models - unpriced.length} more models`)
                 : "",
