@@ -307,11 +307,12 @@ class Rules:
                 for alert in rule.active.values()
                 if alert.state == "firing"
             ]
-            return found + [
-                Firing(one["labels"], *(datetime.fromisoformat(one[at]).timestamp() for at in ("firedAt", "resolvedAt")))
-                for one in self.resolved
-                if one["name"] == name
-            ]
+            ended = [one for one in self.resolved if one["name"] == name]
+        moment = datetime.fromisoformat
+        return found + [
+            Firing(one["labels"], moment(one["firedAt"]).timestamp(), moment(one["resolvedAt"]).timestamp())
+            for one in ended
+        ]
 
     def described(self, kind: str = "", names: Iterable[str] = (), groups: Iterable[str] = ()) -> list[dict[str, Any]]:
         """Return the groups in the shape of Prometheus' API."""

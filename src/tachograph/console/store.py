@@ -7,7 +7,6 @@ calls, so that it stays exact when old calls are let go.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import sqlite3
@@ -599,4 +598,4 @@ def _searched(detail: CallDetail) -> str:
 
 def to_json(value: object) -> str:
     """Write a struct, or things that hold structs, as JSON."""
-    return json.dumps(msgspec.to_builtins(value), ensure_ascii=False, separators=(",", ":"))
+    return msgspec.json.encode(value).decode()

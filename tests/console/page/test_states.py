@@ -156,6 +156,17 @@ def test_data_that_has_stopped_is_said_in_the_bar_and_an_empty_range_leads_to_it
         page.close()
 
 
+def test_the_usual_range_of_what_began_a_moment_ago_has_no_ten_empty_minutes(browser: Browser) -> None:
+    with start(port=0, step_seconds=300, auth=False) as young:
+        page = browser.new_page()
+        for age, said in ((30, "Last 5 min"), (600, "Last 15 min")):
+            young.console.calls.add_all([call(age, at=time.time() - age)], wait=True)
+            page.goto(f"{young.url}?{age}#/now?refresh=off")
+            page.wait_for_selector("html[data-refreshed]", state="attached")
+            assert page.get_by_role("button", name=said).count() == 1
+        page.close()
+
+
 def test_a_session_shows_its_runs_and_the_tree_of_the_chosen_one(browser: Browser) -> None:
     with start(port=0, step_seconds=300, auth=False) as talked:
         now = time.time()
@@ -170,6 +181,8 @@ def test_a_session_shows_its_runs_and_the_tree_of_the_chosen_one(browser: Browse
         page.locator(".session-runs a", has_text="run-1").click()
         page.wait_for_function("() => document.querySelector('.session-runs tr.chosen th')?.innerText === 'run-1'")
         page.wait_for_function("() => document.querySelectorAll('.waterfall .wf-title').length === 2")
+        times = page.locator(".wf-scale span").all_inner_texts()
+        assert times == ["0.0 s", "0.5 s", "1.0 s", "1.5 s", "2.0 s"]
         page.set_viewport_size({"width": 360, "height": 780})
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         page.close()

@@ -11,7 +11,7 @@ test("durations have the unit that people use", () => {
 
 test("money never rounds a cost to nothing", () => {
   const shown = [0, 0.0000000012, 0.00026, 0.31, 12.345, -4, 15000, 2.5e6].map(format.usd);
-  assert.deepEqual(shown, ["$0", "$1.2e-9", "$0.00026", "$0.310", "$12.35", "-$4.00", "$15.0k", "$2.50M"]);
+  assert.deepEqual(shown, ["$0", "$1.2e-9", "$0.000260", "$0.310", "$12.35", "-$4.00", "$15.0k", "$2.50M"]);
 });
 
 test("money has three digits that say something, and thousands stand apart", () => {

@@ -46,8 +46,7 @@ export function usd(value) {
   if (size >= 1) return `${sign}$${size.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
   if (size === 0) return "$0";
   if (size >= 0.01) return `${sign}$${size.toFixed(3)}`;
-  if (size >= 0.000001)
-    return `${sign}$${size.toFixed(Math.min(9, 2 - Math.floor(Math.log10(size)))).replace(/0+$/, "")}`;
+  if (size >= 0.000001) return `${sign}$${size.toFixed(Math.min(9, 2 - Math.floor(Math.log10(size))))}`;
   return `${sign}$${size.toExponential(1)}`;
 }
 

@@ -61,6 +61,8 @@ async function start() {
   } catch (error) {
     return showFatal(error);
   }
+  suitRange();
+  app.statusIsFresh = true; // the first refresh need not ask again
   app.step = app.status.step_seconds || 5;
   const boards = app.dashboards.map((one) => ({
     id: BOARD_IDS[one.uid] || one.uid,
@@ -264,9 +266,9 @@ function show() {
   }
   drawRange();
   drawZone();
-  drawFilters();
+  buildFilters();
   clearTimeout(app.soon);
-  app.soon = setTimeout(refresh, 10);
+  app.soon = setTimeout(() => refresh().then(fillFilters), 10); // what is shown comes before what may be chosen
 }
 
 /** A tab's name; on a phone its first word alone. */
@@ -315,8 +317,8 @@ async function refresh() {
     return refresh();
   }
   const every = state.refreshSeconds();
+  drawRange();
   if (every && (state.range().live || app.current === "alerts")) app.timer = setTimeout(refresh, every * 1000);
-  drawLive();
   return undefined;
 }
 
@@ -338,7 +340,14 @@ function showFailure(error) {
 }
 
 async function refreshStatus() {
-  app.status = await console_("status");
+  if (!app.statusIsFresh) app.status = await console_("status");
+  app.statusIsFresh = false;
+  suitRange();
+}
+
+function suitRange() {
+  const { now, source, calls_since: calls, metrics_since: metrics } = app.status;
+  state.suit(source === "prometheus" ? Infinity : now - Math.min(calls ?? now, metrics ?? now));
 }
 
 /** A link to a page that does not exist says so. */
@@ -377,7 +386,7 @@ async function refreshAlerts() {
 function drawRange() {
   const { from, to, live } = state.range();
   app.rangeButton.textContent = live
-    ? RANGE_WORD[state.get("range", "15m")] || `Last ${duration(to - from)}`
+    ? RANGE_WORD[state.rangeName()] || `Last ${duration(to - from)}`
     : `${moment(from)} – ${moment(to)}`;
   drawLive();
 }
@@ -500,12 +509,16 @@ function toggleTheme() {
 }
 
 // Filters: the dashboard's variables.
-async function drawFilters() {
+function filtered() {
   const dashboard = app.views.find((view) => view.id === app.current)?.board;
-  app.filters.hidden = !dashboard;
-  const wanted = (dashboard?.variables || []).filter((variable) =>
+  return (dashboard?.variables || []).filter((variable) =>
     ["provider", "model", "server_id", "tool_name"].includes(variable.name),
   );
+}
+
+function buildFilters() {
+  const wanted = filtered();
+  app.filters.hidden = !app.views.find((view) => view.id === app.current)?.board;
   if (app.filtersOf !== app.current) {
     app.filtersOf = app.current;
     app.filters.replaceChildren(
@@ -522,8 +535,11 @@ async function drawFilters() {
       ),
     );
   }
+}
+
+async function fillFilters() {
   const { from, to } = state.range();
-  for (const variable of wanted) {
+  for (const variable of filtered()) {
     const select = app.filters.querySelector(`[name="${variable.name}"]`);
     if (!select || document.activeElement === select) continue;
     const metric =
@@ -615,7 +631,7 @@ function openRange() {
         h(
           "button",
           {
-            class: `button${state.get("range") === text ? " chosen" : ""}`,
+            class: `button${state.rangeName() === text ? " chosen" : ""}`,
             onclick: () => {
               dialog.close();
               state.set({ range: text, from: null, to: null }, { push: true });

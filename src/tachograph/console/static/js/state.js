@@ -71,13 +71,23 @@ export function seconds(text) {
   return match ? Number(match[1]) * UNITS[match[2]] : null;
 }
 
+let usual = "15m";
+
+/** What is shown while nothing is chosen: of a process that began a moment ago no ten empty minutes. */
+export function suit(age) {
+  usual = age < seconds(RANGES[0]) ? RANGES[0] : RANGES[1];
+}
+
+/** The live range by its name. */
+export const rangeName = () => get("range", usual);
+
 /** The time range now: {from, to} in unix seconds, and whether its end is "now". */
 export function range(now = Date.now() / 1000) {
   const { params } = read();
   const from = Number(params.get("from"));
   const to = Number(params.get("to"));
   if (from && to && to > from) return { from, to, live: false };
-  const length = seconds(params.get("range") || "") || 900;
+  const length = seconds(rangeName()) || seconds(usual);
   return { from: now - length, to: now, live: true };
 }
 

@@ -2,11 +2,11 @@
 
 import { providerColour, theme } from "./colours.js";
 import { h, s } from "./dom.js";
-import { duration, short, usd } from "./format.js";
+import { duration, short, tickLabels, ticks, usd } from "./format.js";
 
 const WIDE = 560;
 /** What the time takes of it; the rest is room for the length of a bar that ends last. */
-const TRACK = 480;
+const TRACK = 460;
 const WORD = { llm: "llm", tool: "tool", wait: "wait", attempt: "try", agent: "agent", span: "span" };
 
 function colourOf(row) {
@@ -42,7 +42,12 @@ function factsOf(row) {
 export function waterfall(rows, { chosen = "", onpick, own = "" } = {}) {
   const began = Math.min(...rows.map((row) => row.start));
   const length = Math.max(1e-6, ...rows.map((row) => row.start - began + row.seconds));
-  const marks = [0, 0.25, 0.5, 0.75, 1].map((share) => h("span", {}, duration(share * length)));
+  const times = ticks(0, length, 4);
+  const marks = tickLabels(times, "s").map((text, index) => {
+    const mark = h("span", {}, text);
+    mark.style.left = `${((times[index] / length) * TRACK * 100) / WIDE}%`;
+    return mark;
+  });
   return h(
     "div",
     { class: "waterfall", role: "table", "aria-label": "Waterfall" },

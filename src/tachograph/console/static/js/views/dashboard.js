@@ -26,6 +26,7 @@ export class DashboardView {
     this.panels = [];
     /** @type {Mark[]} */
     this.marks = [];
+    this.isFirst = true;
     this.element = h("div", { class: "dashboard" });
     this.build();
     this.onResize = () => {
@@ -146,7 +147,6 @@ export class DashboardView {
       if (value) asked.set(name, value.replaceAll("~", "|"));
     }
     asked.set("panels", this.panels.map((panel) => panel.def.id).join(",")); // those of folded rows are not asked for
-    const marks = this.readMarks(window_);
     const board = await console_(`board/${encodeURIComponent(this.dashboard.uid)}?${asked}`);
     if (board.source === "calls") {
       // exact numbers end now, not at the last whole step
@@ -155,7 +155,13 @@ export class DashboardView {
     }
     this.window = { ...window_, board };
     this.context.told(this.sourceText(board, from));
-    await Promise.all([...this.panels.map((panel) => panel.refresh(this.window)), this.addMarks(marks)]);
+    const drawn = [];
+    for (const panel of this.panels) {
+      drawn.push(panel.refresh(this.window));
+      if (this.isFirst) await new Promise((go) => setTimeout(go)); // the first panels are seen while the others are drawn
+    }
+    this.isFirst = false;
+    await Promise.all([...drawn, this.addMarks(this.readMarks(window_))]);
   }
 
   /** Marks come after the lines, which stand without them. */

@@ -124,7 +124,9 @@ export class MoneyView {
     this.money = money;
     const isShort = money.known_since > money.from + 60;
     const sums = `; before that, sums of five minutes count, from ${moment(money.from)} on`;
-    this.context.told(isShort ? `Calls are kept since ${moment(money.known_since)}${money.from_sums ? sums : ""}.` : "");
+    this.context.told(
+      isShort ? `Calls are kept since ${moment(money.known_since)}${money.from_sums ? sums : ""}.` : "",
+    );
     this.period.textContent = `Statement of the cost of LLM calls from ${moment(money.from)} to ${moment(money.to)} (${zoneName()}), made by Tachograph`;
     this.redraw();
   }
@@ -331,10 +333,7 @@ export class MoneyView {
       `${short(call.input_tokens || 0)} → ${short(call.output_tokens || 0)}`,
       usd(call.usd),
     ]);
-    const unpriced = money.unpriced.map((row) => [
-      shorten(`${row.provider}/${row.model}`, 56),
-      count(row.calls),
-    ]);
+    const unpriced = money.unpriced.map((row) => [shorten(`${row.provider}/${row.model}`, 56), count(row.calls)]);
     const bill = money.bill.map((one) =>
       h("li", {}, `${one.provider}: the ledger is ${(one.drift * 100).toFixed(2)} % from the bill`),
     );
