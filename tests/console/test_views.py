@@ -52,6 +52,7 @@ def put(client: RunningConsole, *calls: CallDetail) -> None:
 def one(recorder: Recorder, seconds: float, *, nano: int = 1_000_000) -> LLMCall:
     call = recorder.start_llm_call("openai", "gpt-5")
     attempt = call.begin_attempt()
+    attempt.started_ns = call.started_ns  # a busy machine may take a while from one line to the next
     attempt.status = 200
     call.usage = Usage(100, 20, {"cache_read": 40})
     call.cost = Cost(nano, "priced", "test")
