@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import shlex
@@ -11,13 +12,19 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from importlib import import_module
+from itertools import dropwhile
 from pathlib import Path
 
 import pytest
 from tools import reference, site
 
-from tachograph import cli
+from support.ledgers import one_call
+from support.parts import program
+from support.promql_names import wrong_names
+from tachograph import cli, labels, run
+from tachograph.mcp.config import load_config
 from tachograph.settings.load import load
+from tachograph.testing import recording
 from tachograph.usage.stores.open import open_store
 from tachograph_demo.simulators import Simulators
 
@@ -107,7 +114,8 @@ def commands(page: Path) -> Iterator[list[str]]:
     """Command lines of a page, as words: of its blocks, and those in the middle of a sentence."""
     text = page.read_text("utf-8")
     for line in "".join(blocks(page, "sh")).replace("\\\n", " ").splitlines():
-        yield shlex.split(line, comments=True)
+        words = shlex.split(line, comments=True)
+        yield list(dropwhile(lambda word: re.match(r"[A-Z_]+=", word), words))  # the environment of one command
     for line in re.findall(r"(?<!`)`((?:tachograph|make) [^`\n]+)`(?!`)", text):
         is_whole = " --" in line and not re.search(r"<|\.\.\.|\b[A-Z]{3,}\b(?!=)|\[|--[\w-]+$", line)
         if is_whole or line.startswith("make "):  # else it is only named
@@ -128,3 +136,78 @@ def test_the_commands_of_a_page_are_understood(page: Path) -> None:
                 parser.parse_args([word for word in words[2:] if word not in ("|", ">")])
             except (SystemExit, argparse.ArgumentError) as error:
                 pytest.fail(f"{words}: {error}")
+
+
+ENDING = ("report", "run-cost", "top")
+"""Commands that need nothing but a ledger and end; the servers, the bills and the demo have tests of their own."""
+
+
+def ending(page: Path) -> list[list[str]]:
+    """Those of a page, without what only a shell understands."""
+    lines = [words for words in commands(page) if words[:1] == ["tachograph"] and words[1:2] and words[1] in ENDING]
+    return [words[1:] for words in lines if not {"|", ">"} & set(words)]
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the ledger of one call by the agent, the user and the run that the pages name."""
+    directory = tmp_path_factory.mktemp("ledger")
+    with recording(ledger={"enabled": True, "data_dir": str(directory)}) as seen:
+        with run("refund-agent", execution_id="job-7", user="alice", version="1.4"), labels(team="search"):
+            one_call(seen.recorder)
+        assert seen.recorder.ledger is not None
+        assert seen.recorder.ledger.flush()
+    return directory
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md" and ending(page)], ids=name)
+def test_the_reports_of_a_page_are_printed(
+    page: Path, ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TACHOGRAPH_LEDGER_DATA_DIR", str(ledger))
+    for words in ending(page):
+        assert cli.main(words) == 0, (words, capsys.readouterr().err)
+        printed = capsys.readouterr().out
+        assert len(printed) > 50 or "--output" in words, words
+    assert all(file.stat().st_size for file in tmp_path.iterdir())
+
+
+def test_what_a_page_installs_is_an_extra() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    named = [
+        extra
+        for page in PAGES
+        for extra in re.findall(r"pip install '(?:\.|tachograph)\[([^\]]+)\]", page.read_text("utf-8"))
+    ]
+    assert named
+    assert {word for extra in named for word in extra.split(",")} <= set(extras)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "yaml")], ids=name)
+def test_prometheus_accepts_the_configuration_of_a_page(page: Path, tmp_path: Path) -> None:
+    for block in blocks(page, "yaml"):
+        (tmp_path / "prometheus.yml").write_text(block, "utf-8")
+        done = subprocess.run(
+            [program("promtool"), "check", "config", "--syntax-only", str(tmp_path / "prometheus.yml")],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "promql")], ids=name)
+def test_the_queries_of_a_page_name_what_is_declared(page: Path) -> None:
+    for block in blocks(page, "promql"):
+        assert wrong_names(block) == [], block
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "json")], ids=name)
+def test_the_servers_of_a_page_are_read(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEARCH_TOKEN", "a-token")
+    for block in blocks(page, "json"):
+        assert load_config(json.loads(block))
+
+
+def test_every_kind_of_block_has_a_test() -> None:
+    kinds = {kind for page in PAGES for kind in re.findall(r"^ *```(\w+)", page.read_text("utf-8"), re.MULTILINE)}
+    assert kinds == {"python", "sh", "toml", "yaml", "json", "promql"}

@@ -149,6 +149,15 @@ def test_a_failed_call_says_how(client: Client) -> None:
     assert client.get(f"/api/console/calls/{call['id']}")["error"] == "RateLimitError: Error code: 429"
 
 
+def test_a_call_that_another_library_s_span_calls_cancelled_is_no_error(client: Client) -> None:
+    left = span(
+        attributes={**GENERATIONS["B, 1.37 to 1.41"], "error.type": "asyncio.exceptions.CancelledError"},
+        status={"code": 2, "message": ""},
+    )
+    call = only_call(client, traces(left))
+    assert (call["outcome"], call["error_type"]) == ("cancelled", None)
+
+
 @pytest.mark.parametrize(
     ("kind", "message", "word"),
     [

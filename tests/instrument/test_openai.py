@@ -80,6 +80,15 @@ def test_a_chat_stream_is_asked_for_usage_and_the_application_does_not_see_it(
     assert call.first_token_ns
 
 
+def test_a_host_that_nobody_documented_is_not_asked_for_usage(
+    client: openai.OpenAI, simulators: Simulators, seen: Recording
+) -> None:
+    instrument(include_usage_hosts=[])
+    list(client.chat.completions.create(model="gpt-5", messages=ASKED, stream=True))
+    assert "stream_options" not in simulators.served[-1].body
+    assert seen.value("llm_calls_usage_missing_total") == 1
+
+
 def test_an_application_that_asked_for_usage_sees_it(
     client: openai.OpenAI, simulators: Simulators, seen: Recording
 ) -> None:

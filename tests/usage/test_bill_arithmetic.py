@@ -365,3 +365,15 @@ def test_a_ledger_beside_an_empty_bill_has_drifted_by_nothing_it_can_say() -> No
     assert undated("GPT-5-2025-08-07") == "gpt-5"
     assert undated("claude-haiku-4-5@20251001") == "claude-haiku-4-5"
     assert undated("gpt-5.5") == "gpt-5.5"
+
+
+@pytest.mark.parametrize(("billed_tokens", "agrees"), [(10_050, True), (10_051, False), (9_950, True), (9_949, False)])
+def test_tokens_agree_within_the_tolerance_and_not_beyond(billed_tokens: int, agrees: bool) -> None:
+    """Half of one per cent of the larger number: 50.25 of 10,050, and 50 of our 10,000."""
+    found = causes(ours(), billed(input_tokens=billed_tokens, usd=None))
+    assert (found == []) is agrees
+
+
+@pytest.mark.parametrize(("usd", "cause"), [("11.055", "unexplained"), ("11.056", "price")])
+def test_money_agrees_within_the_tolerance_and_not_beyond(usd: str, cause: str) -> None:
+    assert causes(ours(), billed(usd=Decimal(usd), parts=[])) == [(cause, Decimal(usd) - 11)]
