@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import logging
 import os
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import wave
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
@@ -34,6 +36,7 @@ from tachograph.tape import TAPE
 from tachograph.testing import recording
 from tachograph.usage.budgets import Budgets
 from tachograph.usage.budgets.accounts import Accounts, Slot
+from tachograph.usage.budgets.estimate import Estimates
 from tachograph.usage.budgets.windows import Window
 from tachograph_demo.simulators import Answer, ServedUsage, Simulators
 
@@ -548,6 +551,40 @@ def test_the_first_call_of_a_kind_holds_what_it_may_cost(tmp_path: Path) -> None
     assert held_for(recorder, {"input": "x" * 4000}, "tts-1", "speech") == 0.06
     images = {"prompt": "a cat", "n": 4}
     assert held_for(recorder, images, "gpt-image-1", "image_generation") == pytest.approx(4 * 6240 * 40e-6, rel=0.01)
+
+
+def test_the_first_transcription_holds_what_its_file_may_cost(
+    tmp_path: Path,
+    simulators: Simulators,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held: list[int] = []
+    estimate = Estimates.nano_usd
+    monkeypatch.setattr(Estimates, "nano_usd", lambda *given: held.append(estimate(*given)) or held[-1])
+    recorder = recorder_with(tmp_path / "files", {"name": "day", "usd": "100"})
+    sound = io.BytesIO()
+    with wave.open(sound, "wb") as writing:
+        writing.setparams((1, 2, 16_000, 0, "NONE", ""))
+        writing.writeframes(b"\0" * 32_000 * 90)
+    data = sound.getvalue()
+    path = tmp_path / "sound.mp3"
+    path.write_bytes(b"\0" * 4000 * 90)
+    tachograph.instrument(recorder=recorder)
+    try:
+        gpt = openai.OpenAI(base_url=simulators.openai.url, api_key="any")
+        with path.open("rb") as opened:
+            for file in (data, io.BytesIO(data), ("a.wav", data), ("a.wav", io.BytesIO(data)), opened, path):
+                gpt.audio.transcriptions.create(model="whisper-1", file=file)
+        gpt.audio.transcriptions.create(model="gpt-4o-transcribe", file=path)
+        gpt.audio.transcriptions.create(model="whisper-1", file=b"\0" * 4000)
+    finally:
+        tachograph.uninstrument()
+    minute = 6_000_000  # nano-dollars of whisper-1
+    assert held[:6] == pytest.approx([1.5 * minute] * 6, rel=0.001)
+    assert minute * 1.5 < held[6] < minute * 3
+    assert held[7] == pytest.approx(minute / 60)
+    unseen = recorder_with(tmp_path / "unseen", {"name": "day", "usd": "100"})
+    assert held_for(unseen, {"file_url": "https://sound.example/a.mp3"}, "whisper-1", "transcription") > 0.6
 
 
 def test_what_a_prompt_holds_beside_its_text_says_nothing_about_other_texts(tmp_path: Path) -> None:

@@ -76,6 +76,12 @@ def with_body(options: Any, body: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     return copy, body
 
 
+def _with_file(body: dict[str, Any], files: Any) -> dict[str, Any]:
+    """The body with the file that is sent beside it: what a transcription costs depends on nothing else."""
+    found = dict(files).get("file") if files else None
+    return body if found is None else {**body, "file": found}
+
+
 def watch_of(
     client: Any, options: Any, api: Api, fallback: Callable[[type], str], amend: Amend | None = None
 ) -> Watch | None:
@@ -110,7 +116,7 @@ def watch_of(
         api.operation,
         message_count=facts.message_count,
         stream=facts.stream,
-        asks=body if api.costs else None,
+        asks=_with_file(body, options.files) if api.costs else None,
         is_watched=True,
         key_hint=key_hint(getattr(client, "api_key", None)),  # a cloud's client may have none
     )

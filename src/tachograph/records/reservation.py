@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
+from tachograph.records.sound import seconds_at_most
+
 _MEDIA_TOKENS: Final = 1500
 """Of an image, about: https://platform.claude.com/docs/en/build-with-claude/vision, checked 2026-11-20."""
 _LIMITS: Final = ("max_output_tokens", "max_completion_tokens", "max_tokens")
@@ -19,7 +21,7 @@ _MEDIA: Final = frozenset(
 )
 _ELSEWHERE: Final = ("previous_response_id", "conversation", "previous_interaction_id")
 """Where a request names what the vendor keeps, and bills again as a part of the prompt."""
-_RARE: Final = frozenset((*_ELSEWHERE, "n", "service_tier", "speed", "tools"))
+_RARE: Final = frozenset((*_ELSEWHERE, "file", "n", "service_tier", "speed", "tools"))
 
 
 class Asked:
@@ -31,16 +33,18 @@ class Asked:
         answers: How many answers are asked for (`n`, `candidate_count`).
         is_open: Whether the prompt holds more than can be measured here: media, files, an earlier conversation, what
             the vendor's own tools find.
+        sound_seconds: How long the file that is to be written down lasts at most; None where it cannot be seen.
         tier, speed: What the request says about its price, in the vendor's words.
     """
 
-    __slots__ = ("answers", "is_open", "most_output", "size", "speed", "tier")
+    __slots__ = ("answers", "is_open", "most_output", "size", "sound_seconds", "speed", "tier")
 
     def __init__(self, size: int, most_output: int | None, is_open: bool = False) -> None:
         self.size = size
         self.most_output = most_output
         self.is_open = is_open
         self.answers = 1
+        self.sound_seconds: float | None = None
         self.tier: str | None = None
         self.speed: str | None = None
 
@@ -52,6 +56,8 @@ class Asked:
     def say_rest(self, body: Mapping[str, Any]) -> None:
         """Read what few requests say."""
         self.say_answers(body.get("n"))
+        if "file" in body:
+            self.sound_seconds = seconds_at_most(body["file"])
         tier, speed = body.get("service_tier"), body.get("speed")
         self.tier = tier if type(tier) is str else None
         self.speed = speed if type(speed) is str else None

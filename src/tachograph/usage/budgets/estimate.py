@@ -2,16 +2,19 @@
 
 Prompt: the length of the text asked with, at the tokens per character seen lately (a third of a token before any was
 seen), and where it holds more than can be measured here, as much as was seen beyond the text. Completion: what the
-request allows, or the most seen lately with this model and these labels; times the answers asked for.
+request allows, or the most seen lately with this model and these labels; times the answers asked for. Sound that is to
+be written down: as long as its file may last.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from tachograph.records.cost import Cost
 from tachograph.records.reservation import Asked
+from tachograph.records.sound import MOST_SECONDS
 from tachograph.records.usage import Usage
 
 if TYPE_CHECKING:
@@ -21,6 +24,10 @@ _FIRST_RATIO: Final = 1 / 3
 _FIRST_OUTPUT: Final = 2048
 _FIRST_IMAGE: Final = 6240
 """Tokens of an image, at most. Source: platform.openai.com/docs/guides/image-generation, checked 2026-11-27."""
+_HEARD_PER_SECOND: Final = 20
+_SAID_PER_SECOND: Final = 10
+"""Tokens of a second of speech, as sound and as text, a fifth above what others measured of gpt-4o-mini-transcribe: $0.003
+a minute for each. Source: halfpower.work/?p=3800 and tokenmix.ai's guide to gpt-4o-transcribe, read 2026-11-27."""
 _MOST_RATIO: Final = 2.0
 """No text has more tokens per character: what is more was not in the text."""
 _FADES: Final = 0.02
@@ -53,6 +60,8 @@ def _usage(call: LLMCall, asked: Asked, seen: _Seen | None) -> Usage:
     """What the call may use at most."""
     if call.operation == "speech":
         return Usage(tool_uses={"character": asked.size})
+    if call.operation == "transcription":
+        return _written_down(asked.sound_seconds or MOST_SECONDS)
     prompt = asked.size * (seen.ratio if seen is not None and seen.ratio else _FIRST_RATIO)
     if asked.is_open and seen is not None:
         prompt += seen.beyond
@@ -62,6 +71,12 @@ def _usage(call: LLMCall, asked: Asked, seen: _Seen | None) -> Usage:
     if output is None:
         output = _FIRST_IMAGE if call.operation == "image_generation" else _FIRST_OUTPUT
     return Usage(int(prompt) + 1, output * asked.answers)
+
+
+def _written_down(seconds: float) -> Usage:
+    """So much speech, for models that bill the time and for those that bill tokens."""
+    heard = math.ceil(seconds * _HEARD_PER_SECOND)
+    return Usage(heard, math.ceil(seconds * _SAID_PER_SECOND), {"audio_input": heard}, audio_seconds=seconds)
 
 
 class Estimates:
@@ -77,7 +92,8 @@ class Estimates:
         seen = self._seen.get((call.provider, call.model, frozenset(labels.items()))) if labels else None
         if seen is None:
             seen = self._seen.get(kind)
-        if pricer is not None:
+        is_unseen = call.operation == "transcription" and asked.sound_seconds is None
+        if pricer is not None and not (is_unseen and seen is not None and seen.nano):
             call.usage = _usage(call, asked, seen)
             if asked.tier or asked.speed:
                 call.service_tier, call.speed = asked.tier, asked.speed
