@@ -13,6 +13,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,14 +25,24 @@ from tachograph.records import Cost, Usage
 from tachograph.runtime import join
 from tachograph.settings import load
 from tachograph.signals.registry import Metrics
-from tachograph_demo.expected_totals import Runs, Sums, compare, waste_differences
+from tachograph.usage.metrics.families import WASTE_USD
+from tachograph_demo.expected_totals import Runs, Sums, compare
+from tachograph_demo.expected_waste import ExpectedWaste, Waste, waste_differences
 from tachograph_demo.incidents import INCIDENTS, SlowTool
 from tachograph_demo.scenario import Demo
-from tachograph_demo.simulators import Served, ServedUsage
+from tachograph_demo.simulators import Served, ServedUsage, ToolCall
 from tachograph_demo.simulators.served import Exchange
 from tachograph_demo.summary import Board
 
 PATIENCE_SECONDS = 150.0
+WASTEFUL = {
+    "broken-streams": "failed",
+    "hang-ups": "aborted",
+    "repeated-questions": "retried",
+    "lost-cache": "cache_miss",
+    "agent-loop": "loop",
+}
+"""Incidents that waste money, each with its cause."""
 
 
 async def until(demo: Demo, reached: Callable[[Board], bool]) -> Board:
@@ -45,6 +56,15 @@ async def until(demo: Demo, reached: Callable[[Board], bool]) -> Board:
 
 def error_count(demo: Demo, provider: str, kind: str) -> int:
     return round(demo.window.value(llm.ERRORS, {"provider": provider, "error_type": kind}))
+
+
+async def waste(demo: Demo, incident: str, cause: str) -> None:
+    """Begin an incident, and wait until money was wasted by its cause."""
+    before = demo.window.value(WASTE_USD, {"cause": cause})
+    await demo.begin_incident(incident)
+    demo.dial.reports_per_second *= 20
+    demo.dial.requests_per_second *= 20
+    await until(demo, lambda _: demo.window.value(WASTE_USD, {"cause": cause}) > before)
 
 
 def processes_of(parent: int) -> list[int]:
@@ -92,6 +112,9 @@ async def test_all_books_agree_after_every_incident(tmp_path: Path, monkeypatch:
         cost = demo.board().usd_total
         await demo.begin_incident("cost-spike")
         await until(demo, lambda b: b.usd_total > cost + 0.5)
+        for name, cause in WASTEFUL.items():
+            await waste(demo, name, cause)
+        await demo.end_incident()
     assert demo.truth is not None
     assert demo.truth.is_true, str(demo.truth)
     assert demo.truth.ledger == demo.truth.served
@@ -108,7 +131,9 @@ async def test_all_books_agree_after_every_incident(tmp_path: Path, monkeypatch:
         "slow-tool",
         "dead-mcp-server",
         "cost-spike",
+        *WASTEFUL,
     ]
+    assert {*WASTEFUL.values()} <= {*demo.truth.waste}
     assert set(processes_of(os.getpid())) <= before
     assert (tmp_path / "ledger").is_dir()
 
@@ -152,23 +177,54 @@ def test_a_difference_is_told_and_is_not_true() -> None:
     assert "runs 10 prompt + 5 completion tokens" in str(outside)
 
 
-def test_waste_is_what_was_served_again_and_the_same_in_the_ledger() -> None:
+def served_waste(*exchanges: Exchange) -> Waste:
+    """What was wasted of answers that took a second each."""
     served = Served()
-    for began in (0.0, 5.0, 5000.0):  # the last one comes more than an hour later
-        exchange = Exchange(
-            vendor="openai", operation="chat", model="gpt-5", method="POST", path="/v1/chat/completions", headers={},
-            body={}, body_hash="the same", is_stream=False, started=began, status=200, is_complete=True,
-            usage=ServedUsage(prompt=100, completion=7),
-        )  # fmt: skip
+    expected = ExpectedWaste(served)
+    for exchange in exchanges:
         served.begin(exchange)
-        served.end(exchange, began + 1)
-    again = 100 * 1250 + 7 * 10_000
-    waste = {("openai", "gpt-5", "duplicate"): again, ("openai", "gpt-5", "cache_miss"): 5}
-    assert waste_differences(served, waste, waste) == []
-    (told,) = waste_differences(served, waste, {})
-    assert told == "waste: metrics $0.000195005, ledger $0.000000000"
-    (told,) = waste_differences(served, {}, {})
-    assert told == "openai/gpt-5: $0.000195000 for equal requests served, $0.000000000 of waste"
+        served.end(exchange, exchange.started + 1)
+    return expected.sums()
+
+
+def answer(started: float, **given: Any) -> Exchange:
+    """One of 100 + 7 tokens: $0.000195."""
+    return Exchange(**({
+        "vendor": "openai", "operation": "chat", "model": "gpt-5", "method": "POST", "path": "/v1/chat/completions",
+        "headers": {}, "body": {}, "body_hash": "the same", "is_stream": False, "started": started, "status": 200,
+        "is_complete": True, "usage": ServedUsage(prompt=100, completion=7),
+    } | given))  # fmt: skip
+
+
+def test_waste_is_judged_by_what_was_served_and_must_be_the_same_in_metrics_and_ledger() -> None:
+    whole = 100 * 1250 + 7 * 10_000
+    wanted = [ToolCall("stock_level", {"article": "lamp"})]
+    expected = served_waste(
+        answer(0.0), answer(5.0), answer(500.0), answer(5000.0),  # the last one comes more than an hour later
+        answer(0.0, body_hash="broke", is_complete=False),
+        answer(0.0, body_hash="left", is_complete=False, client_gone=True),
+        answer(0.0, body_hash="read", prefix=1, usage=ServedUsage(prompt=2000, cache_read=1024)),
+        answer(20.0, body_hash="lost", prefix=1, usage=ServedUsage(prompt=2000)),
+        answer(400.0, body_hash="late", prefix=1, usage=ServedUsage(prompt=2000)),  # nobody keeps it as long
+        *(answer(9.0, body_hash=f"step {step}", tool_results=step, tool_calls=wanted) for step in range(4)),
+    )  # fmt: skip
+    who = ("openai", "gpt-5")
+    assert expected == {
+        (*who, "retried"): whole,
+        (*who, "duplicate"): whole,
+        (*who, "failed"): whole,
+        (*who, "aborted"): whole,
+        (*who, "cache_miss"): 1024 * (1250 - 125),
+        (*who, "loop"): whole,
+    }
+    assert waste_differences(expected, {}, expected, expected) == []
+    (told,) = waste_differences(expected, {}, expected, {})
+    assert told == "waste: metrics $0.002127000, ledger $0.000000000"
+    for cause in ("retried", "failed", "aborted", "cache_miss", "loop"):
+        other = expected | {(*who, cause): whole + 1}
+        assert any(
+            f"wasted by {cause}, the metrics say" in told for told in waste_differences(expected, {}, other, other)
+        )
 
 
 def test_unknown_incidents_and_idle_rates_are_refused() -> None:

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from tachograph.errors import TachographError
-from tachograph.llm import Completed, Message, Provider, ProviderFactory
+from tachograph.llm import Completed, Message, Provider, ProviderFactory, TextDelta
 from tachograph.recorder import Recorder
 from tachograph.records import labels
 from tachograph.runs import run
@@ -133,12 +133,17 @@ class Application:
                 "system": job.system,
                 "deadline": DEADLINE_SECONDS,
                 "options": options,
+                "max_tokens": job.max_tokens,
             }
-            if job.kind == "stream":
+            if job.kind in ("stream", "report"):
                 async with provider.astream(**request) as stream:
+                    read = 0
                     async for event in stream:
                         if isinstance(event, Completed):
                             conversation.append(event.response.message)
+                        read += isinstance(event, TextDelta)
+                        if read == job.pieces:
+                            break  # the reader has closed the page
             else:
                 conversation.append((await provider.acomplete(**request)).message)
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from tachograph.llm.metrics import families as llm
-from tachograph.settings.waste import WasteSettings
 from tachograph.signals.registry import Metrics
 from tachograph.usage.ledger import Ledger
 from tachograph.usage.metrics.families import WASTE_USD
 from tachograph.usage.stores.query import Query
 
-from .simulators import Served, ServedUsage
-from .simulators.prices import cost_nano_usd
-
-WASTE = WasteSettings(prompts=True)
-"""As the demo looks for waste."""
+from .expected_waste import ExpectedWaste, Waste, waste_differences
+from .simulators import Served
 
 Who = tuple[str, str]
 """Provider and model."""
@@ -147,26 +142,6 @@ def run_sums(ledger: Ledger) -> Runs:
     return Runs(len({row["run_id"] for row in rows if row["run_id"]}), found)
 
 
-def repeated_sums(served: Served) -> dict[Who, int]:
-    """What answers cost, in nano-dollars, that had been given to the same request before, less than an hour ago."""
-    found: dict[Who, int] = {}
-    answered: dict[tuple[str, str, str], float] = {}
-    whole = [e for e in served if e.is_success and e.ended is not None and e.usage is not None and e.usage.total]
-    for exchange in sorted(whole, key=lambda e: e.ended or 0.0):
-        key, who = (exchange.vendor, exchange.path, exchange.body_hash), (exchange.vendor, exchange.model)
-        if exchange.started - answered.get(key, -math.inf) < WASTE.duplicate_seconds:
-            model = exchange.served_model or exchange.model
-            found[who] = found.get(who, 0) + (
-                cost_nano_usd(exchange.vendor, model, exchange.usage or ServedUsage()) or 0
-            )
-        answered[key] = exchange.ended or 0.0
-    return found
-
-
-Waste = dict[tuple[str, str, str], int]
-"""Nano-dollars by provider, model and cause."""
-
-
 def metric_waste(metrics: Metrics) -> Waste:
     """What /metrics says was wasted."""
     samples = next((samples for family, samples in metrics.collect() if family is WASTE_USD), ())
@@ -185,25 +160,6 @@ def ledger_waste(ledger: Ledger) -> Waste:
     return {(row["provider"], row["model"], row["operation"]): row["cost_nusd"] or 0 for row in rows}
 
 
-def waste_differences(served: Served, from_metrics: Waste, from_ledger: Waste | None) -> list[str]:
-    """Where waste by equal requests is not what was served again, or the ledger differs from the metrics."""
-    repeated: dict[Who, int] = {}
-    for (provider, model, cause), nano in from_metrics.items():
-        if cause in ("retried", "duplicate"):
-            repeated[provider, model] = repeated.get((provider, model), 0) + nano
-    expected = repeated_sums(served)
-    found = [
-        f"{'/'.join(who)}: ${expected.get(who, 0) / 1e9:.9f} for equal requests served, "
-        f"${repeated.get(who, 0) / 1e9:.9f} of waste"
-        for who in sorted({*repeated, *expected})
-        if repeated.get(who, 0) != expected.get(who, 0) and not any(exchange.client_gone for exchange in served)
-    ]
-    if from_ledger is not None and from_ledger != from_metrics:
-        sums = [sum(waste.values()) / 1e9 for waste in (from_metrics, from_ledger)]
-        found.append(f"waste: metrics ${sums[0]:.9f}, ledger ${sums[1]:.9f}")
-    return found
-
-
 def compare(
     served: Served,
     metrics: Metrics,
@@ -214,6 +170,7 @@ def compare(
     budgets: Mapping[str, tuple[Decimal, Decimal]] | None = None,
     bills: Mapping[str, int] | None = None,
     waste: Waste | None = None,
+    expected_waste: ExpectedWaste | None = None,
 ) -> ExpectedTotals:
     """Read all sources and compare them model by model; without prices, only tokens. Budgets must not be overspent."""
     from_served, from_metrics = served_sums(served, has_prices), metric_sums(metrics)
@@ -232,10 +189,11 @@ def compare(
             differences.append(f"budget {name}: ${spent:f} of ${limit} are spent")
     for provider, billed in (bills or {}).items() if has_prices else ():
         owed = sum(sums.nano_usd for who, sums in from_served.items() if who[0] == provider)
-        if billed != owed and not any(exchange.client_gone for exchange in served):
+        if billed != owed:
             differences.append(f"{provider}: served ${owed / 1e9:.9f}, bill ${billed / 1e9:.9f}")
     from_waste = metric_waste(metrics)
-    differences += waste_differences(served, from_waste, waste) if has_prices else []
+    if has_prices and expected_waste is not None:
+        differences += waste_differences(expected_waste.sums(), expected_waste.unsure(), from_waste, waste)
     causes: dict[str, int] = {}
     for (_, _, cause), nano in from_waste.items():
         causes[cause] = causes.get(cause, 0) + nano

@@ -13,10 +13,23 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from .scripted_model import ScriptedModel
-from .simulators import AskedRequest, Item, Overloaded, RateLimited, Simulators, Unauthorized
+from .simulators import (
+    Answer,
+    AskedRequest,
+    Item,
+    Overloaded,
+    RateLimited,
+    Simulators,
+    StreamError,
+    ToolCall,
+    Unauthorized,
+)
 from .simulators.billing import REPORT
 from .tool_servers import ToolServers
 from .traffic_dial import TrafficDial
+
+REPORTS_PER_SECOND = 0.2
+REQUESTS_PER_SECOND = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +179,128 @@ class CostSpike(Incident):
         self.stage.dial.archives_per_second = 0.0
 
 
+class BrokenStreams(_Ruled):
+    name = "broken-streams"
+    summary = "Anthropic breaks off the streams of reports after a few words, and bills what it has read"
+    alerts = ("LLMWasteHigh", "HighProviderErrorRate")
+    also = (
+        "LLMProviderErrorRatioHigh",
+        "LLMProviderErrorBudgetBurn",
+        "LLMCallsFailing",
+        "LLMModelDown",
+        "LLMBudgetForecast",
+        "LLMCostAnomaly",
+    )
+    provider = "anthropic"
+
+    async def begin(self) -> None:
+        await super().begin()
+        self.stage.dial.reports_per_second = REPORTS_PER_SECOND
+
+    def rule(self, request: AskedRequest) -> Item | None:
+        breaks = Answer(ending=StreamError(kind="overloaded"), cut_after=2, pieces=8)
+        return breaks if _is_report(request) and not _is_in_brief(request) else None
+
+    async def end(self) -> None:
+        self.stage.dial.reports_per_second = 0.0
+        await super().end()
+
+
+class HangUps(_Ruled):
+    name = "hang-ups"
+    summary = "the streams of Anthropic's reports stop after a few words, and their readers close the page"
+    alerts = ("LLMWasteHigh",)
+    also = ("LLMBudgetForecast", "LLMCostAnomaly", "LLMCallStuck")
+    provider = "anthropic"
+
+    async def begin(self) -> None:
+        await super().begin()
+        self.stage.dial.report_pieces = 2
+        self.stage.dial.reports_per_second = REPORTS_PER_SECOND
+
+    def rule(self, request: AskedRequest) -> Item | None:
+        return Answer(ending="hang", cut_after=3, pieces=8) if _is_in_brief(request) else None
+
+    async def end(self) -> None:
+        # The rule stays: a report that is on its way yet must end as the others did.
+        self.stage.dial.reports_per_second, self.stage.dial.report_pieces = 0.0, None
+
+
+class RepeatedQuestions(Incident):
+    name = "repeated-questions"
+    summary = "a front end asks everything again once it has been answered"
+    alerts = ("LLMWasteHigh",)
+    also = ("LLMBudgetForecast", "LLMCostAnomaly", "LLMTokenSpike")
+
+    async def begin(self) -> None:
+        self.stage.dial.asks_again = True
+
+    async def end(self) -> None:
+        self.stage.dial.asks_again = False
+
+
+class LostCache(Incident):
+    name = "lost-cache"
+    summary = "the providers find nothing again that they had cached"
+    alerts = ("LLMWasteHigh",)
+    also = ("LLMBudgetForecast", "LLMCostAnomaly")
+
+    async def begin(self) -> None:
+        self._lose(True)
+
+    async def end(self) -> None:
+        self._lose(False)
+
+    def _lose(self, loses: bool) -> None:
+        for vendor in self.stage.simulators.vendors:
+            vendor.loses_cache = loses
+
+
+class AgentLoop(_Ruled):
+    name = "agent-loop"
+    summary = "agents with the most expensive model ask for the same stock level until their steps are used up"
+    alerts = ("LLMWasteHigh",)
+    also = ("LLMBudgetForecast", "LLMCostAnomaly", "LLMTokenSpike")
+    provider = "anthropic"
+
+    async def begin(self) -> None:
+        await super().begin()
+        self.stage.dial.requests_per_second = REQUESTS_PER_SECOND
+
+    def rule(self, request: AskedRequest) -> Item | None:
+        name = next((name for name in sorted(request.tools) if name.endswith("stock_level")), None)
+        if name is None:
+            return None
+        call = ToolCall(name, {"article": "lamp"}, id=f"call_{request.seed:016x}")
+        return Answer(text="", tool_calls=(call,), delay_seconds=0.05)
+
+    async def end(self) -> None:
+        self.stage.dial.requests_per_second = 0.0
+        await super().end()
+
+
+def _is_report(request: AskedRequest) -> bool:
+    return request.is_stream and "Report " in str(request.body["messages"][0])
+
+
+def _is_in_brief(request: AskedRequest) -> bool:
+    return _is_report(request) and "in brief" in str(request.body["messages"][0])
+
+
 INCIDENTS: dict[str, type[Incident]] = {
-    incident.name: incident for incident in (RateLimitStorm, ProviderOutage, SlowTool, DeadMCPServer, CostSpike, BadKey)
+    incident.name: incident
+    for incident in (
+        RateLimitStorm,
+        ProviderOutage,
+        SlowTool,
+        DeadMCPServer,
+        CostSpike,
+        BadKey,
+        BrokenStreams,
+        HangUps,
+        RepeatedQuestions,
+        LostCache,
+        AgentLoop,
+    )
 }
 """Every incident by its name."""

@@ -14,7 +14,7 @@ from typing import Final, Literal
 from .lineup import EXPENSIVE, LINEUP, Model
 from .simulators.seeded import sentence
 
-Kind = Literal["chat", "stream", "summary", "agent", "faq", "archive"]
+Kind = Literal["chat", "stream", "summary", "agent", "faq", "archive", "report"]
 
 _SHARES: Final[tuple[tuple[Kind, float], ...]] = (
     ("chat", 0.25),
@@ -26,6 +26,10 @@ _SHARES: Final[tuple[tuple[Kind, float], ...]] = (
 _TURNS: Final = (1, 1, 2, 2)
 FAQ_CALLS: Final = 3
 """Calls of a job of the kind faq: an application without a cache asks the same thing several times at once."""
+FAQ: Final = "Answer from the shop's manual. Be brief."
+"""The system prompt of questions that are asked several times at once."""
+FAQ_TOKENS: Final = 1000
+"""An answer's at most, so that a budget knows a call's largest cost before it is made."""
 CALLS_PER_JOB: Final = 0.25 * 1.5 + 0.3 * 1.5 + 0.2 * 1 + 0.2 * 3 + 0.05 * FAQ_CALLS
 """LLM calls of a job on average: agents take one to three steps with tools and then answer."""
 
@@ -36,6 +40,7 @@ AGENTS: Final[dict[Kind, str]] = {
     "agent": "order-desk",
     "faq": "faq",
     "archive": "archive-summary",
+    "report": "report",
 }
 """Whose run a job is, by its kind. The order desk hands over to the back office: a run inside its run."""
 VERSION: Final = "2.3.0"
@@ -53,6 +58,8 @@ class Job:
         turns: What the user says, one after the other; agents have one.
         system: The system prompt.
         is_cached: Whether the system prompt is long and to be cached by the provider.
+        pieces: How many pieces of a stream its reader waits for; None: all.
+        max_tokens: What the answer may take; None: what the model allows.
     """
 
     number: int
@@ -62,6 +69,8 @@ class Job:
     turns: tuple[str, ...]
     system: str
     is_cached: bool = False
+    pieces: int | None = None
+    max_tokens: int | None = None
 
 
 def make_job(seed: int, number: int) -> Job:
@@ -75,17 +84,10 @@ def make_job(seed: int, number: int) -> Job:
         ticket = sentence(rng, rng.randint(60, 240))
         return Job(number, kind, model, team, (f"Ticket {number}: {ticket}",), manual(seed, team), is_cached=True)
     if kind == "agent":
-        return Job(
-            number,
-            kind,
-            model,
-            team,
-            (f"Request {number}: {sentence(rng, 12)} Find out with the tools and answer.",),
-            "You work in the back office of a small shop. Use the tools.",
-        )
+        return _agent_job(number, model, team, f"Request {number}: {sentence(rng, 12)}")
     if kind == "faq":
         question = f"Question {number % 3}: how long does a delivery of part {number % 3} take?"
-        return Job(number, "faq", model, team, (question,), "Answer from the shop's manual. Be brief.")
+        return Job(number, "faq", model, team, (question,), FAQ, max_tokens=FAQ_TOKENS)
     turns = tuple(f"Note {number}.{i}: {sentence(rng, rng.randint(10, 160))}" for i in range(rng.choice(_TURNS)))
     return Job(number, kind, model, team, turns, "You are the assistant of a small shop. Be brief.")
 
@@ -95,6 +97,24 @@ def make_archive_job(seed: int, number: int) -> Job:
     return Job(
         number, "archive", EXPENSIVE, "sales", (f"Archive {number}: {_archive(seed)}",), "Summarise the archive."
     )
+
+
+def make_report_job(seed: int, number: int, pieces: int | None) -> Job:
+    """A streamed report about a manual, by the most expensive model; nothing of it is cached."""
+    team = TEAMS[number % len(TEAMS)]
+    asked = f"Report {number}." if pieces is None else f"Report {number}, in brief."
+    return Job(number, "report", EXPENSIVE, team, (asked,), manual(seed, "reports"), pieces=pieces)
+
+
+def make_request_job(seed: int, number: int) -> Job:
+    """An agent's job, for the most expensive model."""
+    said = sentence(random.Random(f"{seed}/request/{number}"), 12)
+    return _agent_job(number, EXPENSIVE, "logistics", f"Urgent request {number}: {said}")
+
+
+def _agent_job(number: int, model: Model, team: str, request: str) -> Job:
+    system = "You work in the back office of a small shop. Use the tools."
+    return Job(number, "agent", model, team, (f"{request} Find out with the tools and answer.",), system)
 
 
 @lru_cache(maxsize=16)

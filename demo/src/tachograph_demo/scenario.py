@@ -33,17 +33,16 @@ from tachograph.usage.ledger import Ledger
 from tachograph.usage.metrics.families import ACCEPTED
 
 from .expected_totals import (
-    WASTE,
     ExpectedTotals,
     Runs,
     Sums,
-    Waste,
     Who,
     compare,
     ledger_sums,
     ledger_waste,
     run_sums,
 )
+from .expected_waste import WASTE, ExpectedWaste, Waste
 from .incidents import INCIDENTS, Incident, Stage
 from .scripted_model import ScriptedModel
 from .servers import REPOSITORY, make_repository, server_configuration
@@ -62,8 +61,8 @@ if TYPE_CHECKING:
 DEFAULT_RATE = 3.0
 ORDINARY_TOOL_FAILURES = 0.004
 """Share of the workshop's tool calls that fail without an incident: below every alert's threshold."""
-FAQ_BUDGET = BudgetLimit(name="faq", usd=Decimal("0.01"), period="hour", labels={"feature": "faq"}, steps=(1.0,))
-"""Small enough to be spent in a minute or two, while calls race for it."""
+FAQ_BUDGET = BudgetLimit(name="faq", usd=Decimal("0.03"), period="hour", labels={"feature": "faq"}, steps=(1.0,))
+"""Small enough to be spent in a few minutes, while calls race for it."""
 _KEPT_EXCHANGES = 2000
 _PATIENCE_SECONDS = 5.0
 
@@ -242,6 +241,7 @@ class Demo:
         self.window = Window(self.recorder.metrics)
         self.window.look(time.monotonic())
         self.simulators = Simulators(self.seed, keep=_KEPT_EXCHANGES)
+        self._expected_waste = ExpectedWaste(self.simulators.served)
         self.simulators.start()
         closing.callback(self.simulators.stop)
         self.workshop = ToolServers(self.seed, ORDINARY_TOOL_FAILURES)
@@ -337,6 +337,7 @@ class Demo:
             await self._traffic.stop(_PATIENCE_SECONDS)
         self.window.look(time.monotonic())
         budgets = self.recorder.guard.balances() if isinstance(self.recorder.guard, Budgets) else []
+        await asyncio.to_thread(self.simulators.served.wait_for_all, _PATIENCE_SECONDS)
         ledger, runs, waste = await asyncio.to_thread(self._ledger_sums)
         self.truth = compare(
             self.simulators.served,
@@ -347,6 +348,7 @@ class Demo:
             budgets={name: (spent, limit) for name, _, limit, spent, _ in budgets},
             bills=await asyncio.to_thread(self._bills),
             waste=waste,
+            expected_waste=self._expected_waste,
         )
 
     def _ledger_sums(self) -> tuple[dict[Who, Sums] | None, Runs | None, Waste | None]:

@@ -7,11 +7,13 @@ import contextlib
 import random
 from collections.abc import Awaitable, Callable
 
-from .jobs import CALLS_PER_JOB, Job, make_archive_job, make_job
+from .jobs import CALLS_PER_JOB, Job, make_archive_job, make_job, make_report_job, make_request_job
 from .traffic_dial import TrafficDial
 
 _AT_ONCE = 2000
 """Jobs under way at most; beyond that arrivals wait, as a real service's would."""
+_ASKED_AGAIN = ("chat", "stream", "summary")
+_ASKED_AGAIN_SECONDS = 0.5
 _LOOK_AGAIN_SECONDS = 0.5
 """How soon a changed dial is noticed."""
 
@@ -39,7 +41,12 @@ class Traffic:
         self._arrivals = [
             asyncio.create_task(self._arrive("job", lambda: self._dial.calls_per_second / CALLS_PER_JOB, make_job)),
             asyncio.create_task(self._arrive("archive", lambda: self._dial.archives_per_second, make_archive_job)),
+            asyncio.create_task(self._arrive("report", lambda: self._dial.reports_per_second, self._make_report)),
+            asyncio.create_task(self._arrive("request", lambda: self._dial.requests_per_second, make_request_job)),
         ]
+
+    def _make_report(self, seed: int, number: int) -> Job:
+        return make_report_job(seed, number, self._dial.report_pieces)
 
     async def _arrive(self, kind: str, rate: Callable[[], float], make: Callable[[int, int], Job]) -> None:
         rng = random.Random(f"{self._seed}/arrivals/{kind}")
@@ -68,6 +75,9 @@ class Traffic:
     async def _do_one(self, job: Job) -> None:
         try:
             await self._do(job)
+            if self._dial.asks_again and job.kind in _ASKED_AGAIN:
+                await asyncio.sleep(_ASKED_AGAIN_SECONDS)
+                await self._do(job)
         finally:
             self._room.release()
 

@@ -19,7 +19,19 @@ if TYPE_CHECKING:
 
 HELP = "run the product live against local simulators and real MCP servers; needs no API key"
 
-INCIDENTS = ("rate-limit-storm", "provider-outage", "slow-tool", "dead-mcp-server", "cost-spike", "bad-key")
+INCIDENTS = (
+    "rate-limit-storm",
+    "provider-outage",
+    "slow-tool",
+    "dead-mcp-server",
+    "cost-spike",
+    "bad-key",
+    "broken-streams",
+    "hang-ups",
+    "repeated-questions",
+    "lost-cache",
+    "agent-loop",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
 from .prices import cost_nano_usd
+from .script import ToolCall
 from .usage import ServedUsage
 
 
@@ -48,6 +49,14 @@ class Exchange:
     """The whole answer was sent, the last event of a stream included."""
     client_gone: bool = False
     pieces_sent: int = 0
+    conversation: int = 0
+    """The same number for every request of a conversation."""
+    tool_results: int = 0
+    """How many tool results the conversation held when this was asked."""
+    tool_calls: Sequence[ToolCall] = ()
+    """What the answer wants called."""
+    prefix: int | None = None
+    """Stands for the part of the prompt that the vendor's cache may hold; None where it may hold none."""
 
     @property
     def is_success(self) -> bool:
@@ -62,7 +71,8 @@ class Totals:
         requests: Exchanges, the failed ones included.
         by_status: Exchanges by HTTP status (None: nothing was answered).
         usage: Usage on the wire.
-        billed_requests, billed_usage, billed_nano_usd: Of answers that were sent whole, reported or not.
+        billed_requests, billed_usage, billed_nano_usd: Of answers that were sent whole, reported or not, and of those
+            that broke off, as far as they had told their usage.
         nano_usd: What the usage on the wire costs, summed over exchanges rounded each to a billionth of a dollar.
         unpriced: Exchanges with usage but without a price.
     """
@@ -87,11 +97,12 @@ class Totals:
                 nano_usd = cost_nano_usd(exchange.vendor, model, exchange.usage)
                 self.unpriced += nano_usd is None
                 self.nano_usd += nano_usd or 0
-        if exchange.is_success and exchange.full_usage is not None and exchange.full_usage.total:
+        billed = exchange.full_usage if exchange.is_success else exchange.usage
+        if billed is not None and billed.total:
             self.billed_requests += 1
-            self.billed_usage += exchange.full_usage
+            self.billed_usage += billed
             model = exchange.served_model or exchange.model
-            self.billed_nano_usd += cost_nano_usd(exchange.vendor, model, exchange.full_usage) or 0
+            self.billed_nano_usd += cost_nano_usd(exchange.vendor, model, billed) or 0
 
     def add(self, other: Totals) -> None:
         """Add other sums to these."""
@@ -130,6 +141,11 @@ class Served:
         self._exchanges: list[Exchange] = []
         self._last_of_body: dict[tuple[str, str, str], Exchange] = {}
         self._seen: dict[tuple[str, str, str], int] = {}
+        self._watchers: list[Callable[[Exchange], None]] = []
+
+    def on_end(self, watch: Callable[[Exchange], None]) -> None:
+        """Call `watch` with every exchange that ends, in that order."""
+        self._watchers.append(watch)
 
     def begin(self, exchange: Exchange) -> int:
         """Add an exchange; returns how often its body had been seen before."""
@@ -165,6 +181,8 @@ class Served:
         with self._changed:
             if exchange.ended is None:
                 exchange.ended = ended
+                for watch in self._watchers:
+                    watch(exchange)
             self._changed.notify_all()
 
     def clear(self) -> None:
@@ -207,6 +225,11 @@ class Served:
                 ended = sum(e.ended is not None for e in self._exchanges)
                 raise TimeoutError(f"{ended} of {count} exchanges had ended after {timeout_seconds} s")
             return list(self._exchanges)
+
+    def wait_for_all(self, timeout_seconds: float = 10.0) -> bool:
+        """Wait until no exchange is under way; returns whether that came true."""
+        with self._changed:
+            return self._changed.wait_for(lambda: all(e.ended is not None for e in self._exchanges), timeout_seconds)
 
     def lines(self) -> dict[Line, Totals]:
         """Sums by vendor, requested model, served model and day."""

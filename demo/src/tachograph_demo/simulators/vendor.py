@@ -60,6 +60,8 @@ class Vendor(ABC):
         """API keys that are let in; None lets every key in."""
         self.rate_limits: Callable[[AskedRequest], RateLimits | None] | None = None
         """Values for the rate-limit headers of every answer that brings none of its own."""
+        self.loses_cache = False
+        """Whether nothing that was cached is found again."""
 
     # -- for tests and the demo
 
@@ -194,6 +196,8 @@ class Vendor(ABC):
             is_stream=operation.stream is not None,
             started=time.monotonic(),
             started_unix=time.time(),
+            conversation=seeded.number(json_bytes(operation.messages[:1]).decode()),
+            tool_results=seeded.count_tool_results(operation.messages),
         )
         occurrence = self._served.begin(exchange)
         asked = AskedRequest(
@@ -208,8 +212,8 @@ class Vendor(ABC):
             is_stream=exchange.is_stream,
             occurrence=occurrence,
             tools=operation.tools,
-            conversation=seeded.number(json_bytes(operation.messages[:1]).decode()),
-            tool_results=seeded.count_tool_results(operation.messages),
+            conversation=exchange.conversation,
+            tool_results=exchange.tool_results,
             prompt_tokens=seeded.prompt_tokens(*operation.prompt),
             seed=seeded.number(self._seed, self.name, request.path, exchange.body_hash, occurrence),
         )
@@ -279,6 +283,7 @@ class Vendor(ABC):
         }
         exchange.served_model = filled.model
         exchange.full_usage = filled.usage
+        exchange.tool_calls, exchange.prefix = filled.tool_calls, _prefix(operation)
         if operation.stream is not None:
             exchange.status = 200
             reply.start(200, {**SSE_HEADERS, **headers})
@@ -388,13 +393,11 @@ class Vendor(ABC):
 
     def _with_cache(self, usage: ServedUsage, operation: Operation) -> ServedUsage:
         """Count the prompt's prefix as cached when this model has had it before."""
-        if operation.prefix is None or not (operation.cache_lifetime or operation.is_cached_by_itself):
-            return usage
+        key = _prefix(operation)
         size = seeded.prompt_tokens(operation.prefix)
-        if size < 1024 or size > usage.prompt:
+        if key is None or size < 1024 or size > usage.prompt:
             return usage
-        key = seeded.number(operation.model, json_bytes(operation.prefix).decode())
-        is_known = key in self._cached
+        is_known = key in self._cached and not self.loses_cache
         self._cached.add(key)
         if operation.is_cached_by_itself:
             return replace(usage, cache_read=size // 128 * 128) if is_known else usage
@@ -403,6 +406,13 @@ class Vendor(ABC):
         if operation.cache_lifetime == "1h":
             return replace(usage, cache_write_1h=size)
         return replace(usage, cache_write_5m=size)
+
+
+def _prefix(operation: Operation) -> int | None:
+    """Stands for what of the prompt the vendor's cache may hold."""
+    if operation.prefix is None or not (operation.cache_lifetime or operation.is_cached_by_itself):
+        return None
+    return seeded.number(operation.model, json_bytes(operation.prefix).decode())
 
 
 def _nothing(filled: Filled) -> Rendered:

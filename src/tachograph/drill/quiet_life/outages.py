@@ -40,6 +40,16 @@ def _sparse(every: float, failures: int = 2) -> Shape:
     )
 
 
+def _wasted(cause: str) -> Level:
+    """From minute 60 on six dollars an hour are wasted: two fifths of what the calls cost."""
+    return Level(
+        name="llm_waste_usd_total",
+        labels=(("provider", "anthropic"), ("model", "claude-opus-4-7"), ("cause", cause)),
+        values=((0, 0), (60, 0)),
+        slopes=((60, 0.1),),
+    )
+
+
 OUTAGES: Final = (
     _outage("outage-120-per-minute", 120, 1),
     _outage("outage-12-per-minute", 12, 2),
@@ -483,5 +493,38 @@ OUTAGES: Final = (
             Traffic(provider="anthropic", model="claude-opus-5", per_minute=30, usd=0.15, begin=60),
         ),
         minutes=100,
+    ),
+    Shape(
+        name="incident-broken-streams",
+        story="Demo: Anthropic breaks off the streams of reports after a few words, and bills what it has read",
+        expected="page",
+        knowable=61,
+        traffic=(
+            Traffic(
+                provider="anthropic",
+                model="claude-opus-4-7",
+                per_minute=17,
+                usd=0.016,
+                faults=(Fault(begin=60, share=0.7),),
+            ),
+        ),
+        levels=(_wasted("failed"),),
+        minutes=100,
+    ),
+    *(
+        Shape(
+            name=f"incident-{name}",
+            story=f"Demo: {story}",
+            expected="ticket",
+            traffic=(Traffic(provider="anthropic", model="claude-opus-4-7", per_minute=17, usd=0.016),),
+            levels=(_wasted(cause),),
+            minutes=130,
+        )
+        for name, cause, story in (
+            ("hang-ups", "aborted", "streams of reports stop after a few words, and their readers close the page"),
+            ("repeated-questions", "retried", "a front end asks everything again once it has been answered"),
+            ("lost-cache", "cache_miss", "the providers find nothing again that they had cached"),
+            ("agent-loop", "loop", "agents ask for the same stock level until their steps are used up"),
+        )
     ),
 )
