@@ -581,7 +581,7 @@ def test_the_first_transcription_holds_what_its_file_may_cost(
         tachograph.uninstrument()
     minute = 6_000_000  # nano-dollars of whisper-1
     assert held[:6] == pytest.approx([1.5 * minute] * 6, rel=0.001)
-    assert minute * 1.5 < held[6] < minute * 3
+    assert minute * 1.5 < held[6] < minute * 4
     assert held[7] == pytest.approx(minute / 60)
     unseen = recorder_with(tmp_path / "unseen", {"name": "day", "usd": "100"})
     assert held_for(unseen, {"file_url": "https://sound.example/a.mp3"}, "whisper-1", "transcription") > 0.6

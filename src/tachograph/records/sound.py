@@ -9,7 +9,7 @@ from typing import Final
 _BYTES_PER_SECOND: Final = 4000
 """Of speech, compressed as far as recorders do (32 kbit/s): a file has seldom less."""
 MOST_SECONDS: Final = 25 * 2**20 / _BYTES_PER_SECOND
-"""Of a file as large as OpenAI takes, 25 MB: platform.openai.com/docs/guides/speech-to-text (page not opened in 2026)."""
+"""Of a file of 25 MB, the largest that OpenAI takes: platform.openai.com/docs/guides/speech-to-text (not opened again)."""
 
 
 def seconds_at_most(file: object) -> float | None:
