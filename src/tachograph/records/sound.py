@@ -9,7 +9,8 @@ from typing import Final
 _BYTES_PER_SECOND: Final = 4000
 """Of speech, compressed as far as recorders do (32 kbit/s): a file has seldom less."""
 MOST_SECONDS: Final = 25 * 2**20 / _BYTES_PER_SECOND
-"""Of a file of 25 MB, the largest that OpenAI takes: platform.openai.com/docs/guides/speech-to-text (not opened again)."""
+"""Of a file of 25 MB, the largest that OpenAI takes.
+Source: platform.openai.com/docs/guides/speech-to-text, not opened again in 2026."""
 
 
 def seconds_at_most(file: object) -> float | None:

@@ -26,8 +26,8 @@ _FIRST_IMAGE: Final = 6240
 """Tokens of an image, at most. Source: platform.openai.com/docs/guides/image-generation, checked 2026-11-27."""
 _HEARD_PER_SECOND: Final = 20
 _SAID_PER_SECOND: Final = 10
-"""Tokens of a second of speech, as sound and as text: at least what makes $0.003 a minute of gpt-4o-mini-transcribe each.
-Source: halfpower.work/?p=3800, read 2026-11-27."""
+"""Tokens of a second of speech, as sound and as text: at least what makes $0.003 a minute of each, as others measured.
+Source: halfpower.work/?p=3800, of gpt-4o-mini-transcribe, read 2026-11-27."""
 _MOST_RATIO: Final = 2.0
 """No text has more tokens per character: what is more was not in the text."""
 _FADES: Final = 0.02
