@@ -205,7 +205,7 @@ def test_waste_is_judged_by_what_was_served_and_must_be_the_same_in_metrics_and_
         answer(0.0, body_hash="left", is_complete=False, client_gone=True),
         answer(0.0, body_hash="read", prefix=1, usage=ServedUsage(prompt=2000, cache_read=1024)),
         answer(20.0, body_hash="lost", prefix=1, usage=ServedUsage(prompt=2000)),
-        answer(400.0, body_hash="late", prefix=1, usage=ServedUsage(prompt=2000)),  # nobody keeps it as long
+        answer(400.0, body_hash="late", prefix=1, usage=ServedUsage(prompt=2000)),  # later than any vendor keeps it
         *(answer(9.0, body_hash=f"step {step}", tool_results=step, tool_calls=wanted) for step in range(4)),
     )  # fmt: skip
     who = ("openai", "gpt-5")

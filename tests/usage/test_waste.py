@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,31 @@ def test_prompts_that_share_nothing_but_what_was_never_cached_miss_no_cache(reco
     assert wasted(recorder) == {}
     ask(system("manual ", "four"), 0)
     assert wasted(recorder) == {"cache_miss": 1024 * (FULL - CACHED)}
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"conversation": "conv_1"},
+        {"previous_response_id": "resp_{}"},
+        {"config": {"cached_content": "c{}"}},
+        {"prompt": {"id": "p{}"}},
+    ],
+)
+def test_a_part_of_the_prompt_that_the_vendor_keeps_is_not_taken_for_the_rest(
+    recorder: Recorder, stored: dict[str, Any]
+) -> None:
+    tools = [{"type": "function", "name": "search", "description": "find orders"}]
+
+    def ask(usage: Usage, **body: Any) -> None:
+        call(recorder, [{"role": "user", "content": "yes"}], usage, instructions="Be brief.", tools=tools, **body)
+
+    kept = json.dumps(stored)
+    for number in range(25):  # a history of 6,000 tokens, most of them cached, and a tool that it has used
+        ask(Usage(6000, 5, {"cache_read": 5120}), **json.loads(kept.replace("{}", str(number))))
+    for number in range(25):
+        ask(Usage(5200, 5), temperature=number)
+    assert wasted(recorder) == {}
 
 
 def turns(*arguments: str) -> list[Any]:

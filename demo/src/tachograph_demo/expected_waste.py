@@ -117,7 +117,7 @@ class ExpectedWaste:
         return 0
 
     def _never_used(self, exchange: Exchange, usage: ServedUsage) -> int:
-        """What definitions cost that had been sent often enough while nobody wanted the tool."""
+        """What definitions cost that had been sent often enough while the tool was never wanted."""
         who = (exchange.vendor, exchange.model)
         asked = self._asked.get((*who, exchange.conversation), {})
         self._used.update((*who, call.split()[0]) for at, call in asked.items() if at < exchange.tool_results)
@@ -162,11 +162,13 @@ def waste_differences(expected: Waste, unsure: Waste, from_metrics: Waste, from_
     for provider, model in sorted({key[:2] for key in (*expected, *from_metrics)}):
 
         def difference(*causes: str, also: int = 0, who: tuple[str, str] = (provider, model)) -> str:
-            known, told = (sum(source.get((*who, cause), 0) for cause in causes) for source in (expected, from_metrics))
-            if known <= told <= known + also:
+            known, counted = (
+                sum(source.get((*who, cause), 0) for cause in causes) for source in (expected, from_metrics)
+            )
+            if known <= counted <= known + also:
                 return ""
             name, why = "/".join(who), " or ".join(causes)
-            return f"{name}: ${known / 1e9:.9f} wasted by {why}, the metrics say ${told / 1e9:.9f}"
+            return f"{name}: ${known / 1e9:.9f} wasted by {why}, the metrics say ${counted / 1e9:.9f}"
 
         again = expected.get((provider, model, "again"), 0)
         may_miss = unsure.get((provider, model, "cache_miss"), 0)
@@ -174,13 +176,13 @@ def waste_differences(expected: Waste, unsure: Waste, from_metrics: Waste, from_
         found += [difference("cache_miss", also=may_miss)]
         found += [difference(cause, also=again) for cause in ("retried", "duplicate")]
         found += [difference("retried", "duplicate", "again")]
-    known, told, edges = (
+    known, counted, edges = (
         sum(nano for key, nano in source.items() if key[2] == "tool_definitions")
         for source in (expected, from_metrics, unsure)
     )
-    if abs(told - known) > DEFINITIONS_TOLERANCE * known + edges:
+    if abs(counted - known) > DEFINITIONS_TOLERANCE * known + edges:
         found.append(
-            f"${known / 1e9:.9f} wasted by tool_definitions, the metrics say ${told / 1e9:.9f}: "
+            f"${known / 1e9:.9f} wasted by tool_definitions, the metrics say ${counted / 1e9:.9f}: "
             f"more than {DEFINITIONS_TOLERANCE:.0%} apart"
         )
     if from_ledger is not None and from_ledger != from_metrics:

@@ -7,14 +7,17 @@ text that the application keeps (a conversation that grows) is hashed only once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from time import perf_counter_ns
 from typing import Any, Final, NamedTuple
 
-from tachograph.records.reservation import as_mapping
+from tachograph.records.reservation import ELSEWHERE, as_mapping
 
 _TURNS: Final = ("messages", "input", "contents", "prompt")
 _SYSTEM: Final = ("system", "instructions")
+_STORED: Final = (*ELSEWHERE, "prompt", "cached_content", "cachedContent")
+"""Where a request names a part of its prompt that the vendor keeps."""
 _NOT_THE_QUESTION: Final = frozenset(
-    {*_TURNS, *_SYSTEM, "tools", "stream", "stream_options", "metadata", "user", "store", "extra_headers", "timeout"}
+    {*_SYSTEM, "tools", "stream", "stream_options", "metadata", "user", "store", "extra_headers", "timeout"}
 )
 
 
@@ -29,6 +32,7 @@ class Prompt(NamedTuple):
         tools: Name and length of each tool definition.
         asked: The tool calls since the last question that came after an answer, in order, each by name and arguments.
         used: Names of the tools that the conversation has called.
+        is_whole: Whether all of the prompt is here: the vendor keeps no part of it.
     """
 
     prefixes: tuple[int, ...]
@@ -38,6 +42,7 @@ class Prompt(NamedTuple):
     tools: tuple[tuple[str, int], ...]
     asked: tuple[int, ...]
     used: frozenset[str]
+    is_whole: bool
 
 
 def prompt_of(body: object) -> Prompt | None:
@@ -47,9 +52,10 @@ def prompt_of(body: object) -> Prompt | None:
         return None
     config = body.get("config")
     rest: Any = body if config is None else {**body, **_fields(config)}
-    turns = next((body[name] for name in _TURNS if body.get(name) is not None), None)
-    if turns is None:
+    where = next((name for name in _TURNS if body.get(name) is not None), None)
+    if where is None:
         return None
+    turns = body[where]
     size = 0
     system = next((rest[name] for name in (*_SYSTEM, "system_instruction") if rest.get(name) is not None), None)
     tools = tuple(_tools(rest.get("tools")))
@@ -73,8 +79,13 @@ def prompt_of(body: object) -> Prompt | None:
                 asked.clear()  # the next question: asking the same for it is no loop
             is_answered = not calls and (role in ("assistant", "model") or (is_answered and role != "user"))
             asked += [call for _, call in calls]
-    other, _ = _digest([(name, value) for name, value in rest.items() if name not in _NOT_THE_QUESTION])
-    return Prompt(tuple(prefixes), tuple(sizes), hash((mark, other)), size, tools, tuple(asked), frozenset(used))
+    if body.get("conversation") is not None:  # it grows at the vendor's: the same words later are another question
+        mark = hash((mark, perf_counter_ns()))
+    stored = [name for name in _STORED if name != where or isinstance(turns, Mapping)]
+    is_whole = all(rest.get(name) is None for name in stored)
+    other = [(name, value) for name, value in rest.items() if name not in _NOT_THE_QUESTION and name != where]
+    whole = hash((mark, _digest(other)[0]))
+    return Prompt(tuple(prefixes), tuple(sizes), whole, size, tools, tuple(asked), frozenset(used), is_whole)
 
 
 def _fields(config: object) -> Mapping[str, Any]:

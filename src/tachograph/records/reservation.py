@@ -19,9 +19,9 @@ _MEDIA: Final = frozenset(
     {"image", "image_url", "input_image", "input_audio", "input_file", "document", "file"}
     | {"inline_data", "inlineData", "file_data", "fileData"}
 )
-_ELSEWHERE: Final = ("previous_response_id", "conversation", "previous_interaction_id")
+ELSEWHERE: Final = ("previous_response_id", "conversation", "previous_interaction_id")
 """Where a request names what the vendor keeps, and bills again as a part of the prompt."""
-_RARE: Final = frozenset((*_ELSEWHERE, "file", "n", "service_tier", "speed", "tools"))
+_RARE: Final = frozenset((*ELSEWHERE, "file", "n", "service_tier", "speed", "tools"))
 
 
 class Asked:
@@ -64,7 +64,7 @@ class Asked:
         tools = body.get("tools")
         if type(tools) is list and any(map(_is_vendors_tool, tools)):
             self.is_open = True
-        if any(body.get(name) is not None for name in _ELSEWHERE):
+        if any(body.get(name) is not None for name in ELSEWHERE):
             self.is_open = True
 
 

@@ -72,7 +72,7 @@ class Totals:
         by_status: Exchanges by HTTP status (None: nothing was answered).
         usage: Usage on the wire.
         billed_requests, billed_usage, billed_nano_usd: Of answers that were sent whole, reported or not, and of those
-            that broke off, as far as they had told their usage.
+            that broke off, as far as they had reported their usage.
         nano_usd: What the usage on the wire costs, summed over exchanges rounded each to a billionth of a dollar.
         unpriced: Exchanges with usage but without a price.
     """

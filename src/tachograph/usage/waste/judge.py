@@ -143,6 +143,10 @@ class Waste:
         usage = call.usage
         if usage is None or not usage.input_tokens:
             return {}
+        if not prompt.is_whole:  # which tools the rest has used, and how long it is, cannot be seen
+            for name, _ in prompt.tools:
+                self._tool(call, name).is_used = True
+            return {} if call.cache_miss is None else self._diagnosed(call)
         return {
             "cache_miss": self._cache_miss(call, prompt, usage, ended),
             "tool_definitions": self._tool_definitions(call, prompt, usage),
