@@ -6,7 +6,9 @@ import ast
 from pathlib import Path
 from typing import Any
 
+import anthropic
 import httpx2
+import openai
 import pytest
 
 import tachograph
@@ -58,3 +60,12 @@ def test_what_an_sdk_leaves_out_of_a_request_is_on_no_span() -> None:
     (span,) = [span for span in seen.spans if span.name == "llm.complete"]
     settings = {name: value for name, value in (span.attributes or {}).items() if name.startswith("gen_ai.request.")}
     assert settings == {"gen_ai.request.model": "claude-opus-5", "gen_ai.request.max_tokens": 9}
+
+
+@pytest.mark.parametrize(
+    "left_out", [openai.omit, openai.NOT_GIVEN, anthropic.omit, httpx2.USE_CLIENT_DEFAULT], ids=repr
+)
+def test_what_an_sdk_leaves_out_deep_in_a_request_is_null_in_what_is_kept(left_out: object) -> None:
+    asked = [{"role": "user", "content": [{"type": "text", "text": "hi", "cache": left_out}]}]
+    kept = ContentGate(True).text(asked, "input")
+    assert kept == '[{"role":"user","content":[{"type":"text","text":"hi","cache":null}]}]'

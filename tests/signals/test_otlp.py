@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -273,6 +274,29 @@ def test_an_sdk_that_keeps_its_readers_elsewhere_is_named_and_its_metrics_go_on(
     assert [scope.scope.name for scope in data.resource_metrics[0].scope_metrics] == ["application"]
     assert "is newer than this version of Tachograph knows" in caplog.text
     assert "Scrape /metrics" in caplog.text
+
+
+def test_a_signal_handler_that_makes_a_call_while_readers_are_joined_does_not_wait_for_itself(
+    provider: MeterProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = recorder()
+    joining = here.otlp
+    assert joining is not None
+    before = signal.signal(signal.SIGUSR1, lambda *_: joining.attach())
+    readers_of = otlp.readers_of
+
+    def interrupted(asked: MeterProvider) -> Any:
+        signal.raise_signal(signal.SIGUSR1)
+        return readers_of(asked)
+
+    monkeypatch.setattr(otlp, "readers_of", interrupted)
+    try:
+        joining.attach()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    llm_call(here)
+    assert "llm_call_seconds" in ours(reader(provider).get_metrics_data())
+    joining.close()
 
 
 class Kept(SpanExporter):

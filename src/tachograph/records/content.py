@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Place = Literal["input", "output", "tool.arguments", "tool.result"]
 Redactor = Callable[[str, str], str | None]
 
+SENTINELS: Final = frozenset({"Omit", "NotGiven", "UseClientDefault"})
+"""Types by which SDKs say that a field of a request was left out."""
 NOT_RECORDED: Final = "the tool answered with an error; its text is not recorded"
 
 
@@ -87,6 +89,8 @@ def error_result(record: ToolCall, said: str) -> str:
 
 def _as_json(value: object) -> str:
     def plain(thing: object) -> object:
+        if type(thing).__name__ in SENTINELS:
+            return None
         dump = getattr(thing, "model_dump", None)
         return dump(mode="json", exclude_none=True) if callable(dump) else str(thing)
 

@@ -86,27 +86,27 @@ class Otlp:
         Called at the start and again when new label sets come up, which is seldom: the application may set its
         MeterProvider after us.
         """
-        if self.closed:
+        if self.closed or not self._lock.acquire(blocking=False):  # a signal handler's call may come here meanwhile
             return
         try:
-            with self._lock:
-                provider = _application_s_provider()
-                if provider is not None:
-                    readers, resource = readers_of(provider)
-                    for reader in readers:
-                        self._hook(reader, resource)
-                    self._stop_own()
-                    self.provider = provider
-                elif self._own is None and is_wanted("metrics"):
-                    self._own = self._start_own()
+            provider = _application_s_provider()
+            if provider is not None:
+                readers, resource = readers_of(provider)
+                for reader in readers:
+                    self._hook(reader, resource)
+                self._stop_own()
+                self.provider = provider
+            elif self._own is None and is_wanted("metrics"):
+                self._own = self._start_own()
         except Exception as error:  # noqa: BLE001 - pushing metrics never breaks the application
             self._failed(error)
+        finally:
+            self._lock.release()
 
     def close(self) -> None:
         """Push what there is, wait for it a little, and stop."""
         self.closed = True
-        with self._lock:
-            self._stop_own()
+        self._stop_own()
 
     def after_fork(self) -> None:
         """In a forked child: the parent's push is the parent's. The child's own begins with its first call.

@@ -8,6 +8,7 @@ from operator import attrgetter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
+from tachograph.records.content import SENTINELS
 from tachograph.records.projection import Projection, error_text, project
 from tachograph.records.redact import redact
 from tachograph.records.run import FIELDS as RUN_FIELDS
@@ -26,10 +27,6 @@ ATTEMPT_EVENT: Final = "llm.attempt"
 RATE_LIMIT_WAIT_EVENT: Final = "llm.rate_limit_wait"
 RETRY_WAIT_EVENT: Final = "llm.retry_wait"
 LIMITER_WAIT_EVENT: Final = "llm.limiter_wait"
-
-
-SENTINELS: Final = frozenset({"Omit", "NotGiven"})
-"""Types by which SDKs say that a field of a request was left out."""
 
 
 def llm_base(call: LLMCall) -> Attributes:
