@@ -12,10 +12,10 @@ import pytest
 
 from support.alertmanager import alertmanager
 from support.console_client import Client
+from support.console_rules import groups_from
 from support.ledgers import eventually
 from tachograph.console import start
 from tachograph.console.promql.labels import labels_of
-from tachograph.console.rules import groups_from
 
 PATH = "/api/console/alerts/LLMProviderAuthFailure/notes"
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from support.console_rules import groups_from
 from support.parts import program
 from tachograph.console.promql import PromQLEngine
 from tachograph.console.promql.labels import labels_of
-from tachograph.console.rules import Rules, exponent_text, groups_from
+from tachograph.console.rules import Rules, exponent_text
 from tachograph.console.templates import expand
 from tachograph.console.tsdb import TimeSeriesStore
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from support.console_client import Client
+from support.console_rules import groups_from
 from tachograph.console import RunningConsole, start
 from tachograph.console.calls import Call, CallAttempt, CallDetail, Span, fingerprint
 from tachograph.console.columns import Filter
 from tachograph.console.console import Console
 from tachograph.console.promql.labels import labels_of
-from tachograph.console.rules import groups_from
 from tachograph.console.store import CallStore
 from tachograph.console.views.money import budgets
 from tachograph.recorder import Recorder

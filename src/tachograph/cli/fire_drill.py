@@ -8,11 +8,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tachograph.catalogue.rules import EVALUATION_INTERVAL
+from tachograph.cli.columns import print_rows
 from tachograph.cli.demo_package import check_demo
 from tachograph.option_values import add_rules, not_negative, number, positive
 
@@ -164,7 +164,7 @@ def _table(seen: list[Rehearsal]) -> None:
                 f"FAIL: {one.problem}" if one.problem else "ok",
             )
         )
-    _print_rows(rows)
+    print_rows(rows)
 
 
 def _title(alert: Alert) -> str:
@@ -176,12 +176,6 @@ def _after(seconds: float | None) -> str:
     from tachograph.catalogue.durations import text
 
     return "-" if seconds is None else f"+{text(seconds)}"
-
-
-def _print_rows(rows: Sequence[tuple[str, ...]]) -> None:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 # -- one incident, in real time
@@ -243,7 +237,7 @@ def _conclude(report: Report) -> None:
             )
         )
     if len(rows) > 1:
-        _print_rows(rows)
+        print_rows(rows)
     print(f"\nwatched for {report.watched:.0f} s, {report.pages} pages, ", end="")
     if report.is_right:
         print("as it should be")

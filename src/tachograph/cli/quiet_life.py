@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from tachograph.cli.columns import print_rows
 from tachograph.option_values import add_rules, whole
 
 if TYPE_CHECKING:
@@ -174,13 +175,6 @@ def history_summary(found: HistoryReport) -> str:
 def _progress(text: str) -> None:
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-
-
-def print_rows(rows: Sequence[tuple[str, ...]]) -> None:
-    """Columns, each as wide as it needs."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _play(shapes: Sequence[Shape], directory: Path | None, settings: Settings) -> list[Outcome]:

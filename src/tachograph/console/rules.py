@@ -401,30 +401,3 @@ def exponent_text(value: float) -> str:
     if "." in mantissa:
         mantissa = mantissa.rstrip("0").rstrip(".")
     return f"{mantissa}e{exponent[0]}{exponent[1:].zfill(2)}"
-
-
-def groups_from(data: Iterable[Mapping[str, Any]]) -> list[Group]:
-    """Make groups from dicts with the keys of a Prometheus rule, and `group` and `interval` beside them.
-
-    Raises:
-        ValueError: A length cannot be read.
-    """
-    from tachograph.console.api.parameters import parse_duration
-
-    groups: dict[str, Group] = {}
-    for one in data:
-        name = str(one.get("group", "tachograph"))
-        interval = parse_duration(str(one.get("interval") or "30s"))
-        group = groups.setdefault(name, Group(name, interval, []))
-        group.rules.append(
-            Rule(
-                name=str(one.get("alert") or one["record"]),
-                expr=str(one["expr"]),
-                alerting="alert" in one,
-                hold=parse_duration(str(one.get("for") or "0")),
-                keep_firing=parse_duration(str(one.get("keep_firing_for") or "0")),
-                labels=dict(one.get("labels") or {}),
-                annotations=dict(one.get("annotations") or {}),
-            )
-        )
-    return list(groups.values())

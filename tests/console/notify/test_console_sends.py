@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from support.console_client import Client
+from support.console_rules import groups_from
 from support.receivers import SECRETS, Failure, Vendor, vendor
 from tachograph.cli import main
 from tachograph.console import start
 from tachograph.console.console import Console
-from tachograph.console.rules import groups_from
 from tachograph.settings import Settings, load
 
 RULE = {

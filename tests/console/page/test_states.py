@@ -13,12 +13,12 @@ import pytest
 
 from console.page.test_page import show, violations
 from support.console_client import Client
+from support.console_rules import groups_from
 from support.ledgers import eventually
 from support.story import one_call
 from tachograph.console import RunningConsole, start
 from tachograph.console.calls import Call, CallDetail
 from tachograph.console.promql.labels import labels_of
-from tachograph.console.rules import groups_from
 from tachograph.runtime import join
 from tachograph.settings import Settings
 from tachograph.settings.budgets import BudgetLimit, BudgetsSettings

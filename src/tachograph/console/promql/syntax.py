@@ -237,9 +237,6 @@ def parse_selector(text: str) -> tuple[LabelMatcher, ...]:
     return node.matchers
 
 
-_SIGNS = frozenset("+-*/%^@")
-_COMPARISONS = frozenset("=!<>~")
-_WORD_OPERATORS = frozenset({"and", "or", "unless", "atan2"})
 _OPERATORS = frozenset({*"+-*/%^=!<>~@", "and", "or", "unless", "atan2"})
 _PRECEDENCES = 6
 

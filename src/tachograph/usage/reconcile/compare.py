@@ -75,11 +75,6 @@ class Reconciled:
     models: Mapping[str, tuple[Decimal, Decimal]]
     keys: Mapping[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
 
-    @property
-    def drift_ratio(self) -> float:
-        """How far the ledger is from the bill, as a share of the bill; above zero: more is billed."""
-        return float((self.billed_usd - self.ours_usd) / self.billed_usd) if self.billed_usd else 0.0
-
 
 def reconcile(
     store: Store,
