@@ -63,7 +63,9 @@ def test_what_an_sdk_leaves_out_of_a_request_is_on_no_span() -> None:
 
 
 @pytest.mark.parametrize(
-    "left_out", [openai.omit, openai.NOT_GIVEN, anthropic.omit, httpx2.USE_CLIENT_DEFAULT], ids=repr
+    "left_out",
+    [openai.omit, openai.NOT_GIVEN, anthropic.omit, httpx2.USE_CLIENT_DEFAULT],
+    ids=["openai's omit", "openai's NOT_GIVEN", "anthropic's omit", "the HTTP client's default"],
 )
 def test_what_an_sdk_leaves_out_deep_in_a_request_is_null_in_what_is_kept(left_out: object) -> None:
     asked = [{"role": "user", "content": [{"type": "text", "text": "hi", "cache": left_out}]}]
