@@ -282,18 +282,19 @@ def test_a_signal_handler_that_makes_a_call_while_readers_are_joined_does_not_wa
     here = recorder()
     joining = here.otlp
     assert joining is not None
-    before = signal.signal(signal.SIGUSR1, lambda *_: joining.attach())
-    readers_of = otlp.readers_of
+    readers_of, again = otlp.readers_of, list[str]()
 
     def interrupted(asked: MeterProvider) -> Any:
-        signal.raise_signal(signal.SIGUSR1)
+        if not again:
+            again.append("in the handler")
+            signal.raise_signal(signal.SIGUSR1)
         return readers_of(asked)
 
+    before = signal.signal(signal.SIGUSR1, lambda *_: joining.attach())
     monkeypatch.setattr(otlp, "readers_of", interrupted)
-    try:
-        joining.attach()
-    finally:
-        signal.signal(signal.SIGUSR1, before)
+    joining.attach()
+    signal.signal(signal.SIGUSR1, before)
+    assert again == ["in the handler"]
     llm_call(here)
     assert "llm_call_seconds" in ours(reader(provider).get_metrics_data())
     joining.close()
@@ -354,9 +355,11 @@ def test_a_forked_child_starts_no_thread_at_the_fork_and_sends_only_its_own_span
     child = os.fork()
     if child == 0:
         alone = threading.active_count() == 1 and len(os.listdir("/proc/self/task")) == 1
-        made.get_tracer("shop").start_span("the child's").end()
-        made.shutdown()
-        os._exit(0 if alone and kept.batches == [["the child's"]] else 1)
+        try:
+            made.get_tracer("shop").start_span("the child's").end()
+            made.shutdown()
+        finally:
+            os._exit(0 if alone and kept.batches == [["the child's"]] else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     made.shutdown()
     assert kept.batches == [["the parent's"]]
