@@ -158,16 +158,13 @@ def _begin_of_client(client: object, name: str, arguments: object) -> WatchedToo
     session = _session_of(client)
     connection = connection_of(session) if session is not None else getattr(client, "_tachograph", None)
     connection = connection or WatchedSession()
-    return _below(connection, session, name) or WatchedToolCall(
-        _begin(connection, session, name, arguments), connection, name, session
-    )
+    if (proxied := PROXIED.get()) is not None:
+        return _below(proxied, connection, session, name)
+    return WatchedToolCall(_begin(connection, session, name, arguments), connection, name, session)
 
 
-def _below(connection: WatchedSession, session: object, name: str) -> WatchedToolCall | None:
-    """The request of a proxy, as a part of the call that it passes on; None for what is a call itself."""
-    proxied = PROXIED.get()
-    if proxied is None:
-        return None
+def _below(proxied: Proxied, connection: WatchedSession, session: object, name: str) -> WatchedToolCall:
+    """The request of a proxy, as a part of the call that it passes on."""
     proxied.reached(connection.server_id, connection.call_facts(session))
     below = WatchedToolCall(proxied.asked.call, connection, name, session)
     below.above = proxied
@@ -203,8 +200,8 @@ def _call_session(original: object) -> Any:
 
 def _begin_of_session(session: object, name: str, arguments: object, keywords: dict[str, Any]) -> WatchedToolCall:
     connection = connection_of(session)
-    if (below := _below(connection, session, name)) is not None:
-        return below
+    if (proxied := PROXIED.get()) is not None:
+        return _below(proxied, connection, session, name)
     call = connection.unfinished.pop(str(keywords.get("request_state") or ""), None)
     return WatchedToolCall(call or _begin(connection, session, name, arguments), connection, name)
 
@@ -227,7 +224,8 @@ def _failed(asked: WatchedToolCall, error: BaseException) -> None:
     outcome, kind = ending_of(error, asked, connection.exchange, since_ns=call.started_ns, is_dead=is_dead)
     if kind is not None and isinstance(error, CancelledError):
         connection.ended_ns = connection.ended_ns or perf_counter_ns()  # by the SDK: so will be all that comes after
-    connection.requests.pop(asked.request_id, None)
+    if asked.request_id is not None:
+        connection.requests.pop(asked.request_id, None)
     if asked.above is not None:
         asked.above.failed(outcome, kind)
         return
@@ -237,7 +235,8 @@ def _failed(asked: WatchedToolCall, error: BaseException) -> None:
 
 def _answered(asked: WatchedToolCall, result: object) -> None:
     """A request of a tool call was answered: the end of the call, unless it goes on."""
-    asked.connection.requests.pop(asked.request_id, None)
+    if asked.request_id is not None:
+        asked.connection.requests.pop(asked.request_id, None)
     if asked.above is not None:
         return
     key = goes_on(result)
