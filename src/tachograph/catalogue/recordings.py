@@ -86,6 +86,10 @@ def call_rates(s: AlertsSettings) -> tuple[RecordingRule, ...]:
                 "5m": f'provider_model_error_type:llm_provider_errors:rate5m{{error_type=~"{CALLERS_FAULT}"}}',
             },
         ),
+        RecordingRule(
+            "provider_model_outcome:llm_call_seconds:rate5m",
+            f'sum by ({model}, outcome) (rate({_CALLS}_sum{{outcome=~"success|cancelled"}}[5m]))',
+        ),
         *_summed("provider:llm_call", "WHERE, provider", "provider_model:llm_call"),
         *_alone("provider_model:llm_call"),
         *_alone("provider:llm_call"),
@@ -152,6 +156,17 @@ def tool_rates(s: AlertsSettings) -> tuple[RecordingRule, ...]:
             "tool_outcome:mcp_tools",
             bad="error|timeout",
             refused={window: f"tool:mcp_tool_refusals:rate{window}" for window in _SHORT},
+        ),
+        *(
+            RecordingRule(
+                f"server_id_outcome:mcp_tools:rate{window}",
+                f"sum by (WHERE, server_id, outcome) (tool_outcome:mcp_tools:rate{window})",
+            )
+            for window in _SHORT
+        ),
+        RecordingRule(
+            "server_id_outcome:mcp_tool_seconds:rate5m",
+            f'sum by (WHERE, server_id, outcome) (rate({_TOOLS}_sum{{outcome=~"success|cancelled"}}[5m]))',
         ),
         *_summed("server_id:mcp_tool", "WHERE, server_id", "tool:mcp_tool"),
         *_alone("tool:mcp_tool"),

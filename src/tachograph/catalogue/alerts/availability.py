@@ -11,6 +11,7 @@ from tachograph.catalogue.alerts.parts import (
     STUCK_SECONDS,
     burn_drills,
     burn_rates,
+    given_up,
     none_since,
     nothing_succeeds,
     percent,
@@ -40,6 +41,7 @@ def rules(s: AlertsSettings) -> tuple[Alert, ...]:
         _refused(s, "auth"),
         _refused(s, "quota"),
         _hanging(s),
+        _given_up(s),
         _stuck(s),
         _stopped(s),
     )
@@ -236,6 +238,40 @@ def _hanging(s: AlertsSettings) -> Alert:
             within="3m",
             labels=_MODEL,
             trouble="5m",
+            after="25m",
+        ),
+    )
+
+
+def _given_up(s: AlertsSettings) -> Alert:
+    return Alert(
+        name="LLMCallsGivenUp",
+        expression=given_up(
+            "provider_model_outcome:llm_calls",
+            "provider_model_outcome:llm_call_seconds",
+            "WHERE, provider, model",
+            at_least=s.down_errors,
+        ),
+        hold="1m",
+        keep=OUTLASTS,
+        severity="critical",
+        component="llm_provider",
+        summary="{{ $labels.provider }}/{{ $labels.model }}: every call is cancelled before its answer",
+        description=(
+            'The application cancelled the last {{ $value | printf "%.0f" }} calls to '
+            "{{ $labels.provider }}/{{ $labels.model }} after longer than an answer took in the hour before, and none "
+            "succeeded in between. A time limit of the application's own cancels calls that hang."
+        ),
+        drill=Drill(
+            series=tuple(
+                Histogram("llm_call_seconds", {**_MODEL, "outcome": outcome}, observed)
+                for outcome, observed in (
+                    ("success", ({1.5: 1.0}, {1.5: 0.0}, {1.5: 1.0})),
+                    ("cancelled", ({1.5: 0.05}, {30.0: 1.0}, {1.5: 0.05})),
+                )
+            ),
+            within="7m",
+            labels=_MODEL,
             after="25m",
         ),
     )

@@ -148,6 +148,43 @@ def none_since(recorded: str, window: str) -> str:
     return f"max_over_time({recorded}[{text(durations_seconds(window) - 300)}]) > 0"
 
 
+def given_up(calls: str, took: str, by: str, *, at_least: int) -> str:
+    """Consecutive calls that the application cancelled after longer than answers take, with no success among them.
+
+    Nothing fails where an application stops waiting before its client's time limit, so a provider that hangs shows in
+    cancelled calls only. Users who stop an answer, and hedged requests whose other half won, are shorter than an
+    answer, or have successes among them. Few calls count from twice the hour's mean on, 20 from the mean on. Where
+    nothing succeeded for an hour, ten seconds are long.
+
+    Args:
+        calls: Recorded calls a second by outcome, without `:rate2m` and `:rate5m`.
+        took: Recorded seconds of calls a second by outcome, without `:rate5m`.
+        by: Their labels, without the outcome.
+        at_least: Calls in two minutes.
+    """
+    count, cancelled, success = f"{calls}:rate5m", '{outcome="cancelled"}', '{outcome="success"}'
+    dense = [
+        f"sum by ({by}) ({calls}:rate{window}{cancelled}) * {number(durations_seconds(window))} >= {least}"
+        f" unless sum by ({by}) ({calls}:rate{window}{success}) > 0"
+        for window, least in (("2m", at_least), ("5m", 3))
+    ]
+    sparse = [
+        f"sum by ({by}) ({seen(f'{calls}:rate2m{cancelled}', window, 3)})"
+        f" unless sum by ({by}) ({none_since(f'{count}{success}', window)})"
+        for window in ("15m", "30m", "1h")
+    ]
+    rungs = "\n  or\n".join(f"  ({rung})" for rung in (*dense, *sparse))
+    return (
+        f"(\n{rungs}\n)\nand\n"
+        f"sum by ({by}) ({took}:rate5m{cancelled}) / (sum by ({by}) ({count}{cancelled}) > 0)\n"
+        f"> (2 - (sum by ({by}) ({count}{cancelled}) * 300 >= bool {at_least * 4})) * (\n"
+        f"  sum by ({by}) (sum_over_time({took}:rate5m{success}[1h]))"
+        f" / (sum by ({by}) (sum_over_time({count}{success}[1h])) > 0)\n"
+        f"  or\n  0 * sum by ({by}) ({count}{cancelled}) + 5\n"
+        ")"
+    )
+
+
 def burn_rates(
     template: Alert,
     *,

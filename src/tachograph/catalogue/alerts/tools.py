@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from tachograph.catalogue.alerts.parts import OUTLASTS, burn_drills, burn_rates, le, nothing_succeeds
+from tachograph.catalogue.alerts.parts import OUTLASTS, burn_drills, burn_rates, given_up, le, nothing_succeeds
 from tachograph.catalogue.drill import Counter, Drill, Histogram
 from tachograph.catalogue.durations import number
 from tachograph.catalogue.rules import Alert
@@ -23,6 +23,7 @@ def rules(s: AlertsSettings) -> tuple[Alert, ...]:
         _errors(s),
         _down(s, "MCPServerDown", "server_id", "server_id", "critical"),
         _down(s, "MCPToolDown", "server_id, tool_name", "tool", "warning"),
+        _given_up(s),
         _slow(s),
         _timeouts(s),
     )
@@ -49,6 +50,37 @@ def _down(s: AlertsSettings, name: str, labels: str, level: str, severity: Liter
             ),
             within="4m30s",
             labels=_TOOL if "tool" in labels else {"server_id": "search"},
+            after="25m",
+        ),
+    )
+
+
+def _given_up(s: AlertsSettings) -> Alert:
+    return Alert(
+        name="MCPCallsGivenUp",
+        expression=given_up(
+            "server_id_outcome:mcp_tools",
+            "server_id_outcome:mcp_tool_seconds",
+            "WHERE, server_id",
+            at_least=s.down_errors,
+        ),
+        hold="1m",
+        keep=OUTLASTS,
+        severity="critical",
+        component="mcp",
+        summary="{{ $labels.server_id }}: every tool call is cancelled before its result",
+        description=(
+            'The application cancelled the last {{ $value | printf "%.0f" }} tool calls on {{ $labels.server_id }} '
+            "after longer than a result took in the hour before, and none succeeded in between. A time limit of the "
+            "application's own cancels calls that hang."
+        ),
+        drill=Drill(
+            series=(
+                Histogram(_FAMILY, {**_TOOL, "outcome": "success"}, ({0.3: 0.3}, {0.3: 0.0}, {0.3: 0.3})),
+                Histogram(_FAMILY, {**_TOOL, "outcome": "cancelled"}, ({0.3: 0.0}, {20.0: 0.3}, {0.3: 0.0})),
+            ),
+            within="7m",
+            labels={"server_id": "search"},
             after="25m",
         ),
     )

@@ -33,14 +33,16 @@ _PROVIDER_FAILS: Final = (
     "LLMProviderTrafficStopped",
     "LLMModelDown",
     "LLMCallsFailing",
+    "LLMCallsGivenUp",
 )
-_MODEL_FAILS: Final = ("LLMCallsFailing", "LLMProviderErrorRatioHigh", "HighProviderErrorRate")
+_MODEL_FAILS: Final = ("LLMCallsFailing", "LLMCallsGivenUp", "LLMProviderErrorRatioHigh", "HighProviderErrorRate")
 _SERVER_FAILS: Final = (
     "HighMCPToolErrorRate",
     "MCPToolErrorRatioHigh",
     "MCPServerErrorBudgetBurn",
     "MCPToolTimeouts",
     "MCPToolDown",
+    "MCPCallsGivenUp",
 )
 INHIBITIONS: Final = (
     Inhibition("LLMProviderAuthFailure", ("LLMProviderDown", *_PROVIDER_FAILS), ("provider",)),
@@ -55,7 +57,7 @@ INHIBITIONS: Final = (
     Inhibition("LLMProviderRateLimitSaturation", ("LLMProviderRateLimitBlocking",), ("provider",)),
     Inhibition("LLMModelDown", _MODEL_FAILS, ("provider", "model")),
     Inhibition("LLMModelRejected", ("LLMProviderErrorRatioHigh", "HighProviderErrorRate"), ("provider", "model")),
-    Inhibition("LLMProviderHanging", ("LLMCallStuck", "LLMProviderTrafficStopped"), ("provider",)),
+    Inhibition("LLMProviderHanging", ("LLMCallStuck", "LLMCallsGivenUp", "LLMProviderTrafficStopped"), ("provider",)),
     Inhibition("LLMCallsFailing", ("LLMProviderErrorBudgetBurn",), ("provider",)),
     Inhibition("LLMCallsFailing", ("LLMProviderErrorRatioHigh", "HighProviderErrorRate"), ("provider", "model")),
     Inhibition(

@@ -487,6 +487,38 @@ QUIET: Final = (
         traffic=(Traffic(per_minute=30, faults=(Fault(begin=30, share=0.4, error_type="cancelled"),)),),
     ),
     Shape(
+        name="hedged-requests",
+        story="A second provider is asked beside each slow call, and nearly always cancelled when the first answers",
+        expected="nothing",
+        traffic=(
+            Traffic(per_minute=60),
+            Traffic(
+                provider="anthropic",
+                model="claude-sonnet-5",
+                per_minute=12,
+                seconds=3,
+                faults=(Fault(begin=0, share=0.95, error_type="cancelled", seconds=2.5),),
+            ),
+        ),
+    ),
+    Shape(
+        name="completions-while-typing",
+        story="A quiet editor asks at each pause in typing; the next letter cancels the call in nine of ten cases",
+        expected="nothing",
+        traffic=(Traffic(per_minute=4, faults=(Fault(begin=0, share=0.9, error_type="cancelled", seconds=0.8),)),),
+        minutes=240,
+    ),
+    Shape(
+        name="readers-stop-in-a-quiet-chat",
+        story="Half of the answers of a quiet chat are stopped by their readers, after as long as other answers take",
+        expected="nothing",
+        traffic=(Traffic(per_minute=1, faults=(Fault(begin=30, share=0.5, error_type="cancelled", seconds=3),)),),
+        minutes=480,
+        step=30,
+        evaluate=60,
+        ignore=SCRAPED_LESS,
+    ),
+    Shape(
         name="slow-but-within-the-objective",
         story="Answers take 20 s instead of 2, for an hour",
         expected="nothing",

@@ -175,7 +175,11 @@ def _interval(rules: Mapping[str, str]) -> str:
 
 
 def _spelled(values: Sequence[float | None]) -> str:
-    """promtool's notation, with runs of the same growth as one item."""
+    """promtool's notation, with runs of the same growth as one item.
+
+    A growth such as 0.8 is no run: added up by promtool it ends a little above the next value that is written out, and
+    a counter that falls was reset.
+    """
     items, index = [], 0
     while index < len(values):
         value = values[index]
@@ -186,7 +190,8 @@ def _spelled(values: Sequence[float | None]) -> str:
         after, growth = index + 1, 0.0
         if after < len(values) and (following := values[after]) is not None and not math.isnan(following):
             growth = following - value
-            while after < len(values) and (got := values[after]) is not None and not math.isnan(got):
+            whole = growth * 1024 % 1 == 0
+            while whole and after < len(values) and (got := values[after]) is not None and not math.isnan(got):
                 if abs(got - (value + growth * (after - index))) > 1e-9:
                     break
                 after += 1

@@ -46,7 +46,7 @@ class Fault:
             the answer.
         attempts: Failed attempts of one call.
         cured: A retry saves the call.
-        seconds: Successful calls take so long instead of failing.
+        seconds: Successful calls take so long instead of failing; with `cancelled`, they are cancelled after so long.
         hang: Calls begin and do not end until the end of the fault, when they time out, or succeed with `cured`.
         instance: Only on this target.
     """

@@ -168,6 +168,9 @@ class World:
         begin_tool(counters, traffic.tool)
         for _ in range(count):
             fault = self._fault(traffic, target, minute)
+            if fault is not None and fault.error_type == "cancelled":
+                count_tool_call(counters, traffic.tool, "cancelled", fault.seconds or traffic.seconds, None)
+                continue
             if fault is None or fault.seconds is not None:
                 seconds = traffic.seconds if fault is None else fault.seconds or 0.0
                 count_tool_call(counters, traffic.tool, "success", seconds, None)
@@ -187,12 +190,12 @@ def _lasts(traffic: Traffic, fault: Fault | None, minute: float) -> float:
 
 def _end(traffic: Traffic, fault: Fault | None, seconds: float, counters: dict[Key, float]) -> None:
     who, usage = (traffic.provider, traffic.model), (traffic.usd, _TOKENS)
-    if fault is None or fault.seconds is not None or (fault.hang and fault.cured):
+    if fault is not None and fault.error_type == "cancelled":
+        count_llm_call(counters, who, "cancelled", fault.seconds or traffic.seconds, (), *usage)
+    elif fault is None or fault.seconds is not None or (fault.hang and fault.cured):
         count_llm_call(counters, who, "success", seconds, (), *usage)
     elif fault.hang:
         count_llm_call(counters, who, "timeout", 600.0, ("timeout",), 0.0)
-    elif fault.error_type == "cancelled":
-        count_llm_call(counters, who, "cancelled", traffic.seconds, (), *usage)
     else:
         outcome = "success" if fault.cured else _OUTCOME.get(fault.error_type, "error")
         errors = (fault.error_type,) * fault.attempts
@@ -265,8 +268,9 @@ def _observe(counters: dict[Key, float], family: str, labels: Labels, seconds: f
         le = "+Inf" if bound == math.inf else number(bound)
         key = (f"{family}_bucket", (*labels, ("le", le)))
         counters[key] = counters.get(key, 0.0) + (seconds is not None and seconds <= bound)
-    key = (f"{family}_count", labels)
-    counters[key] = counters.get(key, 0.0) + (seconds is not None)
+    for part, value in (("count", 1.0), ("sum", seconds)):
+        key = (f"{family}_{part}", labels)
+        counters[key] = counters.get(key, 0.0) + (value or 0.0) * (seconds is not None)
 
 
 def _spelled(labels: Labels) -> Labels:
