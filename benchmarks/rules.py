@@ -151,6 +151,7 @@ def _level(text: str, level: str) -> list[Labels]:
         "provider": ("provider",),
         "server_id": ("server_id",),
         "tool": ("server_id", "tool_name"),
+        "server_id_outcome": ("server_id", "outcome"),
         "tool_outcome": ("server_id", "tool_name", "outcome"),
         "provider_model": ("provider", "model"),
         "provider_model_outcome": ("provider", "model", "outcome"),

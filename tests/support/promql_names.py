@@ -33,6 +33,7 @@ RECORDED = {
     "provider_model_outcome": frozenset({"provider", "model", "outcome"}),
     "provider_model_error_type": frozenset({"provider", "model", "error_type"}),
     "tool": frozenset({"server_id", "tool_name"}),
+    "server_id_outcome": frozenset({"server_id", "outcome"}),
     "tool_outcome": frozenset({"server_id", "tool_name", "outcome"}),
     "fleet": frozenset(),
 }
