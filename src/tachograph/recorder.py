@@ -1,6 +1,6 @@
 """The recorder: begins records, puts finished ones on the tape, and delivers them to every signal when it is drained.
 
-It knows records only: what prices, counts and keeps them is handed in, by `runtime.py`. This is the only way from a
+It handles records only: what prices, counts and keeps them is handed in, by `runtime.py`. This is the only way from a
 call to a metric, a span or a ledger row. A failure of ours is counted and logged once, and dropped: it never reaches
 the application's call (under tests `strict` raises it where the tape is drained).
 """

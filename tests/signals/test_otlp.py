@@ -272,7 +272,7 @@ def test_an_sdk_that_keeps_its_readers_elsewhere_is_named_and_its_metrics_go_on(
     data = own.get_metrics_data()
     assert data is not None
     assert [scope.scope.name for scope in data.resource_metrics[0].scope_metrics] == ["application"]
-    assert "is newer than this version of Tachograph knows" in caplog.text
+    assert "is newer than this version of Tachograph supports" in caplog.text
     assert "Scrape /metrics" in caplog.text
 
 

@@ -1,6 +1,6 @@
 """The application under watch: a shop's assistants, built on our engine as a user would build them.
 
-It knows nothing of simulators, incidents or views; it gets addresses and does its jobs.
+It uses no simulator, incident or view; it gets addresses and does its jobs.
 """
 
 from __future__ import annotations

@@ -185,7 +185,7 @@ def runbook_link(s: AlertsSettings, name: str) -> str:
 def check(s: AlertsSettings) -> None:
     """Refuse thresholds that a histogram cannot answer, and labels that would write over those of the alerts.
 
-    Between two bounds a histogram only guesses, and above its highest bound it knows nothing.
+    Between two bounds a quantile is interpolated, and above its highest bound a histogram holds no value.
     """
     for field, value, family in (
         ("latency_seconds", s.latency_seconds, REQUEST_SECONDS),

@@ -25,7 +25,7 @@ COMMANDS: Final[dict[str, str]] = {
     "ledger": "run, inspect, move and migrate the usage ledger",
     "settings": "show every setting as it stands and where it came from",
     "run": "run a Python application watched: tachograph run -- python app.py",
-    "mcp": "serve what the console knows to AI agents, over the Model Context Protocol; every tool only reads",
+    "mcp": "serve what the console shows to AI agents, over the Model Context Protocol; every tool only reads",
     "top": "watch what is wrong, and every provider, model and MCP tool by trouble, live in the terminal",
     "reconcile": "compare the ledger with a provider's own usage and cost report",
     "reprice": "price past calls again with corrected prices, as appended adjustments",

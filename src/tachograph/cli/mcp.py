@@ -1,4 +1,4 @@
-"""`tachograph mcp`: what the console knows, as an MCP server for on-call agents."""
+"""`tachograph mcp`: what the console shows, as an MCP server for on-call agents."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import argparse
 from tachograph.console import reader
 from tachograph.option_values import port
 
-HELP = "serve what the console knows to AI agents, over the Model Context Protocol; every tool only reads"
+HELP = "serve what the console shows to AI agents, over the Model Context Protocol; every tool only reads"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -304,7 +304,7 @@ def page(outcomes: Sequence[Outcome]) -> str:
         "`tachograph quiet-life --history http://prometheus:9090` plays your own past instead: which alerts would have",
         "fired, how often a week, and how much was spent while they fired. `--days` (7) and `--step` (60 s) say how",
         "much of it; the server is asked for a day at a time, one query after the other. `--history ledger` reads the",
-        "usage ledger, which knows calls only: alerts about scrapes, connections and budgets stay silent there.",
+        "usage ledger, which has calls only: alerts about scrapes, connections and budgets stay silent there.",
         "Recordings are evaluated with your settings, so the rules need not have been loaded. Baselines look back",
         "eight days more.",
         "",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 INSTRUCTIONS = (
-    "What Tachograph knows about an application's calls to LLM providers and MCP tools. Ask `now` first: it says in "
+    "What Tachograph recorded of an application's calls to LLM providers and MCP tools. Ask `now` first: it says in "
     "one sentence what is wrong and since when. Then `incident` for an alert, `calls` and `errors` for "
     "single failures, `run` for an agent's run, `cost` for money. Every tool only reads."
 )

@@ -1,6 +1,6 @@
 """The server that `tachograph doctor` asks through the clients it finds: it refuses once, then answers.
 
-It knows one request of each vendor and nothing more; `tachograph_demo.simulators` knows them all.
+It answers one request of each vendor and nothing more; `tachograph_demo.simulators` answers them all.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ class WatchedToolCall(HTTPExchange):
         tool_name: Of what.
         failure: How the request of a proxy below it failed.
         above: What this one is a part of, for a proxy's request; else None.
-        request_id: By which a server in this process knows it (mcp 1).
+        request_id: Its id at a server in this process (mcp 1).
     """
 
     def __init__(self, call: ToolCall, connection: WatchedSession, tool_name: str, session: object = None) -> None:

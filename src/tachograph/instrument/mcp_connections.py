@@ -197,7 +197,7 @@ class WatchedSession:
         answered_at: When its server last answered over HTTP (monotonic seconds).
         ended_ns: When it ended, or a call showed that it has (monotonic); None before.
         unfinished: Calls that go on after their request was answered: rounds of questions that the application drives
-            itself, and background tasks, by what the server knows them by.
+            itself, and background tasks, by their ids at the server.
         requests: Calls under way by the ids that the server gets (mcp 1).
     """
 

@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from tachograph.instrument import active_config
 from tachograph.urls import split
@@ -64,7 +64,7 @@ def address_of_url(url: str) -> str:
     return _shortened(f"{place}{path}".rstrip("/"), url)
 
 
-def server_id(address: str | None, own_name: Any, configured: str | None = None) -> str:
+def server_id(address: str | None, own_name: object, configured: str | None = None) -> str:
     """The label of a server.
 
     Args:

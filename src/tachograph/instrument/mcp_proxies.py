@@ -18,7 +18,7 @@ class WatchedTool(Protocol):
 
     Attributes:
         call: Its record.
-        failure: How the proxy's own request failed, which knows more than the text that the proxy makes of it.
+        failure: How the proxy's own request failed, which holds more than the text that the proxy makes of it.
         above: What it is a part of, where it is a proxy's request itself.
     """
 

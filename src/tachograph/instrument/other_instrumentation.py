@@ -1,7 +1,7 @@
 """Other instrumentations in this process: which are active, and what that means beside ours.
 
-Ours counts each call once, also where another one counts it: it sits below them and knows its own wrappers. What theirs
-record goes to where they send it, under their names.
+Ours counts each call once, also where another one counts it: it is called by them and recognises its own wrappers. What
+theirs record goes to where they send it, under their names.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def of_status(vendor: str, status: int, headers: object, body: object) -> ErrorT
 
 
 def correct_last_attempt(call: LLMCall, outcome: Outcome, error_type: ErrorType | None) -> None:
-    """Let the last attempt say what the call's own ending says, which knows more than a status does."""
+    """Let the last attempt say what the call's own ending says, which holds more than a status does."""
     if not call.attempts or error_type is None:
         return
     last = call.attempts[-1]

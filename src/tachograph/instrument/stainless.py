@@ -143,7 +143,7 @@ def watch_of(
 
 
 def _amend(watch: Watch, model: str, body: dict[str, Any], client: object, amend: Amend | None) -> dict[str, Any]:
-    """Have the request sent as the watch wants it; returns its body."""
+    """Have the request sent as the watch changed it; returns its body."""
     if watch.call.model != model:
         watch.subject, body = with_body(watch.subject, {**body, "model": watch.call.model})
     if amend is not None:
@@ -178,7 +178,7 @@ async_stream_hook = partial(stream_hook, is_async=True)
 
 
 def _wrapper(original: object, *, begin: Begin, is_async: bool) -> Any:
-    """Watch every request that `begin` wants watched."""
+    """Watch every request for which `begin` returns a watch."""
 
     def begin_watch(client: object, options: object) -> Watch | None:
         watch = begin(client, options) if SWITCH.on else None

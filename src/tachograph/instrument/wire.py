@@ -48,7 +48,7 @@ class Site(NamedTuple):
 
     Attributes:
         host: Its name.
-        any_port: Whether all its ports are; else those that `port_is_watched` knows.
+        any_port: Whether all its ports are; else those that `port_is_watched` accepts.
     """
 
     host: str

@@ -40,7 +40,7 @@ class Fold(Protocol):
         ...
 
     def answer(self, finish_reason: str | None) -> Answer:
-        """The answer so far, of which the reader knows how it finished."""
+        """The answer so far; the reader holds how it finished."""
         ...
 
 
@@ -68,11 +68,11 @@ class Adapter(Protocol):
     def response(self, stream: object) -> Any:
         """The HTTP response that a stream reads, or None where the SDK does not show it."""
 
-    def headers(self, sent: Any) -> Mapping[str, str] | None:
+    def headers(self, sent: object) -> Mapping[str, str] | None:
         """The answer's headers, as far as the SDK shows them."""
 
     def read(self, answer: object, finish_reason: str | None) -> Answer:
-        """Read an answer's object, of which the reader knows how it finished."""
+        """Read an answer's object; the reader holds how it finished."""
         ...
 
     def fold(self) -> Fold:

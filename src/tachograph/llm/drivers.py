@@ -70,7 +70,7 @@ class Blocking:
         """Wait."""
         self._sleep(seconds)
 
-    def close(self, stream: Any) -> None:
+    def close(self, stream: object) -> None:
         """Close a stream that was not read to its end."""
         close = getattr(stream, "close", None)
         if close is not None:
@@ -118,7 +118,7 @@ class Awaiting:
     async def pause(self, seconds: float) -> None:
         await self._sleep(seconds)
 
-    async def close(self, stream: Any) -> None:
+    async def close(self, stream: object) -> None:
         close = getattr(stream, "aclose", None) or getattr(stream, "close", None)
         if close is not None:
             result = close()
@@ -131,7 +131,7 @@ class Awaiting:
 
 
 class Closing(BaseException):
-    """Thrown into a program whose consumer wants no more; not an error."""
+    """Thrown into a program whose consumer has stopped reading; not an error."""
 
 
 def advance(program: Program, throw: BaseException | None = None) -> Any:

@@ -373,7 +373,7 @@ class _Run:
             limiter.correct(self.engine.provider, self.request.model, estimate_tokens(self.request), used)
 
     def _leave(self, call: LLMCall) -> None:
-        """Finish a call whose consumer wants no more, as of the last chunk it saw."""
+        """Finish a call whose consumer has stopped reading, as of the last chunk it saw."""
         ended_ns = self.last_chunk_ns or 0
         call.finish("success" if self.is_complete else "cancelled", ended_ns=ended_ns)
 

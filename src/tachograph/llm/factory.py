@@ -58,7 +58,7 @@ class ProviderFactory:
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """The names that `create` knows."""
+        """The names that `create` accepts."""
         return tuple(sorted({*_OURS, *cls._makers}))
 
     @classmethod

@@ -407,7 +407,7 @@ class Connection:
         return [asyncio.create_task(task) for task in tasks]
 
     async def _listen(self, client: Client) -> None:
-        """Learn of changed tools where the protocol wants a subscription; `_on_message` gets them where it does not."""
+        """Learn of changed tools where the protocol needs a subscription; `_on_message` gets them where it does not."""
         wait = self._options.backoff_first
         while True:
             try:

@@ -66,7 +66,7 @@ _STATUS_LOST: Final = {
     (-32601, "Not Found"),
     (-32600, "Session terminated"),
 }
-"""What the SDK says for an HTTP error whose body was no JSON-RPC error: here the status knows more than the code."""
+"""What the SDK says for an HTTP error whose body was no JSON-RPC error: here the status is more exact than the code."""
 
 _STATUS_ADVICE: Final[dict[int, str]] = {
     401: 'Give the server\'s credentials in "headers" of its mcpServers entry',
@@ -219,7 +219,7 @@ def _missing_hook(error: BaseException, code: int | None, message: str) -> str |
 
 
 def _kind_of_answer(code: int, message: str, status: int | None) -> ErrorKind | None:
-    """The kind of a JSON-RPC error where its HTTP status or its text knows more than its code; else None."""
+    """The kind of a JSON-RPC error where its HTTP status or its text is more exact than its code; else None."""
     if _SESSION_LOST.match(message) or (code, message) == _CONNECT_TIMED_OUT:
         return "connection"
     if status is not None and 300 <= status < 400:

@@ -26,7 +26,7 @@ class MCPTool:
     """A tool of a server that can be called.
 
     Attributes:
-        name: The name under which a model knows it: the server's name for it, made fit for every provider.
+        name: The name that a model is given: the server's name for it, made fit for every provider.
         entry: As the registry has it.
     """
 

@@ -38,7 +38,7 @@ class Exchange:
         begun: The call was handed to the MCP client.
         status: HTTP status of its request.
         error: What kept an answer away.
-        is_session_lost: The server knows our session no more, so it has not looked at the call.
+        is_session_lost: The server no longer has our session, so it has not looked at the call.
         seconds: How long the call may take.
     """
 

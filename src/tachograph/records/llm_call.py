@@ -110,7 +110,7 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
             answer was made (`inference_geo`), Vertex's `ON_DEMAND_FLEX`.
         stated_cost_nano_usd: The vendor's own figure of the cost, where it gives one.
         unknown_billables: Fields of the usage report and items of the answer that may be billed and that no reader
-            knows, in the vendor's words: the cost is an estimate then.
+            handles, in the vendor's words: the cost is an estimate then.
         request_count: How many requests `usage` sums, where that is not known from `usages`; 0: unknown.
         body: The request of a streamed call, and of any call where waste is looked for, kept until the record is
             delivered: a stream that is closed before it reports any usage still costs its prompt. Never recorded.

@@ -210,7 +210,7 @@ def _size(part: Any) -> tuple[int, int]:
     return size, media
 
 
-def _either(config: Any, name: str, camel: str) -> Any:
+def _either(config: object, name: str, camel: str) -> Any:
     found = _field(config, name)
     return _field(config, camel) if found is None else found
 

@@ -53,7 +53,7 @@ class AlertsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             says it, and 60 where that is not set either. The profile `push` widens windows that are too short for it.
         runbook_url: Address of the runbooks for the annotation `runbook_url`: the alert's name takes the place of
             `{alert}`, or follows. `https://git.example/runbooks/{alert}.md` leads to exported pages.
-        keep_firing: Write `keep_firing_for`, which Prometheus knows since 2.42; off for rulers that refuse it.
+        keep_firing: Write `keep_firing_for`, which Prometheus supports since 2.42; off for rulers that refuse it.
         dashboard_url: Grafana's address for the annotation `dashboard_url`; empty leaves it out.
         availability_objective: Objective of requests that must not fail, for the burn rates.
         tool_availability_objective: The same for tool calls of one MCP server.

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class UnknownSdkError(TachographError):
-    """The installed OpenTelemetry SDK keeps its readers otherwise than this version knows."""
+    """The installed OpenTelemetry SDK keeps its readers otherwise than this version supports."""
 
     def __init__(self, missing: AttributeError) -> None:
         from opentelemetry.sdk.version import __version__
 
         super().__init__(
-            f"opentelemetry-sdk {__version__} is newer than this version of Tachograph knows ({missing}): our metrics "
-            "do not join those of your MeterProvider. Scrape /metrics, or install opentelemetry-sdk 1.45."
+            f"opentelemetry-sdk {__version__} is newer than this version of Tachograph supports ({missing}): our "
+            "metrics do not join those of your MeterProvider. Scrape /metrics, or install opentelemetry-sdk 1.45."
         )
 
 

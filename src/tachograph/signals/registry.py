@@ -160,7 +160,7 @@ class Metrics:
         if found is not None:
             return found
         family = self.families[family.name]
-        if len(values) < len(family.labels):  # the user's labels, where the caller knows of none
+        if len(values) < len(family.labels):  # the user's labels, where the caller has none
             values = (*values, *("",) * (len(family.labels) - len(values)))
         if len(values) != len(family.labels):
             raise ValueError(f"{family.name} takes the labels {family.labels}, got {values}")

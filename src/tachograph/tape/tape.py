@@ -59,7 +59,7 @@ class Sink(Protocol):
 
 
 class Entry(Protocol):
-    """What may lie on the tape: a record, which knows its sink."""
+    """What may lie on the tape: a record, which refers to its sink."""
 
     @property
     def sink(self) -> object:

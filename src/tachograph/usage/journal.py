@@ -5,7 +5,7 @@ interpreter lock, so a disk that does not answer stops the thread that writes an
 kill the process with SIGBUS on a full disk. The lock under which records are appended is held across the write: only
 the thread that writes may need it, so the gauges read notes and files under a lock of their own.
 
-A segment is held with a file lock while it may still grow. A process that can take that lock knows that no other
+A segment is held with a file lock while it may still grow. Where a process can take that lock, no other
 appends any more. A new segment gets its name only after it is locked.
 
 A signal handler can raise after any call in here, and what was begun is then neither done nor undone. So the truth

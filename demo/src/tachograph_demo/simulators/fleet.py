@@ -45,7 +45,7 @@ class Simulators:
 
     @property
     def urls(self) -> dict[str, str]:
-        """Base URL of each vendor, as its SDK wants it."""
+        """Base URL of each vendor, as its SDK takes it."""
         return {vendor.name: vendor.url for vendor in self.vendors}
 
     def clear(self, seed: int | None = None) -> None:

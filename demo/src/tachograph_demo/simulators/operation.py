@@ -27,7 +27,7 @@ def without_none(value: Mapping[str, Any]) -> dict[str, Any]:
 class Piece:
     """One write of a stream.
 
-    `usage` is what a reader of everything up to here knows; None if this piece reports nothing new.
+    `usage` is the usage reported up to here; None if this piece reports nothing new.
     """
 
     data: bytes
@@ -86,7 +86,7 @@ class Operation:
     model: str
     whole: Callable[[Filled], Rendered]
     stream: Callable[[Filled], Iterable[Piece]] | None = None
-    """Given when the request wants a stream."""
+    """Given when the request is for a stream."""
     is_scripted: bool = True
     prompt: Sequence[Any] = ()
     """The parts of the body that are counted as prompt."""

@@ -70,7 +70,7 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A tool that the model wants called."""
+    """A tool call in the model's answer."""
 
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)

@@ -73,7 +73,7 @@ class Vendor(ABC):
     @property
     @abstractmethod
     def url(self) -> str:
-        """Base URL as the vendor's SDK wants it."""
+        """Base URL as the vendor's SDK takes it."""
 
     def script(self, *items: Item, when: Condition | None = None) -> None:
         """Answer the next requests (those that fit `when`) with `items`, one each, in this order."""

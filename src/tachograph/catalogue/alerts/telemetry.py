@@ -71,7 +71,7 @@ def _absent(s: AlertsSettings) -> Alert:
         hold="8m",
         severity="critical",
         component="telemetry",
-        summary=f"Prometheus knows no target of the job {'{{ $labels.job }}' if literal else s.job}",
+        summary=f"Prometheus has no target of the job {'{{ $labels.job }}' if literal else s.job}",
         description="No target of our scrape job exists: service discovery or the job's name changed.",
         drill=Drill(series=(Gauge("up", {}, (1, None, 1)),), within="9m", labels={"job": names[0]} if literal else {}),
     )

@@ -1,4 +1,4 @@
-"""What the notifier knows, on disk: which alerts fire, and what each receiver was sent of them.
+"""The notifier's state, on disk: which alerts fire, and what each receiver was sent of them.
 
 `notify.db` stands beside `console.db`. One process has it: the first one that opens it. It is written before a delivery
 begins and after it ends, so that after a crash it is known what may have been sent.
@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value REAL NOT NULL) WITH
 
 
 class AlertGroup(msgspec.Struct, kw_only=True):
-    """What one receiver knows of one group of alerts; times in seconds since 1970.
+    """What was sent to one receiver of one group of alerts; times in seconds since 1970.
 
     Attributes:
         notified: The firing alerts that it was sent, by fingerprint.
@@ -129,7 +129,7 @@ class State:
     # -- groups -------------------------------------------------------------------------------------------------
 
     def groups(self) -> list[AlertGroup]:
-        """What every receiver knows."""
+        """What was sent to every receiver."""
         found = []
         for receiver, key, body in self._db.execute("SELECT receiver, key, body FROM groups"):
             try:

@@ -169,7 +169,7 @@ def _history(shape: Shape, rules: Mapping[str, str]) -> list[tuple[float, frozen
 
 
 def _interval(rules: Mapping[str, str]) -> str:
-    """How often the groups are evaluated: promtool knows one interval for all, and counts in the rules depend on it."""
+    """How often the groups are evaluated: promtool has one interval for all, and counts in the rules depend on it."""
     found = {interval for text in rules.values() for interval in _INTERVAL.findall(text)}
     return found.pop() if len(found) == 1 else EVALUATION_INTERVAL
 

@@ -93,7 +93,7 @@ class GenerateContent:
     def response(self, stream: object) -> Any:
         return None  # an HTTP client of ours shows it: see `read_deadline`
 
-    def headers(self, sent: Any) -> Mapping[str, str] | None:
+    def headers(self, sent: object) -> Mapping[str, str] | None:
         found = dig(sent, "sdk_http_response", "headers")
         return found if isinstance(found, Mapping) else None
 

@@ -35,7 +35,7 @@ class Responses(RawAnswers):
 
     def build(self, request: Request, stream: bool) -> dict[str, Any]:
         if request.stop:
-            raise ValueError("The Responses API knows no stop sequences; use api='chat_completions'")
+            raise ValueError("The Responses API has no stop sequences; use api='chat_completions'")
         entries: list[Any] = []
         for message in request.conversation:
             entries += _entries(message)

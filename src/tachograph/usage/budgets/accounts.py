@@ -14,7 +14,7 @@ the order. Each number is one aligned 8-byte store: a process that is killed lea
 added to `spent` before it leaves `reserved`).
 
 A slot is held by a file lock that ends with its process. What a dead process had reserved counts as spent: its
-requests were sent, and vendors bill them. Slot 0 belongs to no process: it is what the ledger knows of beyond the
+requests were sent, and vendors bill them. Slot 0 belongs to no process: it is what the ledger holds beyond the
 slots, and is written under its lock.
 """
 
@@ -342,7 +342,7 @@ class AccountRow:
         return slot < self.count and self._reserved[slot] != 0
 
     def raise_base(self, to_nano: int, now_number: int) -> None:
-        """The ledger knows of this much in the window; never lowers anything. The caller holds slot 0's lock."""
+        """The ledger holds this much in the window; never lowers anything. The caller holds slot 0's lock."""
         more = to_nano - self.spent(now_number)
         if more > 0:
             self.add_spent(more, now_number, now_number, 0)

@@ -198,7 +198,7 @@ class Fleet:
             self._run(_FORGET, {"key": key, "seconds": (ends_at - begins_at).total_seconds()})
 
     def raise_base(self, scope: Scope, row: AccountRow, nano: int, now: float) -> None:
-        """The ledger knows of this much spending by all hosts, as of `lag_seconds` ago; never lowers anything."""
+        """The ledger holds this much spending by all hosts, as of `lag_seconds` ago; never lowers anything."""
         number = scope.window.number(now)
         begins = 0 if scope.window.kind == "rolling" else number
         if scope.window.kind == "rolling":

@@ -1,7 +1,7 @@
 """The bill by API key: what each key is billed for beside what the ledger has of it.
 
-Reports name keys by the vendor's id; the lists of keys give the last characters that go with it, by which the ledger
-knows them (`records.keys`). OpenAI reports costs by key. Anthropic reports tokens by key and no money, so those are
+Reports name keys by the vendor's id; the lists of keys give the last characters that go with it, which the ledger
+keeps (`records.keys`). OpenAI reports costs by key. Anthropic reports tokens by key and no money, so those are
 priced by our prices. Google reports no keys.
 
 Source: openai 3.54 SDK's types of costs and project API keys; https://platform.claude.com/docs/en/api/admin (Usage and

@@ -100,7 +100,7 @@ def bounds(now: datetime) -> tuple[datetime, datetime, datetime, datetime]:
 
 
 def reading_since(now: datetime) -> datetime:
-    """From when on `heading` wants to know the hours."""
+    """From when on `heading` takes the hours into account."""
     return min(bounds(now)[2], now - timedelta(days=MOST_DAYS, hours=1))
 
 

@@ -209,7 +209,7 @@ def _added(row: Row) -> list[Any]:
 
 
 ROW_COLUMNS: Final[tuple[str, ...]] = tuple(name for name in Row.__struct_fields__)
-"""What `row_from` wants to be given, in order; every one is a column."""
+"""What `row_from` takes, in order; every one is a column."""
 
 _JSON_FIELDS: Final = tuple(ROW_COLUMNS.index(name) for name in ("details", "tool_uses", "labels"))
 _BOOL_FIELDS: Final = tuple(ROW_COLUMNS.index(name) for name in ("stream", "counted"))

@@ -7,7 +7,7 @@ replay meets itself.
 
 from __future__ import annotations
 
-# psycopg wants literal strings; our statements are put together from literals and names that are checked.
+# psycopg takes literal strings; our statements are put together from literals and names that are checked.
 # pyright: reportArgumentType=false, reportCallIssue=false
 import logging
 import os

@@ -45,7 +45,7 @@ def check_version(found: str | None, where: str) -> None:
         )
     raise UnknownVersion(
         f"the ledger's tables are at version {found or '(none)'}, which this Tachograph does not know "
-        f"(it knows {', '.join(KNOWN)})",
+        f"(it supports {', '.join(KNOWN)})",
         where=where,
         do="Upgrade Tachograph, or name another store with the setting ledger.url.",
     )

@@ -1,7 +1,7 @@
 """The SQLite that connections are opened with: a copy of its own for a process that cannot use the one it has.
 
 SQLite keeps a list of the files and file locks of its process. After fork the child has its parent's list and none of
-its locks. A connection of the child then believes to hold what it does not, and when the parent has ended, the next
+its locks. A connection of the child then acts as if it held what it does not, and when the parent has ended, the next
 program that looks into the database takes itself for the only one, removes the WAL under the child, and the child's
 next rows are gone (seen with SQLite 3.54, 2026-11-27; https://sqlite.org/howtocorrupt.html#_carrying_an_open_database_
 connection_across_a_fork_). Locks of SQLite's own that another thread held at the fork stay taken forever, too. The

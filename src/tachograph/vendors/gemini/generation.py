@@ -61,7 +61,7 @@ class Hop:
         return has_content
 
     def _feed_loose(self, answer: object) -> bool:
-        """The same of an answer in another form: as JSON, where the application wants the HTTP response."""
+        """The same of an answer in another form: as JSON, where the application takes the HTTP response."""
         raw = dig(answer, "sdk_http_response", "body")
         if isinstance(raw, str) and pick(answer, "candidates") is None:
             answer = loads(raw)  # `should_return_http_response`: the body as it came

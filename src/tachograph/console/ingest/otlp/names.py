@@ -50,7 +50,7 @@ DETAILS: Final = {
 PRICED_BY: Final = {"cached tokens": DETAILS["cache_read"]}
 """What a price depends on beside tokens and model; a sender that does not say it leaves the cost an estimate."""
 ESTIMATED_COST_USD: Final = "tachograph.sender.cost_usd"
-"""Of an event: what the sender thinks that the call cost."""
+"""Of an event: what the call cost by the sender's price."""
 SESSION: Final = (s.SESSION_ID, s.CONVERSATION_ID, "traceloop.association.properties.session_id")
 USER: Final = (s.USER_ID, s.ENDUSER_ID, "traceloop.association.properties.user_id")
 AGENT: Final = (s.AGENT_NAME, "tachograph.agent", s.AGENT_ID)
