@@ -301,7 +301,7 @@ def test_the_responses_api_is_asked_in_its_own_words(simulators: Simulators, see
 
 def test_what_an_api_cannot_do_is_refused_before_anything_is_sent(simulators: Simulators, seen: Recording) -> None:
     way = Way("openai", False, False, {"api": "responses"})
-    with pytest.raises(InvalidRequestError, match="knows no stop sequences"):
+    with pytest.raises(InvalidRequestError, match="has no stop sequences"):
         way.ask(way.provider(simulators), stop=["END"])
     assert len(simulators.served) == 0
     (call,) = seen.llm_calls
