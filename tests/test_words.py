@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tachograph.catalogue.families import FAMILIES
+from tachograph.cli import COMMANDS
+
 ROOT = Path(__file__).resolve().parents[1]
 ARCHAISMS = (
     r"whoever|mends?|mended|dearer|asleep|newborn|cousins|in vain|anew|for ever|whence|hence|thence|"
@@ -57,3 +60,15 @@ def test_plain_words_are_used(place: str) -> None:
 @pytest.mark.parametrize("text", ["Somebody must mend the key", "the process dies", "usage that the span tells"])
 def test_a_riddle_is_found(text: str) -> None:
     assert BANNED.search(text)
+
+
+def test_the_glossary_has_every_room_command_and_label() -> None:
+    text = (ROOT / "docs/glossary.md").read_text("utf-8")
+    terms = {term.strip(" `*").lower() for line in text.splitlines() for term in line.split("|")[1:2]}
+    known = {word for term in terms for word in (term, *term.split(", "))} | set(re.findall(r"`([\w -]+)`", text))
+    known |= {word.removeprefix("tachograph ") for word in known} | {f"{word}s" for word in terms}
+    rooms = {path.parent.name for path in (ROOT / "src/tachograph").glob("*/__init__.py")}
+    labels = {label for family in FAMILIES.values() for label in family.labels}
+    wanted = rooms | set(COMMANDS) | labels
+    missing = sorted(word for word in wanted if not {word, word.replace("_", " ")} & known)
+    assert missing == [], f"write what these mean: {missing}"
