@@ -38,8 +38,9 @@ def main() -> int:
         began = time.monotonic()
         _run(asked, results)
         print(f"Took {time.monotonic() - began:.0f} s.", flush=True)
-    page = _page(results)
-    if PAGE.is_file() and core.START in (before := PAGE.read_text("utf-8")):
+    before = PAGE.read_text("utf-8") if PAGE.is_file() else ""
+    page = _page(results, before)
+    if core.START in before:
         page = core.put_into(page, core.lines_of(before))
     (asked.out / "benchmarks.md").write_text(page, "utf-8")
     print(page)
@@ -56,7 +57,7 @@ def _run(asked: argparse.Namespace, results: dict[str, Any]) -> None:
         from benchmarks.truth import judge
 
         names = asked.peer or (QUICK_TRUTH if asked.quick else judge.PEERS)
-        print("ExpectedTotals:", flush=True)
+        print("Truth:", flush=True)
         results["truth"] = {"machine": machine, "peers": judge.run(names, say=_say)}
         _save(asked.out, "truth", results["truth"])
     if asked.only != "truth":
@@ -146,7 +147,13 @@ def _about(machine: dict[str, Any]) -> str:
     return said
 
 
-def _page(results: dict[str, Any]) -> str:
+def _lines_of(page: str, title: str) -> list[str]:
+    """A part of a page, with its heading: what was not measured today stays as it was, with its date."""
+    _, heading, rest = page.partition(f"\n## {title}\n")
+    return ["", f"## {title}", *rest.partition("\n## ")[0].rstrip().splitlines()] if heading else []
+
+
+def _page(results: dict[str, Any], before: str) -> str:
     lines = [
         "# Benchmarks",
         "",
@@ -155,15 +162,17 @@ def _page(results: dict[str, Any]) -> str:
     ]
     if "truth" in results:
         truth = results["truth"]
-        lines += ["", "## Are the numbers right?", "", _about(truth["machine"]), "", *_HOW_TRUTH, ""]
+        lines += ["", f"## {_TRUTH}", "", _about(truth["machine"]), "", *_HOW_TRUTH, ""]
         lines += [f"Watched: {_listed(results['versions'].get('tachograph_spans', {}))}.", ""]
         lines += report.truth_summary(truth["peers"])
         lines += ["", *report.truth_words(truth["peers"])]
         lines += ["", "What was asked, what is true, and what each said. A dash: not said at all. Bold: wrong.", ""]
         lines += report.truth_table(truth["peers"])
+    else:
+        lines += _lines_of(before, _TRUTH)
     if "cost" in results:
         cost = results["cost"]
-        lines += ["", "## What does watching cost?", "", _about(cost["machine"]), "", *_HOW_COST, ""]
+        lines += ["", f"## {_COST}", "", _about(cost["machine"]), "", *_HOW_COST, ""]
         lines += report.cost_tables(cost["peers"])
         lines += ["", *report.alone_tables(cost["alone"])]
         lines += ["", "What we wanted to cost, and what we cost here; a line that is not met says no:", ""]
@@ -175,14 +184,20 @@ def _page(results: dict[str, Any]) -> str:
             "",
         ]
         lines += cheaper or ["- nowhere"]
+    else:
+        lines += _lines_of(before, _COST)
     if "versions" in results:
         lines += ["", "## Versions", "", "| watched by | packages |", "|---|---|"]
         for name, found in results["versions"].items():
             said = ", ".join(f"{package} {version}" for package, version in sorted(found.items()))
             lines.append(f"| {BY_NAME[name].title} | {report._one_line(said) if len(said) < 120 else said} |")
+        titles = {line.split(" | ")[0] for line in lines}
+        kept = _lines_of(before.partition(core.START)[0], "Versions")[5:] if "cost" not in results else []
+        lines += [line for line in kept if line.split(" | ")[0] not in titles]
     return "\n".join(lines) + "\n"
 
 
+_TRUTH, _COST = "Are the numbers right?", "What does watching cost?"
 _HOW_TRUTH = (
     "The real client libraries talk to simulators of the vendors that know exactly what they served. A peer's answer "
     "is read out of any span, event or metric it emits, under any name that could be meant; one right reading is "

@@ -30,6 +30,8 @@ QUESTIONS = {
     "tool_errors": "tool errors",
     "usage_mismatch": "that the report contradicts itself",
     "connects_failed": "failed connects",
+    "connects_given_up": "connects given up",
+    "quality": "how far the cost can be relied on",
 }
 GETS_WRONG = {
     "otel": (

@@ -94,8 +94,16 @@ class Application:
         else:
             client.chat.completions.create(model=model, messages=ASKED)
 
-    def openai_local(self, model: str) -> None:
-        self._of("http://127.0.0.1:11434/v1").chat.completions.create(model=model, messages=ASKED)
+    def openai_local(self, model: str, port: int = 11434) -> None:
+        self._of(f"http://127.0.0.1:{port}/v1").chat.completions.create(model=model, messages=ASKED)
+
+    def wire_chat(self, url: str, model: str, raw: bool = False) -> None:
+        """A request without a vendor's client; `raw` reads the body as it was sent, compressed."""
+        with httpx2.Client(transport=_Rerouted(self.urls["openai"])) as client:
+            asked = client.build_request("POST", url, json={"model": model, "messages": ASKED})
+            answer = client.send(asked, stream=True)
+            list(answer.iter_raw()) if raw else answer.read()
+            answer.close()
 
     def _of(self, base_url: str) -> Any:
         """A client of another server, of which a simulator answers in its place."""
@@ -165,6 +173,11 @@ class Application:
 
     def openai_closed_early(self) -> None:
         stream = self.o().chat.completions.create(model="gpt-5", messages=ASKED, stream=True)
+        _read_some(stream)
+        stream.close()
+
+    def responses_closed_early(self) -> None:
+        stream = self.o().responses.create(model="gpt-5", input="What is the weather?", stream=True)
         _read_some(stream)
         stream.close()
 
@@ -258,6 +271,22 @@ class Application:
                 with contextlib.suppress(Exception):
                     async with Client("http://127.0.0.1:9/mcp"):
                         pass
+
+        self.loop.run_until_complete(run())
+
+    def tool_given_up(self) -> None:
+        async def run() -> None:
+            from mcp import Client
+
+            asked = asyncio.Event()
+            silent = await asyncio.start_server(lambda reader, writer: asked.set(), "127.0.0.1", 0)
+            async with silent:
+                url = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}/mcp"
+                connecting = asyncio.create_task(Client(url).__aenter__())
+                await asked.wait()
+                connecting.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await connecting
 
         self.loop.run_until_complete(run())
 

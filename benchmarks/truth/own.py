@@ -125,11 +125,13 @@ _ANSWERS: dict[str, Callable[[Emitted], dict[str, Any]]] = {
         "metrics": f"{_metric(e, 'llm_calls_unpriced_total'):g} unpriced",
         "ledger": f"{sum(row.get('cost_quality') == 'unpriced' for row in _rows(e))} unpriced",
     },
+    "quality": lambda e: {"ledger": "+".join(str(row.get("cost_quality")) for row in _rows(e))},
     "usage_mismatch": lambda e: {
         "metrics": _metric(e, "llm_usage_mismatch_total"),
         "ledger": sum(1 for row in _rows(e) if row.get("usage_mismatch")),
     },
     "connects_failed": lambda e: {"metrics": _metric(e, "mcp_server_connections_total", outcome="error")},
+    "connects_given_up": lambda e: {"metrics": _metric(e, "mcp_server_connections_total", outcome="cancelled")},
     "errors": _errors,
     "tool_errors": _tool_errors,
     "outcome": _outcomes,

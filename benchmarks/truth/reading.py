@@ -344,6 +344,22 @@ def _mismatches(emitted: dict[str, Any]) -> Iterator[Reading]:
             yield Reading(1, f"span {span['name']}: {told[0]}")
 
 
+def _qualities(emitted: dict[str, Any]) -> Iterator[Reading]:
+    """Any word on how a cost came about."""
+    for span in emitted["spans"]:
+        for key, value in _flat(span["attributes"]):
+            if re.search(r"cost", _words(key)) and re.search(r"quality|estimat", _words(key)):
+                yield Reading(value, f"span {span['name']}: {key}")
+
+
+def _connects_given_up(emitted: dict[str, Any]) -> Iterator[Reading]:
+    """Spans of connecting that say that they were cancelled."""
+    connects = [span for span in emitted["spans"] if re.search(r"connect|initialize|discover", span["name"])]
+    given_up = sum("ancel" in str(span) for span in connects)
+    if given_up:
+        yield Reading(given_up, "spans of connecting")
+
+
 def _failed_connects(emitted: dict[str, Any]) -> Iterator[Reading]:
     """Spans of connecting that ended as errors."""
     connects = [span for span in emitted["spans"] if re.search(r"connect|initialize|discover", span["name"])]
@@ -366,4 +382,6 @@ _BY_QUESTION: dict[str, Callable[[dict[str, Any]], Iterator[Reading]]] = {
     "provider": _providers,
     "usage_mismatch": _mismatches,
     "connects_failed": _failed_connects,
+    "connects_given_up": _connects_given_up,
+    "quality": _qualities,
 }

@@ -5,6 +5,7 @@ Expected costs are written out as arithmetic: tokens times dollars for a million
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import Any
 
@@ -299,6 +300,128 @@ def money() -> list[Scenario]:
     ]
 
 
+def names() -> list[Scenario]:
+    """What the name of a model, a host or an item decides about its price."""
+    at = {"model": "claude-haiku-4-5", "usage": {"input_tokens": 100, "output_tokens": 10}}
+    cases: list[tuple[str, str, str, dict[str, Any], dict[str, Any], str, Item]] = [
+        (
+            "fine-tuned",
+            "a fine-tuned model has prices of its own",
+            "openai_chat",
+            {"cost_usd": (194 * 0.8 + 2 * 3.2) / 1e6},
+            {"model": "ft:gpt-4.1-mini-2025-04-14:acme::AbC1"},
+            "openai",
+            _chat("ft:gpt-4.1-mini-2025-04-14:acme::AbC1", _PLAIN),
+        ),
+        (
+            "free variant",
+            "OpenRouter's free variant costs nothing, and the answer leaves `:free` out",
+            "openai_at",
+            {"cost_usd": 0.0, "quality": "priced"},
+            _at("openrouter.ai", "deepseek/deepseek-chat-v3-0324:free"),
+            "openai",
+            _chat("deepseek/deepseek-chat-v3-0324", _PLAIN),
+        ),
+        (
+            "vLLM",
+            "vLLM on its port here is not billed by OpenAI",
+            "openai_local",
+            {"unpriced": "1 unpriced"},
+            {"model": "gpt-4o", "port": 8000},
+            "openai",
+            _chat("gpt-4o", _PLAIN),
+        ),
+        (
+            "unknown server tool",
+            "anthropic bills a tool that no price is known of",
+            "anthropic_messages",
+            {"input_tokens": 100, "quality": "estimated"},
+            {"model": at["model"]},
+            "anthropic",
+            _message("claude-haiku-4-5", {**at["usage"], "server_tool_use": {"teleport_requests": 2}}),
+        ),
+        (
+            "unknown region",
+            "anthropic served where no price is known of",
+            "anthropic_messages",
+            {"input_tokens": 100, "quality": "estimated"},
+            {"model": "claude-opus-5"},
+            "anthropic",
+            _message("claude-opus-5", {**at["usage"], "inference_geo": "moon"}),
+        ),
+    ]
+    return [
+        Scenario(f"name {name}", "money", title, action, truth, arguments, {vendor: [answer]})
+        for name, title, action, truth, arguments, vendor, answer in cases
+    ]
+
+
+def aborted() -> list[Scenario]:
+    """Streams that the application or the network ends."""
+    told = {"promptTokenCount": 120, "candidatesTokenCount": 30, "totalTokenCount": 150}
+    piece = {"content": {"role": "model", "parts": [{"text": "hi"}]}, "index": 0}
+    events = [
+        {"candidates": [piece], "modelVersion": "gemini-2.5-flash", "responseId": "r", "usageMetadata": told},
+        {
+            "candidates": [{**piece, "finishReason": "STOP"}],
+            "modelVersion": "gemini-2.5-flash",
+            "responseId": "r",
+            "usageMetadata": dict.fromkeys(told, 0),
+        },
+    ]
+    body = "".join(f"data: {json.dumps(event)}\n\n" for event in events).encode()
+    long = Answer(usage=USAGE, text="one two three four five six seven eight", pieces=8)
+    return [
+        Scenario(
+            "aborted responses stream",
+            "money",
+            "a Responses stream closed before it told usage costs at least its prompt",
+            "responses_closed_early",
+            {"calls": 1, "outcome": "cancelled", "quality": "estimated", "cost_usd": About(4 * 1.25e-6, 400 * 1.25e-6)},
+            answers={"openai": [long]},
+        ),
+        Scenario(
+            "cut stream",
+            "money",
+            "anthropic: what a cut stream reported before it broke off is an estimate",
+            "anthropic_stream",
+            {"input_tokens": 120, "quality": "estimated"},
+            answers={"anthropic": [Answer(usage=USAGE, ending="eof", cut_after=2)]},
+        ),
+        Scenario(
+            "later zeros",
+            "dialects",
+            "a relay of gemini reports zeros after the true report",
+            "gemini_stream",
+            {"input_tokens": 120, "output_tokens": 30, "cost_usd": (120 * 0.3 + 30 * 2.5) / 1e6},
+            answers={"gemini": [Raw(body=body, content_type="text/event-stream")]},
+        ),
+    ]
+
+
+def wire() -> list[Scenario]:
+    """Requests without a vendor's client."""
+    deepseek = "https://api.deepseek.com/chat/completions"
+    plain = _chat("deepseek-chat", _PLAIN)
+    read = {"calls": 1, "provider": "deepseek", **_READ}
+    squeezed = Raw(
+        body=gzip.compress(plain.body), content_type="application/json", headers={"content-encoding": "gzip"}
+    )
+    asked = {"url": deepseek, "model": "deepseek-chat"}
+    return [
+        Scenario("wire", "wire", "a request by HTTP alone", "wire_chat", read, asked, {"openai": [plain]}),
+        Scenario(
+            "wire compressed",
+            "wire",
+            "a compressed answer, whose body the application reads as it was sent",
+            "wire_chat",
+            read,
+            {**asked, "raw": True},
+            {"openai": [squeezed]},
+        ),
+    ]
+
+
 def endings() -> list[Scenario]:
     """How an answer ended, where the status and the client say nothing."""
     at = _at("host.example.com", "m", stream=True)
@@ -375,5 +498,12 @@ def tools() -> list[Scenario]:
             "nobody listens: three failed connects",
             "tool_refused",
             {"connects_failed": 3},
+        ),
+        Scenario(
+            "connect given up",
+            "tools asked for",
+            "a server takes the connection and never answers: the application gives up",
+            "tool_given_up",
+            {"connects_given_up": 1},
         ),
     ]

@@ -537,7 +537,8 @@ def scenarios() -> list[Scenario]:
 
     makers: tuple[Callable[[], list[Scenario]], ...] = (
         *(_plain, _retries, _tokens, _streams, _later, _money, _failures, _tools),
-        *(reported.dialects, reported.money, reported.endings, reported.tools),
+        *(reported.dialects, reported.money, reported.names, reported.aborted, reported.wire),
+        *(reported.endings, reported.tools),
         _twice,
     )
     return [scenario for make in makers for scenario in make()]
