@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,7 @@ from tachograph_demo.simulators import (
     Hang,
     QuotaExhausted,
     RateLimited,
+    Raw,
     ServedUsage,
     Simulators,
     StreamError,
@@ -53,6 +55,31 @@ def test_hidden_retries_are_attempts_and_waits(client: openai.OpenAI, simulators
     assert seen.value("llm_provider_tokens_total", type="prompt") == 120
     assert seen.value("llm_provider_errors_total", error_type="rate_limit") == 2
     assert seen.value("llm_provider_rate_limit_delays_seconds_count") == 2
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds", "nano_usd"),
+    [
+        ({"duration": 90.5}, 90.5, 9_050_000),
+        ({"duration": 9.2, "usage": {"type": "duration", "seconds": 10}}, 10.0, 1_000_000),
+        ({"duration": 1e30}, None, None),
+        ({}, None, None),
+    ],
+)
+def test_a_verbose_transcription_without_usage_is_billed_by_the_length_of_its_audio(
+    client: openai.OpenAI,
+    simulators: Simulators,
+    seen: Recording,
+    told: dict[str, Any],
+    seconds: float | None,
+    nano_usd: int | None,
+) -> None:
+    body = json.dumps({"task": "transcribe", "language": "en", "text": "hi", **told}).encode()
+    simulators.openai.script(Raw(body=body, content_type="application/json"))
+    client.audio.transcriptions.create(model="whisper-1", file=("a.wav", b"RIFF"), response_format="verbose_json")
+    (call,) = seen.llm_calls
+    assert (call.usage.audio_seconds if call.usage else None) == seconds
+    assert (call.cost.nano_usd if call.cost else None) == nano_usd
 
 
 @pytest.mark.parametrize("streamed", [False, True])

@@ -16,6 +16,7 @@ from tachograph.vendors.openai.media import (
     read_embeddings,
     read_nothing,
     read_speech,
+    read_transcription,
     read_usage_only,
 )
 from tachograph.vendors.openai.requests import request_facts, said
@@ -40,7 +41,7 @@ _api: Final[Callable[..., Api]] = partial(Api, "openai", facts=request_facts, in
 _chat: Final = partial(_api, chunks=ChatChunks, tokens=chat_tokens, output_content=chat_content)
 _response: Final = partial(_api, chunks=ResponseEvents, tokens=response_tokens, output_content=response_content)
 _images: Final = _api("images", "image_generation", read_usage_only, MediaEvents, tokens=response_tokens)
-_transcription: Final = _api("audio", "transcription", read_usage_only, MediaEvents)
+_transcription: Final = _api("audio", "transcription", read_transcription, MediaEvents)
 
 CHAT: Final[Api] = _chat("chat_completions", "chat", read_chat)
 RESPONSES: Final[Api] = _response("responses", "chat", read_response)

@@ -49,6 +49,14 @@ def read_speech(call: LLMCall, answer: object) -> ErrorType | None:
     return None
 
 
+def read_transcription(call: LLMCall, answer: object) -> ErrorType | None:
+    """A transcription or translation: without a usage report, `verbose_json` says how long the audio is."""
+    read_usage_only(call, answer)
+    if call.usage is None and (seconds := pick(answer, "duration")) is not None:
+        read_usage({"seconds": seconds}).put(call)
+    return None
+
+
 class MediaEvents(WholeAnswer):
     """Reads streamed images, transcriptions and speech: the last event carries the usage."""
 
