@@ -191,7 +191,7 @@ def _page(results: dict[str, Any], before: str) -> str:
         for name, found in results["versions"].items():
             said = ", ".join(f"{package} {version}" for package, version in sorted(found.items()))
             lines.append(f"| {BY_NAME[name].title} | {report._one_line(said) if len(said) < 120 else said} |")
-        titles = {line.split(" | ")[0] for line in lines}
+        titles = {f"| {BY_NAME[name].title}" for name in results["versions"]}
         kept = _lines_of(before.partition(core.START)[0], "Versions")[5:] if "cost" not in results else []
         lines += [line for line in kept if line.split(" | ")[0] not in titles]
     return "\n".join(lines) + "\n"
