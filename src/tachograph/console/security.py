@@ -26,6 +26,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 SESSION_SECONDS = 7 * 86400
 MAX_FORM = 4096
 MAX_SESSIONS = 1000
+LOOK = frozenset(f"/static/{name}" for name in ("app.css", "icon.svg", "fonts/inter-latin.woff2", "js/theme.js"))
+"""What the login page is drawn with; it is the same in every console."""
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
     "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -34,7 +36,7 @@ _HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with no-referrer a browser sends the login form with `Origin: null`
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
@@ -123,7 +125,7 @@ class AccessGuard:
             return None
         if path == "/logout":
             return self._logout(request)
-        if path in ("/-/healthy", "/-/ready"):
+        if path in ("/-/healthy", "/-/ready") or path in LOOK:
             return None
         if path.startswith("/v1/"):
             if self._open_otlp or self._has_token(headers):
@@ -234,7 +236,7 @@ async def _token_in(request: Request) -> str:
 
 
 def _refused(text: str) -> Response:
-    return HTMLResponse(_PAGE.format(head="", text=text + _FORM), status_code=401)
+    return HTMLResponse(_PAGE.format(head="", text=text, form=_FORM), status_code=401)
 
 
 def _same_origin(origin: str, host: str) -> bool:
@@ -246,14 +248,19 @@ _BEARER = "Send the token that the console printed: Authorization: Bearer TOKEN.
 _LOGIN = "Open the login link that `tachograph console` printed when it started."
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-{head}<title>Tachograph</title></head><body><main><h1>Tachograph</h1><p>{text}</p></main></body></html>
+{head}<meta name="color-scheme" content="dark light"><title>Tachograph</title>
+<link rel="icon" href="/static/icon.svg" type="image/svg+xml"><link rel="stylesheet" href="/static/app.css">
+<script src="/static/js/theme.js"></script></head>
+<body><main class="fatal"><img src="/static/icon.svg" alt="" width="44" height="44"><h1>Tachograph</h1>
+<p class="muted">{text}</p>{form}</main></body></html>
 """
-_FORM = """</p><form method="post" action="/login"><label>Token <input type="password" name="token"
-autocomplete="current-password"></label> <button>Log in</button></form><p>"""
+_FORM = """<form class="card login" method="post" action="/login"><label class="field wide"><span>Token</span>
+<input type="password" name="token" autocomplete="current-password" required autofocus></label>
+<button class="button">Log in</button></form>"""
 _NOT_LOGGED_IN = f"This browser is not logged in. {_LOGIN.replace('`', '')}"
 _SPENT = "This login link was used before, or is from an earlier start. A link works once: enter the token instead."
 _WRONG = "This is not the token of this console."
-_LOGGED_OUT = _PAGE.format(head="", text="Logged out.")
+_LOGGED_OUT = _PAGE.format(head="", text="Logged out.", form=_FORM)
 _LOGGED_IN = _PAGE.format(
-    head='<meta http-equiv="refresh" content="0;url=/">', text='Logged in. <a href="/">Open the console</a>.'
+    head='<meta http-equiv="refresh" content="0;url=/">', text='Logged in. <a href="/">Open the console</a>.', form=""
 )

@@ -7,7 +7,7 @@ import math
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -254,6 +254,7 @@ def violations(page: Page, axe_source: str, *, theme: str = "dark") -> list[tupl
     ]
 
 
+SCHEMES: tuple[Literal["dark"], Literal["light"]] = ("dark", "light")
 FEW = "&label=team:support&provider=anthropic"
 """Rows enough: hundreds of equal ones take axe seconds and show nothing more."""
 
@@ -486,7 +487,7 @@ def test_two_hundred_models_fit_the_screen(browser: Browser, artifacts: Path) ->
         context.close()
 
 
-def test_a_browser_logs_out_and_is_asked_for_the_token(browser: Browser) -> None:
+def test_a_browser_logs_out_and_logs_in_by_the_token(browser: Browser, axe_source: str) -> None:
     with start(port=0, step_seconds=300) as served:
         context = browser.new_context()
         page = context.new_page()
@@ -494,6 +495,16 @@ def test_a_browser_logs_out_and_is_asked_for_the_token(browser: Browser) -> None
         page.locator('button[aria-label="Log out"]').click()
         page.wait_for_selector("input[name=token]")
         assert page.request.get(f"{served.url}api/console/status").status == 401
+        assert page.evaluate("getComputedStyle(document.querySelector('.login')).display") == "flex"
+        for theme in SCHEMES:
+            page.emulate_media(color_scheme=theme)
+            assert violations(page, axe_source, theme=theme) == [], theme
+        page.fill("input[name=token]", "wrong")
+        page.get_by_role("button", name="Log in").click()
+        page.wait_for_selector("text=This is not the token of this console.")
+        page.fill("input[name=token]", served.token)
+        page.get_by_role("button", name="Log in").click()
+        page.wait_for_selector(".tab")
         context.close()
 
 
