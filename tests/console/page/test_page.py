@@ -299,7 +299,7 @@ def test_what_a_view_opens_is_accessible_and_fits_a_phone(
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_no_view_is_wider_than_the_window(page: Page, view: str, artifacts: Path) -> None:
-    for width in (360, 820, 1440, 3840):
+    for width in (360, 820, 1280, 1440, 3840):
         page.set_viewport_size({"width": width, "height": 900})
         show(page, f"#/{view}?range=15m&refresh=off&width={width}")
         if width in (360, 3840):
