@@ -9,6 +9,11 @@ test("durations have the unit that people use", () => {
   assert.deepEqual(shown, ["0 s", "4.2 µs", "12 ms", "850 ms", "2.50 s", "61.0 s", "2.5 min", "1.5 h", "2.0 d"]);
 });
 
+test("ticks of less than a dollar have as many digits as each other", () => {
+  assert.deepEqual(format.tickLabels([0, 0.005, 0.01], "currencyUSD"), ["$0.000", "$0.005", "$0.010"]);
+  assert.deepEqual(format.tickLabels([0, 1, 2], "currencyUSD"), ["$0", "$1", "$2"]);
+});
+
 test("money never rounds a cost to nothing", () => {
   const shown = [0, 0.0000000012, 0.00026, 0.31, 12.345, -4, 15000, 2.5e6].map(format.usd);
   assert.deepEqual(shown, ["$0", "$1.2e-9", "$0.000260", "$0.310", "$12.35", "-$4.00", "$15.0k", "$2.50M"]);

@@ -210,7 +210,10 @@ const TIME_STEPS = [
 export function tickLabels(found, unit) {
   const high = Math.max(...found.map(Math.abs));
   const isSeconds = BY_UNIT[unit] === duration && high >= 1 && high < 600;
-  let labels = found.map((tick) => (isSeconds ? `${tick.toFixed(2)} s` : value(tick, unit)));
+  const isCents = BY_UNIT[unit] === usd && high >= 1e-5 && high < 1;
+  let labels = found.map((tick) =>
+    isSeconds ? `${tick.toFixed(2)} s` : isCents ? `$${tick.toFixed(7)}` : value(tick, unit),
+  );
   const idle = /\.(\d*)0(?!\d)/;
   while (labels.some((text) => idle.test(text)) && labels.every((text) => !text.includes(".") || idle.test(text)))
     labels = labels.map((text) => text.replace(idle, ".$1").replace(/\.(?!\d)/, ""));
