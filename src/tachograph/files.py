@@ -108,29 +108,40 @@ def is_at(path: Path, expected: Identity) -> bool:
     return (status.st_dev, status.st_ino) == expected
 
 
+def printable(path: Path) -> str:
+    """A path as logs can hold it: a file's name may have line ends, and bytes that are no UTF-8."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return text if text.isprintable() else ascii(text)
+
+
 class UnsafeFile(OSError):
     """A name in the data directory is a link, or is not a plain file: writing there could harm another file."""
 
 
-def open_plain(path: Path, flags: int) -> int:
+def open_plain(path: Path, flags: int, longest: int | None = None) -> int:
     """Open a plain file that only its own name refers to.
 
+    Args:
+        longest: Bytes that such a file has at most.
+
     Raises:
-        UnsafeFile: It is a symbolic link, has further hard links, or is a directory, pipe or device.
+        UnsafeFile: It is a symbolic link, has further hard links, is a directory, pipe or device, or is too long.
         OSError: It cannot be opened.
     """
     try:
         fd = os.open(path, flags | CLOEXEC | NOFOLLOW | NONBLOCK, 0o600)
     except OSError as error:
         if path.is_symlink():
-            raise UnsafeFile(f"{path} is a symbolic link") from error
+            raise UnsafeFile(f"{printable(path)} is a symbolic link") from error
         raise
     try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
-            raise UnsafeFile(f"{path} is not a plain file")
+            raise UnsafeFile(f"{printable(path)} is not a plain file")
         if status.st_nlink > 1:
-            raise UnsafeFile(f"{path} has another name (a hard link)")
+            raise UnsafeFile(f"{printable(path)} has another name (a hard link)")
+        if longest is not None and status.st_size > longest:
+            raise UnsafeFile(f"{printable(path)} has {status.st_size} bytes, more than any such file")
     except BaseException:
         os.close(fd)
         raise

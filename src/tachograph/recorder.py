@@ -350,12 +350,12 @@ class Recorder:
 
     def recover(self) -> None:
         """Count what other workers that share these metrics had not yet counted when they were killed."""
-        from tachograph.tape.ring import dead, measure_dead
+        from tachograph.tape.ring import dead, measure_dead, nothing_said
 
         assert self.ring is not None
         measure_dead(self.ring.directory, self._count_recovered, self)
         if self._ledger is None:
-            for _ in dead(self.ring.directory):
+            for _ in dead(self.ring.directory, self, nothing_said):
                 """Nothing else needs what it holds."""
 
     def _count_recovered(self, record: LLMCall | ToolCall) -> None:

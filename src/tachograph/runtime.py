@@ -219,8 +219,9 @@ def _metrics(settings: Settings) -> Metrics:
         if type(error) not in logged:
             logged.add(type(error))
             logger.warning(
-                "tachograph: the metrics directory %s cannot be used (%s); this process keeps its numbers to itself "
-                "and they are missing from its siblings' /metrics. Give it space and write permission.",
+                "tachograph: the metrics directory %s cannot be used in full (%s), and the numbers concerned are "
+                "missing from /metrics of other processes. Give it space and write permission, and remove from it what "
+                "is no file of Tachograph.",
                 wanted.multiprocess_dir,
                 error,
             )

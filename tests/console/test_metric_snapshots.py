@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
+
+import pytest
 
 from support.console_client import Client
 from tachograph.console import start
@@ -165,3 +168,30 @@ def test_a_directory_that_cannot_be_used_is_done_without(tmp_path: Path) -> None
     store.append(up(job="x"), now(), 1.0)
     assert keeper.load() == 0
     keeper.close()
+
+
+def test_entries_that_are_no_files_of_ours_stop_nothing_and_stay(tmp_path: Path) -> None:
+    base = now() - 100_000
+    kept(tmp_path, (base, 1.0))
+    odd = [tmp_path / f"{now() + 1000 + number:015d}.part" for number in range(3)]
+    os.mkfifo(odd[0])
+    odd[1].mkdir()
+    odd[2].symlink_to(odd[2].name)
+    (tmp_path / "²²²²²²²²²²²²²²².part").touch()
+    before = set(os.listdir(tmp_path))
+    assert value(loaded(tmp_path), base) == [1.0]
+    assert before <= set(os.listdir(tmp_path))
+
+
+def test_a_clock_that_jumps_forward_removes_a_few_files_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = now() - 1_200_000
+    for minute in range(10):
+        kept(tmp_path, (base + minute * 60_000, float(minute)))
+        max(tmp_path.glob("*.part")).rename(tmp_path / f"{base + minute * 60_000:015d}.part")
+    with monkeypatch.context() as jump:
+        jump.setattr("tachograph.console.metric_snapshots.time.time", lambda: base / 1000 + 40 * 365 * 86_400)
+        kept(tmp_path, (base + 600_000, 10.0))
+    assert value(loaded(tmp_path), base + 599_000) == [9.0]
+    assert len(list(tmp_path.glob("*.part"))) >= 8

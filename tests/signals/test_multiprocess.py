@@ -236,6 +236,67 @@ def test_damaged_files_of_a_dead_worker_cost_only_what_is_damaged(tmp_path: Path
     assert total(read(recorder), "llm_call_seconds_count") == 4
 
 
+def _odd(path: Path, how: str) -> None:
+    if how == "pipe":
+        os.mkfifo(path)
+    elif how == "directory":
+        path.mkdir()
+    elif how == "link to itself":
+        path.symlink_to(path.name)
+    else:
+        path.write_bytes(b"")  # an index without values
+
+
+@pytest.mark.parametrize("how", ["pipe", "directory", "link to itself", "file"])
+@pytest.mark.parametrize("name", ["1-1-a.index", "line\nend.index", "\udcff.index", "1-1-a.new", multiprocess.LOCK])
+def test_an_entry_of_the_directory_that_cannot_be_read_costs_no_number_of_others(
+    tmp_path: Path, name: str, how: str
+) -> None:
+    recorder, living, gone = shared(tmp_path), shared(tmp_path), shared(tmp_path)
+    for worker in (recorder, living, gone):
+        llm_call(worker)
+        worker.settle()
+    gone.metrics.storage.close()  # type: ignore[union-attr]
+    _odd(tmp_path / name, how)
+    for _ in range(2):
+        found = read(recorder)
+        assert total(found, "llm_call_seconds_count") == 3
+    is_fault = name.endswith(".index") or (name == multiprocess.LOCK and how in ("directory", "link to itself"))
+    assert (total(read(recorder), "tachograph_telemetry_errors_total", component="multiprocess") > 0) == is_fault
+    assert os.path.lexists(tmp_path / name)
+
+
+@pytest.mark.parametrize("how", ["pipe", "directory", "link to itself"])
+def test_an_archive_that_is_no_file_is_set_aside(tmp_path: Path, how: str) -> None:
+    recorder, living = shared(tmp_path), shared(tmp_path)
+    for worker in (recorder, living):
+        llm_call(worker)
+        worker.settle()
+    _odd(tmp_path / multiprocess.ARCHIVE, how)
+    assert total(read(recorder), "llm_call_seconds_count") == 2
+    assert os.path.lexists((tmp_path / multiprocess.ARCHIVE).with_suffix(".damaged"))
+
+
+def test_a_full_disk_while_the_dead_are_merged_costs_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder, gone = shared(tmp_path), shared(tmp_path)
+    for worker in (recorder, gone):
+        llm_call(worker)
+        worker.settle()
+    gone.metrics.storage.close()  # type: ignore[union-attr]
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", full)
+        for _ in range(2):
+            assert total(read(recorder), "llm_call_seconds_count") == 2
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(multiprocess.ARCHIVE)] == []
+    for _ in range(2):
+        assert total(read(recorder), "llm_call_seconds_count") == 2
+    assert (tmp_path / multiprocess.ARCHIVE).exists()
+
+
 def test_a_crash_between_archiving_and_removing_counts_nothing_twice(tmp_path: Path) -> None:
     worker = Worker(tmp_path)
     worker.do("calls 4")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import socket
 import stat
 import subprocess
 import sys
@@ -265,25 +267,44 @@ def _a_link(path: Path) -> None:
     path.symlink_to("/nonexistent/file")
 
 
+def _a_link_to_itself(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
 def _a_second_name(path: Path) -> None:
     other = path.parent.parent / "precious"
     other.write_bytes(b"precious")
     os.link(other, path)
 
 
+def _a_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        descriptor = os.open(path.parent, os.O_RDONLY)  # a socket's address has room for 107 bytes
+        listener.bind(f"/proc/self/fd/{descriptor}/{path.name}")
+        os.close(descriptor)
+
+
+def _too_long(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 1 << 40)
+
+
+def _text(path: Path) -> None:
+    path.write_bytes(b"text" * 2000)
+
+
+ODD: list[Callable[[Path], None]] = [
+    _a_directory, _a_pipe, _a_link, _a_link_to_itself, _a_second_name, _a_socket, _too_long,
+]  # fmt: skip
+ODD_NAMES = ["x-²²", "x-" + "9" * 60, "0" * 32 + "-1", "line\nend-00000001", "\udcff\udcfe-00000001", "", "a" * 240]
+
+
 @pytest.mark.parametrize(
     ("name", "make"),
-    [
-        ("0" * 32 + "-00000001.journal", _a_directory),
-        ("0" * 32 + "-00000001.journal", _a_pipe),
-        ("0" * 32 + "-00000001.journal", _a_link),
-        ("0" * 32 + "-00000001.journal", _a_second_name),
-        ("x-²².journal", lambda path: path.touch()),
-        ("x-" + "9" * 60 + ".journal", lambda path: path.touch()),
-    ],
+    [*(("0" * 32 + "-00000001.journal", make) for make in ODD), *((f"{name}.journal", _text) for name in ODD_NAMES)],
 )
 def test_one_entry_that_cannot_be_read_stops_nothing_and_is_said_once(
-    tmp_path: Path, name: str, make: Callable[[Path], None]
+    tmp_path: Path, name: str, make: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "journals").mkdir()
     make(tmp_path / "journals" / name)
@@ -295,8 +316,34 @@ def test_one_entry_that_cannot_be_read_stops_nothing_and_is_said_once(
     assert metric(recorder, "llm_usage_persist_queue_size") == 0
     assert faults(recorder, "entry_unreadable") == 1
     assert metric(recorder, "llm_usage_records_lost_total") == 0
+    assert os.path.lexists(tmp_path / "journals" / name)
+    caplog.text.encode()  # a log file in UTF-8 can hold what was said
+    assert caplog.text.count("\n") == caplog.text.count("WARNING")
     if (tmp_path / "precious").exists():
         assert (tmp_path / "precious").read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("make", [*ODD, _text])
+def test_one_entry_among_the_rings_that_cannot_be_read_stops_nothing_and_is_said_once(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    rings = directory_of(tmp_path)
+    rings.parent.mkdir(mode=0o700, exist_ok=True)
+    rings.mkdir(mode=0o700)
+    entry = rings / ("1-" + "0" * 16 + ".ring")
+    make(entry)
+    try:
+        recorder = make_recorder(tmp_path)
+        one_call(recorder, 0)
+        assert recorder.ledger.flush(20)
+        eventually(lambda: faults(recorder, "entry_unreadable") == 1, "it is counted")
+        recorder.ledger.recover()
+        assert faults(recorder, "entry_unreadable") == 1
+        assert stored_numbers(recorder.ledger) == [0]
+        assert os.path.lexists(entry)
+        recorder.ledger.close()
+    finally:
+        shutil.rmtree(rings)
 
 
 def test_a_segment_that_could_not_be_read_for_a_while_is_drained_later(

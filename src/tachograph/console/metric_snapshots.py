@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import stat
 import sys
 import time
 import zlib
@@ -20,7 +22,7 @@ import msgspec
 
 from tachograph.console.promql.labels import Labels
 from tachograph.console.tsdb import TimeSeriesStore
-from tachograph.files import make_private_directory, make_private_file
+from tachograph.files import make_private_directory, make_private_file, open_plain
 
 try:
     import fcntl
@@ -33,6 +35,9 @@ EVERY_SECONDS: Final = 60.0
 MAX_BYTES: Final = 64_000_000
 """Of all files; the oldest go first. Six hours of two thousand series at 5 seconds take 20 MB."""
 _MAX_PART_BYTES: Final = 128_000_000
+_REMOVED_AT_ONCE: Final = 2
+"""Files past retention that go with each file that is written."""
+_NAME: Final = re.compile(r"[0-9]{15}")
 _VERSION: Final = f"1 {sys.byteorder}"
 
 
@@ -63,7 +68,7 @@ class MetricSnapshots:
         try:
             make_private_directory(directory)
             make_private_file(directory / "lock")
-            lock = (directory / "lock").open("r+b")
+            lock = os.fdopen(open_plain(directory / "lock", os.O_RDWR), "r+b")
         except OSError as error:
             logger.warning("tachograph console: metrics are not kept across a restart: %s", error)
             return
@@ -82,7 +87,8 @@ class MetricSnapshots:
         found: dict[bytes, tuple[array[int], array[float]]] = {}
         for path in self._parts(now):
             try:
-                data = zlib.decompressobj().decompress(path.read_bytes(), _MAX_PART_BYTES)
+                with os.fdopen(open_plain(path, os.O_RDONLY), "rb") as file:
+                    data = zlib.decompressobj().decompress(file.read(), _MAX_PART_BYTES)
                 part = msgspec.msgpack.decode(data, type=_Part)
                 if part.version == _VERSION:
                     _gather(part, found)
@@ -130,15 +136,21 @@ class MetricSnapshots:
             self._lock = None
 
     def _parts(self, now: int) -> list[Path]:
-        """The files within retention and size, oldest first; the others are removed."""
-        found, room = [], MAX_BYTES
+        """The files within retention and size, oldest first. Those past the size are removed, and a few past retention:
+        where the clock has jumped, most are still there when it is right again."""
+        found: list[Path] = []
+        old: list[Path] = []
+        surplus: list[Path] = []
+        room = MAX_BYTES
         for path in sorted(self._directory.glob("*.part"), reverse=True):
-            room -= path.stat().st_size
-            age = now - int(path.stem) if path.stem.isdigit() else sys.maxsize
-            if room < 0 or age > self._store.retention_ms + EVERY_SECONDS * 1000:
-                path.unlink()
-            else:
-                found.append(path)
+            status = path.lstat()
+            if not (stat.S_ISREG(status.st_mode) and _NAME.fullmatch(path.stem)):
+                continue  # not ours
+            room -= status.st_size
+            is_old = now - int(path.stem) > self._store.retention_ms + EVERY_SECONDS * 1000
+            (surplus if room < 0 else old if is_old else found).append(path)
+        for path in (*surplus, *old[-_REMOVED_AT_ONCE:]):
+            path.unlink(missing_ok=True)
         return found[::-1]
 
 

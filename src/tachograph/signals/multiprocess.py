@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterable, MutableSequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from tachograph.files import Ours, make_private_directory, mapped, move_up, private
+from tachograph.files import Ours, UnsafeFile, make_private_directory, mapped, move_up, open_plain, printable, private
 from tachograph.signals.cells import LabelValues, Sample
 from tachograph.signals.family import Family
 from tachograph.signals.labels import OTHER, render
@@ -64,7 +64,7 @@ class MappedStorage:
     def __init__(self, directory: Path, failed: Failed, *, limit: int = 200) -> None:
         self.directory = directory
         self._failed = failed
-        self._siblings = _Siblings(directory, limit)
+        self._siblings = _Siblings(directory, limit, failed)
         self._open()
 
     def _open(self) -> None:
@@ -195,8 +195,9 @@ class _Sibling:
 
         Raises:
             FileNotFoundError: It has been merged into the archive meanwhile.
+            OSError: A file of it cannot be read.
         """
-        with self.path.open("rb") as index:
+        with os.fdopen(open_plain(self.path, os.O_RDONLY), "rb") as index:
             index.seek(self._parsed)
             text = index.read()
         whole = text.rfind(b"\n") + 1
@@ -205,7 +206,7 @@ class _Sibling:
             if entry is not None:
                 self.entries.append(entry)
         self._parsed += whole
-        raw = self.path.with_suffix(".values").read_bytes()
+        raw = _read_plain(self.path.with_suffix(".values"))
         raw = raw[: len(raw) // 8 * 8]
         views: dict[str, Any] = {"d": memoryview(raw).cast("d"), "q": memoryview(raw).cast("q")}
         return [
@@ -213,6 +214,11 @@ class _Sibling:
             for entry in self.entries
             if (entry.first + entry.size) * 8 <= len(raw)
         ]
+
+
+def _read_plain(path: Path) -> bytes:
+    with os.fdopen(open_plain(path, os.O_RDONLY), "rb") as file:
+        return file.read()
 
 
 def _entry(line: bytes) -> _Entry | None:
@@ -229,9 +235,10 @@ def _entry(line: bytes) -> _Entry | None:
 class _Siblings:
     """Everybody's files in the directory, and the archive."""
 
-    def __init__(self, directory: Path, limit: int) -> None:
+    def __init__(self, directory: Path, limit: int, failed: Failed) -> None:
         self.directory = directory
         self.limit = limit
+        self._failed = failed
         self._known: dict[str, _Sibling] = {}
         self._archive: tuple[Any, dict[Key, list[float]], set[str]] = (None, {}, set())
 
@@ -250,7 +257,10 @@ class _Siblings:
         else:
             raise OSError(f"the archive in {self.directory} does not stand still")
         if dead:
-            self._compact(families)
+            try:
+                self._compact(families)
+            except OSError as error:  # a full disk: their files stay, and are read each time
+                self._failed(error)
         total = _Total(own)
         for key, numbers in archived.items():
             total.add(families.get(key[0]), key[1], numbers)
@@ -263,7 +273,7 @@ class _Siblings:
 
     def _stamp(self) -> object:
         try:
-            status = (self.directory / ARCHIVE).stat()
+            status = (self.directory / ARCHIVE).lstat()
         except FileNotFoundError:
             return None
         return status.st_ino, status.st_mtime_ns, status.st_size
@@ -279,14 +289,13 @@ class _Siblings:
     def _archived(self) -> tuple[dict[Key, list[float]], set[str]]:
         """What the archive holds; one that cannot be read is set aside, so that the metrics of the living go on."""
         path = self.directory / ARCHIVE
-        body = path.read_bytes()
         try:
-            data = json.loads(body)
+            data = json.loads(_read_plain(path))
             cells = {(name, tuple(labels)): numbers for name, labels, numbers in data["cells"]}
             if not all(isinstance(number, (int, float)) for numbers in cells.values() for number in numbers):
                 raise TypeError("a value is no number")
             return cells, set(data["merged"])
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError, UnsafeFile) as error:
             aside = path.with_suffix(".damaged")
             path.replace(aside)
             logger.error(
@@ -305,11 +314,36 @@ class _Siblings:
             if path.stem in without:
                 continue
             seen.add(path.stem)
-            alive = is_alive(path)  # asked first: what it wrote before its death is then read in full
-            (living if alive else dead).extend(self._known.setdefault(path.stem, _Sibling(path)).read())
+            try:
+                alive = is_alive(path)  # asked first: what it wrote before its death is then read in full
+                numbers = self._known.setdefault(path.stem, _Sibling(path)).read()
+            except OSError as error:
+                self._leave_out(path, error)
+                continue
+            (living if alive else dead).extend(numbers)
         for gone in self._known.keys() - seen:
             del self._known[gone]
         return living, dead
+
+    def _leave_out(self, path: Path, error: OSError) -> None:
+        """Count that a file cannot be read.
+
+        Raises:
+            FileNotFoundError: It has been merged into the archive meanwhile.
+        """
+        if isinstance(error, FileNotFoundError) and not os.path.lexists(path):
+            raise error
+        known = isinstance(error, UnsafeFile)
+        self._failed(error if known else OSError(error.errno, f"{printable(path)}: {error.strerror}"))
+
+    def _dead(self) -> list[tuple[Path, list[tuple[Key, list[float]]]]]:
+        """What can be read of the files of ended processes; the merge before this has said what cannot."""
+        found = []
+        for path in self.directory.glob("*.index"):
+            with contextlib.suppress(OSError):
+                if not is_alive(path):
+                    found.append((path, _Sibling(path).read()))
+        return found
 
     def _compact(self, families: dict[str, Family]) -> None:
         """Merge the files of the dead into the archive, unless another process does so."""
@@ -324,19 +358,20 @@ class _Siblings:
             cells, merged = self._read_archive(self._stamp())
             total = {key: list(numbers) for key, numbers in cells.items()}
             bound = _Bound(families, self.limit, total)
-            dead = [path for path in self.directory.glob("*.index") if not is_alive(path)]
-            for path in dead:
+            dead = self._dead()
+            for path, held_there in dead:
                 if path.stem in merged:
                     continue  # merged before, by a process that died before removing it
-                for key, numbers in _Sibling(path).read():
+                for key, numbers in held_there:
                     family = families.get(key[0])
                     if family is None or family.kind == "gauge" or len(key[1]) != len(family.labels):
                         continue
                     key = bound(family, key)
                     held = total.get(key)
                     total[key] = numbers if held is None else [a + b for a, b in zip(held, numbers, strict=True)]
-            self._write_archive(total, [path.stem for path in dead])
-            for path in dead:
+            left = {stem for stem in merged if os.path.lexists(self.directory / f"{stem}.index")}
+            self._write_archive(total, sorted(left.union(path.stem for path, _ in dead)))
+            for path, _ in dead:
                 path.unlink(missing_ok=True)
                 path.with_suffix(".values").unlink(missing_ok=True)
             self._sweep()
@@ -346,7 +381,7 @@ class _Siblings:
     def _sweep(self) -> None:
         """Remove what processes left that died before they had begun."""
         for path in self.directory.glob("*.new"):
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 if time.time() - path.stat().st_mtime > 60 and not is_alive(path):
                     path.unlink()
                     path.with_suffix(".values").unlink(missing_ok=True)
@@ -358,11 +393,15 @@ class _Siblings:
             "cells": [[name, labels, numbers] for (name, labels), numbers in cells.items()],
         }
         fresh = self.directory / f"{ARCHIVE}.{os.getpid()}"
-        with open(fresh, "w", encoding="utf-8", opener=private) as file:
-            json.dump(data, file)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self.directory / ARCHIVE)
+        try:
+            with open(fresh, "w", encoding="utf-8", opener=private) as file:
+                json.dump(data, file)
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(self.directory / ARCHIVE)
+        except OSError:
+            fresh.unlink(missing_ok=True)
+            raise
 
 
 class _Bound:
@@ -425,10 +464,11 @@ def is_alive(index: Path) -> bool:
 
     Raises:
         FileNotFoundError: The index is gone.
+        OSError: It cannot be opened, or is no plain file.
     """
     import fcntl
 
-    file = os.open(index, os.O_RDONLY | os.O_CLOEXEC)
+    file = open_plain(index, os.O_RDONLY)
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:

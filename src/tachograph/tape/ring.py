@@ -41,7 +41,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import structs
 
-from tachograph.files import Ours, leak, mapped, private_and_high
+from tachograph.files import Ours, UnsafeFile, leak, mapped, open_plain, printable, private_and_high
 from tachograph.records import Attempt, Cost, LLMCall, Run, ToolCall, Usage, ids
 from tachograph.records.outcomes import ERROR_KINDS, ERROR_TYPES, OUTCOMES, TOOL_OUTCOMES
 
@@ -597,25 +597,49 @@ def measure_dead(directory: Path, count: Callable[[LLMCall | ToolCall], None], s
                     os.pwrite(file.fileno(), bytes((os.pread(file.fileno(), 1, at)[0] | _MEASURED,)), at)
 
 
-def dead(directory: Path) -> Iterator[tuple[Path, bytes]]:
-    """The rings of processes that are gone, each with its bytes, locked while it is looked at.
+def dead(directory: Path, sink: object, left_out: Callable[[str], None]) -> Iterator[Recovered]:
+    """What the rings of processes that are gone hold, each locked while it is looked at.
 
-    The file is removed when the next one is asked for: by then its records must be where they belong.
+    A file is removed when the next one is asked for: by then its records must be where they belong. One that cannot
+    be opened or read stays where it is.
+
+    Args:
+        sink: Of the records that are made.
+        left_out: Called with each file that stays, and why.
     """
-    for file in _dead(directory):
-        yield Path(str(file.name)), file.readall()
-        Path(str(file.name)).unlink(missing_ok=True)
+    for file in _dead(directory, left_out=left_out):
+        path = Path(str(file.name))
+        try:
+            found = read(file.readall(), sink)
+        except ValueError as error:
+            left_out(f"{printable(path)}: {error}")
+            continue
+        yield found
+        path.unlink(missing_ok=True)
 
 
-def _dead(directory: Path, names: str = f"*{SUFFIX}") -> Iterator[FileIO]:
+def nothing_said(_: str) -> None:
+    """What one look leaves out, another one says."""
+
+
+def _open_old(path: str, _: int) -> int:
+    return open_plain(Path(path), os.O_RDWR, _START + PIECES * _PIECE_BYTES)
+
+
+def _dead(
+    directory: Path, names: str = f"*{SUFFIX}", left_out: Callable[[str], None] = nothing_said
+) -> Iterator[FileIO]:
     try:
         paths = sorted(directory.glob(names))
     except OSError:
         return
     for path in paths:
         try:
-            file = FileIO(str(path), "r+")
-        except OSError:
+            file = FileIO(str(path), "r+", opener=_open_old)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            left_out(str(error) if isinstance(error, UnsafeFile) else f"{printable(path)}: {error.strerror or error}")
             continue
         with file:
             try:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 import sys
 import time
 from collections import deque
@@ -33,7 +34,10 @@ from tachograph.usage import frames
 from tachograph.usage.locks import append_only, lock
 
 SUFFIX: Final = ".journal"
+LONGEST_SEGMENT: Final = 2 << 30
+"""What is longer is no segment: `ledger.segment_mb` allows half of it."""
 _FULL: Final = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG})
+_JOURNAL: Final = re.compile(r"[0-9a-f]{32}")
 _RECHECK_SECONDS: Final = 0.05
 _SPOOL_SECONDS: Final = 3.0
 _WRITE_BYTES: Final = 256 * 1024
@@ -49,11 +53,11 @@ def segment_name(journal: str, segment: int) -> str:
 
 
 def parse_segment_name(name: str) -> tuple[str, int] | None:
-    """Journal and segment number of a file name, or None when it is no segment's."""
-    stem, dash, number = name.removesuffix(SUFFIX).rpartition("-")
-    if not name.endswith(SUFFIX) or not dash or not (number.isascii() and number.isdigit() and len(number) <= 10):
+    """Journal and segment number of a file name, or None where `segment_name` makes no such name."""
+    journal, _, number = name.removesuffix(SUFFIX).partition("-")
+    if not _JOURNAL.fullmatch(journal) or not (number.isascii() and number.isdigit() and len(number) <= 10):
         return None
-    return stem, int(number)
+    return (journal, int(number)) if segment_name(journal, int(number)) == name else None
 
 
 def directory_bytes(directory: Path) -> int:
@@ -63,9 +67,10 @@ def directory_bytes(directory: Path) -> int:
         with os.scandir(directory) as entries:
             for entry in entries:
                 try:
-                    total += entry.stat(follow_symlinks=False).st_size
+                    size = entry.stat(follow_symlinks=False).st_size
                 except OSError:  # drained meanwhile
                     continue
+                total += size if size <= LONGEST_SEGMENT else 0  # left out by the writer
     except OSError:  # not there, or not ours to read: then records cannot be appended either, and that is said
         return total
     return total

@@ -30,7 +30,7 @@ from tachograph.records.projection import project
 from tachograph.settings.ledger import LedgerSettings
 from tachograph.signals.registry import Metrics
 from tachograph.tape import TAPE
-from tachograph.tape.ring import Ring, are_there_others, dead, directory_of, read, sweep
+from tachograph.tape.ring import Ring, are_there_others, dead, directory_of, sweep
 from tachograph.usage.frames import LARGEST_PAYLOAD
 from tachograph.usage.journal import Journal
 from tachograph.usage.labels import ids_of, labels_of
@@ -461,12 +461,7 @@ class Ledger:
         if self.ring is None or not are_there_others(self.ring) or backlog(self.place.journals, dead_only=True)[0]:
             return 0
         count = 0
-        for path, data in dead(self.ring.directory):
-            try:
-                found = read(data, NOWHERE)
-            except ValueError as error:
-                logger.warning("tachograph: %s is left out: %s", path, error)
-                continue
+        for found in dead(self.ring.directory, NOWHERE, self._leave_out):
             for record in found.records:
                 record.slot = -1  # of another process's ring
                 (self.recovered or self.accept)(record)
@@ -477,6 +472,13 @@ class Ledger:
         if count and isinstance(self._queue, Journal):
             self._queue.rotate()
         return count
+
+    def _leave_out(self, what: str) -> None:
+        """Count and say once that what a process left cannot be read."""
+        if what not in self._said:
+            self._said.add(what)
+            self._metrics.file_fault("entry_unreadable")
+            logger.warning("tachograph: the ledger leaves out %s, and recovers what else there is", what)
 
     def _beat(self) -> None:
         if self._writer_lock is not None:

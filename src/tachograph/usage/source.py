@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tachograph.files import CLOEXEC, Ours, move_up, open_plain
+from tachograph.files import CLOEXEC, Ours, UnsafeFile, move_up, open_plain, printable
 from tachograph.usage import frames
-from tachograph.usage.journal import SUFFIX, parse_segment_name, segment_name
+from tachograph.usage.journal import LONGEST_SEGMENT, SUFFIX, parse_segment_name, segment_name
 from tachograph.usage.locks import is_locked, lock
 
 _READ_BYTES: Final = 1 << 20
@@ -127,12 +127,13 @@ class _Reader:
         self.close()
         path = self.directory / segment_name(self.name, segment)
         try:
-            self.fd = move_up(open_plain(path, os.O_RDWR))
+            self.fd = move_up(open_plain(path, os.O_RDWR, LONGEST_SEGMENT))
         except FileNotFoundError:
             return False
         except OSError as error:
             if segment not in self._unreadable:
-                batch.faults.append(("entry_unreadable", f"{path}: {error.strerror or error}"))
+                why = error if isinstance(error, UnsafeFile) else f"{printable(path)}: {error.strerror or error}"
+                batch.faults.append(("entry_unreadable", str(why)))
             self._unreadable[segment] = time.monotonic() + _UNREADABLE_SECONDS
             return False
         self._ours = Ours(self.fd)
@@ -314,7 +315,8 @@ class JournalSource:
                 self._remove_abandoned(self.directory / name)
             elif name.endswith(SUFFIX) and name not in self._odd:
                 self._odd.add(name)
-                self._faults.append(("entry_unreadable", f"{self.directory / name}: no journal's file has such a name"))
+                shown = printable(self.directory / name)
+                self._faults.append(("entry_unreadable", f"{shown}: no journal's file has such a name"))
         for numbers in listed.values():
             numbers.sort()
         self._listed = listed
