@@ -148,6 +148,22 @@ def open_plain(path: Path, flags: int, longest: int | None = None) -> int:
     return fd
 
 
+def read_start(path: Path, size: int) -> str:
+    """The first bytes of a small file, as text.
+
+    Raises:
+        OSError: It is not there, is no plain file or cannot be opened.
+        ValueError: It is no text.
+    """
+    fd = os.open(path, os.O_RDONLY | CLOEXEC | NOFOLLOW | NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise UnsafeFile(f"{printable(path)} is not a plain file")
+        return os.read(fd, size).decode()
+    finally:
+        os.close(fd)
+
+
 def make_private_directory(path: Path) -> None:
     """Make a directory (and those above it) for this user alone, at any umask; one that is there stays as it is."""
     try:

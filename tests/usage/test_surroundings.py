@@ -586,3 +586,36 @@ def test_every_copy_of_sqlite_is_another(tmp_path: Path) -> None:
         sqlite_library.give_up()
         seen.add(sqlite_library.library().VFS)
     assert len(seen) == 4
+
+
+@pytest.mark.parametrize("name", ["host", "flush", "ledger.db.reserve"])
+@pytest.mark.parametrize("make", [_a_pipe, _a_socket, _a_directory, lambda path: path.write_bytes(b"\xff\xfe" * 99)])
+def test_a_small_file_of_the_ledger_that_is_none_stops_nothing(
+    tmp_path: Path, name: str, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / name)
+    recorder = make_recorder(tmp_path)
+    one_call(recorder, 0)
+    recorder.ledger.place.ask_for_flush()
+    assert recorder.ledger.flush(20)
+    assert stored_numbers(recorder.ledger) == [0]
+    assert recorder.ledger.place.host() == recorder.ledger.place.host()
+
+
+def test_a_lock_file_that_is_a_pipe_is_said_and_holds_nobody_up(tmp_path: Path) -> None:
+    _a_pipe(tmp_path / "writer.lock")
+    recorder = make_recorder(tmp_path)
+    one_call(recorder, 0)
+    assert metric(recorder, "llm_usage_writer_alive") == 0
+    eventually(lambda: faults(recorder, "entry_unreadable") == 1, "it is counted")
+    (tmp_path / "writer.lock").unlink()
+    assert recorder.ledger.flush(20)
+    assert stored_numbers(recorder.ledger) == [0]
+
+
+def test_a_lock_file_with_other_content_shows_the_writer_at_work(tmp_path: Path) -> None:
+    (tmp_path / "writer.lock").write_bytes(b"\xff\xfe" * 99)
+    recorder = make_recorder(tmp_path)
+    one_call(recorder, 0)
+    assert recorder.ledger.flush(20)
+    assert metric(recorder, "llm_usage_writer_alive") == 1

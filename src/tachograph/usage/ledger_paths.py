@@ -15,8 +15,6 @@ from zlib import crc32
 from msgspec import structs
 
 from tachograph.files import (
-    CLOEXEC,
-    NOFOLLOW,
     Ours,
     UnsafeFile,
     is_at,
@@ -24,12 +22,15 @@ from tachograph.files import (
     make_private_file,
     move_up,
     open_plain,
+    read_start,
 )
 from tachograph.settings.ledger import LedgerSettings
 from tachograph.usage.locks import is_locked, lock
 
 HEARTBEAT_SECONDS: Final = 1.0
 STALE_SECONDS: Final = 20.0
+_BEAT_BYTES: Final = 40
+_HOST_BYTES: Final = 1024
 
 
 class LedgerPaths:
@@ -73,28 +74,31 @@ class LedgerPaths:
 
     def host(self) -> str:
         """A name of this directory on this host that stays the same, for positions in a store that hosts share."""
+        if kept := self._kept_host():
+            return kept
         path = self.directory / "host"
-        with suppress(FileNotFoundError):
-            name = path.read_text("utf-8").strip()
-            if name:
-                return name
         name = f"{platform.node() or 'host'}-{secrets.token_hex(4)}"
         temporary = path.with_name(f"host.{secrets.token_hex(4)}")
         try:
             make_private_file(temporary)
             temporary.write_text(name + "\n", "utf-8")
             os.link(temporary, path)  # the first of several processes wins
-        except FileExistsError:
-            name = path.read_text("utf-8").strip()
-        except OSError:  # a full disk, or one without links: a name that this directory always has will do
-            name = f"{platform.node() or 'host'}-{crc32(str(self.directory).encode()):08x}"
-        temporary.unlink(missing_ok=True)
+        except OSError:  # another process has won; or it is no file, the disk is full, or has no links
+            name = self._kept_host() or f"{platform.node() or 'host'}-{crc32(os.fsencode(self.directory)):08x}"
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         return name
+
+    def _kept_host(self) -> str:
+        try:
+            return read_start(self.directory / "host", _HOST_BYTES).strip()
+        except (OSError, ValueError):
+            return ""
 
     def ask_for_flush(self) -> None:
         """Ask the writer, in whatever process it is, to store now what waits."""
         with suppress(OSError):  # a full disk: it is stored a little later
-            os.close(os.open(self.flush_file, os.O_WRONLY | os.O_CREAT | CLOEXEC | NOFOLLOW, 0o600))
+            os.close(open_plain(self.flush_file, os.O_WRONLY | os.O_CREAT))
             os.utime(self.flush_file)
 
     def last_asked_for_flush(self) -> int:
@@ -125,7 +129,7 @@ class LedgerPaths:
     def heartbeat(self) -> tuple[int, float] | None:
         """Process id of the last writer, and when it last said that it is at work."""
         try:
-            pid, at = self.lock_file.read_text("utf-8").split()[:2]
+            pid, at = read_start(self.lock_file, _BEAT_BYTES).split()[:2]
             return int(pid), float(at)
         except (OSError, ValueError):
             return None
@@ -155,7 +159,7 @@ class WriterLock:
             self.is_lost = True
             return
         with suppress(OSError):  # a full disk: the writer then seems dead, and works
-            os.pwrite(self.fd, f"{os.getpid()} {now:.3f}\n".ljust(40).encode(), 0)
+            os.pwrite(self.fd, f"{os.getpid()} {now:.3f}\n".ljust(_BEAT_BYTES).encode(), 0)
 
     def release(self) -> None:
         """Let another process write."""

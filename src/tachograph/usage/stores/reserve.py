@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from tachograph.files import open_plain
+
 logger = logging.getLogger("tachograph")
 
 LARGEST: Final = 32 << 20
@@ -53,12 +55,12 @@ class Reserve:
         try:
             space = os.statvfs(self.path.parent)
             size = min(LARGEST, space.f_blocks * space.f_frsize // _PART_OF_DISK)
-            have = self.path.stat().st_size if self.path.exists() else 0
+            have = self.path.lstat().st_size if os.path.lexists(self.path) else 0
             if have >= size:
                 return True
             if space.f_bavail * space.f_frsize < _ROOM * (size - have):
                 return False
-            fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+            fd = open_plain(self.path, os.O_WRONLY | os.O_CREAT)
             try:
                 os.posix_fallocate(fd, 0, size)
             finally:
@@ -71,7 +73,7 @@ class Reserve:
     def give(self, size: int) -> int:
         """Give so many bytes back to the file system; returns how many there were to give."""
         try:
-            fd = os.open(self.path, os.O_WRONLY | getattr(os, "O_CLOEXEC", 0))
+            fd = open_plain(self.path, os.O_WRONLY)
         except OSError:
             return 0
         try:
