@@ -184,7 +184,8 @@ def make_private_file(path: Path) -> None:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | CLOEXEC, 0o600)
     except FileExistsError:
         with suppress(OSError):  # another user's, that we may write all the same
-            path.chmod(0o600)
+            if stat.S_ISREG(path.lstat().st_mode):
+                path.chmod(0o600)
         return
     try:
         os.fchmod(fd, 0o600)

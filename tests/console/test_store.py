@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 import sqlite3
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from tachograph.console.calls import Call, CallAttempt, CallDetail, Span
 from tachograph.console.columns import Columns, Filter
 from tachograph.console.store import CallStore
+from tachograph.errors import TachographError
 
 CALLS = int(os.environ.get("TACHOGRAPH_CONSOLE_CALLS", "60000"))
 MODELS = ("gpt-5", "gpt-5-mini", "claude-sonnet", "gemini-3")
@@ -224,3 +226,22 @@ def test_any_text_can_be_searched_for() -> None:
         assert store.find(Filter(text="NEAR(key api)"), 9)[1] == 0
     finally:
         store.close()
+
+
+@pytest.mark.parametrize("what", ["garbage", "directory", "pipe", "link", "below a file"])
+def test_a_file_that_is_no_database_is_named_with_what_to_do(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "console.db"
+    if what == "garbage":
+        path.write_bytes(b"no database" * 999)
+    elif what == "directory":
+        path.mkdir(mode=0o755)
+    elif what == "pipe":
+        os.mkfifo(path)
+    elif what == "link":
+        path.symlink_to(path.name)
+    else:
+        path.touch()
+        path = path / "console.db"
+    with pytest.raises(TachographError, match=r"console's calls cannot be kept.*Move the file away"):
+        CallStore(path)
+    assert what != "directory" or stat.S_IMODE(path.stat().st_mode) == 0o755

@@ -117,6 +117,7 @@ def test_a_segment_that_is_drained_after_its_descriptor_was_closed_is_not_counte
 def test_rows_gather_until_a_flush_wants_them(tmp_path: Path) -> None:
     recorder = make_recorder(tmp_path, interval_seconds=30)
     one_call(recorder, 0)
+    eventually(lambda: recorder.ledger._writer is not None, "it is at work, so that no flush is asked for by file")
     assert recorder.ledger.flush(20)  # the writer now rests for 30 s
     for number in range(1, 200):
         one_call(recorder, number)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import sqlite3
+import stat
 import threading
 import time
 import unicodedata
@@ -34,7 +35,8 @@ from tachograph.console.calls import (
 from tachograph.console.columns import Columns, Filter, label_text
 from tachograph.console.facts import Facts
 from tachograph.console.notes import Note
-from tachograph.files import make_private_directory, make_private_file
+from tachograph.errors import TachographError
+from tachograph.files import UnsafeFile, make_private_directory, make_private_file
 
 BUCKET_SECONDS = 300
 _SCHEMA = """
@@ -71,6 +73,20 @@ INSERT INTO spending VALUES(?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET calls=c
 
 
 Item = tuple[CallDetail | None, Span | None]
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    """Set the database up, and bring its tables to those of today."""
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=NORMAL")
+    db.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    db.execute("PRAGMA cache_size=-16000")
+    db.execute("PRAGMA journal_size_limit=67108864")
+    db.executescript(_SCHEMA)
+    if "matchers" not in {row[1] for row in db.execute("PRAGMA table_info(notes)")}:  # a file of before
+        db.execute("ALTER TABLE notes ADD COLUMN matchers TEXT NOT NULL DEFAULT ''")
+
+
 logger = logging.getLogger("tachograph.console")
 
 
@@ -138,20 +154,35 @@ class CallStore:
             self._loaded.set()
 
     def _open(self) -> sqlite3.Connection:
-        target = ":memory:" if self._path is None else str(self._path)
-        if self._path is not None:
-            make_private_directory(self._path.parent)
-            make_private_file(self._path)  # its WAL gets the same rights
-        db = sqlite3.connect(target, check_same_thread=False, isolation_level=None, timeout=10)
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=NORMAL")
-        db.execute("PRAGMA auto_vacuum=INCREMENTAL")
-        db.execute("PRAGMA cache_size=-16000")
-        db.execute("PRAGMA journal_size_limit=67108864")
-        db.executescript(_SCHEMA)
-        if "matchers" not in {row[1] for row in db.execute("PRAGMA table_info(notes)")}:  # a file of before
-            db.execute("ALTER TABLE notes ADD COLUMN matchers TEXT NOT NULL DEFAULT ''")
-        return db
+        """The database, with its tables.
+
+        Raises:
+            TachographError: It cannot be opened, or is none.
+        """
+        try:
+            if self._path is not None:
+                make_private_directory(self._path.parent)
+                make_private_file(self._path)  # its WAL gets the same rights
+                if not stat.S_ISREG(self._path.lstat().st_mode):
+                    raise UnsafeFile("it is a link, or no plain file")
+            db = sqlite3.connect(
+                ":memory:" if self._path is None else str(self._path),
+                check_same_thread=False,
+                isolation_level=None,
+                timeout=10,
+            )
+            try:
+                _prepare(db)
+            except BaseException:
+                db.close()
+                raise
+            return db
+        except (sqlite3.Error, OSError) as error:
+            raise TachographError(
+                f"the console's calls cannot be kept there: {getattr(error, 'strerror', None) or error}",
+                where=str(self._path),
+                do="Move the file away: a new one is begun. Or name a directory that may be written with --data-dir.",
+            ) from error
 
     # -- writing ------------------------------------------------------------------------------------------
 

@@ -134,7 +134,7 @@ class Writer:
         self._retention = Retention(retain or {}, lambda: observer.file_fault("clock_jump"))
         self._sync = sync
         self._asked = asked
-        self._asked_at = 0
+        self._asked_at = asked() if asked is not None else 0  # what was asked before, the first step does
         self._store: Store | None = None
         self._source: Source | None = None
         self._batch: Batch | None = None
