@@ -358,10 +358,10 @@ def test_a_segment_that_could_not_be_read_for_a_while_is_drained_later(
     second = sorted((tmp_path / "journals").iterdir())[1]
     real = source.open_plain
 
-    def forbidden(path: Path, flags: int) -> int:
+    def forbidden(path: Path, *rest: int) -> int:
         if path == second:
             raise PermissionError(13, "Permission denied")  # the tests may run as root, whom nothing is forbidden
-        return real(path, flags)
+        return real(path, *rest)
 
     monkeypatch.setattr(source, "open_plain", forbidden)
     writer = make_recorder(tmp_path, writer="external")
@@ -620,3 +620,55 @@ def test_a_lock_file_with_other_content_shows_the_writer_at_work(tmp_path: Path)
     one_call(recorder, 0)
     assert recorder.ledger.flush(20)
     assert metric(recorder, "llm_usage_writer_alive") == 1
+
+
+@pytest.mark.parametrize("at", range(1, 8))
+def test_a_read_that_fails_leaves_out_no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    monkeypatch.setattr(source, "_UNREADABLE_SECONDS", 0.0)
+    recorder = make_recorder(tmp_path, writer="external", segment_mb=0.004)
+    for number in range(60):
+        one_call(recorder, number)
+    recorder.ledger._queue.after_fork_in_child()
+    real, calls = os.pread, 0
+
+    def failing(fd: int, size: int, offset: int) -> bytes:
+        nonlocal calls
+        calls += threading.current_thread() is threading.main_thread()
+        if calls == at:
+            calls += 1
+            raise OSError(5, "Input/output error")
+        return real(fd, size, offset)
+
+    reader = JournalSource(tmp_path / "journals", {})
+    found: list[bytes] = []
+    said: list[tuple[str, str]] = []
+    monkeypatch.setattr(os, "pread", failing)
+    for _ in range(20):
+        batch = reader.read(20)
+        assert not batch.gaps
+        assert not batch.quarantined
+        found += batch.payloads
+        said += batch.faults
+        reader.committed(batch)
+    reader.close()
+    assert len(set(found)) == 60
+    assert [fault for fault, _ in said] == ["entry_unreadable"]
+
+
+def test_what_cannot_be_asked_for_is_not_said_to_be_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = make_recorder(tmp_path, writer="external", segment_mb=0.004)
+    for number in range(60):
+        one_call(recorder, number)
+    journal = recorder.ledger._queue
+
+    def failing(*_: object) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "pread", failing)
+        assert journal.committed == 0
+        assert journal.oldest_accepted_us() is None
+        assert not recorder.ledger.flush(0.05)
+    assert journal.committed == 0
+    assert recorder.ledger.drain(20)
+    assert recorder.ledger.flush(20)

@@ -369,12 +369,17 @@ class Journal:
             return self._committed
 
     def _note_of(self, number: int) -> int | None:
+        """What the writer has noted in a segment; None where it has removed it, 0 where it cannot be read now."""
         try:
             fd = os.open(self.directory / segment_name(self.name, number), os.O_RDONLY | _CLOEXEC)
-        except OSError:
+        except FileNotFoundError:
             return None
+        except OSError:
+            return 0
         try:
             return frames.unpack_committed(os.pread(fd, frames.COMMITTED.size, frames.COMMITTED_AT))[1]
+        except OSError:
+            return 0
         finally:
             os.close(fd)
 
@@ -394,6 +399,8 @@ class Journal:
                 try:
                     offset, _ = frames.unpack_committed(os.pread(fd, frames.COMMITTED.size, frames.COMMITTED_AT))
                     found, _ = frames.scan(os.pread(fd, 1 << 16, offset), final=True, limit=1)
+                except OSError:
+                    continue
                 finally:
                     os.close(fd)
                 if found and isinstance(found[0], frames.JournalFrame) and found[0].kind == frames.RECORD:

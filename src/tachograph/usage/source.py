@@ -81,6 +81,15 @@ class Batch:
     def __bool__(self) -> bool:
         return bool(self.payloads or self.quarantined or self.positions or self.forget or self.gaps)
 
+    def sizes(self) -> tuple[int, int, int, int]:
+        """How much is in it, for `cut`."""
+        return len(self.payloads), len(self.quarantined), len(self.positions), len(self.gaps)
+
+    def cut(self, sizes: tuple[int, int, int, int]) -> None:
+        """Take out what came after it had these sizes."""
+        for items, size in zip((self.payloads, self.quarantined, self.positions, self.gaps), sizes, strict=True):
+            del items[size:]
+
 
 class _Reader:
     """Follows one journal."""
@@ -270,10 +279,10 @@ class _Reader:
                 continue
             try:
                 begins, ends = _span(self.directory / segment_name(self.name, number))
-            except PermissionError:
-                return end - first  # it may hold all of them; what is lost is known when it can be read
-            except OSError:
+            except (FileNotFoundError, UnsafeFile):
                 continue
+            except OSError:
+                return end - first  # it may hold all of them; what is lost is known when it can be read
             found += max(0, min(end, ends) - max(first, begins))
         return found
 
@@ -295,6 +304,7 @@ class JournalSource:
         self._committed: dict[str, Position] = {}  # by this source
         self._readers: dict[str, _Reader] = {}
         self._odd: set[str] = set()
+        self._failed: dict[str, float] = {}  # journals that could not be read, and when to try again
         self._faults: list[tuple[str, str]] = []
         self._listed: dict[str, list[int]] = {}
         now, listed = time.monotonic(), self._list()
@@ -339,13 +349,33 @@ class JournalSource:
         self._turn += 1
         cut = self._turn % len(names) if names else 0
         for name in names[cut:] + names[:cut]:
-            reader = self._readers.get(name)
-            if reader is None:
-                reader = self._readers[name] = _Reader(self.directory, name, self._known.get(name))
-            reader.read(batch, listed[name], limit)
+            self._read_journal(name, batch, limit)
             if len(batch.payloads) >= limit:
                 break
         return batch
+
+    def _read_journal(self, name: str, batch: Batch, limit: int) -> None:
+        """Add what is new in one journal. One that fails is read again later, from what the store has of it."""
+        reader = self._readers.get(name)
+        if reader is None:
+            position = self._committed.get(name) or self._known.get(name)
+            reader = self._readers[name] = _Reader(self.directory, name, position)
+        if time.monotonic() < self._failed.get(name, 0.0):
+            return
+        before = batch.sizes()
+        try:
+            reader.read(batch, self._listed[name], limit)
+        except OSError as error:
+            batch.cut(before)  # it has gone on in what it read, and would leave this out
+            reader.close()
+            del self._readers[name]
+            if name not in self._failed:
+                batch.faults.append(
+                    ("entry_unreadable", f"journal {name} in {self.directory}: {error.strerror or error}")
+                )
+            self._failed[name] = time.monotonic() + _UNREADABLE_SECONDS
+        else:
+            self._failed.pop(name, None)
 
     def _forgotten(self, listed: Mapping[str, list[int]]) -> list[str]:
         """Journals whose positions can go: they have had no file for long, so no other writer asks for them either."""
