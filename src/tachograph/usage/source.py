@@ -87,8 +87,8 @@ class Batch:
 
     def cut(self, sizes: tuple[int, int, int, int]) -> None:
         """Take out what came after it had these sizes."""
-        for items, size in zip((self.payloads, self.quarantined, self.positions, self.gaps), sizes, strict=True):
-            del items[size:]
+        payloads, quarantined, positions, gaps = sizes
+        del self.payloads[payloads:], self.quarantined[quarantined:], self.positions[positions:], self.gaps[gaps:]
 
 
 class _Reader:
