@@ -34,7 +34,7 @@ def _make_room(connections: set[Any], new: object) -> None:
     waiting = [one for one in connections if one is not new and _waits_for(one)]
     if waiting:
         longest = min(waiting, key=lambda one: one._waits_since)
-        connections.discard(longest)  # that it is lost is told a moment later
+        connections.discard(longest)  # connection_lost comes a moment later
         longest.transport.abort()
 
 
