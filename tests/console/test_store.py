@@ -245,3 +245,27 @@ def test_a_file_that_is_no_database_is_named_with_what_to_do(tmp_path: Path, wha
     with pytest.raises(TachographError, match=r"console's calls cannot be kept.*Move the file away"):
         CallStore(path)
     assert what != "directory" or stat.S_IMODE(path.stat().st_mode) == 0o755
+
+
+def test_calls_that_a_full_disk_refuses_are_not_said_to_be_kept(tmp_path: Path) -> None:
+    store, rng = CallStore(tmp_path / "console.db"), random.Random(1)
+    items = [made(number, rng, time.time()) for number in range(300)]
+    pages = store._db.execute("PRAGMA page_count").fetchone()[0]
+    store._db.execute(f"PRAGMA max_page_count={pages}")
+    assert store.add_all(items, wait=True) == 0
+    assert store.dropped == 300
+    store._db.execute(f"PRAGMA max_page_count={1 << 30}")
+    assert store.add_all(items, wait=True) == 300
+    store.close()
+
+
+def test_a_call_that_cannot_be_made_stops_no_later_one() -> None:
+    store, rng = CallStore(None), random.Random(1)
+
+    def failing() -> tuple[CallDetail, Span]:
+        raise ValueError("no call")
+
+    store.add_later(failing)
+    assert store.flush()
+    assert store.add_all([made(1, rng, time.time())], wait=True) == 1
+    store.close()

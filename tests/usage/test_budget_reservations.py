@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import io
 import logging
@@ -27,6 +28,7 @@ from support.bytecodes import count
 from support.ledgers import metric
 from support.simulators import simulators, simulators_process  # noqa: F401 - fixtures
 from tachograph.errors import BudgetExceededError
+from tachograph.files import UnsafeFile
 from tachograph.recorder import Recorder
 from tachograph.records import Cost, LLMCall, Usage
 from tachograph.records.run import RUN, Run
@@ -35,7 +37,7 @@ from tachograph.settings import load
 from tachograph.tape import TAPE
 from tachograph.testing import recording
 from tachograph.usage.budgets import Budgets
-from tachograph.usage.budgets.accounts import Accounts, Slot
+from tachograph.usage.budgets.accounts import Accounts, NoPlace, Slot
 from tachograph.usage.budgets.estimate import Estimates
 from tachograph.usage.budgets.windows import Window
 from tachograph_demo.simulators import Answer, ServedUsage, Simulators
@@ -639,3 +641,26 @@ def test_a_call_of_a_signal_handler_that_interrupts_a_decision_goes_on_and_leave
     assert balances(recorder) == {"day": (Decimal("0.3"), Decimal(0))}
     assert metric(recorder, "llm_budget_unchecked_total", "day") == 1
     assert len(let_through(recorder, 50)) == 2
+
+
+def test_a_process_that_was_stopped_while_it_gave_out_an_account_keeps_no_call_waiting(tmp_path: Path) -> None:
+    accounts = Accounts("shared", Window("day"), Slot(tmp_path), 4)
+    with (tmp_path / "shared.accounts").open("r+b") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(NoPlace, match="another process"):
+            accounts.row(1, 0.0)
+    assert accounts.row(1, 0.0)
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_a_link_in_the_place_of_accounts_is_refused_and_its_target_is_not_touched(tmp_path: Path, link: Any) -> None:
+    target = tmp_path / "precious"
+    target.write_bytes(b"precious")
+    for name in ("shared.accounts", "slot-1.lock"):
+        link(target, tmp_path / name)
+    with pytest.raises(UnsafeFile):
+        Slot(tmp_path)
+    (tmp_path / "slot-1.lock").unlink()
+    with pytest.raises(UnsafeFile):
+        Accounts("shared", Window("day"), Slot(tmp_path), 4)
+    assert target.read_bytes() == b"precious"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import shutil
 import socket
@@ -672,3 +674,26 @@ def test_what_cannot_be_asked_for_is_not_said_to_be_stored(tmp_path: Path, monke
     assert journal.committed == 0
     assert recorder.ledger.drain(20)
     assert recorder.ledger.flush(20)
+
+
+def test_what_a_read_only_disk_does_not_take_is_said_once_and_counted_as_waiting(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder = make_recorder(tmp_path)
+    journal = recorder.ledger._queue
+    write = journal._write
+
+    def read_only(*_: object) -> int:
+        ctypes.set_errno(errno.EROFS)
+        return -1
+
+    journal._write = read_only
+    for number in range(5):
+        one_call(recorder, number)
+    assert metric(recorder, "llm_usage_persist_queue_size") == 5
+    assert caplog.text.count("cannot be written") == 1
+    journal._write = write
+    assert recorder.ledger.flush(20)
+    assert stored_numbers(recorder.ledger) == list(range(5))
+    assert metric(recorder, "llm_usage_persist_queue_size") == 0
+    assert metric(recorder, "llm_usage_records_refused_total") == 0

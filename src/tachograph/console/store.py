@@ -135,6 +135,7 @@ class CallStore:
         self._pending: deque[Item | Callable[[], Item]] = deque()
         self._wake = threading.Condition()
         self._accepted = self._written = 0
+        self._failed_to = 0  # the last of those accepted that could not be written
         self._urgent = False
         self._closing = False
         self._lock = threading.RLock()
@@ -217,7 +218,9 @@ class CallStore:
             mark = self._accepted
             self._urgent = True
             self._wake.notify_all()
-            if wait and not self._wake.wait_for(lambda: self._written >= mark, timeout):
+            if wait and not (
+                self._wake.wait_for(lambda: self._written >= mark, timeout) and self._failed_to <= mark - taken
+            ):
                 return 0
         return taken
 
@@ -251,13 +254,17 @@ class CallStore:
                     continue
                 batch = [self._pending.popleft() for _ in range(min(len(self._pending), 5000))]
                 self._urgent = bool(self._pending)
+            is_failed = False
             try:
                 self._write([one() if callable(one) else one for one in batch])
-            except sqlite3.Error as error:
+            except Exception as error:  # noqa: BLE001 - the next calls are written all the same
+                is_failed = True
                 self.dropped += len(batch)
                 logger.warning("tachograph console: %d calls could not be written: %s", len(batch), error)
             with self._wake:
                 self._written += len(batch)
+                if is_failed:
+                    self._failed_to = self._written
                 self._wake.notify_all()
             self.generation += 1
 

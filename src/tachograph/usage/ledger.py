@@ -47,6 +47,10 @@ from tachograph.usage.writer import Source, Writer
 logger = logging.getLogger("tachograph")
 
 _CANDIDATE_SECONDS = 1.0
+_CANNOT_WRITE = (
+    "tachograph: the journals in %s cannot be written (a read-only or failing file system); records wait in the ring, "
+    "and llm_usage_persist_queue_size counts them"
+)
 _GAUGE_SECONDS = 5.0
 """How often the gauges are set for siblings that show them; a scrape of this process sets them anyway."""
 _LOOK_SECONDS = 0.05
@@ -171,8 +175,10 @@ class Ledger:
             while self._pending:
                 taken = list(islice(self._pending, _WRITTEN_AT_ONCE))
                 before = self._queue.sequence
-                if self._append([payload for payload, _ in taken], are_kept=True) == "io_error":
+                reason = self._append([payload for payload, _ in taken], are_kept=True)
+                if reason == "io_error":
                     taken = taken[: self._queue.sequence - before]  # the next batch tries the others again
+                self._say_waiting(reason == "io_error")
                 if self.ring is not None:
                     self.ring.release([slot for _, slot in taken if slot >= 0])
                 for _ in taken:
@@ -184,6 +190,14 @@ class Ledger:
             self._writing.release()
         if self._thread is None and self._queue.sequence:
             self._start()
+
+    def _say_waiting(self, is_failing: bool) -> None:
+        """Say once that the journals cannot be written, and again when they can and could not."""
+        if is_failing and _CANNOT_WRITE not in self._said:
+            self._said.add(_CANNOT_WRITE)
+            logger.warning(_CANNOT_WRITE, self.place.journals)
+        elif not is_failing:
+            self._said.discard(_CANNOT_WRITE)
 
     def keep(self, records: Sequence[LLMCall | ToolCall]) -> str | None:
         """Append finished records to the journal now, durably; None when it has them all, else why not.
@@ -515,6 +529,7 @@ class Ledger:
         queue.check()
         waiting = max(0, queue.sequence - queue.committed)
         oldest = queue.oldest_accepted_us() if waiting else None
+        waiting += len(self._pending)  # on a disk that takes none
         spool, alive = 0, self._writer is not None
         if isinstance(queue, Journal):
             alive = self.place.is_writer_alive()

@@ -359,7 +359,7 @@ class Writer:
                     f"the store did not answer in {self._watchdog.seconds:g} s and was cut off", where=store.where
                 ) from error
             raise
-        except StoreError:
+        except (StoreError, OSError):  # a file of the store cannot be read: no row is at fault
             raise
         except Exception as error:
             if self._watchdog.fired or not rows:

@@ -23,13 +23,14 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from tachograph.files import Ours, mapped, move_up
+from tachograph.files import Ours, mapped, move_up, open_plain
 from tachograph.usage.budgets.windows import Window
 from tachograph.usage.locks import lock
 
@@ -38,6 +39,7 @@ _PAGE: Final = 4096
 _INDEX: Final = _PAGE // 8
 _ROW_WORDS: Final = 8
 _PROBES: Final = 64
+_CLAIM_SECONDS: Final = 0.004
 _MAGIC: Final = 0x7AC40B01
 NUMBER, STEP, LEASED, LEASE_NUMBER, SYNCED, FLEET_SPENT, WANTED = range(7)
 """Words of a row before its slots: the newest bucket any process used it in, how many of the budget's steps are passed;
@@ -79,7 +81,7 @@ class Slot:
     def _take(self, number: int) -> int | None:
         assert self.directory is not None
         path = self.directory / f"slot-{number}.lock"
-        fd = move_up(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        fd = move_up(open_plain(path, os.O_RDWR | os.O_CREAT))
         if lock(fd):
             return fd
         os.close(fd)
@@ -136,7 +138,7 @@ class Accounts:
             memory = memoryview(mmap.mmap(-1, size))
         else:
             path = slot.directory / f"{name}.accounts"
-            self._fd = move_up(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._fd = move_up(open_plain(path, os.O_RDWR | os.O_CREAT))
             self._ours = Ours(self._fd)
             self._close = weakref.finalize(self, _close, self._ours)
             self._close.atexit = False
@@ -205,14 +207,22 @@ class Accounts:
 
     @contextmanager
     def _claiming(self) -> Iterator[None]:
-        """One process at a time gives out rows: for a few microseconds, once per value."""
+        """One process at a time gives out rows: for a few microseconds, once per value.
+
+        Raises:
+            NoPlace: Another process holds the lock for longer: it was stopped meanwhile, or is not ours.
+        """
         if self._fd < 0:
             yield
             return
         import fcntl
 
         self._check()
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        deadline = time.monotonic() + _CLAIM_SECONDS
+        while not lock(self._fd):
+            if time.monotonic() >= deadline:
+                raise NoPlace("another process gives out accounts")
+            time.sleep(_CLAIM_SECONDS / 20)
         try:
             yield
         finally:

@@ -19,7 +19,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from tachograph.errors import MissingExtraError
-from tachograph.files import move_up
+from tachograph.files import move_up, open_plain
 from tachograph.usage.budgets.accounts import FLEET_SPENT, LEASE_NUMBER, LEASED, NUMBER, SYNCED, WANTED, AccountRow
 from tachograph.usage.budgets.scope import Scope
 from tachograph.usage.ledger_paths import LedgerPaths
@@ -156,7 +156,7 @@ class Fleet:
 
     def _host_lock(self) -> int | None:
         directory = self._place.directory / "budgets"
-        fd = move_up(os.open(directory / "fleet.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        fd = move_up(open_plain(directory / "fleet.lock", os.O_RDWR | os.O_CREAT))
         if lock(fd):
             return fd
         os.close(fd)
