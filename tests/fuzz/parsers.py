@@ -399,6 +399,10 @@ def baggage(data: bytes) -> None:
         detach(token)
 
 
+def _raise(error: BaseException) -> None:
+    raise error
+
+
 def metric_indexes(data: bytes) -> None:
     """Files in `metrics.multiprocess_dir`."""
     for line in data.split(b"\n"):
@@ -406,7 +410,7 @@ def metric_indexes(data: bytes) -> None:
     directory = _file(data, f"metrics/{multiprocess.ARCHIVE}").parent
     (directory / "1-1.index").write_bytes(data)
     (directory / "1-1.values").write_bytes(data)
-    multiprocess._Siblings(directory, 1 << 20).merge([], "2-2")
+    multiprocess._Siblings(directory, 1 << 20, _raise).merge([], "2-2")
 
 
 def snapshots(data: bytes) -> None:
