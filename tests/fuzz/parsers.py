@@ -52,6 +52,7 @@ from tachograph.mcp.config import load_config
 from tachograph.mcp.validation import ArgumentCheck
 from tachograph.pricing.sources.price_file import PriceFile
 from tachograph.records.redact import redact
+from tachograph.records.sound import seconds_at_most
 from tachograph.settings import load
 from tachograph.signals import metrics_text, multiprocess
 from tachograph.tape import ring
@@ -399,6 +400,13 @@ def baggage(data: bytes) -> None:
         detach(token)
 
 
+def sound_files(data: bytes) -> None:
+    """A sound file in memory."""
+    seconds = seconds_at_most(data)
+    assert seconds is not None
+    assert seconds >= 0
+
+
 def _raise(error: BaseException) -> None:
     raise error
 
@@ -553,6 +561,7 @@ PARSERS: Final[dict[str, Parser]] = {
     "journal_frames": Parser(journal_frames, ("usage.frames",)),
     "rows": Parser(rows, ("usage.row",)),
     "names_of_segments": Parser(names_of_segments, ("usage.journal",)),
+    "sound_files": Parser(sound_files, ("records.sound",)),
     "segments": Parser(segments, ("usage.source", "usage.frames")),
     "rings": Parser(rings, ("tape.ring",), cost=2),
     "error_texts": Parser(error_texts, ("records.redact",), _KEYS),
