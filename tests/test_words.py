@@ -18,8 +18,11 @@ ARCHAISMS = (
     r"whoever|mends?|mended|dearer|asleep|newborn|cousins|in vain|anew|for ever|whence|hence|thence|"
     r"alas|ere|oft|lest|naught|for want of|stretches|told apart|lets? go of|who calls [a-z]+ gets"
 )
-PERSONS = r"nobody|nobody's|somebody|tells|told|hears?|heard|speaks?|dies|begins anew|hears yes|stands? in (?!for\b)"
-"""A program, a host or a report is no person: it reports, receives, uses, exits; a value is in a field."""
+PERSONS = (
+    r"nobody|nobody's|somebody|tells|told|hears?|heard|speaks?|dies|knows|wants|"
+    r"begins anew|hears yes|stands? in (?!for\b)"
+)
+"""A program, a host or a report is no person: it reports, has, supports, uses, exits; a value is in a field."""
 RIDDLES = r"the instance label tells|pictures of the past|slowest one in twenty"
 BANNED = re.compile(rf"\b({ARCHAISMS}|{PERSONS}|{RIDDLES})(?:\b|(?<=\s))", re.IGNORECASE)
 """docs/style.md says what to write instead."""

@@ -133,7 +133,7 @@ class ExpectedWaste:
 
 
 def _is_asked_at_once(body: Any) -> bool:
-    """Whether equal requests overlap: which of them came before an answer only the application knows."""
+    """Whether equal requests overlap: which of them came before an answer only the application can see."""
     return FAQ in json_bytes(body).decode()
 
 

@@ -29,7 +29,7 @@ FAQ_CALLS: Final = 3
 FAQ: Final = "Answer from the shop's manual. Be brief."
 """The system prompt of questions that are asked several times at once."""
 FAQ_TOKENS: Final = 1000
-"""An answer's at most, so that a budget knows a call's largest cost before it is made."""
+"""An answer's at most, so that a budget can compute a call's largest cost before it is made."""
 CALLS_PER_JOB: Final = 0.25 * 1.5 + 0.3 * 1.5 + 0.2 * 1 + 0.2 * 3 + 0.05 * FAQ_CALLS
 """LLM calls of a job on average: agents take one to three steps with tools and then answer."""
 

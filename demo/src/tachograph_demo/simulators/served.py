@@ -54,7 +54,7 @@ class Exchange:
     tool_results: int = 0
     """How many tool results the conversation held when this was asked."""
     tool_calls: Sequence[ToolCall] = ()
-    """What the answer wants called."""
+    """Which tools the answer calls."""
     prefix: int | None = None
     """Stands for the part of the prompt that the vendor's cache may hold; None where it may hold none."""
 
