@@ -78,7 +78,7 @@ def with_body(options: Any, body: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
 
 def _with_file(body: dict[str, Any], files: Any) -> dict[str, Any]:
     """The body with the file that is sent beside it: what a transcription costs depends on nothing else."""
-    found = dict(files).get("file") if files else None
+    found = dict(files).get("file")
     return body if found is None else {**body, "file": found}
 
 
@@ -116,7 +116,7 @@ def watch_of(
         api.operation,
         message_count=facts.message_count,
         stream=facts.stream,
-        asks=_with_file(body, options.files) if api.costs else None,
+        asks=(_with_file(body, options.files) if options.files else body) if api.costs else None,
         is_watched=True,
         key_hint=key_hint(getattr(client, "api_key", None)),  # a cloud's client may have none
     )
