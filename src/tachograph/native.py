@@ -16,6 +16,8 @@ from collections.abc import Callable
 from importlib import _bootstrap
 from typing import Any
 
+logger = logging.getLogger("tachograph")
+
 
 def original(name: str) -> Any:  # noqa: ANN401 - whatever `_thread` has under the name
     """What `_thread` had under this name before it was patched."""
@@ -33,6 +35,20 @@ def is_patched() -> bool:
     Importing gevent or eventlet patches nothing, and eventlet's "original" is another object even then.
     """
     return original("start_new_thread") is not _thread.start_new_thread
+
+
+def warn_of_uwsgi() -> None:
+    """Say what uWSGI needs where it will fork this process without a call to Python's fork handlers.
+
+    Its workers would then have the parent's ids and ring, and no thread that drains: calls would be lost.
+    """
+    uwsgi = sys.modules.get("uwsgi")  # a module that exists only inside of uWSGI
+    if uwsgi is not None and uwsgi.worker_id() == 0 and not uwsgi.opt.get("py-call-osafterfork"):
+        logger.warning(
+            "tachograph: uWSGI has loaded the application before it forks its workers, and calls no fork handlers of"
+            " Python: calls of the workers will be lost. Set `py-call-osafterfork = true` and `enable-threads = true`,"
+            " or `lazy-apps = true`."
+        )
 
 
 def forget_imports_of(thread: int) -> None:
@@ -57,9 +73,6 @@ def forget_imports_of(thread: int) -> None:
             for loaded in [name, *(other for other in sys.modules if other.startswith(f"{name}."))]:
                 _bootstrap._module_locks.pop(loaded, None)  # type: ignore[attr-defined]
                 sys.modules.pop(loaded, None)
-
-
-logger = logging.getLogger("tachograph")
 
 
 class Signal:

@@ -16,6 +16,7 @@ from msgspec import structs
 from tachograph.errors import TachographError
 from tachograph.llm.metrics.observe import LLMMetrics
 from tachograph.mcp.metrics.observe import MCPMetrics
+from tachograph.native import warn_of_uwsgi
 from tachograph.recorder import Recorder
 from tachograph.records.content import ContentGate, hook
 from tachograph.settings import Settings, load
@@ -256,6 +257,7 @@ def configure(overrides: Mapping[str, Any] | None = None, /, **sections: object)
 
 def _install(recorder: Recorder, settings: Settings) -> Recorder:
     global recorder_in_place, settings_in_place
+    warn_of_uwsgi()
     with _lock:
         _serve(settings)
         before, recorder_in_place, settings_in_place = recorder_in_place, recorder, settings

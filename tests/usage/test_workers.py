@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -146,3 +147,58 @@ def test_status_and_flush_say_what_waits(tmp_path: Path) -> None:
     assert json.dumps(after.stdout)
     assert "0 rows removed" in command("prune").stdout
     assert command("quarantine").stdout == ""
+
+
+UWSGI_APPLICATION = """
+import sys, tachograph
+from tachograph.records import Cost, Usage
+
+recorder = tachograph.configure(metrics={{"port": None}}, ledger={{"data_dir": {directory!r}}})
+
+def application(environ, start_response):
+    call = recorder.start_llm_call("openai", "gpt-5")
+    call.begin_attempt().end("success", status=200)
+    call.usage, call.cost = Usage(100, 7), Cost(1000, "priced", "test/1")
+    call.finish("success")
+    start_response("200 OK", [("Content-Length", "0")])
+    return []
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "is_warned"),
+    [([], True), (["--py-call-osafterfork", "--enable-threads"], False), (["--lazy-apps", "--enable-threads"], False)],
+    ids=["preload", "py-call-osafterfork", "lazy-apps"],
+)
+def test_uwsgi_is_told_what_its_workers_need_where_it_forks_without_pythons_handlers(
+    tmp_path: Path, options: list[str], is_warned: bool
+) -> None:
+    if importlib.util.find_spec("pyuwsgi") is None:  # not imported: it may be imported as a program only
+        pytest.skip("pyuwsgi is not installed: pip install pyuwsgi")
+    (tmp_path / "application.py").write_text(UWSGI_APPLICATION.format(directory=str(tmp_path / "data")))
+    log = tmp_path / "log"
+    with socket.create_server(("127.0.0.1", 0)) as listener, log.open("wb") as output:
+        os.set_inheritable(listener.fileno(), True)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        server = subprocess.Popen(
+            [sys.executable, "-c", "import pyuwsgi; pyuwsgi.run()", "--http-socket", f"fd://{listener.fileno()}",
+             "--master", "--processes", "2", "--wsgi-file", "application.py", "--die-on-term", *options],
+            stdout=output, stderr=output, cwd=tmp_path, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            close_fds=True, pass_fds=(listener.fileno(),),
+        )  # fmt: skip
+    try:
+        eventually(lambda: log.read_text().count("spawned uWSGI worker") == 2, "two workers", 60)
+        for _ in range(0 if is_warned else 20):
+            urllib.request.urlopen(url, timeout=60).close()
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(60)
+    assert ("Set `py-call-osafterfork = true`" in log.read_text()) is is_warned, log.read_text()
+    if not is_warned:
+        recorder = make_recorder(tmp_path / "data", writer="external")
+        assert recorder.ledger is not None
+        recorder.ledger.drain(30)
+        recorder.ledger.close()
+        store = open_store(f"sqlite:///{tmp_path / 'data' / 'ledger.db'}")
+        assert store.count() == 20
+        store.close()
