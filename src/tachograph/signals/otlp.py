@@ -210,13 +210,13 @@ def resource() -> Resource:
 
 def _application_s_provider() -> MeterProvider | None:
     """The SDK MeterProvider that the application has set, or None."""
-    sdk = sys.modules.get("opentelemetry.sdk.metrics")
-    if sdk is None:
+    if "opentelemetry.sdk.metrics" not in sys.modules:
         return None
     from opentelemetry import metrics
+    from opentelemetry.sdk.metrics import MeterProvider
 
     provider = metrics.get_meter_provider()
-    return provider if isinstance(provider, sdk.MeterProvider) else None
+    return provider if isinstance(provider, MeterProvider) else None
 
 
 def _exporter(signal: Signal) -> Any:
