@@ -134,14 +134,16 @@ def test_four_workers_one_killed_lose_nothing_recorded(workers: list[Worker], tm
     first = a.scrape()
     calls = total(first, "llm_call_seconds_count", outcome="success")
     recorded = 60 + reported
-    for counted in (  # the last call may have been under the pen: recorded in part, and not reported
+    # At the kill one call may be counted and not reported yet, and another one counted, but not yet marked as such in the
+    # ring: what recovers it from there counts it again.
+    for counted in (
         calls,
         total(first, "llm_provider_request_seconds_count"),
         total(first, "llm_provider_tokens_total", type="prompt") / 3,
         total(first, "llm_provider_tokens_total", type="completion") / 20,
         total(first, "llm_provider_cost_usd_total") / 1.000000001,
     ):
-        assert recorded - 1e-6 <= counted <= recorded + 1 + 1e-6
+        assert recorded - 1e-6 <= counted <= recorded + 2 + 1e-6
     assert total(first, "mcp_tool_execute_seconds_count") == 5 + 10 + 15
     assert total(first, "mcp_server_connections_active") == 3  # the dead have none open
 
