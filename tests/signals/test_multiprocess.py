@@ -134,8 +134,8 @@ def test_four_workers_one_killed_lose_nothing_recorded(workers: list[Worker], tm
     first = a.scrape()
     calls = total(first, "llm_call_seconds_count", outcome="success")
     recorded = 60 + reported
-    # At the kill one call may be counted and not reported yet, and another one counted, but not yet marked as such in the
-    # ring: what recovers it from there counts it again.
+    # At the kill one call may be counted and not reported yet, and another one counted, but not yet marked as such in
+    # the ring: what recovers it from there counts it again.
     for counted in (
         calls,
         total(first, "llm_provider_request_seconds_count"),
