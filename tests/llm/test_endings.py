@@ -245,15 +245,16 @@ def test_many_threads_and_tasks_share_one_provider(simulators: Simulators, seen:
     way = Way("openai", False, False)
     provider = way.provider(simulators, http_client=None, async_http_client=None)
 
+    all_done = threading.Barrier(6)
+
     def in_thread() -> None:
         for _ in range(10):
             provider.complete(model=way.model, messages="Hello")
-
-    both_loops_done = threading.Barrier(2)
+        all_done.wait(60)
 
     async def in_tasks() -> None:
         await asyncio.gather(*(provider.acomplete(model=way.model, messages="Hello") for _ in range(20)))
-        await asyncio.to_thread(both_loops_done.wait, 60)  # closing is for all loops
+        await asyncio.to_thread(all_done.wait, 60)  # closing is for all loops and threads
         await provider.aclose()
 
     threads = [threading.Thread(target=in_thread) for _ in range(4)]
