@@ -61,6 +61,7 @@ WANTED = (
     ),
     Part("npm", ("npm",), ("nodejs", "npm"), "node"),
     Part("git", ("git",), ("git",), "git"),
+    Part("C compiler", ("cc",), ("gcc", "libc6-dev"), "gcc"),  # for the library that makes system calls fail
 )
 NPM = (
     "@grafana/schema@13",

@@ -80,8 +80,8 @@ class Ticker:
         try:
             with _uninstrumented():
                 self._work()
-        except Exception:
-            logger.warning("tachograph: an export over OTLP failed.", exc_info=True)
+        except Exception as error:  # noqa: BLE001 - the thread goes on; metrics are totals, the next export has them
+            logger.warning("tachograph: an export over OTLP failed, the next one comes as usual: %r", error)
 
 
 class MetricsPush:

@@ -12,14 +12,22 @@ _DEAD: Final = Traffic(per_minute=30, faults=(Fault(begin=60, end=100),))
 
 
 def _outage(
-    name: str, per_minute: float, knowable: float, *, story: str = "", error_type: str = "server_error"
+    name: str,
+    per_minute: float,
+    knowable: float,
+    *,
+    story: str = "",
+    error_type: str = "server_error",
+    seconds: float | None = None,
 ) -> Shape:
     return Shape(
         name=name,
         story=story or f"Every call fails for 40 minutes, {per_minute:g} calls a minute",
         expected="page",
         knowable=60 + knowable,
-        traffic=(Traffic(per_minute=per_minute, faults=(Fault(begin=60, end=100, error_type=error_type),)),),
+        traffic=(
+            Traffic(per_minute=per_minute, faults=(Fault(begin=60, end=100, error_type=error_type, seconds=seconds),)),
+        ),
         minutes=125,
     )
 
@@ -356,22 +364,15 @@ OUTAGES: Final = (
         traffic=(Traffic(per_minute=20, faults=(Fault(begin=60, end=100, error_type="content_filter"),)),),
         minutes=125,
     ),
-    Shape(
-        name="given-up-after-30s",
+    _outage(
+        "given-up-after-30s",
+        30,
+        2,
         story="The provider hangs, and the application cancels each call after 30 s",
-        expected="page",
-        knowable=62,
-        traffic=(Traffic(per_minute=30, faults=(Fault(begin=60, end=100, error_type="cancelled", seconds=30),)),),
-        minutes=125,
+        error_type="cancelled",
+        seconds=30,
     ),
-    Shape(
-        name="given-up-quiet",
-        story="The same with two calls a minute",
-        expected="page",
-        knowable=64,
-        traffic=(Traffic(per_minute=2, faults=(Fault(begin=60, end=100, error_type="cancelled", seconds=30),)),),
-        minutes=125,
-    ),
+    _outage("given-up-quiet", 2, 4, story="The same with two calls a minute", error_type="cancelled", seconds=30),
     Shape(
         name="given-up-sparse",
         story="The same with one call every ten minutes, for three hours",
