@@ -15,9 +15,11 @@ ARGS ?=
 COMMA := ,
 PYTEST_ARGS ?=
 WORKERS ?= 3
+# Some machines forbid Python to keep bytecode: then each process that a test starts compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 PAGE := "src/tachograph/console/static/**/*.{js,css}" "tests/console/page/**/*.js"
 
-.PHONY: help demo test lint types pyright parts tests versions setup format check docs goldens torture chaos budgets fuzz sbom audit inject mutants bench bench-core bench-page bench-rules pictures clean
+.PHONY: help demo test lint types pyright parts bytecode tests versions setup format check docs goldens torture chaos budgets fuzz sbom audit inject mutants bench bench-core bench-page bench-rules pictures clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -42,7 +44,9 @@ setup: $(VENV)/.dev ## make the development environment
 demo: $(VENV)/.demo ## run the product live against local simulators and real MCP servers (ARGS="--duration 15")
 	@exec $(BIN)/tachograph demo $(ARGS)
 
-test: lint types parts tests ## what CI runs: lint, types, real parts, tests
+test: lint parts ## what CI runs: lint, types, real parts, tests
+	@$(MAKE) --no-print-directory -j 2 types bytecode
+	@$(MAKE) --no-print-directory tests
 
 lint: $(VENV)/.dev ## ruff, check and format, and the import contract
 	@$(BIN)/ruff check .
@@ -58,8 +62,11 @@ pyright: $(VENV)/.dev parts ## Pyright over the same files: it understands some 
 parts: $(VENV)/.dev ## get the real parts that the tests use (Prometheus, PostgreSQL, a browser) where that is possible
 	@$(BIN)/python tools/parts.py
 
+bytecode: $(VENV)/.dev # of the tests, once and not by each worker; what cannot be imported is reported by the tests
+	@$(BIN)/python -m pytest --collect-only -qq >/dev/null || true
+
 tests: $(VENV)/.dev ## the tests alone (PYTEST_ARGS="-k name")
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -rs $(PYTEST_ARGS) || \
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -rs $(PYTEST_ARGS) || \
 		{ [ $$? = 1 ] && echo "Once more, alone, the tests that failed (docs/decisions/0107):" && \
 		$(BIN)/python -m pytest -n 0 --last-failed --last-failed-no-failures none --maxfail 3 -rAs $(PYTEST_ARGS); }
 

@@ -1,4 +1,6 @@
-"""`tests/slow.txt`, the tests that `make check` leaves out: `python tools/slow_tests.py artifacts/junit.xml`.
+"""`tests/slow.txt`, seconds of what `make check` leaves out: `python tools/slow_tests.py artifacts/junit.xml`.
+
+The tests begin with the files whose slow tests take longest together.
 
 The report is one of the whole suite: `make tests PYTEST_ARGS=--junitxml=artifacts/junit.xml`.
 """
@@ -15,13 +17,13 @@ SLOW_SECONDS = 1.0
 
 
 def slow(report: Path) -> list[str]:
-    """Test functions that took longer, all their parameters together, as `file::name` with the file below tests/."""
+    """Test functions that took longer, all their parameters together: `seconds file::name`, the file below tests/."""
     took: Counter[str] = Counter()
     for case in ElementTree.parse(report).iter("testcase"):
         file = "/".join(case.attrib["classname"].split(".")[1:])
         took[f"{file}.py::{case.attrib['name'].split('[')[0]}"] += float(case.attrib["time"])
-    return sorted(name for name, seconds in took.items() if seconds >= SLOW_SECONDS)
+    return [f"{seconds:.1f} {name}" for name, seconds in sorted(took.items()) if seconds >= SLOW_SECONDS]
 
 
 if __name__ == "__main__":
-    LIST.write_text("".join(f"{name}\n" for name in slow(Path(sys.argv[1]))), "utf-8")
+    LIST.write_text("".join(f"{line}\n" for line in slow(Path(sys.argv[1]))), "utf-8")

@@ -47,7 +47,8 @@ class PostgresServer:
     def __init__(self, initdb: str, follows: PostgresServer | None = None) -> None:
         self.bin = Path(initdb).resolve().parent
         self.user = _user()
-        self.root = Path(tempfile.mkdtemp(prefix="tg-pg-", dir="/tmp"))
+        # In memory where tests are (conftest.py); under a short name, for the path of a socket has 107 bytes.
+        self.root = Path(tempfile.mkdtemp(prefix="tg-pg-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT", "/tmp")))
         self.data = self.root / "data"
         self.name = self.user or pwd.getpwuid(os.getuid()).pw_name
         if self.user is not None:

@@ -91,7 +91,7 @@ def test_a_full_disk_of_the_database_keeps_records_until_there_is_space(
     with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
         file.writelines(repeat(bytes(4096)))
     fails_and_waits(recorder, range(10, 1500))
-    assert "PostgreSQL has no space" in caplog.text
+    eventually(lambda: "PostgreSQL has no space" in caplog.text, "the reason is logged")
     filler.unlink()
     all_is_stored(recorder, 1500)
 
