@@ -9,8 +9,9 @@ lost; files of the application that took over closed descriptors are as it wrote
 exception of ours.
 
 How long the application stood still is the longest time of one call, in its own thread, without what it waited for a
-processor (`support.stalls`), and apart from calls amid which the process was stopped from outside. A process beside,
-which does the same without Tachograph, shows what the machine itself adds.
+processor (`support.stalls`), and apart from calls amid which the process was stopped from outside. A process beside
+does work of the same length without Tachograph, and shows what the machine itself adds: on a virtual machine the host
+may take the processor away for milliseconds, which no counter of a thread says.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ with open(sys.argv[1], "w+b") as file:
     noted = mmap.mmap(file.fileno(), noted_as.size)
 while True:
     stall = Stall()
-    sum(range(2000))
+    sum(range(12_000))  # as long as a call: a moment that the host takes the processor hits both equally often
     took = stall.nanoseconds()
     longest, stalls, number = max(longest, took), stalls + (took > 5_000_000), number + 1
     noted_as.pack_into(noted, 0, number, 0, longest, stalls, 0, 0)
