@@ -88,7 +88,8 @@ class Recorder:
 
     Args:
         metrics: Where the numbers are kept.
-        count_llm_call, count_tool_call: Add a finished record to the metrics; None: calls are not counted.
+        count_llm_call: Adds a finished LLM call to the metrics, or None.
+        count_tool_call: Adds a finished tool call to the metrics, or None.
         pricer: Prices an LLM call that has usage, or None.
         spans: The span signal, or None.
         ledger: The usage ledger, or None.

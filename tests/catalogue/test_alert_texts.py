@@ -48,6 +48,16 @@ def test_numbers_are_written_as_people_write_them(alert: Alert) -> None:
             assert "{{" not in text, (name, text)
 
 
+@pytest.mark.parametrize(("share", "text"), [(0.4523, "45%"), (0.0124, "1.2%"), (0.00037, "0.037%"), (1.0, "100%")])
+def test_a_share_is_written_in_percent_with_two_digits(share: float, text: str) -> None:
+    writes = next(alert for alert in ALERTS if alert.name == "LLMUsagePersistErrorRatioHigh")
+    assert rendered(writes, share)["summary"] == f"{text} of usage writes fail"
+
+
+def test_no_alert_writes_a_share_with_more_digits() -> None:
+    assert [alert.name for alert in ALERTS if "$value | humanizePercentage" in str(alert.annotations)] == []
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [

@@ -11,6 +11,7 @@ import pytest
 
 from support.console_rules import groups_from
 from support.parts import program
+from tachograph.catalogue.rules import SHARE
 from tachograph.console.promql import PromQLEngine
 from tachograph.console.promql.labels import labels_of
 from tachograph.console.rules import Rules, exponent_text
@@ -150,6 +151,7 @@ TEMPLATES = (
     "{{ $value | humanize }}",
     "{{ $value | humanize1024 }}",
     "{{ $value | humanizePercentage }}",
+    SHARE,
     "{{ $value | humanizeDuration }}",
     '{{ printf "%.2f" $value }} and {{ $value | printf "%g" }}',
     "{{ $labels.job }}/{{ $labels.nothing }}/{{ .Labels.job }}",

@@ -13,6 +13,9 @@ Component = Literal["llm_provider", "mcp", "factory", "usage", "telemetry"]
 
 EVALUATION_INTERVAL: Final = "30s"
 
+SHARE: Final = '{{ $value | printf "%.2g" | humanizePercentage }}'
+"""An alert's value in percent, to two digits: 45%, 1.2%."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:

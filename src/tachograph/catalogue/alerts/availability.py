@@ -19,7 +19,7 @@ from tachograph.catalogue.alerts.parts import (
 )
 from tachograph.catalogue.drill import Counter, Drill, Gauge, Histogram
 from tachograph.catalogue.durations import number
-from tachograph.catalogue.rules import Alert
+from tachograph.catalogue.rules import SHARE, Alert
 from tachograph.settings.alerts import AlertsSettings
 
 _ERRORS = "provider_model_error_type:llm_provider_errors:rate5m"
@@ -74,9 +74,9 @@ def _ratio(s: AlertsSettings) -> Alert:
         hold="5m",
         severity="warning",
         component="llm_provider",
-        summary="{{ $labels.provider }}/{{ $labels.model }}: {{ $value | humanizePercentage }} of requests fail",
+        summary="{{ $labels.provider }}/{{ $labels.model }}: " + SHARE + " of requests fail",
         description=(
-            "{{ $value | humanizePercentage }} of requests to {{ $labels.provider }}/{{ $labels.model }} ended in an "
+            SHARE + " of requests to {{ $labels.provider }}/{{ $labels.model }} ended in an "
             f"error over 5m, at least {s.error_floor}, each retry counted. Rate limits have an alert of their own."
         ),
         drill=Drill(
@@ -128,9 +128,9 @@ def _failing(s: AlertsSettings) -> Alert:
         keep=OUTLASTS,
         severity="critical",
         component="llm_provider",
-        summary="{{ $labels.provider }}/{{ $labels.model }}: {{ $value | humanizePercentage }} of calls fail",
+        summary="{{ $labels.provider }}/{{ $labels.model }}: " + SHARE + " of calls fail",
         description=(
-            "{{ $value | humanizePercentage }} of calls to {{ $labels.provider }}/{{ $labels.model }} failed over 5m, "
+            SHARE + " of calls to {{ $labels.provider }}/{{ $labels.model }} failed over 5m, "
             f"retries included: at least {s.error_floor * 2} calls. Calls refused as invalid are not counted."
         ),
         drill=Drill(series=_requests((1, 0.4, 1), (0.001, 0.6, 0.001)), within="5m", labels=_MODEL, after="25m"),
@@ -353,7 +353,7 @@ def burn_rules(s: AlertsSettings) -> tuple[Alert, ...]:
             more_labels=(("slo", "llm_provider_availability"),),
             summary="{{ $labels.provider }} burns its error budget too fast (over LONG and SHORT)",
             description=(
-                "{{ $value | humanizePercentage }} of calls to {{ $labels.provider }} failed over LONG: EXCEEDS "
+                SHARE + " of calls to {{ $labels.provider }} failed over LONG: EXCEEDS "
                 "what the objective of OBJECTIVE allows. Calls that retries saved are not counted, nor "
                 "invalid requests and filtered content."
             ),

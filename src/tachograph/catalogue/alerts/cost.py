@@ -7,7 +7,7 @@ from typing import Final
 from tachograph.catalogue.alerts.parts import counted
 from tachograph.catalogue.drill import Counter, Drill, Gauge, Histogram
 from tachograph.catalogue.durations import number
-from tachograph.catalogue.rules import Alert
+from tachograph.catalogue.rules import SHARE, Alert
 from tachograph.settings.alerts import AlertsSettings
 
 _MODEL: Final = {"provider": "openai", "model": "gpt-5"}
@@ -296,7 +296,7 @@ def _usage_missing(s: AlertsSettings) -> Alert:
         component="llm_provider",
         summary="{{ $labels.provider }}/{{ $labels.model }}: calls without token counts",
         description=(
-            "{{ $value | humanizePercentage }} of calls over 15m brought no usage (streams without it, streams closed "
+            SHARE + " of calls over 15m brought no usage (streams without it, streams closed "
             "early, or a gap in our parser): tokens and cost are counted too low by about that much."
         ),
         drill=Drill(
@@ -329,7 +329,7 @@ def _usage_mismatch(s: AlertsSettings) -> Alert:
         component="llm_provider",
         summary="{{ $labels.provider }}/{{ $labels.model }}: reported usage contradicts itself ({{ $labels.reason }})",
         description=(
-            "{{ $value | humanizePercentage }} of calls over 15m brought token counts that contradict each other, or a "
+            SHARE + " of calls over 15m brought token counts that contradict each other, or a "
             "stated cost that contradicts the price list: the cost of these calls is an estimate."
         ),
         drill=Drill(

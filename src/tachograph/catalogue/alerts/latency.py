@@ -6,7 +6,7 @@ from typing import Final
 
 from tachograph.catalogue.alerts.parts import burn_rates, human
 from tachograph.catalogue.drill import Drill, Histogram
-from tachograph.catalogue.rules import Alert
+from tachograph.catalogue.rules import SHARE, Alert
 from tachograph.settings.alerts import AlertsSettings
 
 _FAMILY: Final = "llm_provider_request_seconds"
@@ -49,7 +49,7 @@ def _burn(s: AlertsSettings) -> tuple[Alert, ...]:
             more_labels=(("slo", "llm_provider_latency"),),
             summary="{{ $labels.provider }} is too slow (over LONG and SHORT)",
             description=(
-                "{{ $value | humanizePercentage }} of successful calls to {{ $labels.provider }} took over "
+                SHARE + " of successful calls to {{ $labels.provider }} took over "
                 f"{human(s.latency_seconds)} over LONG: EXCEEDS what the objective of OBJECTIVE allows."
             ),
             drill=drills["1h"],
@@ -76,7 +76,7 @@ def _off_scale() -> Alert:
         component="llm_provider",
         summary="{{ $labels.provider }}/{{ $labels.model }}: p95 is above the 120s bucket",
         description=(
-            "{{ $value | humanizePercentage }} of requests take longer than the highest bucket: every p95 shown is a "
+            SHARE + " of requests take longer than the highest bucket: every p95 shown is a "
             "flat 120s and understates the truth. Look at sum/count instead."
         ),
         drill=Drill(

@@ -7,7 +7,7 @@ from typing import Final
 from tachograph.catalogue.alerts.parts import counted, human
 from tachograph.catalogue.drill import Counter, Drill, Gauge, Histogram
 from tachograph.catalogue.durations import number
-from tachograph.catalogue.rules import Alert
+from tachograph.catalogue.rules import SHARE, Alert
 from tachograph.settings.alerts import AlertsSettings
 
 _ERRORS: Final = "llm_usage_persist_errors_total"
@@ -72,9 +72,9 @@ def _ratio(s: AlertsSettings) -> Alert:
         hold="5m",
         severity="critical",
         component="usage",
-        summary="{{ $value | humanizePercentage }} of usage writes fail",
+        summary=SHARE + " of usage writes fail",
         description=(
-            "{{ $value | humanizePercentage }} of the writes of usage records failed over 5m: they pile up on disk, "
+            SHARE + " of the writes of usage records failed over 5m: they pile up on disk, "
             "and reports and budgets are late."
         ),
         drill=Drill(
@@ -225,9 +225,9 @@ def _suspected() -> Alert:
         hold="30m",
         severity="warning",
         component="usage",
-        summary="{{ $value | humanizePercentage }} of usage records never arrived",
+        summary=SHARE + " of usage records never arrived",
         description=(
-            "Over 1h, {{ $value | humanizePercentage }} of the records that the ledger accepted are neither in the "
+            "Over 1h, " + SHARE + " of the records that the ledger accepted are neither in the "
             "store, nor waiting, nor set aside. No counter of ours admits to it, so look for a host that is gone."
         ),
         drill=Drill(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tachograph.catalogue.drill import Counter, Drill, Histogram
 from tachograph.catalogue.durations import number
-from tachograph.catalogue.rules import Alert
+from tachograph.catalogue.rules import SHARE, Alert
 from tachograph.settings.alerts import AlertsSettings
 
 _REQUESTS = "provider_model_outcome:llm_provider_requests:rate5m"
@@ -27,11 +27,9 @@ def rules(s: AlertsSettings) -> tuple[Alert, ...]:
             hold="5m",
             severity="warning",
             component="llm_provider",
-            summary=(
-                "{{ $labels.provider }}/{{ $labels.model }}: {{ $value | humanizePercentage }} of requests rate-limited"
-            ),
+            summary=("{{ $labels.provider }}/{{ $labels.model }}: " + SHARE + " of requests rate-limited"),
             description=(
-                "{{ $value | humanizePercentage }} of requests to {{ $labels.provider }}/{{ $labels.model }} met the "
+                SHARE + " of requests to {{ $labels.provider }}/{{ $labels.model }} met the "
                 "provider's limit over 5m: the quota is the bottleneck, not the code."
             ),
             drill=Drill(

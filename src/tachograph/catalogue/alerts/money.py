@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tachograph.catalogue.drill import Counter, Drill, Gauge
 from tachograph.catalogue.durations import number
-from tachograph.catalogue.rules import Alert
+from tachograph.catalogue.rules import SHARE, Alert
 from tachograph.settings.alerts import AlertsSettings
 
 
@@ -32,9 +32,9 @@ def _waste(s: AlertsSettings) -> Alert:
         hold="15m",
         severity="warning",
         component="llm_provider",
-        summary="{{ $value | humanizePercentage }} of what {{ $labels.provider }} costs buys nothing",
+        summary=SHARE + " of what {{ $labels.provider }} costs buys nothing",
         description=(
-            "Over 1h {{ $value | humanizePercentage }} of the cost of {{ $labels.provider }} went to calls that "
+            "Over 1h " + SHARE + " of the cost of {{ $labels.provider }} went to calls that "
             "failed, were aborted or asked the same again, to loops, to prompts that missed the cache, or to tool "
             "definitions that are never used. llm_waste_usd_total has the cause."
         ),
@@ -60,10 +60,11 @@ def _drift(s: AlertsSettings) -> Alert:
         hold="10m",
         severity="warning",
         component="usage",
-        summary="{{ $labels.provider }} bills {{ $value | humanizePercentage }} other than the ledger says",
+        summary="{{ $labels.provider }} bills " + SHARE + " other than the ledger says",
         description=(
             "Over the last two weeks' complete days the bill of {{ $labels.provider }} and the ledger differ by "
-            "{{ $value | humanizePercentage }}. llm_bill_cause_usd names the causes."
+            + SHARE
+            + ". llm_bill_cause_usd names the causes."
         ),
         drill=Drill(
             series=(Gauge("llm_bill_drift_ratio", {"provider": "openai"}, (0.0, s.bill_drift_share * 2, 0.0)),),

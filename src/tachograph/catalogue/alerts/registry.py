@@ -7,7 +7,7 @@ from typing import Final
 from tachograph.catalogue.alerts.parts import human
 from tachograph.catalogue.drill import Drill, Histogram
 from tachograph.catalogue.durations import number
-from tachograph.catalogue.rules import Alert
+from tachograph.catalogue.rules import SHARE, Alert
 from tachograph.settings.alerts import AlertsSettings
 
 _LOOKUP: Final = "mcp_tool_registry_lookup_seconds"
@@ -34,9 +34,9 @@ def _misses(s: AlertsSettings) -> Alert:
         hold="10m",
         severity="warning",
         component="mcp",
-        summary="{{ $value | humanizePercentage }} of tool registry lookups miss",
+        summary=SHARE + " of tool registry lookups miss",
         description=(
-            "{{ $value | humanizePercentage }} of lookups over 10m were not in the index: tools that were renamed or "
+            SHARE + " of lookups over 10m were not in the index: tools that were renamed or "
             "never registered, an index that expires too soon, or models that invent tool names."
         ),
         drill=Drill(

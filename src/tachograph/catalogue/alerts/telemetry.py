@@ -9,7 +9,7 @@ from tachograph.catalogue.alerts.parts import OUTLASTS, counted, job, target
 from tachograph.catalogue.drill import Counter, Drill, Gauge, Histogram
 from tachograph.catalogue.durations import number
 from tachograph.catalogue.push import interval
-from tachograph.catalogue.rules import Alert
+from tachograph.catalogue.rules import SHARE, Alert
 from tachograph.settings.alerts import AlertsSettings
 
 _OURS: Final = "tachograph_build_info"
@@ -286,7 +286,8 @@ def _inconsistent() -> Alert:
         summary="{{ $labels.provider }}: error counter and outcomes disagree",
         description=(
             "llm_provider_errors_total and the failed outcomes of llm_provider_request_seconds differ by "
-            "{{ $value | humanizePercentage }} of requests: something counts one without the other, and ratios mislead."
+            + SHARE
+            + " of requests: something counts one without the other, and ratios mislead."
         ),
         drill=Drill(
             series=(

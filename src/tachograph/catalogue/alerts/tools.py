@@ -7,7 +7,7 @@ from typing import Final, Literal
 from tachograph.catalogue.alerts.parts import OUTLASTS, burn_drills, burn_rates, given_up, le, nothing_succeeds
 from tachograph.catalogue.drill import Counter, Drill, Histogram
 from tachograph.catalogue.durations import number
-from tachograph.catalogue.rules import Alert
+from tachograph.catalogue.rules import SHARE, Alert
 from tachograph.settings.alerts import AlertsSettings
 
 _FAMILY: Final = "mcp_tool_execute_seconds"
@@ -106,9 +106,9 @@ def _errors(s: AlertsSettings) -> Alert:
         hold="5m",
         severity="warning",
         component="mcp",
-        summary=("{{ $labels.server_id }}/{{ $labels.tool_name }}: {{ $value | humanizePercentage }} of calls fail"),
+        summary=("{{ $labels.server_id }}/{{ $labels.tool_name }}: " + SHARE + " of calls fail"),
         description=(
-            f"{{{{ $value | humanizePercentage }}}} of executions of {_WHO} failed over 10m, all kinds and "
+            SHARE + f" of executions of {_WHO} failed over 10m, all kinds and "
             f"instances, at least {s.tool_error_floor} of them."
         ),
         drill=Drill(
@@ -136,12 +136,9 @@ def _slow(s: AlertsSettings) -> Alert:
         hold="5m",
         severity="warning",
         component="mcp",
-        summary=(
-            "{{ $labels.server_id }}/{{ $labels.tool_name }}: {{ $value | humanizePercentage }} of calls over "
-            f"{seconds}s"
-        ),
+        summary=("{{ $labels.server_id }}/{{ $labels.tool_name }}: " + SHARE + f" of calls over {seconds}s"),
         description=(
-            f"{{{{ $value | humanizePercentage }}}} of all calls to {_WHO} took over {seconds}s in the last 5m, "
+            SHARE + f" of all calls to {_WHO} took over {seconds}s in the last 5m, "
             f"timeouts included, at least {s.tool_error_floor} of them. Exact: it is a bucket bound."
         ),
         drill=Drill(
@@ -164,10 +161,8 @@ def _timeouts(s: AlertsSettings) -> Alert:
         hold="5m",
         severity="warning",
         component="mcp",
-        summary=(
-            "{{ $labels.server_id }}/{{ $labels.tool_name }}: {{ $value | humanizePercentage }} of calls time out"
-        ),
-        description=f"{{{{ $value | humanizePercentage }}}} of executions of {_WHO} timed out over 10m.",
+        summary=("{{ $labels.server_id }}/{{ $labels.tool_name }}: " + SHARE + " of calls time out"),
+        description=SHARE + f" of executions of {_WHO} timed out over 10m.",
         drill=Drill(series=_mixed(0.05, 0.05, "timeout", 5.0), within="10m", labels=_TOOL),
     )
 
@@ -192,7 +187,7 @@ def burn_rules(s: AlertsSettings) -> tuple[Alert, ...]:
             more_labels=(("slo", "mcp_availability"),),
             summary="MCP server {{ $labels.server_id }} burns its error budget too fast (over LONG and SHORT)",
             description=(
-                "{{ $value | humanizePercentage }} of tool calls on {{ $labels.server_id }} failed over LONG: "
+                SHARE + " of tool calls on {{ $labels.server_id }} failed over LONG: "
                 "EXCEEDS what the objective of OBJECTIVE allows. Validation errors are not counted."
             ),
             drill=drills["1h"],
