@@ -1,4 +1,4 @@
-"""A call is recorded once, however often and by whomever it is told, and what was said yes to is kept."""
+"""A call is recorded once, however often and by whichever senders it is reported, and what was accepted is kept."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
 
 from collect.conftest import OPENAI, TRACE, USED, Collected, span, traces
 from support.console_client import Client
+from support.small_disk import small_disk
 from tachograph.collect import start
 from tachograph.errors import SettingsError, TachographError
 from tachograph.records import NOWHERE, LLMCall, Usage
@@ -104,22 +105,27 @@ def test_a_span_of_another_tachograph_is_kept_under_its_id_and_left_to_that_one_
     assert collected.metric('tachograph_otlp_received_total{signal="traces",result="own"}') == 1
 
 
-def test_what_the_journal_refuses_is_not_counted_and_is_taken_when_it_comes_again(
-    collected: Collected, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_full_disk_refuses_is_not_counted_and_is_taken_when_it_comes_again(tmp_path: Path) -> None:
     body = traces(span(OPENAI | USED))
-    with monkeypatch.context() as full:
-        full.setattr(collected.running.ledger, "_append", lambda payloads, are_kept: "disk_full")
-        answer = collected.send(body)
-        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
-        assert "disk_full" in answer.body.decode()
-        assert collected.metric(CALLS) == 0
-    assert collected.send(body).status == 200
-    assert len(collected.rows()) == 1
-    assert collected.metric(CALLS) == 1
+    with small_disk(tmp_path, megabytes=24) as disk:
+        settings = load({"ledger": {"data_dir": str(disk / "ledger")}}, environ={}, read_file=False)
+        with start(settings, port=0) as running:
+            collected = Collected(running)
+            filler = disk / "filler"
+            space = os.statvfs(disk)
+            with filler.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, space.f_bavail * space.f_frsize)
+            answer = collected.send(body)
+            assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+            assert "disk_full" in answer.body.decode()
+            assert collected.metric(CALLS) == 0
+            filler.unlink()
+            assert collected.send(body).status == 200
+            assert len(collected.rows()) == 1
+            assert collected.metric(CALLS) == 1
 
 
-def test_a_call_is_in_the_journal_before_the_sender_hears_yes(
+def test_a_call_is_in_the_journal_before_the_sender_gets_its_answer(
     collected: Collected, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Writer, "step", lambda self: 0.01)  # nothing reaches the store
