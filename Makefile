@@ -97,7 +97,7 @@ audit: $(VENV)/.dev ## ask a vulnerability service about what is installed; fail
 inject: $(VENV)/.dev ## raise an exception of each kind at every function entry of ours, over every API, with and without a drain thread
 	@TACHOGRAPH_TEST_INJECT=all $(BIN)/python -m pytest -n $(WORKERS) -q tests/instrument/test_guard.py tests/instrument/test_wire_injection.py $(PYTEST_ARGS)
 
-mutants: $(VENV)/.dev ## change the arithmetic a little, many times: do the tests notice (ARGS="pricing --digit 3")
+mutants: $(VENV)/.dev ## change the arithmetic a little, many times: do the tests notice (ARGS="pricing --sample 150")
 	@$(BIN)/python tools/mutants.py $(ARGS)
 
 bench: $(VENV)/.dev ## are the numbers right, what does watching cost: ours beside the peers' (ARGS="--quick")

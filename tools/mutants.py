@@ -1,21 +1,24 @@
 """Change the arithmetic of a room a little, many times, and see whether its tests notice (mutation testing, by mutmut).
 
 `make mutants ARGS="vendors"` does one room, `make mutants` all. Each room gets a copy of the tree below
-artifacts/mutants/, so rooms can run side by side. `--digit 3` takes only mutants whose number ends in 3, a tenth of
-them; `--minutes 20` stops there. It prints a table, and writes what survived, with its diff, to
-artifacts/mutants/ROOM.txt. docs/mutants.md says what the figures are and why the survivors are what they are.
+artifacts/mutants/, so rooms can run side by side. `--sample 150` draws so many mutants of each room, the same ones each
+time, and another 150 with `--draw 2`; `--minutes 20` stops there. A mutant meets only the tests that call its function,
+in a process that is forked from one that has imported them. The tool prints a table, and writes what survived, with its
+diff, to artifacts/mutants/ROOM.txt. docs/mutants.md has the figures, and the reasons why the survivors survive.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
+import hashlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -55,6 +58,7 @@ ROOMS: dict[str, Room] = {
         ("signals/cells.py", "signals/registry.py", "signals/exposition.py", "signals/multiprocess.py"),
         (
             "signals/test_registry.py",
+            "signals/test_bounds.py",
             "signals/test_exposition.py",
             "signals/test_multiprocess.py",
             "signals/test_truth.py",
@@ -77,7 +81,14 @@ ROOMS: dict[str, Room] = {
     ),
     "reconcile": Room(
         ("usage/reconcile/*",),
-        ("usage/test_reconcile.py", "usage/test_bill_causes.py", "usage/test_vendor_limits.py", "usage/test_focus.py"),
+        (
+            "usage/test_reconcile.py",
+            "usage/test_bill_arithmetic.py",
+            "usage/test_bill_causes.py",
+            "usage/test_bill_keys.py",
+            "usage/test_vendor_limits.py",
+            "usage/test_focus.py",
+        ),
     ),
     "budgets": Room(
         ("usage/budgets/*",),
@@ -91,7 +102,7 @@ ROOMS: dict[str, Room] = {
             "catalogue/alerts/*",
             "console/rules.py",
             "usage/reports/forecast.py",
-            "usage/waste.py",
+            "usage/waste/*",
         ),
         (
             "catalogue/test_goldens.py",
@@ -115,7 +126,8 @@ MUTMUT = [sys.executable, "-c", "from mutmut.__main__ import cli; cli()"]
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__.partition("\n")[0])
     parser.add_argument("rooms", nargs="*", metavar="ROOM", help=f"{', '.join(ROOMS)}: all without one")
-    parser.add_argument("--digit", type=int, choices=range(10), help="only mutants whose number ends so")
+    parser.add_argument("--sample", type=int, metavar="N", help="only N mutants of each room")
+    parser.add_argument("--draw", type=int, default=1, help="which N: the same number draws the same ones")
     parser.add_argument("--minutes", type=float, help="stop after so many minutes")
     parser.add_argument("--children", type=int, default=os.cpu_count(), help="processes for a room")
     parser.add_argument("--together", action="store_true", help="all rooms side by side")
@@ -124,23 +136,40 @@ def main() -> int:
     if unknown := sorted(set(rooms) - set(ROOMS)):
         parser.error(f"there is no room {unknown[0]}; rooms: {', '.join(ROOMS)}")
     if asked.together:
-        running = {room: start(room, asked) for room in rooms}
-        for room, process in running.items():
-            finish(room, process, asked)
+        with ThreadPoolExecutor(len(rooms)) as pool:
+            chosen = dict(zip(rooms, pool.map(lambda room: run(room, asked), rooms), strict=True))
     else:
-        for room in rooms:
-            finish(room, start(room, asked), asked)
+        chosen = {room: run(room, asked) for room in rooms}
     print(f"{'room':<12}{'mutants':>9}{'tried':>7}{'killed':>8}{'survived':>10}{'untested':>10}{'killed':>8}")
     worst = 1.0
     for room in rooms:
-        worst = min(worst, report(room, asked.digit))
+        worst = min(worst, report(room, chosen[room]))
     return 0 if worst >= 0.9 else 1
 
 
-def start(room: str, asked: argparse.Namespace) -> subprocess.Popen[bytes]:
-    """Copy the tree, write mutmut's configuration into it, and start."""
+def run(room: str, asked: argparse.Namespace) -> set[str] | None:
+    """Change the room and run its tests; the names of the mutants that were drawn, or None for all."""
     copy = COPIES / room
+    prepare(room, copy)
+    command = [*MUTMUT, "run", "--max-children", str(asked.children)]
+    ends = None if asked.minutes is None else time.monotonic() + asked.minutes * 60
+    if asked.sample is None:
+        finish(room, command, ends)
+        return None
+    finish(room, [*command, "none of them"], ends)  # makes the mutants, and notes which tests call which function
+    tested = tests_of(copy)
+    drawn = sorted(verdicts(copy), key=lambda name: hashlib.sha256(f"{asked.draw} {name}".encode()).digest())
+    drawn = drawn[: asked.sample]
+    names = [name for name in drawn if tested.get(name.partition("__mutmut_")[0])]
+    if names:
+        finish(room, [*command, *names], ends)
+    return set(drawn)
+
+
+def prepare(room: str, copy: Path) -> None:
+    """Copy the tree, and write mutmut's configuration into it."""
     shutil.rmtree(copy, ignore_errors=True)
+    copy.with_suffix(".log").unlink(missing_ok=True)
     listed = subprocess.run(
         ["git", "-C", ROOT, "ls-files", "--cached", "--others", "--exclude-standard"], capture_output=True, text=True
     )
@@ -163,10 +192,6 @@ def start(room: str, asked: argparse.Namespace) -> subprocess.Popen[bytes]:
     with (copy / "pyproject.toml").open("a", encoding="utf-8") as file:
         file.write("\n[tool.mutmut]\n")
         file.writelines(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
-    command = [*MUTMUT, "run", "--max-children", str(asked.children)]
-    command += [f"*__mutmut_*{asked.digit}", f"*__mutmut_{asked.digit}"] if asked.digit is not None else []
-    with (COPIES / f"{room}.log").open("wb") as log:
-        return subprocess.Popen(command, cwd=copy, stdout=log, stderr=log, start_new_session=True)
 
 
 def walk(root: Path) -> list[Path]:
@@ -175,10 +200,12 @@ def walk(root: Path) -> list[Path]:
     return [path for path in root.rglob("*") if path.is_file() and not hidden & set(path.relative_to(root).parts)]
 
 
-def finish(room: str, process: subprocess.Popen[bytes], asked: argparse.Namespace) -> None:
-    """Wait for the end, or for the time that was given."""
+def finish(room: str, command: list[str], ends: float | None) -> None:
+    """Run mutmut to its end, or to the time that was given."""
+    with (COPIES / f"{room}.log").open("ab") as log:
+        process = subprocess.Popen(command, cwd=COPIES / room, stdout=log, stderr=log, start_new_session=True)
     try:
-        process.wait(asked.minutes * 60 if asked.minutes else None)
+        process.wait(None if ends is None else max(1.0, ends - time.monotonic()))
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGINT)
         try:
@@ -188,13 +215,33 @@ def finish(room: str, process: subprocess.Popen[bytes], asked: argparse.Namespac
             process.wait()
 
 
-def report(room: str, digit: int | None) -> float:
+def verdicts(copy: Path) -> dict[str, int | None]:
+    """Each mutant's exit code; None: not tried."""
+    found: dict[str, int | None] = {}
+    for path in sorted((copy / "mutants").rglob("*.meta")):
+        found |= json.loads(path.read_text("utf-8"))["exit_code_by_key"]
+    return found
+
+
+def tests_of(copy: Path) -> dict[str, list[str]]:
+    """Which tests call which function; empty where mutmut did not come so far."""
+    noted = copy / "mutants" / "mutmut-stats.json"
+    if not noted.exists():
+        return {}
+    found: dict[str, list[str]] = json.loads(noted.read_text("utf-8"))["tests_by_mangled_function_name"]
+    return found
+
+
+def report(room: str, drawn: set[str] | None) -> float:
     """Print a room's line, write its survivors, and return the share that was killed."""
     copy = COPIES / room
-    verdicts: dict[str, int | None] = {}
-    for path in sorted((copy / "mutants").rglob("*.meta")):
-        verdicts |= json.loads(path.read_text("utf-8"))["exit_code_by_key"]
-    chosen = {name: code for name, code in verdicts.items() if digit is None or name.endswith(str(digit))}
+    found = verdicts(copy)
+    tested = tests_of(copy)
+    chosen = {
+        name: code if tested.get(name.partition("__mutmut_")[0]) else UNTESTED
+        for name, code in found.items()
+        if drawn is None or name in drawn
+    }
     counts = collections.Counter(
         "killed" if code in KILLED else "survived" if code == SURVIVED else "untested" if code == UNTESTED else "other"
         for code in chosen.values()
@@ -203,7 +250,7 @@ def report(room: str, digit: int | None) -> float:
     tried = sum(counts.values())
     share = counts["killed"] / tried if tried else 0.0
     print(
-        f"{room:<12}{len(verdicts):>9}{tried:>7}{counts['killed']:>8}{counts['survived']:>10}{counts['untested']:>10}"
+        f"{room:<12}{len(found):>9}{tried:>7}{counts['killed']:>8}{counts['survived']:>10}{counts['untested']:>10}"
         f"{share:>8.1%}"
     )
     if not tried:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from tachograph.instrument.encodings import decoded
 from tachograph.instrument.splitting import Frames, Lines, opened
 from tachograph.instrument.streams import StreamState, is_running
-from tachograph.tape.guard import generate
+from tachograph.tape.guard import generate_class
 from tachograph.vendors.bedrock.frames import CONTENT_TYPE
 from tachograph.vendors.bedrock.frames import opened as opened_frame
 from tachograph.vendors.loose import loads
@@ -136,8 +136,8 @@ def _classes(library: Any) -> tuple[type[Any], type[Any]]:
     asynchronous = _BODY.replace("ITER", "__aiter__").replace("IS_ASYNC", "True")
     names: dict[str, Any] = {"closing": closing, "is_running": is_running}
     return (
-        generate(sync, "ObservedBody", Base=library.SyncByteStream, **names),
-        generate(
+        generate_class(sync, "ObservedBody", Base=library.SyncByteStream, **names),
+        generate_class(
             asynchronous.replace("CLOSE", "aclose"),
             "ObservedBody",
             is_async=True,
@@ -195,8 +195,8 @@ def note_breaks(response: Any, broken: Callable[[BaseException], None], library:
 
 @lru_cache(maxsize=4)
 def _noted_body(library: Any) -> Any:
-    pieces = generate(_BREAKS, "NotedPieces", is_async=True)
-    return generate(_NOTED_BODY, "NotedBody", is_async=True, Base=library.AsyncByteStream, Pieces=pieces)
+    pieces = generate_class(_BREAKS, "NotedPieces", is_async=True)
+    return generate_class(_NOTED_BODY, "NotedBody", is_async=True, Base=library.AsyncByteStream, Pieces=pieces)
 
 
 class Follower:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from tachograph.instrument.watch import WATCH
 from tachograph.instrument.wire import SITES, Site, WireRequest, WireWatch, begin, site_of_url
 from tachograph.instrument.wire_bodies import ReadBody
-from tachograph.tape.guard import generate
+from tachograph.tape.guard import generate, generate_class
 
 _REQUEST: Final = """
     ASYNC def request_watched(site, self, method, url, *args, **keywords):
@@ -96,7 +96,7 @@ _BUFFER: Final = """
         def __del__(self):
             guard pass: self.follower.closed()
 """
-_Buffer: Final = generate(_BUFFER, "Buffer", deque=deque)
+_Buffer: Final = generate_class(_BUFFER, "Buffer", deque=deque)
 
 _READER: Final = """
     class StreamReader(Base):
@@ -126,7 +126,7 @@ _READER: Final = """
 
 @lru_cache(maxsize=8)
 def _class(base: type[Any]) -> type[Any]:
-    made: type[Any] = generate(
+    made = generate_class(
         _READER,
         "StreamReader",
         Base=base,

@@ -20,7 +20,7 @@ from tachograph.instrument.scope import SCOPE, WireScope
 from tachograph.instrument.watch import WATCH
 from tachograph.instrument.wire import SITES, Site, WireRequest, WireWatch, begin
 from tachograph.instrument.wire_bodies import ReadBody, WireFollower
-from tachograph.tape.guard import generate
+from tachograph.tape.guard import generate, generate_class
 
 
 def install() -> None:
@@ -175,7 +175,7 @@ _RESPONSE: Final = """
 
 @lru_cache(maxsize=8)
 def _class(base: type[Any]) -> type[Any]:
-    made: type[Any] = generate(_RESPONSE, "HTTPResponse", Base=base, took=_took, fed=_fed, released=_released)
+    made = generate_class(_RESPONSE, "HTTPResponse", Base=base, took=_took, fed=_fed, released=_released)
     made.__name__, made.__qualname__, made.__module__ = base.__name__, base.__qualname__, base.__module__
     return made
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from tachograph.records.sound import seconds_at_most
 
@@ -48,7 +48,7 @@ class Asked:
         self.tier: str | None = None
         self.speed: str | None = None
 
-    def say_answers(self, count: Any) -> None:
+    def say_answers(self, count: object) -> None:
         """So many answers are asked for."""
         if type(count) is int and count > 1:
             self.answers = count
@@ -68,6 +68,12 @@ class Asked:
             self.is_open = True
 
 
+class Holder(Protocol):
+    """Takes back the money of a call that was dropped without an end."""
+
+    def dropped(self, reservation: Reservation, accounts: list[Any]) -> None: ...
+
+
 class Reservation:
     """Money held for one call until it is settled.
 
@@ -80,7 +86,7 @@ class Reservation:
 
     __slots__ = ("accounts", "asked", "holder", "nano_usd")
 
-    def __init__(self, nano_usd: int, asked: Asked, accounts: list[Any], holder: Any) -> None:
+    def __init__(self, nano_usd: int, asked: Asked, accounts: list[Any], holder: Holder) -> None:
         self.nano_usd = nano_usd
         self.asked = asked
         self.accounts = accounts
@@ -174,7 +180,7 @@ def asked_of(body: object) -> Asked:
     return asked
 
 
-def _is_vendors_tool(tool: Any) -> bool:
+def _is_vendors_tool(tool: object) -> bool:
     """Whether the vendor runs it, and bills what it finds as a part of the prompt."""
     return type(tool) is dict and tool.get("type", "function") not in ("function", "custom")
 
@@ -210,7 +216,7 @@ def _size(part: Any) -> tuple[int, int]:
     return size, media
 
 
-def _either(config: object, name: str, camel: str) -> Any:
+def _either(config: object, name: str, camel: str) -> object:
     found = _field(config, name)
     return _field(config, camel) if found is None else found
 

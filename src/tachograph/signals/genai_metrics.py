@@ -10,13 +10,16 @@ has no release yet); checked 2026-11-27. Each point carries the version of these
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tachograph.records import LLMCall, ToolCall
 from tachograph.records.projection import Projection, project
 from tachograph.records.run import Run
 from tachograph.signals import semconv as s
 from tachograph.version import __version__
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import Histogram
 
 SCOPE: Final = "tachograph.genai"
 CONVENTIONS: Final = "semantic-conventions-genai 2026-11-23"
@@ -130,8 +133,8 @@ class GenAIMetrics:
     def _seconds(self, name: str, microseconds: int, attributes: dict[str, Any], bounds: tuple[float, ...]) -> None:
         self._histogram(name, "s", bounds).record(microseconds / 1e6, attributes)
 
-    def _histogram(self, name: str, unit: str, bounds: tuple[float, ...]) -> Any:
-        made = self._instruments.get(name)
+    def _histogram(self, name: str, unit: str, bounds: tuple[float, ...]) -> Histogram:
+        made: Histogram | None = self._instruments.get(name)
         if made is None:
             made = self._meter.create_histogram(name, unit, explicit_bucket_boundaries_advisory=bounds)
             self._instruments[name] = made

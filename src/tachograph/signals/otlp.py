@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
     from opentelemetry.sdk.resources import Resource
+    from opentelemetry.trace import TracerProvider
 
     from tachograph.signals.otlp_push import MetricsPush, SpanBatches
 
@@ -175,7 +176,7 @@ class SpanPush:
         if self._exporter is not None:
             self._resource = resource()
 
-    def __call__(self) -> Any:
+    def __call__(self) -> TracerProvider | None:
         """Set the provider for the process and return it; None where it cannot be.
 
         The first provider that is set stays: if the application set one, it is returned.

@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,6 +30,12 @@ from tachograph.tape import TAPE
 from tachograph.version import __version__
 
 if TYPE_CHECKING:
+    from contextvars import Token
+
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import SpanProcessor, Tracer
+    from opentelemetry.util.types import Attributes, AttributeValue
+
     from tachograph.records import LLMCall, ToolCall
 
 LLM_SCOPE: Final = "tachograph.llm"
@@ -73,12 +79,19 @@ class OpenSpan:
 
     __slots__ = ("context", "has_usage", "name", "parent", "pipeline", "span", "token")
 
-    def __init__(self, pipeline: _Pipeline | None, name: str, span: Span, context: Any, parent: Any) -> None:
+    def __init__(
+        self,
+        pipeline: _Pipeline | None,
+        name: str,
+        span: Span,
+        context: Context,
+        parent: SpanContext | tuple[Any, ...] | None,
+    ) -> None:
         self.pipeline = pipeline
         self.name = name
         self.span = span
         self.context = context
-        self.parent = parent
+        self.parent: Any = parent
         self.has_usage = True
         self.token: Any = None
 
@@ -114,7 +127,7 @@ _attach: Final = context_api.attach
 _get_current: Final = context_api.get_current
 
 
-def _detach(token: Any) -> None:
+def _detach(token: Token[Context]) -> None:
     """`context_api.detach`, without its log of a traceback for a token of another context."""
     try:
         token.var.reset(token)
@@ -162,7 +175,7 @@ class LightSpan(Span):
 
     __slots__ = ("_context", "attributes", "ended", "events", "links", "outer", "status")
 
-    def __init__(self, context: SpanContext, attributes: dict[str, Any] | None, outer: Any) -> None:
+    def __init__(self, context: SpanContext, attributes: dict[str, Any] | None, outer: Context | None) -> None:
         self._context = context
         self.outer = outer
         self.attributes = attributes
@@ -182,28 +195,32 @@ class LightSpan(Span):
             return
         self.attributes = {**(self.attributes or {}), key: value}
 
-    def set_attributes(self, attributes: Any) -> None:
+    def set_attributes(self, attributes: Mapping[str, AttributeValue]) -> None:
         if self.ended:
             return
         self.attributes = {**(self.attributes or {}), **attributes}
 
-    def add_event(self, name: str, attributes: Any = None, timestamp: int | None = None) -> None:
+    def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:
         if self.ended:
             return
         self.events = (*self.events, (name, timestamp, dict(attributes or {})))
 
-    def add_link(self, context: SpanContext, attributes: Any = None) -> None:
+    def add_link(self, context: SpanContext, attributes: Attributes = None) -> None:
         if self.ended:
             return
         self.links = (*self.links, trace.Link(context, attributes))
 
     def record_exception(
-        self, exception: BaseException, attributes: Any = None, timestamp: int | None = None, escaped: bool = False
+        self,
+        exception: BaseException,
+        attributes: Attributes = None,
+        timestamp: int | None = None,
+        escaped: bool = False,
     ) -> None:
         name, at, found = facts.exception_event(exception, timestamp or 0, exception.__traceback__)
         self.add_event(name, {**found, **(attributes or {})}, at or None)
 
-    def set_status(self, status: Any, description: str | None = None) -> None:
+    def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         if self.ended:
             return
         self.status = status if isinstance(status, Status) else Status(status, description)
@@ -230,7 +247,9 @@ class _Pipeline:
     def __init__(self, tracer: trace.Tracer) -> None:
         self.tracer = tracer
 
-    def open(self, name: str, kind: SpanKind, attributes: dict[str, Any], started: int, parent: Any) -> OpenSpan | None:
+    def open(
+        self, name: str, kind: SpanKind, attributes: dict[str, Any], started: int, parent: Context | None
+    ) -> OpenSpan | None:
         span = self.tracer.start_span(name, kind=kind, attributes=attributes, start_time=started)
         if not span.get_span_context().is_valid:
             return None
@@ -260,7 +279,7 @@ class _Lazy(_Pipeline):
     """The SDK's own provider, where all that it does is known: the sampler is asked and the ids are drawn at once, and
     one ReadableSpan is built when the record is delivered. Others get stock spans."""
 
-    def __init__(self, tracer: Any, scope: str) -> None:
+    def __init__(self, tracer: Tracer, scope: str) -> None:
         super().__init__(tracer)
         from opentelemetry.sdk.trace import Event, ReadableSpan
         from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -271,11 +290,13 @@ class _Lazy(_Pipeline):
         self.generate_span_id = tracer.id_generator.generate_span_id
         is_random = getattr(tracer.id_generator, "is_trace_id_random", None)
         self.random_flag = 2 if is_random is not None and is_random() else 0
-        self.should_sample = tracer.sampler.should_sample
+        self.should_sample: Callable[..., Any] = tracer.sampler.should_sample
         self.scope = InstrumentationScope(scope, __version__)
         self.processor = tracer.span_processor
 
-    def open(self, name: str, kind: SpanKind, attributes: dict[str, Any], started: int, parent: Any) -> OpenSpan:
+    def open(
+        self, name: str, kind: SpanKind, attributes: dict[str, Any], started: int, parent: Context | None
+    ) -> OpenSpan:
         over = trace.get_current_span(parent)
         while type(over) is LightSpan and over.ended:  # left current by a call that was finished elsewhere
             parent = over.outer
@@ -499,7 +520,7 @@ class SpanSignal:
         self._bind(provider)
         return True
 
-    def _bind(self, provider: object) -> None:
+    def _bind(self, provider: trace.TracerProvider) -> None:
         """Look at a provider, once, and again when its span processors have changed."""
         if provider is not self._provider:
             _settle_before_flush(provider)
@@ -518,7 +539,7 @@ def _settle_before_flush(provider: object) -> None:
         if original is None or getattr(original, "_settles", False):
             continue
 
-        def settle_first(*args: Any, _original: Any = original, **keywords: Any) -> object:
+        def settle_first(*args: object, _original: Callable[..., object] = original, **keywords: object) -> object:
             TAPE.drain()
             return _original(*args, **keywords)
 
@@ -536,8 +557,8 @@ def _field_of_processors(multi: object) -> str:
     return next((name for name, value in vars(multi).items() if type(value) is tuple), "")
 
 
-def _pipeline(provider: Any, scope: str) -> _Pipeline | None:
-    tracer = provider.get_tracer(scope, __version__)
+def _pipeline(provider: trace.TracerProvider, scope: str) -> _Pipeline | None:
+    tracer: Any = provider.get_tracer(scope, __version__)
     if isinstance(tracer, trace.NoOpTracer):
         return None
     sdk = sys.modules.get("opentelemetry.sdk.trace")
@@ -565,7 +586,7 @@ def _is_known(sampler: object) -> bool:
     return type(sampler).__module__ == "opentelemetry.sdk.trace.sampling"
 
 
-def _looks_only_at_ends(kind: Any, base: object) -> bool:
+def _looks_only_at_ends(kind: type[SpanProcessor], base: type[SpanProcessor]) -> bool:
     """Whether a span processor does nothing when a span starts: the base class's, or the SDK's exporting ones."""
     export = sys.modules.get("opentelemetry.sdk.trace.export")
     known = () if export is None else (export.BatchSpanProcessor, export.SimpleSpanProcessor)

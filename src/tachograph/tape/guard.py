@@ -19,7 +19,7 @@ import linecache
 import re
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextvars import ContextVar
 from functools import cache
 from itertools import count
@@ -47,18 +47,29 @@ def report_to(failed: Callable[[Exception], object]) -> None:
     _failed = failed
 
 
-def generate(text: str, name: str, *, is_async: bool = False, **names: object) -> Any:
+def generate(text: str, name: str, *, is_async: bool = False, **names: object) -> Callable[..., Any]:
     """Compile one wrapper.
 
     Args:
         text: Python, with two additions. `guard OTHERWISE: CODE` runs CODE, and OTHERWISE where it fails.
             `ASYNC` and `AWAIT` become `async` and `await`, or nothing.
-        name: The function or class that the text defines.
+        name: The function that the text defines.
         names: What its globals hold.
     """
-    space = {"Refused": BudgetExceededError, "report": report, **names}
+    made: Callable[..., Any] = _generated(text, name, is_async, names)[name]
+    return made
+
+
+def generate_class(text: str, name: str, *, is_async: bool = False, **names: object) -> type[Any]:
+    """Compile one class, of which `generate` says how its text is written."""
+    made: type[Any] = _generated(text, name, is_async, names)[name]
+    return made
+
+
+def _generated(text: str, name: str, is_async: bool, names: Mapping[str, object]) -> Mapping[str, Any]:
+    space: dict[str, Any] = {"Refused": BudgetExceededError, "report": report, **names}
     exec(_compiled(text, name, is_async), space)
-    return space[name]
+    return space
 
 
 @cache
@@ -121,7 +132,7 @@ def call_wrapper(
     begins: str = "self, args, keywords",
     plain: str = "",
     watched: str = "",
-) -> Any:
+) -> Callable[..., Any]:
     """The wrapper around a client's method that is one watched call.
 
     Args:
@@ -165,7 +176,7 @@ _AFTER: Final = """
 """
 
 
-def after(original: object, done: Callable[[Any, Any, Any, Any], object]) -> Any:
+def after(original: object, done: Callable[[Any, Any, Any, Any], object]) -> Callable[..., Any]:
     """The wrapper around a method whose answer we look at: `done` takes its owner, its answer and its arguments."""
     return generate(_AFTER, "call", original=original, done=done)
 
@@ -177,7 +188,7 @@ _CHOICE: Final = """
 """
 
 
-def choice(original: object, choose: Callable[..., Any], *, signature: str, chooses: str) -> Any:
+def choice(original: object, choose: Callable[..., Any], *, signature: str, chooses: str) -> Callable[..., Any]:
     """The wrapper that has one of several functions called, the original or a wrapper of it, by the arguments.
 
     It is no coroutine function: an ordinary call has no frame of ours around its awaiting.
@@ -237,7 +248,7 @@ _READ: Final = """
 """
 
 
-def reader_of_chunks(*, is_async: bool, clock: Callable[[], int]) -> Any:
+def reader_of_chunks(*, is_async: bool, clock: Callable[[], int]) -> Callable[..., Any]:
     """The generator function that stands around a client library's own generator of chunks.
 
     An event loop closes each asynchronous generator that is dropped or left at its end, by a hook that the generator
@@ -260,7 +271,7 @@ _WITHOUT_USAGE: Final = """
 """
 
 
-def reader_without_usage(*, is_async: bool) -> Any:
+def reader_without_usage(*, is_async: bool) -> Callable[..., Any]:
     """The generator function that hides the chunk that we asked for, where watching the stream has failed."""
     return _reader(_WITHOUT_USAGE, is_async=is_async, chunks=0)
 
@@ -268,7 +279,7 @@ def reader_without_usage(*, is_async: bool) -> Any:
 _USAGE_ALONE: Final = '(getattr(chunk, "choices", None) == [] and getattr(chunk, "usage", None) is not None)'
 
 
-def _reader(text: str, *, is_async: bool, chunks: int, **names: object) -> Any:
+def _reader(text: str, *, is_async: bool, chunks: int, **names: object) -> Callable[..., Any]:
     text = text.replace("USAGE_ALONE", _USAGE_ALONE)
     text = text.replace("FIRST_STEP", "yield None" if is_async else "pass")
     text = text.replace("CLOSE", "pass" if is_async else 'if hasattr(chunks, "close"): chunks.close()')
@@ -284,7 +295,7 @@ _UNHOOKED: Final = """
 """
 
 
-def unhooked(make: object, *, chunks: int) -> Any:
+def unhooked(make: object, *, chunks: int) -> Callable[..., Any]:
     """An async generator function that steps over its first `yield`, without the event loop's hooks.
 
     Args:
@@ -294,7 +305,7 @@ def unhooked(make: object, *, chunks: int) -> Any:
     return generate(_UNHOOKED.replace("CHUNKS", str(chunks)), "read", make=make, first_step=_first_step)
 
 
-def _first_step(reading: Any) -> Any:
+def _first_step(reading: AsyncGenerator[Any, Any]) -> AsyncGenerator[Any, Any]:
     hooks = sys.get_asyncgen_hooks()
     sys.set_asyncgen_hooks(None, None)
     try:

@@ -36,7 +36,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from msgspec import structs
@@ -44,6 +44,9 @@ from msgspec import structs
 from tachograph.files import Ours, UnsafeFile, leak, mapped, open_plain, printable, private_and_high
 from tachograph.records import Attempt, Cost, LLMCall, Run, ToolCall, Usage, ids
 from tachograph.records.outcomes import ERROR_KINDS, ERROR_TYPES, OUTCOMES, TOOL_OUTCOMES
+
+if TYPE_CHECKING:
+    from tachograph.records.sink import Sink
 
 SLOT_BYTES: Final = 384
 LARGE_BYTES: Final = 4096
@@ -481,7 +484,7 @@ class Recovered:
     measured: set[bytes] = field(default_factory=set)
 
 
-def read(data: bytes, sink: object) -> Recovered:
+def read(data: bytes, sink: Sink) -> Recovered:
     """What a ring's file holds.
 
     Args:
@@ -535,7 +538,7 @@ def _plans(data: bytes, used: int) -> list[tuple[Any, ...]]:
 
 
 def _record(
-    slot: tuple[Any, ...], plans: list[tuple[Any, ...]], base: int, sink: Any
+    slot: tuple[Any, ...], plans: list[tuple[Any, ...]], base: int, sink: Sink
 ) -> tuple[LLMCall | ToolCall, bool]:
     mark, started, duration, first, waited, tokens_in, tokens_out, nano, plan, outcome, error, attempts, flags = slot[
         :13
@@ -585,7 +588,7 @@ def are_there_others(ring: Ring) -> bool:
         return False
 
 
-def measure_dead(directory: Path, count: Callable[[LLMCall | ToolCall], None], sink: object) -> None:
+def measure_dead(directory: Path, count: Callable[[LLMCall | ToolCall], None], sink: Sink) -> None:
     """Add to the metrics what processes that are gone had not added to them, once; their rings stay for the ledger."""
     for file in _dead(directory):
         with contextlib.suppress(ValueError):
@@ -597,7 +600,7 @@ def measure_dead(directory: Path, count: Callable[[LLMCall | ToolCall], None], s
                     os.pwrite(file.fileno(), bytes((os.pread(file.fileno(), 1, at)[0] | _MEASURED,)), at)
 
 
-def dead(directory: Path, sink: object, left_out: Callable[[str], None]) -> Iterator[Recovered]:
+def dead(directory: Path, sink: Sink, left_out: Callable[[str], None]) -> Iterator[Recovered]:
     """What the rings of processes that are gone hold, each locked while it is looked at.
 
     A file is removed when the next one is asked for: by then its records must be where they belong. One that cannot

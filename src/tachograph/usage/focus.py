@@ -25,7 +25,10 @@ from tachograph.usage.stores.base import Store
 from tachograph.usage.stores.query import Query
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     import pyarrow
+    from pyarrow import csv, parquet
 
 VERSION: Final = "1.2"
 _HOUR_US: Final = 3_600_000_000
@@ -229,7 +232,7 @@ def _batches(lines: Iterable[tuple[_Key, _Line]]) -> Iterator[list[tuple[_Key, _
         yield batch
 
 
-def _type(arrow: Any, kind: str, *, as_csv: bool) -> Any:
+def _type(arrow: ModuleType, kind: str, *, as_csv: bool) -> pyarrow.DataType:
     if kind == MONEY:
         return arrow.decimal128(38, 9)
     if kind == PRICE:
@@ -239,7 +242,7 @@ def _type(arrow: Any, kind: str, *, as_csv: bool) -> Any:
     return arrow.string() if kind == TEXT or as_csv else arrow.timestamp("us", tz="UTC")
 
 
-def _writer(file: object, schema: pyarrow.Schema, *, as_csv: bool) -> Any:
+def _writer(file: object, schema: pyarrow.Schema, *, as_csv: bool) -> parquet.ParquetWriter | csv.CSVWriter:
     if as_csv:
         from pyarrow import csv
 
@@ -250,8 +253,14 @@ def _writer(file: object, schema: pyarrow.Schema, *, as_csv: bool) -> Any:
 
 
 def _table(
-    arrow: Any, schema: pyarrow.Schema, batch: list[tuple[_Key, _Line]], account: str, width: int, *, as_csv: bool
-) -> Any:
+    arrow: ModuleType,
+    schema: pyarrow.Schema,
+    batch: list[tuple[_Key, _Line]],
+    account: str,
+    width: int,
+    *,
+    as_csv: bool,
+) -> pyarrow.Table:
     keys = [key for key, _ in batch]
     lines = [line for _, line in batch]
     months: dict[int, tuple[int, int]] = {}
@@ -321,7 +330,7 @@ def _unit(nano: int, tokens: int) -> int:
     return min(nano * 1_000_000 // (tokens or 1), 2**63 - 1)
 
 
-def _decimals(arrow: Any, digits: list[int], kind: Any) -> Any:
+def _decimals(arrow: ModuleType, digits: list[int], kind: pyarrow.DataType) -> pyarrow.Array:
     """Decimals out of whole numbers of their last digit: each is 16 bytes, little-endian, here never below zero."""
     words = array("q", bytes(16 * len(digits)))
     words[::2] = array("q", digits)

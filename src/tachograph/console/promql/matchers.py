@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Protocol
 
 import re2  # type: ignore[import-untyped]  # the wheel has no py.typed
 
@@ -13,8 +13,16 @@ from tachograph.console.promql.errors import PromQLSyntaxError
 EQUAL, NOT_EQUAL, MATCH, NOT_MATCH = "=", "!=", "=~", "!~"
 
 
+class Regex(Protocol):
+    """What is used of an expression of RE2."""
+
+    def fullmatch(self, text: str) -> object: ...
+    def search(self, text: str) -> object: ...
+    def sub(self, replacement: str, text: str) -> str: ...
+
+
 @lru_cache(maxsize=512)
-def compile_regex(pattern: str) -> Any:
+def compile_regex(pattern: str) -> Regex:
     """Compile an RE2 expression in which `.` matches newlines too, as Prometheus 3 has it.
 
     RE2 runs in time linear to its input, so a hostile expression cannot hang the console.
@@ -26,7 +34,8 @@ def compile_regex(pattern: str) -> Any:
     options.dot_nl = True
     options.log_errors = False
     try:
-        return re2.compile(pattern, options)
+        compiled: Regex = re2.compile(pattern, options)
+        return compiled
     except re2.error as error:
         reason = error.args[0] if error.args else error
         if isinstance(reason, bytes):

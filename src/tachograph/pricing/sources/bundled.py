@@ -14,11 +14,15 @@ from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from functools import cache
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tachograph.pricing.compiled import Price, Rate
 from tachograph.pricing.dimensions import TOKENS, TOOLS, Name, Served, is_free, is_local, names, serves_own_models
 from tachograph.pricing.sources import published
+
+if TYPE_CHECKING:
+    from genai_prices.data_snapshot import DataSnapshot
+    from genai_prices.types import ModelInfo, ModelPrice, Provider
 
 _LABELS = {"gemini": "google", "azure_openai": "azure", "vertex": "google", "bedrock": "aws"}
 _WORD_OF = {dimensions: word for word, dimensions in TOKENS.items()}
@@ -55,7 +59,7 @@ def source() -> str:
 
 
 @cache
-def load() -> Any:
+def load() -> DataSnapshot:
     """The data, imported by the first that asks: by the thread of the application that begins a call, or before.
 
     No thread of ours may do that. What it has half imported, the application would find in `sys.modules`
@@ -87,7 +91,7 @@ def find(served: Served, when: datetime) -> Found | None:
     return None
 
 
-def _candidates(served: Served, looked_up: list[Name]) -> Iterator[tuple[Name, Any, str]]:
+def _candidates(served: Served, looked_up: list[Name]) -> Iterator[tuple[Name, Provider, str]]:
     """Names and the providers whose prices may hold for them, best first, and why they might not."""
     from genai_prices.data_snapshot import find_provider_by_id
 
@@ -116,14 +120,14 @@ def _candidates(served: Served, looked_up: list[Name]) -> Iterator[tuple[Name, A
                 break
 
 
-def _of_host(host: str | None) -> object:
+def _of_host(host: str | None) -> Provider | None:
     if host and "." in host:
         with suppress(LookupError):  # a server of the user's own, or a proxy: the label says whose prices hold
             return load().find_provider(None, None, f"https://{host}")
     return None
 
 
-def _found(served: Served, when: datetime, name: Name, provider: Any, model: Any, doubt: str) -> Found:
+def _found(served: Served, when: datetime, name: Name, provider: Provider, model: ModelInfo, doubt: str) -> Found:
     prices, doubts = _prices(served, provider, model, when)
     if doubt:
         doubts.append(doubt)
@@ -158,7 +162,7 @@ def _with_fees(price: Price, provider: str, model: str) -> Price:
     return replace(price, tools=tools, request=request, doubts=doubts)
 
 
-def _prices(served: Served, provider: Any, model: Any, when: datetime) -> tuple[Any, list[str]]:
+def _prices(served: Served, provider: Provider, model: ModelInfo, when: datetime) -> tuple[ModelPrice, list[str]]:
     """The model's prices on that day, tier and speed, and which of these has no price of its own."""
     if not served.tier and not served.speed:
         return model.get_prices(when), []
@@ -189,7 +193,7 @@ def _midnight(when: datetime) -> datetime:
     return datetime(when.year, when.month, when.day, tzinfo=UTC) + timedelta(days=1)
 
 
-def _until(model: Any, when: datetime) -> datetime:
+def _until(model: ModelInfo, when: datetime) -> datetime:
     from genai_prices.types import ModelPrice, TimeOfDateConstraint
 
     prices = model.prices

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tachograph.errors import MissingExtraError, TachographError
@@ -13,6 +13,8 @@ from tachograph.usage.stores import schema
 from tachograph.usage.stores.open import sqlite_path
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from sqlalchemy import Connection
 
     from tachograph.usage.ledger_paths import LedgerPaths
@@ -106,11 +108,11 @@ def _connection(url: str) -> Iterator[Connection]:
         engine = create_engine(f"sqlite:///{sqlite_path(url)}")
 
         @event.listens_for(engine, "connect")
-        def _connected(connection: Any, _record: object) -> None:
+        def _connected(connection: sqlite3.Connection, _record: object) -> None:
             connection.isolation_level = None  # or it would commit before each CREATE TABLE
 
         @event.listens_for(engine, "begin")
-        def _begun(connection: Any) -> None:
+        def _begun(connection: Connection) -> None:
             connection.exec_driver_sql("BEGIN EXCLUSIVE")
 
     elif kind == "postgresql":

@@ -13,9 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tachograph.usage.reconcile.pages import ask, from_api
+
+if TYPE_CHECKING:
+    import httpx2
 
 _OPENAI_KINDS: Final = {
     "max_requests_per_1_minute": "requests_per_minute",
@@ -83,7 +86,7 @@ def anthropic(*, key: str, base_url: str) -> Iterator[RateLimit | SpendLimit]:
                 yield RateLimit(ORGANIZATION, str(model), str(limit.get("type")), float(limit.get("value") or 0))
 
 
-def listed(client: object, url: str, *, after: str = "after") -> Iterator[dict[str, Any]]:
+def listed(client: httpx2.Client, url: str, *, after: str = "after") -> Iterator[dict[str, Any]]:
     """Every entry of an admin API's list, page after page; `after` is the parameter by which it goes on.
 
     Raises:

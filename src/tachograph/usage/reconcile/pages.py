@@ -6,9 +6,12 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tachograph.usage.reconcile.bill import BillError
+
+if TYPE_CHECKING:
+    import httpx2
 
 _TRIES = 5
 _LONGEST_WAIT_SECONDS = 60.0
@@ -33,7 +36,9 @@ def from_api(url: str, parameters: Sequence[tuple[str, str]], headers: dict[str,
                 return
 
 
-def ask(client: Any, url: str, parameters: Sequence[tuple[str, str]], *, or_nothing: bool = False) -> dict[str, Any]:
+def ask(
+    client: httpx2.Client, url: str, parameters: Sequence[tuple[str, str]], *, or_nothing: bool = False
+) -> dict[str, Any]:
     """One answer of an admin API; waits when the API says so.
 
     Args:

@@ -15,7 +15,7 @@ import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, unquote
 
 from tachograph.errors import MissingExtraError
@@ -45,6 +45,9 @@ try:
     from clickhouse_connect.driver import exceptions
 except ImportError as error:
     raise MissingExtraError("The ledger in ClickHouse", "clickhouse", "clickhouse_connect") from error
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
 
 DIALECT: Final = SQLDialect(
     "{{p{}:String}}",
@@ -313,7 +316,7 @@ class ClickHouseStore:
         return count
 
 
-def _connect(url: str, timeout_seconds: float) -> Any:
+def _connect(url: str, timeout_seconds: float) -> Client:
     parts = split(url)
     timeout = max(1, round(timeout_seconds))
     if parts.scheme.endswith("+chdb"):

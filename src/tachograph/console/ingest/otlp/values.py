@@ -42,19 +42,19 @@ def any_value(value: object, depth: int = 0) -> object:
     return None
 
 
-def integer(value: Any) -> int | None:
+def integer(value: object) -> int | None:
     """Read an integer that JSON may carry as text."""
     try:
-        return int(value)
-    except (TypeError, ValueError, OverflowError):
+        return int(value) if isinstance(value, (int, float, str)) else None
+    except (ValueError, OverflowError):
         return None
 
 
-def number(value: Any) -> float:
+def number(value: object) -> float:
     """Read a number that JSON may carry as text ("NaN", "Infinity")."""
     try:
-        return float(value)
-    except (TypeError, ValueError):
+        return float(value) if isinstance(value, (int, float, str)) else float("nan")
+    except (ValueError, OverflowError):
         return float("nan")
 
 

@@ -171,7 +171,7 @@ class _Reader:
             tag, at = _varint(data, at)
             number, wire = tag >> 3, tag & 7
             if wire == 0:
-                raw: Any
+                raw: int | memoryview
                 raw, at = _varint(data, at)
             elif wire == 1:
                 raw, at = data[at : at + 8], at + 8
@@ -194,8 +194,8 @@ class _Reader:
                 out[name] = self._value(raw, wire, expected, depth)
         return out
 
-    def _repeated(self, values: list[Any], raw: Any, wire: int, expected: str, depth: int) -> None:
-        if wire == 2 and expected in _EIGHT:
+    def _repeated(self, values: list[Any], raw: int | memoryview, wire: int, expected: str, depth: int) -> None:
+        if wire == 2 and expected in _EIGHT and isinstance(raw, memoryview):
             if len(raw) % 8:
                 raise WireError("a packed list has a broken length")
             self._left -= len(raw) // 64
@@ -210,20 +210,20 @@ class _Reader:
                 raise
             values.append({})  # one that a later version writes otherwise costs itself, and is counted as refused
 
-    def _value(self, raw: Any, wire: int, expected: str, depth: int) -> object:
+    def _value(self, raw: int | memoryview, wire: int, expected: str, depth: int) -> object:
         if expected[0] == "{":
-            if wire != 2:
+            if wire != 2 or isinstance(raw, int):
                 raise WireError("a message was expected")
             return self.message(raw, expected[1:-1], depth + 1)
         if expected in _EIGHT:
-            if wire != 1:
+            if wire != 1 or isinstance(raw, int):
                 raise WireError("eight bytes were expected")
             return struct.unpack(_EIGHT[expected], raw)[0]
         if expected in ("string", "hex"):
             if wire != 2:
                 raise WireError("text was expected")
             return bytes(raw).hex() if expected == "hex" else bytes(raw).decode("utf-8", "replace")
-        if wire != 0:
+        if not isinstance(raw, int):
             raise WireError("a number was expected")
         if expected == "bool":
             return bool(raw)
