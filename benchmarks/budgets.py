@@ -4,14 +4,14 @@
     make budgets ARGS="--litellm PYTHON"                LiteLLM's budget beside them, run by a Python that has litellm
 
 Each call costs what a vendor's bill says: a line in a file, written at the moment of "serving", which no kill undoes.
-A process that is killed leaves calls that were sent: they are on the bill, and nobody settles them.
+A process that is killed leaves calls that were sent: they are on the bill, and are never settled.
 
-What is told, of the bill:
+What is reported, of the bill:
     overspent        what was billed beyond the limit
     largest call     the largest single cost, for comparison
     left             calls that the rest of the budget would have paid for, in per cent of all calls: false refusals
     presumed         what killed processes held and the vendor did not bill, in per cent of the limit: the guard counts
-                     it as spent, since nobody can know
+                     it as spent, since it cannot be known
 """
 
 from __future__ import annotations

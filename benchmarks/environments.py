@@ -1,4 +1,4 @@
-"""A virtual environment for each peer, so that nobody's pins change anybody's client libraries."""
+"""A virtual environment for each peer, so that no peer's pins change another's client libraries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CLIENTS = ("openai", "anthropic", "google-genai", "mcp", "opentelemetry-sdk")
 
 @dataclass(frozen=True)
 class Peer:
-    """Somebody who watches.
+    """A peer that watches.
 
     Attributes:
         name: Its module in benchmarks/peers.

@@ -1,4 +1,4 @@
-"""A peer's process: commands go in and answers come out, one line of JSON each, and nobody is waited for too long."""
+"""A peer's process: commands go in and answers come out, one line of JSON each, and every wait has a limit."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Worker:
             if name.startswith(("OTEL_", "TACHOGRAPH_")):
                 del environment[name]
         self.seconds = seconds
-        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - a pipe that nobody reads would fill up and block
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - a pipe that is not read would fill up and block
         self._process = subprocess.Popen(
             [str(python), "-m", module, *arguments],
             stdin=subprocess.PIPE,
@@ -125,7 +125,7 @@ def serve(make: Callable[[], Any]) -> None:
     os.dup2(2, 1)  # whatever a peer prints must not disturb the answers
     try:
         target = make()
-    except BaseException as error:  # noqa: BLE001 - told to the parent
+    except BaseException as error:  # noqa: BLE001 - sent to the parent
         out.write(json.dumps({"error": f"{type(error).__name__}: {error}"[:300]}) + "\n")
         os._exit(1)
     out.write(json.dumps({"value": "ready"}) + "\n")
@@ -133,7 +133,7 @@ def serve(make: Callable[[], Any]) -> None:
         asked = json.loads(line)
         try:
             answer = {"value": getattr(target, asked.pop("do"))(**asked)}
-        except Exception as error:  # noqa: BLE001 - told to the parent, which shows it in the table
+        except Exception as error:  # noqa: BLE001 - sent to the parent, which shows it in the table
             answer = {"error": f"{type(error).__name__}: {error}"[:300]}
         out.write(json.dumps(answer, default=str) + "\n")
     os._exit(0)

@@ -1,6 +1,6 @@
 """What was promised, who asked for it, and the tests that show it. tests/test_requirements.py keeps this true.
 
-A test is `file::name`, the file relative to tests/. A promise that no test shows, or only in part, stands in GAPS with
+A test is `file::name`, the file relative to tests/. A promise that no test shows, or only in part, is in GAPS with
 its reason; a gap whose promise has since found its tests is stale, and fails.
 """
 
@@ -278,7 +278,7 @@ PROMISES: tuple[Promise, ...] = (
         ("console/test_store.py::test_much_traffic_stays_within_the_bounds_and_the_list_stays_quick",),
     ),
     Promise(
-        "people are told of alerts without Alertmanager: once, retried, and across restarts",
+        "people are notified of alerts without Alertmanager: once, retried, and across restarts",
         "alerts",
         (
             "console/notify/test_payloads.py::test_a_firing_alert_is_accepted_with_its_runbook_numbers_and_age",

@@ -40,4 +40,4 @@ def test_a_renamed_class_works_and_says_its_new_name(old: str, new: str) -> None
 
 def test_a_moved_module_has_no_other_names() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'Prices'"):
-        getattr(import_module("tachograph.llm.pricing"), "Prices")  # noqa: B009 - mypy knows the module's names
+        getattr(import_module("tachograph.llm.pricing"), "Prices")  # noqa: B009 - mypy checks the module's names

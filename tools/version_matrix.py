@@ -161,12 +161,12 @@ def _environment(name: str) -> Path:
 def _versions(python: Path) -> str:
     code = (
         "from importlib.metadata import PackageNotFoundError, version\n"
-        "def told(name):\n"
+        "def described(name):\n"
         "    try:\n"
         "        return f'{name} {version(name)}'\n"
         "    except PackageNotFoundError:\n"
         "        return f'no {name}'\n"
-        "print(', '.join(map(told, ('openai', 'anthropic', 'google-genai', 'mcp'))))"
+        "print(', '.join(map(described, ('openai', 'anthropic', 'google-genai', 'mcp'))))"
     )
     return subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 

@@ -94,7 +94,7 @@ def _answer(half: Connection) -> Any:
 
 
 def _half(asked: Connection, parents: list[Connection], name: str) -> None:
-    """One half's own side: do as told until the parent is gone."""
+    """One half's own side: follow commands until the parent is gone."""
     for end in parents:  # else this process would keep them open, and never see the parent go
         end.close()
     from benchmarks.overhead.worker import Meter
@@ -111,7 +111,7 @@ def _half(asked: Connection, parents: list[Connection], name: str) -> None:
                     answer = {"value": getattr(meter, do)(**arguments)}
             except EOFError:
                 break
-            except Exception as error:  # noqa: BLE001 - told to the parent, which shows it in the table
+            except Exception as error:  # noqa: BLE001 - sent to the parent, which shows it in the table
                 answer = {"error": f"{type(error).__name__}: {error}"[:300]}
             asked.send(answer)
             if meter is None:

@@ -1,4 +1,4 @@
-"""Nobody watches."""
+"""Without a watcher."""
 
 from __future__ import annotations
 

@@ -39,4 +39,4 @@ def instrument_again(*, requests_too: bool = True) -> None:
         logfire.instrument_httpx()
     logfire.instrument_openai(suppress_other_instrumentation=not requests_too)
     logfire.instrument_anthropic(suppress_other_instrumentation=not requests_too)
-    logfire.instrument_google_genai(skip_dep_check=True)  # it says that it knows google-genai below 3 alone
+    logfire.instrument_google_genai(skip_dep_check=True)  # it says that it supports google-genai below 3 only

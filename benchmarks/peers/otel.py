@@ -10,7 +10,7 @@ def start(emitted: Any) -> None:
     os.environ["ANTHROPIC_OPEN_TELEMETRY"] = "false"
     emitted.make_global()
     instrument_again()
-    if emitted.kept:  # who wants to know of retries watches the requests, too; nobody is billed for it in the costs
+    if emitted.kept:  # to see retries one watches the requests, too; the costs leave that out
         from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor
 
         HTTPX2ClientInstrumentor().instrument()

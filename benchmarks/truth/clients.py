@@ -17,7 +17,7 @@ from benchmarks.truth import tool_server
 ASKED: Any = [{"role": "user", "content": "What is the weather in Bergen?"}]
 SERVER = Path(__file__).with_name("tool_server.py")
 ELSEWHERE = "api.deepseek.com"
-"""A server that speaks OpenAI's protocol and is not OpenAI's."""
+"""A server with OpenAI's protocol that is not OpenAI's."""
 
 
 class Application:
@@ -291,7 +291,7 @@ class Application:
         self.loop.run_until_complete(run())
 
     def run(self, action: str, arguments: dict[str, Any]) -> str:
-        """Do it; returns what the application was told: the exception's name, or nothing."""
+        """Do it; returns what the application got: the exception's name, or nothing."""
         method: Callable[..., None] = getattr(self, action)
         try:
             method(**arguments)

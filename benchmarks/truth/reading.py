@@ -19,7 +19,7 @@ class Reading:
 
     Attributes:
         aside: It is about something else (a request beneath, another message of the protocol): it may be right, but
-            nobody is called wrong for it.
+            no peer is called wrong for it.
     """
 
     value: Any
@@ -165,7 +165,7 @@ def _requests(emitted: dict[str, Any]) -> Iterator[Reading]:
 
 
 def _rate_limited(emitted: dict[str, Any]) -> Iterator[Reading]:
-    """How many 429s are told of."""
+    """How many 429s are reported."""
     sign = re.compile(r"^429$|rate.?limit", re.I)
     found = 0
     for span in emitted["spans"]:
@@ -218,7 +218,7 @@ def _errors(emitted: dict[str, Any]) -> Iterator[Reading]:
 
 def _said_of_error(span: dict[str, Any]) -> str:
     said = [str(value) for key, value in span["attributes"].items() if re.search(r"error|exception|status", key)]
-    for event in span["events"]:  # not the stack: any word may stand in it
+    for event in span["events"]:  # not the stack: it may hold any word
         said += [str(value) for key, value in event["attributes"].items() if "stack" not in key]
     return " ".join(said)
 
@@ -339,9 +339,11 @@ def _read(question: str, emitted: dict[str, Any], ordinary: dict[str, str]) -> l
 def _mismatches(emitted: dict[str, Any]) -> Iterator[Reading]:
     """Any word that the usage contradicts itself."""
     for span in emitted["spans"]:
-        told = [key for key, _ in _flat(span["attributes"]) if re.search(r"mismatch|inconsist|contradict", _words(key))]
-        if told:
-            yield Reading(1, f"span {span['name']}: {told[0]}")
+        names = [
+            key for key, _ in _flat(span["attributes"]) if re.search(r"mismatch|inconsist|contradict", _words(key))
+        ]
+        if names:
+            yield Reading(1, f"span {span['name']}: {names[0]}")
 
 
 def _qualities(emitted: dict[str, Any]) -> Iterator[Reading]:

@@ -99,7 +99,7 @@ def dialects() -> list[Scenario]:
         ),
         (
             "DeepSeek",
-            "DeepSeek tells cached tokens beside the prompt",
+            "DeepSeek reports cached tokens beside the prompt",
             {"input_tokens": 1000, "cache_read": 900},
             _at("api.deepseek.com", "deepseek-chat"),
             _chat(
@@ -115,7 +115,7 @@ def dialects() -> list[Scenario]:
         ),
         (
             "Moonshot",
-            "Moonshot tells cached tokens beside the prompt",
+            "Moonshot reports cached tokens beside the prompt",
             {"cache_read": 900, "cost_usd": (100 * 0.6 + 900 * 0.15 + 10 * 2.5) / 1e6},
             _at("api.moonshot.ai", "kimi-k2-0905-preview"),
             _chat(
@@ -125,7 +125,7 @@ def dialects() -> list[Scenario]:
         ),
         (
             "Moonshot, streamed",
-            "Moonshot tells usage inside the last choice",
+            "Moonshot reports usage inside the last choice",
             _READ,
             _at("api.moonshot.ai", "m", stream=True),
             _stream(
@@ -135,7 +135,7 @@ def dialects() -> list[Scenario]:
         ),
         (
             "Groq, streamed",
-            "Groq tells usage in a field of its own",
+            "Groq reports usage in a field of its own",
             _READ,
             _at("api.groq.com", "m", stream=True),
             _stream(_piece("a"), _piece("", "stop", x_groq={"usage": _PLAIN})),
@@ -149,14 +149,14 @@ def dialects() -> list[Scenario]:
         ),
         (
             "one side",
-            "a host tells the prompt and the total alone",
+            "a host reports the prompt and the total alone",
             {"input_tokens": 12, "output_tokens": 5},
             _at("host.example.com", "m"),
             _chat("m", {"prompt_tokens": 12, "total_tokens": 17}),
         ),
         (
             "contradiction",
-            "prompt and completion are not the total, and somebody says so",
+            "prompt and completion are not the total, and that is said",
             {"usage_mismatch": 1},
             _at("host.example.com", "m"),
             _chat("m", {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 700}),
@@ -193,7 +193,7 @@ def _at_hosts() -> list[Scenario]:
         ),
         (
             "a gateway's cache",
-            "a gateway's cache answers, and nobody bills",
+            "a gateway's cache answers, and nothing is billed",
             {"cost_usd": 0.0},
             _at("gateway.ai.cloudflare.com", "gpt-5"),
             _chat("gpt-5", _PLAIN, **{"cf-aig-cache-status": "HIT"}),
@@ -292,7 +292,7 @@ def money() -> list[Scenario]:
         Scenario(
             "aborted stream",
             "money",
-            "a stream closed before it told usage costs at least its prompt",
+            "a stream closed before it reported usage costs at least its prompt",
             "openai_closed_early",
             {"cost_usd": About(4 * 1.25e-6, 40 * 1.25e-6)},
             answers={"openai": [Answer(usage=USAGE, text="one two three four five six seven eight", pieces=8)]},
@@ -375,7 +375,7 @@ def aborted() -> list[Scenario]:
         Scenario(
             "aborted responses stream",
             "money",
-            "a Responses stream closed before it told usage costs at least its prompt",
+            "a Responses stream closed before it reported usage costs at least its prompt",
             "responses_closed_early",
             {"calls": 1, "outcome": "cancelled", "quality": "estimated", "cost_usd": About(4 * 1.25e-6, 400 * 1.25e-6)},
             answers={"openai": [long]},
@@ -488,14 +488,14 @@ def tools() -> list[Scenario]:
         Scenario(
             "dead transport",
             "tools asked for",
-            "the server dies between two calls",
+            "the server exits between two calls",
             "tool_over_http",
             {"tool_calls": 2, "tool_errors": 1},
         ),
         Scenario(
             "failed connects",
             "tools asked for",
-            "nobody listens: three failed connects",
+            "no server: three failed connects",
             "tool_refused",
             {"connects_failed": 3},
         ),

@@ -489,7 +489,7 @@ def _failures() -> list[Scenario]:
         Scenario(
             "dead provider",
             "failures",
-            "nobody listens; the client tries twice",
+            "no server; the client tries twice",
             "openai_refused",
             {"calls": 1, "requests": 2, "outcome": "error", "error_type": "connection"},
         ),
@@ -512,7 +512,7 @@ def _tools() -> list[Scenario]:
             {"name": "hang", "timeout": 0.4},
         ),
         Scenario(
-            "dead server", "tools", "a server that dies amid the call", "tool_over_stdio", refused, {"name": "crash"}
+            "dead server", "tools", "a server that exits during the call", "tool_over_stdio", refused, {"name": "crash"}
         ),
     ]
 

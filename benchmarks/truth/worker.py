@@ -29,7 +29,7 @@ class Stage:
         self._application = Application(urls, wrapper, self._module if hasattr(self._module, "tool_client") else None)
 
     def play(self, action: str, arguments: dict[str, Any], twice: bool = False) -> dict[str, Any]:
-        """Do one thing; returns what the application was told and what the peer emitted meanwhile.
+        """Do one thing; returns what the application got and what the peer emitted meanwhile.
 
         Args:
             action, arguments: A method of `Application`.

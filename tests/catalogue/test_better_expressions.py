@@ -78,7 +78,7 @@ SITUATIONS = (
         drill=(("trouble", "30m"),),
     ),
     Situation(
-        "a connection that was closed because nobody needs it is no outage",
+        "a connection that was closed because it is not needed is no outage",
         "MCPServerDisconnected",
         f"sum by (server_id) (max_over_time({ACTIVE}[1h])) > 0 unless sum by (server_id) ({ACTIVE}) > 0",
         (

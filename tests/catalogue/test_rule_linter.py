@@ -1,4 +1,4 @@
-"""Our rules have none of the faults that the linter knows, and the linter knows them when it sees them."""
+"""Our rules have none of the faults that the linter has a check for, and each check finds its fault."""
 
 from __future__ import annotations
 

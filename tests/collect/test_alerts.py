@@ -1,4 +1,4 @@
-"""Calls of other senders, told over OTLP only, fire the exported alerts in a real Prometheus."""
+"""Calls of other senders, reported over OTLP only, fire the exported alerts in a real Prometheus."""
 
 from __future__ import annotations
 

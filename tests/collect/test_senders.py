@@ -273,5 +273,5 @@ def test_a_node_application_is_recorded_as_it_was_served(
         usage = served["openai", "gpt-5-mini"].usage
         assert (stream.input_tokens, stream.output_tokens) == (usage.prompt, usage.completion)
         assert (rows["gpt-5-nano"].outcome, rows["gpt-5-nano"].error_type) == ("rate_limited", "rate_limit")
-    else:  # this instrumentation tells no tokens of streams, and no calls that fail
+    else:  # this instrumentation reports no tokens of streams, and no calls that fail
         assert (stream.input_tokens, stream.cost_nusd, "gpt-5-nano" in rows) == (None, None, False)

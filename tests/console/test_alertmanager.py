@@ -1,4 +1,4 @@
-"""Silences made on the page stand in a real Alertmanager, and its own show on the page."""
+"""Silences made on the page are in a real Alertmanager, and its own show on the page."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_silence_of_some_alerts_by_a_regular_expression_is_made_shown_and_ende
             ("alertname", "LLMProviderAuthFailure", False), ("model", "gpt-.*", True),
         }  # fmt: skip
         (shown,) = client.get("/api/console/alerts")["alerts"]
-        assert shown["silenced_until"] is None  # one of its alerts can still be heard, and stands first
+        assert shown["silenced_until"] is None  # one of its alerts is not silenced, and comes first
         assert shown["alerts"][0]["labels"]["model"] == "o3"
         assert [a["silenced_until"] is None for a in shown["alerts"]] == [True, False, False]
         assert [(one["where"], one["here"]) for one in shown["silences"]] == [(where, True)]

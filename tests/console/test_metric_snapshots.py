@@ -62,7 +62,7 @@ def test_a_restarted_console_shows_the_metrics_of_before(tmp_path: Path, recorde
         served.console.wait_until_loaded()
         assert value(served.console.store, seen, CALLS) == [1.0]
         assert value(served.console.store, before) == [7.0]
-        assert value(served.console.store, now(), CALLS) == [], "nobody shows them since"
+        assert value(served.console.store, now(), CALLS) == [], "they have not been shown since"
     with start(port=0, step_seconds=300, data_dir=tmp_path) as served:
         query = Client(served.url, served.token).get(f"/api/v1/query?query=up&time={before / 1000}")
         assert [series["value"][1] for series in query["data"]["result"]] == ["7"], "asked at once, it waits for them"

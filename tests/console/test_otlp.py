@@ -195,7 +195,7 @@ def test_protobuf_gzip_and_json_give_the_same(client: Client) -> None:
     body = traces(span(attributes={**GENERATIONS["C, the GenAI repository"], "list": "x", "negative": -5}))
     raw = json.loads(body)
     one = raw["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
-    # protobuf's own JSON wants base64 where OTLP's has hex.
+    # protobuf's own JSON has base64 where OTLP's has hex.
     import base64
 
     for name in ("traceId", "spanId"):
@@ -361,7 +361,7 @@ def test_one_metric_of_an_unknown_type_does_not_refuse_the_batch(client: Client)
     known.sum.is_monotonic = True
     known.sum.data_points.add(time_unix_nano=now, as_int=5)
     packed = message.SerializeToString()
-    to_come = b"\x0a\x02hi" + b"\x7a\x04\x08\x01\x10\x02"  # a metric whose data stands in a field we do not know
+    to_come = b"\x0a\x02hi" + b"\x7a\x04\x08\x01\x10\x02"  # a metric whose data is in a field that is new
     torn = b"\x0a\x01x" + b"\x2a\x03\x0a\x01\x2a"  # a gauge with a point that ends too early
     for extra in (to_come, torn):
         inner = b"\x12" + bytes([len(extra)]) + extra

@@ -803,7 +803,7 @@ async def test_responses_and_live_sessions_answer_each_turn(
                 assert event.response.usage.total_tokens == 3500
                 break
     gemini = gemini_client(simulators)
-    # The SDK insists on wss for Live; the simulators speak no TLS.
+    # The SDK insists on wss for Live; the simulators have no TLS.
     monkeypatch.setattr(gemini._api_client, "_websocket_base_url", lambda *_: simulators.gemini.live_url)
     monkeypatch.setattr(gemini._api_client, "_websocket_ssl_ctx", {})
     async with gemini.aio.live.connect(model="gemini-live-2.5-flash", config={"response_modalities": ["TEXT"]}) as live:

@@ -42,7 +42,7 @@ def main(name: str) -> None:
         store = recorder.ledger.open_store(read_only=True)
         expected: dict[str, Any] = {"stored": sums(store, raw=True), "rows": store.count()}
         store.close()
-        recorder.ledger._queue.after_fork_in_child()  # lets go of the journal, as the end of the process does
+        recorder.ledger._queue.after_fork_in_child()  # releases the journal, as the end of the process does
         console = CallStore(directory / "console.db", max_age_seconds=1e10)
         console.add_all(_items(), wait=True)
         expected["console"] = console.count

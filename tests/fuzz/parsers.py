@@ -392,7 +392,7 @@ def mcp_tools(data: bytes) -> None:
 
 
 def baggage(data: bytes) -> None:
-    """A `baggage` header: the run that another process tells."""
+    """A `baggage` header: the run that another process passes on."""
     token = attach(W3CBaggagePropagator().extract({"baggage": _text(data)}))
     try:
         run_context.around()

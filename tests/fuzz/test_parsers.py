@@ -160,5 +160,5 @@ def test_of_a_damaged_segment_no_record_is_made_up(
             found.update(batch.payloads)
             source.committed(batch)
         source.close()
-        assert found <= whole, "a record that nobody wrote"
+        assert found <= whole, "a record that was never written"
         assert not path.exists(), "a damaged segment stays forever"

@@ -1,4 +1,4 @@
-"""Servers of other makers that speak OpenAI's language, more or less."""
+"""Servers of other makers with OpenAI's protocol, more or less."""
 
 from __future__ import annotations
 

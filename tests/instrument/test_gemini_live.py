@@ -26,7 +26,7 @@ MODEL = "gemini-live-2.5-flash"
 @pytest.fixture
 def client(simulators: Simulators, monkeypatch: pytest.MonkeyPatch) -> genai.Client:
     made = genai.Client(api_key="any", http_options={"base_url": simulators.gemini.url})
-    # The SDK insists on wss for Live; the simulators speak no TLS.
+    # The SDK insists on wss for Live; the simulators have no TLS.
     monkeypatch.setattr(made._api_client, "_websocket_base_url", lambda *_: simulators.gemini.live_url)
     monkeypatch.setattr(made._api_client, "_websocket_ssl_ctx", {})
     return made

@@ -60,7 +60,7 @@ def host() -> MCPServer:
     @server.tool()
     async def greet(who: Annotated[Guest, Resolve(ask_for_guest)]) -> str:
         if who.name == "nobody":
-            raise ValueError("there is nobody")
+            raise ValueError("there is no such person")
         return f"hello {who.name}"
 
     return server
@@ -109,7 +109,7 @@ async def test_rounds_that_an_application_drives_itself_are_one_record_too(host:
         assert result.content[0].text == "hello Bo"
         await client.session.call_tool("greet", {}, allow_input_required=True)
     ended = [call.outcome for call in seen.tool_calls if call.side == "client"]
-    assert ended == ["success", "cancelled"]  # nobody answered the second question
+    assert ended == ["success", "cancelled"]  # the second question got no answer
 
 
 async def test_a_call_inside_the_answer_to_a_question_is_a_call_of_its_own(host: MCPServer, seen: Recording) -> None:
@@ -296,7 +296,7 @@ async def test_a_typescript_server_that_was_deployed_again_has_lost_the_connecti
 
 
 async def test_a_client_whose_port_is_not_its_way_to_the_server_counts_as_connected(seen: Recording) -> None:
-    """An ASGI transport: nobody listens at the address."""
+    """An ASGI transport: no server listens at the address."""
     import httpx2
 
     instrument(mcp_probe_seconds=0.01)

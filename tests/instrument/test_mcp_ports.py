@@ -24,7 +24,7 @@ class Connected:
 
 
 class Port:
-    """A port that does what it is told."""
+    """A port that behaves as a test says."""
 
     def __init__(self, *failures: type[OSError]) -> None:
         self.failures: list[type[OSError]] = list(failures)

@@ -1,4 +1,4 @@
-"""OpenAI's videos, fine-tuning jobs, conversations and vector stores: calls, errors, and usage where it is told."""
+"""OpenAI's videos, fine-tuning jobs, conversations and vector stores: calls, errors, and usage where it is reported."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ def test_the_doctor_lists_each_instrumentation_once(
 
 @pytest.mark.needs("opentelemetry.instrumentation.mcp")
 async def test_tool_calls_beside_openllmetry_are_counted_once(seen: Recording, switch_on: Any) -> None:
-    """Its instrumentor knows mcp 1 only, and breaks mcp 2, whether we are there or not."""
+    """Its instrumentor supports mcp 1 only, and breaks mcp 2, whether we are there or not."""
     switch_on(OPENLLMETRY)
     server: Any = importlib.import_module("mcp.server.fastmcp").FastMCP("weather")
     connect = importlib.import_module("mcp.shared.memory").create_connected_server_and_client_session

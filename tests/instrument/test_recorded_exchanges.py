@@ -52,7 +52,7 @@ def _parts(**parts: int) -> dict[str, int]:
 
 
 def openai_expected(exchange: Exchange) -> Expected | None:
-    """OpenAI and those who speak its language; the totals hold their parts already."""
+    """OpenAI and hosts with its protocol; the totals hold their parts already."""
     usage: Any = None
     if exchange.is_events:
         for event in exchange.events:
@@ -87,7 +87,7 @@ def openai_expected(exchange: Exchange) -> Expected | None:
 def anthropic_expected(exchange: Exchange) -> Expected | None:
     """Anthropic leaves cached tokens out of `input_tokens`; a stream begins with one report and ends with another.
 
-    What the server asked for beside the answer (compaction, an advisor) stands in `iterations` alone.
+    What the server asked for beside the answer (compaction, an advisor) is in `iterations` alone.
     """
     usage: dict[str, Any] = {}
     if exchange.is_events:
@@ -488,7 +488,7 @@ def check(api: Covered, exchange: Exchange, calls: list[LLMCall], counted: set[s
 
 
 def _which_client(api: Covered, exchange: Exchange) -> object:
-    """What tells the client of one exchange from another's."""
+    """What distinguishes the client of one exchange from another's."""
     found = api.path.fullmatch(exchange.url.path.rstrip("/"))
     assert found
     asked = found.groupdict()
@@ -496,7 +496,7 @@ def _which_client(api: Covered, exchange: Exchange) -> object:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the SDKs' own, of APIs that were recorded
-@pytest.mark.timeout(1800)  # as many as somebody's folder holds
+@pytest.mark.timeout(1800)  # as many as the folder has
 @pytest.mark.parametrize("way", ["sync", "async"])
 def test_every_recorded_exchange_is_recorded_as_its_body_says(
     recorded: list[Exchange], server: Replay, seen: Recording, way: str, capsys: pytest.CaptureFixture[str]
@@ -534,7 +534,7 @@ def test_every_recorded_exchange_is_recorded_as_its_body_says(
                 TAPE.drain()
             with_usage += check(api, exchange, seen.llm_calls, counted)
             checked += 1
-        except Exception as error:  # noqa: BLE001 - all that differ are told at the end
+        except Exception as error:  # noqa: BLE001 - all that differ are listed at the end
             is_theirs = not isinstance(error, (AssertionError, *_UNREACHED))
             if is_theirs and await fails_unwatched(ask):
                 unreadable.append(f"{exchange.name}: {type(error).__name__}")

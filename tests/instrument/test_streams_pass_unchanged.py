@@ -93,7 +93,7 @@ def errors_of_the_loop(program: Any) -> list[dict[str, Any]]:
         for _ in range(20):
             await asyncio.sleep(0)
 
-    asyncio.run(run())  # its end closes every generator that the loop knows
+    asyncio.run(run())  # its end closes every generator that the loop has begun
     return errors
 
 

@@ -538,7 +538,7 @@ def test_what_boto3_raises_is_a_failure_of_the_call(seen_bedrock: Recording, bed
     assert kinds == [("error", "invalid_request"), ("rate_limited", "rate_limit")]
 
 
-# Streams that nobody asked for usage
+# Streams without a request for usage
 
 
 def test_a_stream_without_usage_is_not_asked_for_it_and_costs_its_prompt_at_least(

@@ -378,7 +378,7 @@ def test_what_a_library_leaves_running_is_no_part_of_what_it_was_asked_for() -> 
     assert watch.scope is None
 
 
-# Clients that nobody sees
+# Clients that are not watched
 
 
 def test_a_client_that_nobody_sees_is_told_in_the_metrics_and_the_log(

@@ -78,7 +78,7 @@ def test_a_compressed_answer_is_read_whatever_the_application_reads_of_it(
     server.encoding, compress = ENCODINGS[encoding]
     for way, read in READS.items():
         if way == "aiohttp read" and encoding == "twice":
-            continue  # it knows one encoding
+            continue  # it has one encoding
         for body, kind, plain in ((ASKED, "application/json", WHOLE), (STREAMED, "text/event-stream", STREAM)):
             sent = compress(plain)
             server.answers.append((200, kind, [sent[at : at + 5] for at in range(0, len(sent), 5)]))

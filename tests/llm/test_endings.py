@@ -224,7 +224,7 @@ def test_a_stream_cut_short_fails_and_keeps_what_came(way: Way, simulators: Simu
     assert caught.value.response.text != ""
     only_call(seen, simulators, way, "error")
     (call,) = seen.llm_calls
-    if way.vendor == "anthropic":  # which tells the prompt's tokens at the start
+    if way.vendor == "anthropic":  # which reports the prompt's tokens at the start
         assert call.usage is not None
         assert call.usage.input_tokens == 50
 

@@ -95,7 +95,7 @@ def test_the_forecast_follows_the_present_rate(seen: Recording, monkeypatch: pyt
     assert seen.value("llm_provider_rate_limit_reset_seconds", **forecast) == 50.0
     observe("openai", "gpt-5", openai_headers(0))
     assert seen.value("llm_provider_rate_limit_exhaustion_seconds", **forecast) == 0.0
-    clock[0] += 61  # nobody asks any more, and the limit is whole again
+    clock[0] += 61  # nothing is asked any more, and the limit is whole again
     assert seen.value("llm_provider_rate_limit_remaining", **forecast) == 100
     assert seen.value("llm_provider_rate_limit_reset_seconds", **forecast) == 0.0
 

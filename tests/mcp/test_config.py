@@ -1,4 +1,4 @@
-"""The `mcpServers` configuration: what is read, and how a mistake is told."""
+"""The `mcpServers` configuration: what is read, and how a mistake is reported."""
 
 from __future__ import annotations
 

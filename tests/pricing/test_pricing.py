@@ -98,7 +98,7 @@ def theirs(usage: Usage) -> Any:
     values |= {"input_tokens": usage.input_tokens or 0, "output_tokens": usage.output_tokens or 0}
     values["web_searches"] = usage.tool_uses.get("web_search", 0)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # theirs of combinations that no price tells apart
+        warnings.simplefilter("ignore", UserWarning)  # theirs of combinations that have one price
         return TheirUsage(**values)
 
 

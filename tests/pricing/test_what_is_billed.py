@@ -336,7 +336,7 @@ def test_an_aborted_stream_costs_at_least_its_prompt() -> None:
 
 
 def test_what_the_vendor_counted_before_the_cut_is_a_lower_bound() -> None:
-    # Anthropic tells the prompt when the answer begins
+    # Anthropic reports the prompt when the answer begins
     found = cost("anthropic", "claude-haiku-4-5", Usage(1000, 1), stream=True, outcome="cancelled")
     assert (found.nano_usd, found.quality) == (1000 * 1000 + 1 * 5000, "estimated")
     assert "closed early" in found.detail

@@ -1,4 +1,4 @@
-"""Spans: the contract's names and attributes, true parentage, nothing left current, nothing where nobody listens."""
+"""Spans: the contract's names and attributes, true parentage, nothing left current, none without a provider."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tachograph.testing import Recording, recording
 
 
 class SeesStarts(SpanProcessor):
-    """A span processor that wants to see spans start, so that stock spans are made for it."""
+    """A span processor that looks at spans when they start, so that stock spans are made for it."""
 
     def on_start(self, span: Any, parent_context: Any = None) -> None:
         span.set_attribute("seen.at.start", True)
@@ -130,7 +130,7 @@ def test_usage_stands_once_where_a_framework_has_a_span_of_the_same_call(
         call.finish("success")
     ours = next(attributes(span) for span in world.spans if span.name == "llm.complete")
     assert any(name.startswith("gen_ai.usage.") for name in ours) is carries
-    assert (ours["prompt_tokens"], ours["completion_tokens"]) == (120, 30)  # the contract's, which nobody sums
+    assert (ours["prompt_tokens"], ours["completion_tokens"]) == (120, 30)  # the contract's, which are never summed
 
 
 def test_a_call_that_fails_has_its_error_type_status_and_exception(world: World) -> None:

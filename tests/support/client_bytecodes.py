@@ -1,6 +1,6 @@
 """What watched calls of real clients cost in instructions of ours: `python -m support.client_bytecodes` prints JSON.
 
-A process of its own, because the count differs by what ran before: once somebody has set an OpenTelemetry provider up,
+A process of its own, because the count differs by what ran before: once a test has set an OpenTelemetry provider up,
 which cannot be undone, mcp makes spans that we look at.
 """
 

@@ -24,7 +24,7 @@ class Answer:
 
 
 class Client:
-    """Sends requests to one console; with its token unless told otherwise."""
+    """Sends requests to one console; with its token unless another is given."""
 
     def __init__(self, url: str, token: str = "") -> None:
         parts = urlsplit(url)

@@ -26,7 +26,7 @@ class Filled:
 
 
 class Runner(threading.Thread):
-    """Runs the demo in an event loop of its own until told to stop."""
+    """Runs the demo in an event loop of its own until it is stopped."""
 
     def __init__(self, **options: object) -> None:
         super().__init__(daemon=True)

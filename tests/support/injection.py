@@ -33,7 +33,7 @@ class Injection:
         number: At which entry, from 1 on.
         make: Makes the exception.
         place: Where it was raised; "" when there are fewer entries.
-        unraisable: Exceptions that the interpreter could hand to nobody: of finalizers.
+        unraisable: Exceptions that the interpreter could raise nowhere: of finalizers.
     """
 
     number: int

@@ -1,4 +1,4 @@
-"""A worker process of the multiprocess tests: records what it is told on stdin and says so on stdout.
+"""A worker process of the multiprocess tests: records what stdin says and says so on stdout.
 
 Commands, one a line: `calls N`, `forever` (a line for each call recorded, until killed), `connect`, `scrape`, `quit`.
 """

@@ -1,4 +1,4 @@
-"""An application in a process of its own that knows only OTEL_EXPORTER_OTLP_ENDPOINT, by OpenTelemetry's SDK."""
+"""An application in a process of its own that has only OTEL_EXPORTER_OTLP_ENDPOINT, by OpenTelemetry's SDK."""
 
 from __future__ import annotations
 

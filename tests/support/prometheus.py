@@ -79,7 +79,7 @@ _held = ExitStack()
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody else is given until this process ends."""
+    """A port of 127.0.0.1 that no other process is given until this process ends."""
     return _held.enter_context(stack.free_port())
 
 

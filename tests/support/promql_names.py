@@ -115,7 +115,7 @@ def family_of(name: str) -> tuple[Any, frozenset[str]] | None:
 
 
 def series_labels(name: str) -> frozenset[str] | None:
-    """The labels of a series, or None for one that nobody declares."""
+    """The labels of a series, or None for one that is not declared."""
     found = family_of(name)
     if found is not None:
         return found[1]
@@ -126,7 +126,7 @@ def series_labels(name: str) -> frozenset[str] | None:
 
 
 def wrong_names(expression: str) -> list[str]:
-    """Everything that a query names and nobody declares: metrics, labels, label values, bucket bounds."""
+    """Everything that a query names and that is not declared: metrics, labels, label values, bucket bounds."""
     problems: list[str] = []
     for selector in selectors(parse(expression)):
         if not selector.name:

@@ -38,7 +38,7 @@ CALLS, FORKS, IN_CHILD = 300, 4, 5
 
 
 def one_call(recorder: Any, number: int) -> None:
-    """A call as an application makes it: nobody waits for the drain."""
+    """A call as an application makes it: it does not wait for the drain."""
     if "without" in sys.argv:
         return
     call = recorder.start_llm_call("openai", "gpt-5")

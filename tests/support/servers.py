@@ -1,4 +1,4 @@
-"""Servers of other people's, started as a user would, on a port that nobody has."""
+"""Servers of other projects, started as a user would, on a free port."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@
         first, second = simulators.served             # Exchange: status, body, usage, attempt, gap_seconds, started, ended
         simulators.served.totals()["openai", "gpt-5"].usage.prompt
 
-`.url` is the base URL as each SDK wants it (openai base_url, anthropic base_url, genai http_options base_url);
+`.url` is the base URL as each SDK takes it (openai base_url, anthropic base_url, genai http_options base_url);
 `simulators.openai.azure_url` is azure_endpoint. Unscripted requests get a seeded answer whose usage is counted from
 the request. Scripts are queues (`script`), rules (`rule(fn)`, `always(item, when=...)`, both return a remover) and
 conditions (`when=lambda request: request.model == "gpt-5"`). `vanish()` / `come_back()` make a vendor refuse connections.

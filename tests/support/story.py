@@ -1,4 +1,4 @@
-"""Fifteen minutes of known traffic, told to a console: three vendors, rate limits, tools on three servers."""
+"""Fifteen minutes of known traffic, sent to a console: three vendors, rate limits, tools on three servers."""
 
 from __future__ import annotations
 

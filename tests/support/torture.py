@@ -273,7 +273,7 @@ class Torture:
             if have > counts[0] + 1:
                 result.problems.append(f"{producer.hex()}: accepted {counts[0]}, stored {have}")
         for producer in set(stored) - set(accepted):
-            result.problems.append(f"{producer.hex()}: rows of a producer that nobody started")
+            result.problems.append(f"{producer.hex()}: rows of a producer that was never started")
         rolled = store.usage(Query())[0]
         for name, expected in (("n", result.stored), ("input_tokens", tokens), ("cost_nusd", nano)):
             if rolled[name] != expected:

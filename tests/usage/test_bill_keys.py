@@ -1,4 +1,4 @@
-"""The bill by API key: keys that are watched, half watched and not at all are told apart, each to the dollar."""
+"""The bill by API key: keys that are watched, half watched and not at all are distinguished, each to the dollar."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HINTS = {"key_watched": "...aaaa", "key_half": "...bbbb", "key_unseen": "...cccc
 
 
 class Books:
-    """A bill of three keys, and a ledger that has seen two of them and one that nobody bills."""
+    """A bill of three keys, and a ledger that has seen two of them and one that is not on it."""
 
     def __init__(self, directory: Path, provider: str, simulators: Simulators) -> None:  # noqa: F811 - the fixture
         self.provider = provider

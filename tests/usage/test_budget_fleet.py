@@ -97,7 +97,7 @@ def test_while_the_store_is_away_calls_are_allowed_or_refused_as_set(
     refuses = host(tmp_path / "b", url, when_store_is_away="refuse")
     assert tried(allows, "0.01")
     assert tried(refuses, "0.01")
-    monkeypatch.setattr(fleet, "LEASE_SECONDS", -1.0)  # nothing has been heard for too long
+    monkeypatch.setattr(fleet, "LEASE_SECONDS", -1.0)  # no answer has come for too long
     end(begin(allows, SMALL), "0.01")
     assert metric(allows, "llm_budget_unchecked_total", "fleet") == 1
     with pytest.raises(BudgetExceededError, match="cannot be checked now") as caught:

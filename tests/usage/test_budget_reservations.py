@@ -361,7 +361,7 @@ def test_the_other_model_is_what_is_sent(tmp_path: Path, simulators: Simulators)
 
 
 def test_only_calls_that_the_other_model_can_answer_ask_for_it(tmp_path: Path, simulators: Simulators) -> None:  # noqa: F811
-    """Another vendor would answer 404, and no model that writes text embeds, draws or speaks."""
+    """Another vendor would answer 404, and no model that writes text embeds, draws or makes sound."""
     gpt = openai.OpenAI(base_url=simulators.openai.url, api_key="k")
     claude = anthropic.Anthropic(base_url=simulators.anthropic.url, api_key="k")
     gemini = genai.Client(api_key="k", http_options={"base_url": simulators.gemini.url})

@@ -23,7 +23,7 @@ from tachograph.usage.focus import COLUMNS
 
 parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed: pip install 'tachograph[parquet]'")
 
-# Rules of focus-validator 1.0.0 that speak of columns which FOCUS 1.0 to 1.2 do not have (Provider for ProviderName,
+# Rules of focus-validator 1.0.0 about columns which FOCUS 1.0 to 1.2 do not have (Provider for ProviderName,
 # ChargeType for ChargeCategory, ...), or of a list of currencies that the package does not bring.
 STALE = {
     "BillingCurrency_IsCurrencyCode",

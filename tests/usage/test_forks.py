@@ -67,7 +67,7 @@ def test_no_handler_at_a_fork_waits_takes_a_lock_or_starts_a_thread(tmp_path: Pa
         [sys.executable, "-c", WATCHED, str(tmp_path)], env=ENVIRONMENT, capture_output=True, timeout=60, check=True
     )
     found = json.loads(done.stdout)
-    found["waits"].remove("Signal.__init__ calls acquire")  # a lock that nothing else knows yet
+    found["waits"].remove("Signal.__init__ calls acquire")  # a lock that nothing else has yet
     assert found["waits"] == []
     assert "Ledger._after_fork_in_child" in found["ran"]  # the handlers were seen at all
     assert "MappedStorage.leave" in found["ran"]

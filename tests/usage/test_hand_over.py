@@ -1,4 +1,4 @@
-"""The hand-over: appending to the journal waits for nobody, least of all for the gauges."""
+"""The hand-over: appending to the journal never waits, least of all for the gauges."""
 
 from __future__ import annotations
 

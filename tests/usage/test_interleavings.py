@@ -53,7 +53,7 @@ class Silent:
 
 
 class FailingStore:
-    """A store whose write fails before or after it has happened, when told to."""
+    """A store whose write fails before or after it has happened, when a test says so."""
 
     def __init__(self, store: Store, fail: list[str]) -> None:
         self._store = store

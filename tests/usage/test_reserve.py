@@ -26,7 +26,7 @@ def free(place: Path) -> int:
 
 
 def take(place: Path, leave: int) -> Path:
-    """Somebody else's file fills the disk."""
+    """A file of another program fills the disk."""
     path = place / f"others-{leave}"
     with path.open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, free(place) - leave)

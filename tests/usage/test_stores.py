@@ -211,7 +211,7 @@ def test_retention_removes_what_is_too_old_level_by_level(store: Store) -> None:
     assert store.retain({"rows": today - DAY_US, "hour": today}) == 400 - len(kept)
     assert list(store.rows(Query())) == sorted(kept, key=lambda row: (row.ts_us, row.id))
     assert sums(store, raw=True) == sums_of(kept)
-    assert sums(store) == before  # whole days stand in the daily rollups
+    assert sums(store) == before  # whole days are in the daily rollups
     assert sum(row["n"] for row in store.usage(Query(by=("hour",)))) == sum(row.ts_us >= today for row in rows)
     assert store.retain({"day": today}) == 0
     assert sums(store)["n"] == sum(row.ts_us >= today for row in rows)

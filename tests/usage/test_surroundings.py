@@ -1,4 +1,4 @@
-"""Files that are not what they were: descriptors that somebody closed, files deleted, renamed and replaced."""
+"""Files that are not what they were: descriptors that other code closed, files deleted, renamed and replaced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waste is counted to the nano-dollar, by cause, and stands in the ledger beside the calls, never in their sums."""
+"""Waste is counted to the nano-dollar, by cause, and is in the ledger beside the calls, never in their sums."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Usage reports of servers that speak a vendor's language: where tokens stand, and what contradicts itself."""
+"""Usage reports of servers with a vendor's protocol: where tokens are, and what contradicts itself."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def inbox() -> Inbox:
 
 @pytest.fixture
 def starttls(inbox: Inbox, context: ssl.SSLContext, trusted: None) -> Iterator[int]:
-    """A server that wants STARTTLS and a login; its port."""
+    """A server that requires STARTTLS and a login; its port."""
     yield from _serve(
         Controller(
             inbox,

@@ -1,4 +1,4 @@
-"""What is told when: grouping, deduplication, resolved notices, repeats, silences, retries. The clock is a number."""
+"""What is sent when: grouping, deduplication, resolved notices, repeats, silences, retries. The clock is a number."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class World:
         return ""
 
     def run(self, seconds: float, step: float = 5.0) -> list[tuple[float, str, str, list[str]]]:
-        """Let time pass; returns what was told in it: when, to whom, what, about which alerts."""
+        """Let time pass; returns what was sent in it: when, to whom, what, about which alerts."""
         begin = len(self.sent)
         end = self.now + seconds
         while self.now < end:
@@ -406,7 +406,7 @@ def test_the_state_is_for_this_user_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("notify", "said"),
     [
-        ({"routes": [{"receivers": ["nobody"]}]}, "there is no receiver 'nobody'"),
+        ({"routes": [{"receivers": ["absent"]}]}, "there is no receiver 'absent'"),
         ({"routes": [{"receivers": ["chat"]}]}, "no route leads to pager"),
     ],
 )

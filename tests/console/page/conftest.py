@@ -36,7 +36,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def told() -> Iterator[RunningConsole]:
+def running() -> Iterator[RunningConsole]:
     """A served console whose metrics and calls tell a known story that ended just now."""
     recorder = join(Metrics(()), strict=True)
     with start(port=0, step_seconds=5, service="story") as served:
@@ -47,15 +47,15 @@ def told() -> Iterator[RunningConsole]:
 
 
 @pytest.fixture
-def asks(told: RunningConsole) -> Client:
+def asks(running: RunningConsole) -> Client:
     """Asks the same console's API."""
-    return Client(told.url, told.token)
+    return Client(running.url, running.token)
 
 
 @pytest.fixture(scope="module")
-def visitor(browser: Browser, told: RunningConsole) -> Iterator[BrowserContext]:
+def visitor(browser: Browser, running: RunningConsole) -> Iterator[BrowserContext]:
     """A logged-in browser, 1440 px wide and dark, that keeps the page's modules from one test to the next."""
-    token = {"Authorization": f"Bearer {told.token}"}  # the login link works once, and many tests share this console
+    token = {"Authorization": f"Bearer {running.token}"}  # the login link works once, and many tests share this console
     context = browser.new_context(
         viewport={"width": 1440, "height": 1000}, color_scheme="dark", accept_downloads=True, extra_http_headers=token
     )
@@ -64,15 +64,15 @@ def visitor(browser: Browser, told: RunningConsole) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
-def page(visitor: BrowserContext, told: RunningConsole) -> Iterator[Page]:
+def page(visitor: BrowserContext, running: RunningConsole) -> Iterator[Page]:
     """A new tab of it; anything it logs as an error fails the test."""
     opened = visitor.new_page()
-    opened.set_default_timeout(30_000)  # a busy machine may take its time; nobody waits so long otherwise
+    opened.set_default_timeout(30_000)  # a busy machine may take its time; no test waits so long otherwise
     problems: list[str] = []
     opened.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     opened.on("response", lambda answer: problems.append(answer.url) if answer.status >= 400 else None)
     opened.on("pageerror", lambda error: problems.append(str(error)))
-    opened.goto(told.url)
+    opened.goto(running.url)
     opened.wait_for_selector(".tab")
     yield opened
     opened.evaluate("localStorage.clear()")

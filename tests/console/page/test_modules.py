@@ -57,7 +57,7 @@ def test_a_field_that_the_catalogue_lacks_fails_the_type_check(tmp_path: Path) -
 def test_the_page_asks_for_every_module_at_once() -> None:
     asked = re.findall(r'rel="modulepreload" href="static/(.+?)"', (STATIC / "index.html").read_text("utf-8"))
     modules = {path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*.js")}
-    assert set(asked) == modules - {"js/main.js", "js/theme.js"}  # those two stand in the page themselves
+    assert set(asked) == modules - {"js/main.js", "js/theme.js"}  # the page names those two itself
 
 
 def test_the_modules_pass_their_own_tests() -> None:
@@ -74,8 +74,8 @@ def test_a_word_has_the_same_colour_as_in_the_catalogue() -> None:
     script = (
         f"import('{(STATIC / 'js/colours.js').as_uri()}').then(m => console.log(JSON.stringify([m.MEANING, m.NAMED])))"
     )
-    told = subprocess.run([program("node"), "-e", script], stdout=subprocess.PIPE, text=True, check=True).stdout
-    meaning, named = json.loads(told)
+    printed = subprocess.run([program("node"), "-e", script], stdout=subprocess.PIPE, text=True, check=True).stdout
+    meaning, named = json.loads(printed)
     for word, colour in (*ERROR_COLORS, *OUTCOME_COLORS, *KIND_COLORS):
         assert meaning[word] == named[colour], word
 

@@ -356,10 +356,10 @@ def test_a_console_that_went_away_is_said_so_and_what_is_drawn_stays(browser: Br
     page.close()
 
 
-def test_without_a_login_the_page_says_where_the_link_is(browser: Browser, told: RunningConsole) -> None:
+def test_without_a_login_the_page_says_where_the_link_is(browser: Browser, running: RunningConsole) -> None:
     context = browser.new_context()
     page = context.new_page()
-    page.goto(told.url)
+    page.goto(running.url)
     page.wait_for_function("() => /login link|log in/i.test(document.body.innerText)")
     context.close()
 
@@ -419,11 +419,11 @@ def test_a_click_on_a_column_sorts_by_it(page: Page) -> None:
     assert asked(page)["sort"] == ["duration"]
 
 
-def test_times_are_in_one_zone_that_the_bar_names_and_a_key_switches(browser: Browser, told: RunningConsole) -> None:
-    token = {"Authorization": f"Bearer {told.token}"}
+def test_times_are_in_one_zone_that_the_bar_names_and_a_key_switches(browser: Browser, running: RunningConsole) -> None:
+    token = {"Authorization": f"Bearer {running.token}"}
     context = browser.new_context(timezone_id="Asia/Tokyo", extra_http_headers=token)
     page = context.new_page()
-    page.goto(told.url)
+    page.goto(running.url)
     page.wait_for_selector(".tab")
     show(page, "#/calls?range=1h&refresh=off")
     assert page.locator(".zone").inner_text() == "Tokyo"
