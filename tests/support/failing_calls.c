@@ -15,7 +15,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-enum { OPEN = 1, WRITE = 2, SYNC = 4, RENAME = 8, TRUNCATE = 16, ALLOCATE = 32, UNLINK = 64, MKDIR = 128, READ = 256 };
+enum { OPEN = 1, WRITE = 2, SYNC = 4, RENAME = 8, TRUNCATE = 16, ALLOCATE = 32, UNLINK = 64, MKDIR = 128, READ = 256, NOTE = 512 };
 struct plan {
     int on, kinds, at, error, sticky, seen, failed, cut;
     char data[400], rings[400];
@@ -80,10 +80,12 @@ static int fails(int kind, const char *path, int fd) {
         MODE(flags) REAL(name);                                                                                        \
         return fails(OPEN, path, -1) ? -1 : real(at, path, flags, mode);                                               \
     }
-#define WRITES(name, parameters, arguments)                                                                            \
+/* The writer's note of how far it has come: so many bytes, there. */
+#define IS_NOTE(size, at) ((size) == 20 && (at) == 64)
+#define WRITES(name, parameters, arguments, is_note)                                                                   \
     ssize_t name parameters {                                                                                          \
         REAL(name);                                                                                                    \
-        if (fails(WRITE, NULL, fd)) {                                                                                  \
+        if (fails(WRITE | (is_note ? NOTE : 0), NULL, fd)) {                                                                                  \
             if (!plan->cut || size < 2) return -1;                                                                     \
             size /= 2;                                                                                                 \
         }                                                                                                              \
@@ -99,9 +101,9 @@ OPENS(open)
 OPENS(open64)
 OPENS_AT(openat)
 OPENS_AT(openat64)
-WRITES(write, (int fd, const void *data, size_t size), (fd, data, size))
-WRITES(pwrite, (int fd, const void *data, size_t size, off_t at), (fd, data, size, at))
-WRITES(pwrite64, (int fd, const void *data, size_t size, off64_t at), (fd, data, size, at))
+WRITES(write, (int fd, const void *data, size_t size), (fd, data, size), 0)
+WRITES(pwrite, (int fd, const void *data, size_t size, off_t at), (fd, data, size, at), IS_NOTE(size, at))
+WRITES(pwrite64, (int fd, const void *data, size_t size, off64_t at), (fd, data, size, at), IS_NOTE(size, at))
 FAILS(ssize_t, read, READ, (int fd, void *data, size_t size), (fd, data, size), NULL, fd, -1)
 FAILS(ssize_t, pread, READ, (int fd, void *data, size_t size, off_t at), (fd, data, size, at), NULL, fd, -1)
 FAILS(ssize_t, pread64, READ, (int fd, void *data, size_t size, off64_t at), (fd, data, size, at), NULL, fd, -1)

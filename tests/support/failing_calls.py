@@ -27,7 +27,7 @@ from tachograph.tape.ring import directory_of
 from tachograph.usage import journal, source, writer
 from tachograph.usage.stores.errors import StoreError
 
-KINDS = ("open", "write", "sync", "rename", "truncate", "allocate", "unlink", "mkdir", "read")
+KINDS = ("open", "write", "sync", "rename", "truncate", "allocate", "unlink", "mkdir", "read", "note")
 CALLS = 6
 _NUMBERS = ("on", "kinds", "at", "error", "sticky", "seen", "failed", "cut")
 

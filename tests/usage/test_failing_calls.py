@@ -28,12 +28,13 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     "specs",
     [
         ["write:ENOSPC:once:open", "write:ENOSPC:half:open", "write+truncate:EIO:half:open", "write:EDQUOT:all:open"],
+        ["note:ENOSPC:once:open", "note:EIO:half:open", "note:EDQUOT:all:open"],
         ["read:EIO:once:open", "read:ESTALE:all:open", "sync:EIO:all:open"],
         ["open:EMFILE:once:open", "open:EROFS:all:open", "rename+unlink+truncate:EROFS:all:open"],
         ["open:ENOSPC:once:new", "write:ENOSPC:all:new"],
         ["read:EIO:once:new", "allocate+mkdir+rename+sync:ENOSPC:once:new"],
     ],
-    ids=["writes", "reads and syncs", "opens", "a new ledger", "a new ledger reads"],
+    ids=["writes", "notes of what is stored", "reads and syncs", "opens", "a new ledger", "a new ledger reads"],
 )
 def test_a_call_that_fails_costs_no_accepted_record(library: Path, tmp_path: Path, specs: list[str]) -> None:
     plan = tmp_path / "plan"

@@ -17,6 +17,7 @@ from tachograph.recorder import Recorder
 from tachograph.tape import TAPE
 from tachograph.usage import journal as journal_of_usage
 from tachograph.usage.journal import Journal
+from tachograph.usage.source import JournalSource
 
 
 @pytest.fixture
@@ -76,6 +77,20 @@ def test_a_new_segment_does_not_look_at_every_file_again(journal: Journal, monke
     for _ in range(60):
         assert journal.append(b"z" * 300) is None
     assert journal._segment > segments + 2
+
+
+def test_the_next_writer_notes_what_the_killed_one_had_stored(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journals")
+    for _ in range(3):
+        assert journal.append(b"x" * 300) is None
+    killed = JournalSource(tmp_path / "journals", {})
+    stored = killed.read(100).positions
+    killed.close()  # after its transaction, and before its note
+    assert journal.committed == 0
+    following = JournalSource(tmp_path / "journals", {position.journal: position for position in stored})
+    assert not following.read(100).payloads
+    assert journal.committed == journal.sequence == 3  # so the producer's flush() ends
+    following.close()
 
 
 def test_the_spool_has_a_limit_between_two_looks_too(tmp_path: Path) -> None:

@@ -302,6 +302,7 @@ class JournalSource:
         self.directory = directory
         self._known = dict(positions)
         self._committed: dict[str, Position] = {}  # by this source
+        self._noted: dict[str, Position] = {}  # what the producers can see of it
         self._readers: dict[str, _Reader] = {}
         self._odd: set[str] = set()
         self._failed: dict[str, float] = {}  # journals that could not be read, and when to try again
@@ -376,6 +377,7 @@ class JournalSource:
             self._failed[name] = time.monotonic() + _UNREADABLE_SECONDS
         else:
             self._failed.pop(name, None)
+            self._note(reader)
 
     def _forgotten(self, listed: Mapping[str, list[int]]) -> list[str]:
         """Journals whose positions can go: they have had no file for long, so no other writer asks for them either."""
@@ -408,8 +410,8 @@ class JournalSource:
 
     def committed(self, batch: Batch) -> None:
         """The store has the batch: note it in the segments, remove those that are drained."""
+        self._committed.update((position.journal, position) for position in batch.positions)
         for position in batch.positions:
-            self._committed[position.journal] = position
             reader = self._readers[position.journal]
             for number in reader.drained:
                 with suppress(OSError):  # it is read again by the next writer, and changes nothing
@@ -420,10 +422,22 @@ class JournalSource:
                 if not left:
                     self._drop(reader)
                     continue
-            if reader.is_open() and reader.segment == position.segment:
-                note = frames.pack_committed(position.offset, max(0, position.sequence))
-                with suppress(OSError):  # it is for gauges; the position is in the store
-                    os.pwrite(reader.fd, note, frames.COMMITTED_AT)
+            self._note(reader)
+
+    def _note(self, reader: _Reader) -> None:
+        """Note what the store has of a journal in its segment: the producer's `flush` waits for it.
+
+        A note that could not be written (a full disk, a writer that was killed before it) is written after the next
+        read.
+        """
+        position = self._committed.get(reader.name) or self._known.get(reader.name)
+        if position is None or self._noted.get(reader.name) == position:
+            return
+        if reader.is_open() and reader.segment == position.segment:
+            note = frames.pack_committed(position.offset, max(0, position.sequence))
+            with suppress(OSError):
+                if os.pwrite(reader.fd, note, frames.COMMITTED_AT) == len(note):
+                    self._noted[reader.name] = position
 
     def _drop(self, reader: _Reader) -> None:
         """All files of the journal are gone; its position goes later, unless a new file turns up."""
@@ -432,6 +446,7 @@ class JournalSource:
         reader.close()
         del self._readers[reader.name]
         self._known.pop(reader.name, None)
+        self._noted.pop(reader.name, None)
         self._ended[reader.name] = time.monotonic()
 
     def close(self) -> None:
