@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -228,16 +229,30 @@ def _metrics(settings: Settings) -> Metrics:
             )
 
     try:
-        storage: Storage | None = MappedStorage(Path(wanted.multiprocess_dir), failed, limit=wanted.label_limit)
-        broken: Exception | None = None
-    except (OSError, ImportError) as error:
+        mapped = MappedStorage(Path(wanted.multiprocess_dir), failed, limit=wanted.label_limit)
+        storage: Storage | None = mapped
+        broken: Exception | None = mapped.error
+    except ImportError as error:
         storage, broken = None, error
     metrics = Metrics((), limit=wanted.label_limit, user_labels=wanted.labels, storage=storage)
     made.append(metrics)
     metrics.register(TELEMETRY_ERRORS)
     if broken is not None:
         failed(broken)
+    _move_in_after_batches(metrics)
     return metrics
+
+
+def _move_in_after_batches(metrics: Metrics) -> None:
+    """Have numbers moved into their directory when it can take them again, on the thread that may wait for a disk."""
+    reference = weakref.ref(metrics)
+
+    def move_in() -> None:
+        metrics = reference()
+        if metrics is not None:
+            metrics.move_in()
+
+    weakref.finalize(metrics, TAPE.after_batch(move_in)).atexit = False
 
 
 def configure(overrides: Mapping[str, Any] | None = None, /, **sections: object) -> Recorder:

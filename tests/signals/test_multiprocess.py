@@ -26,6 +26,7 @@ from tachograph.recorder import Recorder
 from tachograph.settings import load
 from tachograph.signals import exposition, multiprocess
 from tachograph.signals.family import Family
+from tachograph.tape import TAPE
 
 TESTS = Path(__file__).parent.parent
 
@@ -348,27 +349,44 @@ def test_a_directory_that_cannot_be_used_is_counted_logged_and_done_without(
     assert total(found, "llm_call_seconds_count") == 1
 
 
+def test_a_directory_that_can_be_used_later_gets_all_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multiprocess, "_RETRY_SECONDS", 0.0)
+    (tmp_path / "metrics").touch()
+    recorder = shared(tmp_path / "metrics")
+    llm_call(recorder)
+    assert total(read(recorder), "llm_call_seconds_count") == 1
+    (tmp_path / "metrics").unlink()
+    llm_call(recorder)
+    recorder.settle()
+    TAPE.flush()  # the batch's callbacks move the numbers
+    assert total(read(shared(tmp_path / "metrics")), "llm_call_seconds_count") == 2
+
+
 def _fill(directory: str, result: Any) -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (multiprocess.FIRST_BYTES + 1000, multiprocess.FIRST_BYTES + 1000))
+    multiprocess._RETRY_SECONDS = 0.0  # type: ignore[misc]
+    sibling, (_, hard) = shared(Path(directory)), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (multiprocess.FIRST_BYTES + 1000, hard))
     recorder = shared(Path(directory))
     for number in range(150):
         llm_call(recorder, model=f"model-{number}")
     found = read(recorder)
-    result.send(
-        (
-            total(found, "llm_call_seconds_count"),
-            total(found, "tachograph_telemetry_errors_total", component="multiprocess"),
-        )
-    )
+    in_all = total(found, "llm_call_seconds_count")
+    is_counted = total(found, "tachograph_telemetry_errors_total", component="multiprocess") > 0
+    seen = total(read(sibling), "llm_call_seconds_count")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    llm_call(recorder, model="model-0")
+    recorder.settle()
+    TAPE.flush()  # the batch's callbacks move the numbers
+    result.send((in_all, is_counted, seen < in_all, total(read(sibling), "llm_call_seconds_count")))
 
 
-def test_a_directory_that_is_full_keeps_the_rest_in_the_process(tmp_path: Path) -> None:
+def test_a_directory_that_is_full_keeps_the_rest_in_the_process_until_there_is_space(tmp_path: Path) -> None:
     """A limit on file sizes stands for a full disk: allocation is refused in the same way."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe()
     child = context.Process(target=_fill, args=(str(tmp_path), sender))
     child.start()
-    assert receiver.recv() == (150, 1)
+    assert receiver.recv() == (150, True, True, 151)
     child.join(60)
     assert child.exitcode == 0
 

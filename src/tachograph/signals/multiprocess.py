@@ -24,6 +24,7 @@ import contextlib
 import errno
 import json
 import logging
+import math
 import os
 import time
 import weakref
@@ -39,6 +40,8 @@ from tachograph.signals.registry import Collected
 
 FIRST_BYTES: Final = 64 * 1024
 MORE_BYTES: Final = 256 * 1024
+_RETRY_SECONDS: Final = 5.0
+"""How soon a directory that could not take numbers is tried again."""
 logger = logging.getLogger("tachograph")
 
 ARCHIVE: Final = "archive.json"
@@ -57,30 +60,41 @@ class MappedStorage:
         failed: Called with every failure after the start; the numbers concerned are then this process's alone.
         limit: How many values a bounded label may have in the archive.
 
-    Raises:
-        OSError: The directory cannot be used.
+    Attributes:
+        error: Why numbers are in this process's memory alone; None while all are in the directory.
     """
 
     def __init__(self, directory: Path, failed: Failed, *, limit: int = 200) -> None:
+        import fcntl  # noqa: F401 - Windows says at once that it has none
+
         self.directory = directory
-        self._failed = failed
+        self.error: OSError | None = None
+        self._failed: Failed = lambda error: None  # whoever makes this looks at `error`
         self._siblings = _Siblings(directory, limit, failed)
-        self._open()
+        self._close_files: weakref.finalize[..., MappedStorage] | None = None
+        self._forget_open()
+        self.reopen()
+        self._failed = failed
+
+    def _forget_open(self) -> None:
+        """Nothing is open: numbers are in memory until `reopen`."""
+        self.id = ""
+        self._slots: dict[Key, MutableSequence[Any]] = {}
+        self._chunks: list[memoryview] = []
+        self._is_open = self._is_torn = False
+        self._retry_at = 0.0
 
     def _open(self) -> None:
         import fcntl
 
         make_private_directory(self.directory)
         self.id = f"{os.getpid()}-{time.time_ns()}-{os.urandom(3).hex()}"
-        self._slots: dict[Key, MutableSequence[Any]] = {}
-        self._chunks: list[memoryview] = []
         self._used = self._size = self._mapped = 0
-        self._full = False
         hidden = self.directory / f"{self.id}.new"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         with contextlib.ExitStack() as undo:
             self._values_file = move_up(os.open(self.directory / f"{self.id}.values", flags, 0o600))
-            undo.callback(self._forget)
+            undo.callback(self._remove)
             undo.callback(os.close, self._values_file)
             self._index_file = move_up(os.open(hidden, flags | os.O_APPEND, 0o600))
             undo.callback(os.close, self._index_file)
@@ -90,13 +104,16 @@ class MappedStorage:
             os.write(self._index_file, header.encode())
             hidden.rename(self.directory / f"{self.id}.index")  # seen only now, when it is locked
             undo.pop_all()
+        self._is_open = True
         self._ours = (Ours(self._index_file), Ours(self._values_file))
         self._close_files = weakref.finalize(self, _close, *self._ours)
         self._close_files.atexit = False  # its lock says that we live, and the last calls are counted at the exit
 
-    def _forget(self) -> None:
+    def _remove(self) -> None:
+        self._chunks.clear()
         for suffix in (".values", ".new"):
-            (self.directory / f"{self.id}{suffix}").unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # without an index it is not read
+                (self.directory / f"{self.id}{suffix}").unlink(missing_ok=True)
 
     def _grow(self, size: int) -> None:
         """Map more of the values file; allocated first, so that writing to it can never raise SIGBUS."""
@@ -115,12 +132,11 @@ class MappedStorage:
         if found is not None:
             found[0] = 0
             return found
-        if not self._full:
+        if self._is_open and self.error is None:
             try:
                 numbers = self._allocate(family, labels, size)
             except OSError as error:
-                self._full = True
-                self._failed(error)
+                self._fail(error)
             else:
                 self._slots[key] = numbers
                 return numbers
@@ -134,8 +150,12 @@ class MappedStorage:
         kind = "d" if family.scale == 1 else "q"
         first = self._mapped // 8 - self._size + self._used
         line = json.dumps([first, size, kind, family.name, labels], separators=(",", ":")).encode() + b"\n"
+        if self._is_torn:
+            line = b"\n" + line  # ends the one that was cut short
+        self._is_torn = True
         if os.write(self._index_file, line) != len(line):
-            raise OSError(28, "no space left for the index of the metrics")
+            raise OSError(errno.ENOSPC, "no space left for the index of the metrics")
+        self._is_torn = False
         chunk: Any = self._chunks[-1]
         numbers: Any = chunk.cast(kind)[self._used : self._used + size]
         self._used += size
@@ -149,23 +169,37 @@ class MappedStorage:
             self._failed(error)
             return own
 
+    def _fail(self, error: OSError) -> None:
+        self.error = error
+        self._retry_at = math.inf  # also while it is counted, which may take a new cell
+        self._failed(error)
+        if not self._is_open or all(self._ours):  # files that were closed under us stay closed
+            self._retry_at = time.monotonic() + _RETRY_SECONDS
+
     def leave(self) -> None:
         """A forked child: leave the parent's files to it."""
-        if self._close_files.detach():
+        if self._is_open and self._close_files is not None and self._close_files.detach():
             _close(*self._ours)  # the parent's lock holds as long as its own copy is open
-        self._slots, self._chunks, self._full = {}, [], True
+        self.error = None
+        self._forget_open()
 
-    def reopen(self) -> None:
-        """Begin files of this child's own."""
+    def reopen(self) -> bool:
+        """Begin files of this process's own where it has none; whether numbers can be tried to be kept in them now."""
+        if time.monotonic() < self._retry_at:
+            return False
         try:
-            self._open()
+            if not self._is_open:
+                self._open()
         except OSError as error:
-            self._full = True
-            self._failed(error)
+            self._fail(error)
+            return False
+        self.error = None
+        return True
 
     def close(self) -> None:
         """Release the lock; the numbers are the archive's to keep."""
-        self._close_files()
+        if self._close_files is not None:
+            self._close_files()
 
 
 def _close(*files: Ours) -> None:

@@ -36,6 +36,11 @@ Collected = list[tuple[Family, list[Sample]]]
 class Storage(Protocol):
     """Where cells' numbers live."""
 
+    @property
+    def error(self) -> OSError | None:
+        """Why numbers are in a list of this process, until `reopen`; None while none are."""
+        ...
+
     def allocate(self, family: Family, labels: LabelValues, size: int) -> MutableSequence[Any]:
         """Numbers for one new cell, all zero."""
         ...
@@ -47,8 +52,9 @@ class Storage(Protocol):
     def leave(self) -> None:
         """This is a forked child: what is open is the parent's. Numbers are in memory until `reopen`; opens nothing."""
 
-    def reopen(self) -> None:
-        """Begin storage of this child's own."""
+    def reopen(self) -> bool:
+        """Begin storage of this process's own where it has none; whether there is some now."""
+        ...
 
     def close(self) -> None:
         """Give the storage back; what it holds stays with the siblings."""
@@ -56,6 +62,8 @@ class Storage(Protocol):
 
 class _Memory:
     """Numbers in lists of this process."""
+
+    error = None
 
     def allocate(self, family: Family, labels: LabelValues, size: int) -> MutableSequence[Any]:
         return [0.0] + [0] * (size - 1) if size > 1 else [0]
@@ -66,8 +74,8 @@ class _Memory:
     def leave(self) -> None:
         return
 
-    def reopen(self) -> None:
-        return
+    def reopen(self) -> bool:
+        return True
 
     def close(self) -> None:
         return
@@ -104,7 +112,8 @@ class Metrics:
         self._rebound: list[Callable[[], None]] = []
         self._grown: list[Callable[[], None]] = []
         self._failed: set[Callable[[], None]] = set()
-        self._has_left = False
+        self._has_left = self.storage.error is not None
+        """Whether cells count in memory that belong into the storage."""
         self._parts: dict[Any, Any] = {}
         for family in families:
             self.register(family)
@@ -145,14 +154,15 @@ class Metrics:
             text = render(family.labels, values)
             if family.kind == "histogram":
                 numbers = self.storage.allocate(family, values, len(family.buckets) + 2)
-                cells[values] = made = HistogramCell(self.lock, values, text, numbers, family.buckets)
-                return made
-            cells[values] = cell = Cell(self.lock, values, text, self.storage.allocate(family, values, 1))
-            return cell
+                made: Cell | HistogramCell = HistogramCell(self.lock, values, text, numbers, family.buckets)
+            else:
+                made = Cell(self.lock, values, text, self.storage.allocate(family, values, 1))
+            self._has_left = self._has_left or self.storage.error is not None
+            return cells.setdefault(values, made)  # one that failed to be kept is counted, perhaps in this very cell
 
     def _find(self, family: Family, values: LabelValues) -> Cell | HistogramCell:
         if self._has_left:
-            self._move_in()
+            self.move_in()
         try:
             found = self._cells[family.name].get(values)
         except TypeError:  # a label value that cannot be hashed; cleaned below
@@ -248,7 +258,7 @@ class Metrics:
 
     def _collect(self) -> Collected:
         if self._has_left:
-            self._move_in()
+            self.move_in()
         for callback in self._collectors:
             try:
                 callback()
@@ -286,19 +296,23 @@ class Metrics:
             callback()
         self._has_left = True
 
-    def _move_in(self) -> None:
-        """Give the cells of a forked child storage of its own, with what they have counted since."""
+    def move_in(self) -> None:
+        """Give cells that count in memory (a forked child's, those for which there was no space) their storage, with
+        what they have counted since, if it is to be had now."""
+        if not self._has_left:
+            return
         with self.lock:
-            if not self._has_left:
+            if not self._has_left or not self.storage.reopen():
                 return
-            self._has_left = False
-            self.storage.reopen()
             for name, cells in self._cells.items():
                 for values, cell in cells.items():
                     counted = cell.values
-                    cell.values = self.storage.allocate(self.families[name], values, len(counted))
-                    for index, number in enumerate(counted):
-                        cell.values[index] = number
+                    if isinstance(counted, list):
+                        numbers = self.storage.allocate(self.families[name], values, len(counted))
+                        for index, number in enumerate(counted):
+                            numbers[index] = number
+                        cell.values = numbers
+            self._has_left = self.storage.error is not None
 
 
 def _in_units(collected: Collected) -> Collected:
