@@ -69,7 +69,7 @@ class MappedStorage:
 
         self.directory = directory
         self.error: OSError | None = None
-        self._failed: Failed = lambda error: None  # whoever makes this looks at `error`
+        self._failed: Failed = lambda error: None  # the caller looks at `error`
         self._siblings = _Siblings(directory, limit, failed)
         self._close_files: weakref.finalize[..., MappedStorage] | None = None
         self._forget_open()
