@@ -160,14 +160,34 @@ def test_usage_is_asked_for_and_its_chunk_is_hidden(seen: Recording, chat: Serve
     assert seen.value("llm_provider_tokens_total") == 196
 
 
-def test_an_azure_client_is_known_behind_the_host_of_a_gateway(seen: Recording, chat: Server) -> None:
+@pytest.mark.parametrize("host", ["gateway.example.com", "acme.openai.azure.com"])
+@pytest.mark.parametrize(("version", "is_asked"), [("2024-10-21", True), ("preview", True), ("2024-02-01", False)])
+def test_an_azure_client_asks_by_its_version(
+    seen: Recording, chat: Server, host: str, version: str, is_asked: bool
+) -> None:
     http = httpx2.Client(transport=httpx2.MockTransport(chat))
-    for version in ("2024-10-21", "2024-02-01"):
-        client = openai.AzureOpenAI(
-            api_key="any", azure_endpoint="https://gateway.example.com", api_version=version, http_client=http
-        )
-        list(client.chat.completions.create(model="m", messages=ASKED, stream=True))
-    assert ["stream_options" in asked for asked in chat.asked] == [True, False]  # the older version refuses it
+    client = openai.AzureOpenAI(api_key="any", azure_endpoint=f"https://{host}", api_version=version, http_client=http)
+    list(client.chat.completions.create(model="m", messages=ASKED, stream=True))
+    assert ("stream_options" in chat.asked[0]) is is_asked  # the older version refuses it
+
+
+@pytest.mark.parametrize(
+    ("base_url", "more"),
+    [
+        ("https://api.mistral.ai/v1", {}),
+        ("https://acme.services.ai.azure.com/models", {}),
+        ("https://acme.openai.azure.com/openai/v1", {"data_sources": [{"type": "azure_search"}]}),
+    ],
+    ids=["Mistral", "models on Azure", "on your data"],
+)
+def test_a_server_that_refuses_the_option_is_not_asked(
+    seen: Recording, chat: Server, base_url: str, more: dict[str, Any]
+) -> None:
+    client = chat.openai(base_url)
+    read = list(client.chat.completions.create(model="m", messages=ASKED, stream=True, extra_body=more))
+    assert "stream_options" not in chat.asked[0]
+    assert len(read) == 3
+    assert seen.value("llm_provider_tokens_total") == 196
 
 
 def test_a_chunk_that_the_application_asked_for_in_extra_body_is_the_applications(

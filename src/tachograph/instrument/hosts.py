@@ -84,6 +84,12 @@ def understands_include_usage(host: str, extra: tuple[str, ...]) -> bool:
     )
 
 
+def is_azure(host: str) -> bool:
+    """Whether a host is one of Azure's."""
+    dialect = dialect_of(host)
+    return dialect is not None and dialect.label == "azure"
+
+
 def configured_dialect(host: str) -> Dialect | None:
     """What the user's settings say of a host."""
     chosen = active_config.settings

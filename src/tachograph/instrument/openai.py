@@ -60,9 +60,7 @@ def _ask_for_usage(watch: Watch, body: dict[str, Any], client: object) -> None:
         return
     if hosts.always_sends_usage(host):
         return
-    if mode == "known" and not (
-        hosts.understands_include_usage(host, active_config.settings.include_usage_hosts) or _is_azure_of_today(client)
-    ):
+    if mode == "known" and not _understands(client, host, body):
         return
     whole = {**asked, "include_usage": True}
     watch.subject, _ = stainless.with_body(options, {**options.json_data, "stream_options": whole})
@@ -71,10 +69,25 @@ def _ask_for_usage(watch: Watch, body: dict[str, Any], client: object) -> None:
     watch.hides_usage = True
 
 
-def _is_azure_of_today(client: object) -> bool:
-    """Whether an Azure client, perhaps with a gateway's host, uses an API version that has the option."""
-    return "Azure" in type(client).__name__ and str(getattr(client, "_api_version", "")) >= AZURE_KNOWS_INCLUDE_USAGE
+def _understands(client: Any, host: str, body: dict[str, Any]) -> bool:
+    """Whether this request may be asked for usage: a server that does not know the option refuses the request.
+
+    Azure refuses it in requests with sources of the application's own ("on your data"), by its older versions, and
+    outside its OpenAI API. An Azure client may have a gateway's host.
+    """
+    if any(name in body for name in _ON_YOUR_DATA):
+        return False
+    is_azure = "Azure" in type(client).__name__
+    if is_azure or hosts.is_azure(host):
+        version = getattr(client, "_api_version", None) or client.default_query.get("api-version")
+        if version:
+            return str(version) >= AZURE_KNOWS_INCLUDE_USAGE  # `preview` and `v1` come after the dates
+        if not is_azure and "/openai" not in client.base_url.path:
+            return False
+    return hosts.understands_include_usage(host, active_config.settings.include_usage_hosts)
 
 
+_ON_YOUR_DATA: Final = ("data_sources", "dataSources")
 AZURE_KNOWS_INCLUDE_USAGE: Final = "2024-09-01"
-"""Source: learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle; checked 2026-11-27."""
+"""Sources: learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle; Azure/azure-sdk-for-js issue 30751 ("on
+your data"); litellm 1.110 `llms/azure_ai` (its other API); 2026-11-27."""
