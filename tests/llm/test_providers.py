@@ -315,6 +315,26 @@ def test_a_chat_stream_asks_for_its_usage(way: Way, simulators: Simulators, seen
     assert only_body(simulators)["stream_options"] == {"include_usage": True}
 
 
+def test_a_server_that_always_sends_usage_is_not_asked_for_it(simulators: Simulators, seen: Recording) -> None:
+    import httpx2
+
+    from tachograph import ProviderFactory
+
+    class Redirected(httpx2.HTTPTransport):
+        def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+            here = httpx2.URL(simulators.openai.url)
+            request.url = request.url.copy_with(scheme="http", host=here.host, port=here.port)
+            return super().handle_request(request)
+
+    simulators.openai.always(Answer(text="hi", usage=ServedUsage(prompt=5, completion=2)))
+    with httpx2.Client(transport=Redirected()) as http:
+        provider = ProviderFactory().create(
+            "openai", name="mistral", base_url="https://api.mistral.ai/v1", api_key="any", http_client=http
+        )
+        assert list(provider.stream(messages="hi", model="m"))
+    assert "stream_options" not in only_body(simulators)  # Mistral refuses it
+
+
 def test_arguments_that_are_no_json_are_kept_as_text(simulators: Simulators, seen: Recording) -> None:
     from tachograph.llm.adapter import tool_request
 

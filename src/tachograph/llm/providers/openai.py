@@ -13,6 +13,8 @@ from tachograph.llm.providers.openai_chat import ChatCompletions
 from tachograph.llm.providers.openai_responses import Responses
 from tachograph.llm.retry import RetryPolicy
 from tachograph.recorder import Recorder
+from tachograph.urls import split
+from tachograph.vendors.dialects import dialect_of
 
 Api = Literal["chat_completions", "responses"]
 
@@ -86,9 +88,14 @@ class OpenAIProvider(Provider):
             return kinds[is_async](**options, **({"http_client": given} if given is not None else {}))
 
         is_own = name == "openai" or azure_endpoint is not None
+        dialect = dialect_of(split(address).hostname or "")
+        chat = ChatCompletions(
+            "max_completion_tokens" if is_own else "max_tokens",
+            asks_for_usage=dialect is None or dialect.stream_usage != "always",
+        )
         super().__init__(
             name,
-            Responses() if api == "responses" else ChatCompletions("max_completion_tokens" if is_own else "max_tokens"),
+            Responses() if api == "responses" else chat,
             make_client,
             address=address,
             retry=retry,

@@ -37,12 +37,14 @@ _FINISH: dict[str | None, FinishReason] = {
 class ChatCompletions(RawAnswers):
     """Args:
     max_tokens_name: `max_completion_tokens`, or `max_tokens` for servers that know only that.
+    asks_for_usage: Whether a stream is to be asked for usage; servers that always send it may refuse the question.
     """
 
     api = CHAT
 
-    def __init__(self, max_tokens_name: str = "max_completion_tokens") -> None:
+    def __init__(self, max_tokens_name: str = "max_completion_tokens", *, asks_for_usage: bool = True) -> None:
         self._max_tokens_name = max_tokens_name
+        self._asks_for_usage = asks_for_usage
 
     def build(self, request: Request, stream: bool) -> dict[str, Any]:
         messages: list[dict[str, Any]] = []
@@ -53,6 +55,7 @@ class ChatCompletions(RawAnswers):
         payload: dict[str, Any] = {"model": request.model, "messages": messages}
         if stream:
             payload["stream"] = True
+        if stream and self._asks_for_usage:
             payload["stream_options"] = {"include_usage": True}  # without it a stream says nothing of usage
         if request.tools:
             payload["tools"] = [
