@@ -290,18 +290,26 @@ async def test_a_retry_of_cohere_is_an_attempt(
 
 
 @pytest.mark.needs("azure.ai.inference")
-async def test_a_retry_of_azure_ai_inference_is_an_attempt(seen: Recording, simulators: Simulators) -> None:
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+async def test_a_retry_of_azure_ai_inference_is_an_attempt(
+    seen: Recording, simulators: Simulators, stream: bool
+) -> None:
     from azure.ai.inference import ChatCompletionsClient
     from azure.ai.inference.aio import ChatCompletionsClient as AsyncClient
     from azure.core.credentials import AzureKeyCredential
 
-    limited = RateLimited(retry_after=0)
-    url = answer(simulators, limited, Answer(text="One", usage=USAGE), limited, Answer(text="One", usage=USAGE))
-    asked: Any = {"model": "m", "messages": MESSAGES}
-    ChatCompletionsClient(url, AzureKeyCredential("any"), retry_backoff_factor=0).complete(**asked)
+    limited = RateLimited(retry_after=0)  # whose body is never read where a stream was asked for
+    url = answer(simulators, *(limited, limited, Answer(text="One", usage=USAGE)) * 2, *[limited] * 4)
+    asked: Any = {"model": "m", "messages": MESSAGES, "stream": stream}
+    client = ChatCompletionsClient(url, AzureKeyCredential("any"), retry_backoff_factor=0)
+    answered: Any = client.complete(**asked)
+    assert not stream or list(answered)
     async with AsyncClient(url, AzureKeyCredential("any"), retry_backoff_factor=0) as other:
-        await other.complete(**asked)
-    check_attempts(seen, ONCE_AGAIN, ONCE_AGAIN)
+        again: Any = await other.complete(**asked)
+        assert not stream or [chunk async for chunk in again]
+    with pytest.raises(Exception, match="429"):
+        client.complete(**asked)
+    check_attempts(seen, ["rate_limited", *ONCE_AGAIN], ["rate_limited", *ONCE_AGAIN], ["rate_limited"] * 4)
 
 
 @pytest.mark.needs("litellm", "tenacity")

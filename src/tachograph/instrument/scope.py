@@ -25,14 +25,15 @@ class WireScope:
         failing: Reads how that call's last request failed, while it may be tried again.
         is_closed: The library has returned; tasks that it left behind still have the scope in their context.
         is_redirected: Whether that request was answered with a redirect: it goes to whatever host it says.
+        is_refused: Whether it was answered with an error whose body is still to be read, or never is.
     """
 
-    __slots__ = ("_asked", "failing", "is_closed", "is_redirected", "watch")
+    __slots__ = ("_asked", "failing", "is_closed", "is_redirected", "is_refused", "watch")
 
     def __init__(self) -> None:
         self.watch: Watch | None = None
         self.failing: Callable[[], object] | None = None
-        self.is_redirected = self.is_closed = False
+        self.is_redirected = self.is_refused = self.is_closed = False
         self._asked: Any = None
 
     def begin(self, watch: Watch, model: str, body: object) -> None:
@@ -47,11 +48,13 @@ class WireScope:
     def again(self, api: Api, provider: str, model: str, body: object) -> Watch | None:
         """The call whose request is sent again; None when this one is another."""
         watch = self.watch
-        if watch is None or self.failing is None or watch.api is not api or watch.call.is_finished:
+        if watch is None or not (self.failing or self.is_refused):
+            return None
+        if watch.api is not api or watch.call.is_finished:
             return None
         if self._asked != (model, body) or not (self.is_redirected or watch.call.provider == provider):
             return None
-        self.failing, self.is_redirected = None, False
+        self.failing, self.is_redirected, self.is_refused = None, False, False
         watch.error = watch.call.traceback = None
         return watch
 
@@ -71,6 +74,7 @@ class WireScope:
         """What has failed by now has failed for good: the library has returned, or does more."""
         watch, failing = self.watch, self.failing
         self.watch = self.failing = self._asked = None
+        self.is_refused = False
         if watch is not None:
             watch.scope = None
             if failing is not None:

@@ -145,6 +145,8 @@ class WireWatch(Watch):
 
     def send(self, url: object) -> None:
         """A request goes out."""
+        if self.sent and not self.sent[-1].ended_ns:
+            self.sent[-1].ended_ns = perf_counter_ns()  # refused, and the rest of that answer is of no interest
         super().sending(url)
 
     def sending(self, url: object) -> Sent | None:
@@ -183,6 +185,8 @@ class WireWatch(Watch):
             self.scope.is_redirected = True
             self.fail(self.read_status)
             return
+        if status >= 400 and self.scope is not None:
+            self.scope.is_refused = True
         make = StreamState if status < 400 else FailedState
         self.state = state = make(self, self.reader())
         self.follower = WireFollower(state, headers, is_decoded=is_decoded)
