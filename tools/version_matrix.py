@@ -82,6 +82,9 @@ SETS["wire"] = [
 ]
 """Clients that are seen on the wire, and those that are made like openai's."""
 
+SETS["aiobotocore"] = [*SETS["newest"], "aiobotocore"]
+"""Which pins a botocore of its own."""
+
 AGENTS: dict[str, list[str]] = {
     "agents-agno": ["openai>=2,<4", "agno"],
     "agents-autogen": ["autogen-agentchat", "autogen-ext[openai]"],
@@ -118,6 +121,7 @@ TESTS = {
     "frameworks": ["test_frameworks.py", "test_examples.py"],
     "others": ["test_others.py"],
     "wire": ["test_wire.py", "test_wire_clients.py"],
+    "aiobotocore": ["test_wire_clients.py"],
     **{name: ["test_agents.py"] for name in AGENTS},
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import logging
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from instrument.test_wire import CHAT, COHERE_2, OLLAMA, USAGE, Loopback
+from instrument.test_wire import CHAT, COHERE_2, CONVERSE, OLLAMA, USAGE, Loopback
 from support.injection import inject_at_entries, watched_quietly
 from support.watching import watched_loopback
 from tachograph import instrument, uninstrument
@@ -307,9 +308,30 @@ async def test_a_retry_of_azure_ai_inference_is_an_attempt(
     async with AsyncClient(url, AzureKeyCredential("any"), retry_backoff_factor=0) as other:
         again: Any = await other.complete(**asked)
         assert not stream or [chunk async for chunk in again]
-    with pytest.raises(Exception, match="429"):
+    del again
+    for _ in range(10):
+        await asyncio.sleep(0)  # its connection is closed by the loop
+    with pytest.raises(Exception, match="Rate limit"):
         client.complete(**asked)
     check_attempts(seen, ["rate_limited", *ONCE_AGAIN], ["rate_limited", *ONCE_AGAIN], ["rate_limited"] * 4)
+
+
+@pytest.mark.needs("aiobotocore")
+async def test_a_retry_of_aiobotocore_is_an_attempt(seen: Recording, server: Loopback) -> None:
+    from aiobotocore.config import AioConfig
+    from aiobotocore.session import get_session
+
+    failed = (503, "application/json", b'{"message": "Busy"}')
+    server.answers += [failed, (200, "application/json", json.dumps(CONVERSE).encode()), failed, failed]
+    asked: Any = {"modelId": "m", "messages": [{"role": "user", "content": [{"text": "Hello"}]}]}
+    async with get_session().create_client(
+        "bedrock-runtime", endpoint_url=server.url, region_name="us-east-1", aws_access_key_id="any",
+        aws_secret_access_key="any", config=AioConfig(retries={"total_max_attempts": 2, "mode": "standard"}),
+    ) as client:  # fmt: skip
+        await client.converse(**asked)
+        with pytest.raises(Exception, match="Busy"):
+            await client.converse(**asked)
+    check_attempts(seen, ["error", "success"], ["error", "error"])
 
 
 @pytest.mark.needs("litellm", "tenacity")

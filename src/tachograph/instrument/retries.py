@@ -38,6 +38,7 @@ _ROUTING: Final = "async_function_with_fallbacks"  # on a thread of its own, whe
 
 
 PLACES: Final = (
+    Retrying("aiobotocore", "aiobotocore.client", "AioBaseClient", (), ("_make_api_call",)),
     Retrying("azure-core", "azure.core.pipeline._base", "Pipeline", ("run",)),
     Retrying("azure-core", "azure.core.pipeline._base_async", "AsyncPipeline", (), ("run",)),
     Retrying("boto3", "botocore.client", "BaseClient", ("_make_api_call",)),
@@ -50,7 +51,8 @@ PLACES: Final = (
     Retrying("mistralai", "mistralai.basesdk", "BaseSDK", ("do_request",), ("do_request_async",)),  # 1.x
     Retrying("mistralai", "mistralai.client.basesdk", "BaseSDK", ("do_request",), ("do_request_async",)),
 )
-"""By their sources of 2026-11-27: azure-core 1.41, botocore 1.44, cohere 7.3, dspy 3.4, litellm 1.110, mistralai 3."""
+"""By their sources of 2026-11-27: aiobotocore 2.25, azure-core 1.41, botocore 1.44, cohere 7.3, dspy 3.4,
+litellm 1.110, mistralai 3."""
 
 _SCOPED: Final = """
     ASYNC def scoped(*args, **keywords):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tachograph")
 
 CLIENTS: Final[dict[str, tuple[str, ...]]] = {
+    "aiobotocore": ("aiohttp",),
     "azure.ai.inference": ("urllib3", "aiohttp"),
     "boto3": ("urllib3",),
     "cerebras.cloud.sdk": ("httpx",),
