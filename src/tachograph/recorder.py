@@ -8,8 +8,9 @@ the application's call (under tests `strict` raises it where the tape is drained
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from operator import length_hint
 from time import perf_counter_ns, time_ns
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 from weakref import ref
@@ -35,6 +36,9 @@ logger = logging.getLogger("tachograph")
 
 Pricer = Callable[[LLMCall], Cost | None]
 Listener = Callable[[LLMCall | ToolCall], None]
+_Step = tuple[str, Callable[[Any], object]]
+_Steps = tuple[tuple[str, ...], tuple[Callable[[Any], object], ...]]
+"""The names of what a record goes through, and what that is."""
 
 
 class Spans(Protocol):
@@ -136,8 +140,8 @@ class Recorder:
         self._ledger = ledger
         self._listeners: tuple[tuple[Listener, bool], ...] = ()
         self._logged: set[tuple[str, type[BaseException]]] = set()
-        self._llm_steps: tuple[tuple[str, Callable[[LLMCall], object]], ...] = ()
-        self._tool_steps: tuple[tuple[str, Callable[[ToolCall], object]], ...] = ()
+        self._llm_steps = self._tool_steps = _as_steps(())
+        self._llm_steps_of_runs = self._tool_steps_of_runs = _as_steps(())
         self._arrange()
 
     @property
@@ -194,10 +198,8 @@ class Recorder:
 
     def _arrange(self) -> None:
         """Line up what a finished record goes through; what is not there costs nothing."""
-        llm: list[tuple[str, Callable[[LLMCall], object]]] = (
-            [("waste", self._read_prompt)] if self.keeps_prompts else []
-        )
-        tool: list[tuple[str, Callable[[ToolCall], object]]] = []
+        llm: list[_Step] = [("waste", self._read_prompt)] if self.keeps_prompts else []
+        tool: list[_Step] = []
         if self._pricer is not None:
             llm.append(("pricing", self._price))
         if self._guard is not None:
@@ -212,13 +214,12 @@ class Recorder:
         if self._ledger is not None:
             llm.append(("ledger", self._ledger.accept))
             tool.append(("ledger", self._ledger.accept))
-        llm.append(("runs", _tally))
-        tool.append(("runs", _tally))
-        for listener, hears_tools in self._listeners:
-            llm.append(("listener", listener))
-            if hears_tools:
-                tool.append(("listener", listener))
-        self._llm_steps, self._tool_steps = tuple(llm), tuple(tool)
+        tally: list[_Step] = [("runs", _tally)]
+        hear: list[_Step] = [("listener", listener) for listener, _ in self._listeners]
+        hear_tools: list[_Step] = [("listener", listener) for listener, hears_tools in self._listeners if hears_tools]
+        self._llm_steps, self._llm_steps_of_runs = _as_steps(llm + hear), _as_steps(llm + tally + hear)
+        self._tool_steps = _as_steps(tool + hear_tools)
+        self._tool_steps_of_runs = _as_steps(tool + tally + hear_tools)
 
     def start_llm_call(
         self,
@@ -396,20 +397,15 @@ class Recorder:
         reading = record.reading
         if reading is not None:
             record.reading = None
-            self._do("instrument", reading, failures)
+            try:
+                reading()
+            except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
+                self._failed("instrument", error, failures)
         if type(record) is LLMCall:
-            for name, step in self._llm_steps:
-                try:
-                    step(record)
-                except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
-                    self._failed(name, error, failures)
+            self._go_through(self._llm_steps if record.run is None else self._llm_steps_of_runs, record, failures)
             record.body = None
         else:
-            for name, tool_step in self._tool_steps:
-                try:
-                    tool_step(record)  # type: ignore[arg-type]  # what is no LLM call is a tool call
-                except Exception as error:  # noqa: BLE001
-                    self._failed(name, error, failures)
+            self._go_through(self._tool_steps if record.run is None else self._tool_steps_of_runs, record, failures)
         record.traceback = None  # it holds the application's frames
         if record.slot >= 0 and self.ring is not None:
             if self._ledger is None:
@@ -422,21 +418,26 @@ class Recorder:
     def deliver_kept(self, record: LLMCall | ToolCall) -> None:
         """Hand a record that has its cost, and that the ledger has, to every other signal: one received elsewhere."""
         failures: list[Exception] = []
-        steps: Any = self._llm_steps if type(record) is LLMCall else self._tool_steps
-        for name, step in steps:
-            if name not in ("pricing", "ledger"):
-                self._do(name, lambda step=step: step(record), failures)  # type: ignore[misc]
+        steps = self._llm_steps_of_runs if type(record) is LLMCall else self._tool_steps_of_runs
+        others = [(name, step) for name, step in zip(*steps, strict=True) if name not in ("pricing", "ledger")]
+        self._go_through(_as_steps(others), record, failures)
         if failures:
             raise failures[0]
 
-    def _do(self, component: str, work: Callable[[], object], failures: list[Exception]) -> None:
-        try:
-            work()
-        except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
-            self._failed(component, error, failures)
+    def _go_through(self, steps: _Steps, record: LLMCall | ToolCall, failures: list[Exception]) -> None:
+        """One step after the other; where one fails, the rest still gets the record."""
+        names, works = steps
+        left = iter(works)
+        while True:
+            try:
+                for work in left:
+                    work(record)
+                return
+            except Exception as error:  # noqa: BLE001 - telemetry never breaks the call
+                self._failed(names[-1 - length_hint(left)], error, failures)
 
     def _failed(self, component: str, error: Exception, failures: list[Exception]) -> None:
-        """One step failed: the others still get the record. In strict mode it is raised after them."""
+        """A step failed. In strict mode it is raised after the others."""
         if self.strict:
             failures.append(error)
         else:
@@ -503,6 +504,11 @@ class Recorder:
 
 _PATIENCE_SECONDS: Final = 0.005
 """How long a call waits for another thread that is delivering, before a budget decides about it."""
+
+
+def _as_steps(steps: Iterable[_Step]) -> _Steps:
+    names_and_works = tuple(steps)
+    return tuple(name for name, _ in names_and_works), tuple(work for _, work in names_and_works)
 
 
 def _tally(record: LLMCall | ToolCall) -> None:

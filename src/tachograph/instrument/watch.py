@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
+from functools import partial
 from time import perf_counter_ns
 from typing import Any, ClassVar
 
@@ -19,7 +20,7 @@ from tachograph.instrument import outcomes
 from tachograph.instrument.active_config import recorder
 from tachograph.instrument.scope import WireScope
 from tachograph.llm.answer_headers import note_answer
-from tachograph.records import LLMCall
+from tachograph.records import Attempt, LLMCall
 from tachograph.records.content import keep
 from tachograph.records.outcomes import ErrorType
 from tachograph.urls import split
@@ -169,7 +170,8 @@ class Watch(msgspec.Struct, eq=False, weakref=True):
         try:
             answer = opened(self.whole_answer())
             error_type = self.api.read(call, answer)
-            keep(call, "output", lambda: self.api.output_content(answer))
+            if call.sink.content.keeps:
+                keep(call, "output", partial(self.api.output_content, answer))
         finally:
             self.answer = self.body = None
             if error_type is None:
@@ -196,9 +198,17 @@ class Watch(msgspec.Struct, eq=False, weakref=True):
         if call.server_address is None:
             call.server_address, call.server_port = host, port
         attempt = call.begin_attempt(sent.started_ns)
-        attempt.status = sent.status
+        attempt.status = status = sent.status
         if sent.headers is not None:
             note_answer(recorder(), call, attempt, sent.headers)
+        if sent.error is None and (status is None or status < 400):
+            if sent.ended_ns:
+                attempt.ended_ns, attempt.outcome = sent.ended_ns, "success"
+        else:
+            self._read_failed_request(attempt, sent)
+        sent.headers = sent.response = sent.error = None
+
+    def _read_failed_request(self, attempt: Attempt, sent: Sent) -> None:
         vendor = self.api.vendor
         outcome, error_type = None, None
         if sent.error is not None:
@@ -210,7 +220,6 @@ class Watch(msgspec.Struct, eq=False, weakref=True):
                 outcome = outcomes.outcome_of(error_type)
         if sent.ended_ns:
             attempt.end(outcome or "success", error_type, ended_ns=sent.ended_ns)
-        sent.headers = sent.response = sent.error = None
 
 
 def place_of(url: Any) -> tuple[str | None, int | None]:

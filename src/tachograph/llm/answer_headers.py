@@ -32,7 +32,7 @@ def note_answer(recorder: Recorder, call: LLMCall, attempt: Attempt, headers: ob
         found = known.get(b"x-request-id") or known.get(b"request-id") or _request_id(known)
         if found:
             call.request_id = attempt.request_id = found.decode("latin-1")
-    if attempt.status is not None and attempt.status < 400 and gateways.are_of_a_gateway(names):
+    if gateways.are_of_a_gateway(names) and attempt.status is not None and attempt.status < 400:
         lower = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in known.items()}
         gateways.note_gateway(call, lower.get)
     if b"ratelimit" in names:

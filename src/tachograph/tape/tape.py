@@ -173,6 +173,8 @@ class Tape:
         """Deliver so many entries, and those that they put down themselves: work that finishes a record, an answer
         that reports several calls. Those of a listener that makes a call for each call wait for the next time."""
         entries, most_more = self._entries, count + SLICE
+        if entries:
+            self._has_unwritten = True
         while count > 0:
             count -= 1
             try:
@@ -180,7 +182,6 @@ class Tape:
             except IndexError:
                 return
             before = len(entries)
-            self._has_unwritten = True
             try:
                 if callable(entry):
                     entry()
@@ -188,8 +189,8 @@ class Tape:
                     entry.sink.deliver(entry)
             except Exception as error:  # noqa: BLE001 - strict mode: kept for the code that asks for the result
                 self._raised.append(error)
-            more = min(len(entries) - before, most_more)
-            if more > 0:
+            if len(entries) > before:
+                more = min(len(entries) - before, most_more)
                 count, most_more = count + more, most_more - more
 
     def run_after_batch(self) -> None:

@@ -72,6 +72,18 @@ def whole(value: object) -> int | None:
     return None
 
 
+def wholes(said: list[Any]) -> list[int | None]:
+    """`whole` of each of them: the same list where each is a count or None, as nearly all are."""
+    if _COUNTS.issuperset(map(type, said)):
+        present = [*filter(None, said)]
+        if not present or (min(present) > 0 and max(present) <= MOST):
+            return said
+    return [*map(whole, said)]
+
+
+_COUNTS: Final = frozenset((int, type(None)))
+
+
 def scalar(value: object) -> object:
     """A setting of a request that may be recorded: text, number, truth value, or a list of those. Else None.
 

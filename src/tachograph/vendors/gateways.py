@@ -8,6 +8,7 @@ docs.helicone.ai/features/advanced-usage/caching. Read 2026-11-27.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 _COST: Final = "x-litellm-response-cost"
 _CACHES: Final = ("cf-aig-cache-status", "x-portkey-cache-status", "helicone-cache")
-_MARKS: Final = (b"x-litellm-", *(name.encode() for name in _CACHES))
+_MARKS: Final = re.compile("|".join(("x-litellm-", *_CACHES)).encode())
 
 LITELLM: Final = Dialect(
     label="",
@@ -33,7 +34,7 @@ which then is in its usage, where the proxy is set so."""
 
 def are_of_a_gateway(names: bytes) -> bool:
     """Whether these names of headers, in lower case and joined, are worth a look."""
-    return any(mark in names for mark in _MARKS)
+    return _MARKS.search(names) is not None
 
 
 def note_gateway(call: LLMCall, header: Callable[[str], str | None]) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from tachograph.records.usage import Usage
-from tachograph.vendors.fields import MOST, pick, whole
+from tachograph.vendors.fields import pick
 
 if TYPE_CHECKING:
     from tachograph.records import LLMCall
@@ -75,28 +75,29 @@ class Reading(msgspec.Struct):
             call.unknown_billables = tuple(dict.fromkeys(call.unknown_billables + self.unknown))
         if self.stated_cost_nano_usd is not None:
             call.stated_cost_nano_usd = self.stated_cost_nano_usd
-        call.service_tier = self.service_tier or call.service_tier
-        call.speed = self.speed or call.speed
-        call.region = self.region or call.region
-        call.traffic_type = self.traffic_type or call.traffic_type
+        if self.service_tier is not None:
+            call.service_tier = self.service_tier
+        if self.speed is not None:
+            call.speed = self.speed
+        if self.region is not None:
+            call.region = self.region
+        if self.traffic_type is not None:
+            call.traffic_type = self.traffic_type
         if self.others:
             call.others = self.others
             call.usages = () if self.own is None else (self.own,)
 
 
-def bounded(reading: Reading, *counts: object) -> Reading:
+def bounded(reading: Reading, said: Sequence[object], counts: Sequence[int | None]) -> Reading:
     """A reading whose counts were looked at: all zeros are no report, and what is no count is reported.
 
     Args:
         reading: As read, with `usage` set where any count was readable.
-        counts: The totals as they were reported.
+        said: The totals as they were reported.
+        counts: `wholes` of these.
     """
-    for count in counts:
-        if type(count) is int:  # most are: calling `whole` for each would cost as much as the rest
-            if not 0 <= count <= MOST:
-                reading.mismatch = "absurd"
-        elif count is not None and whole(count) is None:
-            reading.mismatch = "absurd"
+    if counts is not said and sum(count is None for count in counts) != sum(count is None for count in said):
+        reading.mismatch = "absurd"
     usage = reading.usage
     if usage is None:
         return reading
@@ -109,10 +110,9 @@ def bounded(reading: Reading, *counts: object) -> Reading:
 
 def exceeds(usage: Usage) -> bool:
     """Whether the parts of a total are more than the total."""
-    details = usage.details
-    cached = details.get("cache_read", 0) + details.get("cache_write", 0)
-    return (usage.input_tokens is not None and cached > usage.input_tokens) or (
-        usage.output_tokens is not None and details.get("reasoning", 0) > usage.output_tokens
+    part, prompt, completion = usage.details.get, usage.input_tokens, usage.output_tokens
+    return (prompt is not None and part("cache_read", 0) + part("cache_write", 0) > prompt) or (
+        completion is not None and part("reasoning", 0) > completion
     )
 
 
@@ -136,6 +136,8 @@ def nano_usd(value: object, per_usd: int = 1) -> int | None:
 
 def billed_fields(fields: Mapping[str, Any], known: frozenset[str], prefix: str = "") -> tuple[str, ...]:
     """Names of fields that count something and are not known; nested ones as `details.name`."""
+    if known.issuperset(fields):
+        return ()
     found = []
     for name, value in fields.items():
         if name in known or not value or isinstance(value, (str, bool)):

@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Sequence
 from time import perf_counter_ns
-from typing import Any, Final
+from typing import Any
 
 from tachograph.llm.metrics import families as f
 from tachograph.records.llm_call import LLMCall
 from tachograph.signals.cells import Cell, CellCache, Exemplar, HistogramCell
 from tachograph.signals.family import Family
 from tachograph.signals.registry import Metrics
-
-_REQUEST_BOUNDS: Final = f.REQUEST_SECONDS.buckets
-_CALL_BOUNDS: Final = f.CALL_SECONDS.buckets
 
 
 class _Bound:
@@ -113,8 +109,8 @@ class LLMMetrics:
         now = time.time() if call.trace_id else 0.0
         with self._lock:
             self._add_attempts(bound, call, now)
-            seconds = (call.ended_ns - call.started_ns) / 1e9
-            self._add_seconds(bound.calls[call.outcome], _CALL_BOUNDS, seconds, call, now)  # type: ignore[index]  # finished calls have one
+            cell = bound.calls[call.outcome]  # type: ignore[index]  # finished calls have one
+            self._add_seconds(cell, (call.ended_ns - call.started_ns) / 1e9, call, now)
             if call.first_token_ns and call.stream:
                 seconds = (call.first_token_ns - call.started_ns) / 1e9
                 exemplar = Exemplar(call.trace_id, seconds, now, call.span_id) if call.trace_id else None
@@ -125,9 +121,8 @@ class LLMMetrics:
     def _add_attempts(self, bound: _Bound, call: LLMCall, now: float) -> None:
         """Each request, and each wait for a rate limit."""
         for attempt in call.attempts:
-            seconds = (attempt.ended_ns - attempt.started_ns) / 1e9
             cell = bound.requests[attempt.outcome]  # type: ignore[index]  # ended attempts have one
-            self._add_seconds(cell, _REQUEST_BOUNDS, seconds, call, now)
+            self._add_seconds(cell, (attempt.ended_ns - attempt.started_ns) / 1e9, call, now)
             if attempt.error_type is not None:
                 bound.errors[attempt.error_type].values[0] += 1
                 if attempt.waited_ns and attempt.outcome == "rate_limited":
@@ -138,12 +133,11 @@ class LLMMetrics:
             bound.delays.observe(call.unsent_wait_ns / 1e9)
 
     @staticmethod
-    def _add_seconds(cell: HistogramCell, bounds: Sequence[float], seconds: float, call: LLMCall, now: float) -> None:
-        index = bisect_left(bounds, seconds)
-        values = cell.values
+    def _add_seconds(cell: HistogramCell, seconds: float, call: LLMCall, now: float) -> None:
+        index, values = bisect_left(cell.bounds, seconds), cell.values
         values[0] += seconds
         values[index + 1] += 1
-        if call.trace_id:
+        if now:
             if cell.exemplars is None:
                 cell.exemplars = {}
             cell.exemplars[index] = Exemplar(call.trace_id, seconds, now, call.span_id)
@@ -153,7 +147,7 @@ class LLMMetrics:
         usage, cost = call.usage, call.cost
         if call.usage_mismatch is not None:
             self._mismatch(bound, call.usage_mismatch)
-        if usage is None or not usage.is_reported:
+        if usage is None or (not usage.input_tokens and not usage.is_reported):
             if call.outcome in ("success", "cancelled"):
                 bound.usage_missing.values[0] += 1
             if cost is not None and cost.nano_usd:

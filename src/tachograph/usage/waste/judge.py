@@ -109,6 +109,8 @@ class Waste:
         if isinstance(record, ToolCall):
             self._servers.setdefault(record.tool_name, record.server_id)
             return
+        if record.prompt is None and record.cache_miss is None and record.outcome == "success":
+            return  # most calls, where prompts are not looked at
         cost = record.cost.nano_usd if record.cost is not None and record.counts_usage else None
         with self._lock:
             found = self._find(record, cost or 0)

@@ -6,10 +6,11 @@ Source: anthropic 2.14 types (`Usage`, `MessageDeltaUsage`, `BetaUsage`), read 2
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from tachograph.records.usage import Usage
-from tachograph.vendors.fields import count, getter, items, plain, text, whole, word
+from tachograph.vendors.fields import count, getter, items, pick, plain, text, wholes, word
 from tachograph.vendors.usage import Reading, billed_fields, bounded
 
 _COUNTS: Final = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
@@ -28,6 +29,7 @@ _TOOLS: Final = {
     "web_fetch_requests": "web_fetch",
     "code_execution_requests": "code_execution",
 }
+_TOOL_NAMES: Final = frozenset(_TOOLS)
 _KNOWN: Final = frozenset((*_FIELDS, "fallback_credit"))
 _OUTSIDE_THE_TOTAL: Final = ("compaction", "advisor_message")
 """Iterations that are billed but left out of the top-level counts: the server's own work beside the answer."""
@@ -47,24 +49,29 @@ def read_usage(report: object) -> Reading:
     """
     if report is None:
         return Reading()
-    get = getter(report)
-    reading = Reading(
-        _one(get),
-        service_tier=word(get("service_tier")),
-        speed=word(get("speed")),
-        region=word(get("inference_geo")),
-    )
     fields = plain(report)
-    if type(fields) is dict:
+    is_plain = type(fields) is dict
+    get = fields.get if is_plain else partial(pick, report)
+    said = [*map(get, _COUNTS)]
+    counts = wholes(said)
+    tier, speed, region = get("service_tier"), get("speed"), get("inference_geo")
+    reading = Reading(_one(get, counts))
+    if tier is not None:
+        reading.service_tier = word(tier)
+    if speed is not None:
+        reading.speed = word(speed)
+    if region is not None:
+        reading.region = word(region)
+    if is_plain and not _KNOWN.issuperset(fields):
         reading.unknown = billed_fields(fields, _KNOWN)
-        tools = plain(fields.get("server_tool_use"))
-        if type(tools) is dict:
-            reading.unknown += billed_fields(tools, frozenset(_TOOLS), "server_tool_use.")
+    tools = fields.get("server_tool_use") if is_plain else None
+    if tools is not None and type(named := plain(tools)) is dict:
+        reading.unknown += billed_fields(named, _TOOL_NAMES, "server_tool_use.")
     usage = reading.usage
     if usage is not None and get("iterations"):
         for iteration in items(report, "iterations"):
             kind = text(iteration, "type") or "iteration"
-            more = _one(getter(iteration)) if kind in _OUTSIDE_THE_TOTAL else None
+            more = _of_iteration(iteration) if kind in _OUTSIDE_THE_TOTAL else None
             if more is not None:
                 if kind == "advisor_message":
                     reading.own = reading.own or usage
@@ -77,7 +84,7 @@ def read_usage(report: object) -> Reading:
                 reading.usage = usage
             elif kind not in _INSIDE_THE_TOTAL:
                 reading.unknown += (f"iterations.{kind}",)
-    return bounded(reading, *map(get, _COUNTS))
+    return bounded(reading, said, counts)
 
 
 def anthropic_merge_usage(started: object, delta: object) -> dict[str, Any]:
@@ -97,9 +104,13 @@ def anthropic_merge_usage(started: object, delta: object) -> dict[str, Any]:
     return merged
 
 
-def _one(get: Callable[[str], Any]) -> Usage | None:
-    fresh, output = whole(get("input_tokens")), whole(get("output_tokens"))
-    read, written = whole(get("cache_read_input_tokens")), whole(get("cache_creation_input_tokens"))
+def _of_iteration(iteration: object) -> Usage | None:
+    get = getter(iteration)
+    return _one(get, wholes([*map(get, _COUNTS)]))
+
+
+def _one(get: Callable[[str], Any], counts: list[int | None]) -> Usage | None:
+    fresh, output, read, written = counts
     details = {}
     lifetimes = get("cache_creation")
     if lifetimes is not None:

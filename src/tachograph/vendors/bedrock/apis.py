@@ -17,7 +17,7 @@ from tachograph.records.outcomes import ErrorType
 from tachograph.vendors.anthropic.apis import MESSAGES
 from tachograph.vendors.api import TAIL, Api, RequestFacts, WholeAnswer, count_of, settings_of
 from tachograph.vendors.bedrock.errors import failure_of_event
-from tachograph.vendors.fields import count, dig, items, pick, plain, text
+from tachograph.vendors.fields import count, dig, items, pick, plain, text, wholes
 from tachograph.vendors.openai.usage import read_usage as read_openai_usage
 from tachograph.vendors.usage import Reading, billed_fields, bounded
 
@@ -64,7 +64,9 @@ def read_usage(report: object) -> Reading:
     """The `usage` of Converse: `inputTokens` leaves cached and cache-written tokens out; here they are in."""
     if report is None:
         return Reading()
-    fresh, output, read, written = (count(report, name) for name in _COUNTS)
+    said = [pick(report, name) for name in _COUNTS]
+    counts = wholes(said)
+    fresh, output, read, written = counts
     read = count(report, "cacheReadInputTokenCount") if read is None else read
     written = count(report, "cacheWriteInputTokenCount") if written is None else written
     usage = Usage(None if fresh is None else fresh + (read or 0) + (written or 0), output)
@@ -78,7 +80,7 @@ def read_usage(report: object) -> Reading:
             usage.details[ours] = tokens
     fields = plain(report)
     unknown = billed_fields(fields, _KNOWN) if type(fields) is dict else ()
-    return bounded(Reading(usage, unknown=unknown), *(pick(report, name) for name in _COUNTS))
+    return bounded(Reading(usage, unknown=unknown), said, counts)
 
 
 def read_converse(call: LLMCall, answer: object) -> ErrorType | None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from tachograph.records import LLMCall, Usage
 from tachograph.records.outcomes import ErrorType
 from tachograph.vendors.api import TAIL, Api, WholeAnswer
-from tachograph.vendors.fields import count, items, pick, text
+from tachograph.vendors.fields import count, items, pick, text, wholes
 from tachograph.vendors.openai.requests import request_facts, said
 from tachograph.vendors.usage import Reading, billed_fields, bounded
 
@@ -34,8 +34,9 @@ def read_usage(meta: object) -> Reading:
     source = tokens if billed is None else billed
     if source is None:
         return Reading()
-    said_in, said_out = pick(source, "input_tokens"), pick(source, "output_tokens")
-    usage = Usage(count(source, "input_tokens"), count(source, "output_tokens"))
+    said = [pick(source, "input_tokens"), pick(source, "output_tokens")]
+    prompt, answered = counts = wholes(said)
+    usage = Usage(prompt, answered)
     if cached := count(meta, "cached_tokens"):
         usage.details["cache_read"] = min(cached, usage.input_tokens or 0)
     if images := count(source, "image_tokens"):
@@ -44,7 +45,7 @@ def read_usage(meta: object) -> Reading:
         if uses := count(source, theirs):
             usage.tool_uses[ours] = uses
     fields = source if type(source) is dict else vars(source)
-    return bounded(Reading(usage, unknown=billed_fields(fields, _KNOWN)), said_in, said_out)
+    return bounded(Reading(usage, unknown=billed_fields(fields, _KNOWN)), said, counts)
 
 
 def read_chat(call: LLMCall, answer: object) -> ErrorType | None:

@@ -102,7 +102,7 @@ class Hop:
         """The tokens of this request, and its billed searches."""
         reading = read_usage(self.usage)
         if reading.usage is not None:
-            if searches := gemini_searches(self.queries, model):
+            if self.queries and (searches := gemini_searches(self.queries, model)):
                 reading.usage.tool_uses["web_search"] = searches
             if self.maps:
                 reading.usage.tool_uses["google_maps"] = 1

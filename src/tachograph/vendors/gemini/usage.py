@@ -6,32 +6,23 @@ Source: google-genai 3.6 types (`GenerateContentResponseUsageMetadata`, interact
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from functools import partial
-from types import SimpleNamespace
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from tachograph.records.usage import Usage
-from tachograph.vendors.fields import count, dig, getter, items, pick, plain, text, whole, word
+from tachograph.vendors.fields import count, dig, items, pick, plain, text, wholes, word
 from tachograph.vendors.usage import Reading, billed_fields, bounded
 
 _MODALITIES = ("audio", "image", "video", "document")
 _WORDS_ALONE: Final = frozenset(("text", "modality_unspecified"))
-_BY_MODALITY = (
-    ("prompt_tokens_details", "promptTokensDetails"),
-    ("candidates_tokens_details", "candidatesTokensDetails"),
-    ("response_tokens_details", "responseTokensDetails"),
-    ("cache_tokens_details", "cacheTokensDetails"),
+_BY_MODALITY: Final = (
+    *("prompt_tokens_details", "candidates_tokens_details", "response_tokens_details", "cache_tokens_details"),
 )
 _COUNTS: Final = (
-    ("prompt_token_count", "promptTokenCount"),
-    ("tool_use_prompt_token_count", "toolUsePromptTokenCount"),
-    ("candidates_token_count", "candidatesTokenCount"),
-    ("response_token_count", "responseTokenCount"),  # the live API's word
-    ("thoughts_token_count", "thoughtsTokenCount"),
-    ("cached_content_token_count", "cachedContentTokenCount"),
-    ("total_token_count", "totalTokenCount"),
+    *("prompt_token_count", "tool_use_prompt_token_count", "candidates_token_count"),
+    *("response_token_count", "thoughts_token_count", "cached_content_token_count", "total_token_count"),
 )
+"""`response_token_count` is the live API's word."""
 _INTERACTION_COUNTS: Final = (
     *("total_input_tokens", "total_tool_use_tokens", "total_output_tokens", "total_thought_tokens"),
     *("total_cached_tokens", "total_tokens"),
@@ -42,12 +33,12 @@ _OF_AN_INTERACTION: Final = frozenset(
         *(f"{side}_tokens_by_modality" for side in ("input", "output", "cached", "tool_use")),
     )
 )
-_KNOWN: Final = frozenset(
-    (
-        *(name for names in (*_COUNTS, *_BY_MODALITY) for name in names),
-        *("tool_use_prompt_tokens_details", "toolUsePromptTokensDetails", "traffic_type", "trafficType"),
-    )
-)
+_KNOWN: Final = frozenset((*_COUNTS, *_BY_MODALITY, "tool_use_prompt_tokens_details", "traffic_type", "service_tier"))
+_SENT_AS: Final = {
+    "".join(word if at == 0 else word.title() for at, word in enumerate(name.split("_"))): name for name in _KNOWN
+}
+"""Names in Python by those on the wire."""
+_SENT_NAMES: Final = frozenset(_SENT_AS)
 _GROUNDING: Final = {"google_search": "web_search", "google_maps": "google_maps", "retrieval": "retrieval"}
 
 
@@ -63,37 +54,42 @@ def read_usage(metadata: object) -> Reading:
     """
     if metadata is None:
         return Reading()
-    get = getter(metadata)
-    is_model = (
-        not isinstance(metadata, (dict, SimpleNamespace)) and type(get) is not partial
-    )  # then names are as in Python, never as sent
-
-    def field(name: str, wire_name: str) -> object:
-        value = get(name)
-        return get(wire_name) if value is None and not is_model else value
-
-    said = [field(*names) for names in _COUNTS]
-    prompt, tool_use, answer, answered_live, thoughts, cached, total = map(whole, said)
-    reading = Reading(
-        _total(prompt, tool_use, answered_live if answer is None else answer, thoughts),
-        traffic_type=word(field("traffic_type", "trafficType")),
-        service_tier=word(field("service_tier", "serviceTier")),
-    )
-    usage = reading.usage
-    if usage is None:
-        return bounded(reading, *said)
-    _add(usage.details, "cache_read", cached)
-    parts = [(get(name), None if is_model else get(wire_name)) for name, wire_name in _BY_MODALITY]
-    if any(ours or theirs for ours, theirs in parts):
-        by_input, by_output, by_live, by_cache = (_modalities(ours) or _modalities(theirs) for ours, theirs in parts)
-        _with_modalities(usage, by_input, by_output or by_live, by_cache)
-        reading.unknown = _unknown_modalities([ours or theirs for ours, theirs in parts])
     fields = plain(metadata)
-    if type(fields) is dict:
+    if type(fields) is not dict:
+        fields = {name: pick(metadata, name) for names in _SENT_AS.items() for name in names}
+    if not _SENT_NAMES.isdisjoint(fields):
+        fields = _in_python(fields)
+    get = fields.get
+    said = [*map(get, _COUNTS)]
+    counts = wholes(said)
+    prompt, tool_use, answer, answered_live, thoughts, cached, total = counts
+    usage = _total(prompt, tool_use, answered_live if answer is None else answer, thoughts)
+    reading = Reading(usage)
+    traffic, tier = get("traffic_type"), get("service_tier")
+    if traffic is not None:
+        reading.traffic_type = word(traffic)
+    if tier is not None:
+        reading.service_tier = word(tier)
+    if usage is None:
+        return bounded(reading, said, counts)
+    if cached:
+        usage.details["cache_read"] = cached
+    parts = [*map(get, _BY_MODALITY)]
+    if any(parts):
+        by_input, by_output, by_live, by_cache = map(_modalities, parts)
+        _with_modalities(usage, by_input, by_output or by_live, by_cache)
+        reading.unknown = _unknown_modalities(parts)
+    if not _KNOWN.issuperset(fields):
         reading.unknown += billed_fields(fields, _KNOWN)
     if total is not None and total != (usage.input_tokens or 0) + (usage.output_tokens or 0):
         reading.mismatch = "total"
-    return bounded(reading, *said)
+    return bounded(reading, said, counts)
+
+
+def _in_python(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields as they are sent, under their names in Python; those that have these already are the ones that count."""
+    sent = {_SENT_AS[name]: value for name, value in fields.items() if name in _SENT_AS}
+    return sent | {name: value for name, value in fields.items() if name not in _SENT_AS and value is not None}
 
 
 def gemini_searches(queries: Iterable[str], model: str) -> int:
@@ -124,16 +120,13 @@ def read_interaction_usage(usage: object, model: str = "") -> Reading:
     """
     if usage is None:
         return Reading()
-    result = _total(
-        count(usage, "total_input_tokens"),
-        count(usage, "total_tool_use_tokens"),
-        count(usage, "total_output_tokens"),
-        count(usage, "total_thought_tokens"),
-    )
     said = [pick(usage, name) for name in _INTERACTION_COUNTS]
+    counts = wholes(said)
+    prompt, tool_use, answer, thoughts, cached, total = counts
+    result = _total(prompt, tool_use, answer, thoughts)
     if result is None:
-        return bounded(Reading(), *said)
-    _add(result.details, "cache_read", count(usage, "total_cached_tokens"))
+        return bounded(Reading(), said, counts)
+    _add(result.details, "cache_read", cached)
     for tool in items(usage, "grounding_tool_count"):
         kind, uses = text(tool, "type"), count(tool, "count")
         if kind and uses:
@@ -145,10 +138,9 @@ def read_interaction_usage(usage: object, model: str = "") -> Reading:
     _with_modalities(result, *map(_modalities, parts))
     fields = plain(usage)
     unknown = billed_fields(fields, _OF_AN_INTERACTION) if type(fields) is dict else ()
-    total = whole(said[-1])
     is_off = total is not None and total != (result.input_tokens or 0) + (result.output_tokens or 0)
     reading = Reading(result, "total" if is_off else None, unknown + _unknown_modalities(parts))
-    return bounded(reading, *said)
+    return bounded(reading, said, counts)
 
 
 def gemini_embedding_usage(response: object) -> Usage | None:
@@ -168,8 +160,10 @@ def _total(prompt: int | None, tool_use: int | None, answer: int | None, thought
         None if prompt is None and tool_use is None else (prompt or 0) + (tool_use or 0),
         None if answer is None and thoughts is None else (answer or 0) + (thoughts or 0),
     )
-    _add(usage.details, "reasoning", thoughts)
-    _add(usage.details, "tool_use_prompt", tool_use)
+    if thoughts:
+        usage.details["reasoning"] = thoughts
+    if tool_use:
+        usage.details["tool_use_prompt"] = tool_use
     return usage
 
 

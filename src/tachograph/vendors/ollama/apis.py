@@ -13,7 +13,7 @@ from typing import Any, Final
 from tachograph.records import LLMCall, Usage
 from tachograph.records.outcomes import ErrorType
 from tachograph.vendors.api import TAIL, Api, RequestFacts, WholeAnswer, count_of, settings_of
-from tachograph.vendors.fields import count, dig, pick, scalar, text
+from tachograph.vendors.fields import dig, pick, scalar, text, wholes
 from tachograph.vendors.usage import Reading, bounded
 
 _SETTINGS: Final = {
@@ -49,10 +49,11 @@ def read_answer(call: LLMCall, answer: object) -> ErrorType | None:
     """A whole answer, or the last line of one."""
     call.response_model = text(answer, "model") or call.response_model
     call.finish_reason = text(answer, "done_reason") or call.finish_reason
-    prompt, answered = pick(answer, "prompt_eval_count"), pick(answer, "eval_count")
-    usage = Usage(count(answer, "prompt_eval_count"), count(answer, "eval_count"))
+    said = [pick(answer, "prompt_eval_count"), pick(answer, "eval_count")]
+    prompt, answered = counts = wholes(said)
+    usage = Usage(prompt, answered)
     if usage.is_reported:
-        bounded(Reading(usage), prompt, answered).put(call)
+        bounded(Reading(usage), said, counts).put(call)
     return "server_error" if text(answer, "error") else None
 
 

@@ -41,7 +41,8 @@ def read_chat(call: LLMCall, answer: object) -> ErrorType | None:
     choices = get("choices")
     choice = choices[0] if isinstance(choices, (list, tuple)) and choices else None
     call.finish_reason = reason = word(pick(choice, "finish_reason"))
-    read_usage(report_of(answer, choice), dialect_for(call)).put(call)
+    report = get("usage")
+    read_usage(report_of(answer, choice) if report is None else report, dialect_for(call)).put(call)
     return None if reason == "stop" else type_of(openai_chat_failure(answer))
 
 

@@ -8,10 +8,11 @@ completion; hosts that leave reasoning out are known by their `Dialect` or found
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from tachograph.records.usage import Usage
-from tachograph.vendors.fields import count, getter, items, pick, plain, text, whole
+from tachograph.vendors.fields import count, items, pick, plain, text, whole, wholes
 from tachograph.vendors.usage import Reading, billed_fields, bounded, nano_usd, stated
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ _CACHE_READ_BESIDE: Final = ("prompt_cache_hit_tokens", "cached_tokens", "cache_
 _CACHE_WRITE_BESIDE: Final = ("cache_creation_input_tokens", "cache_write_tokens")
 _TOOLS_BESIDE: Final = {"num_sources_used": "source", "num_search_queries": "search_query"}
 """What xAI and Perplexity bill beside tokens."""
+_BESIDE: Final = frozenset((*_CACHE_READ_BESIDE, *_CACHE_WRITE_BESIDE, *_TOOLS_BESIDE))
 _KNOWN: Final = frozenset(
     (
         *("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "total_tokens", "seconds", "type"),
@@ -72,36 +74,34 @@ def read_usage(report: object, dialect: Dialect | None = None) -> Reading:
     """
     if report is None:
         return Reading()
-    get = getter(report)
-    said_in, said_out, said_total = get("prompt_tokens"), get("completion_tokens"), get("total_tokens")
-    if said_in is None:
-        said_in = get("input_tokens")
-    if said_out is None:
-        said_out = get("output_tokens")
-    input_tokens, output_tokens, total = whole(said_in), whole(said_out), whole(said_total)
-    reading = Reading(stated_cost_nano_usd=_cost_of(report, dialect))
+    fields = plain(report)
+    is_plain = type(fields) is dict
+    get = fields.get if is_plain else partial(pick, report)
+    said = [get("prompt_tokens"), get("completion_tokens"), get("total_tokens")]
+    if said[0] is None:
+        said[0] = get("input_tokens")
+    if said[1] is None:
+        said[1] = get("output_tokens")
+    counts = wholes(said)
+    input_tokens, output_tokens, total = counts
+    reading = Reading() if dialect is None else Reading(stated_cost_nano_usd=_cost_of(report, dialect))
     if input_tokens is None and output_tokens is None:
         _read_seconds(reading, get("seconds"))
-        return bounded(reading, said_in, said_out, said_total)
+        return bounded(reading, said, counts)
     reading.usage = usage = Usage(input_tokens, output_tokens)
-    details = usage.details
+    if is_plain and not _KNOWN.issuperset(fields):
+        reading.unknown = billed_fields(fields, _KNOWN)
     into = get("prompt_tokens_details") or get("input_tokens_details") or get("input_token_details")
     if into is not None:
-        _add(details, into, _INPUT)
+        _add(reading, usage.details, into, _INPUT)
     out_of = get("completion_tokens_details") or get("output_tokens_details") or get("output_token_details")
     if out_of is not None:
-        _add(details, out_of, _OUTPUT)
-    fields = plain(report)
-    if type(fields) is dict:
+        _add(reading, usage.details, out_of, _OUTPUT)
+    if is_plain and not _BESIDE.isdisjoint(fields):
         _read_beside(usage, fields)
-        reading.unknown = billed_fields(fields, _KNOWN)
-        for parts in (into, out_of):
-            named = plain(parts)
-            if type(named) is dict:
-                reading.unknown += billed_fields(named, _KNOWN_PARTS)
     if total is not None:
         reading.mismatch = _add_up(usage, total, dialect)
-    return bounded(reading, said_in, said_out, said_total)
+    return bounded(reading, said, counts)
 
 
 def _read_seconds(reading: Reading, seconds: Any) -> None:
@@ -240,16 +240,24 @@ def _tools_of(response: object) -> tuple[dict[str, int], tuple[str, ...]]:
     return uses, tuple(unknown)
 
 
-def _add(details: dict[str, int], source: object, parts: Mapping[str, str]) -> None:
-    """Note the parts that are there and not nothing: most are absent, null or zero."""
+def _add(reading: Reading, details: dict[str, int], source: object, parts: Mapping[str, str]) -> None:
+    """Note the parts that are there and not nothing, and those that no table has."""
     fields = plain(source)
     if type(fields) is not dict:
         fields = {theirs: pick(source, theirs) for theirs in (*parts, *_PARTS_OF_PARTS)}
+    elif not _KNOWN_PARTS.issuperset(fields):
+        reading.unknown += billed_fields(fields, _KNOWN_PARTS)
+    if any(fields.values()):  # most are null or zero
+        _add_parts(details, fields, parts)
+
+
+def _add_parts(details: dict[str, int], fields: Mapping[str, Any], parts: Mapping[str, str]) -> None:
     for theirs, value in fields.items():
         if value:
             ours = parts.get(theirs)
             if ours is None:
                 if theirs in _PARTS_OF_PARTS:
-                    _add(details, value, _PARTS_OF_PARTS[theirs])
+                    named = _PARTS_OF_PARTS[theirs]
+                    _add_parts(details, {name: pick(value, name) for name in named}, named)
             elif tokens := whole(value):
                 details[ours] = tokens

@@ -367,7 +367,7 @@ def _usage(found: Mapping[str, Any]) -> Reading:
     cached = usage.details.get("cache_read", 0) + usage.details.get("cache_write", 0)
     if usage.input_tokens is not None and cached > usage.input_tokens:
         usage.input_tokens += cached  # the sender counts as Anthropic does: what is cached comes on top
-    return bounded(Reading(usage))
+    return bounded(Reading(usage), (), ())
 
 
 def _counts(found: Mapping[str, Any], prefix: str) -> dict[str, int]:
