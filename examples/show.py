@@ -15,7 +15,7 @@ def keep() -> None:
 
 def show() -> None:
     """Print one line for each record."""
-    tachograph.get_recorder().settle()  # the last ones are delivered half a second later
+    tachograph.get_recorder().settle()  # the last ones are delivered a second later
     for record in RECORDS:
         if isinstance(record, ToolCall):
             print(f"  {record.side} tool {record.server_id}/{record.tool_name}: {record.outcome}")

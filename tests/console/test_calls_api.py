@@ -344,6 +344,25 @@ def test_calls_of_a_ledger_are_shown_once(tmp_path: Path) -> None:
     ledger.close()
 
 
+def test_a_console_has_the_writer_store_rows_that_would_gather_for_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from support.ledgers import eventually, make_recorder, one_call
+    from tachograph.console import console
+    from tachograph.usage import writer
+
+    monkeypatch.setattr(console, "_STORED_SECONDS", 0.05)
+    monkeypatch.setattr(writer, "_ASKED_SECONDS", 0.01)
+    recorder = make_recorder(tmp_path, interval_seconds=60)
+    one_call(recorder, 0)
+    assert recorder.ledger is not None
+    assert recorder.ledger.flush(20)  # the writer now rests for a minute
+    one_call(recorder, 1)
+    with start(port=0, step_seconds=0.05, ledger=recorder.ledger.settings) as served:
+        eventually(lambda: served.console.calls.count == 2, "the console has both")
+    recorder.ledger.close()
+
+
 def test_what_a_ledger_spent_before_is_part_of_the_cost(tmp_path: Path) -> None:
     from tachograph.settings.ledger import LedgerSettings
     from tachograph.signals.registry import Metrics

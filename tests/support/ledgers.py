@@ -37,7 +37,7 @@ def one_call(recorder: Recorder, number: int = 0, **labels: str) -> LLMCall:
     call.usage = Usage(100 + number, 7, {"cache_read": 40, "reasoning": 3})
     call.cost = Cost(1000 + number, "priced", "test/1")
     call.finish("success")
-    TAPE.flush()  # its row is in the journal; the drain thread does so half a second later
+    TAPE.flush()  # its row is in the journal; the drain thread does so a second later
     return call
 
 

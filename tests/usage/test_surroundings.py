@@ -24,7 +24,7 @@ from tachograph.errors import SettingsError
 from tachograph.recorder import Recorder
 from tachograph.tape import TAPE
 from tachograph.tape.ring import directory_of
-from tachograph.usage import frames, source
+from tachograph.usage import frames, source, writer
 from tachograph.usage.journal import Journal
 from tachograph.usage.source import JournalSource
 from tachograph.usage.stores import sqlite_library
@@ -128,6 +128,21 @@ def test_rows_gather_until_a_flush_wants_them(tmp_path: Path) -> None:
     assert recorder.ledger.flush(20)
     assert time.monotonic() - started < 10
     assert stored_numbers(recorder.ledger) == list(range(200))
+
+
+def test_journals_are_synced_while_rows_gather(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "_GATHERING_SYNC_SECONDS", 0.01)
+    monkeypatch.setattr(writer, "_ASKED_SECONDS", 0.01)
+    synced: list[str] = []
+    monkeypatch.setattr(source, "_datasync", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")))
+    recorder = make_recorder(tmp_path, interval_seconds=60)
+    one_call(recorder, 0)
+    assert recorder.ledger.flush(20)  # the writer now rests for a minute
+    synced.clear()
+    one_call(recorder, 1)
+    eventually(lambda: synced, "the journal is on the disk, while its row is not in the store")
+    assert recorder.ledger._queue.committed == 1
+    assert {Path(name).suffix for name in synced} == {".journal"}
 
 
 OTHER = """

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tachograph.console")
 
+_LOOK_SECONDS = 2.0
+"""How often new rows of a ledger are looked for; less often where that takes long."""
+_STORED_SECONDS = 0.7
+"""How soon the ledger's writer, in another process, has stored what it is asked for."""
 ELSEWHERE_RESOLVED_SECONDS = 120.0
 """An alert of another process must be gone for so long before it counts as resolved: it is gone while that restarts."""
 
@@ -128,9 +132,14 @@ class Console:
 
     def _follow_ledger(self) -> None:
         assert self.ledger is not None
+        self.ledger.look()
         while not self._stop.is_set():
+            self.ledger.ask()
+            self._stop.wait(_STORED_SECONDS)
+            began = time.monotonic()
             self.ledger.look()
-            self._stop.wait(min(self.step_seconds, 5.0))
+            took = time.monotonic() - began
+            self._stop.wait(min(max(_LOOK_SECONDS, 20 * took), self.step_seconds, 5.0))
         self.ledger.close()
 
     def _load(self) -> None:

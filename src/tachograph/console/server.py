@@ -297,7 +297,8 @@ def _ledger_feed(settings: LedgerSettings, console: Console) -> LedgerFeed:
     from tachograph.usage.ledger_paths import LedgerPaths
     from tachograph.usage.stores.open import open_store
 
-    url = LedgerPaths(settings).url
+    place = LedgerPaths(settings)
+    url = place.url
 
     def open_for_reading() -> Store:
         return open_store(
@@ -308,4 +309,8 @@ def _ledger_feed(settings: LedgerSettings, console: Console) -> LedgerFeed:
             create=False,
         )
 
-    return LedgerFeed(url, open_for_reading, console.calls, settings.rollup_labels)
+    def ask() -> None:
+        if place.journals.is_dir():
+            place.ask_for_flush()
+
+    return LedgerFeed(url, open_for_reading, console.calls, settings.rollup_labels, ask)

@@ -42,7 +42,7 @@ class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     spool_limit_mb: Annotated[float, msgspec.Meta(gt=0)] = 1024
     segment_mb: Annotated[float, msgspec.Meta(gt=0, le=1024)] = 4
     batch_limit: Annotated[int, msgspec.Meta(ge=1, le=50_000)] = 2000
-    interval_seconds: Annotated[float, msgspec.Meta(ge=0, le=60)] = 2.0
+    interval_seconds: Annotated[float, msgspec.Meta(ge=0, le=60)] = 5.0
     timeout_seconds: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 10.0
     exit_seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 2.0
     rollup_labels: tuple[str, ...] = ("team", "feature")

@@ -544,7 +544,7 @@ def _settle_before_flush(provider: object) -> None:
             return _original(*args, **keywords)
 
         settle_first._settles = True  # type: ignore[attr-defined]
-        with contextlib.suppress(AttributeError):  # a provider with slots: its spans come half a second later
+        with contextlib.suppress(AttributeError):  # a provider with slots: its spans come a second later
             setattr(provider, name, settle_first)
     TAPE.flush_at_exit()  # before the provider's own, which was registered before this one
 

@@ -1,6 +1,6 @@
 """The ring: what money needs of each finished record, in a mapped file, until the ledger's journal has it.
 
-A record on the tape lives in this process's memory for up to half a second. `kill -9` in that time must not lose what
+A record on the tape lives in this process's memory for up to a second. `kill -9` in that time must not lose what
 the call cost. So a finished record is put into a slot of a mapped file with one `struct.pack_into`: no system
 call, no lock, no disk (the file is on /dev/shm where there is one). The slot is given back when the journal has the
 record's row. What is in the slots of a process that is gone is recovered by the host's ledger writer.

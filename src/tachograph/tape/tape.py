@@ -2,7 +2,7 @@
 
 A hook puts down what is only known at that moment and appends the record to the tape: one `deque.append`, no lock, no
 system call. Reading the answer, pricing, metrics, spans and the ledger's row happen when the tape is drained: by the
-drain thread half a second later, or at once by the code that asks for the result (a scrape, `flush()`, a test,
+drain thread a second later, or at once by the code that asks for the result (a scrape, `flush()`, a test,
 the end of the process). The same code costs a third when it runs hot in a batch (docs/decisions/0091).
 
 The life of an entry:
@@ -41,7 +41,7 @@ logger = logging.getLogger("tachograph")
 
 SLICE: Final = 16
 """Entries that are delivered before other threads get their turn: about 0.4 ms (docs/benchmarks.md)."""
-INTERVAL_SECONDS: Final = 0.5
+INTERVAL_SECONDS: Final = 1.0
 """How long entries gather. A batch of 64 costs 23 us an entry, a single one 60 to 80, and each waking some 50."""
 FULL: Final = 512
 """With this many entries waiting, the drain thread is woken before its interval is over."""

@@ -38,6 +38,9 @@ logger = logging.getLogger("tachograph")
 _FIRST_WAIT: Final = 0.05
 _LONGEST_WAIT: Final = 2.0
 _SYNC_SECONDS: Final = 1.0
+"""How often journals are synced while the store fails or lags."""
+_GATHERING_SYNC_SECONDS: Final = 2.0
+"""How often they are synced while rows gather: a crash of the host takes no more with a long interval."""
 _CHECK_SECONDS: Final = 1.0
 _MAINTENANCE_SECONDS: Final = 3600.0
 _FIRST_MAINTENANCE_SECONDS: Final = 60.0
@@ -103,10 +106,10 @@ class Writer:
         host: Whose positions these are.
         batch_limit: Most records in one transaction.
         interval_seconds: Rows gather for so long before they are stored: alone a row costs SQLite 195 us, with 63
-            others 10. `wake` ends the wait.
+            others 10. `wake` ends the wait; journals are synced meanwhile.
         timeout_seconds: What takes longer in the store is cut off.
         retain: Levels (`rows`, `hour`, `day`) and for how many days they are kept.
-        sync: Makes durable what is not committed; called once a second while the store fails or lags.
+        sync: Makes durable what is not committed; called now and then while rows wait.
         asked: When another process last asked for a flush; a change ends the wait.
     """
 
@@ -118,7 +121,7 @@ class Writer:
         *,
         host: str,
         batch_limit: int = 2000,
-        interval_seconds: float = 2.0,
+        interval_seconds: float = 5.0,
         timeout_seconds: float = 10.0,
         retain: Mapping[str, int] | None = None,
         sync: Callable[[], None] | None = None,
@@ -169,6 +172,10 @@ class Writer:
             if asked_at != self._asked_at:
                 self._asked_at = asked_at
                 break
+            now = time.monotonic()
+            if min(now - self._synced_at, now - self._stored_at) >= _GATHERING_SYNC_SECONDS:
+                self._observer.alive()
+                self._sync_journals(now)
 
     def wake(self) -> None:
         """Look again now."""
@@ -178,9 +185,8 @@ class Writer:
         """Do one thing; returns how many seconds to wait before the next."""
         now = time.monotonic()
         lags = now - self._stored_at > _SYNC_SECONDS + self._interval
-        if lags and now - self._synced_at > _SYNC_SECONDS and self._sync is not None:
-            self._synced_at = now
-            self._attempt("syncing the journals", self._sync)
+        if lags and now - self._synced_at > _SYNC_SECONDS:
+            self._sync_journals(now)
         if now < self._retry_at:
             return self._retry_at - now
         try:
@@ -200,6 +206,11 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - the writer keeps going; the batch is tried again
             self._failed("db_error", error)
         return self._wait
+
+    def _sync_journals(self, now: float) -> None:
+        self._synced_at = now
+        if self._sync is not None:
+            self._attempt("syncing the journals", self._sync)
 
     def _step(self, now: float) -> float:
         store, source = self._connected()

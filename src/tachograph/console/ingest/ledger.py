@@ -34,11 +34,18 @@ class LedgerFeed:
         url: The store's URL, for showing; a password in it is not shown.
         open_store: Opens it for reading.
         labels: The labels that its sums are kept by.
+        ask: Asks the ledger's writer to store now what waits.
     """
 
     def __init__(
-        self, url: str, open_store: Callable[[], Store], calls: CallStore, labels: tuple[str, ...] = ()
+        self,
+        url: str,
+        open_store: Callable[[], Store],
+        calls: CallStore,
+        labels: tuple[str, ...] = (),
+        ask: Callable[[], None] = lambda: None,
     ) -> None:
+        self.ask = ask
         self._labels = labels
         self.url = without_password(url)
         self.last_error = ""
