@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricsData
+from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, InMemoryMetricReader, MetricsData
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
@@ -106,8 +106,38 @@ def test_a_provider_set_after_us_is_found_when_a_model_is_new(monkeypatch: pytes
     late = MeterProvider([InMemoryMetricReader()], shutdown_on_exit=False)
     monkeypatch.setattr("opentelemetry.metrics._internal._METER_PROVIDER", late)
     tool_call(here)
-    here.settle()  # the drain does a quarter of a second later
+    here.settle()  # the drain does a second later
     assert "llm_call_seconds" in ours(reader(late).get_metrics_data())
+
+
+def test_a_provider_set_after_us_does_not_wait_for_a_push_of_ours_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint_answers, is_shut_down = threading.Event(), threading.Event()
+
+    class Hanging(ConsoleMetricExporter):
+        def export(self, *_: object, **__: object) -> Any:
+            endpoint_answers.wait(60)
+
+        def shutdown(self, *_: object, **__: object) -> None:
+            is_shut_down.set()
+
+    monkeypatch.setattr(otlp, "is_wanted", lambda signal: True)
+    monkeypatch.setattr(otlp, "_exporter", lambda signal: Hanging())
+    here = recorder()
+    assert here.otlp is not None
+    here.otlp.attach()
+    late = MeterProvider([InMemoryMetricReader()], shutdown_on_exit=False)
+    monkeypatch.setattr("opentelemetry.metrics._internal._METER_PROVIDER", late)
+    monkeypatch.setattr(threading.Thread, "join", _joins_only_at_once)
+    here.otlp.attach()
+    assert not is_shut_down.is_set()
+    endpoint_answers.set()
+    assert is_shut_down.wait(60)
+    llm_call(here)
+    assert "llm_call_seconds" in ours(reader(late).get_metrics_data())
+
+
+def _joins_only_at_once(thread: threading.Thread, timeout: float | None = None) -> None:
+    assert timeout == 0, f"waits {timeout} s for {thread}"
 
 
 def test_a_recorder_that_was_replaced_is_pushed_no_more(provider: MeterProvider) -> None:

@@ -75,6 +75,8 @@ class Otlp:
         self._lock = threading.Lock()
         self._hooked: weakref.WeakSet[MetricReader] = weakref.WeakSet()
         self._own: MetricsPush | None = None
+        self._left: MetricsPush | None = None
+        """Our own after the application has set a provider: its last push may be under way."""
         self._hands_over = hands_over
         self._deliver = deliver
         self.provider: Any = None
@@ -95,7 +97,9 @@ class Otlp:
                 readers, resource = readers_of(provider)
                 for reader in readers:
                     self._hook(reader, resource)
-                self._stop_own()
+                if self._own is not None:  # the application may wait for us here
+                    self._own.stop(0.0)
+                    self._left, self._own = self._own, None
                 self.provider = provider
             elif self._own is None and is_wanted("metrics"):
                 self._own = self._start_own()
@@ -107,7 +111,10 @@ class Otlp:
     def close(self) -> None:
         """Push what there is, wait for it a little, and stop."""
         self.closed = True
-        self._stop_own()
+        for push in (self._own, self._left):
+            if push is not None:
+                push.stop()
+        self._own = self._left = self.provider = None
 
     def after_fork(self) -> None:
         """In a forked child: the parent's push is the parent's. The child's own begins with its first call.
@@ -115,7 +122,7 @@ class Otlp:
         Not here: the SDK starts threads to find out who we are, and locks of theirs may be held until the fork is over.
         """
         self._lock = threading.Lock()
-        self._own = self.provider = None
+        self._own = self._left = self.provider = None
 
     def _hook(self, reader: MetricReader, resource: Resource) -> None:
         if reader in self._hooked:
@@ -156,11 +163,6 @@ class Otlp:
         self.provider = own.provider
         _at_exit(self)
         return own
-
-    def _stop_own(self) -> None:
-        if self._own is not None:
-            self._own.stop()
-            self._own = self.provider = None
 
 
 class SpanPush:

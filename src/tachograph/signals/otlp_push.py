@@ -48,12 +48,13 @@ class ForkSafeMeterProvider(MeterProvider):
 
 
 class Ticker:
-    """Does one piece of work in a thread, at each interval, when woken, and once more when it is stopped."""
+    """Does one piece of work in a thread, at each interval, when woken, and when it is stopped; then `end`."""
 
-    def __init__(self, seconds: float, work: Callable[[], object], name: str) -> None:
+    def __init__(self, seconds: float, work: Callable[[], object], end: Callable[[], object], name: str) -> None:
         self._seconds = seconds
         self._work = work
-        self._stopped = False
+        self._end = end
+        self._stopped = self._has_ended = False
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -63,23 +64,31 @@ class Ticker:
         self._wake.set()
 
     def stop(self, seconds: float) -> None:
-        """Do the work for the last time, and wait at most so long for it."""
+        """Do the work for the last time, and wait at most so long for it; where that was not enough, end it then."""
         self._stopped = True
         self._wake.set()
         self._thread.join(seconds)
+        if seconds and self._thread.is_alive():
+            self._end_once()
 
     def _run(self) -> None:
         while not self._stopped:
             self._wake.wait(self._seconds)
             self._wake.clear()
             if not self._stopped:
-                self._do()
-        self._do()
+                self._do(self._work)
+        self._do(self._work)
+        self._end_once()
 
-    def _do(self) -> None:
+    def _end_once(self) -> None:
+        if not self._has_ended:
+            self._has_ended = True
+            self._do(self._end)
+
+    def _do(self, work: Callable[[], object]) -> None:
         try:
             with _uninstrumented():
-                self._work()
+                work()
         except Exception as error:  # noqa: BLE001 - the thread goes on; metrics are totals, the next export has them
             logger.warning("tachograph: an export over OTLP failed, the next one comes as usual: %r", error)
 
@@ -112,12 +121,11 @@ class MetricsPush:
             self._reader = PeriodicExportingMetricReader(exporter, math.inf)  # no thread: the ticker asks it
             self.provider = ForkSafeMeterProvider([self._reader], resource=resource, shutdown_on_exit=False)
         seconds = _milliseconds("OTEL_METRIC_EXPORT_INTERVAL", 60_000) / 1000
-        self._ticker = Ticker(seconds, self._push, "tachograph-otlp-metrics")
+        self._ticker = Ticker(seconds, self._push, exporter.shutdown, "tachograph-otlp-metrics")
 
-    def stop(self) -> None:
+    def stop(self, wait_seconds: float = EXIT_SECONDS) -> None:
         """Push what there is, wait for it a little, and stop."""
-        self._ticker.stop(EXIT_SECONDS)
-        self._exporter.shutdown()
+        self._ticker.stop(wait_seconds)
 
     def _push(self) -> None:
         self._pushed = False
@@ -166,7 +174,8 @@ class SpanBatches(SpanProcessor):
     def _started(self) -> Ticker:
         with self._starting:
             if self._ticker is None:
-                self._ticker = Ticker(self._seconds, self._export, "tachograph-otlp-spans")
+                end = self._exporter.shutdown
+                self._ticker = Ticker(self._seconds, self._export, end, "tachograph-otlp-spans")
             return self._ticker
 
     def _export(self) -> None:
@@ -185,7 +194,8 @@ class SpanBatches(SpanProcessor):
         self._ended = True
         if self._ticker is not None:
             self._ticker.stop(EXIT_SECONDS)
-        self._exporter.shutdown()
+        else:
+            self._exporter.shutdown()
 
 
 @contextlib.contextmanager
