@@ -11,6 +11,7 @@ and open a file in its place. So what stays open is moved up to numbers that the
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 import os
 import stat
@@ -19,6 +20,7 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from io import FileIO
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -162,6 +164,53 @@ def read_start(path: Path, size: int) -> str:
         return os.read(fd, size).decode()
     finally:
         os.close(fd)
+
+
+def open_named(path: str | Path, longest: int, *, takes_pipes: bool = False) -> FileIO:
+    """Open a file that a person names, for reading. Links are followed; what is no plain file is never waited for.
+
+    Args:
+        longest: Bytes that such a file has at most.
+        takes_pipes: Whether a pipe will do, for commands: `<(zcat bill.gz)`. Its reader bounds what it reads.
+
+    Raises:
+        OSError: It is not there, cannot be opened, is no plain file or is too long; `strerror` says which.
+    """
+    file = FileIO(str(path), opener=_without_waiting)
+    try:
+        status = os.fstat(file.fileno())
+        if takes_pipes and stat.S_ISFIFO(status.st_mode):
+            os.set_blocking(file.fileno(), True)
+        elif not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is not a plain file", str(path))
+        elif status.st_size > longest:
+            text = f"it has {status.st_size:,} bytes, and such a file has at most {longest:,}"
+            raise OSError(errno.EFBIG, text, str(path))
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | CLOEXEC | NONBLOCK)
+
+
+def read_named(path: str | Path, longest: int, *, takes_pipes: bool = False) -> str:
+    """The text (UTF-8, with or without a byte order mark) of a file that a person names; see `open_named`.
+
+    Raises:
+        OSError: It cannot be read.
+        UnicodeDecodeError: It is no UTF-8.
+    """
+    with open_named(path, longest, takes_pipes=takes_pipes) as file:
+        parts, left = [], longest
+        while left and (part := file.read(min(left, 1 << 20))):
+            parts.append(part)
+            left -= len(part)
+        if not left and file.read(1):  # a pipe, or it has grown
+            raise OSError(errno.EFBIG, f"it has more than {longest:,} bytes", str(path))
+    return b"".join(parts).decode("utf-8-sig")
 
 
 def make_private_directory(path: Path) -> None:

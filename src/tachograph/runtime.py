@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from tachograph.signals.genai_metrics import GenAIMetrics
     from tachograph.signals.http import MetricsServer
 
+LeftOut = Callable[[TachographError, str], None]
+"""Takes an error, and which part is left out for it."""
+
 # What is needed only once something is configured is imported where it is used: it is most of the import's time.
 
 logger = logging.getLogger("tachograph")
@@ -46,23 +49,41 @@ _server: MetricsServer | None = None
 _redact: str | None = None
 
 
-def build(settings: Settings) -> Recorder:
-    """A recorder as the settings say; nothing global is touched, and no port is opened."""
+def build(settings: Settings, left_out: LeftOut | None = None) -> Recorder:
+    """A recorder as the settings say; nothing global is touched, and no port is opened.
+
+    Args:
+        left_out: Called with each error instead of raising it, and what the recorder is then without.
+    """
     metrics = _metrics(settings)
     keeps_metrics = settings.enabled and settings.metrics.enabled
     recorder = join(metrics, keeps_metrics=keeps_metrics)
-    set_content_gate(recorder, settings)
+    if not _joined("what was said", lambda: set_content_gate(recorder, settings), left_out):
+        recorder.content = ContentGate(False, settings.spans.content_limit, None)
     _join_spans(recorder, settings)
     genai = _join_otlp(recorder, settings) if keeps_metrics and settings.otlp.metrics else None
     _join_runs(recorder, keeps_metrics, genai)
     _set_process_gauges(metrics, _process_started())
     metrics.when_rebound(lambda: _set_process_gauges(metrics, time.time()))  # at a fork no file is opened
-    _join_pricer(recorder, settings)
-    _join_ledger(recorder, settings)
+    if not _joined("the price file", lambda: _join_pricer(recorder, settings), left_out):
+        _join_pricer(recorder, structs.replace(settings, pricing=structs.replace(settings.pricing, file=None)))
+    _joined("the ledger", lambda: _join_ledger(recorder, settings), left_out)
     _join_ring(recorder, settings)
-    _join_budgets(recorder, settings)
+    _joined("budgets", lambda: _join_budgets(recorder, settings), left_out)
     _join_waste(recorder, settings)
     return recorder
+
+
+def _joined(part: str, join_it: Callable[[], None], left_out: LeftOut | None) -> bool:
+    """Join a part; whether it is there. What is wrong with it is raised, unless the part may be left out."""
+    try:
+        join_it()
+    except TachographError as error:
+        if left_out is None:
+            raise
+        left_out(error, part)
+        return False
+    return True
 
 
 def join(metrics: Metrics, *, keeps_metrics: bool = True, **parts: Any) -> Recorder:  # noqa: ANN401 - as Recorder takes them
@@ -270,11 +291,11 @@ def configure(overrides: Mapping[str, Any] | None = None, /, **sections: object)
     return _install(build(settings), settings)
 
 
-def _install(recorder: Recorder, settings: Settings) -> Recorder:
+def _install(recorder: Recorder, settings: Settings, left_out: LeftOut | None = None) -> Recorder:
     global recorder_in_place, settings_in_place
     warn_of_uwsgi()
     with _lock:
-        _serve(settings)
+        _joined("the port of /metrics", lambda: _serve(settings), left_out)
         before, recorder_in_place, settings_in_place = recorder_in_place, recorder, settings
     if recorder.otlp is not None:
         recorder.otlp.attach()
@@ -345,30 +366,12 @@ def _default() -> Recorder:
     with _lock:
         if recorder_in_place is not None:
             return recorder_in_place
-        try:
-            return configure()
-        except TachographError as error:
-            logger.error("tachograph: %s. Going on without it.", error)
-        try:
-            settings = load()
-        except TachographError:
-            settings = Settings()
-        without_port = Settings(
-            **{name: getattr(settings, name) for name in settings.__struct_fields__ if name != "metrics"},
-            metrics=type(settings.metrics)(label_limit=settings.metrics.label_limit),
-        )
-        sections = {name: getattr(without_port, name) for name in without_port.__struct_fields__}
-        for part, section, left in (
-            ("what was said", "spans", structs.replace(settings.spans, content=False)),
-            ("the price file", "pricing", type(settings.pricing)()),
-            ("the ledger", "ledger", type(settings.ledger)(enabled=False)),
-        ):
-            try:
-                return _install(build(Settings(**sections)), Settings(**sections))
-            except TachographError as error:
-                logger.error("tachograph: %s. Going on without %s.", error, part)
-            sections[section] = left
-        return _install(build(Settings(**sections)), Settings(**sections))
+        settings = load(left_out=lambda error: _leave_out(error, "it"))
+        return _install(build(settings, _leave_out), settings, _leave_out)
+
+
+def _leave_out(error: TachographError, part: str) -> None:
+    logger.error("tachograph: %s Going on without %s.", str(error).rstrip(".") + ".", part)
 
 
 def get_settings() -> Settings:

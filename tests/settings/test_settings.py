@@ -87,7 +87,7 @@ def test_the_environment_is_read_as_text(name: str, text: str, value: tuple[str,
         ({}, {"TACHOGRAPH_METRICS_PORT": "-1"}, "environment variable TACHOGRAPH_METRICS_PORT"),
         ({}, {"TACHOGRAPH_METRICS_PROT": "1"}, "no setting TACHOGRAPH_METRICS_PROT.*TACHOGRAPH_METRICS_PORT"),
         ({}, {"TACHOGRAPH_INSTRUMENT_PROVIDERS": "acme"}, "expected key=value pairs, got 'acme'"),
-        ({}, {"TACHOGRAPH_CONFIG": "/nowhere.toml"}, "'/nowhere.toml' does not exist .*TACHOGRAPH_CONFIG"),
+        ({}, {"TACHOGRAPH_CONFIG": "/nowhere.toml"}, "cannot be read: No such file .*/nowhere.toml.*TACHOGRAPH_CONFIG"),
     ],
 )
 def test_what_is_not_allowed_is_refused_with_its_name_value_place_and_what_is(

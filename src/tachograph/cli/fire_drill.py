@@ -90,10 +90,22 @@ def read_rules(directory: Path | None, settings: Settings, interval: str = EVALU
     for folder in (directory / "prometheus" / "rules", directory):
         found = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]) if folder.is_dir() else []
         if found:
-            return {f"{path.stem}.yaml": path.read_text("utf-8") for path in found}
+            return {f"{path.stem}.yaml": _rule_file(path) for path in found}
     raise TachographError(
         "there are no rule files", where=str(directory), do=f"Write them first: tachograph export {directory}"
     )
+
+
+def _rule_file(path: Path) -> str:
+    from tachograph.errors import TachographError
+    from tachograph.files import read_named
+
+    try:
+        return read_named(path, 16 << 20)
+    except (OSError, UnicodeDecodeError) as error:
+        raise TachographError(
+            f"the rule file cannot be read: {error}", where=str(path), do="Correct it, or move it away."
+        ) from error
 
 
 # -- every alert, in simulated time

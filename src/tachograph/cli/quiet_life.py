@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tachograph.cli.columns import print_rows
+from tachograph.files import read_named
 from tachograph.option_values import add_rules, whole
 
 if TYPE_CHECKING:
@@ -136,8 +137,8 @@ def _past(args: argparse.Namespace, settings: Settings, start: int, end: int, st
 
     if args.history.startswith(("http://", "https://")):
         try:
-            token = args.token_file.read_text("utf-8").strip() if args.token_file else ""
-        except OSError as error:
+            token = read_named(args.token_file, 65_536, takes_pipes=True).strip() if args.token_file else ""
+        except (OSError, UnicodeDecodeError) as error:
             raise HistoryError(
                 f"the token cannot be read: {error}", where="--token-file", do="Name a readable file."
             ) from error

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from tachograph.files import read_named
 from tachograph.mcp.errors import ConfigError
 from tachograph.urls import split
 
@@ -69,6 +70,8 @@ class HTTPServer:
 
 
 ServerConfig = StdioServer | HTTPServer
+LONGEST_FILE: Final = 8 << 20
+"""Bytes of a configuration."""
 
 
 def load_config(
@@ -84,7 +87,7 @@ def load_config(
     if not isinstance(source, Mapping):
         where = str(source)
         try:
-            data = json.loads(Path(source).read_text(encoding="utf-8"))
+            data = json.loads(read_named(source, LONGEST_FILE))
         except OSError as error:
             raise ConfigError(f"cannot read the file: {error.strerror or error}", where=where) from error
         except (ValueError, RecursionError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, Final, get_args, get_type_hints
 import msgspec
 
 from tachograph.errors import SettingsError
+from tachograph.files import read_named
 from tachograph.settings.alerts import AlertsSettings
 from tachograph.settings.budgets import BudgetLimit, BudgetsSettings
 from tachograph.settings.instrument import InstrumentSettings
@@ -48,6 +49,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 PREFIX: Final = "TACHOGRAPH_"
 
+LONGEST_FILE: Final = 4 << 20
+"""Bytes of a settings file."""
+
 Path_ = tuple[str, ...]
 """A setting's place: ("metrics", "port")."""
 
@@ -58,6 +62,7 @@ def load(
     environ: Mapping[str, str] | None = None,
     directory: Path | None = None,
     read_file: bool = True,
+    left_out: Callable[[SettingsError], None] | None = None,
 ) -> Settings:
     """Read the settings.
 
@@ -67,11 +72,18 @@ def load(
         directory: Where to look for tachograph.toml or pyproject.toml; the working directory unless given.
             `TACHOGRAPH_CONFIG` names a file directly.
         read_file: False leaves files alone.
+        left_out: Called with each error instead of raising it; the settings are then those that are right.
 
     Raises:
         SettingsError: A name or a value is not allowed; it says which, where it was found and what is allowed.
     """
-    return load_with_sources(overrides, environ=environ, directory=directory, read_file=read_file)[0]
+    return load_with_sources(
+        overrides, environ=environ, directory=directory, read_file=read_file, left_out=left_out or _raise
+    )[0]
+
+
+def _raise(error: SettingsError) -> None:
+    raise error
 
 
 def load_with_sources(
@@ -80,6 +92,7 @@ def load_with_sources(
     environ: Mapping[str, str] | None = None,
     directory: Path | None = None,
     read_file: bool = True,
+    left_out: Callable[[SettingsError], None] = _raise,
 ) -> tuple[Settings, dict[Path_, str]]:
     """The settings, and where each that is not a default came from."""
     environ = os.environ if environ is None else environ
@@ -87,16 +100,43 @@ def load_with_sources(
     values: dict[str, Any] = {}
     layers: list[tuple[str, Mapping[str, Any]]] = []
     if read_file:
-        from_file, source = _from_file(environ, directory or Path.cwd())
-        layers.append((source, from_file))
-    layers += _from_environment(environ)
+        try:
+            from_file, source = _from_file(environ, directory or _working_directory())
+            layers.append((source, from_file))
+        except SettingsError as error:
+            left_out(error)
+    layers += _from_environment(environ, left_out)
     layers.append(("configure()", overrides or {}))
     for source, layer in layers:
-        _check(layer, source)
-        for path, value in _leaves(layer):
+        for path, value in _allowed(layer, source, left_out):
             sources[path] = source
             _set(values, path, value)
-    return _with_daily_budget(_check(values, "all together")), sources
+    try:
+        settings = _check(values, "all together")
+    except SettingsError as error:
+        left_out(error)
+        settings = Settings()
+    return _with_daily_budget(settings), sources
+
+
+def _allowed(
+    layer: Mapping[str, Any], source: str, left_out: Callable[[SettingsError], None]
+) -> Iterator[tuple[Path_, Any]]:
+    """The settings of a layer that may be used."""
+    try:
+        _check(layer, source)
+        yield from _leaves(layer)
+        return
+    except SettingsError:
+        if left_out is _raise:
+            raise  # it names the first; one by one, each is named
+    for path, value in _leaves(layer):
+        try:
+            _check(_single(path, value), source)
+        except SettingsError as error:
+            left_out(error)
+        else:
+            yield path, value
 
 
 def _with_daily_budget(settings: Settings) -> Settings:
@@ -131,27 +171,29 @@ def _paths(struct: type[msgspec.Struct], prefix: Path_ = ()) -> Iterator[tuple[P
             yield (*prefix, field.name), kind, default
 
 
+def _working_directory() -> Path:
+    try:
+        return Path.cwd()
+    except OSError:  # it was removed, or is not for this user: then no file is in it
+        return Path()
+
+
 def _from_file(environ: Mapping[str, str], directory: Path) -> tuple[dict[str, Any], str]:
     named = environ.get(PREFIX + "CONFIG")
     candidates = [Path(named)] if named else [directory / "tachograph.toml", directory / "pyproject.toml"]
     for path in candidates:
-        if not path.is_file():
-            if named:
-                raise SettingsError(
-                    f"the settings file {named!r} does not exist",
-                    where=f"environment variable {PREFIX}CONFIG",
-                    do="Name an existing TOML file, or unset the variable.",
-                )
-            continue
         try:
-            data = tomllib.loads(path.read_text("utf-8"))
+            data = tomllib.loads(read_named(path, LONGEST_FILE))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
-            if path.name == "pyproject.toml" and not named:
-                continue  # not ours to fix
+            if not named and (path.name == "pyproject.toml" or not os.path.lexists(path)):
+                continue  # not ours to fix, or not there as far as this user may see
+            why = error.strerror or error if isinstance(error, OSError) else error
             raise SettingsError(
-                f"the settings file cannot be read: {error}",
-                where=str(path),
-                do="Fix the file or remove it.",
+                f"the settings file cannot be read: {why}",
+                where=f"{path}, named by the environment variable {PREFIX}CONFIG" if named else str(path),
+                do="Name a TOML file that can be read, or unset the variable."
+                if named
+                else "Fix the file or remove it.",
             ) from error
         tool = data.get("tool", {})
         section = tool.get("tachograph") if isinstance(tool, dict) else None
@@ -166,7 +208,9 @@ def _from_file(environ: Mapping[str, str], directory: Path) -> tuple[dict[str, A
     return {}, ""
 
 
-def _from_environment(environ: Mapping[str, str]) -> list[tuple[str, dict[str, Any]]]:
+def _from_environment(
+    environ: Mapping[str, str], left_out: Callable[[SettingsError], None]
+) -> list[tuple[str, dict[str, Any]]]:
     found = []
     known = {PREFIX + "_".join(path).upper(): (path, kind) for path, kind, _ in paths()}
     sections = {PREFIX + path[0].upper() + "_": path[0] for path, *_ in paths() if len(path) > 1}
@@ -174,12 +218,15 @@ def _from_environment(environ: Mapping[str, str]) -> list[tuple[str, dict[str, A
         source = f"environment variable {name}"
         if name in known:
             path, kind = known[name]
-            found.append((source, _single(path, _parse(text, kind, source, ".".join(path)))))
+            try:
+                found.append((source, _single(path, _parse(text, kind, source, ".".join(path)))))
+            except SettingsError as error:
+                left_out(error)
             continue
         section = next((section for prefix, section in sections.items() if name.startswith(prefix)), None)
         if section is not None:
             allowed = ", ".join(sorted(one for one in known if one.startswith(PREFIX + section.upper() + "_")))
-            raise SettingsError(f"there is no setting {name}", where="the environment", do=f"Allowed: {allowed}.")
+            left_out(SettingsError(f"there is no setting {name}", where="the environment", do=f"Allowed: {allowed}."))
     return found
 
 

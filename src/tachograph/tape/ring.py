@@ -92,7 +92,7 @@ _decode: Final = msgspec.msgpack.Decoder().decode
 
 def directory_of(data_dir: Path) -> Path:
     """Where the rings of the processes that share a data directory are: on /dev/shm where that is ours to use."""
-    name = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:16]
+    name = hashlib.sha256(os.fsencode(os.path.realpath(data_dir))).hexdigest()[:16]
     shared = Path("/dev/shm")
     if shared.is_dir() and os.access(shared, os.W_OK):
         return shared / f"tachograph-{os.getuid()}" / name

@@ -14,6 +14,7 @@ from zlib import crc32
 
 from msgspec import structs
 
+from tachograph.errors import SettingsError
 from tachograph.files import (
     Ours,
     UnsafeFile,
@@ -34,15 +35,26 @@ _HOST_BYTES: Final = 1024
 
 
 class LedgerPaths:
-    """The data directory: `journals/`, `writer.lock`, `flush`, `host`, and with SQLite `ledger.db`."""
+    """The data directory: `journals/`, `writer.lock`, `flush`, `host`, and with SQLite `ledger.db`.
+
+    Raises:
+        SettingsError: None is named, and this user has no home directory.
+    """
 
     def __init__(self, settings: LedgerSettings) -> None:
-        if settings.data_dir is not None:
-            self.directory = Path(settings.data_dir).expanduser().absolute()  # a daemon changes its directory
-        else:
-            import platformdirs
+        try:
+            if settings.data_dir is not None:
+                self.directory = Path(settings.data_dir).expanduser().absolute()  # a daemon changes its directory
+            else:
+                import platformdirs
 
-            self.directory = Path(platformdirs.user_data_dir("tachograph", appauthor=False))
+                self.directory = Path(platformdirs.user_data_dir("tachograph", appauthor=False))
+        except (OSError, RuntimeError) as error:  # a user without a home directory, a working directory that is gone
+            raise SettingsError(
+                f"the ledger has no directory: {error}",
+                where="setting ledger.data_dir",
+                do="Set it to a full path that this process may write, or set ledger.enabled = false.",
+            ) from error
         self.journals = self.directory / "journals"
         self.lock_file = self.directory / "writer.lock"
         self.flush_file = self.directory / "flush"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
+from tachograph.files import read_named
 from tachograph.settings.notify import Receiver
 from tachograph.urls import split
 
@@ -33,8 +33,7 @@ def read(settings: Receiver, name: str) -> str:
             raise SecretMissing(f"the environment variable {variable} is not set (setting {name}_env)")
     elif path is not None:
         try:
-            with Path(path).open("rb") as file:
-                found = file.read(MAX_BYTES).decode("utf-8").strip()
+            found = read_named(path, MAX_BYTES).strip()
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not text"
             raise SecretMissing(f"the file {path} cannot be read: {why} (setting {name}_file)") from None

@@ -41,6 +41,7 @@ from pathlib import Path
 from typing import Any
 
 from tachograph.errors import TachographError
+from tachograph.files import read_named
 from tachograph.pricing.compiled import Price, Rate
 from tachograph.pricing.dimensions import TOKENS, TOOLS, Served
 from tachograph.pricing.sources.bundled import Found
@@ -49,6 +50,8 @@ _WHERE = ("tier", "speed", "region")
 _TEXTS = ("model", "provider", *_WHERE)
 _TERMS = (*_TEXTS, "from", "until")
 _TABLES = ("price", "discount", "included")
+LONGEST_FILE = 8 << 20
+"""Bytes of a price file."""
 _KEYS = (*_TEXTS, "from", "above", "request", "audio_hour", *TOKENS, *TOOLS)
 
 
@@ -116,10 +119,10 @@ class PriceFile:
         self.path = Path(path)
         self.source = f"file:{self.path.name}"
         try:
-            data = tomllib.loads(self.path.read_text("utf-8"), parse_float=Decimal)
+            data = tomllib.loads(read_named(self.path, LONGEST_FILE), parse_float=Decimal)
         except OSError as error:
             raise PriceFileError(
-                f"the price file cannot be read: {error.strerror}",
+                f"the price file cannot be read: {error.strerror or error}",
                 where=str(self.path),
                 do="Correct the setting pricing.file, or unset it.",
             ) from error

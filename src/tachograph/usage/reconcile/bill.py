@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from io import BufferedReader, TextIOWrapper
+from pathlib import Path
+from typing import Final
 
 from tachograph.errors import TachographError
+from tachograph.files import open_named
+
+_LONGEST: Final = 16 << 30
+_LONGEST_LINE: Final = 1 << 20
 
 
 class BillError(TachographError):
@@ -57,6 +65,27 @@ def money_line(day: date, model: str, usd: Decimal, *, is_credit: bool = False) 
     digits = Decimal(1).scaleb(exponent) / 2 if isinstance(exponent, int) and exponent < 0 else Decimal(0)
     credit = usd if is_credit else Decimal(0)
     return Billed(day, model or CREDITS if is_credit else model, usd=usd, credit_usd=credit, digits_usd=digits)
+
+
+@contextmanager
+def opened(path: Path, *, takes_pipes: bool = True) -> Iterator[Iterator[str]]:
+    """The lines of a saved bill; a pipe will do, as `<(zcat bill.csv.gz)` is one.
+
+    Raises:
+        BillError: A line is longer than any of a bill.
+        OSError, UnicodeDecodeError: It cannot be read.
+    """
+    with BufferedReader(open_named(path, _LONGEST, takes_pipes=takes_pipes)) as file:
+        yield _lines(TextIOWrapper(file, encoding="utf-8-sig", newline=""), path)
+
+
+def _lines(file: TextIOWrapper, path: Path) -> Iterator[str]:
+    while line := file.readline(_LONGEST_LINE):
+        if len(line) == _LONGEST_LINE:
+            raise BillError(
+                f"a line has more than {_LONGEST_LINE:,} characters", where=str(path), do="Export it again."
+            )
+        yield line
 
 
 def gathered(lines: Iterable[Billed]) -> dict[tuple[date, str], Billed]:

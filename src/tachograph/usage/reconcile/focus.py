@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from tachograph.errors import MissingExtraError
+from tachograph.files import open_named
 from tachograph.usage.focus import PUBLISHERS
-from tachograph.usage.reconcile.bill import Billed, BillError, money_line, understood
+from tachograph.usage.reconcile.bill import Billed, BillError, money_line, opened, understood
 
 NEEDED: Final = ("BilledCost", "ChargePeriodStart", "ProviderName")
 _READ: Final = (*NEEDED, "ResourceId", "RegionId", "ChargeCategory")
@@ -29,9 +30,9 @@ def is_focus(path: Path) -> bool:
     if path.suffix != ".csv":
         return False
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with opened(path, takes_pipes=False) as file:  # what is read of a pipe is gone
             return set(NEEDED) <= set(next(csv.reader(file), ()))
-    except (OSError, UnicodeDecodeError, csv.Error):
+    except (OSError, UnicodeDecodeError, csv.Error, BillError):
         return False
 
 
@@ -72,6 +73,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
             except ImportError as error:
                 raise MissingExtraError("Bills in Parquet", "parquet", "pyarrow") from error
             try:
+                open_named(path, 1 << 40).close()  # pyarrow would wait for a pipe
                 file = parquet.ParquetFile(path)
                 names = set(file.schema_arrow.names)
                 _check(names, path)
@@ -80,7 +82,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
             except ArrowException as error:
                 raise BillError(f"the file is no Parquet: {error}", where=str(path), do="Export it again.") from error
             return
-        with path.open(encoding="utf-8-sig", newline="") as text:
+        with opened(path) as text:
             reader = csv.DictReader(text)
             _check(set(reader.fieldnames or ()), path)
             yield from reader

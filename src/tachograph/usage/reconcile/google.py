@@ -16,7 +16,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Final
 
-from tachograph.usage.reconcile.bill import Billed, BillError, money_line, understood
+from tachograph.usage.reconcile.bill import Billed, BillError, money_line, opened, understood
 
 _COLUMNS: Final = {
     "day": ("usage start date", "usage_start_time", "usage start time", "date", "day"),
@@ -36,7 +36,7 @@ def saved(paths: Sequence[Path]) -> Iterator[Billed]:
     """
     for path in paths:
         try:
-            with path.open(encoding="utf-8-sig", newline="") as file:
+            with opened(path) as file:
                 if path.suffix in (".json", ".jsonl", ".ndjson"):
                     exported = (json.loads(text) for text in file if text.strip())
                     yield from understood(rows(exported, str(path)), str(path))

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tachograph.files import read_named
 from tachograph.usage.reconcile.bill import BillError
 
 if TYPE_CHECKING:
@@ -85,6 +86,10 @@ def _wait(text: str | None, attempt: int) -> float:
         return 2.0**attempt
 
 
+LONGEST_REPORT = 256 << 20
+"""Bytes of a saved report, which is read as a whole."""
+
+
 def from_files(paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
     """Every bucket of saved answers: a page, a list of pages, or one page a line.
 
@@ -93,7 +98,7 @@ def from_files(paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
     """
     for path in paths:
         try:
-            text = path.read_text("utf-8-sig")
+            text = read_named(path, LONGEST_REPORT, takes_pipes=True)
         except (OSError, UnicodeDecodeError) as error:
             raise BillError(
                 f"the report cannot be read: {error}", where=str(path), do="Name a readable file."

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tachograph.errors import TachographError
+from tachograph.files import read_named
 from tachograph.signals.family import Family
 from tachograph.signals.registry import Metrics
 from tachograph.usage.metrics.families import (
@@ -114,16 +115,20 @@ class Watcher:
 
     def _read(self) -> dict[str, Any]:
         try:
-            kept = json.loads(self._path.read_text("utf-8"))
+            kept = json.loads(read_named(self._path, 64 << 20))
+            if not isinstance(kept, dict) or not all(
+                isinstance(account.get("days"), dict) for account in kept.values()
+            ):
+                raise ValueError("it holds no bills")
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, AttributeError, RecursionError) as error:
             raise TachographError(
                 f"what was kept of past bills cannot be read: {error}",
                 where=str(self._path),
                 do="Move the file away: the last days are fetched again.",
             ) from error
-        return kept if isinstance(kept, dict) else {}
+        return kept
 
     def check(self, now: datetime | None = None) -> list[TachographError]:
         """Fetch and compare every account's last days, once; what could not be fetched is returned."""
