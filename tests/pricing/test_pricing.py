@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tachograph import configure
 from tachograph.errors import TachographError
-from tachograph.pricing import PriceFileError, Pricer
+from tachograph.pricing import Pricer
 from tachograph.pricing.compiled import CompiledPrice, Price, Rate
 from tachograph.pricing.sources.published import DISCOUNTS
 from tachograph.records import NOWHERE, Cost, LLMCall, Usage
@@ -393,38 +393,6 @@ output = 7
     standard = pricer(call("openai", "gpt-5", Usage(1, 1)))
     assert standard is not None
     assert standard.source.startswith("genai-prices/")
-
-
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ("[[price]]\ninput = 1\n", "number 1 names no model"),
-        ('[[price]]\nmodel = "a"\n', "number 1 (a) has no price"),
-        ('[[price]]\nmodel = "a"\ninput = -1\n', "input is -1"),
-        ('[[price]]\nmodel = "a"\ninput = nan\n', "input is NaN"),
-        ('[[price]]\nmodel = "a"\ninput = "1"\n', "input is no number"),
-        ('[[price]]\nmodel = "a"\ninput = true\n', "input is no number"),
-        ('[[price]]\nmodel = "a"\ninptu = 1\n', "unknown key 'inptu'"),
-        ('[[price]]\nmodel = "a"\ninput = 1\nfrom = "soon"\n', "from is no day"),
-        ('[[price]]\nmodel = "a"\ninput = 1\n[[price]]\nmodel = "a"\ninput = 2\n', "same model"),
-        ('[[price]]\nmodel = "a"\ninput = 1\n[[price.above]]\ninput = 2\n', "names no input_tokens"),
-        (
-            '[[price]]\nmodel = "a"\ninput = 1\n[[price.above]]\ninput_tokens = 5\noutput = 2\n',
-            "prices 'output'",
-        ),
-        ("price = 3\n", "not a list of tables"),
-        ("[prices]\n", "'prices' is no part"),
-        ("[[price]\n", "no TOML"),
-    ],
-)
-def test_a_bad_price_file_is_refused_with_the_place_and_the_reason(tmp_path: Path, text: str, complaint: str) -> None:
-    path = write(tmp_path, text)
-    with pytest.raises(PriceFileError) as caught:
-        Pricer(path)
-    assert complaint in str(caught.value)
-    assert str(path) in str(caught.value)
-    assert caught.value.do
-    assert caught.value.do[0].isupper()
 
 
 def test_of_several_prices_that_fit_the_most_exact_holds(tmp_path: Path) -> None:
