@@ -35,7 +35,7 @@ def hours_back(hours: int, nano: int = USD) -> dict[int, int]:
 def test_under_a_day_of_data_it_is_too_early_to_say() -> None:
     ahead = heading(hours_back(23), NOW)
     assert (ahead.day, ahead.month) == (None, None)
-    assert in_words(ahead) == "This month $23.00; where it is heading is too early to say: under a day of data."
+    assert in_words(ahead) == "This month $23.00. A forecast is not possible yet: under a day of data."
     assert as_fields(ahead)["month_usd"] is None
 
 

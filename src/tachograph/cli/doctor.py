@@ -45,5 +45,7 @@ def run(args: argparse.Namespace) -> int:
             print("  none")
         for finding in findings:
             print(f"  {_MARKS[finding.state]}  {finding.name}: {_short(finding.detail)}")
-    print("\nAll is well." if checkup.is_well else "\nThere are problems: see the lines marked NO.")
+    states = {finding.state for finding in checkup.findings}
+    well = "Nothing is broken: read the lines marked !!." if "warning" in states else "All is well."
+    print(f"\n{well}" if checkup.is_well else "\nThere are problems: see the lines marked NO.")
     return 0 if checkup.is_well else 1

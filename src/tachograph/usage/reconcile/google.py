@@ -42,7 +42,7 @@ def saved(paths: Sequence[Path]) -> Iterator[Billed]:
                     yield from understood(rows(exported, str(path)), str(path))
                 else:
                     yield from understood(lines(csv.reader(file), str(path)), str(path))
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        except OSError as error:
             raise BillError(
                 f"the export cannot be read: {error}", where=str(path), do="Name a readable file."
             ) from error

@@ -25,7 +25,7 @@ _DAY: Final = 86400
 _HALVINGS: Final = 40
 _Z80: Final = 1.2816
 """Of the normal distribution: 80 % lie within so many standard deviations."""
-TOO_EARLY: Final = "too early to say: under a day of data"
+TOO_EARLY: Final = "not possible yet: under a day of data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ def in_words(ahead: Forecast) -> str:
     """The month in one sentence."""
     spent = money(ahead.month_spent_usd)
     if ahead.month is None:
-        return f"This month {spent}; where it is heading is {TOO_EARLY}."
+        return f"This month {spent}. A forecast is {TOO_EARLY}."
     low, likely, high = (money(Decimal(str(v))) for v in (ahead.month.low_usd, ahead.month.likely_usd,
                                                          ahead.month.high_usd))  # fmt: skip
     return f"This month {spent}; at the pace of {ahead.days} days it comes to {likely} ({low} to {high})."

@@ -29,7 +29,7 @@ const CAUSES = {
 // Where a budget is heading, by the same forecast.
 const heading = (one) => {
   if (one.passed === null) return `${usd(one.reserved_usd)} reserved`;
-  if (one.heading_usd === null) return "too early to say where it is heading";
+  if (one.heading_usd === null) return "no forecast yet";
   return `heading for ${usd(one.heading_usd)}, at most ${usd(one.heading_high_usd)}`;
 };
 
@@ -38,7 +38,7 @@ const ahead = (forecast, period, until, unpriced) => {
   const names = [`${period}_spent_usd`, `${period}_low_usd`, `${period}_usd`, `${period}_high_usd`];
   const [spent, low, likely, high] = names.map((name) => forecast[name]);
   const sum = Number(spent) || !unpriced ? usd(Number(spent)) : "–";
-  if (likely === null) return [sum, "too early to say where it is heading: under a day of data"];
+  if (likely === null) return [sum, "no forecast yet: under a day of data"];
   return [sum, `at this pace ${usd(Number(likely))} (${usd(Number(low))} to ${usd(Number(high))}) ${until}`];
 };
 
