@@ -81,8 +81,9 @@ def screen(now: dict[str, Any], height: int = 50) -> RenderableType:
             right = head in ("calls", "failed", "p95", "waits", "cost")
             table.add_column(head, justify="right" if right else "left", no_wrap=True)
         for row in rows[:room]:
-            bad = row["failed"] >= 3 and row["failed"] >= 0.05 * row["calls"]
-            failed = f"{row['failed']:,} ({phrases.share(row['failed'], row['calls'])})" if row["failed"] else "0"
+            lost = row["failed"] + row["given_up"]
+            bad = lost >= 3 and lost >= 0.05 * row["calls"]
+            failed = f"{lost:,} ({phrases.share(lost, row['calls'])})" if lost else "0"
             table.add_row(
                 row[heads[0]], row[heads[1]], f"{row['calls']:,}", failed,
                 row["errors"][0][0] if row["errors"] else "", phrases.seconds(row["p95"]),

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from tachograph.records import LLMCall, ToolCall
 from tachograph.signals.registry import Metrics
 
 if TYPE_CHECKING:
+    from tachograph.catalogue.rules import RuleGroup
     from tachograph.recorder import Recorder
     from tachograph.settings import Settings
 
@@ -271,6 +273,13 @@ class Console:
             job, instance = f"{self.job}-console", "console"
             self._feeds.append(RegistryFeed(self.store, notifier.metrics, job=job, instance=instance))
         return notifier
+
+    @cached_property
+    def catalogue_rules(self) -> list[RuleGroup]:
+        """The catalogue's rules by these settings: what expressions and runbooks say, whoever evaluates them."""
+        from tachograph import catalogue
+
+        return catalogue.rule_groups(self.settings)
 
     def alert_rules(self) -> list[dict[str, Any]]:
         """Return the alerting rules in the shape of Prometheus' API: the real one's where it has rules, else ours."""

@@ -104,11 +104,22 @@ class Facts:
 
     def where(self, **wanted: Sequence[str] | str) -> Facts:
         """The rows whose text is one of these; a single text that begins with `!` is refused instead."""
-        mask, spread = self._mask(wanted), self.spread
-        found = self.take(mask)
-        if spread is not None:
-            found.spread = spread.take(spread._mask(wanted))
+        found = self.take(self.mask(**wanted))
+        if self.spread is not None:
+            found.spread = self.spread.take(self.spread.mask(**wanted))
         return found
+
+    def texts(self, name: str) -> list[str]:
+        """The text of each row."""
+        words = self.words[name]
+        return [words[code] for code in self.codes[name].tolist()]
+
+    def renamed(self, name: str, mask: npt.NDArray[np.bool_], texts: Sequence[str]) -> Facts:
+        """The same rows with other texts where the mask says so."""
+        words = {text: number for number, text in enumerate(self.words[name])}
+        other = np.asarray([words.setdefault(text, len(words)) for text in texts], dtype=np.int32)
+        codes, known = {**self.codes, name: np.where(mask, other, self.codes[name])}, {**self.words, name: list(words)}
+        return Facts(codes, known, self.numbers, self.weight, self.seq, self.run, self.spread)
 
     def between(self, start: float, end: float) -> Facts:
         """The rows of [start, end)."""
@@ -118,7 +129,8 @@ class Facts:
             found.spread = self.spread.between(start, end)
         return found
 
-    def _mask(self, wanted: Mapping[str, Sequence[str] | str]) -> npt.NDArray[np.bool_]:
+    def mask(self, **wanted: Sequence[str] | str) -> npt.NDArray[np.bool_]:
+        """Which rows `where` would give."""
         mask = np.ones(len(self), dtype=bool)
         for name, values in wanted.items():
             texts = [values] if isinstance(values, str) else list(values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from tachograph.console.views.dashboard import slug
 
 if TYPE_CHECKING:
     from tachograph.catalogue.panels import Dashboard
+    from tachograph.catalogue.rules import RuleGroup
     from tachograph.console.rules import Group
     from tachograph.settings import Settings
 
@@ -64,11 +66,11 @@ def rule_groups(settings: Settings | None = None, *, keeps_recorded: bool = True
     return found
 
 
-def runbook(name: str, settings: Settings | None = None) -> str | None:
+def runbook(name: str, groups: Sequence[RuleGroup]) -> str | None:
     """Return an alert's runbook as Markdown, or None."""
-    from tachograph import catalogue
+    from tachograph.catalogue.runbook_pages import page
 
     try:
-        return catalogue.runbook(name, settings)
+        return page(name, groups)
     except KeyError:
         return None

@@ -68,7 +68,7 @@ class _Routes:
 
     def runbook(self, console: Console, request: Request) -> Response:
         name = request.path_params["alert"]
-        text = catalogue.runbook(name, self._settings)
+        text = catalogue.runbook(name, console.catalogue_rules)
         if text is None:
             return problem(
                 f"there is no runbook for {name[:100]!r}", do="See the alerts' list for their names.", status=404

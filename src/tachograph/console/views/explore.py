@@ -12,6 +12,7 @@ import numpy as np
 from tachograph.console.columns import Filter, Floats, Ints
 from tachograph.console.facts import Facts
 from tachograph.console.views import phrases
+from tachograph.console.views.given_up import given_up, marks
 from tachograph.console.views.selection import Selection, TimeRange, select
 
 if TYPE_CHECKING:
@@ -49,9 +50,12 @@ def facets(console: Console, chosen: TimeRange, wanted: Filter) -> dict[str, Any
 
 
 def errors(console: Console, chosen: TimeRange, wanted: Filter) -> list[dict[str, Any]]:
-    """Failures by fingerprint: what their texts have in common."""
-    facts, _ = console.calls.facts(replace(wanted, time=(chosen.start, chosen.end)))
-    return fingerprints(console, facts.where(outcome=phrases.FAILED))
+    """Failures by fingerprint: what their texts have in common; and calls that were given up while nothing answered."""
+    here = select(console, chosen, wanted)
+    facts, _ = console.calls.facts(here.filter)
+    lost = by_model(console, facts.take(marks(given_up(console, here), facts)), "cancelled")
+    found = [*fingerprints(console, facts.where(outcome=phrases.FAILED)), *lost]
+    return sorted(found, key=lambda row: -int(row["calls"]))
 
 
 def fingerprints(console: Console, failed: Facts) -> list[dict[str, Any]]:
@@ -78,6 +82,21 @@ def fingerprints(console: Console, failed: Facts) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def by_model(console: Console, facts: Facts, outcome: str) -> list[dict[str, Any]]:
+    """Calls that did not fail, as groups like those of errors: by model or tool, with how long they took."""
+    found = []
+    for labels in facts.group(("provider", "model", "server_id", "tool_name"))[0]:
+        own = facts.where(**labels)
+        took = f"{phrases.seconds(own.quantile(0.5))} in the median, p95 {phrases.seconds(own.quantile(0.95))}"
+        what = f"{'given up by the application after' if outcome == 'cancelled' else 'took'} {took}"
+        link = {"provider": labels["provider"], "model": labels["model"], "server": labels["server_id"],
+                "tool": labels["tool_name"], "outcome": outcome}  # fmt: skip
+        text = f"{labels['model'] or labels['tool_name']}: {what}"
+        rows = fingerprints(console, own.renamed("fingerprint", np.ones(len(own), dtype=bool), [text] * len(own)))
+        found += [{**row, "link": {name: value for name, value in link.items() if value}} for row in rows]
+    return sorted(found, key=lambda row: -int(row["calls"]))[:50]
 
 
 def runs(console: Console, chosen: TimeRange, wanted: Filter) -> list[dict[str, Any]]:

@@ -16,9 +16,8 @@ from tachograph.console.api import catalogue
 from tachograph.console.facts import Facts
 from tachograph.console.notes import AlertNotes, Silence, notes_by_alert
 from tachograph.console.promql import PromQLError
-from tachograph.console.views import phrases
-from tachograph.console.views.explore import fingerprints
-from tachograph.console.views.money import spenders, why
+from tachograph.console.views import money, phrases
+from tachograph.console.views.evidence import Evidence, evidence, fault, groups, subject
 from tachograph.console.views.selection import TimeRange, filter_of, select
 
 if TYPE_CHECKING:
@@ -31,17 +30,8 @@ _SILENT_SECONDS: Final = 60.0
 """Without a failing call for as long, the last one is worth telling."""
 SPENT_SECONDS: Final = 900.0
 """At least as long is looked at for what calls cost."""
-_MONEY: Final = re.compile(r"cost|budget|token|waste|price|bill")
 _QUERIES: Final = re.compile(r"```promql\n(.*?)```", re.DOTALL)
 _LABELS: Final = ("provider", "model", "server_id", "tool_name")
-_PARTIES: Final = {
-    "us": "us",
-    "provider": "the provider",
-    "network": "the network",
-    "quota": "a quota or rate limit",
-    "deploy": "a deploy",
-    "": "not clear",
-}
 
 
 def alerts(console: Console) -> list[dict[str, Any]]:
@@ -129,6 +119,9 @@ def incident(console: Console, name: str) -> dict[str, Any] | None:
     own = [rule for rule in alerts(console) if rule["name"] == name]
     if not own:
         return None
+    # A Prometheus without our recordings has them written out; the catalogue says the same more briefly.
+    says = next((one for group in console.catalogue_rules for one in group.alerts if one.name == name), None)
+    rule = {**own[0], "query": says.expression} if says is not None else own[0]
     now = time.time()
     active = [alert for rule in own for alert in rule["alerts"]]
     history = _history(console, name)
@@ -138,11 +131,10 @@ def incident(console: Console, name: str) -> dict[str, Any] | None:
     chosen = TimeRange(since - BEFORE_SECONDS, now)
     labels = {key: sorted({a["labels"][key] for a in active if a["labels"].get(key)}) for key in _LABELS}
     fields = {key: tuple(values) for key, values in labels.items() if values}
-    hit = select(console, chosen, filter_of(fields))
     everything = select(console, chosen)
-    about = subject(own[0])
-    calls = _of_alert(own[0], hit.llm, hit.tools)
-    failed = calls.where(outcome=phrases.FAILED if about == "calls" else ())
+    found = evidence(console, rule, active, select(console, chosen, filter_of(fields)))
+    about, runbook = subject(rule), catalogue.runbook(name, console.catalogue_rules)
+    versions = _versions(everything.llm)
     return {
         "name": name,
         "rules": own,
@@ -150,27 +142,28 @@ def incident(console: Console, name: str) -> dict[str, Any] | None:
         "now": now,
         "active": active,
         "about": about,
-        "hits": _hits(calls, failed),
-        "spent": _spent(console, TimeRange(min(since, now - SPENT_SECONDS), now), fields) if about == "cost" else None,
-        "fault": fault(failed.between(since - 300, now + 1), everything.llm, since) if len(failed) else None,
-        "groups": fingerprints(console, failed),
+        "hits": _hits(found),
+        "spent": _spent(console, TimeRange(min(since, now - SPENT_SECONDS), now), fields, active)
+        if about == "cost"
+        else None,
+        "fault": fault(found, everything, since, versions),
+        "groups": groups(console, found),
         "timeline": sorted(
-            _timeline(console, own, active, history, everything.llm, chosen) + _failures(failed, active, now),
+            _timeline(console, own, active, history, versions, chosen) + _moments(found, active, now),
             key=lambda event: event["at"],
         ),
         "history": history,
         "notes": [dict(zip(("at", "alert", "kind", "until", "text", "matchers"), note, strict=True))
                   for note in console.calls.notes(name)],
-        "runbook": catalogue.runbook(name, console.settings),
-        "queries": queries(console, name),
+        "runbook": runbook,
+        "queries": queries(console, runbook or ""),
     }  # fmt: skip
 
 
-def queries(console: Console, name: str) -> list[dict[str, Any]]:
+def queries(console: Console, runbook: str) -> list[dict[str, Any]]:
     """The runbook's queries with what they give now."""
-    text = catalogue.runbook(name, console.settings) or ""
     found = []
-    for query in _QUERIES.findall(text):
+    for query in _QUERIES.findall(runbook):
         try:
             result = console.querier.instant(query.strip(), int(time.time() * 1000))
             rows = [
@@ -187,73 +180,47 @@ def _finite(value: float) -> float | None:
     return value if abs(value) != float("inf") and value == value else None
 
 
-def subject(rule: dict[str, Any]) -> str:
-    """What an alert is about: `calls` that fail or are slow, their `cost`, or the `telemetry` itself."""
-    if rule["labels"].get("component") in ("telemetry", "usage", "factory"):
-        return "telemetry"
-    money = _MONEY.search(rule["query"]) is not None
-    return "cost" if money and "_errors_total" not in rule["query"] else "calls"
-
-
-def _spent(console: Console, chosen: TimeRange, fields: dict[str, tuple[str, ...]]) -> dict[str, Any]:
-    """What calls cost in a range, who spends it, and why it is not what the period before cost."""
+def _spent(
+    console: Console, chosen: TimeRange, fields: dict[str, tuple[str, ...]], active: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """What calls cost in a range, who spends it, of which budget, and why it is not what the period before cost."""
+    named = {alert["labels"]["budget"] for alert in active if "budget" in alert["labels"]}
     here, before = (select(console, one, filter_of(fields)) for one in (chosen, chosen.before))
     return {
-        "usd": here.llm.total("cost"),
+        "usd": here.llm.cost(),
+        "tokens": [one.llm.total("input") + one.llm.total("output") for one in (here, before)],
         "seconds": chosen.end - chosen.start,
-        "by": {name: spenders(here.llm, name)[:5] for name in ("provider", "model", "service", "agent", "user_id")},
-        "why": why(here, before),
+        "by": {
+            name: money.spenders(here.llm, name)[:5] for name in ("provider", "model", "service", "agent", "user_id")
+        },
+        "why": money.why(here, before),
+        "waste": [row for row in money.waste(console, here) if row["usd"]],
+        "budgets": [
+            one for one in money.budgets(console, chosen.end) if named & {one["name"], one["name"].split(" (")[0]}
+        ]
+        if named
+        else [],
     }
 
 
-def _of_alert(rule: dict[str, Any], llm: Facts, tools: Facts) -> Facts:
-    about = f"{rule['labels'].get('component', '')} {rule['query']}"
-    return tools if "mcp" in about and "llm_" not in rule["query"] else llm
+def _hits(found: Evidence) -> dict[str, Any]:
+    """How many calls show it, of whom, and why none does."""
 
-
-def _hits(calls: Facts, failed: Facts) -> dict[str, Any]:
     def counted(name: str) -> list[dict[str, Any]]:
-        groups, index = failed.group((name,))
-        sums = np.bincount(index, failed.weight, len(groups))
+        groups, index = found.hit.group((name,))
+        sums = np.bincount(index, found.hit.weight, len(groups))
         pairs = [(int(n), g[name]) for g, n in zip(groups, sums, strict=True) if g[name] and n]
-        return [{"value": value, "failed": n} for n, value in sorted(pairs, reverse=True)[:10]]
+        return [{"value": value, "calls": n} for n, value in sorted(pairs, reverse=True)[:10]]
 
     names = ("provider", "model", "server_id", "tool_name", "service", "agent", "app_version", "error")
-    return {"calls": calls.count, "failed": failed.count, "by": {name: counted(name) for name in names}}
-
-
-def fault(failed: Facts, everything: Facts, since: float) -> dict[str, Any]:
-    """Whose fault it is, as far as the calls show, and the evidence."""
-    evidence: list[str] = []
-    groups, index = failed.group(("error",))
-    counts = np.bincount(index, failed.weight, len(groups))
-    kinds = sorted(
-        ((g["error"] or "unknown", int(n)) for g, n in zip(groups, counts, strict=True)), key=lambda x: -x[1]
-    )
-    if not kinds:
-        return {"party": "", "text": "No failed call is kept.", "evidence": []}
-    kind, most = kinds[0]
-    party = phrases.CAUSES.get(kind, "")
-    evidence.append(f"{most} of {failed.count} failures are {kind}.")
-    providers = {g["provider"] for g in failed.group(("provider",))[0] if g["provider"]}
-    used = {
-        g["provider"] for g in everything.between(since - 300, since + 1e9).group(("provider",))[0] if g["provider"]
+    return {
+        "shows": found.shows,
+        "verb": found.verb,
+        "calls": found.calls.count,
+        "hit": found.hit.count,
+        "none": "" if found.hit.count else found.none,
+        "by": {name: counted(name) for name in names},
     }
-    if kind in ("timeout", "connection", "server_error") and len(used) > 1:
-        if len(providers) > 1:
-            party = "network"
-            evidence.append(f"{len(providers)} of {len(used)} providers fail at once.")
-        else:
-            party = "provider"
-            evidence.append(f"Only {phrases.name_of(next(iter(providers), ''))} fails; the others answer.")
-    versions = _versions(everything)
-    fresh = [version for version, first in versions.items() if since - BEFORE_SECONDS < first <= since + 60]
-    if len(versions) > 1 and fresh and kind in ("invalid_request", "auth", "validation", "execution", "unknown"):
-        bad = failed.where(app_version=fresh).count
-        if bad >= 0.8 * failed.count:
-            party = "deploy"
-            evidence.append(f"{bad} of them come from version {', '.join(fresh)}, first seen just before.")
-    return {"party": party, "text": f"By the evidence: {_PARTIES[party]}.", "evidence": evidence}
 
 
 def _versions(facts: Facts) -> dict[str, float]:
@@ -268,7 +235,7 @@ def _versions(facts: Facts) -> dict[str, float]:
 
 def _timeline(
     console: Console, rules: list[dict[str, Any]], active: list[dict[str, Any]], history: list[dict[str, Any]],
-    everything: Facts, chosen: TimeRange,
+    versions: dict[str, float], chosen: TimeRange,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """What happened to the alert, the application and its processes."""
     found: list[dict[str, Any]] = []
@@ -291,7 +258,6 @@ def _timeline(
             found.append({"at": one["from"], "kind": "firing", "text": "Fired"})
         if one["to"] is not None and one["to"] >= chosen.start:
             found.append({"at": one["to"], "kind": "resolved", "text": "Resolved"})
-    versions = _versions(everything)
     if len(versions) > 1:
         found += [
             {"at": at, "kind": "deploy", "text": f"Version {version} first seen"} for version, at in versions.items()
@@ -308,15 +274,18 @@ def _timeline(
     return found
 
 
-def _failures(failed: Facts, active: list[dict[str, Any]], now: float) -> list[dict[str, Any]]:
-    """When the first of the failing calls began, and the last where the trouble is over: exact, by the calls."""
-    if not len(failed):
+def _moments(found: Evidence, active: list[dict[str, Any]], now: float) -> list[dict[str, Any]]:
+    """When the first of the calls began, and the last where the trouble is over: exact, by the calls."""
+    calls = found.calls if found.shows == "stopped" else found.hit
+    if not len(calls):
         return []
-    first, last = (float(at) for at in (failed.numbers["time"].min(), failed.numbers["time"].max()))
-    found = [{"at": first, "kind": "first", "text": "First call that failed"}]
+    first, last = (float(at) for at in (calls.numbers["time"].min(), calls.numbers["time"].max()))
+    if found.shows == "stopped":
+        return [{"at": last, "kind": "last", "text": "Last call"}]
+    events = [{"at": first, "kind": "first", "text": f"First of the calls that {found.verb}"}]
     if last > first and (not active or now - last > _SILENT_SECONDS):
-        found.append({"at": last, "kind": "last", "text": "Last call that failed"})
-    return found
+        events.append({"at": last, "kind": "last", "text": f"Last of the calls that {found.verb}"})
+    return events
 
 
 def _restarts(console: Console, chosen: TimeRange) -> list[tuple[float, str]]:

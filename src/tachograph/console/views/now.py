@@ -12,6 +12,7 @@ import numpy as np
 from tachograph.console.columns import Ints
 from tachograph.console.facts import Facts
 from tachograph.console.views import money, phrases
+from tachograph.console.views.given_up import GivenUp, given_up, marks
 from tachograph.console.views.selection import Selection, TimeRange, filter_of, select
 
 if TYPE_CHECKING:
@@ -25,9 +26,10 @@ BARS: Final = 40
 
 @dataclass(slots=True)
 class Trouble:
-    """Failures of one kind at one provider or server.
+    """Failures of one kind at one provider or server, or calls that the application gave up there.
 
     Attributes:
+        error: The error's type, or `given_up`.
         since, until: The first and the last failure of the present run of them.
         over: Whether the last failure is some time ago.
     """
@@ -50,7 +52,8 @@ def now(console: Console, chosen: TimeRange, wanted: dict[str, str] | None = Non
     asked = filter_of(wanted or {})
     here = select(console, chosen, asked)
     before = select(console, chosen.before, asked)
-    found = troubles(console, here)
+    hanging = given_up(console, here)
+    found = troubles(console, here, hanging)
     return {
         "at": time.time(),
         "from": chosen.start,
@@ -60,9 +63,9 @@ def now(console: Console, chosen: TimeRange, wanted: dict[str, str] | None = Non
         "has_before": before.llm.count + before.tools.count > 0,
         "sentence": sentence(here, before, found),
         "troubles": [trouble_json(one) for one in found],
-        "tiles": _tiles(console, here, before),
-        "providers": _table(here.llm, before.llm, ("provider", "model"), chosen),
-        "servers": _table(here.tools, before.tools, ("server_id", "tool_name"), chosen),
+        "tiles": _tiles(console, here, before, hanging),
+        "providers": _table(here.llm, before.llm, ("provider", "model"), chosen, hanging),
+        "servers": _table(here.tools, before.tools, ("server_id", "tool_name"), chosen, hanging),
         "alerts": console.alerts_now(),
     }
 
@@ -75,8 +78,8 @@ def trouble_json(one: Trouble) -> dict[str, Any]:
 # -- the sentence ---------------------------------------------------------------------------------------------------
 
 
-def troubles(console: Console, here: Selection) -> list[Trouble]:
-    """What fails, the worst first."""
+def troubles(console: Console, here: Selection, hanging: list[GivenUp]) -> list[Trouble]:
+    """What fails or hangs, the worst first."""
     found = [
         *_troubles(here.llm, "provider", "model", here.end),
         *_troubles(here.tools, "server_id", "tool_name", here.end),
@@ -85,6 +88,7 @@ def troubles(console: Console, here: Selection) -> list[Trouble]:
         if one.since - here.start <= GAP_SECONDS:
             one.since = _began(console, here, one)
         one.text = _text(one, here)
+    found += _hangs(here, hanging)
     return sorted(found, key=lambda one: (one.over, -one.failed))
 
 
@@ -129,10 +133,30 @@ def _troubles(facts: Facts, by: str, part: str, end: float) -> list[Trouble]:
     return found
 
 
+def _hangs(here: Selection, hanging: list[GivenUp]) -> list[Trouble]:
+    """One trouble for each provider or server whose calls are given up."""
+    found = []
+    for kind, who in dict.fromkeys((one.kind, one.who) for one in hanging):
+        own = [one for one in hanging if (one.kind, one.who) == (kind, who)]
+        own = [one for one in own if not one.over] or own
+        by, part = ("provider", "model") if kind == "llm" else ("server_id", "tool_name")
+        since = min(one.since for one in own)
+        until = max(float(one.calls.numbers["time"].max()) for one in own)
+        over = all(one.over for one in own) or here.end - until > GAP_SECONDS
+        same = (here.llm if kind == "llm" else here.tools).where(**{by: who})
+        during = same.between(since, until + 1e-3 if over else here.end + 1)
+        parts = sorted({labels[part] for one in own for labels in one.calls.group((part,))[0]})
+        used = {labels[part] for labels in during.group((part,))[0]}
+        count = sum(one.calls.count for one in own)
+        one = Trouble(who, kind, "given_up", count, during.count, since, until, parts, set(parts) == used, over)
+        one.text = _text(one, here)
+        found.append(one)
+    return found
+
+
 def _text(one: Trouble, here: Selection) -> str:
     who = phrases.name_of(one.who) if one.kind == "llm" else one.who or "A server"
     noun = "model" if one.kind == "llm" else "tool"
-    what = phrases.failing(who, one.error)
     if len(one.models) == 1:
         hit = phrases.brief(one.models[0])
     elif one.all_models:
@@ -142,7 +166,10 @@ def _text(one: Trouble, here: Selection) -> str:
     times = "from {since} to {until}" if one.over else "since {since}"
     of = f" of {one.calls:,}" if one.calls > one.failed else ""
     seen = " in this range" if one.since < here.start else ""
-    return f"{what} {times}: {one.failed:,}{of} calls failed{seen}, {hit}"
+    if one.error == "given_up":
+        calls = f"{one.failed:,}{of} calls given up by the application"
+        return f"{who} {'did' if one.over else 'does'} not answer: {calls} {times}{seen}, {hit}"
+    return f"{phrases.failing(who, one.error)} {times}: {one.failed:,}{of} calls failed{seen}, {hit}"
 
 
 def sentence(here: Selection, before: Selection, found: list[Trouble]) -> dict[str, Any]:
@@ -191,8 +218,8 @@ def _slow(here: Selection, before: Selection) -> str:
 # -- tiles ----------------------------------------------------------------------------------------------------------
 
 
-def _tiles(console: Console, here: Selection, before: Selection) -> list[dict[str, Any]]:
-    return [
+def _tiles(console: Console, here: Selection, before: Selection, hanging: list[GivenUp]) -> list[dict[str, Any]]:
+    tiles = [
         _tile("calls", "Calls", "reqps", here, before, _rate, "up"),
         _tile("success", "Success of calls", "percentunit", here, before, _success, "up"),
         _tile("p95", "Call p95", "s", here, before, lambda s: s.llm.quantile(0.95), "down"),
@@ -201,6 +228,10 @@ def _tiles(console: Console, here: Selection, before: Selection) -> list[dict[st
         money.budget_tile(console),
         _tile("waste", "Waste", "currencyUSD", here, before, lambda s: _wasted(console, s), "down"),
     ]  # fmt: skip
+    lost = sum(one.calls.count for one in hanging if one.kind == "llm")
+    if lost:  # no failures, so the share of successes does not have them
+        tiles[1] |= {"note": f"{phrases.count(lost, 'call')} given up, not counted", "level": "bad"}
+    return tiles
 
 
 def _tile(
@@ -285,13 +316,13 @@ def _bins(facts: Facts, here: Selection | TimeRange) -> Ints:
 # -- tables ---------------------------------------------------------------------------------------------------------
 
 
-def _table(facts: Facts, past: Facts, by: tuple[str, str], chosen: TimeRange) -> dict[str, Any]:
-    """Rows by trouble, the first `TOP` and one for all others."""
+def _table(facts: Facts, past: Facts, by: tuple[str, str], chosen: TimeRange, hanging: list[GivenUp]) -> dict[str, Any]:
+    """Rows by trouble, the first `TOP` and one for all others; calls that were given up are trouble too."""
     groups, index = facts.group(by)
     old_groups, old_index = past.group(by)
     old = {tuple(labels.values()): number for number, labels in enumerate(old_groups)}
-    failed = np.isin(facts.codes["outcome"], [facts.words["outcome"].index(o) for o in phrases.FAILED
-                                              if o in facts.words["outcome"]])  # fmt: skip
+    lost = marks(hanging, facts)
+    failed = facts.mask(outcome=phrases.FAILED) | lost
     size = len(groups)
     counts = np.bincount(index, facts.weight, size)
     bad = np.bincount(index, facts.weight * failed, size)
@@ -302,18 +333,18 @@ def _table(facts: Facts, past: Facts, by: tuple[str, str], chosen: TimeRange) ->
         own = facts.take(index == number)
         key = tuple(groups[number].values())
         before = past.take(old_index == old[key]) if key in old else None
-        rows.append(_row(groups[number], own, before, chosen))
+        rows.append(_row(groups[number], own, before, chosen, hanging))
     rest = order[TOP:]
-    others = _row({by[0]: "", by[1]: ""}, facts.take(np.isin(index, rest)), None, chosen) if rest else None
+    others = _row({by[0]: "", by[1]: ""}, facts.take(np.isin(index, rest)), None, chosen, hanging) if rest else None
     return {"rows": rows, "others": others, "other_count": len(rest), "total": size}
 
 
-def _row(labels: dict[str, str], own: Facts, before: Facts | None, chosen: TimeRange) -> dict[str, Any]:
-    failed = own.where(outcome=phrases.FAILED)
-    errors, index = failed.group(("error",))
-    counts = np.bincount(index, failed.weight, len(errors))
+def _row(
+    labels: dict[str, str], own: Facts, before: Facts | None, chosen: TimeRange, hanging: list[GivenUp]
+) -> dict[str, Any]:
+    failed, lost = own.where(outcome=phrases.FAILED), own.take(marks(hanging, own))
     place = _bins(own, chosen)
-    bad_place = _bins(failed, chosen)
+    bad_place = np.concatenate([_bins(failed, chosen), _bins(lost, chosen)])
     spread = own.spread
     if spread is not None:  # the ledger's latencies are of all; narrow them to this row
         own.spread = spread.where(**{name: text for name, text in labels.items() if text}) if any(
@@ -322,11 +353,8 @@ def _row(labels: dict[str, str], own: Facts, before: Facts | None, chosen: TimeR
         **labels,
         "calls": own.count,
         "failed": failed.count,
-        "errors": sorted(
-            ([e["error"] or "unknown", int(n)] for e, n in zip(errors, counts, strict=True)), key=lambda x: -int(x[1])
-        )
-        if len(failed)
-        else [],
+        "given_up": lost.count,
+        "errors": _errors(failed, lost),
         "p50": own.quantile(0.5),
         "p95": own.quantile(0.95),
         "p95_before": before.quantile(0.95) if before is not None and before.count >= 20 else None,
@@ -335,5 +363,13 @@ def _row(labels: dict[str, str], own: Facts, before: Facts | None, chosen: TimeR
         "cost": own.cost(),
         "tokens": own.total("input") + own.total("output"),
         "line": [int(v) for v in np.bincount(place, own.weight, BARS)],
-        "bad_line": [int(v) for v in np.bincount(bad_place, failed.weight, BARS)],
+        "bad_line": [int(v) for v in np.bincount(bad_place, np.concatenate([failed.weight, lost.weight]), BARS)],
     }
+
+
+def _errors(failed: Facts, lost: Facts) -> list[list[Any]]:
+    """What went wrong how often, the most frequent first."""
+    kinds, index = failed.group(("error",))
+    counts = np.bincount(index, failed.weight, len(kinds)).astype(int).tolist()
+    found = [[labels["error"] or "unknown", n] for labels, n in zip(kinds, counts, strict=True) if n]
+    return sorted([*found, *([["given up", lost.count]] if len(lost) else [])], key=lambda one: -one[1])

@@ -231,7 +231,12 @@ export class AlertsView {
       spentOn(found),
       this.timeline(found),
       found.groups.length
-        ? h("section", {}, h("h3", {}, "Failing calls by error"), errorTable(found.groups.slice(0, 6)))
+        ? h(
+            "section",
+            {},
+            h("h3", {}, found.hits.shows === "failed" ? "Failing calls by error" : "These calls, by model and tool"),
+            errorTable(found.groups.slice(0, 6)),
+          )
         : "",
       found.queries.length
         ? h(
@@ -385,21 +390,20 @@ export class AlertsView {
             "dd",
             {},
             few(
-              hits.by[name].map((one) => `${one.value} (${count(one.failed)})`),
+              hits.by[name].map((one) => `${one.value} (${count(one.calls)})`),
               5,
             ),
           ),
         ),
       );
-    return hits.failed
-      ? h(
-          "section",
-          {},
-          h("h3", {}, "What it hits"),
-          h("p", {}, `${hits.failed.toLocaleString("en")} of ${hits.calls.toLocaleString("en")} calls failed.`),
-          h("dl", { class: "hits" }, lists),
-        )
-      : "";
+    const told = hits.hit ? `${count(hits.hit)} of ${count(hits.calls)} calls ${hits.verb}.` : hits.none;
+    return h(
+      "section",
+      {},
+      h("h3", {}, "What it hits"),
+      h("p", {}, told),
+      lists.length ? h("dl", { class: "hits" }, lists) : "",
+    );
   }
 
   timeline({ timeline }) {
@@ -459,8 +463,29 @@ function spentOn({ spent }) {
     "section",
     {},
     h("h3", {}, "What is spent"),
-    h("p", {}, `${usd(spent.usd)} in the last ${duration(spent.seconds)}.`),
+    h(
+      "p",
+      {},
+      `${spent.usd === null ? "Without a price" : usd(spent.usd)}, ${short(spent.tokens[0])} tokens in the last ${duration(spent.seconds)}; ${short(spent.tokens[1])} tokens in as long before.`,
+    ),
     h("dl", { class: "hits" }, lists),
+    spent.budgets.map((one) =>
+      h(
+        "p",
+        {},
+        `Budget ${one.name}: ${usd(one.spent_usd)} of ${usd(one.limit_usd)} is spent, ${usd(one.left_usd)} is left.`,
+      ),
+    ),
+    spent.waste.length
+      ? h(
+          "p",
+          {},
+          `Of it bought nothing: ${few(
+            spent.waste.map((one) => `${usd(one.usd)} ${one.cause}`),
+            4,
+          )}.`,
+        )
+      : "",
     changed.length
       ? [
           h("h3", {}, "Why it changed against the time before"),

@@ -12,12 +12,18 @@ export function callFacts(call, inRun = false) {
 }
 
 function errorOf(call) {
-  if (!call.error) return null;
+  const isCancelled = call.outcome === "cancelled";
+  if (!call.error && !isCancelled) return null;
+  const came = call.first_token_seconds ? "while its answer came" : "before anything came"; // prettier-ignore
+  const about = isCancelled
+    ? `The application cancelled this ${call.kind === "tool" ? "tool call" : "call"} after ${duration(call.duration_seconds || 0)}${call.kind === "tool" ? "" : `, ${came}`}.`
+    : "";
   return h(
     "section",
     { class: "call-error" },
-    h("h3", {}, call.error_type || call.error_kind || "Error"),
-    h("pre", { tabindex: "0" }, call.error),
+    h("h3", {}, isCancelled ? "Cancelled" : call.error_type || call.error_kind || "Error"),
+    about ? h("p", {}, about) : "",
+    call.error ? h("pre", { tabindex: "0" }, call.error) : "",
   );
 }
 

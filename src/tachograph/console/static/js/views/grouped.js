@@ -68,7 +68,7 @@ export function errorTable(rows) {
           h("span", { title: row.models.join("\n") }, `${few(row.providers)} · ${few(row.models)}`),
           ` · ${moment(row.first)} – ${moment(row.last)} · `,
           row.example ? [h("a", { href: state.hrefOf("calls", { call: row.example }) }, "the newest one"), " · "] : "",
-          h("a", { href: state.hrefOf("calls", { fingerprint: row.fingerprint }) }, "all of them"),
+          h("a", { href: state.hrefOf("calls", row.link || { fingerprint: row.fingerprint }) }, "all of them"),
         ),
       ),
     ),

@@ -89,7 +89,7 @@ export class NowView {
           {
             class: "button small",
             href: state.hrefOf("calls", {
-              outcome: "error~timeout~rate_limited",
+              outcome: troubles[0].error === "given_up" ? "cancelled" : "error~timeout~rate_limited",
               ...(troubles[0].kind === "llm" ? { provider: troubles[0].who } : { server: troubles[0].who }),
             }),
           },
@@ -154,12 +154,13 @@ export class NowView {
 
   row(row, by, part) {
     const isLlm = by === "provider";
-    const ratio = row.calls ? row.failed / row.calls : 0;
-    const tone = ratio >= 0.05 && row.failed >= 3 ? "bad" : row.failed ? "warn" : "";
+    const bad = row.failed + row.given_up;
+    const ratio = row.calls ? bad / row.calls : 0;
+    const tone = ratio >= 0.05 && bad >= 3 ? "bad" : bad ? "warn" : "";
     const slower = row.p95_before && row.p95 > row.p95_before * 1.5 ? "warn" : null;
     const link = isLlm ? { provider: row.provider, model: row.model } : { server: row.server_id, tool: row.tool_name };
     const few = row.calls < 20;
-    const failed = `${count(row.failed)} (${(ratio * 100).toFixed(ratio < 0.1 ? 1 : 0)} %)`;
+    const failed = `${count(bad)} (${(ratio * 100).toFixed(ratio < 0.1 ? 1 : 0)} %)`;
     const error = row.errors[0];
     const cells = [
       [isLlm && row[by] ? dot(row[by]) : "", row[by] || ""],
@@ -168,7 +169,7 @@ export class NowView {
         : h("a", { href: state.hrefOf("calls", link), title: row[part] }, shorten(row[part] || "–", 40, this.names)),
       count(row.calls),
       sparkBars(row.line, row.bad_line),
-      row.failed ? h("span", { class: tone }, failed) : "0",
+      bad ? h("span", { class: tone, title: row.given_up ? "with those given up" : null }, failed) : "0",
       error
         ? [
             h("span", { class: `pill ${tone || "quiet"}` }, error[0]),
