@@ -276,7 +276,7 @@ class Console:
 
     @cached_property
     def catalogue_rules(self) -> list[RuleGroup]:
-        """The catalogue's rules by these settings: what expressions and runbooks say, whoever evaluates them."""
+        """The catalogue's rules by these settings, also where a Prometheus evaluates its own."""
         from tachograph import catalogue
 
         return catalogue.rule_groups(self.settings)

@@ -161,8 +161,8 @@ def _hanging(console: Console, hit: Selection, calls: Facts) -> _Mask:
     oldest = _gauge(console, "max(llm_call_oldest_seconds)", hit)
     if not under_way:
         return mask, verb, "No call is under way now. A call is shown when it ends."
-    told = f"{phrases.count(under_way, 'call')} under way, the oldest for {phrases.seconds(oldest)}"
-    return mask, verb, f"{told}. A call is shown when it ends."
+    known = f"{phrases.count(under_way, 'call')} under way, the oldest for {phrases.seconds(oldest)}"
+    return mask, verb, f"{known}. A call is shown when it ends."
 
 
 def _gauge(console: Console, asked: str, hit: Selection) -> float | None:

@@ -12,10 +12,16 @@ function fill(element, attributes, children) {
     else element.setAttribute(name, value === true ? "" : String(value));
   }
   element.append(
-    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false),
+    ...children
+      .flat(Infinity)
+      .filter((child) => child !== null && child !== undefined && child !== false)
+      .map((child) => (typeof child === "string" ? child.replace(TURNS, "\ufffd") : child)),
   );
   return element;
 }
+
+/** Signs that turn the direction of the text after them: an error's text could show itself as another one. */
+const TURNS = /[\u202a-\u202e\u2066-\u2069]/g;
 
 /** An HTML element: h("button", {class: "x", onclick}, "text"). */
 export function h(tag, attributes, ...children) {

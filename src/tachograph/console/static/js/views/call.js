@@ -3,6 +3,7 @@
 import { copy, h, icon, table, toned } from "../dom.js";
 import { duration, moment, short, usd, zoneName } from "../format.js";
 import * as state from "../state.js";
+import { messagesOf, readable } from "./chat.js";
 
 /** A call's details as elements, for the drawer and for the run. */
 export function callFacts(call, inRun = false) {
@@ -53,7 +54,9 @@ function costOf(call) {
   const quality = call.cost_quality && call.cost_quality !== "priced" ? ` (${call.cost_quality})` : "";
   if (call.cost_usd !== null) return `$${call.cost_usd}${quality}`;
   const used = call.input_tokens !== null || call.output_tokens !== null;
-  return used ? "unpriced: no price is known for this model" : "none: nothing was used";
+  if (used) return "unpriced: no price is known for this model";
+  const isOpen = call.outcome === "cancelled" || call.outcome === "timeout";
+  return isOpen ? "not known: no usage came, the provider may bill some" : "none: nothing was used";
 }
 
 function factList(call) {
@@ -65,7 +68,11 @@ function factList(call) {
   add("Began", `${moment(call.time)} (${zoneName()})`);
   add("Duration", duration(call.duration_seconds || 0));
   add("First token", call.first_token_seconds ? duration(call.first_token_seconds) : "");
+  const last = (call.attempts_list || []).at(-1);
+  add("HTTP status", last?.status);
+  add("May be tried again after", last?.retry_after_seconds ? duration(last.retry_after_seconds) : "");
   add("Waited on rate limits", call.wait_seconds ? duration(call.wait_seconds) : "");
+  add("Waited to try again", call.retry_wait_seconds ? duration(call.retry_wait_seconds) : "");
   add("Operation", [call.operation, call.api].filter(Boolean).join(", "));
   add("Answered by", call.response_model);
   add("Finish reason", call.finish_reason);
@@ -138,7 +145,10 @@ function arithmetic(call) {
   );
 }
 
-/** Messages as a chat where they can be read as such, else as they are. */
+const SAID = { input: "Prompt", output: "Answer", arguments: "Arguments", result: "Result" };
+const SHOWN = 30;
+
+/** Messages as a chat where they can be read as such, else as they are; of many, the first and the newest. */
 function content(call) {
   const names = Object.keys(call.content || {});
   if (!names.length) return null;
@@ -147,32 +157,24 @@ function content(call) {
     { class: "said" },
     h("h3", {}, "What was said"),
     names.map((name) => {
-      const messages = messagesOf(call.content[name]);
-      return messages
-        ? messages.map((one) => h("div", { class: `bubble ${one.role}` }, h("b", {}, one.role), h("p", {}, one.text)))
-        : h("div", { class: "bubble" }, h("b", {}, name), h("pre", { tabindex: "0" }, call.content[name]));
+      const found = call.kind === "tool" ? null : messagesOf(call.content[name]);
+      if (!found) return plainBubble(SAID[name] || name, call.content[name]);
+      const bubbles = found.messages.map((one) =>
+        h("div", { class: `bubble ${one.role}` }, h("b", {}, one.role), h("p", {}, one.text)),
+      );
+      const more = bubbles.length - SHOWN;
+      if (more > 0) {
+        const hidden = bubbles.splice(1, more);
+        const title = `${more} messages between`;
+        bubbles.splice(1, 0, h("details", {}, h("summary", {}, title), hidden));
+      }
+      return [bubbles, found.cut ? h("p", { class: "muted small" }, found.cut) : ""];
     }),
   );
 }
 
-function messagesOf(text) {
-  let found;
-  try {
-    found = JSON.parse(text);
-  } catch {
-    return null;
-  } // not JSON: shown as it is
-  const list = Array.isArray(found) ? found : found?.messages;
-  if (!Array.isArray(list) || !list.every((one) => one && typeof one === "object")) return null;
-  return list.map((one) => ({ role: String(one.role || "message"), text: plain(one.parts ?? one.content ?? one) }));
-}
-
-function plain(value) {
-  if (typeof value === "string") return value;
-  if (Array.isArray(value)) return value.map(plain).join("\n");
-  if (value && typeof value === "object") return plain(value.text ?? value.content ?? JSON.stringify(value));
-  return String(value);
-}
+const plainBubble = (name, text) =>
+  h("div", { class: "bubble" }, h("b", {}, name), h("pre", { tabindex: "0" }, readable(text)));
 
 function raw(call) {
   const { arithmetic: ignored, attempts_list: also, ...record } = call;
