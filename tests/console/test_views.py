@@ -235,6 +235,10 @@ def test_errors_of_one_cause_are_one_group() -> None:
     texts = ("Limit 30000, Used 29000 in org-a1", "Limit 30000, Used 100 in org-b2")
     assert fingerprint(call, texts[0]) == fingerprint(call, texts[1])
     assert fingerprint(call, texts[0]) != fingerprint(call, "the server had an error")
+    body = "BadRequestError: Error code: 400 - {{'error': {{'message': \"{}\", 'type': 'invalid_request_error'}}}}"
+    long, wrong = (body.format(text) for text in ("context length is 128000 tokens.", "Unsupported value: 'low'"))
+    assert fingerprint(call, long) != fingerprint(call, wrong)  # all that differs is quoted
+    assert "context length is … tokens." in fingerprint(call, long)
 
 
 def test_a_comparison_says_what_is_significant(running: RunningConsole, client: Client) -> None:
@@ -246,6 +250,18 @@ def test_a_comparison_says_what_is_significant(running: RunningConsole, client: 
     assert rows["Latency p95"]["significant"] is True
     assert rows["Success"]["significant"] is False
     assert found["a"]["calls"] == found["b"]["calls"] == 50
+
+
+def test_a_comparison_and_the_first_page_have_the_same_share_of_successes(
+    running: RunningConsole, client: Client
+) -> None:
+    outcomes = [*["success"] * 8, "error", "error", *["cancelled"] * 10]
+    put(running, *(made(n, at=NOW - 60, outcome=outcome) for n, outcome in enumerate(outcomes)))
+    span = {"from": NOW - 300, "to": NOW}
+    rows = {row["name"]: row["b"] for row in client.get("/api/console/compare", **span)["rows"]}
+    tiles = {tile["name"]: tile["value"] for tile in client.get("/api/console/now", **span)["tiles"]}
+    assert rows["Success"] == tiles["success"] == 0.8
+    assert rows["Cancelled"] == 0.5
 
 
 def test_an_incident_says_whose_fault_it_is_and_by_which_evidence(running: RunningConsole, client: Client) -> None:
@@ -420,6 +436,21 @@ def test_a_run_whose_own_span_went_elsewhere_is_named_by_its_agent(running: Runn
     put(running, *(made(n, at=NOW + n, span_id=f"{n:016x}", **facts) for n in (1, 2)))
     rows = client.get("/api/console/runs/r2")["tree"]
     assert (rows[0]["kind"], rows[0]["name"], rows[0]["missing"]) == ("agent", "run of refunds", True)
+    below = made(3, at=NOW + 2, span_id=f"{3:016x}", duration_seconds=30.0, **{**facts, "parent_span_id": f"{2:016x}"})
+    put(running, below)
+    row = client.get("/api/console/runs/r2")["tree"][0]
+    assert row["start"] + row["seconds"] == pytest.approx(NOW + 32)
+
+
+def test_calls_that_end_after_their_run_are_said(running: RunningConsole, client: Client) -> None:
+    facts = {"run_id": "r3", "agent": "faq", "trace_id": "ab" * 16, "parent_span_id": "cd" * 8}
+    told = {"tachograph.run_id": "r3", "tachograph.run.calls": 1}
+    span = Span(trace_id="ab" * 16, span_id="cd" * 8, name="invoke_agent faq", start_unix=NOW, duration_seconds=2.0,
+                attributes=told)  # fmt: skip
+    put(running, *(made(n, at=NOW + n, span_id=f"{n:016x}", **facts) for n in (1, 2)))
+    running.console.calls.add_all([(None, span)], wait=True)
+    found = client.get("/api/console/runs/r3")
+    assert (found["llm_calls"], found["late"]) == (2, 1)
 
 
 @pytest.mark.parametrize(

@@ -183,12 +183,22 @@ def _is_exact(quality: str | None) -> bool:
 _VARYING = re.compile(r"\bHTTP \d{3}\b|0x[0-9a-f]+|[0-9a-f-]{16,}|\b\w*\d\w*\b|(['\"`]).*?\1", re.IGNORECASE)
 
 
+_MESSAGE = re.compile(r"""['"]message['"]\s*:\s*(['"])((?:\\.|(?!\1).)+)\1""")
+"""What an API says in the body that its client library writes into the error."""
+
+
 def fingerprint(call: Call, error: str | None) -> str:
-    """What failures of one cause have in common: their type, and their text without numbers, ids and quoted names."""
+    """What failures of one cause have in common: their type, and their text without numbers, ids and quoted names.
+
+    Of an answer's body only its message counts: all of it is quoted, so different causes would be one.
+    """
     kind = call.error_type or call.error_kind
     if kind is None:
         return ""
     first = (error or "").strip().split("\n", 1)[0].removeprefix(f"{kind}: ")
+    body = _MESSAGE.search(first)
+    if body is not None:
+        first = f"{first[: first.index('{')] if '{' in first[: body.start()] else ''}{body[2]}"
     name = call.model or call.tool_name
     first = first.replace(name, "…") if name else first
     said = _VARYING.sub(lambda found: found[0] if found[0].startswith("HTTP ") else "…", first)

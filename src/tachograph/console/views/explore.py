@@ -173,7 +173,8 @@ def compare(console: Console, a: tuple[TimeRange, Filter], b: tuple[TimeRange, F
     rows = [
         _latency("p50", one, two, 0.5),
         _latency("p95", one, two, 0.95),
-        _share("Success", one.llm.where(outcome="success"), one.llm, two.llm.where(outcome="success"), two.llm),
+        _share("Success", *(s.llm.where(outcome=o) for s in (one, two) for o in ("success", "!cancelled"))),
+        _share("Cancelled", one.llm.where(outcome="cancelled"), one.llm, two.llm.where(outcome="cancelled"), two.llm),
         _mean("Prompt tokens", "input", one.llm, two.llm),
         _mean("Completion tokens", "output", one.llm, two.llm),
         _mean("Cost of a call", "cost", one.llm, two.llm),

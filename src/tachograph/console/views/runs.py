@@ -9,16 +9,22 @@ import msgspec
 from tachograph.console.calls import Call, CallAttempt, Span
 from tachograph.console.columns import Filter
 from tachograph.console.views import phrases
+from tachograph.signals import semconv
 
 if TYPE_CHECKING:
     from tachograph.console.console import Console
 
 MOST_CALLS: Final = 2000
 MOST_TRACES: Final = 50
+_CLOCK_SECONDS: Final = 0.001
+"""Two clocks measure a run and its calls."""
 
 
 def run(console: Console, identity: str) -> dict[str, Any] | None:
-    """A run by its id, or a trace by its id; None when nothing of it is kept."""
+    """A run by its id, or a trace by its id; None when nothing of it is kept.
+
+    `late` of its calls ended after the run itself: its own span and metrics do not count them.
+    """
     found, _, _ = console.calls.find(Filter(run=identity), MOST_CALLS, newest_first=False)
     calls = [call for _, call in found if identity in (call.run_id, call.trace_id)]
     traces = list(dict.fromkeys(call.trace_id for call in calls if call.trace_id))[:MOST_TRACES]
@@ -33,7 +39,12 @@ def run(console: Console, identity: str) -> dict[str, Any] | None:
     if not calls and not spans:
         return None
     rows = with_attempts(console, tree(calls, spans))
-    return {"id": identity, **totals(calls), "tree": rows, "calls": msgspec.to_builtins(calls)}
+    own = [
+        one for one in spans if one.attributes.get(semconv.RUN_ID) == identity and semconv.RUN_CALLS in one.attributes
+    ]
+    ended = max((one.start_unix + one.duration_seconds for one in own), default=float("inf")) + _CLOCK_SECONDS
+    late = sum(one.run_id == identity and one.time + one.duration_seconds > ended for one in calls)
+    return {"id": identity, **totals(calls), "late": late, "tree": rows, "calls": msgspec.to_builtins(calls)}
 
 
 def session(console: Console, identity: str) -> dict[str, Any] | None:
@@ -119,11 +130,19 @@ def _add_missing(nodes: dict[str, dict[str, Any]]) -> None:
     for node in nodes.values():
         if node["parent"] and node["parent"] not in nodes:
             missing.setdefault(node["parent"], []).append(node)
+    below: dict[str, list[dict[str, Any]]] = {}
+    for node in nodes.values():
+        below.setdefault(node["parent"], []).append(node)
     for parent, own in missing.items():
         if len(own) < 2:
             continue
         start = min(node["start"] for node in own)
-        end = max(node["start"] + node["seconds"] for node in own)
+        waiting, end, seen = list(own), start, set[str]()
+        while waiting:  # what its children began may outlast them
+            node = waiting.pop()
+            end = max(end, node["start"] + node["seconds"])
+            waiting += below.get(node["id"], []) if node["id"] not in seen else []
+            seen.add(node["id"])
         agents = {node["agent"] for node in own}
         agent = agents.pop() if len(agents) == 1 else ""
         nodes[parent] = {

@@ -166,7 +166,11 @@ export class NowView {
       [isLlm && row[by] ? dot(row[by]) : "", row[by] || ""],
       row.others
         ? h("span", { class: "muted" }, row[part])
-        : h("a", { href: state.hrefOf("calls", link), title: row[part] }, shorten(row[part] || "–", 40, this.names)),
+        : h(
+            "a",
+            { href: state.hrefOf("calls", link), title: row[part] },
+            shorten(row[part] || "–", innerWidth < 1700 ? 30 : 40, this.names),
+          ),
       count(row.calls),
       sparkBars(row.line, row.bad_line),
       bad ? h("span", { class: tone, title: row.given_up ? "with those given up" : null }, failed) : "0",

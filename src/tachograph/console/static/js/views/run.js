@@ -86,6 +86,13 @@ export class RunView {
           : "",
         answer.user_id ? fact("User", answer.user_id) : "",
       ),
+      answer.late
+        ? h(
+            "p",
+            { class: "muted" },
+            `${answer.late} ${answer.late === 1 ? "call" : "calls"} ended after the run itself: counted here, but not in the run's own span and metrics.`,
+          )
+        : "",
     );
   }
 
