@@ -172,6 +172,15 @@ def test_the_keyboard_reaches_everything(page: Page) -> None:
     assert "panel" in asked(page)
     page.keyboard.press("d")
     assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    page.keyboard.press("4")
+    page.wait_for_selector(".alert-row.chosen")
+    assert page.locator('.alert-row[tabindex="0"]').count() == 1  # one stop for the Tab key, not eighty
+    page.locator('.alert-row[tabindex="0"]').focus()
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowUp")
+    name = page.evaluate("document.activeElement.dataset.alert")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(f'.runbook h2:text-is("{name}")')
 
 
 def test_calls_are_filtered_and_open_their_trace(page: Page, asks: Client, artifacts: Path) -> None:

@@ -28,6 +28,28 @@ export function h(tag, attributes, ...children) {
   return fill(document.createElement(tag), attributes, children);
 }
 
+/** One stop of the Tab key for a long list: the arrow keys, Home and End go through it. */
+export function roving(root, selector) {
+  root.addEventListener("keydown", (event) => {
+    const all = [...root.querySelectorAll(selector)];
+    const at = all.indexOf(document.activeElement);
+    const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: all.length - 1 }[event.key];
+    if (at < 0 || to === undefined) return;
+    event.preventDefault();
+    event.stopPropagation();
+    all[to]?.focus();
+  });
+  root.addEventListener("focusin", (event) => stopAt(root, selector, event.target.closest(selector)));
+  return root;
+}
+
+/** Let the Tab key stop at this one of a list, or at the first. */
+export function stopAt(root, selector, chosen) {
+  const all = [...root.querySelectorAll(selector)];
+  const stop = all.includes(chosen) ? chosen : all[0];
+  for (const one of all) one.tabIndex = one === stop ? 0 : -1;
+}
+
 /** An SVG element. */
 export function s(tag, attributes, ...children) {
   const element = document.createElementNS(SVG, tag);

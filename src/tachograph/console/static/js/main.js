@@ -25,6 +25,7 @@ const KEYS = [
   ["f", "To the first filter"],
   ["j k", "Next, previous call or panel"],
   ["Enter", "Open the call or the panel"],
+  ["↑ ↓ Home End", "Through the alerts, or the spans of a run"],
   ["← →", "Move the crosshair in a panel"],
   ["v t c", "View large, table, copy PromQL of a panel"],
   ["Esc", "Close what is open"],

@@ -1,7 +1,7 @@
 // A run or a trace as a tree with its waterfall: agents, LLM calls, tools, and the requests and waits of each call.
 
 import { providerColour, theme } from "./colours.js";
-import { h, s } from "./dom.js";
+import { h, roving, s, stopAt } from "./dom.js";
 import { duration, short, tickLabels, ticks, usd } from "./format.js";
 
 const WIDE = 560;
@@ -48,7 +48,7 @@ export function waterfall(rows, { chosen = "", onpick, own = "" } = {}) {
     mark.style.left = `${((times[index] / length) * TRACK * 100) / WIDE}%`;
     return mark;
   });
-  return h(
+  const element = h(
     "div",
     { class: "waterfall", role: "table", "aria-label": "Waterfall" },
     h(
@@ -59,6 +59,8 @@ export function waterfall(rows, { chosen = "", onpick, own = "" } = {}) {
     ),
     rows.map((row) => wfRow(row, began, length, { chosen, onpick, own })),
   );
+  if (onpick) stopAt(roving(element, "button"), "button", element.querySelector(".own button"));
+  return element;
 }
 
 function wfRow(row, began, length, { chosen, onpick, own }) {

@@ -1,7 +1,7 @@
 // Every alert with its state, and the chosen one as an incident: what it hits, whose fault, what happened, what to do.
 
 import { console_ } from "../api.js";
-import { h, icon, table, toast, toned } from "../dom.js";
+import { h, icon, roving, stopAt, table, toast, toned } from "../dom.js";
 import { ago, clock, count, duration, few, moment, short, shorten, span, usd } from "../format.js";
 import { errorTable } from "./grouped.js";
 import * as state from "../state.js";
@@ -81,7 +81,7 @@ export class AlertsView {
       h("span", { class: "spring" }),
       this.search,
     );
-    this.list = h("div", { class: "alert-list" }, this.told, this.loud, quiet, this.quiet);
+    this.list = roving(h("div", { class: "alert-list" }, this.told, this.loud, quiet, this.quiet), ".alert-row");
     this.book = h(
       "article",
       { class: "card runbook", "aria-live": "polite", tabindex: "0" },
@@ -128,6 +128,7 @@ export class AlertsView {
     );
     this.quiet.replaceChildren(...quiet.map(row));
     this.count.textContent = quietText(quiet);
+    stopAt(this.list, ".alert-row", this.list.querySelector(".alert-row.chosen"));
     if (kept) this.list.querySelector(`[data-alert="${CSS.escape(kept)}"]`)?.focus();
     await this.read(chosen);
   }
