@@ -11,6 +11,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from http.client import HTTPConnection
 from typing import Any
 from wsgiref.util import setup_testing_defaults
@@ -21,6 +22,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 import tachograph
+from support.ledgers import eventually
 from support.prometheus import free_port
 from support.traffic import llm_call, tool_call
 from tachograph import runtime
@@ -249,6 +251,29 @@ def test_connections_have_a_limit_and_a_scrape_gets_through(seen: Recording) -> 
     finally:
         for idle in held:
             idle.close()
+        server.close()
+
+
+def test_clients_that_do_not_read_their_answers_make_room_for_a_scrape(
+    seen: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scrape_server, "STUCK_SECONDS", 0.0)
+    server = MetricsServer(lambda: seen.recorder.metrics, 0)
+    held = []
+    try:
+        for _ in range(scrape_server.MAX_CONNECTIONS):
+            greedy = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+            greedy.setblocking(False)
+            with suppress(BlockingIOError):
+                for _ in range(1000):
+                    greedy.send(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+            held.append(greedy)
+        busy = server._server._busy_since
+        eventually(lambda: len(busy) == scrape_server.MAX_CONNECTIONS, "all are being answered")
+        assert "tachograph_build_info" in get(server.url)[1]
+    finally:
+        for greedy in held:
+            greedy.close()
         server.close()
 
 

@@ -19,6 +19,8 @@ logger = logging.getLogger("tachograph")
 MAX_CONNECTIONS: Final = 32
 """Open at the same time, and with each its thread. One more closes the one that was idle longest."""
 IDLE_SECONDS: Final = 15.0
+STUCK_SECONDS: Final = 5.0
+"""An answer that is not read for so long makes room for a connection where all others are being answered."""
 
 
 class ScrapeHandler(BaseHTTPRequestHandler):
@@ -90,23 +92,24 @@ class ScrapeServer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 128  # with the default of 5, a connection among many waits a second to be tried again
 
     def __init__(self, collect: Callable[[], Any], address: str, port: int, shared: bool) -> None:
         self.collect = collect
         self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self._shared = shared
         self._guard = threading.Lock()
-        self._idle_since: dict[Any, float | None] = {}  # open connections; None while one is answered
+        self._idle_since: dict[Any, float] = {}  # open connections
+        self._busy_since: dict[Any, float] = {}  # those of them that are being answered
         super().__init__((address, port), ScrapeHandler)
 
     def process_request(self, request: Any, client_address: object) -> None:  # noqa: ANN401 - as socketserver's
         with self._guard:
             self._idle_since[request] = time.monotonic()
-            surplus = len(self._idle_since) > MAX_CONNECTIONS
-            idle = [(since, one) for one, since in self._idle_since.items() if since is not None]
-            oldest = min(idle, key=lambda pair: pair[0])[1] if surplus else None
+            oldest = self._oldest(request) if len(self._idle_since) > MAX_CONNECTIONS else None
             if oldest is not None:
                 self._idle_since.pop(oldest)
+                self._busy_since.pop(oldest, None)
         if oldest is not None:
             with contextlib.suppress(OSError):
                 oldest.shutdown(socket.SHUT_RDWR)  # its thread finds the end of the connection, and ends
@@ -118,21 +121,29 @@ class ScrapeServer(ThreadingHTTPServer):
         except RuntimeError:  # no thread can be started
             self.shutdown_request(request)
 
+    def _oldest(self, new: object) -> Any:  # noqa: ANN401 - as socketserver's
+        """Which connection makes room: the one that was idle longest, or whose answer is not read; else the new one."""
+        busy, now = self._busy_since, time.monotonic()
+        idle = [(since, one) for one, since in self._idle_since.items() if one not in busy and one is not new]
+        stuck = [(since, one) for one, since in busy.items() if now - since >= STUCK_SECONDS]
+        return min(idle or stuck, key=lambda pair: pair[0], default=(now, new))[1]
+
     def shutdown_request(self, request: Any) -> None:  # noqa: ANN401 - as socketserver's
         with self._guard:
             self._idle_since.pop(request, None)
+            self._busy_since.pop(request, None)
         super().shutdown_request(request)
 
     def busy(self, request: object) -> None:
         """A request has come on this connection."""
         with self._guard:
             if request in self._idle_since:
-                self._idle_since[request] = None
+                self._busy_since[request] = time.monotonic()
 
     def idle(self, request: object) -> None:
         """It has been answered."""
         with self._guard:
-            if request in self._idle_since:
+            if self._busy_since.pop(request, None) is not None:
                 self._idle_since[request] = time.monotonic()
 
     def server_bind(self) -> None:
