@@ -20,6 +20,7 @@ from msgspec import structs
 from tachograph.errors import BudgetExceededError
 from tachograph.records import LABELS, RUN, Cost, LLMCall, Run, ToolCall, ids
 from tachograph.records.content import CLOSED, ContentGate
+from tachograph.records.media import GENERATES_MEDIA
 from tachograph.records.prompt import prompt_of
 from tachograph.signals.families import FACTORY_CREATE_SECONDS, TELEMETRY_ERRORS
 from tachograph.signals.registry import Metrics
@@ -262,7 +263,7 @@ class Recorder:
         if key_hint:
             call.api_key_hint = key_hint
         if asks is not None:
-            if stream or self._keeps_prompts or operation == "speech":
+            if stream or self._keeps_prompts or operation in _BILLED_BY_REQUEST:
                 call.body = asks
             if self._reserve is not None:
                 self._reserve_for(call, asks, is_watched, takes_other_model)
@@ -521,6 +522,8 @@ def _no_run() -> Run | None:
     return None
 
 
+_BILLED_BY_REQUEST: Final = GENERATES_MEDIA | {"speech"}
+"""Operations whose answers do not say all that is billed: the request does."""
 _NOTHING: Final = nullcontext()
 
 

@@ -45,11 +45,24 @@ def test_the_seconds_of_a_video_count_once_when_it_is_whole(seen: Recording) -> 
         ("videos", "video_generation", "sora-2", "success"),
         *[("videos", "fetch_response", "sora-2", "success")] * 3,
     ]
-    assert [usage and usage.tool_uses for *_, usage in found] == [None, None, {"video_second": 8}, None]
+    assert [usage and usage.tool_uses for *_, usage in found] == [None, None, {"video_second/720x1280": 8}, None]
     cost = seen.llm_calls[2].cost
     assert cost is not None
-    assert (cost.quality, cost.nano_usd) == ("unpriced", None)
+    assert (cost.quality, cost.nano_usd) == ("priced", 800_000_000)
     assert not seen.value("llm_calls_usage_missing_total", provider="openai", model="sora-2")
+
+
+def test_an_extension_of_a_video_costs_its_own_seconds(seen: Recording) -> None:
+    whole = {**VIDEO, "model": "sora-2-pro", "size": "1792x1024", "seconds": "20"}
+    asked: Any = client({**whole, "status": "queued"}, {**whole, "status": "completed"})
+    asked.videos.extend(video=b"a file", prompt="On", seconds="8")
+    asked.videos.retrieve("video_1")
+    made, read = seen.llm_calls
+    assert made.usage is None
+    assert read.usage is not None
+    assert read.usage.tool_uses == {"video_second/1792x1024": 8}
+    assert read.cost is not None
+    assert (read.cost.quality, read.cost.nano_usd) == ("priced", 4_000_000_000)
 
 
 def test_a_video_that_failed_costs_nothing(seen: Recording) -> None:

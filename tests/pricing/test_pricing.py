@@ -58,33 +58,39 @@ THEIR_WORDS = {
     "audio_cache_read": "cache_audio_read_tokens",
     "reasoning": "output_reasoning_tokens",
     "audio_output": "output_audio_tokens",
+    "image_cache_read": "cache_image_read_tokens",
     "image_output": "output_image_tokens",
+    "video_output": "output_video_tokens",
 }
-EVERY_JOIN = ("cache_image_read_tokens", "cache_video_read_tokens", "cache_text_read_tokens")
+EVERY_JOIN = ("cache_video_read_tokens", "cache_text_read_tokens")
 
 
 def random_usage(draw: random.Random) -> Usage:
     """A report that makes sense: parts that lie side by side fit into what they are parts of."""
-    five_minutes, one_hour, read_text, read_audio = (draw.choice([0, 0, draw.randrange(5000)]) for _ in range(4))
+    five_minutes, one_hour, read_text, read_audio, read_image = (
+        draw.choice([0, 0, draw.randrange(5000)]) for _ in range(5)
+    )
     audio, image, video = (draw.choice([0, 0, draw.randrange(3000)]) for _ in range(3))
     other = draw.choice([0, draw.randrange(1000), draw.randrange(400_000)])
-    reasoning, audio_out, image_out = (draw.choice([0, 0, draw.randrange(4000)]) for _ in range(3))
+    reasoning, audio_out, image_out, video_out = (draw.choice([0, 0, draw.randrange(4000)]) for _ in range(4))
     details = {
-        "cache_read": read_text + read_audio,
+        "cache_read": read_text + read_audio + read_image,
         "cache_write": five_minutes + one_hour,
         "cache_write_5m": five_minutes,
         "cache_write_1h": one_hour,
         "audio_input": audio + read_audio,
         "audio_cache_read": read_audio,
-        "image_input": image,
+        "image_input": image + read_image,
+        "image_cache_read": read_image,
         "video_input": video,
         "reasoning": reasoning,
         "audio_output": audio_out,
         "image_output": image_out,
+        "video_output": video_out,
     }
     return Usage(
-        five_minutes + one_hour + read_text + read_audio + audio + image + video + other,
-        reasoning + audio_out + image_out + draw.randrange(3000),
+        five_minutes + one_hour + read_text + read_audio + read_image + audio + image + video + other,
+        reasoning + audio_out + image_out + video_out + draw.randrange(3000),
         {word: tokens for word, tokens in details.items() if tokens},
         {"web_search": draw.randrange(1, 9)} if draw.random() < 0.3 else {},
     )

@@ -536,8 +536,10 @@ def test_where_no_limit_is_given_the_answers_seen_say_how_much_to_hold(tmp_path:
     assert held(feature="title") < first
 
 
-def held_for(recorder: Recorder, asks: dict[str, Any], model: str = "gpt-5", operation: str = "chat") -> float:
-    call = recorder.start_llm_call("openai", model, operation, asks=asks)
+def held_for(
+    recorder: Recorder, asks: dict[str, Any], model: str = "gpt-5", operation: str = "chat", provider: str = "openai"
+) -> float:
+    call = recorder.start_llm_call(provider, model, operation, asks=asks)
     (_, reserved), *_ = balances(recorder).values()
     call.finish("cancelled")
     return float(reserved)
@@ -552,7 +554,7 @@ def test_the_first_call_of_a_kind_holds_what_it_may_cost(tmp_path: Path) -> None
     assert held_for(recorder, candidates) == pytest.approx(8 * held_for(recorder, one), rel=0.01)
     assert held_for(recorder, {"input": "x" * 4000}, "tts-1", "speech") == 0.06
     images = {"prompt": "a cat", "n": 4}
-    assert held_for(recorder, images, "gpt-image-1", "image_generation") == pytest.approx(4 * 6240 * 40e-6, rel=0.01)
+    assert held_for(recorder, images, "gpt-image-1", "image_generation") == pytest.approx(4 * 7024 * 40e-6, rel=0.01)
 
 
 def test_the_first_transcription_holds_what_its_file_may_cost(
@@ -664,3 +666,40 @@ def test_a_link_in_the_place_of_accounts_is_refused_and_its_target_is_not_touche
     with pytest.raises(UnsafeFile):
         Accounts("shared", Window("day"), Slot(tmp_path), 4)
     assert target.read_bytes() == b"precious"
+
+
+def test_images_and_videos_hold_what_they_will_cost(tmp_path: Path) -> None:
+    recorder = recorder_with(tmp_path, {"name": "day", "usd": "100"})
+    hd: dict[str, Any] = {"prompt": "a cat", "quality": "hd", "size": "1024x1792", "n": 2}
+    assert held_for(recorder, hd, "dall-e-3", "image_generation") == pytest.approx(0.24)
+    film: dict[str, Any] = {"prompt": "a cat", "size": "1792x1024", "seconds": "12"}
+    assert held_for(recorder, film, "sora-2-pro", "video_generation") == pytest.approx(6)
+    films: dict[str, Any] = {"config": {"duration_seconds": 4, "number_of_videos": 2, "resolution": "4k"}}
+    assert held_for(recorder, films, "veo-3.1-generate-001", "video_generation", "gemini") == pytest.approx(4.8)
+    assert held_for(recorder, {}, "imagen-4.0-generate-001", "image_generation", "gemini") == pytest.approx(0.04)
+
+
+@pytest.mark.parametrize(("ended", "spent"), [("completed", 0.8), ("failed", 0.0)])
+def test_the_money_of_a_job_is_held_until_it_is_read_whole(tmp_path: Path, ended: str, spent: float) -> None:
+    recorder = recorder_with(tmp_path, {"name": "day", "usd": "1"})
+    film: dict[str, Any] = {"prompt": "a cat", "seconds": "8"}
+
+    def asks(status: str, operation: str = "fetch_response") -> None:
+        body = film if operation == "video_generation" else None
+        call = recorder.start_llm_call("openai", "sora-2", operation, asks=body)
+        call.begin_attempt().end("success")
+        call.response_id, call.finish_reason = "video_1", status
+        if status == "completed":
+            call.usage = Usage(tool_uses={"video_second/720x1280": 8})
+        else:
+            call.counts_usage = False
+        call.finish("success")
+        recorder.settle()
+
+    asks("queued", "video_generation")
+    asks("in_progress")
+    assert [float(usd) for usd in balances(recorder)["day"]] == [0, 0.8]
+    with pytest.raises(BudgetExceededError):
+        recorder.start_llm_call("openai", "sora-2", "video_generation", asks=film)
+    asks(ended)
+    assert [float(usd) for usd in balances(recorder)["day"]] == [spent, 0]

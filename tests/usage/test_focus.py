@@ -162,3 +162,36 @@ def test_another_ending_or_place_is_refused_in_words(
     assert "Name it .parquet or .csv" in capsys.readouterr().err
     assert main(["export-focus", str(tmp_path / "absent" / "focus.csv")]) == 2
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_images_seconds_and_characters_are_consumed_in_their_own_units(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = make_recorder(tmp_path / "ledger")
+    for model, usage in (
+        ("dall-e-3", Usage(tool_uses={"image/hd/1024x1792": 2})),
+        ("sora-2", Usage(tool_uses={"video_second/720x1280": 8})),
+        ("whisper-1", Usage(audio_seconds=12.345)),
+        ("tts-1", Usage(tool_uses={"character": 40})),
+        ("gpt-5", Usage(1000, 7, tool_uses={"web_search": 1})),
+        ("stated", None),
+    ):
+        call = recorder.start_llm_call("openai", model)
+        call.begin_attempt().end("success")
+        call.usage, call.cost = usage, Cost(240_000_000, "priced", "test")
+        call.finish("success")
+    assert recorder.ledger is not None
+    assert recorder.ledger.close(20)  # type: ignore[attr-defined]
+    monkeypatch.setenv("TACHOGRAPH_LEDGER_DATA_DIR", str(tmp_path / "ledger"))
+    rows = parquet.read_table(export(tmp_path / "calls.parquet")).to_pylist()
+    assert {row["SkuId"]: (row["ConsumedQuantity"], row["ConsumedUnit"]) for row in rows} == {
+        "openai/dall-e-3/image/hd/1024x1792": (Decimal(2), "Images"),
+        "openai/sora-2/video_second/720x1280": (Decimal(8), "Seconds"),
+        "openai/whisper-1": (Decimal("12.345"), "Seconds"),
+        "openai/tts-1": (Decimal(40), "Characters"),
+        "openai/gpt-5": (Decimal(1007), "Tokens"),
+        "openai/stated": (Decimal(1), "Requests"),
+    }
+    for row in rows:
+        assert row["PricingUnit"] == row["SkuMeter"] == row["ConsumedUnit"]
+        assert row["ListUnitPrice"] * row["PricingQuantity"] == pytest.approx(row["ListCost"], rel=Decimal("1e-9"))

@@ -33,7 +33,7 @@ from tachograph.records import ENGINE_CALL
 from tachograph.signals.spans import leave
 from tachograph.tape.guard import call_wrapper, generate
 from tachograph.vendors.api import Api
-from tachograph.vendors.gemini.apis import BATCHES, GENERATE, PLAIN
+from tachograph.vendors.gemini.apis import BATCHES, FETCH_VIDEO, GENERATE, PLAIN
 
 
 def install() -> None:
@@ -41,6 +41,7 @@ def install() -> None:
     after_import("google.genai.models", _hook_models)
     after_import("google.genai.chats", _hook_chats)
     after_import("google.genai.batches", _hook_batches)
+    after_import("google.genai.operations", _hook_operations)
     gemini_live.install()
     after_import("google.genai._api_client", _hook_requests)
     gemini_interactions.install()
@@ -184,6 +185,13 @@ def _hook_batches(module: ModuleType) -> None:
                 partial(make, begin=begin, done=_answered),
                 "batches are not seen",
             )
+
+
+def _hook_operations(module: ModuleType) -> None:
+    for owner_name, make in (("Operations", watched), ("AsyncOperations", watched_async)):
+        begin = partial(_plain, api=FETCH_VIDEO, is_async=make is watched_async)
+        wrapper = partial(make, begin=begin, done=_answered)
+        hook("google_genai", module, owner_name, "get", wrapper, "videos are not priced")
 
 
 # The HTTP layer: what an error body says

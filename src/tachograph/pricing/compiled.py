@@ -10,6 +10,7 @@ from math import lcm
 
 from tachograph.pricing.dimensions import FREE_TOOLS, OWN_PRICE_EXPECTED, TOKENS
 from tachograph.records.cost import NANO_PER_USD
+from tachograph.records.media import SILENT
 from tachograph.records.usage import Usage
 
 
@@ -52,7 +53,7 @@ class Price:
 
     Attributes:
         tokens: By the words of `dimensions.TOKENS`.
-        tools: By kind of server-side tool.
+        tools: By kind of server-side tool, and by item of media (`records.media`).
         request: Of each request, whatever it used.
         audio_second: Of audio billed by time.
         doubts: By tool, why its price may be another one.
@@ -94,7 +95,7 @@ class CompiledPrice:
         "_denominator",
         "_doubts",
         "_flat",
-        "_has_audio_cache",
+        "_joins",
         "_lacking",
         "_parts",
         "_request",
@@ -126,7 +127,8 @@ class CompiledPrice:
         self._audio_second = None if price.audio_second is None else self._whole(price.audio_second.nano)
         self._doubts = price.doubts
         self._lacking = OWN_PRICE_EXPECTED - set(price.tokens)
-        self._has_audio_cache = "audio_input" in price.tokens and "cache_read" in price.tokens
+        is_cached = "cache_read" in price.tokens
+        self._joins = tuple(join for join in _JOINS if is_cached and f"{join}_input" in price.tokens)
         self._flat = self._flatten(words)
 
     def _flatten(self, words: list[str]) -> _Flat | None:
@@ -142,8 +144,9 @@ class CompiledPrice:
                 if any(TOKENS[total] < TOKENS[other] < TOKENS[word] for other in rates):
                     continue  # it lies in a part with a price of its own
                 inner = {other for other in rates if TOKENS[word] < TOKENS[other]}
-                if self._has_audio_cache and word in ("audio_input", "cache_read"):
-                    inner |= {"audio_input", "cache_read"} - {word}
+                for join in self._joins:
+                    if word in (f"{join}_input", "cache_read"):
+                        inner |= {f"{join}_input", "cache_read"} - {word}
             parts[word] = (rates[word] - rates[total] if word in rates else 0, total == "output", frozenset(inner))
         return self._starts[-1] if self._starts else INT64, rates["input"], rates["output"], parts
 
@@ -193,11 +196,12 @@ class CompiledPrice:
         total += self._tokens(usage, requests, doubts)
         is_priced = self._request != 0 or self._has_price(usage, doubts)
         for kind, uses in usage.tool_uses.items():
-            if kind in self._tools:
-                total += uses * self._tools[kind]
+            name = kind if kind in self._tools else self._item(kind, doubts)
+            if name is not None:
+                total += uses * self._tools[name]
                 is_priced = True
-                if kind in self._doubts:
-                    doubts.append(self._doubts[kind])
+                if name in self._doubts:
+                    doubts.append(self._doubts[name])
             elif kind not in FREE_TOOLS:
                 doubts.append(f"no price for {kind}")
         if usage.audio_seconds:
@@ -210,6 +214,18 @@ class CompiledPrice:
         if not is_priced and (usage.input_tokens or usage.output_tokens or usage.audio_seconds or usage.tool_uses):
             return None, tuple(doubts)
         return _round(total, denominator), tuple(doubts)
+
+    def _item(self, item: str, doubts: list[str]) -> str | None:
+        """The price of an item of media: the one that names most of what the item is, and nothing else."""
+        kind, _, words = item.partition("/")
+        said = {kind, *words.split("/")}
+        fitting = [name for name in self._tools if words and said.issuperset(name.split("/"))]
+        if not fitting:
+            return None
+        found = max(sorted(fitting), key=lambda name: name.count("/"))
+        if SILENT in said and SILENT not in found:
+            doubts.append("no price for a video without sound: that of one with sound")
+        return found
 
     def _tokens(self, usage: Usage, requests: int, doubts: list[str]) -> int:
         """The tokens' cost: each part at its rate, without the parts inside it that have rates of their own."""
@@ -252,15 +268,13 @@ class CompiledPrice:
 
     def _doubt_parts(self, details: Mapping[str, int], doubts: list[str]) -> None:
         doubts.extend(f"no price for {word}" for word in details if word in self._lacking)
-        if (
-            self._has_audio_cache
-            and details.get("audio_input")
-            and "cache_read" in details
-            and "audio_cache_read" not in details
-        ):
-            doubts.append("how much of the audio was cached is not reported")
+        for join in self._joins:
+            if details.get(f"{join}_input") and "cache_read" in details and f"{join}_cache_read" not in details:
+                doubts.append(f"how much of the {join} was cached is not reported")
 
 
+_JOINS = ("audio", "image")
+"""Modalities whose cached tokens have prices of their own."""
 _MICRO = 1_000_000
 """Seconds of audio are counted in millionths, so that they are whole numbers, too."""
 

@@ -41,7 +41,9 @@ TOKENS: Final[dict[str, Dimensions]] = {
     "audio_cache_read": _dimensions(**_INPUT, modality="audio", token_type="cache_read"),
     "reasoning": _dimensions(**_OUTPUT, token_type="reasoning"),
     "audio_output": _dimensions(**_OUTPUT, modality="audio"),
+    "image_cache_read": _dimensions(**_INPUT, modality="image", token_type="cache_read"),
     "image_output": _dimensions(**_OUTPUT, modality="image"),
+    "video_output": _dimensions(**_OUTPUT, modality="video"),
 }
 """Prices by tokens; the words of `records.usage.DETAILS`, and the two totals. Dimensions are genai-prices' own."""
 
@@ -65,7 +67,7 @@ FREE_TOOLS: Final = frozenset({"web_fetch"})
 """Billed only by their tokens."""
 
 OWN_PRICE_EXPECTED: Final = frozenset(
-    {"cache_read", "cache_write", "cache_write_1h", "audio_input", "audio_output", "image_output"}
+    {"cache_read", "cache_write", "cache_write_1h", "audio_input", "audio_output", "image_output", "video_output"}
 )
 """Parts that usually cost something else than the part they lie in: without a price of their own, an estimate."""
 

@@ -112,8 +112,9 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
         unknown_billables: Fields of the usage report and items of the answer that may be billed and that no reader
             handles, in the vendor's words: the cost is an estimate then.
         request_count: How many requests `usage` sums, where that is not known from `usages`; 0: unknown.
-        body: The request of a streamed call, and of any call where waste is looked for, kept until the record is
-            delivered: a stream that is closed before it reports any usage still costs its prompt. Never recorded.
+        body: The request of a streamed call, of one that is billed by what was asked for (speech, images, videos), and
+            of any call where waste is looked for, kept until the record is delivered: a stream that is closed before it
+            reports any usage still costs its prompt. Never recorded.
         cache_miss: Where the vendor diagnoses its prompt cache: how many tokens could have been read from it and were
             not (0: all were), and why, in its words.
         usage_mismatch: Why the usage report contradicts itself, if it does.

@@ -39,6 +39,8 @@ ERROR_KINDS: Final[tuple[ErrorKind, ...]] = ("connection", "validation", "execut
 TOOL_OUTCOMES: Final[tuple[ToolOutcome, ...]] = ("success", "error", "timeout", "cancelled")
 COST_QUALITIES: Final[tuple[CostQuality, ...]] = ("priced", "stated", "estimated", "included", "unpriced")
 
+UNFINISHED: Final = frozenset(("queued", "in_progress"))
+"""What a job's answer gives as its finish reason while the vendor still works at it."""
 _OUTCOME_OF: Final[dict[ErrorType, Outcome]] = {"timeout": "timeout", "rate_limit": "rate_limited"}
 
 

@@ -34,10 +34,11 @@ class Asked:
         is_open: Whether the prompt holds more than can be measured here: media, files, an earlier conversation, what
             the vendor's own tools find.
         sound_seconds: How long the file that is to be written down lasts at most; None where it cannot be seen.
+        media: Images or seconds of video that are asked for, by item (`records.media`); None where there are none.
         tier, speed: What the request says about its price, in the vendor's words.
     """
 
-    __slots__ = ("answers", "is_open", "most_output", "size", "sound_seconds", "speed", "tier")
+    __slots__ = ("answers", "is_open", "media", "most_output", "size", "sound_seconds", "speed", "tier")
 
     def __init__(self, size: int, most_output: int | None, is_open: bool = False) -> None:
         self.size = size
@@ -45,6 +46,7 @@ class Asked:
         self.is_open = is_open
         self.answers = 1
         self.sound_seconds: float | None = None
+        self.media: dict[str, int] | None = None
         self.tier: str | None = None
         self.speed: str | None = None
 

@@ -18,8 +18,10 @@ DETAILS: Final[tuple[str, ...]] = (
     "audio_cache_read",
     "audio_output",
     "image_input",
+    "image_cache_read",
     "image_output",
     "video_input",
+    "video_output",
     "document_input",
     "tool_use_prompt",
     "accepted_prediction",
@@ -40,7 +42,9 @@ class Usage(msgspec.Struct):
         details: Parts of the two totals by the words of `DETAILS`; never to be added to them. Zero parts are left out.
         tool_uses: What is billed by number beside tokens, by kind: uses of server-side tools (`web_search`,
             `web_fetch`, `file_search`, `code_interpreter` by container, `image_generation`), sources of a search
-            (`source`), characters of speech (`character`); and what is billed at another model's prices (`advisor`).
+            (`source`), characters of speech (`character`); images and seconds of video, by what their price depends on
+            (`image/hd/1024x1792`, `video_second/4k`; see `records.media`); and what is billed at another model's prices
+            (`advisor`, `svg_author`).
         audio_seconds: Audio billed by time, where the vendor bills so.
     """
 

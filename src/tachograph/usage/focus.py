@@ -99,16 +99,14 @@ _FIXED: Final[dict[str, Any]] = {
     "BillingCurrency": "USD",
     "ChargeCategory": "Usage",
     "ChargeFrequency": "Usage-Based",
-    "ConsumedUnit": "Tokens",
     "PricingCategory": "Standard",
     "PricingCurrency": "USD",
-    "PricingUnit": "Tokens",
     "ServiceCategory": "AI and Machine Learning",
     "ServiceSubcategory": "Generative AI",
-    "SkuMeter": "Tokens",
 }
 _json: Final = msgspec.json.Encoder(order="deterministic").encode
-_Key = tuple[int, str, str, str, str, str, str]
+_Key = tuple[int, str, str, str, str, str, str, str, str]
+_UNITS: Final = {"image": "Images", "video_second": "Seconds", "character": "Characters"}
 
 
 @dataclass(slots=True)
@@ -134,7 +132,7 @@ class _Line:
 
     nano: int = 0
     listed: int = 0
-    tokens: int = 0
+    thousandths: int = 0
 
 
 def export(
@@ -179,7 +177,7 @@ def _counted(rows: Iterator[Row], done: Exported) -> Iterator[Row]:
         yield row
 
 
-def _key(row: Row, begins_us: int) -> _Key:
+def _key(row: Row, begins_us: int, unit: str, item: str) -> _Key:
     tags = dict(row.labels or {})
     for name in ("agent", "app_version"):
         value = getattr(row, name)
@@ -193,31 +191,49 @@ def _key(row: Row, begins_us: int) -> _Key:
         row.service_tier or "",
         row.region or "",
         _json(tags).decode() if tags else "",
+        unit,
+        item,
     )
 
 
-def _add(line: _Line, row: Row) -> None:
+def _measured(row: Row) -> tuple[str, str, int]:
+    """What a call consumed: the unit, the item where its price depends on more than the model, and thousandths."""
+    tokens = (row.input_tokens or 0) + (row.output_tokens or 0)
+    if tokens:
+        return "Tokens", "", tokens * 1000
+    if row.audio_seconds:
+        return "Seconds", "", round(row.audio_seconds * 1000)
+    for item, number in (row.tool_uses or {}).items():
+        kind = item.partition("/")[0]
+        if kind in _UNITS and number:
+            return _UNITS[kind], "" if kind == "character" else item, number * 1000
+    return "Requests", "", 1000
+
+
+def _add(line: _Line, row: Row, thousandths: int) -> None:
     cost = row.cost_nusd or 0
     line.nano += cost
     line.listed += cost if row.list_cost_nusd is None else row.list_cost_nusd
-    line.tokens += (row.input_tokens or 0) + (row.output_tokens or 0)
+    line.thousandths += thousandths
 
 
 def _by_call(rows: Iterator[Row]) -> Iterator[tuple[_Key, _Line]]:
     for row in rows:
         line = _Line()
-        _add(line, row)
-        yield _key(row, row.ts_us), line
+        unit, item, thousandths = _measured(row)
+        _add(line, row, thousandths)
+        yield _key(row, row.ts_us, unit, item), line
 
 
 def _by_hour(rows: Iterator[Row]) -> list[tuple[_Key, _Line]]:
     found: dict[_Key, _Line] = {}
     for row in rows:
-        key = _key(row, row.ts_us // _HOUR_US * _HOUR_US)
+        unit, item, thousandths = _measured(row)
+        key = _key(row, row.ts_us // _HOUR_US * _HOUR_US, unit, item)
         line = found.get(key)
         if line is None:
             line = found[key] = _Line()
-        _add(line, row)
+        _add(line, row, thousandths)
     return sorted(found.items(), key=lambda item: item[0])
 
 
@@ -238,7 +254,7 @@ def _type(arrow: ModuleType, kind: str, *, as_csv: bool) -> pyarrow.DataType:
     if kind == PRICE:
         return arrow.decimal128(38, 15)
     if kind == NUMBER:
-        return arrow.decimal128(38, 1)
+        return arrow.decimal128(38, 3)
     return arrow.string() if kind == TEXT or as_csv else arrow.timestamp("us", tz="UTC")
 
 
@@ -267,9 +283,10 @@ def _table(
     periods = [_month(key[0], months) for key in keys]
     costs = [line.nano for line in lines]
     listed = [line.listed for line in lines]
-    units = [_unit(line.nano, line.tokens) for line in lines]
-    quantities = [line.tokens * 10 for line in lines]
-    skus = ["/".join(filter(None, (key[1], key[2], key[4]))) for key in keys]
+    prices = [_unit(line.nano, line.thousandths) for line in lines]
+    quantities = [line.thousandths for line in lines]
+    units = [key[7] for key in keys]
+    skus = ["/".join(filter(None, (key[1], key[2], key[4], key[8]))) for key in keys]
     names = [PUBLISHERS.get(key[1], key[1]) for key in keys]
     made: dict[str, list[Any]] = {
         "BilledCost": costs,
@@ -277,10 +294,10 @@ def _table(
         "ContractedCost": costs,
         "PricingCurrencyEffectiveCost": costs,
         "ListCost": listed,
-        "ContractedUnitPrice": units,
-        "PricingCurrencyContractedUnitPrice": units,
-        "ListUnitPrice": (listed_units := [_unit(line.listed, line.tokens) for line in lines]),
-        "PricingCurrencyListUnitPrice": listed_units,
+        "ContractedUnitPrice": prices,
+        "PricingCurrencyContractedUnitPrice": prices,
+        "ListUnitPrice": (listed_prices := [_unit(line.listed, line.thousandths) for line in lines]),
+        "PricingCurrencyListUnitPrice": listed_prices,
         "BillingPeriodStart": [period[0] for period in periods],
         "BillingPeriodEnd": [period[1] for period in periods],
         "ChargePeriodStart": [key[0] for key in keys],
@@ -288,6 +305,9 @@ def _table(
         "ChargeDescription": [f"{key[3]} with {key[2]}" for key in keys],
         "ConsumedQuantity": quantities,
         "PricingQuantity": quantities,
+        "ConsumedUnit": units,
+        "PricingUnit": units,
+        "SkuMeter": units,
         "ProviderName": names,
         "PublisherName": names,
         "InvoiceIssuerName": names,
@@ -325,9 +345,9 @@ def _table(
     return arrow.Table.from_arrays(columns, schema=schema)
 
 
-def _unit(nano: int, tokens: int) -> int:
-    """The price of a token in the last digit of PRICE: 1e-15 dollars, rounded down."""
-    return min(nano * 1_000_000 // (tokens or 1), 2**63 - 1)
+def _unit(nano: int, thousandths: int) -> int:
+    """The price of one unit in the last digit of PRICE: 1e-15 dollars, rounded down."""
+    return min(nano * 1_000_000_000 // (thousandths or 1), 2**63 - 1)
 
 
 def _decimals(arrow: ModuleType, digits: list[int], kind: pyarrow.DataType) -> pyarrow.Array:

@@ -88,7 +88,18 @@ def find(served: Served, when: datetime) -> Found | None:
         model = provider.find_model(name.model, all_providers=snapshot.providers)
         if model is not None:
             return _found(served, when, name, provider, model, doubt)
+        own = _published(provider.id, name.model)
+        if own is not None:
+            doubts = [doubt, f"no price for service tier {served.tier!r}" if served.tier else ""]
+            return Found(own, _midnight(when), tuple(filter(None, doubts)))
     return None
+
+
+def _published(provider: str, model: str) -> Price | None:
+    """The price of a model that genai-prices does not hold, where its vendor publishes one that we have."""
+    rates = {word: Rate.of(usd, 1_000_000) for word, usd in published.tokens(provider, model).items()}
+    price = _with_fees(Price(rates), provider, model)
+    return price if rates or published.media(provider, model) is not None else None
 
 
 def _candidates(served: Served, looked_up: list[Name]) -> Iterator[tuple[Name, Provider, str]]:
@@ -159,6 +170,10 @@ def _with_fees(price: Price, provider: str, model: str) -> Price:
             tools[tool] = Rate.of(fee.usd, 1000)
             if fee.doubt:
                 doubts[tool] = fee.doubt
+    media = published.media(provider, model)
+    if media is not None:
+        tools |= {item: Rate.of(usd, 1) for item, usd in media.usd.items()}
+        doubts |= dict.fromkeys(media.usd, media.doubt) if media.doubt else {}
     return replace(price, tools=tools, request=request, doubts=doubts)
 
 

@@ -10,6 +10,10 @@ input = 1.25                # per million tokens
 output = 10
 cache_read = 0.125
 web_search = 10             # per thousand uses
+image = 0.04                # per image, whatever its quality and size
+"image/hd/1024x1792" = 0.12 # per image of this quality and size
+video_second = 0.10         # per second of video
+"video_second/4k" = 0.60    # of this resolution
 request = 0                 # per request
 from = 2026-01-01           # the day it begins (UTC); the latest that has begun holds
 tier = "batch"              # only for this service tier
@@ -45,6 +49,7 @@ from tachograph.files import read_named
 from tachograph.pricing.compiled import Price, Rate
 from tachograph.pricing.dimensions import TOKENS, TOOLS, Served
 from tachograph.pricing.sources.bundled import Found
+from tachograph.records.media import MEDIA
 
 _WHERE = ("tier", "speed", "region")
 _TEXTS = ("model", "provider", *_WHERE)
@@ -52,7 +57,12 @@ _TERMS = (*_TEXTS, "from", "until")
 _TABLES = ("price", "discount", "included")
 LONGEST_FILE = 8 << 20
 """Bytes of a price file."""
-_KEYS = (*_TEXTS, "from", "above", "request", "audio_hour", *TOKENS, *TOOLS)
+_KEYS = (*_TEXTS, "from", "above", "request", "audio_hour", *TOKENS, *TOOLS, *MEDIA)
+
+
+def _is_media(key: str) -> bool:
+    """Whether a key is an item of media (`image/hd`): priced by the piece."""
+    return key.partition("/")[0] in MEDIA
 
 
 class PriceFileError(TachographError):
@@ -215,7 +225,7 @@ class PriceFile:
 
     def _check_keys(self, name: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
         for key, value in table.items():
-            if key not in known:
+            if key not in known and not (known is _KEYS and _is_media(key)):
                 raise self._error(f"{name} has an unknown key {key!r}", f"Keys that exist: {', '.join(known)}.")
             if key in _TEXTS and not isinstance(value, str):
                 raise self._error(f"{name}: {key} is not text but {value!r}", "Put it in quotes.")
@@ -238,7 +248,8 @@ class PriceFile:
             raise self._error(f"{name} names no model", 'Add model = "...".')
         self._check_keys(name, table, _KEYS)
         scope = self._scope(name, table)
-        if not any(key in table for key in ("input", "output", "request", "audio_hour", *TOOLS)):
+        media = [key for key in table if _is_media(key)]
+        if not media and not any(key in table for key in ("input", "output", "request", "audio_hour", *TOOLS)):
             raise self._error(f"{name} has no price", "Add input and output, in US dollars per million tokens.")
         above = self._above(name, table)
         tokens = {
@@ -251,6 +262,7 @@ class PriceFile:
             if word in table
         }
         tools = {word: Rate.of(self._amount(name, word, table[word]), 1000) for word in TOOLS if word in table}
+        tools |= {item: Rate.of(self._amount(name, item, table[item]), 1) for item in media}
         request = table.get("request")
         audio = table.get("audio_hour")
         price = Price(

@@ -8,6 +8,7 @@ when a page says another, and write the day beside it. Prices of a model that ge
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final, NamedTuple
@@ -53,6 +54,130 @@ FEES: Final[tuple[Fee, ...]] = (
     # https://docs.perplexity.ai/getting-started/pricing, "Sonar Deep Research"
     Fee("perplexity", re.compile("deep-research"), "search_query", Decimal(5)),
 )
+
+
+class Media(NamedTuple):
+    """What images or seconds of video cost.
+
+    Attributes:
+        provider: genai-prices' id.
+        models: A pattern of the whole names it is for.
+        usd: US dollars for one, by item (`records.media`).
+        doubt: Why it may be another one, or empty.
+    """
+
+    provider: str
+    models: re.Pattern[str]
+    usd: dict[str, Decimal]
+    doubt: str = ""
+
+
+def _by_size(quality: str, *usd: str) -> dict[str, Decimal]:
+    """Of gpt-image's three usual sizes: square, then the two longer ones."""
+    sizes = ("1024x1024", *_LONGER)
+    return {f"image/{quality}/{size}": Decimal(price) for size, price in zip(sizes, (*usd, usd[-1]), strict=True)}
+
+
+def _each(prices: Mapping[str, str]) -> dict[str, Decimal]:
+    return {item: Decimal(usd) for item, usd in prices.items()}
+
+
+def _of_sizes(kind: str, sizes: tuple[str, ...], usd: str) -> dict[str, Decimal]:
+    return {f"{kind}/{size}": Decimal(usd) for size in sizes}
+
+
+_LONGER: Final = ("1024x1536", "1536x1024")
+_WIDE: Final = ("1024x1792", "1792x1024")
+_720P: Final = ("720x1280", "1280x720")
+_IMAGE_ALONE: Final = "no token usage was reported: the price of the image alone"
+_SORA: Final = _of_sizes("video_second", _720P, "0.10")
+_SORA_PRO: Final = _of_sizes("video_second", _720P, "0.30") | _of_sizes("video_second", _WIDE, "0.50")
+_VEO_3: Final = {"video_second/720p": "0.40", "video_second/1080p": "0.40"}
+_VEO_3_LITE: Final = {"video_second/720p": "0.05", "video_second/1080p": "0.08"}
+_VEO_3_FAST: Final = {"video_second/720p": "0.10", "video_second/1080p": "0.12"}
+
+MEDIA: Final[tuple[Media, ...]] = (
+    # developers.openai.com/api/docs/models/dall-e-3 and .../dall-e-2, until both were shut down on 2026-05-12
+    Media(
+        "openai",
+        re.compile("dall-e-3"),
+        _each({"image/standard/1024x1024": "0.04", "image/hd/1024x1024": "0.08"})
+        | _of_sizes("image/standard", _WIDE, "0.08")
+        | _of_sizes("image/hd", _WIDE, "0.12"),
+    ),
+    Media(
+        "openai",
+        re.compile("dall-e-2"),
+        _each({"image/256x256": "0.016", "image/512x512": "0.018", "image/1024x1024": "0.02"}),
+    ),
+    # azure.microsoft.com/pricing/details/azure-openai, as LiteLLM 1.110 has it by the pixel
+    Media(
+        "azure",
+        re.compile("dall-e-3"),
+        _each({"image/standard/1024x1024": "0.044", "image/hd/1024x1024": "0.088"})
+        | _of_sizes("image/standard", _WIDE, "0.088")
+        | _of_sizes("image/hd", _WIDE, "0.132"),
+    ),
+    # https://developers.openai.com/api/docs/pricing, "Image generation": these models are billed by tokens; a host that
+    # reports none is priced by what an image of this quality and size usually costs
+    Media(
+        "openai",
+        re.compile(r"gpt-image-1(-20.*)?"),
+        _by_size("low", "0.011", "0.016") | _by_size("medium", "0.042", "0.063") | _by_size("high", "0.167", "0.25"),
+        _IMAGE_ALONE,
+    ),
+    Media(
+        "openai",
+        re.compile(r"gpt-image-1\.5(-20.*)?"),
+        _by_size("low", "0.009", "0.013") | _by_size("medium", "0.034", "0.05") | _by_size("high", "0.133", "0.2"),
+        _IMAGE_ALONE,
+    ),
+    Media(
+        "openai",
+        re.compile(r"gpt-image-1-mini(-20.*)?"),
+        _by_size("low", "0.005", "0.006") | _by_size("medium", "0.011", "0.015"),
+        _IMAGE_ALONE,
+    ),
+    # https://developers.openai.com/api/docs/models/sora-2 and .../sora-2-pro, until they were shut down on 2026-09-24
+    *(Media(vendor, re.compile(r"sora-2(-20.*)?"), _SORA) for vendor in ("openai", "azure")),
+    *(Media(vendor, re.compile(r"sora-2-pro(-20.*)?"), _SORA_PRO) for vendor in ("openai", "azure")),
+    # https://ai.google.dev/gemini-api/docs/pricing, "Imagen 4" and "Imagen 3"; an image of any size
+    Media("google", re.compile(r"imagen-[34]\.0-fast-.*"), _each({"image": "0.02"})),
+    Media("google", re.compile(r"imagen-4\.0-ultra-.*"), _each({"image": "0.06"})),
+    Media("google", re.compile(r"imagen-[34]\.0-generate-.*"), _each({"image": "0.04"})),
+    # https://ai.google.dev/gemini-api/docs/pricing, "Veo 3.1"; cloud.google.com/vertex-ai/generative-ai/pricing, "Veo"
+    Media("google", re.compile(r"veo-3\.1-fast-.*"), _each({**_VEO_3_FAST, "video_second/4k": "0.30"})),
+    Media("google", re.compile(r"veo-3\.1-lite-.*"), _each(_VEO_3_LITE)),
+    Media("google", re.compile(r"veo-3\.1-generate-.*"), _each({**_VEO_3, "video_second/4k": "0.60"})),
+    Media("google", re.compile(r"veo-3\.0-fast-.*"), _each(_VEO_3_FAST)),
+    Media("google", re.compile(r"veo-3\.0-generate-.*"), _each(_VEO_3)),
+    Media("google", re.compile(r"veo-2\.0-.*"), _each({"video_second": "0.50"})),
+)
+"""Taken on 2026-11-27 from LiteLLM 1.110's table, which names these pages, and from transcriptions of the pages; those
+of DALL-E and Imagen 4, which no longer stand there, from older copies."""
+
+_TOKENS: Final[tuple[tuple[str, re.Pattern[str], dict[str, str]], ...]] = (
+    # https://developers.openai.com/api/docs/pricing, "Image generation"
+    (
+        "openai",
+        re.compile(r"gpt-image-2\.6-(sunburst|flare)(-20.*)?"),
+        {"input": "5", "cache_read": "1.25", "image_input": "8", "image_cache_read": "2"}
+        | dict.fromkeys(("output", "image_output"), "30"),
+    ),
+    # https://ai.google.dev/gemini-api/docs/pricing, "Gemini Omni Flash"
+    ("google", re.compile(r"gemini-omni-1\.2-flash.*"), {"input": "1.5", "output": "9", "video_output": "12"}),
+)
+"""Models that genai-prices 0.2.3 does not hold yet: US dollars for a million tokens, on 2026-11-27."""
+
+
+def media(provider: str, model: str) -> Media | None:
+    """What a model's images or videos cost."""
+    return next((one for one in MEDIA if one.provider == provider and one.models.fullmatch(model)), None)
+
+
+def tokens(provider: str, model: str) -> dict[str, Decimal]:
+    """What tokens of a model cost that genai-prices does not hold, by the words of `dimensions.TOKENS`."""
+    return next((_each(usd) for one, models, usd in _TOKENS if one == provider and models.fullmatch(model)), {})
 
 
 class Surcharge(NamedTuple):

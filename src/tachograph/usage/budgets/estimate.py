@@ -3,7 +3,7 @@
 Prompt: the length of the text asked with, at the tokens per character seen lately (a third of a token before any was
 seen), and where it holds more than can be measured here, as much as was seen beyond the text. Completion: what the
 request allows, or the most seen lately with this model and these labels; times the answers asked for. Sound that is to
-be written down: as long as its file may last.
+be written down: as long as its file may last. Images and videos that are billed by number: what the request asks for.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 _FIRST_RATIO: Final = 1 / 3
 _FIRST_OUTPUT: Final = 2048
-_FIRST_IMAGE: Final = 6240
-"""Tokens of an image, at most. Source: platform.openai.com/docs/guides/image-generation, checked 2026-11-27."""
+_FIRST_IMAGE: Final = 7024
+"""Of a square image of high quality. Source: developers.openai.com/api/docs/guides/image-generation, 2026-11-27."""
 _HEARD_PER_SECOND: Final = 20
 _SAID_PER_SECOND: Final = 10
 """Tokens of a second of speech, as sound and as text: at least what makes $0.003 a minute of each, as others measured.
@@ -56,12 +56,17 @@ class _Seen:
             self.ratio = _most(self.ratio, min(tokens / asked.size, _MOST_RATIO))
 
 
-def _usage(call: LLMCall, asked: Asked, seen: _Seen | None) -> Usage:
-    """What the call may use at most."""
+def _usages(call: LLMCall, asked: Asked, seen: _Seen | None) -> list[Usage]:
+    """What the call may use at most, by whatever its model is billed by: the first that has a price counts."""
     if call.operation == "speech":
-        return Usage(tool_uses={"character": asked.size})
+        return [Usage(tool_uses={"character": asked.size})]
     if call.operation == "transcription":
-        return _written_down(asked.sound_seconds or MOST_SECONDS)
+        return [_written_down(asked.sound_seconds or MOST_SECONDS)]
+    items = [Usage(tool_uses=asked.media)] if asked.media else []
+    return items if call.operation == "video_generation" else [_tokens(call, asked, seen), *items]
+
+
+def _tokens(call: LLMCall, asked: Asked, seen: _Seen | None) -> Usage:
     prompt = asked.size * (seen.ratio if seen is not None and seen.ratio else _FIRST_RATIO)
     if asked.is_open and seen is not None:
         prompt += seen.beyond
@@ -94,15 +99,16 @@ class Estimates:
             seen = self._seen.get(kind)
         is_unseen = call.operation == "transcription" and asked.sound_seconds is None
         if pricer is not None and not (is_unseen and seen is not None and seen.nano):
-            call.usage = _usage(call, asked, seen)
             if asked.tier or asked.speed:
                 call.service_tier, call.speed = asked.tier, asked.speed
             try:
-                cost = pricer(call)
+                for usage in _usages(call, asked, seen):
+                    call.usage = usage
+                    cost = pricer(call)
+                    if cost is not None and cost.nano_usd:
+                        return cost.nano_usd
             finally:
                 call.usage = call.service_tier = call.speed = None
-            if cost is not None and cost.nano_usd:
-                return cost.nano_usd
         return int(seen.nano) if seen is not None else 0
 
     def learn(self, call: LLMCall, asked: Asked | None) -> None:

@@ -22,6 +22,8 @@ from opentelemetry import trace
 
 from tachograph.errors import SettingsError
 from tachograph.records import LLMCall, Usage
+from tachograph.records.media import GENERATES_MEDIA, asked_for
+from tachograph.records.outcomes import UNFINISHED
 from tachograph.records.reservation import BudgetRequest, BudgetStep, Reservation, asked_of
 from tachograph.usage.budgets import gauges
 from tachograph.usage.budgets.accounts import STEP, AccountRow, Accounts, NoPlace, Slot
@@ -53,6 +55,9 @@ _WRITES: Final = frozenset(("chat", "generate_content"))
 """Operations that any model of a vendor's that writes text can do."""
 _STEP_BITS: Final = 8
 """Of the word `STEP`: above these it says in which period so many steps were passed."""
+_JOB_SECONDS: Final = 3600.0
+"""The money of a job that is not read whole is given back after this long."""
+_MOST_JOBS: Final = 16_384
 _SHOW_SECONDS: Final = 5.0
 """A scrape waits this long for a thread that holds the lock and gets no processor."""
 
@@ -131,6 +136,7 @@ class Budgets:
         self._thread: threading.Thread | None = None
         self._swept_at = self._read_at = 0.0
         self._history = History(self._fleet)
+        self._jobs: dict[str, tuple[Reservation, float]] = {}
         self._slot: Slot | None = None
         try:
             self._slot = slot = Slot(self._directory)
@@ -182,6 +188,8 @@ class Budgets:
             self._start()
         now = time.time()
         asked = asked_of(asks)
+        if call.operation in GENERATES_MEDIA:
+            asked.media = asked_for(call.operation, call.model, asks)
         nano = self._estimates.nano_usd(call, asked, self._recorder.pricer)
         if takes_other_model and self._use_other_model(call, covering, nano, now):
             covering = [budget for budget in self._budgets if budget.scope.covers(call)]
@@ -350,6 +358,8 @@ class Budgets:
         if self._is_forked:
             self._open()
         reservation, call.reservation = call.reservation, None
+        if call.response_id is not None and (self._jobs or reservation is not None):
+            reservation = self._of_job(call, call.response_id, reservation)
         cost = call.cost.nano_usd if call.cost is not None and call.counts_usage else None
         if reservation is None and not cost:
             return
@@ -371,6 +381,16 @@ class Budgets:
         self._settle_all(_LOCK_SECONDS)  # now, so that the call's span says which steps it passed
         if self._thread is None:
             self._start()
+
+    def _of_job(self, call: LLMCall, job: str, reservation: Reservation | None) -> Reservation | None:
+        """Hold the money of a job (a video, a response in the background) until it is read whole: it is billed then."""
+        if call.outcome == "success" and call.finish_reason in UNFINISHED:
+            if reservation is not None and job not in self._jobs:
+                self._jobs[job] = reservation, time.time()
+                if len(self._jobs) > _MOST_JOBS:
+                    self._jobs.pop(next(iter(self._jobs)), None)
+            return None
+        return self._jobs.pop(job, (None, 0.0))[0] if reservation is None and call.outcome == "success" else reservation
 
     def release(self, call: LLMCall) -> None:
         """Release what the call held: it was never sent, or nothing can come of it."""
@@ -522,6 +542,8 @@ class Budgets:
     def sweep(self) -> None:
         """Roll our slot on, and count what dead processes had reserved as spent."""
         now = time.time()
+        for job in [job for job, (_, since) in tuple(self._jobs.items()) if now - since > _JOB_SECONDS]:
+            self._jobs.pop(job, None)
         rows = [(b.scope, row) for b in self._budgets if b.accounts is not None for row in b.accounts.all_rows()]
         with self._lock:
             for scope, row in rows:

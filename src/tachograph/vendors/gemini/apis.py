@@ -13,7 +13,6 @@ from tachograph.vendors.gemini.generation import (
     generation_tokens,
     read_embeddings,
     read_generation,
-    read_media,
     read_nothing,
 )
 from tachograph.vendors.gemini.interactions import (
@@ -22,6 +21,7 @@ from tachograph.vendors.gemini.interactions import (
     read_interaction,
     read_stored_interaction,
 )
+from tachograph.vendors.gemini.media import read_images, read_video
 from tachograph.vendors.gemini.requests import interaction_facts, interaction_said, request_facts, said
 
 _api: Final = partial(Api, "gemini", facts=request_facts, input_content=said)
@@ -34,7 +34,7 @@ _interactions: Final = partial(
     input_content=interaction_said,
     output_content=interaction_content,
 )
-_images: Final = _api("images", "image_generation", read_media)
+_images: Final = _api("images", "image_generation", read_images)
 _count: Final = _api("token_count", "count_tokens", read_nothing, counts_usage=False)
 
 GENERATE: Final = _api(
@@ -53,7 +53,7 @@ PLAIN: Final = {
     "edit_image": _images,
     "upscale_image": _images,
     "recontext_image": _images,
-    "generate_videos": _api("videos", "video_generation", read_media),
+    "generate_videos": _api("videos", "video_generation", read_video),
     "count_tokens": _count,
     "compute_tokens": _count,
 }
@@ -65,3 +65,5 @@ BATCHES: Final = {
     "get": _api("batches", "fetch_response", read_batch),
 }
 """Methods of `batches`."""
+FETCH_VIDEO: Final = _api("videos", "fetch_response", read_video)
+"""`get` of `operations`."""

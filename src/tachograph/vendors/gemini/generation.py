@@ -202,12 +202,6 @@ def read_embeddings(call: LLMCall, response: object) -> ErrorType | None:
     return None
 
 
-def read_media(call: LLMCall, response: object) -> ErrorType | None:
-    """Images and videos: tokens are reported for some models only."""
-    read_usage(_either(response, "usage_metadata", "usageMetadata")).put(call)
-    return None
-
-
 def read_nothing(call: LLMCall, response: object) -> ErrorType | None:
     """A token count."""
     return None

@@ -200,7 +200,9 @@ def _with_modalities(
         _add(usage.details, f"{modality}_input", by_input.get(modality))
     _add(usage.details, "audio_output", by_output.get("audio"))
     _add(usage.details, "image_output", by_output.get("image"))
-    _add(usage.details, "audio_cache_read", by_cache.get("audio"))
+    _add(usage.details, "video_output", by_output.get("video"))
+    for modality in ("audio", "image"):
+        _add(usage.details, f"{modality}_cache_read", by_cache.get(modality))
 
 
 def _add(details: dict[str, int], name: str, tokens: int | None) -> None:

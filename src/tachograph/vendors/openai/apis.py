@@ -14,10 +14,10 @@ from tachograph.vendors.openai.media import (
     MediaEvents,
     embedding_tokens,
     read_embeddings,
+    read_images,
     read_nothing,
     read_speech,
     read_transcription,
-    read_usage_only,
 )
 from tachograph.vendors.openai.requests import request_facts, said
 from tachograph.vendors.openai.responses import (
@@ -40,7 +40,7 @@ from tachograph.vendors.openai.stored import (
 _api: Final[Callable[..., Api]] = partial(Api, "openai", facts=request_facts, input_content=said)
 _chat: Final = partial(_api, chunks=ChatChunks, tokens=chat_tokens, output_content=chat_content)
 _response: Final = partial(_api, chunks=ResponseEvents, tokens=response_tokens, output_content=response_content)
-_images: Final = _api("images", "image_generation", read_usage_only, MediaEvents, tokens=response_tokens)
+_images: Final = _api("images", "image_generation", read_images, MediaEvents, tokens=response_tokens)
 _transcription: Final = _api("audio", "transcription", read_transcription, MediaEvents)
 
 CHAT: Final[Api] = _chat("chat_completions", "chat", read_chat)

@@ -5,19 +5,44 @@ from __future__ import annotations
 from typing import Any
 
 from tachograph.records import LLMCall, Usage
+from tachograph.records.media import image_of
 from tachograph.records.outcomes import ErrorType
 from tachograph.vendors.api import TAIL, WholeAnswer
 from tachograph.vendors.dialects import dialect_for
-from tachograph.vendors.fields import count, getter, pick, text
+from tachograph.vendors.fields import count, getter, items, pick, text
 from tachograph.vendors.openai.chat import identify
 from tachograph.vendors.openai.usage import read_usage
 
 
 def read_usage_only(call: LLMCall, answer: object) -> ErrorType | None:
-    """An answer of which only the usage matters: images, transcriptions."""
+    """An answer of which only the usage matters: transcriptions."""
     identify(call, getter(answer))
     read_usage(pick(answer, "usage"), dialect_for(call)).put(call)
     return None
+
+
+def read_images(call: LLMCall, answer: object) -> ErrorType | None:
+    """Images: by their tokens, or where none are reported, by how many there are of which quality and size."""
+    identify(call, getter(answer))
+    reading = read_usage(pick(answer, "usage"), dialect_for(call))
+    drawn = sum(1 for _ in items(answer, "data"))
+    if reading.usage is None and drawn:
+        reading.usage = _counted(call, answer, drawn)
+    author = pick(answer, "svg_usage")
+    wrote = read_usage(author).usage
+    if reading.usage is not None and wrote is not None:  # tokens of a model of its own
+        if reasoning := count(author, "reasoning_tokens"):
+            wrote.details["reasoning"] = reasoning
+        reading.own, reading.others = reading.usage, ((text(author, "model") or "an author of SVG", wrote),)
+        reading.usage = reading.usage + wrote
+        reading.usage.tool_uses["svg_author"] = 1
+    reading.put(call)
+    return None
+
+
+def _counted(call: LLMCall, answer: object, drawn: int) -> Usage:
+    model = call.response_model or call.model
+    return Usage(tool_uses={image_of(model, call.body, text(answer, "quality"), text(answer, "size")): drawn})
 
 
 def read_embeddings(call: LLMCall, answer: object) -> ErrorType | None:
@@ -79,4 +104,7 @@ class MediaEvents(WholeAnswer):
     def fill(self, call: LLMCall) -> None:
         """Put what the last event said into the record."""
         if self.last is not None:
-            read_usage(pick(self.last, "usage"), dialect_for(call)).put(call)
+            reading = read_usage(pick(self.last, "usage"), dialect_for(call))
+            if reading.usage is None and call.operation == "image_generation":
+                reading.usage = _counted(call, self.last, 1)
+            reading.put(call)

@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from tachograph.records import LLMCall, Usage
+from tachograph.records.media import seconds_of, video_of
 from tachograph.records.outcomes import ErrorType
 from tachograph.vendors.api import TAIL, WholeAnswer
 from tachograph.vendors.dialects import dialect_for
 from tachograph.vendors.fields import count, items, pick, text
-from tachograph.vendors.once import COUNTED
+from tachograph.vendors.once import COUNTED, JOBS
 from tachograph.vendors.openai.errors import openai_failure
 from tachograph.vendors.openai.usage import read_usage
 
@@ -64,8 +65,13 @@ EVAL_ENDED = ("completed", "failed", "canceled")
 
 def read_video(call: LLMCall, answer: object) -> ErrorType | None:
     """A video: it is billed by its seconds, the first time that it is read whole."""
-    seconds = str(pick(answer, "seconds"))
-    return _bill_once(call, answer, {"video_second": int(seconds)} if seconds.isdigit() else None)
+    call.model = text(answer, "model") or call.model
+    seconds, size = seconds_of("", answer), text(answer, "size")
+    job, asked = text(answer, "id") or "", seconds_of("", call.body)
+    if call.operation == "video_generation" and asked:
+        JOBS.note(job, video_of(call.model, None, size), asked)
+    item, seconds = JOBS.asked(job) or (video_of(call.model, None, size), seconds)
+    return _bill_once(call, answer, {item: seconds} if seconds else None)
 
 
 def read_fine_tuning(call: LLMCall, answer: object) -> ErrorType | None:

@@ -30,12 +30,13 @@ _OUTPUT: Final = {
     "reasoning_tokens": "reasoning",
     "audio_tokens": "audio_output",
     "image_tokens": "image_output",
+    "video_tokens": "video_output",
     "accepted_prediction_tokens": "accepted_prediction",
     "rejected_prediction_tokens": "rejected_prediction",
 }
 _PARTS_OF_PARTS: Final[Mapping[str, Mapping[str, str]]] = {
     "cache_write_tokens_details": {"ttl_30m_tokens": "cache_write_30m", "ttl_12h_tokens": "cache_write_12h"},
-    "cached_tokens_details": {"audio_tokens": "audio_cache_read"},
+    "cached_tokens_details": {"audio_tokens": "audio_cache_read", "image_tokens": "image_cache_read"},
 }
 _LONGEST_AUDIO_SECONDS: Final = 1_000_000
 """More is no length of a recording: eleven days, where the largest files that are taken hold some hours."""
