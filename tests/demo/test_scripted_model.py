@@ -58,6 +58,11 @@ def test_ordinary_trouble_stays_below_one_in_a_hundred() -> None:
     assert RATE_LIMITS < 0.05
 
 
+def test_without_ordinary_trouble_nothing_fails() -> None:
+    model = ScriptedModel(seed=1, ordinary_failures=False)
+    assert not any(isinstance(model.answer(asked(n)), Failure) for n in range(4000))
+
+
 def test_agents_call_tools_and_then_answer() -> None:
     model = ScriptedModel(seed=1, repo_path="/somewhere")
     for conversation in range(30):

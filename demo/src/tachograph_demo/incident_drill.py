@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from tachograph.catalogue import durations
@@ -102,7 +103,8 @@ class Plan:
         patience: Longest time from the beginning until all expected alerts have fired.
         recovery: Longest time from the end until all alerts are resolved; 0 does not wait.
         rate: LLM calls per second.
-        speed: All durations of the rules and all intervals are divided by it; thresholds stay.
+        speed: All durations of the rules and all intervals are divided by it; thresholds stay. Above 1 no call fails
+            by chance: in a window of seconds one failure is a rate above a threshold.
         seed: Of the traffic.
     """
 
@@ -155,16 +157,17 @@ async def replay(
         group_interval=300 / plan.speed,
     )
     job = settings.job.split("|")[0]
+    make = partial(Demo, rate=plan.rate, seed=plan.seed, budgets=(), ordinary_failures=plan.speed <= 1)
     if settings.profile == "push":
         async with _running(Stack(rules, {}, intervals, pushed=True)) as stack:
             with _pushing(stack.otlp_url, job, interval(settings) / plan.speed):
-                async with Demo(rate=plan.rate, seed=plan.seed, metrics_port=None, budgets=()) as demo:
+                async with make(metrics_port=None) as demo:
                     await demo.tools_ready()
                     await _play(demo, stack, name, plan, watch)
                     if demo.recorder.otlp is not None:
                         await asyncio.to_thread(demo.recorder.otlp.close)
         return report
-    async with Demo(rate=plan.rate, seed=plan.seed, budgets=()) as demo:
+    async with make() as demo:
         await demo.tools_ready()
         target = (demo.metrics_url or "").split("//")[-1].split("/")[0]
         async with _running(Stack(rules, {job: target}, intervals)) as stack:

@@ -106,6 +106,7 @@ class Demo:
         speed: float = 1.0,
         directory: Path | None = None,
         budgets: tuple[BudgetLimit, ...] = (FAQ_BUDGET,),
+        ordinary_failures: bool = True,
     ) -> None:
         if incident is not None and incident not in INCIDENTS:
             raise TachographError(
@@ -126,6 +127,7 @@ class Demo:
         self._speed = speed
         self._given_directory = directory
         self._budgets = budgets
+        self._ordinary_failures = ordinary_failures
         self._incident: Incident | None = None
         self._ended_incidents = 0
         self._started = 0.0
@@ -244,7 +246,7 @@ class Demo:
         self._expected_waste = ExpectedWaste(self.simulators.served)
         self.simulators.start()
         closing.callback(self.simulators.stop)
-        self.workshop = ToolServers(self.seed, ORDINARY_TOOL_FAILURES)
+        self.workshop = ToolServers(self.seed, ORDINARY_TOOL_FAILURES if self._ordinary_failures else 0.0)
         self.workshop.launch()
         closing.callback(self.workshop.stop)
         self._traffic: Traffic | None = None
@@ -265,7 +267,9 @@ class Demo:
         workplace = Path(tempfile.mkdtemp(prefix="tachograph-demo-git-"))
         self._closing.callback(shutil.rmtree, workplace, ignore_errors=True)
         making_repository = asyncio.create_task(asyncio.to_thread(make_repository, workplace))
-        self.model = ScriptedModel(self.seed, str(workplace / REPOSITORY), self._speed)
+        self.model = ScriptedModel(
+            self.seed, str(workplace / REPOSITORY), self._speed, ordinary_failures=self._ordinary_failures
+        )
         self.model.attach(self.simulators)
         self.application = Application(self.recorder, self.simulators.urls)
         self._closing.push_async_callback(self.application.close)

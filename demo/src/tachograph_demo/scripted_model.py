@@ -66,12 +66,14 @@ class ScriptedModel:
         seed: Same seed, same conversations.
         repo_path: The repository that git tools are asked about.
         speed: Factor on all delays; 0 answers at once.
+        ordinary_failures: Whether some requests fail without an incident.
     """
 
-    def __init__(self, seed: int, repo_path: str = ".", speed: float = 1.0) -> None:
+    def __init__(self, seed: int, repo_path: str = ".", speed: float = 1.0, *, ordinary_failures: bool = True) -> None:
         self._seed = seed
         self._repo_path = repo_path
         self._speed = speed
+        self._ordinary_failures = ordinary_failures
         self._budgets: dict[str, _Budget] = {}
 
     def attach(self, simulators: Simulators) -> None:
@@ -85,7 +87,7 @@ class ScriptedModel:
         model = BY_NAME.get(request.model)
         if model is None:
             return None
-        luck = random.Random(request.seed).random()
+        luck = random.Random(request.seed).random() if self._ordinary_failures else 1.0
         if luck < SERVER_ERRORS:
             return Overloaded() if request.vendor == "anthropic" else ServerError(status=503)
         if luck < SERVER_ERRORS + RATE_LIMITS:
