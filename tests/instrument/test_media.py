@@ -1,4 +1,4 @@
-"""Images and videos of watched clients: billed by number where no tokens are told; a video once, when it is done."""
+"""Images and videos of watched clients: billed by number where no tokens are reported; a video once, when it is done."""
 
 from __future__ import annotations
 
