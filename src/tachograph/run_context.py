@@ -12,9 +12,11 @@ from typing import Any, Final
 
 from opentelemetry import baggage, trace
 from opentelemetry import context as context_api
+from opentelemetry.context import Context
 
 from tachograph.records.run import Run
 from tachograph.signals import semconv as s
+from tachograph.vendors.fields import pick
 
 logger = logging.getLogger("tachograph")
 
@@ -60,7 +62,18 @@ def around() -> Run | None:
     return Run(**told) if told else None
 
 
-def _of_attributes(found: Mapping[str, Any]) -> dict[str, str]:
+def carried(meta: object) -> Run | None:
+    """The run in the baggage of an MCP request's `_meta`, or None; mcp itself takes only the trace from there."""
+    text = pick(meta, "baggage")
+    if not isinstance(text, str):
+        return None
+    from opentelemetry.baggage.propagation import W3CBaggagePropagator
+
+    told = _of_attributes(baggage.get_all(W3CBaggagePropagator().extract({"baggage": text}, Context())))
+    return Run(**told) if told else None
+
+
+def _of_attributes(found: Mapping[str, Any]) -> dict[str, Any]:
     """What attributes or baggage entries say of a run."""
     return {
         field: str(value)[:_LONGEST]

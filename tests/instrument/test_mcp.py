@@ -13,6 +13,7 @@ from mcp.server import MCPServer
 from mcp.server.lowlevel import Server
 from mcp.server.mcpserver import Context
 from mcp_types import ListToolsResult
+from opentelemetry import propagate
 from opentelemetry.trace import SpanKind
 
 from tachograph import instrument, labels, run, uninstrument
@@ -193,3 +194,33 @@ async def test_a_server_gets_the_run_in_meta_without_the_user(seen: Recording) -
     assert "job-7" in meta["baggage"]
     assert "alice" not in str(meta)
     assert {call.run.id for call in seen.tool_calls if call.run is not None} == {own.id}
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+async def test_what_a_server_does_belongs_to_the_run_that_asked_from_another_process(
+    seen: Recording, mode: Any
+) -> None:
+    server, carrier = MCPServer("desk"), dict[str, Any]()
+
+    @server.tool()
+    def look() -> str:
+        seen.recorder.start_llm_call("openai", "gpt-5").finish("success")
+        with run("helper"):
+            seen.recorder.start_llm_call("openai", "gpt-5").finish("success")
+        return "ok"
+
+    with run("refund-agent", execution_id="job-7", session="s-1") as own:
+        propagate.inject(carrier)
+    async with Client(server, mode=mode) as client:
+        await client.call_tool("look", {}, meta=carrier)
+        await client.call_tool("look", {}, meta={"baggage": "%%%;==,"})  # anything may come
+    executed = [call.run for call in seen.tool_calls if call.side == "server"]
+    assert [each and (each.id, each.agent, each.execution_id, each.session_id) for each in executed] == [
+        (own.id, "refund-agent", "job-7", "s-1"),
+        None,
+    ]
+    inside, nested, alone, _ = (call.run for call in seen.llm_calls)
+    assert inside == executed[0]
+    assert nested is not None
+    assert (nested.parent_id, nested.execution_id) == (own.id, "job-7")
+    assert alone is None

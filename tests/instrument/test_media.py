@@ -1,4 +1,4 @@
-"""Images and videos of watched clients: billed by number where no tokens are reported; a video once, when it is done."""
+"""Images and videos of watched clients are billed by number where no tokens are reported; a video once, when done."""
 
 from __future__ import annotations
 

@@ -18,8 +18,9 @@ from tachograph.instrument.patches import MARK, SWITCH, patch
 from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.watch import WATCH
 from tachograph.mcp.errors import is_unknown_tool
-from tachograph.records import ENGINE_CALL, ENGINE_MCP, ToolCall
+from tachograph.records import ENGINE_CALL, ENGINE_MCP, RUN, ToolCall
 from tachograph.records.content import keep
+from tachograph.run_context import carried
 from tachograph.signals.spans import leave
 from tachograph.tape.guard import call_wrapper, choice, generate
 from tachograph.vendors.fields import pick
@@ -55,8 +56,8 @@ def _hook_lowlevel(module: ModuleType) -> None:
         hooked("mcp", "Server._handle_request")
 
 
-_APART: Final[Any] = {WATCH: "None", ENGINE_CALL: "None", ENGINE_MCP: "False", PROXIED: "None"}
-"""A tool runs apart from the caller's own watch, which an in-process client shares with us."""
+_APART: Final[Any] = {WATCH: "None", ENGINE_CALL: "None", ENGINE_MCP: "False", PROXIED: "None", RUN: "watch.run"}
+"""A tool runs apart from the caller's own watch, which an in-process client shares with us, and in the caller's run."""
 
 
 def _on_request(original: object) -> Any:
@@ -72,7 +73,7 @@ def _on_request(original: object) -> Any:
     executed = call_wrapper(
         original,
         _APART,
-        begin=lambda runner, params: _begin(pick(runner.server, "name"), params),
+        begin=lambda runner, params: _begin(pick(runner.server, "name"), params, pick(params, "_meta")),
         done=_answered,
         failed=_failed,
         is_async=True,
@@ -129,7 +130,9 @@ def _wrap_handler(server: Any, request: Any) -> None:
         handle = call_wrapper(
             handler,
             _APART,
-            begin=lambda request: _begin(server.name, request.params) if SWITCH.on else None,
+            begin=lambda request: (
+                _begin(server.name, request.params, pick(request.params, "meta")) if SWITCH.on else None
+            ),
             done=_answered,
             failed=_failed,
             is_async=True,
@@ -140,7 +143,7 @@ def _wrap_handler(server: Any, request: Any) -> None:
         server.request_handlers[kind] = handle
 
 
-def _begin(server_name: Any, params: object) -> ToolCall:
+def _begin(server_name: Any, params: object, meta: object) -> ToolCall:
     arguments = pick(params, "arguments")
     call = active_config.recorder().start_tool_call(
         named(server_name),
@@ -149,6 +152,8 @@ def _begin(server_name: Any, params: object) -> ToolCall:
         server_side=True,
     )
     try:
+        if call.run is None:
+            call.run = carried(meta)
         keep(call, "tool.arguments", lambda: arguments)
     except Exception:
         call.withdraw()
@@ -174,7 +179,7 @@ def _failed(call: ToolCall, error: BaseException) -> None:
 _execute: Final = call_wrapper(
     operator.call,
     _APART,
-    begin=lambda ctx: _begin(SERVER_NAME.get(), ctx.params),
+    begin=lambda ctx: _begin(SERVER_NAME.get(), ctx.params, ctx.meta),
     done=_answered,
     failed=_failed,
     is_async=True,
