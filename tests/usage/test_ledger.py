@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,15 @@ def test_what_is_accepted_is_in_the_store_with_its_sums(tmp_path: Path) -> None:
     assert metric(recorder, "llm_usage_records_lost_total") == 0
     assert ledger.close()
     assert list((tmp_path / "journals").iterdir()) == []
+
+
+def test_closing_waits_for_no_more_rows_to_gather(tmp_path: Path) -> None:
+    recorder = make_recorder(tmp_path, interval_seconds=60)
+    one_call(recorder)
+    assert recorder.ledger.flush(60)
+    began = time.monotonic()
+    assert recorder.ledger.close(200)  # of the journal there is only its end to read
+    assert time.monotonic() - began < 60
 
 
 def test_a_row_comes_back_as_the_call_was(tmp_path: Path) -> None:

@@ -286,6 +286,7 @@ class Ledger:
             self._leave_pending()
         self._queue.close()
         if self._writer is not None:
+            self._writer.is_ending = True
             self._writer.idle = False  # there is the journal's end to read
         done = self.flush(timeout) if self._queue.sequence else True
         thread = self._thread

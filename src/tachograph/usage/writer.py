@@ -151,6 +151,8 @@ class Writer:
         self._waker = Signal()
         self.idle = False
         """Whether the last look found nothing to do."""
+        self.is_ending = False
+        """Whether no more rows come: none need to gather."""
         self.last_error: BaseException | None = None
 
     def run(self, stopped: Callable[[], bool]) -> None:
@@ -242,7 +244,7 @@ class Writer:
             self._logged.clear()
             logger.info("tachograph: the ledger's store is back; what has waited is being stored")
         source.committed(batch)
-        return 0.0 if full else self._interval
+        return 0.0 if full or self.is_ending else self._interval
 
     def _connected(self) -> tuple[Store, Source]:
         if self._store is not None and self._source is not None:
