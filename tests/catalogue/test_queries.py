@@ -33,7 +33,7 @@ def title(value: object) -> str | None:
 
 @pytest.fixture(scope="module")
 def filled() -> Iterator[Filled]:
-    with filled_prometheus(rules_text(catalogue.rule_groups()).replace("interval: '30s'", "interval: '1s'")) as found:
+    with filled_prometheus(rules_text(catalogue.rule_groups()).replace("interval: '30s'", "interval: '4s'")) as found:
         yield found
 
 

@@ -25,14 +25,12 @@ RECEIVERS = ("page", "ticket", "note", "watchdog")
 ROUTES = config(*RECEIVERS)
 QUICK = (
     "scrape-gap-90s",
-    "target-renamed",
     "second-call-of-a-new-model-fails",
-    "one-failed-call-and-a-gap",
     "one-of-three-replicas-dead",
     "second-application",
     "provider-hangs",
-    "model-retired-quiet",
 )
+"""One of each kind; `tachograph quiet-life` plays all, a shape takes five seconds."""
 
 
 @pytest.fixture(scope="module")
