@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_span
 
-from tachograph.console.calls import Call, from_projection, from_record, from_row
+from tachograph.console.calls import Call, CallDetail, Span, from_projection, from_record, from_row
+from tachograph.console.columns import Filter
 from tachograph.console.ingest.otlp import traces, wire
+from tachograph.console.store import CallStore
 from tachograph.recorder import Recorder
 from tachograph.records import NOWHERE, Cost, LLMCall, Run, ToolCall, Usage
 from tachograph.records.projection import Projection, project
@@ -53,11 +56,15 @@ class World:
 
     def called(self) -> Call:
         """The console's call of the one span."""
+        return self.sent()[0].call
+
+    def sent(self) -> tuple[CallDetail, Span]:
+        """What the console keeps of the one span."""
         TAPE.drain()
         request = wire.read_traces(encode_spans(self.exporter.get_finished_spans()).SerializeToString())
-        ((detail, _),), _refused = traces.read(request)
+        ((detail, span),), _refused = traces.read(request)
         assert detail is not None
-        return detail.call
+        return detail, span
 
 
 def stored(row: Projection, folder: Path) -> Projection:
@@ -161,6 +168,44 @@ def test_a_call_is_the_same_in_process_in_the_ledger_and_over_otlp(make: Callabl
     shown = from_record(record, "app")[0].call
     assert from_row(here, "app")[0].call == shown
     assert world.called() == shown
+
+
+ROADS = ("this process", "OTLP", "the ledger", "another process's journal")
+
+
+@pytest.mark.parametrize("make", MADE)
+def test_two_accounts_of_a_call_are_one_whichever_two_come_and_in_whichever_order(
+    make: Callable[..., Any], tmp_path: Path
+) -> None:
+    world = World()
+    record = make(world.recorder)
+    row = project(record)
+    accounts = dict(zip(ROADS, (from_record(record, "app"), world.sent(), from_row(stored(row, tmp_path)),
+                                from_row(decode(encode(row)))), strict=True))  # fmt: skip
+    whole, span = accounts["this process"]
+    for first, second in combinations(ROADS, 2):
+        pair = accounts[first], accounts[second]
+        seen = []
+        for (known, known_span), (more, more_span) in (pair, pair[::-1]):
+            store = CallStore(None, max_calls=10)
+            store.add_all([(known, known_span)], wait=True)
+            store.add_all([(more, more_span)], wait=True)
+            kept = store.get(bytes.fromhex(whole.call.id))
+            assert kept is not None
+            facts, requests = store.facts(Filter())
+            (one,) = store.trace(bytes.fromhex(span.trace_id))[0]
+            assert one.start_unix == pytest.approx(span.start_unix, abs=2e-6)  # a row has whole microseconds
+            names = sorted(event.name for event in one.events)
+            rest = msgspec.structs.replace(one, start_unix=0.0, duration_seconds=0.0, events=[])
+            seen.append((kept, rest, names, len(facts), sorted(requests.texts("outcome"))))
+            store.close()
+        assert seen[0] == seen[1], (first, second)
+        assert seen[0][3] == 1
+        call = seen[0][0].call
+        assert msgspec.structs.replace(call, service=whole.call.service) == whole.call, (first, second)
+        has_more = {first, second} & {"this process", "OTLP"}
+        assert seen[0][0].attempts == (whole.attempts if has_more else [])
+        assert seen[0][0].error == (whole.error if has_more else None)
 
 
 def test_waits_of_a_call_are_one_number_everywhere(tmp_path: Path) -> None:

@@ -159,7 +159,10 @@ def merge_spans(known: Span, more: Span) -> Span:
     """One span out of two accounts of it: a sent one says more than one that stands for a record."""
     span = _filled(known, more)
     span.attributes = {**known.attributes, **more.attributes}
-    span.events = max(known.events, more.events, key=len)
+    fuller, other = sorted((known.events, more.events), key=len, reverse=True)
+    names = {event.name for event in fuller}
+    lacking = [event for event in other if event.name not in names]
+    span.events = sorted([*fuller, *lacking], key=lambda event: event.offset_seconds) if lacking else fuller
     return span
 
 

@@ -331,7 +331,7 @@ def _llm(span: Span, operation: str, raw: Mapping[str, Any]) -> LLMCall:
     if isinstance(reasons, list) and reasons:
         record.finish_reason = clip(str(reasons[0]))
     _attempts(record, span)
-    record.end(outcome, sorted_type, error=_failure(kind, message) if failed else None, ended_ns=ended)
+    record.end(outcome, sorted_type, error=_failure(span, kind, message) if failed else None, ended_ns=ended)
     return record
 
 
@@ -346,8 +346,9 @@ def _content(span: Span) -> dict[str, str]:
     return kept
 
 
-def _failure(kind: str, message: str) -> str | None:
-    return (f"{kind}: {message}" if message else kind) or None
+def _failure(span: Span, kind: str, message: str) -> str | None:
+    """The error's text; ours names the exception itself."""
+    return (message if message and is_ours(span) else f"{kind}: {message}" if message else kind) or None
 
 
 def _usage(found: Mapping[str, Any]) -> Reading:
@@ -455,7 +456,7 @@ def _tool(span: Span, raw: Mapping[str, Any]) -> ToolCall:
     record.end(
         outcome,
         error_kind if outcome not in ("success", "cancelled") else None,
-        error=_failure(kind, message) if failed else None,
+        error=_failure(span, kind, message) if failed else None,
         ended_ns=ended,
     )
     return record

@@ -160,7 +160,7 @@ export class NowView {
     const slower = row.p95_before && row.p95 > row.p95_before * 1.5 ? "warn" : null;
     const link = isLlm ? { provider: row.provider, model: row.model } : { server: row.server_id, tool: row.tool_name };
     const few = row.calls < 20;
-    const failed = `${count(bad)} (${(ratio * 100).toFixed(ratio < 0.1 ? 1 : 0)} %)`;
+    const failed = [count(bad), h("span", { class: "roomy" }, ` (${(ratio * 100).toFixed(ratio < 0.1 ? 1 : 0)} %)`)];
     const error = row.errors[0];
     const cells = [
       [isLlm && row[by] ? dot(row[by]) : "", row[by] || ""],
