@@ -59,6 +59,24 @@ SPANS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         },
         CALL | TOKENS | {"provider": "azure"},
     ),
+    "Vercel's AI SDK": (
+        {
+            "ai.operationId": "ai.streamText.doStream", "ai.model.provider": "openai.responses", "ai.model.id": "gpt-5",
+            "gen_ai.system": "openai.responses", "gen_ai.request.model": "gpt-5", "gen_ai.usage.input_tokens": 1000,
+            "gen_ai.usage.output_tokens": 100, "ai.usage.cachedInputTokens": 400,
+            "ai.telemetry.metadata.userId": "ann", "ai.telemetry.metadata.sessionId": "s1",
+        },
+        CALL | TOKENS | {"details": {"cache_read": 400}, "user_id": "ann", "session_id": "s1"},
+    ),
+    "Vercel's AI SDK, embeddings": (
+        {
+            "ai.operationId": "ai.embed.doEmbed", "ai.model.provider": "google.generative-ai", "ai.usage.tokens": 7,
+            "ai.model.id": "gemini-embedding-001",
+        },
+        CALL | {
+            "provider": "gemini", "model": "gemini-embedding-001", "operation": "embeddings", "input_tokens": 7,
+        },
+    ),
     "one that counts as Anthropic does": (
         {
             "gen_ai.provider.name": "anthropic", "gen_ai.operation.name": "chat",
@@ -81,6 +99,13 @@ def test_a_span_of_each_convention_becomes_a_row(collected: Collected, sender: s
     assert facts(row) == wanted
     assert row.labels == {"service": "shop"}
     assert (row.latency_us, row.attempts, row.ttft_us) == (2_000_000, 1, None)
+
+
+def test_a_stream_of_vercel_s_says_when_its_first_chunk_came(collected: Collected) -> None:
+    found = SPANS["Vercel's AI SDK"][0] | {"ai.response.msToFirstChunk": 250.0}
+    assert collected.send(traces(span(found))).status == 200
+    (row,) = collected.rows()
+    assert (row.stream, row.ttft_us) == (True, 250_000)
 
 
 def test_a_cost_is_an_estimate_where_the_sender_leaves_out_what_it_depends_on(collected: Collected) -> None:

@@ -311,8 +311,11 @@ def _llm(span: Span, operation: str, raw: Mapping[str, Any]) -> LLMCall:
     record.message_count = _count(found, "prompt_length") or 0
     record.server_address = _text(found, s.SERVER_ADDRESS) or None
     first = number(found.get(s.RESPONSE_TIME_TO_FIRST_CHUNK))
+    if n.FIRST_CHUNK_MS in found:
+        first = number(found[n.FIRST_CHUNK_MS]) / 1000
     record.first_token_ns = record.started_ns + round(first * 1e9) if 0 <= first < 1e9 else 0
     record.stream = any(found.get(name) is True for name in n.IS_STREAM) or bool(record.first_token_ns)
+    record.stream |= _text(found, "ai.operationId").endswith(n.STREAMS)
     record.speed = _text(found, s.SPEED) or None
     record.region = _text(found, s.REGION) or None
     record.traffic_type = _text(found, s.TRAFFIC_TYPE) or None
