@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from tachograph.cli import main
+from tachograph.cli.fire_drill import waits
 from tachograph.drill import tools
+from tachograph.settings import load
 from tachograph_demo.incident_drill import hasten
 
 needs_promtool = pytest.mark.skipif(
@@ -92,3 +94,10 @@ def test_speed_shortens_every_time_and_no_threshold() -> None:
         "        keep_firing_for: '60000ms'\n"
         "          runbook_url: 'http://127.0.0.1:9465/runbooks/A'\n"
     )
+
+
+def test_a_drill_waits_as_long_as_the_incident_s_alerts_may_take() -> None:
+    settings = load(environ={}, read_file=False)
+    assert waits(settings, ("LLMProviderDown",)) == (900, 1500)
+    assert waits(settings, ("LLMWasteHigh", "HighProviderErrorRate")) == (3600, 4200)
+    assert waits(settings, ()) == (900, 1200)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tachograph.settings.alerts import AlertsSettings
     from tachograph_demo.incident_drill import Entry, Plan, Report
 
+_PATIENCE_SECONDS: Final = 900.0
+_RECOVERY_SECONDS: Final = 1200.0
 HELP: Final = "Prove on this machine that every alert fires, pages and resolves"
 
 _EPILOG: Final = """\
@@ -55,10 +57,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--warm-up", type=not_negative, default=180, metavar="S", help="normal traffic before (--incident)"
     )
     parser.add_argument(
-        "--patience", type=not_negative, default=900, metavar="S", help="longest wait for alerts (--incident)"
+        "--patience",
+        type=not_negative,
+        metavar="S",
+        help="longest wait for alerts (--incident); left out: 900, or as long as the incident's alerts may take",
     )
     parser.add_argument(
-        "--recovery", type=not_negative, default=1200, metavar="S", help="longest wait for their end; 0: none"
+        "--recovery",
+        type=not_negative,
+        metavar="S",
+        help="longest wait for their end; 0: none; left out: 1200, or as long as these may take to resolve",
     )
     parser.add_argument("--rate", type=positive, default=4.0, metavar="N", help="LLM calls per second (--incident)")
 
@@ -208,7 +216,15 @@ def _incident(args: argparse.Namespace, settings: Settings, rules: dict[str, str
         )
     for name in ("prometheus", "alertmanager"):
         tools.find(name)
-    plan = Plan(warm_up=args.warm_up, patience=args.patience, recovery=args.recovery, rate=args.rate, speed=args.speed)
+    expected = () if args.incident == QUIET else INCIDENTS[args.incident].alerts
+    patience, recovery = waits(settings, expected)
+    plan = Plan(
+        warm_up=args.warm_up,
+        patience=patience if args.patience is None else args.patience,
+        recovery=recovery if args.recovery is None else args.recovery,
+        rate=args.rate,
+        speed=args.speed,
+    )
     _announce(args.incident, plan, settings.alerts)
     started = time.time()
     # A CI job that is cancelled sends SIGTERM: end like Ctrl-C, so that Prometheus and the demo end with us.
@@ -216,6 +232,20 @@ def _incident(args: argparse.Namespace, settings: Settings, rules: dict[str, str
     report = asyncio.run(replay(args.incident, rules, settings.alerts, plan, lambda entry: _say(entry, started)))
     _conclude(report)
     return 0 if report.is_right else 1
+
+
+def waits(settings: Settings, expected: tuple[str, ...]) -> tuple[float, float]:
+    """How long an incident's alerts may take to fire, and to resolve, in seconds: by the drill of each."""
+    from tachograph import catalogue
+    from tachograph.catalogue.durations import seconds
+
+    drills = [
+        alert.drill for group in catalogue.rule_groups(settings) for alert in group.alerts if alert.name in expected
+    ]
+    return (
+        max([_PATIENCE_SECONDS, *(seconds(drill.within) for drill in drills)]),
+        max([_RECOVERY_SECONDS, *(seconds(drill.after) for drill in drills)]),
+    )
 
 
 def _announce(name: str, plan: Plan, alerts: AlertsSettings) -> None:
