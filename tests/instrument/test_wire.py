@@ -337,6 +337,16 @@ LANGUAGES: dict[str, tuple[str, dict[str, Any], str, httpx2.Response]] = {
         "https://us-central1-aiplatform.googleapis.com/v1/projects/p/locations/l/publishers/anthropic/models/"
         "claude-opus-4-8:rawPredict", {"messages": []}, "claude-opus-4-8", httpx2.Response(200, json=CLAUDE),
     ),
+    "vertex mistral": (
+        "https://us-central1-aiplatform.googleapis.com/v1/projects/p/locations/l/publishers/mistralai/models/"
+        "mistral-small-2503:streamRawPredict", {"messages": []}, "mistral-small-2503",
+        chunks({"id": "1", "choices": [{"delta": {"content": "Yes"}, "finish_reason": None}]},
+               {"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": CHAT["usage"]}),
+    ),
+    "vertex ai21": (
+        "https://us-central1-aiplatform.googleapis.com/v1/projects/p/locations/l/publishers/ai21/models/"
+        "jamba-1.5-mini:rawPredict", {"messages": []}, "jamba-1.5-mini", httpx2.Response(200, json=CHAT),
+    ),
     "gemini": (
         "https://generativelanguage.googleapis.com/v1beta/models/gemini-2.5-flash:generateContent",
         {"contents": []}, "gemini-2.5-flash", httpx2.Response(200, json=GEMINI),

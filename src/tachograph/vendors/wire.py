@@ -35,7 +35,7 @@ class WireRoute(NamedTuple):
 
 
 _DEPLOYMENT: Final = re.compile(r".*/(?:deployments|engines)/(?P<model>[^/]+)/")
-_CLAUDE_ON_VERTEX: Final = re.compile(r".*/publishers/anthropic/models/(?P<model>[^/:]+):(?P<method>\w+)")
+_OTHERS_ON_VERTEX: Final = re.compile(r".*/publishers/(?P<publisher>[^/]+)/models/(?P<model>[^/:]+):(?P<method>\w+)")
 _RAW: Final = {"rawPredict": False, "streamRawPredict": True}
 
 
@@ -55,9 +55,10 @@ def route(method: str, path: str) -> WireRoute | None:
         told = bedrock.route(path) or gemini.route(path)
         if told is not None:
             return WireRoute(*told)
-        claude = _CLAUDE_ON_VERTEX.fullmatch(path)
-        if claude is not None and claude["method"] in _RAW and claude["model"] != "count-tokens":
-            return WireRoute(anthropic.MESSAGES, claude["model"], _RAW[claude["method"]])
+        other = _OTHERS_ON_VERTEX.fullmatch(path)
+        if other is not None and other["method"] in _RAW and other["model"] != "count-tokens":
+            api = anthropic.MESSAGES if other["publisher"] == "anthropic" else openai.CHAT  # Mistral's, AI21's
+            return WireRoute(api, other["model"], _RAW[other["method"]])
         if path.endswith("/agents/completions"):  # Mistral's agents
             return WireRoute(openai.CHAT)
     place = path.find("/v1/messages")
