@@ -155,14 +155,38 @@ def test_an_item_that_no_reader_knows_is_said() -> None:
     assert call.cost.detail == "unknown item or field 'hologram_call'"
 
 
-def test_speech_costs_the_characters_that_were_sent() -> None:
+@pytest.mark.parametrize("is_streamed", [False, True], ids=["whole", "streamed"])
+def test_speech_costs_the_characters_that_were_sent(is_streamed: bool) -> None:
     # tts-1: 15 for a million
     with recording() as seen:
-        client(b"sound").audio.speech.create(model="tts-1", voice="alloy", input="hello " * 100)
+        speak(client(b"sound"), is_streamed, model="tts-1", input="hello " * 100)
     (call,) = seen.llm_calls
     assert call.cost is not None
     assert (call.cost.nano_usd, call.cost.quality) == (600 * 15_000, "priced")
     assert seen.value("llm_calls_usage_missing_total") == 0
+
+
+@pytest.mark.parametrize("is_streamed", [False, True], ids=["whole", "streamed"])
+def test_speech_as_events_costs_the_tokens_that_its_last_event_tells(is_streamed: bool) -> None:
+    # gpt-4o-mini-tts: 0.6 and 12 for a million
+    events = (
+        b'data: {"type":"speech.audio.delta","audio":"AAAA"}\n\n'
+        b'data: {"type":"speech.audio.done","usage":{"input_tokens":14,"output_tokens":101,"total_tokens":115}}\n\n'
+    )
+    with recording() as seen:
+        asked = client(events, headers={"content-type": "text/event-stream"})
+        speak(asked, is_streamed, model="gpt-4o-mini-tts", input="hello", stream_format="sse")
+    (call,) = seen.llm_calls
+    assert call.cost is not None
+    assert (call.cost.nano_usd, call.cost.quality) == (14 * 600 + 101 * 12_000, "priced")
+
+
+def speak(client: Any, is_streamed: bool, **asked: Any) -> None:
+    if not is_streamed:
+        client.audio.speech.create(voice="alloy", **asked).read()
+        return
+    with client.audio.speech.with_streaming_response.create(voice="alloy", **asked) as response:
+        assert b"".join(response.iter_bytes())
 
 
 def test_a_gateways_header_states_the_cost() -> None:

@@ -12,6 +12,7 @@ from tachograph.vendors.api import Api
 from tachograph.vendors.openai.chat import ChatChunks, chat_content, chat_tokens, read_chat, read_stored_chat
 from tachograph.vendors.openai.media import (
     MediaEvents,
+    SpeechEvents,
     embedding_tokens,
     read_embeddings,
     read_images,
@@ -62,7 +63,7 @@ ROUTES: Final[dict[tuple[str, str], Api]] = {
     ("post", "/images/variations"): _images,
     ("post", "/audio/transcriptions"): _transcription,
     ("post", "/audio/translations"): _transcription,
-    ("post", "/audio/speech"): _api("audio", "speech", read_speech, MediaEvents),
+    ("post", "/audio/speech"): _api("audio", "speech", read_speech, SpeechEvents),
     ("post", "/moderations"): _api("moderations", "moderation", read_nothing, counts_usage=False),
     ("post", "/batches"): _api("batches", "create_batch", read_batch),
     ("post", "/threads/runs"): _RUN,

@@ -10,6 +10,7 @@ from tachograph.records.outcomes import ErrorType
 from tachograph.vendors.api import TAIL, WholeAnswer
 from tachograph.vendors.dialects import dialect_for
 from tachograph.vendors.fields import count, getter, items, pick, text
+from tachograph.vendors.loose import opened
 from tachograph.vendors.openai.chat import identify
 from tachograph.vendors.openai.usage import read_usage
 
@@ -67,9 +68,16 @@ def read_nothing(call: LLMCall, answer: object) -> ErrorType | None:
 
 
 def read_speech(call: LLMCall, answer: object) -> ErrorType | None:
-    """Speech: the answer is sound and says nothing; what is billed is the length of the text that was sent."""
+    """Speech: sound says nothing, and what is billed is the length of the text that was sent.
+
+    Events (`stream_format="sse"`), which the client hands out as bytes, end with the usage.
+    """
+    content = pick(answer, "content")
+    if isinstance(content, bytes) and content[:5] == b"data:":
+        event = opened(content[content.rfind(b"data:") + 5 :])
+        read_usage(pick(event, "usage"), dialect_for(call)).put(call)
     said = pick(call.body, "input")
-    if isinstance(said, str):
+    if call.usage is None and isinstance(said, str):
         call.usage = Usage(tool_uses={"character": len(said)})
     return None
 
@@ -108,3 +116,13 @@ class MediaEvents(WholeAnswer):
             if reading.usage is None and call.operation == "image_generation":
                 reading.usage = _counted(call, self.last, 1)
             reading.put(call)
+
+
+class SpeechEvents(MediaEvents):
+    """Reads speech that the application streams: events, or sound."""
+
+    def fill(self, call: LLMCall) -> None:
+        """Put the usage into the record, or the length of the text."""
+        super().fill(call)
+        if call.usage is None:
+            read_speech(call, None)
