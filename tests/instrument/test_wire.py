@@ -337,6 +337,11 @@ LANGUAGES: dict[str, tuple[str, dict[str, Any], str, httpx2.Response]] = {
         "https://us-central1-aiplatform.googleapis.com/v1/projects/p/locations/l/publishers/anthropic/models/"
         "claude-opus-4-8:rawPredict", {"messages": []}, "claude-opus-4-8", httpx2.Response(200, json=CLAUDE),
     ),
+    "sambanova": ("https://api.sambanova.ai/v1/chat/completions", ASKED, "gpt-5", httpx2.Response(200, json=CHAT)),
+    "openai by a gateway": (
+        "https://gateway.ai.cloudflare.com/v1/account/name/openai/chat/completions", ASKED, "gpt-5",
+        httpx2.Response(200, json=CHAT),
+    ),
     "vertex mistral": (
         "https://us-central1-aiplatform.googleapis.com/v1/projects/p/locations/l/publishers/mistralai/models/"
         "mistral-small-2503:streamRawPredict", {"messages": []}, "mistral-small-2503",

@@ -299,6 +299,7 @@ def test_tools_are_counted_by_the_items_of_the_output() -> None:
         ("openrouter.ai", {"cost": 0.0095}, 9_500_000),
         ("api.perplexity.ai", {"cost": {"total_cost": 0.006}}, 6_000_000),
         ("api.x.ai", {"cost_in_usd_ticks": 37_756_000}, 3_775_600),
+        ("api.deepinfra.com", {"estimated_cost": 0.0000268}, 26_800),
         ("llm.example.com", {"cost": 3}, None),
         ("openrouter.ai", {"cost": "a lot"}, None),
     ],
@@ -327,6 +328,22 @@ def test_a_host_of_the_users_is_read_as_the_settings_say(seen: Recording) -> Non
 
 
 def test_each_host_is_known_once() -> None:
-    patterns = [pattern for dialect in KNOWN for pattern in dialect.hosts]
+    patterns = [(pattern, dialect.host_part) for dialect in KNOWN for pattern in dialect.hosts]
     assert len(patterns) == len(set(patterns))
-    assert all(dialect_of(pattern.lstrip(".-") if pattern[0] not in ".-" else f"x{pattern}") for pattern in patterns)
+    for pattern, part in patterns:
+        host = pattern.lstrip(".-") if pattern[0] not in ".-" else f"{part or 'x'}{pattern}"
+        assert dialect_of(host), pattern
+
+
+@pytest.mark.parametrize(
+    ("base_url", "label"),
+    [
+        ("https://api.sambanova.ai/v1", "sambanova"),
+        ("https://adb-1.azuredatabricks.net/serving-endpoints", "databricks"),
+        ("https://ai-gateway.vercel.sh/v1", "openai"),
+        ("https://bedrock-runtime.us-east-1.amazonaws.com/openai/v1", "bedrock"),
+        ("https://my-vllm.us-east-1.elb.amazonaws.com/v1", "openai"),
+    ],
+)
+def test_a_call_has_the_label_of_its_host(seen: Recording, base_url: str, label: str) -> None:
+    assert asked(seen, base_url, chat(USAGE)).provider == label

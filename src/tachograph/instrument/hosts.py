@@ -20,7 +20,7 @@ def provider_of(host: str | None, fallback: str, overrides: Mapping[str, str]) -
     if not host:
         return fallback
     dialect = dialect_of(host)
-    return chosen(host, overrides) or (fallback if dialect is None else dialect.label)
+    return chosen(host, overrides) or (dialect and dialect.label) or fallback
 
 
 class Place(NamedTuple):

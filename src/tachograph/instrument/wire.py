@@ -97,9 +97,7 @@ def _site(host: str, added: tuple[str, ...]) -> Site | None:
     if "wire" not in active_config.settings.clients:
         return None
     plain = [pattern for pattern in added if not _has_port(pattern)]
-    dialect = dialect_of(host)
-    is_known = dialect is not None and dialect.host_part in host
-    if is_known or any(matches(host, pattern) for pattern in plain):
+    if dialect_of(host) is not None or any(matches(host, pattern) for pattern in plain):
         return Site(host, True)
     if host in _LOCAL or any(_has_port(pattern) and matches(host, _without_port(pattern)) for pattern in added):
         return Site(host, False)

@@ -57,8 +57,8 @@ def route(method: str, path: str) -> WireRoute | None:
             return WireRoute(*told)
         other = _OTHERS_ON_VERTEX.fullmatch(path)
         if other is not None and other["method"] in _RAW and other["model"] != "count-tokens":
-            api = anthropic.MESSAGES if other["publisher"] == "anthropic" else openai.CHAT  # Mistral's, AI21's
-            return WireRoute(api, other["model"], _RAW[other["method"]])
+            told_by = anthropic.MESSAGES if other["publisher"] == "anthropic" else openai.CHAT  # Mistral's, AI21's
+            return WireRoute(told_by, other["model"], _RAW[other["method"]])
         if path.endswith("/agents/completions"):  # Mistral's agents
             return WireRoute(openai.CHAT)
     place = path.find("/v1/messages")

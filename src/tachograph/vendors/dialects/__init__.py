@@ -36,7 +36,10 @@ def matches(host: str, pattern: str) -> bool:
 @lru_cache(maxsize=256)
 def dialect_of(host: str) -> Dialect | None:
     """What is known of a host."""
-    return next((each for each in KNOWN if any(matches(host, pattern) for pattern in each.hosts)), None)
+    return next(
+        (each for each in KNOWN if each.host_part in host and any(matches(host, pattern) for pattern in each.hosts)),
+        None,
+    )
 
 
 def local_dialect(port: int | None) -> Dialect | None:

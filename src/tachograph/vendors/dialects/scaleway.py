@@ -1,0 +1,9 @@
+"""Scaleway."""
+
+from tachograph.vendors.dialects.dialect import Dialect
+
+DIALECT = Dialect(
+    label="scaleway",
+    hosts=("api.scaleway.ai",),
+    source="litellm 1.110 `llms/`, `constants.py`; 2026-11-27",
+)
