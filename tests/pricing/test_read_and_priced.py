@@ -167,7 +167,7 @@ def test_speech_costs_the_characters_that_were_sent(is_streamed: bool) -> None:
 
 
 @pytest.mark.parametrize("is_streamed", [False, True], ids=["whole", "streamed"])
-def test_speech_as_events_costs_the_tokens_that_its_last_event_tells(is_streamed: bool) -> None:
+def test_speech_as_events_costs_the_tokens_that_its_last_event_reports(is_streamed: bool) -> None:
     # gpt-4o-mini-tts: 0.6 and 12 for a million
     events = (
         b'data: {"type":"speech.audio.delta","audio":"AAAA"}\n\n'
