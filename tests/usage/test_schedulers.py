@@ -50,7 +50,7 @@ from pathlib import Path
 from support.ledgers import make_recorder
 from tachograph.records import Cost, Usage
 
-recorder = make_recorder(Path({directory!r}))
+recorder = make_recorder(Path({directory!r}), interval_seconds=0.2)
 
 def one_call(worker):
     call = recorder.start_llm_call("openai", "gpt-5", labels={{"worker": worker}})
@@ -144,7 +144,7 @@ place = {directory!r}
 folders = {{"data_folder_in": place + "/queue", "data_folder_out": place + "/queue", "control_folder": place}}
 app = Celery("application", broker="filesystem://")
 app.conf.update(broker_transport_options=folders, task_ignore_result=True, worker_hijack_root_logger=False)
-recorder = make_recorder(Path(place) / "data")
+recorder = make_recorder(Path(place) / "data", interval_seconds=0.2)
 
 @app.task
 def work(number):

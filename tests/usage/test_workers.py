@@ -26,7 +26,7 @@ import sys
 sys.path[:0] = {path!r}
 from pathlib import Path
 from support.ledgers import make_recorder, one_call
-recorder = make_recorder(Path({directory!r}))
+recorder = make_recorder(Path({directory!r}), interval_seconds=0.2)
 for number in range(10):
     one_call(recorder, number, worker="preload")   # in the master, whose writer runs when it forks
 
