@@ -193,6 +193,16 @@ def test_a_server_that_times_out_beside_one_that_answers_is_the_servers_fault(to
     assert (found["fault"]["party"], found["fault"]["evidence"][-1]) == ("server", "Only search; the others answer.")
 
 
+def test_the_timeline_has_the_restarts_of_the_application_and_of_nothing_else(told: Told) -> None:
+    app, other = {"job": "shop", "instance": "app:9464"}, {"job": "node", "instance": "node:9100"}
+    began = told.now - 120
+    told.measure(("process_start_time_seconds", app, began), ("process_start_time_seconds", other, began))
+    told.measure(("tachograph_build_info", app, 1.0))
+    told.fire("LLMCallsGivenUp", {"provider": "openai", "model": "gpt-5"}, told.now - 60)
+    events = [event["text"] for event in told.incident("LLMCallsGivenUp")["timeline"] if event["kind"] == "restart"]
+    assert events == ["app:9464 started"]
+
+
 def test_requests_that_failed_show_where_a_retry_was_answered(told: Told) -> None:
     tries = [CallAttempt(1, 0.0, 0.2, 500, "error", "server_error"), CallAttempt(2, 0.5, 0.5, 200, "success")]
     told.put(*(made(told.now - 100 + n, attempts=2, tries=tries) for n in range(30)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -22,6 +23,7 @@ from support.parts import program
 from support.prometheus import prometheus
 from tachograph import catalogue
 from tachograph.console import RunningConsole, start
+from tachograph.console.calls import Call, CallDetail
 from tachograph.console.query import Prometheus
 
 # Between two samples: the two versions differ in what belongs to a range exactly at its edge.
@@ -233,6 +235,10 @@ def test_on_a_prometheus_with_rules_about_other_things_ours_are_evaluated_and_wh
         served.console.tick()
         alerts = {one["name"]: one for one in client.get("/api/console/alerts")["alerts"]}
         told = client.get("/api/console/status")["rules_told"]
+        call = Call(id="1" * 32, kind="llm", time=time.time() - 60, provider="openai", model="gpt-5", attempts=1)
+        served.console.calls.add_all([(CallDetail(call, []), None)], wait=True)
+        board = client.get("/api/console/board/tachograph-llm-provider", **{"from": call.time - 600, "to": time.time()})
+    assert (board["source"], board["calls"]) == ("calls", 1)  # that Prometheus does not have this application
     assert "NodeDown" not in alerts
     assert alerts["LLMMonitorAbsent"]["state"] == "pending"  # evaluated on the data of that Prometheus
     assert "has none of these rules" in told

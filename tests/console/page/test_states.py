@@ -153,6 +153,10 @@ def test_data_that_has_stopped_is_said_in_the_bar_and_an_empty_range_leads_to_it
         page.locator(".panel-empty a").first.click()
         page.wait_for_selector(".panel .legend-name")
         assert page.locator(".panel .legend-name").first.inner_text() == "openai/gpt-5"
+        for view, place in (("calls", ".calls-view"), ("now", ".sentence")):
+            page.goto(f"{stopped.url}#/{view}?range=15m")
+            page.wait_for_selector(f'{place} >> text="Show it"')
+            assert "No calls in this range." in page.locator("main").inner_text()
         page.close()
 
 

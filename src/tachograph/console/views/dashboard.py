@@ -83,13 +83,14 @@ def _panel(panel: Panel, found: Selection, step: float, values: Mapping[str, str
 
 def _why_metrics(console: Console, found: Selection, kinds: set[str], values: Mapping[str, str]) -> str:
     """Why calls do not answer here, or ""."""
-    if console.prometheus is not None:
-        return f"the numbers come from {console.prometheus.url}"
+    kept = {"llm": found.requests.count, "tools": found.tools.count}
     if any(values.get(name) for name in _TARGETS):
         return "calls are not kept by job and instance"
+    if console.prometheus is not None:  # one that does not have this application leaves its calls to show
+        has_none = any(kept.values()) and not any(_counted(console, _COUNTS[kind], found) for kind in _COUNTS)
+        return "" if has_none else f"the numbers come from {console.prometheus.url}"
     if not console.targets:
         return ""
-    kept = {"llm": found.requests.count, "tools": found.tools.count}
     for kind in sorted(kinds):
         counted = _counted(console, _COUNTS[kind], found)
         if counted > kept[kind] * _MISSED + 2:
@@ -101,7 +102,7 @@ def _counted(console: Console, name: str, found: Selection) -> float:
     """How many requests the metrics count in a range."""
     seconds = max(int(found.end - found.start), 1)
     try:
-        result = console.engine.instant(f"sum(increase({name}[{seconds}s]))", int(found.end * 1000))
+        result = console.querier.instant(f"sum(increase({name}[{seconds}s]))", int(found.end * 1000))
     except PromQLError:
         return 0.0
     return float(result.series[0][2][0]) if result.series else 0.0

@@ -291,7 +291,10 @@ def _moments(found: Evidence, active: list[dict[str, Any]], now: float) -> list[
 def _restarts(console: Console, chosen: TimeRange) -> list[tuple[float, str]]:
     try:
         result = console.querier.range(
-            "process_start_time_seconds", int(chosen.start * 1000), int(chosen.end * 1000), 30_000
+            "process_start_time_seconds and on (job, instance) tachograph_build_info",
+            int(chosen.start * 1000),
+            int(chosen.end * 1000),
+            30_000,
         )
     except PromQLError:
         return []

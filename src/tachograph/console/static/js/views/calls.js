@@ -546,12 +546,14 @@ export class CallsView {
                 "Clear the filters",
               ),
             ]
-          : [
-              h("p", {}, "No calls yet."),
-              h("p", { class: "muted" }, "Send some here: "),
-              h("pre", {}, `OTEL_EXPORTER_OTLP_ENDPOINT=${location.origin} tachograph run -- python app.py`),
-              h("p", { class: "muted" }, "or run `tachograph demo` in another terminal."),
-            ]),
+          : this.context.newest()
+            ? [h("p", {}, "No calls in this range."), h("p", { class: "muted" }, this.context.newest())]
+            : [
+                h("p", {}, "No calls yet."),
+                h("p", { class: "muted" }, "Send some here: "),
+                h("pre", {}, `OTEL_EXPORTER_OTLP_ENDPOINT=${location.origin} tachograph run -- python app.py`),
+                h("p", { class: "muted" }, "or run `tachograph demo` in another terminal."),
+              ]),
       );
     }
   }

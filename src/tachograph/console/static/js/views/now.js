@@ -101,11 +101,13 @@ export class NowView {
         ? h(
             "span",
             { class: "muted" },
-            " Send some: ",
-            h("code", {}, "tachograph run -- python app.py"),
-            ", or OTLP to this address, or run ",
-            h("code", {}, "tachograph demo"),
-            ".",
+            ...(this.context.newest() ?? [
+              " Send some: ",
+              h("code", {}, "tachograph run -- python app.py"),
+              ", or OTLP to this address, or run ",
+              h("code", {}, "tachograph demo"),
+              ".",
+            ]),
           )
         : null;
     this.sentence.replaceChildren(

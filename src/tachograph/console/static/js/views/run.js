@@ -60,6 +60,7 @@ export class RunView {
   drawGone(word, id, todo) {
     this.key = undefined;
     this.element.classList.add("gone");
+    this.runs.hidden = true;
     const what = id ? `This console keeps no ${word} called "${id.slice(0, 60)}".` : `The address names no ${word}.`;
     this.totals.replaceChildren(
       h("div", { class: "fatal" }, h("h2", {}, `No such ${word}`), h("p", {}, what), h("p", { class: "muted" }, todo)),
