@@ -55,7 +55,7 @@ class Told:
 
     def measure(self, *samples: tuple[str, Mapping[str, str], float]) -> None:
         rows = [(labels_of({"__name__": name, **labels}), value) for name, labels, value in samples]
-        self.console.store.ingest("test", int(time.time() * 1000), rows)
+        self.console.store.ingest("test", int((self.now - 20) * 1000), rows)
 
     def fire(self, name: str, labels: dict[str, str], since: float) -> None:
         """Let an alert fire, as an evaluation would leave it."""
@@ -201,6 +201,19 @@ def test_the_timeline_has_the_restarts_of_the_application_and_of_nothing_else(to
     told.fire("LLMCallsGivenUp", {"provider": "openai", "model": "gpt-5"}, told.now - 60)
     events = [event["text"] for event in told.incident("LLMCallsGivenUp")["timeline"] if event["kind"] == "restart"]
     assert events == ["app:9464 started"]
+
+
+def test_the_first_page_is_not_healthy_while_an_alert_fires_that_no_call_shows(told: Told) -> None:
+    told.put(*(made(told.now - 400 + n) for n in range(20)))
+    sentence = Views(told.console).now(told.now - 900, told.now)["sentence"]
+    assert (sentence["level"], sentence["text"]) == ("good", "Healthy: 20 calls, none failed.")
+    told.fire("LLMProviderHanging", {"provider": "openai", "model": "gpt-5"}, told.now - 60)
+    told.fire("LLMCostBaselineTooShort", {"provider": "openai"}, told.now - 60)  # a note only
+    sentence = Views(told.console).now(told.now - 900, told.now)["sentence"]
+    assert (sentence["level"], sentence["alert"]) == ("bad", "LLMProviderHanging")
+    assert sentence["text"].endswith(
+        "calls begin and none ends since {since} (LLMProviderHanging); 20 calls, none failed."
+    )
 
 
 def test_requests_that_failed_show_where_a_retry_was_answered(told: Told) -> None:

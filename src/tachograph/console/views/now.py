@@ -22,6 +22,8 @@ GAP_SECONDS: Final = 300.0
 """Failures of one kind with less than this between them are one trouble."""
 TOP: Final = 25
 BARS: Final = 40
+_LOUD: Final = {"critical": "bad", "warning": "warn"}
+"""The level of the sentence by an alert's severity."""
 
 
 @dataclass(slots=True)
@@ -53,7 +55,7 @@ def now(console: Console, chosen: TimeRange, wanted: dict[str, str] | None = Non
     here = select(console, chosen, asked)
     before = select(console, chosen.before, asked)
     hanging = given_up(console, here)
-    found = troubles(console, here, hanging)
+    found, alerts = troubles(console, here, hanging), console.alerts_now()
     return {
         "at": time.time(),
         "from": chosen.start,
@@ -61,12 +63,12 @@ def now(console: Console, chosen: TimeRange, wanted: dict[str, str] | None = Non
         "known_since": here.known_since,
         "from_ledger": here.from_ledger,
         "has_before": before.llm.count + before.tools.count > 0,
-        "sentence": sentence(here, before, found),
+        "sentence": sentence(here, before, found, alerts),
         "troubles": [trouble_json(one) for one in found],
         "tiles": _tiles(console, here, before, hanging),
         "providers": _table(here.llm, before.llm, ("provider", "model"), chosen, hanging),
         "servers": _table(here.tools, before.tools, ("server_id", "tool_name"), chosen, hanging),
-        "alerts": console.alerts_now(),
+        "alerts": alerts,
     }
 
 
@@ -172,14 +174,20 @@ def _text(one: Trouble, here: Selection) -> str:
     return f"{phrases.failing(who, one.error)} {times}: {one.failed:,}{of} calls failed{seen}, {hit}"
 
 
-def sentence(here: Selection, before: Selection, found: list[Trouble]) -> dict[str, Any]:
-    """One sentence: `text` with {since} and {until} for times that the reader's clock writes, and `plain` with UTC."""
+def sentence(here: Selection, before: Selection, found: list[Trouble], alerts: list[dict[str, Any]]) -> dict[str, Any]:
+    """One sentence: `text` with {since} and {until} for times that the reader's clock writes, and `plain` with UTC.
+
+    What the calls do not show, as calls that never end and budgets, is in what fires: `alert` names it.
+    """
     calls = here.llm.count + here.tools.count
+    worst = found[0] if found else None
+    told = _of_alerts(here, alerts) if worst is None else None
+    if told is not None:
+        return told
     if not calls:
         kept = here.first != float("inf")
         text = "No calls in this range." if kept else "No calls yet."
         return {"text": text, "plain": text, "level": "empty", "since": None, "until": None}
-    worst = found[0] if found else None
     if worst is not None:
         others = [one for one in found[1:] if one.over == worst.over]
         bad = {(one.kind, one.who) for one in found}
@@ -195,12 +203,29 @@ def sentence(here: Selection, before: Selection, found: list[Trouble]) -> dict[s
     slow = _slow(here, before)
     if slow:
         return {"text": slow, "plain": slow, "level": "warn", "since": None, "until": None}
-    failed = here.llm.where(outcome=phrases.FAILED).count + here.tools.where(outcome=phrases.FAILED).count
-    if failed:
-        text = f"Healthy: {phrases.count(calls, 'call')}, {phrases.share(failed, calls)} failed."
-    else:
-        text = f"Healthy: {phrases.count(calls, 'call')}, none failed."
+    text = f"Healthy: {_counts(here)}."
     return {"text": text, "plain": text, "level": "good", "since": None, "until": None}
+
+
+def _counts(here: Selection) -> str:
+    """How many calls there were, and which share failed."""
+    calls = here.llm.count + here.tools.count
+    failed = here.llm.where(outcome=phrases.FAILED).count + here.tools.where(outcome=phrases.FAILED).count
+    return f"{phrases.count(calls, 'call')}, {phrases.share(failed, calls) if failed else 'none'} failed"
+
+
+def _of_alerts(here: Selection, alerts: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The sentence of the loudest alert that fires; None where none does that is a warning or more."""
+    loud = [one for one in alerts if one["state"] == "firing" and one["labels"].get("severity") in _LOUD]
+    if not loud:
+        return None
+    name, since = loud[0]["name"], loud[0]["since"]
+    more = f" and {phrases.count(len(loud) - 1, 'more alert')}" if len(loud) > 1 else ""
+    counts = _counts(here) if here.llm.count + here.tools.count else "no calls in this range"
+    text = f"{(loud[0]['summary'] or 'An alert fires').rstrip('.')} since {{since}} ({name}{more}); {counts}."
+    plain = text.replace("{since}", phrases.clock(since))
+    return {"text": text, "plain": plain, "level": _LOUD[loud[0]["labels"]["severity"]], "since": since, "until": None,
+            "alert": name}  # fmt: skip
 
 
 def _slow(here: Selection, before: Selection) -> str:

@@ -124,19 +124,24 @@ const context = {
   status: () => app.status,
   zoomOut,
   dialog: openDialog,
-  /** Where the newest call is, where it is not in the range; null where it is, or there is none. */
-  newest: () => (app.status.data?.newest_call ? beforeThis(app.status.data.newest_call) || null : null),
+  newest,
   emptyHint: (hasCalls) =>
     hasCalls
       ? ""
       : app.status.targets?.some((target) => !target.up)
         ? "A scrape target does not answer: see its state in the bar's tooltip."
-        : (context.newest() ?? [
+        : (newest() ?? [
             "Calls show up here a few seconds after they end. ",
             h("code", {}, "tachograph demo"),
             " makes some.",
           ]),
 };
+
+/** Where the newest call is, where it is not in the range; null where it is, or there is none. */
+function newest() {
+  const at = app.status.data?.newest_call;
+  return (at && beforeThis(at)) || null;
+}
 
 /** What an empty panel says where calls are kept, of another time. */
 function beforeThis(newest) {

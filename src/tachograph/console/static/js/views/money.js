@@ -137,12 +137,12 @@ export class MoneyView {
     this.drawBudgets(money);
     this.drawWhy(money);
     this.drawLists(money);
-    this.drawTiles(money.spent);
+    this.drawTiles(money.spent, money.open_calls);
     this.drawChart(money.spent, money, state.get("by", "model"));
     this.drawTable(money.spent, state.get("by", "model"));
   }
 
-  drawTiles({ total_usd: total, calls, unpriced_share: unpriced, forecast }) {
+  drawTiles({ total_usd: total, calls, unpriced_share: unpriced, forecast }, open) {
     const tile = (name, value, note, tone = "") =>
       h(
         "div",
@@ -154,14 +154,17 @@ export class MoneyView {
     const share = `${((unpriced || 0) * 100).toFixed(1)} %`;
     const why = unpriced
       ? "Their cost is unknown, not zero: add prices to your price file."
-      : "Every call in this range has a price.";
+      : "Every call that reported its usage has a price.";
+    const maybe = open
+      ? ` ${count(open)} that ${open === 1 ? "was" : "were"} cancelled or timed out reported none: the provider may bill some.`
+      : "";
     const isKnown = Number(total) > 0 || !unpriced;
     const each = calls && isKnown ? `, ${usd(Number(total) / calls)} each` : "";
     this.tiles.replaceChildren(
       tile("Spent in this range", isKnown ? usd(Number(total)) : "–", `${count(calls)} calls${each}`),
       tile("Today so far", ...ahead(forecast, "day", "by midnight UTC", unpriced)),
       tile("This month so far", ...ahead(forecast, "month", "by its end", unpriced)),
-      tile("Calls without a price", share, why, unpriced ? "warn" : ""),
+      tile("Calls without a price", share, why + maybe, unpriced ? "warn" : ""),
     );
   }
 

@@ -83,6 +83,9 @@ export class NowView {
       .map((one) =>
         h("li", {}, one.text.replace("{since}", this.when(one.since)).replace("{until}", this.when(one.until)) + "."),
       );
+    const incident = sentence.alert
+      ? h("a", { class: "button small", href: state.hrefOf("alerts", { alert: sentence.alert }) }, "Open the incident")
+      : null;
     const where = troubles[0]
       ? h(
           "a",
@@ -95,7 +98,7 @@ export class NowView {
           },
           "Show these calls",
         )
-      : null;
+      : incident;
     const start =
       sentence.level === "empty"
         ? h(
