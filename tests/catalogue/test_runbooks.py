@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 
 from tachograph import catalogue
-from tachograph.catalogue.runbook_pages import SECTIONS, names_a_vendor
+from tachograph.catalogue.runbook_pages import names_a_vendor
 from tachograph.catalogue.vendor_pages import VENDORS, VendorPages
 from tachograph.console.templates import expand
 from tachograph.settings import Settings, load
 
 NAMES = catalogue.alert_names()
 ALERTS = [alert for group in catalogue.rule_groups() for alert in group.alerts]
+SECTIONS = ("Meaning", "Impact", "Diagnosis", "Mitigation", "False alarm")
+"""What a person writes under for every alert, in this order; `Vendor` and `Escalation`, which are made, follow."""
 SEVERITIES = ("critical", "warning", "info", "none")
 
 

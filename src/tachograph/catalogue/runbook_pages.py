@@ -9,10 +9,6 @@ from typing import Final
 from tachograph.catalogue import vendor_pages
 from tachograph.catalogue.rules import Alert, RuleGroup
 
-SECTIONS: Final = ("Meaning", "Impact", "Diagnosis", "Mitigation", "False alarm")
-"""Headings that a person writes under for every alert, in this order. `Vendor` (where the alert names a provider) and
-`Escalation` follow; they are made, because they are the same for many alerts."""
-
 _ERROR_TYPES: Final = """By `error_type`:
 
 | error_type | do |

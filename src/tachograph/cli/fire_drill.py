@@ -6,13 +6,12 @@ import argparse
 import asyncio
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tachograph.catalogue.rules import EVALUATION_INTERVAL
-from tachograph.cli.columns import print_rows
+from tachograph.cli.columns import print_rows, show_progress
 from tachograph.cli.demo_package import check_demo
 from tachograph.option_values import add_rules, not_negative, number, positive
 
@@ -144,17 +143,17 @@ def _rehearse(args: argparse.Namespace, settings: Settings, rules: dict[str, str
             path = Path(directory) / name
             path.write_text(text, "utf-8")
             paths.append(path)
-        _progress(f"0/{len(chosen)}")
+        show_progress(f"0/{len(chosen)}")
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # each thread waits for its own promtool
             drills = [pool.submit(rehearse, alert, paths, target(settings.alerts)) for alert in chosen]
             try:
                 for number, (alert, drill) in enumerate(zip(chosen, drills, strict=True), 1):
                     seen.append(drill.result())
-                    _progress(f"{number}/{len(chosen)} {alert.name}")
+                    show_progress(f"{number}/{len(chosen)} {alert.name}")
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-    _progress("")
+    show_progress("")
     _table(seen)
     bad = [one for one in seen if one.problem]
     print(
@@ -162,11 +161,6 @@ def _rehearse(args: argparse.Namespace, settings: Settings, rules: dict[str, str
         f"{time.monotonic() - started:.0f} s"
     )
     return 1 if bad else 0
-
-
-def _progress(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def _table(seen: list[Rehearsal]) -> None:

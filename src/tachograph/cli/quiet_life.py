@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tachograph.cli.columns import print_rows
+from tachograph.cli.columns import print_rows, show_progress
 from tachograph.files import read_named
 from tachograph.option_values import add_rules, whole
 
@@ -122,8 +121,8 @@ def _history(args: argparse.Namespace, settings: Settings) -> int:
     started = time.monotonic()
     routes = config("page", "ticket", "note", "watchdog", identity=settings.alerts.identity)
     past = _past(args, settings, start, end, step)
-    found = judge(catalogue.rule_groups(settings, f"{args.step}s"), routes, past, start, end, step, _progress)
-    _progress("")
+    found = judge(catalogue.rule_groups(settings, f"{args.step}s"), routes, past, start, end, step, show_progress)
+    show_progress("")
     print_rows(history_table(found))
     print(f"\n{history_summary(found)}; {time.monotonic() - started:.0f} s")
     return 0
@@ -173,11 +172,6 @@ def history_summary(found: HistoryReport) -> str:
     )
 
 
-def _progress(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-
-
 def _play(shapes: Sequence[Shape], directory: Path | None, settings: Settings) -> list[Outcome]:
     from concurrent.futures import ThreadPoolExecutor
 
@@ -190,8 +184,8 @@ def _play(shapes: Sequence[Shape], directory: Path | None, settings: Settings) -
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # each thread waits for its own promtool
         for number, outcome in enumerate(pool.map(one, shapes), 1):
             found.append(outcome)
-            _progress(f"{number}/{len(shapes)} {outcome.shape.name}")
-    _progress("")
+            show_progress(f"{number}/{len(shapes)} {outcome.shape.name}")
+    show_progress("")
     return found
 
 
@@ -228,12 +222,12 @@ def _play_live(shapes: Sequence[Shape], args: argparse.Namespace, settings: Sett
             for done in as_completed(plays):
                 outcome = done.result()
                 found[outcome.shape.name] = outcome
-                _progress(f"{len(found)}/{len(chosen)} {outcome.shape.name}")
+                show_progress(f"{len(found)}/{len(chosen)} {outcome.shape.name}")
         except BaseException:
             stop.set()
             pool.shutdown(cancel_futures=True)
             raise
-    _progress("")
+    show_progress("")
     return [found[shape.name] for shape in chosen]
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from support.parts import ROOT, npm_package, program
 from tachograph.catalogue import boards
-from tachograph.catalogue.boards.common import ERROR_COLORS, KIND_COLORS, OUTCOME_COLORS
+from tachograph.catalogue.boards.common import ERROR_COLORS, OUTCOME_COLORS
 from tachograph.console import start
 from tachograph.console.api import schema
 
@@ -76,7 +76,7 @@ def test_a_word_has_the_same_colour_as_in_the_catalogue() -> None:
     )
     printed = subprocess.run([program("node"), "-e", script], stdout=subprocess.PIPE, text=True, check=True).stdout
     meaning, named = json.loads(printed)
-    for word, colour in (*ERROR_COLORS, *OUTCOME_COLORS, *KIND_COLORS):
+    for word, colour in (*ERROR_COLORS, *OUTCOME_COLORS):
         assert meaning[word] == named[colour], word
 
 

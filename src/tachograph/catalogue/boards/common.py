@@ -34,12 +34,6 @@ OUTCOME_COLORS: Final = (
     ("rate_limited", "blue"),
     ("cancelled", "text"),
 )
-KIND_COLORS: Final = (
-    ("connection", "purple"),
-    ("validation", "light-blue"),
-    ("execution", "red"),
-    ("timeout", "yellow"),
-)
 
 
 def variables(*more: Variable) -> tuple[Variable, ...]:

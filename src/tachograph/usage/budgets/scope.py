@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
@@ -26,8 +25,6 @@ _COLUMNS: Final = {"agent": "agent", "user": "user_id", "session": "session_id",
                    "execution": "execution_id", "key": "api_key_hint"}  # fmt: skip
 """Where a run and where the ledger keep a scope."""
 _PER_ROWS: Final = 4096
-
-Read = Callable[["LLMCall"], str]
 
 
 def scope_of(call: LLMCall, name: str) -> str:

@@ -36,6 +36,7 @@ from tachograph.usage.stores.query import (
     latency_sql,
     needs_rows,
     rows_where,
+    summed_records,
     usage_names,
     usage_sql,
 )
@@ -198,12 +199,12 @@ class ClickHouseStore:
                 raw=True,
             )
         sql, parameters = usage_sql(widened, DIALECT, self._rollup_labels)
-        return _records(self._query(sql, parameters), usage_names(widened, self._rollup_labels), len(query.by))
+        return summed_records(self._query(sql, parameters), usage_names(widened, self._rollup_labels), len(query.by))
 
     def latency(self, query: Query) -> list[dict[str, Any]]:
         """Latency buckets by the query's dimensions."""
         sql, parameters = latency_sql(Query(query.since_us, query.until_us, query.by, query.where, raw=True), DIALECT)
-        return _records(self._query(sql, parameters), (*query.by, "bucket", "n"), len(query.by))
+        return summed_records(self._query(sql, parameters), (*query.by, "bucket", "n"), len(query.by))
 
     def histograms(self, query: Query) -> Histograms:
         """Latency counts by bucket."""
@@ -353,7 +354,3 @@ def _quoted(text: str) -> str:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:500]
-
-
-def _records(rows: Sequence[Sequence[Any]], names: Sequence[str], keys: int) -> list[dict[str, Any]]:
-    return [dict(zip(names, (*row[:keys], *(int(value or 0) for value in row[keys:])), strict=True)) for row in rows]

@@ -39,6 +39,7 @@ from tachograph.usage.stores.query import (
     latency_sql,
     packed_latency_sql,
     rows_where,
+    summed_records,
     usage_names,
     usage_sql,
 )
@@ -306,13 +307,13 @@ class PostgresStore:
     def usage(self, query: Query) -> list[dict[str, Any]]:
         """Sums by the query's dimensions."""
         sql, parameters = usage_sql(query, DIALECT, self._rollup_labels)
-        return _records(self._run(sql, parameters), usage_names(query, self._rollup_labels), len(query.by))
+        return summed_records(self._run(sql, parameters), usage_names(query, self._rollup_labels), len(query.by))
 
     def latency(self, query: Query) -> list[dict[str, Any]]:
         """Latency buckets by the query's dimensions."""
         if latency_needs_rows(query):
             sql, parameters = latency_sql(query, DIALECT)
-            return _records(self._run(sql, parameters), (*query.by, "bucket", "n"), len(query.by))
+            return summed_records(self._run(sql, parameters), (*query.by, "bucket", "n"), len(query.by))
         return as_records(self.histograms(query), query.by)
 
     def histograms(self, query: Query) -> Histograms:
@@ -483,10 +484,6 @@ def _how_to_connect(error: BaseException) -> str:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def _records(rows: Sequence[Sequence[Any]], names: Sequence[str], keys: int) -> list[dict[str, Any]]:
-    return [dict(zip(names, (*row[:keys], *(int(value or 0) for value in row[keys:])), strict=True)) for row in rows]
 
 
 __all__ = ["LOCK", "PostgresStore", "StoreError", "connect"]

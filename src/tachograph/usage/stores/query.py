@@ -289,3 +289,8 @@ def extent_of(found: Sequence[Sequence[Any]]) -> tuple[int, int] | None:
     if not found or found[0][0] is None:
         return None
     return int(found[0][0]), int(found[0][1])
+
+
+def summed_records(rows: Sequence[Sequence[Any]], names: Sequence[str], keys: int) -> list[dict[str, Any]]:
+    """What `Store.usage` and `Store.latency` give: the first `keys` columns as they are, the others as sums."""
+    return [dict(zip(names, (*row[:keys], *(int(value or 0) for value in row[keys:])), strict=True)) for row in rows]

@@ -36,6 +36,7 @@ from tachograph.usage.stores.query import (
     latency_sql,
     packed_latency_sql,
     rows_where,
+    summed_records,
     usage_names,
     usage_sql,
 )
@@ -315,13 +316,13 @@ class SQLiteStore:
     def usage(self, query: Query) -> list[dict[str, Any]]:
         """Sums by the query's dimensions."""
         sql, parameters = usage_sql(query, DIALECT, self._rollup_labels)
-        return _records(self._db.run(sql, parameters), usage_names(query, self._rollup_labels), len(query.by))
+        return summed_records(self._db.run(sql, parameters), usage_names(query, self._rollup_labels), len(query.by))
 
     def latency(self, query: Query) -> list[dict[str, Any]]:
         """Latency buckets by the query's dimensions."""
         if latency_needs_rows(query):
             sql, parameters = latency_sql(query, DIALECT)
-            return _records(self._db.run(sql, parameters), (*query.by, "bucket", "n"), len(query.by))
+            return summed_records(self._db.run(sql, parameters), (*query.by, "bucket", "n"), len(query.by))
         return as_records(self.histograms(query), query.by)
 
     def histograms(self, query: Query) -> Histograms:
@@ -463,10 +464,6 @@ def _set_aside_orphan(database: Path) -> None:
             kept = wal.with_name(f"{wal.name}.orphan-{time.time_ns()}")
             wal.rename(kept)
             logger.warning("tachograph: %s had lost its database; it is kept as %s", wal.name, kept)
-
-
-def _records(rows: Sequence[Sequence[Any]], names: Sequence[str], keys: int) -> list[dict[str, Any]]:
-    return [dict(zip(names, (*row[:keys], *(value or 0 for value in row[keys:])), strict=True)) for row in rows]
 
 
 __all__ = ["RowsRejected", "SQLiteStore"]

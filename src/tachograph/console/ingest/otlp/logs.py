@@ -15,7 +15,7 @@ from typing import Any, Final
 from tachograph.console.ingest.otlp import names as n
 from tachograph.console.ingest.otlp.agents import AGENTS, SERVICES
 from tachograph.console.ingest.otlp.traces import EVENTS, MAX_SPANS, Pricer, Received, receive
-from tachograph.console.ingest.otlp.values import attributes, hex_id, integer, number
+from tachograph.console.ingest.otlp.values import attributes, hex_id, integer, number, objects
 from tachograph.signals import semconv as s
 
 DETAILS_EVENT: Final = "gen_ai.client.inference.operation.details"
@@ -26,10 +26,10 @@ def records(request: Mapping[str, Any], price: Pricer | None = None) -> tuple[li
     """Return each event of a call as a span with its record, how many were refused, and how many are of no call."""
     received: list[Received] = []
     refused = others = 0
-    for resource in _list(request.get("resourceLogs")):
+    for resource in objects(request.get("resourceLogs")):
         about = attributes((resource.get("resource") or {}).get("attributes"))
-        for scope in _list(resource.get("scopeLogs")):
-            for raw in _list(scope.get("logRecords")):
+        for scope in objects(resource.get("scopeLogs")):
+            for raw in objects(scope.get("logRecords")):
                 span = _span_of(raw, about)
                 found = None if span is None else receive(span, about, EVENTS, price)
                 if span is None:
@@ -39,10 +39,6 @@ def records(request: Mapping[str, Any], price: Pricer | None = None) -> tuple[li
                 else:
                     received.append(found)
     return received, refused, others
-
-
-def _list(value: object) -> list[dict[str, Any]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _span_of(raw: Mapping[str, Any], resource: Mapping[str, Any]) -> dict[str, Any] | None:

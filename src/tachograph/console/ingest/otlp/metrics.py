@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from tachograph.console.ingest.otlp.values import attributes, integer, number
+from tachograph.console.ingest.otlp.values import attributes, integer, number, objects
 from tachograph.console.promql.labels import NAME, Labels
 from tachograph.console.promql.numerics import plain_decimal
 from tachograph.console.promql.types import STALE_NAN
@@ -84,13 +84,13 @@ class MetricsReceiver:
         """Store a request's points; returns how many were kept, how many refused, and the services seen."""
         kept = refused = points = 0
         services: set[str] = set()
-        for resource in _list(request.get("resourceMetrics")):
+        for resource in objects(request.get("resourceMetrics")):
             target, service = self._target(resource)
             services.add(service)
-            for scope in _list(resource.get("scopeMetrics")):
-                for metric in _list(scope.get("metrics")):
+            for scope in objects(resource.get("scopeMetrics")):
+                for metric in objects(scope.get("metrics")):
                     shape, body = self._body(metric)
-                    data = _list(body.get("dataPoints"))
+                    data = objects(body.get("dataPoints"))
                     if shape in ("", "exponentialHistogram") or points + len(data) > MAX_POINTS:
                         refused += max(len(data), 1)
                         continue
@@ -185,7 +185,7 @@ class MetricsReceiver:
 
     def _summary(self, name: str, pairs: dict[str, str], point: Mapping[str, Any], at: int) -> bool:
         kept = True
-        for one in _list(point.get("quantileValues"))[:MAX_BUCKETS]:
+        for one in objects(point.get("quantileValues"))[:MAX_BUCKETS]:
             text = plain_decimal(number(one.get("quantile") or 0))
             kept &= self._add(name, {**pairs, "quantile": text}, at, number(one.get("value") or 0), False)
         kept &= self._add(f"{name}_sum", pairs, at, number(point.get("sum") or 0), False)
@@ -198,10 +198,6 @@ class MetricsReceiver:
                 return False
             value = self._running[labels] = self._running.get(labels, 0.0) + value
         return self._store.append(labels, at, value)
-
-
-def _list(value: object) -> list[dict[str, Any]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _text(value: object) -> str:

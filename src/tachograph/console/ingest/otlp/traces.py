@@ -20,7 +20,7 @@ from msgspec import structs
 from tachograph.console.calls import MAX_CONTENT, MAX_ERROR, CallDetail, Event, Span, clip, from_record
 from tachograph.console.ingest.otlp import names as n
 from tachograph.console.ingest.otlp.agents import SERVICES, VERSIONED_BY_NODE
-from tachograph.console.ingest.otlp.values import attributes, hex_id, integer, number
+from tachograph.console.ingest.otlp.values import attributes, hex_id, integer, number, objects
 from tachograph.records import (
     ERROR_KINDS,
     ERROR_TYPES,
@@ -81,11 +81,11 @@ def records(request: Mapping[str, Any], price: Pricer | None = None) -> tuple[li
     """Return each span with its finished, priced record, and how many spans were refused."""
     received: list[Received] = []
     refused = 0
-    for resource in _list(request.get("resourceSpans")):
+    for resource in objects(request.get("resourceSpans")):
         about = attributes(_dict(resource.get("resource")).get("attributes"))
-        for scope in _list(resource.get("scopeSpans")):
+        for scope in objects(resource.get("scopeSpans")):
             name = str(_dict(scope.get("scope")).get("name") or "")
-            for raw in _list(scope.get("spans")):
+            for raw in objects(scope.get("spans")):
                 found = receive(raw, about, name, price) if len(received) < MAX_SPANS else None
                 if found is None:
                     refused += 1
@@ -129,10 +129,6 @@ def _priced(call: LLMCall, span: Span, price: Pricer) -> Cost | None:
     return structs.replace(cost, quality="estimated", detail=f"the sender does not say: {', '.join(unsaid)}")
 
 
-def _list(value: object) -> list[Any]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-
-
 def _dict(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
@@ -155,7 +151,7 @@ def _span(raw: Mapping[str, Any], service: str) -> Span | None:
             ((integer(event.get("timeUnixNano")) or start) - start) / 1e9,
             attributes(event.get("attributes")),
         )
-        for event in _list(raw.get("events"))[:MAX_EVENTS]
+        for event in objects(raw.get("events"))[:MAX_EVENTS]
     ]
     return Span(
         trace_id=trace,

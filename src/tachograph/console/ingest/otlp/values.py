@@ -42,6 +42,11 @@ def any_value(value: object, depth: int = 0) -> object:
     return None
 
 
+def objects(value: object) -> list[dict[str, Any]]:
+    """The objects of a list; nothing of what is no list."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
 def integer(value: object) -> int | None:
     """Read an integer that JSON may carry as text."""
     try:
