@@ -60,6 +60,8 @@ ROOMS: dict[str, Room] = {
             "signals/test_registry.py",
             "signals/test_bounds.py",
             "signals/test_exposition.py",
+            "signals/test_http.py",
+            "signals/test_prometheus.py",
             "signals/test_multiprocess.py",
             "signals/test_truth.py",
         ),
@@ -86,13 +88,20 @@ ROOMS: dict[str, Room] = {
             "usage/test_bill_arithmetic.py",
             "usage/test_bill_causes.py",
             "usage/test_bill_keys.py",
+            "usage/test_bill_readers.py",
+            "usage/test_bill_cause_texts.py",
             "usage/test_vendor_limits.py",
             "usage/test_focus.py",
         ),
     ),
     "budgets": Room(
         ("usage/budgets/*",),
-        ("usage/test_budgets.py", "usage/test_budget_reservations.py", "usage/test_reserve.py"),
+        (
+            "usage/test_budgets.py",
+            "usage/test_budget_reservations.py",
+            "usage/test_reserve.py",
+            "usage/test_budget_fleet.py",
+        ),
     ),
     "rules": Room(
         (

@@ -172,6 +172,8 @@ def test_promtool_reads_the_exposition() -> None:
         ("application/openmetrics-text;version=1.0.0;q=0.2,text/plain;q=0.9", "text"),
         ("application/openmetrics-text;version=2.0.0,text/plain;version=0.0.4;q=0.5", "text"),
         ("application/openmetrics-text;q=nonsense", "text"),
+        ('application/openmetrics-text; version="1.0.0"', "openmetrics"),
+        ('application/openmetrics-text; version="2.0.0"', "text"),
         (
             "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
             "text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
@@ -188,9 +190,10 @@ def test_gzip_is_used_when_accepted() -> None:
     plain = exposition.respond(metrics.collect(), None, None)
     packed = exposition.respond(metrics.collect(), None, "br, gzip;q=0.5")
     refused = exposition.respond(metrics.collect(), None, "gzip;q=0")
-    assert dict(packed.headers)["Content-Encoding"] == "gzip"
     assert gzip.decompress(packed.body) == plain.body == refused.body
-    assert "Content-Encoding" not in dict(refused.headers)
+    named = [("Content-Type", "text/plain; version=0.0.4; charset=utf-8"), ("Vary", "Accept, Accept-Encoding")]
+    assert plain.headers == refused.headers == [*named, ("Content-Length", str(len(plain.body)))]
+    assert packed.headers == [*named, ("Content-Encoding", "gzip"), ("Content-Length", str(len(packed.body)))]
 
 
 def test_odd_numbers_are_written_as_both_formats_read_them() -> None:
