@@ -16,7 +16,7 @@ from tachograph.cli import COMMANDS
 ROOT = Path(__file__).resolve().parents[1]
 ARCHAISMS = (
     r"whoever|mends?|mended|dearer|asleep|newborn|cousins|in vain|anew|for ever|whence|hence|thence|"
-    r"alas|ere|oft|lest|naught|for want of|stretches|told apart|lets? go of|who calls [a-z]+ gets"
+    r"alas|amid|admits|ere|oft|lest|naught|for want of|stretches|told apart|lets? go of|who calls [a-z]+ gets"
 )
 PERSONS = (
     r"nobody|nobody's|somebody|tells|told|hears?|heard|speaks?|dies|knows|wants|"

@@ -298,7 +298,9 @@ def _streams() -> list[Scenario]:
                 ("gemini", "gemini_closed_early"),
             )
         ),
-        Scenario("abandoned", "streams", "openai: dropped amid", "openai_abandoned", gone, {}, {"openai": [long]}),
+        Scenario(
+            "abandoned", "streams", "openai: left before its end", "openai_abandoned", gone, {}, {"openai": [long]}
+        ),
         Scenario("never read", "streams", "openai: never read", "openai_never_read", gone, {}, {"openai": [long]}),
         *(
             Scenario(
@@ -317,7 +319,7 @@ def _streams() -> list[Scenario]:
             )
         ),
         Scenario(
-            "error amid the stream, openai",
+            "error within the stream, openai",
             "streams",
             "openai responses: the last event says failed, and nothing raises",
             "responses_stream",
@@ -326,9 +328,9 @@ def _streams() -> list[Scenario]:
             {"openai": [Answer(usage=USAGE, ending=StreamError(shape="response.failed"))]},
         ),
         Scenario(
-            "error amid the stream, anthropic",
+            "error within the stream, anthropic",
             "streams",
-            "anthropic: overloaded amid the stream (status 200)",
+            "anthropic: overloaded within the stream (status 200)",
             "anthropic_stream",
             {**cut, "error_type": "server_error"},
             {},

@@ -9,7 +9,7 @@ lost; files of the application that took over closed descriptors are as it wrote
 exception of ours.
 
 How long the application stood still is the longest time of one call, in its own thread, without what it waited for a
-processor (`support.stalls`), and apart from calls amid which the process was stopped from outside. A process beside
+processor (`support.stalls`), and apart from calls during which the process was stopped from outside. A process beside
 does work of the same length without Tachograph, and shows what the machine itself adds: on a virtual machine the host
 may take the processor away for milliseconds, which no counter of a thread says.
 """

@@ -185,7 +185,7 @@ os._exit(0)
 
 
 def test_no_thread_of_ours_imports_anything(tmp_path: Path) -> None:
-    """A child that is forked amid an import could never finish it, and some libraries hold locks of their own
+    """A child that is forked during an import could never finish it, and some libraries hold locks of their own
     meanwhile: with pydantic's left taken, no model can be made in the child any more."""
     code = [sys.executable, "-c", IMPORTS, str(tmp_path)]
     done = subprocess.run(code, env=ENVIRONMENT, capture_output=True, timeout=120, check=False)

@@ -44,8 +44,8 @@ def _ask_for_usage(watch: Watch, body: dict[str, Any], client: object) -> None:
     """Ask for the usage that the vendor sends only when asked, on a copy, and hide its chunk from the application.
 
     Nothing is asked, and so nothing hidden, where the application set the option itself, where it reads the bytes of
-    the stream itself (a failure of ours amid them would show it the event), and where the host sends usage to everyone.
-    What else the application set of a stream's options is sent with it.
+    the stream itself (a failure of ours while it does would show it the event), and where the host sends usage to
+    everyone. What else the application set of a stream's options is sent with it.
     """
     if not watch.call.stream:
         return

@@ -1,7 +1,7 @@
 """The engine: one call from the first request to the end, retries, waits and streams included, written once.
 
-A program is a generator (see `drivers`). It begins the record, waits for the limiter, sends, reads, retries what can be
-cured, and finishes the record exactly once, whichever way it ends:
+A program is a generator (see `drivers`). It begins the record, waits for the limiter, sends, reads, retries what may
+succeed, and finishes the record exactly once, whichever way it ends:
 
     answered                 success
     failed for good          error, timeout or rate_limited, and a ProviderError

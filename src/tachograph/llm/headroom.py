@@ -122,7 +122,7 @@ class _State:
             self.remaining, self.drained, self.elapsed = self.limit, 0.0, 0.0
 
     def exhaustion_seconds(self) -> float | None:
-        """Seconds until nothing is left at the rate of late; +Inf when it is not shrinking; None when unknown."""
+        """Seconds until nothing is left at the present rate; +Inf when it is not shrinking; None when unknown."""
         if self.remaining is None:
             return None
         if self.remaining <= 0.0:

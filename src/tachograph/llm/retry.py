@@ -12,8 +12,8 @@ from tachograph.vendors.failures import Failure
 class RetryPolicy:
     """Retries of one call.
 
-    What waiting cannot cure (auth, invalid request, quota, content filter) is never tried again, nor a stream that has
-    shown content.
+    What does not end by waiting (auth, invalid request, quota, content filter) is never tried again, nor a stream that
+    has shown content.
 
     Attributes:
         attempts: Requests at most, the first included. 1 switches retries off.

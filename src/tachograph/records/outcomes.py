@@ -47,6 +47,6 @@ _OUTCOME_OF: Final[dict[ErrorType, Outcome]] = {"timeout": "timeout", "rate_limi
 def outcome_of(error_type: ErrorType) -> Outcome:
     """The outcome that goes with an error type: `timeout`, `rate_limited`, or else `error`.
 
-    `quota` is an `error`: the provider refuses for good, and no waiting cures it.
+    `quota` is an `error`: the provider refuses until something is changed; waiting does not help.
     """
     return _OUTCOME_OF.get(error_type, "error")

@@ -97,7 +97,7 @@ class Reservation:
     def __del__(self) -> None:
         """A call that was dropped without an end gives its money back.
 
-        Once: a stream that is collected with it takes both to life again, to tell how it ended.
+        Once: a stream that is collected with it makes both reachable again, to record how it ended.
         """
         accounts, self.accounts = self.accounts, []
         if accounts:

@@ -88,7 +88,7 @@ class Ledger:
         self._labels = labels_of(settings)
         self._hash_ids = ids_of(settings)
         with suppress(TachographError):  # the writer says what is wrong
-            store_class(self.place.url)  # here: a child forked amid an import of the writer's could not finish it
+            store_class(self.place.url)  # here: a child forked during an import of the writer's could not finish it
         self.registry = metrics
         self._metrics = UsageMetrics(metrics, self._beat)
         self._queue: Journal | MemoryQueue

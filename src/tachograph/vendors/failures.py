@@ -17,7 +17,7 @@ from tachograph.vendors.fields import pick, text
 from tachograph.vendors.retry_after import retry_after_seconds
 
 RETRYABLE: Final[frozenset[ErrorType]] = frozenset({"rate_limit", "server_error", "timeout", "connection"})
-"""What another try may cure."""
+"""What another try may get right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Failure:
 
     Attributes:
         error_type: The category.
-        retryable: Whether another try may cure it.
+        retryable: Whether another try may succeed.
         status: HTTP status, or None when no answer came.
         code: The vendor's own word for it (`insufficient_quota`, `overloaded_error`, `RESOURCE_EXHAUSTED`), if any.
         message: The vendor's own sentence.

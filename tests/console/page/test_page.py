@@ -236,7 +236,7 @@ def test_a_panel_downloads_as_csv_svg_and_png(page: Page, tmp_path: Path) -> Non
 
 def test_a_hidden_tab_asks_for_nothing(page: Page) -> None:
     show(page, "#/llm?range=5m&refresh=1")
-    page.wait_for_function(  # not amid a refresh, which would go on to its end
+    page.wait_for_function(  # not during a refresh, which would go on to its end
         "() => { if (document.querySelector('.asking')) return false;"
         " Object.defineProperty(document, 'hidden', {get: () => window.pretend ?? true, configurable: true});"
         " document.dispatchEvent(new Event('visibilitychange')); window.asked = 0; const real = window.fetch;"

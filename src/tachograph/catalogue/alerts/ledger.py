@@ -228,7 +228,7 @@ def _suspected() -> Alert:
         summary=SHARE + " of usage records never arrived",
         description=(
             "Over 1h, " + SHARE + " of the records that the ledger accepted are neither in the "
-            "store, nor waiting, nor set aside. No counter of ours admits to it, so look for a host that is gone."
+            "store, nor waiting, nor set aside. No counter reports a loss, so look for a host that is gone."
         ),
         drill=Drill(
             series=(

@@ -25,7 +25,7 @@ ERROR_COLORS: Final = (
     ("content_filter", "light-blue"),
     ("unknown", "light-purple"),
 )
-"""Red for what no retry cures, orange to yellow for the provider's trouble, blue for limits, grey for the caller's."""
+"""Red where no retry helps, orange to yellow for the provider's trouble, blue for limits, grey for the caller's."""
 
 OUTCOME_COLORS: Final = (
     ("success", "green"),

@@ -21,7 +21,7 @@ MAX_ANSWER: Final = 16_384
 MAX_SAID: Final = 300
 MAX_RETRY_AFTER: Final = 3600.0
 RETRIED: Final = frozenset({408, 425, 429})
-"""Client errors that a later try can cure. Source: RFC 9110, RFC 6585; the vendors' pages name 429."""
+"""Client errors after which a later try can succeed. Source: RFC 9110, RFC 6585; the vendors' pages name 429."""
 
 
 class DeliveryError(Exception):

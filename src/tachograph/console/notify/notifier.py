@@ -42,7 +42,7 @@ FIRST_RETRY: Final = 5.0
 LAST_RETRY: Final = 300.0
 FIRST_SLOW_RETRY: Final = 60.0
 LAST_SLOW_RETRY: Final = 900.0
-"""After an answer that no waiting cures: a person has to change the key or the address, and then it goes on."""
+"""After an answer that does not end by waiting: a person has to change the key or the address, and then it goes on."""
 KEEP_RESOLVED: Final = 86_400.0
 """A resolved notice that cannot be delivered for so long is dropped."""
 IDLE_SECONDS: Final = 15.0

@@ -114,7 +114,7 @@ class Estimates:
     def learn(self, call: LLMCall, asked: Asked | None) -> None:
         """Note what a finished call was like."""
         usage = call.usage
-        for labels in (None, frozenset(call.labels.items()) if call.labels else None):
+        for labels in (None, frozenset(call.labels.items())) if call.labels else (None,):
             key = (call.provider, call.model, labels)
             seen = self._seen.get(key)
             if seen is None:

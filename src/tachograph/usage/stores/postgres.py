@@ -479,7 +479,7 @@ def _how_to_connect(error: BaseException) -> str:
             "A changed password in a passfile (~/.pgpass, or passfile= in the URL) is read at the next attempt; one in"
             " the setting ledger.url or in PGPASSWORD needs a restart."
         )
-    return "Check the setting ledger.url, and that the server runs and admits this host; it is tried again."
+    return "Check the setting ledger.url, and that the server runs and accepts this host; it is tried again."
 
 
 def _first_line(error: BaseException) -> str:

@@ -46,7 +46,7 @@ def _refine(said: ErrorReport, status: int | None) -> ErrorType | None:
         for violation in items(detail, "violations"):
             quota_id = text(violation, "quotaId") or ""
             if "PerDay" in quota_id or "PerMonth" in quota_id or str(pick(violation, "quotaValue")) == "0":
-                return "quota"  # minutes of waiting do not cure a day's limit
+                return "quota"  # minutes of waiting do not end a day's limit
     return None
 
 

@@ -54,7 +54,7 @@ TABLE: Final = FailureTable(
         **dict.fromkeys(_IMAGES, "invalid_request"),
     },
     phrases=(
-        ("request too large for", "quota"),  # one request above the minute's tokens: a 429 that no waiting cures
+        ("request too large for", "quota"),  # one request above the minute's tokens: waiting does not help
         ("insufficient balance", "quota"),
         ("monthly spending limit", "quota"),  # xAI
     ),

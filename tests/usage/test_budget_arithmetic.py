@@ -1,0 +1,243 @@
+"""The arithmetic of a budget: its window, its scope, its account, and what a call may cost at most."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tachograph.errors import SettingsError
+from tachograph.records import NOWHERE, LLMCall, Run, Usage
+from tachograph.records.cost import Cost
+from tachograph.records.reservation import Asked
+from tachograph.records.sound import MOST_SECONDS
+from tachograph.settings.budgets import BudgetLimit
+from tachograph.usage.budgets.estimate import Estimates
+from tachograph.usage.budgets.scope import Scope
+from tachograph.usage.budgets.windows import FOREVER, Window
+
+WEDNESDAY = datetime(2026, 12, 30, 13, 45, 12, 345678, tzinfo=UTC)
+EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+def at(*parts: int) -> datetime:
+    return datetime(*parts, tzinfo=UTC)  # type: ignore[arg-type,misc]
+
+
+@pytest.mark.parametrize(
+    ("period", "begins", "ends", "number"),
+    [
+        ("hour", at(2026, 12, 30, 13), at(2026, 12, 30, 14), int(at(2026, 12, 30, 13).timestamp()) // 3600),
+        ("day", at(2026, 12, 30), at(2026, 12, 31), int(at(2026, 12, 30).timestamp()) // 3600),
+        ("week", at(2026, 12, 28), at(2027, 1, 4), int(at(2026, 12, 28).timestamp()) // 3600),
+        ("month", at(2026, 12, 1), at(2027, 1, 1), int(at(2026, 12, 1).timestamp()) // 3600),
+        ("total", EPOCH, FOREVER, 1),
+    ],
+)
+def test_a_calendar_period_is_one_bucket_from_its_begin_to_its_end(
+    period: str, begins: datetime, ends: datetime, number: int
+) -> None:
+    window = Window(period)
+    assert (window.buckets, window.kind, window.period) == (1, period, period)
+    assert window.bounds(WEDNESDAY.timestamp()) == (begins, ends)
+    for moment in (WEDNESDAY, begins, ends - timedelta(seconds=1), WEDNESDAY):
+        assert window.number(moment.timestamp()) == number
+    if period != "total":
+        assert window.number(ends.timestamp()) > number
+        assert window.number((begins - timedelta(seconds=1)).timestamp()) < number
+
+
+@pytest.mark.parametrize(("period", "width"), [("90m", 225), ("24h", 3600), ("7d", 25_200)])
+def test_a_rolling_time_is_24_buckets_and_the_one_being_filled(period: str, width: int) -> None:
+    window = Window(period)
+    now = 100 * width + 7.0
+    assert (window.buckets, window.kind) == (25, "rolling")
+    assert [window.number(now), window.number(101.0 * width - 1), window.number(101.0 * width)] == [100, 100, 101]
+    assert window.bounds(now) == (EPOCH + timedelta(seconds=76 * width), EPOCH + timedelta(seconds=101 * width))
+
+
+@pytest.mark.parametrize("period", ["", "0h", "01h", "100000h", "3w", "h", "1h ", "Day"])
+def test_another_period_is_refused_with_those_that_there_are(period: str) -> None:
+    with pytest.raises(
+        ValueError, match=r"^allowed: hour, day, week, month, total, or a rolling time such as 90m, 24h or 7d$"
+    ):
+        Window(period)
+
+
+def limit(**fields: Any) -> BudgetLimit:
+    return BudgetLimit(**{"name": "b", "usd": Decimal(1), **fields})
+
+
+@pytest.mark.parametrize(
+    ("fields", "what", "do"),
+    [
+        ({"period": "soon"}, "the period 'soon' is unknown",
+         "allowed: hour, day, week, month, total, or a rolling time such as 90m, 24h or 7d."),
+        ({"per": ("team",)}, "there are no budgets per 'team'",
+         "Allowed: provider, model, agent, user, session, run, execution, key, or label:<name>."),
+        ({"usd": Decimal(-1)}, "the limit -1 is below zero", "Give US dollars."),
+    ],
+)  # fmt: skip
+def test_a_budget_that_cannot_be_is_refused_by_name(fields: dict[str, Any], what: str, do: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Scope(limit(**fields))
+    where = "setting budgets.limits, the budget 'b'"
+    assert (caught.value.what, caught.value.where, caught.value.do) == (what, where, do)
+
+
+def call(provider: str = "openai", model: str = "gpt-5", labels: dict[str, str] | None = None) -> LLMCall:
+    made = LLMCall(NOWHERE, provider, model)
+    made.labels = labels or {}
+    return made
+
+
+RUN = Run("run-1", "refunds", session_id="s1", user_id="u1", execution_id="e1")
+
+
+@pytest.mark.parametrize(
+    ("fields", "covered", "where"),
+    [
+        ({}, True, {}),
+        ({"provider": "openai", "model": "gpt-5"}, True, {"provider": ("openai",), "model": ("gpt-5",)}),
+        ({"provider": "anthropic"}, False, {"provider": ("anthropic",)}),
+        ({"model": "gpt-5-mini"}, False, {"model": ("gpt-5-mini",)}),
+        ({"agent": "refunds"}, True, {"agent": ("refunds",)}),
+        ({"user": "u1"}, True, {"user_id": ("u1",)}),
+        ({"session": "s2"}, False, {"session_id": ("s2",)}),
+        ({"run": "run-1"}, True, {"run_id": ("run-1",)}),
+        ({"execution": "e1"}, True, {"execution_id": ("e1",)}),
+        ({"key": "abcd"}, True, {"api_key_hint": ("abcd",)}),
+        ({"labels": {"team": "a"}}, True, {"label:team": ("a",)}),
+        ({"labels": {"team": "b"}}, False, {"label:team": ("b",)}),
+    ],
+)
+def test_a_budget_pays_for_the_calls_of_its_scope(
+    fields: dict[str, Any], covered: bool, where: dict[str, tuple[str, ...]]
+) -> None:
+    made = call(labels={"team": "a", "else": "x"})
+    made.run, made.api_key_hint = RUN, "abcd"
+    scope = Scope(limit(**fields))
+    assert scope.covers(made) is covered
+    assert scope.where(scope.key(made)) == {"kind": ("llm",), **where}
+    assert (scope.rows, scope.account(scope.key(made))) == (1, "b")
+
+
+def test_each_value_of_a_scope_has_an_account_of_its_own() -> None:
+    scope = Scope(limit(per=("user", "label:team"), model="gpt-5"))
+    one, same, other = (call(labels={"team": team, "user": "u1"}) for team in ("a", "a", "b"))
+    assert scope.key(one) == scope.key(same) != scope.key(other)
+    assert scope.rows == 4096
+    assert scope.key(one) & 2
+    assert scope.account(scope.key(other)) == "b (user=u1, label:team=b)"
+    assert scope.where(scope.key(other)) == {
+        "kind": ("llm",), "model": ("gpt-5",), "user_id": ("u1",), "label:team": ("b",),
+    }  # fmt: skip
+    with_run = call(labels={"team": "a", "user": "of the label"})
+    with_run.run = RUN
+    assert scope.account(scope.key(with_run)) == "b (user=u1, label:team=a)"
+
+
+def test_budgets_that_mean_the_same_share_a_file_whatever_their_limit() -> None:
+    names = {
+        Scope(limit(**fields)).file_name()
+        for fields in ({}, {"usd": Decimal(2)}, {"period": "day"}, {"per": ("user",)}, {"user": "u"}, {"agent": "u"},
+                       {"name": "c"})
+    }  # fmt: skip
+    assert len(names) == 5
+
+
+def price(made: LLMCall) -> Cost:
+    """A token of prompt costs 1 nano-dollar, one of completion 1,000, a character 7, a second of sound a million."""
+    assert made.usage is not None
+    nano = (made.usage.input_tokens or 0) + 1_000 * (made.usage.output_tokens or 0)
+    nano += 7 * made.usage.tool_uses.get("character", 0) + int(1_000_000 * (made.usage.audio_seconds or 0))
+    return Cost(nano * (2 if made.service_tier == "priority" else 1) * (3 if made.speed == "fast" else 1), "priced")
+
+
+def asked(size: int = 300, most: int | None = None, *, is_open: bool = False, **facts: Any) -> Asked:
+    made = Asked(size, most, is_open)
+    for name, value in facts.items():
+        setattr(made, name, value)
+    return made
+
+
+def ended(usage: Usage, labels: dict[str, str] | None = None, cost: int | None = None) -> LLMCall:
+    made = call(labels=labels)
+    made.usage = usage
+    made.cost = None if cost is None else Cost(cost, "priced")
+    return made
+
+
+def of(operation: str) -> LLMCall:
+    made = call()
+    made.operation = operation
+    return made
+
+
+@pytest.mark.parametrize(
+    ("made", "request_", "nano"),
+    [
+        (call(), asked(300, 10), 101 + 10_000),  # a third of a token for each character, and one
+        (call(), asked(300), 101 + 2_048_000),
+        (call(), asked(300, 10, answers=3), 101 + 30_000),
+        (call(), asked(300, 10, tier="priority"), 2 * (101 + 10_000)),
+        (call(), asked(300, 10, speed="fast"), 3 * (101 + 10_000)),
+        (of("image_generation"), asked(300), 101 + 6_240_000),
+        (of("speech"), asked(300, 10), 2_100),
+        (of("transcription"), asked(sound_seconds=1.01), 21 + 11_000 + 1_010_000),
+        (of("transcription"), asked(), int(MOST_SECONDS * (20 + 10_000 + 1_000_000))),
+    ],
+)
+def test_a_call_of_a_model_never_seen_may_cost_what_it_asks_for(made: LLMCall, request_: Asked, nano: int) -> None:
+    assert Estimates().nano_usd(made, request_, price) == nano
+    assert (made.usage, made.service_tier, made.speed) == (None, None, None)
+
+
+def test_what_calls_were_like_lately_says_what_the_next_may_cost() -> None:
+    estimates = Estimates()
+    estimates.learn(ended(Usage(200, 50)), asked(400))  # half a token for each character
+    assert estimates.nano_usd(call(), asked(100), price) == 51 + 50_000
+    assert estimates.nano_usd(call(), asked(100, 7), price) == 51 + 7_000
+    assert estimates.nano_usd(call(model="other"), asked(300, 7), price) == 101 + 7_000
+    estimates.learn(ended(Usage(100, 40)), asked(400))  # less: the most seen comes down by a fiftieth of the way
+    assert estimates.nano_usd(call(), asked(10_000), price) == 4_951 + 49_000
+    estimates.learn(ended(Usage(4_000, 60)), asked(400, answers=2))  # no text has ten tokens a character: two at most
+    assert estimates.nano_usd(call(), asked(100), price) == 201 + 49_000
+    estimates.learn(ended(Usage(63, 60)), asked(63))  # too short to say anything of the prompt
+    assert estimates.nano_usd(call(), asked(100), price) == 201 + 60_000
+
+
+def test_what_stands_beside_the_text_is_learned_from_open_prompts() -> None:
+    estimates = Estimates()
+    estimates.learn(ended(Usage(1_100, 10)), asked(300, is_open=True))
+    assert estimates.nano_usd(call(), asked(300, 1), price) == 101 + 1_000
+    assert estimates.nano_usd(call(), asked(300, 1, is_open=True), price) == 1_101 + 1_000
+    estimates.learn(ended(Usage(50, 10)), asked(300, is_open=True))
+    assert estimates.nano_usd(call(), asked(300, 1, is_open=True), price) == 1_081 + 1_000
+
+
+def test_calls_with_the_same_labels_say_more_than_all_of_the_model() -> None:
+    estimates = Estimates()
+    estimates.learn(ended(Usage(100, 900), {"team": "a"}), asked(300))
+    estimates.learn(ended(Usage(100, 10), {"team": "b"}), asked(300))
+    found = [estimates.nano_usd(call(labels={"team": team}), asked(300), price) for team in ("a", "b", "c")]
+    assert found == [101 + 900_000, 101 + 10_000, 101 + 882_000]
+
+
+def test_without_a_price_a_call_may_cost_the_most_that_one_did() -> None:
+    estimates = Estimates()
+    assert estimates.nano_usd(call(), asked(), None) == 0
+    estimates.learn(ended(Usage(1, 1), cost=500), None)
+    estimates.learn(ended(Usage(1, 1), cost=400), None)
+    assert estimates.nano_usd(call(), asked(), None) == 498
+    assert estimates.nano_usd(call(), asked(), lambda _: None) == 498
+    assert estimates.nano_usd(call(), asked(), lambda _: Cost(None, "unpriced")) == 498
+
+
+def test_a_transcription_whose_length_cannot_be_seen_may_cost_the_most_that_one_did() -> None:
+    estimates = Estimates()
+    estimates.learn(ended(Usage(1, 1), cost=500), None)
+    assert estimates.nano_usd(of("transcription"), asked(), price) == 500
+    assert estimates.nano_usd(of("transcription"), asked(sound_seconds=1.0), price) == 20 + 10_000 + 1_000_000
