@@ -20,11 +20,14 @@ YOUNG, OLD = datetime(2026, 11, 11, tzinfo=UTC), datetime(2026, 11, 20, tzinfo=U
 
 
 def by_parts(call: LLMCall) -> Cost:
-    """A token of prompt or answer costs $0.001, a cached one a tenth, a written one twice; a batch half of all."""
+    """A token of prompt or answer costs $0.001, a cached one a tenth, a written one twice (and a quarter more for five
+    minutes, half of one for an hour); a batch half of all."""
     assert call.usage is not None
+    assert (call.usage.input_tokens or 0) >= 0 <= (call.usage.output_tokens or 0)
     found = call.usage.details
     milli = Decimal((call.usage.input_tokens or 0) + (call.usage.output_tokens or 0))
     milli += found.get("cache_write", 0) - Decimal("0.9") * found.get("cache_read", 0)
+    milli += Decimal("0.25") * found.get("cache_write_5m", 0) + Decimal("0.5") * found.get("cache_write_1h", 0)
     return Cost(int(milli * 1_000_000) // (2 if call.service_tier == "batch" else 1), quality="priced")
 
 
@@ -116,3 +119,24 @@ def test_a_part_s_tier_that_brings_the_bill_no_nearer_is_no_cause() -> None:
     even = Billed(DAY, "m", input_tokens=2_000, output_tokens=0, tier="batch")
     apart = line(usd=Decimal("10.5"), parts=[even, REST])
     assert [name for name, _, _ in causes(OURS, apart)] == ["price"]  # $1 less would be as far off as $0.5 more
+
+
+def test_a_region_s_surcharge_is_a_tenth_of_all_that_its_part_used() -> None:
+    part = replace(AMERICAN, cache_write_5m_tokens=1_000, cache_write_1h_tokens=500)  # $4 and $1.50 and two quarters
+    ((name, usd, _),) = causes(OURS, line(usd=Decimal("11.6"), parts=[part, REST]))
+    assert (name, usd) == ("region", Decimal("0.6"))
+    nearer_by_nothing = line(usd=Decimal("11.2"), parts=[AMERICAN, REST])
+    assert [name for name, _, _ in causes(OURS, nearer_by_nothing)] == ["price"]
+
+
+def test_half_the_price_is_found_beside_credits_and_cached_tokens() -> None:
+    credited = line(usd=Decimal(5), credit_usd=Decimal("-0.5"), parts=[])
+    assert [(name, usd) for name, usd, _ in causes(OURS, credited)] == [
+        ("credit", Decimal("-0.5")),
+        ("tier", Decimal("-5.5")),
+    ]
+    beside = line(input_tokens=6_000, usd=Decimal("5.5"), parts=[])
+    assert [(name, usd) for name, usd, _ in causes(replace(OURS, cache_read_tokens=4_000), beside)] == [
+        ("cached_tokens", Decimal(0)),
+        ("tier", Decimal("-5.5")),
+    ]

@@ -184,7 +184,7 @@ def of(operation: str) -> LLMCall:
         (call(), asked(300, 10, answers=3), 101 + 30_000),
         (call(), asked(300, 10, tier="priority"), 2 * (101 + 10_000)),
         (call(), asked(300, 10, speed="fast"), 3 * (101 + 10_000)),
-        (of("image_generation"), asked(300), 101 + 6_240_000),
+        (of("image_generation"), asked(300), 101 + 7_024_000),
         (of("speech"), asked(300, 10), 2_100),
         (of("transcription"), asked(sound_seconds=1.01), 21 + 11_000 + 1_010_000),
         (of("transcription"), asked(), int(MOST_SECONDS * (20 + 10_000 + 1_000_000))),
