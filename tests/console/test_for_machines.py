@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-import threading
 import time
 from typing import Any
 
@@ -15,8 +14,9 @@ from support.console_client import Client as Asks
 from tachograph.cli import main
 from tachograph.console import RunningConsole
 from tachograph.console.calls import Call, CallDetail
-from tachograph.console.mcp_server import WithToken, build
+from tachograph.console.mcp_server import serve_http
 from tachograph.console.reader import Reader
+from tachograph.errors import TachographError
 
 
 @pytest.fixture
@@ -54,19 +54,15 @@ def test_an_agent_asks_over_stdio_and_gets_the_pages_answer(failing: RunningCons
 
 
 def test_streamable_http_needs_the_token(failing: RunningConsole) -> None:
-    import uvicorn
     from mcp import Client
 
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(8)
-        port = listener.getsockname()[1]
-        app = build(Reader(failing.url, failing.token)).streamable_http_app(stateless_http=True, json_response=True)
-        server = uvicorn.Server(uvicorn.Config(WithToken(app, failing.token), log_level="warning"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        asks = Asks(f"http://127.0.0.1:{port}/", failing.token)
+    served = serve_http(Reader(failing.url, failing.token), "127.0.0.1", 0, failing.token)
+    idle = [socket.create_connection(("127.0.0.1", served.port), timeout=20) for _ in range(300)]  # more than it holds
+    try:
+        asks = Asks(served.url, failing.token)
         assert asks.request("POST", "/mcp", body=b"{}", login=False).status == 401
+        answer = asks.request("POST", "/mcp", body=b"\xff" * 1000)
+        assert answer.status in (400, 406)
 
         async def names() -> set[str]:
             from mcp.client.streamable_http import streamable_http_client
@@ -74,13 +70,17 @@ def test_streamable_http_needs_the_token(failing: RunningConsole) -> None:
 
             headers = {"Authorization": f"Bearer {failing.token}"}
             async with create_mcp_http_client(headers=headers) as http:
-                transport = streamable_http_client(f"http://127.0.0.1:{port}/mcp", http_client=http)
+                transport = streamable_http_client(f"{served.url}mcp", http_client=http)
                 async with Client(transport) as server_:
                     return {tool.name for tool in (await server_.list_tools()).tools}
 
         assert "incident" in asyncio.run(names())
-        server.should_exit = True
-        thread.join(10)
+        with pytest.raises(TachographError, match="cannot listen"):
+            serve_http(Reader(failing.url, failing.token), "127.0.0.1", served.port, failing.token)
+    finally:
+        for one in idle:
+            one.close()
+        served.close()
 
 
 def test_top_prints_the_sentence_and_the_tables(failing: RunningConsole, capsys: pytest.CaptureFixture[str]) -> None:

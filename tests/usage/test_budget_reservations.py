@@ -40,6 +40,7 @@ from tachograph.usage.budgets import Budgets
 from tachograph.usage.budgets.accounts import Accounts, NoPlace, Slot
 from tachograph.usage.budgets.estimate import Estimates
 from tachograph.usage.budgets.windows import Window
+from tachograph.usage.stores.errors import StoreError
 from tachograph_demo.simulators import Answer, ServedUsage, Simulators
 
 ASKS = {"messages": [{"role": "user", "content": "x" * 300}], "max_tokens": 30_000}
@@ -621,6 +622,22 @@ def test_files_that_cannot_be_made_are_a_choice_between_allowing_and_refusing(tm
     recorder = recorder_with(tmp_path, {"name": "day", "usd": "0.5"}, when_store_is_away="refuse")
     with pytest.raises(BudgetExceededError, match="cannot be checked now"):
         begin(recorder)
+
+
+def test_files_that_can_be_made_later_are_shared_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tachograph.usage.budgets.guard._SWEEP_SECONDS", 0.0)
+    (tmp_path / "budgets").write_text("in the way")
+    alone = recorder_with(tmp_path, {"name": "day", "usd": "0.5"}, when_store_is_away="refuse")
+    with pytest.raises(BudgetExceededError, match="cannot be checked now"):
+        begin(alone)
+    (tmp_path / "budgets").unlink()
+    with suppress(StoreError):  # there is no ledger to read
+        guard(alone).tick()
+    other = recorder_with(tmp_path, {"name": "day", "usd": "0.5"})
+    held = begin(alone)
+    with pytest.raises(BudgetExceededError, match="reserved"):
+        begin(other)
+    end(held, None)
 
 
 def test_a_decision_runs_few_instructions(tmp_path: Path) -> None:

@@ -37,6 +37,23 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ids=["writes", "notes of what is stored", "reads and syncs", "opens", "a new ledger", "a new ledger reads"],
 )
 def test_a_call_that_fails_costs_no_accepted_record(library: Path, tmp_path: Path, specs: list[str]) -> None:
+    _try_all(library, tmp_path, "failing_calls.py", specs)
+
+
+@pytest.mark.parametrize(
+    "specs",
+    [
+        ["metrics:write:ENOSPC:half", "metrics:allocate:ENOSPC:all", "metrics:open+mkdir+rename:EROFS:once"],
+        ["budgets:open:EMFILE:once", "budgets:allocate+truncate+mkdir:ENOSPC:all"],
+        ["console:write:ENOSPC:all", "console:write:EIO:once", "console:open:EMFILE:all", "console:sync+read:EIO:once"],
+    ],
+    ids=["metrics", "budgets", "console"],
+)
+def test_a_room_goes_on_when_its_calls_succeed_again(library: Path, tmp_path: Path, specs: list[str]) -> None:
+    _try_all(library, tmp_path, "failing_rooms.py", specs)
+
+
+def _try_all(library: Path, tmp_path: Path, script: str, specs: list[str]) -> None:
     plan = tmp_path / "plan"
     plan.write_bytes(bytes(4096))
     environment = {
@@ -45,7 +62,7 @@ def test_a_call_that_fails_costs_no_accepted_record(library: Path, tmp_path: Pat
         "FAILING_CALLS": str(plan),
         "PYTHONPATH": os.pathsep.join([str(SUPPORT.parent.parent / "src"), str(SUPPORT.parent)]),
     }
-    command = [sys.executable, str(SUPPORT / "failing_calls.py"), str(tmp_path), *specs]
+    command = [sys.executable, str(SUPPORT / script), str(tmp_path), *specs]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()

@@ -38,8 +38,14 @@ def run(args: argparse.Namespace) -> int:
         if args.http is None:
             build(found).run("stdio")
         else:
-            print(f"Tachograph MCP: http://127.0.0.1:{args.http}/mcp", file=sys.stderr, flush=True)
-            serve_http(found, "127.0.0.1", args.http, token)
+            served = serve_http(found, "127.0.0.1", args.http, token)
+            print(f"Tachograph MCP: {served.url}mcp", file=sys.stderr, flush=True)
+            try:
+                served.wait()
+            except KeyboardInterrupt:
+                print("", file=sys.stderr)
+            finally:
+                served.close()
     finally:
         found.close()
     return 0

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from tachograph.console.server import ServedConsole
+
 INSTRUCTIONS = (
     "What Tachograph recorded of an application's calls to LLM providers and MCP tools. Ask `now` first: it says in "
     "one sentence what is wrong and since when. Then `incident` for an alert, `calls` and `errors` for "
@@ -109,7 +111,9 @@ def build(reader: Reader) -> MCPServer[Any]:
     except ImportError as error:
         raise MissingExtraError("the MCP server", "mcp", str(error.name)) from None
 
-    server: MCPServer[Any] = MCPServer("tachograph", instructions=INSTRUCTIONS, version=__version__)
+    server: MCPServer[Any] = MCPServer(
+        "tachograph", instructions=INSTRUCTIONS, version=__version__, log_level="CRITICAL"
+    )
     reading = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
     tools = Tools(reader)
     for name in vars(Tools):
@@ -144,9 +148,14 @@ class WithToken:
         await self._app(scope, receive, send)
 
 
-def serve_http(reader: Reader, host: str, port: int, token: str) -> None:
-    """Serve over streamable HTTP at /mcp until stopped."""
-    import uvicorn
+def serve_http(reader: Reader, host: str, port: int, token: str) -> ServedConsole:
+    """Serve over streamable HTTP at /mcp, with the console's bounds on connections.
 
-    app = build(reader).streamable_http_app(stateless_http=True, json_response=True, host=host)
-    uvicorn.run(WithToken(app, token), host=host, port=port, log_level="warning", access_log=False)
+    Raises:
+        TachographError: The port is taken.
+    """
+    from tachograph.console.server import bind, serve
+
+    listener = bind(host, port)
+    app = WithToken(build(reader).streamable_http_app(stateless_http=True, json_response=True, host=host), token)
+    return serve(app, listener, host, name="tachograph-mcp", has_lifespan=True)

@@ -59,13 +59,20 @@ class ServedConsole:
 
 
 def serve(
-    app: ASGIApp, listener: socket.socket, host: str, *, name: str, limit_concurrency: int = 256
+    app: ASGIApp,
+    listener: socket.socket,
+    host: str,
+    *,
+    name: str,
+    limit_concurrency: int = 256,
+    has_lifespan: bool = False,
 ) -> ServedConsole:
     """Serve an application, within bounds, from a thread of this process.
 
     Args:
         listener: From `bind`.
         host: By which it was bound.
+        has_lifespan: Whether the application has work of its own at the start and the end.
     """
     import uvicorn
 
@@ -74,7 +81,7 @@ def serve(
         app,
         log_level="warning",
         access_log=False,
-        lifespan="off",
+        lifespan="on" if has_lifespan else "off",
         server_header=False,
         timeout_graceful_shutdown=1,
         limit_concurrency=limit_concurrency,

@@ -285,7 +285,8 @@ class CallStore:
                     db.executemany(_SPENDING, [(*key, *sums) for key, sums in spending.items()])
                 db.execute("COMMIT")
             except BaseException:
-                db.execute("ROLLBACK")
+                if db.in_transaction:  # on a full disk SQLite has ended it already
+                    db.execute("ROLLBACK")
                 raise
             for seq, detail in added.items():
                 self._columns.add(seq, detail.call, detail.attempts, fingerprint(detail.call, detail.error))

@@ -101,7 +101,8 @@ class MappedStorage:
             fcntl.flock(self._index_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._grow(FIRST_BYTES)
             header = json.dumps({"version": _VERSION, "pid": os.getpid(), "started": time.time()}) + "\n"
-            os.write(self._index_file, header.encode())
+            if os.write(self._index_file, header.encode()) != len(header):
+                raise OSError(errno.ENOSPC, "no space left for the index of the metrics")
             hidden.rename(self.directory / f"{self.id}.index")  # seen only now, when it is locked
             undo.pop_all()
         self._is_open = True

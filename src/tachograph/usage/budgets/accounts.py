@@ -82,10 +82,13 @@ class Slot:
         assert self.directory is not None
         path = self.directory / f"slot-{number}.lock"
         fd = move_up(open_plain(path, os.O_RDWR | os.O_CREAT))
-        if lock(fd):
-            return fd
-        os.close(fd)
-        return None
+        is_ours = False
+        try:
+            is_ours = lock(fd)
+        finally:
+            if not is_ours:
+                os.close(fd)
+        return fd if is_ours else None
 
     @contextmanager
     def of_the_dead(self, number: int) -> Iterator[bool]:

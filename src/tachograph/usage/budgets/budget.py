@@ -22,14 +22,13 @@ _RETRY_SECONDS: Final = 0.25
 class Budget:
     """One budget and its accounts."""
 
-    __slots__ = ("accounts", "own", "pace", "scope", "unread", "warned")
+    __slots__ = ("accounts", "own", "pace", "scope", "warned")
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
         self.accounts: Accounts | None = None
         self.own: Accounts | None = None
         self.pace: Pace | None = None
-        self.unread: set[int] = set()
         self.warned: dict[int, int] = {}
 
     def row(self, key: int, now: float) -> tuple[AccountRow, bool]:

@@ -30,7 +30,7 @@ from tachograph.usage.budgets.accounts import STEP, AccountRow, Accounts, NoPlac
 from tachograph.usage.budgets.budget import Budget, Refusal, in_usd
 from tachograph.usage.budgets.estimate import Estimates
 from tachograph.usage.budgets.history import History
-from tachograph.usage.budgets.scope import ONLY_ACCOUNT, Scope
+from tachograph.usage.budgets.scope import Scope
 from tachograph.usage.metrics.families import (
     BUDGET_ACTIONS,
     BUDGET_STEPS,
@@ -138,23 +138,29 @@ class Budgets:
         self._history = History(self._fleet)
         self._jobs: dict[str, tuple[Reservation, float]] = {}
         self._slot: Slot | None = None
-        try:
-            self._slot = slot = Slot(self._directory)
-            for budget in self._budgets:
-                scope = budget.scope
-                budget.accounts = Accounts(scope.file_name(), scope.window, slot, scope.rows)
-        except (NoPlace, OSError) as error:
+        for budget in self._budgets:
+            budget.accounts = budget.own = None
+        error = self._share()
+        if error is not None:
             logger.warning(
-                "tachograph: budgets cannot be shared with other processes (%s); this one counts alone. "
+                "tachograph: budgets cannot be shared with other processes (%s); this one counts alone until they can. "
                 "budgets.when_store_is_away says whether calls go on. Give %s space and write permission.",
                 error,
                 self._directory,
             )
+
+    def _share(self) -> Exception | None:
+        """Open the accounts that this host's processes share, where they are not open yet; why that is not possible."""
+        try:
+            if self._slot is None:
+                self._slot = Slot(self._directory)
             for budget in self._budgets:
-                budget.accounts = None
-        for budget in self._budgets:
-            budget.own = None
-            budget.unread = {ONLY_ACCOUNT} if not budget.scope.per else set()
+                scope = budget.scope
+                if budget.accounts is None:
+                    budget.accounts = Accounts(scope.file_name(), scope.window, self._slot, scope.rows)
+        except (NoPlace, OSError) as error:
+            return error
+        return None
 
     # Asked by the recorder
 
@@ -534,6 +540,8 @@ class Budgets:
             )
         if now - self._swept_at >= _SWEEP_SECONDS or now < self._swept_at:
             self._swept_at = now
+            if any(budget.accounts is None for budget in self._budgets) and self._share() is None:
+                self._read_at = 0.0  # the ledger has what this process spent alone
             self.sweep()
         if now - self._read_at >= self._settings.refresh_seconds or now < self._read_at:
             self._read_at = now
