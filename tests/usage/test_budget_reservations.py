@@ -720,3 +720,24 @@ def test_the_money_of_a_job_is_held_until_it_is_read_whole(tmp_path: Path, ended
         recorder.start_llm_call("openai", "sora-2", "video_generation", asks=film)
     asks(ended)
     assert [float(usd) for usd in balances(recorder)["day"]] == [spent, 0]
+
+
+def test_a_process_that_ends_gives_back_what_its_jobs_hold(tmp_path: Path) -> None:
+    """Another process reads them, and counts what they cost."""
+    code = f"""
+import sys
+sys.path[:0] = {sys.path!r}
+from pathlib import Path
+from usage.test_budget_reservations import balances, recorder_with
+recorder = recorder_with(Path({str(tmp_path)!r}), {{"name": "day", "usd": "1"}})
+call = recorder.start_llm_call("openai", "sora-2", "video_generation", asks={{"prompt": "a cat", "seconds": "8"}})
+call.begin_attempt().end("success")
+call.response_id, call.finish_reason, call.counts_usage = "video_1", "queued", False
+call.finish("success")
+print(*balances(recorder)["day"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert [float(usd) for usd in done.stdout.split()] == [0, 0.8]
+    recorder = recorder_with(tmp_path, {"name": "day", "usd": "1"})
+    guard(recorder).sweep()
+    assert [float(usd) for usd in balances(recorder)["day"]] == [0, 0]

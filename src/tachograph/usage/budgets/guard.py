@@ -6,6 +6,7 @@ nothing else. All that may wait (the ledger, the fleet's store) is done by one t
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import logging
 import os
@@ -398,6 +399,11 @@ class Budgets:
             return None
         return self._jobs.pop(job, (None, 0.0))[0] if reservation is None and call.outcome == "success" else reservation
 
+    def give_back_jobs(self) -> None:
+        """This process ends: another one may read its jobs, and counts what they cost."""
+        self._jobs.clear()
+        self._settle_pending()
+
     def release(self, call: LLMCall) -> None:
         """Release what the call held: it was never sent, or nothing can come of it."""
         reservation, call.reservation = call.reservation, None
@@ -633,5 +639,12 @@ def _after_fork_in_child() -> None:
             budgets._fleet.after_fork_in_child()
 
 
+def _at_exit() -> None:
+    for budgets in list(_all):
+        if not budgets._is_forked:
+            budgets.give_back_jobs()
+
+
+atexit.register(_at_exit)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
