@@ -24,7 +24,8 @@ from tachograph.settings.alerts import AlertsSettings
 if TYPE_CHECKING:
     from tachograph_demo.scenario import Demo
 
-WATCHDOG: Final = "LLMMonitorWatchdog"
+ALWAYS_RIGHT: Final = frozenset({"LLMMonitorWatchdog", "LLMCostBaselineTooShort"})
+"""Alerts that any Prometheus fires that has just been started: it lives, and has no week of history."""
 QUIET: Final = "quiet"
 _LOOK_SECONDS: Final = 1.0
 _TIMES: Final = re.compile(
@@ -257,7 +258,7 @@ class _Watch:
 
     def look(self, alerts: list[PrometheusAlert], stack: Stack) -> None:
         now = time.time()
-        found = [alert for alert in alerts if alert.name != WATCHDOG]
+        found = [alert for alert in alerts if alert.name not in ALWAYS_RIGHT]
         firing = {alert.name for alert in found if alert.state == "firing"}
         pending = {alert.name for alert in found} - firing
         for name in sorted(pending - self._pending - self.firing):
