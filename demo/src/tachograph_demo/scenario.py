@@ -65,6 +65,8 @@ FAQ_BUDGET = BudgetLimit(name="faq", usd=Decimal("0.03"), period="hour", labels=
 """Small enough to be spent in a few minutes, while calls race for it."""
 _KEPT_EXCHANGES = 2000
 _PATIENCE_SECONDS = 5.0
+_JOBS_SECONDS = 30.0
+"""How long jobs under way may take to end. One that is cancelled may have been served whole, and is not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,7 +340,7 @@ class Demo:
         for vendor in self.simulators.vendors:
             vendor.hurry()
         if self._traffic is not None:
-            await self._traffic.stop(_PATIENCE_SECONDS)
+            await self._traffic.stop(_JOBS_SECONDS)
         self.window.look(time.monotonic())
         budgets = self.recorder.guard.balances() if isinstance(self.recorder.guard, Budgets) else []
         await asyncio.to_thread(self.simulators.served.wait_for_all, _PATIENCE_SECONDS)
