@@ -59,7 +59,7 @@ class Bridge:
                 """Say nothing: the timeline says it."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), BridgeHandler)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
     def append(self, labels: Labels, at: int, value: float) -> bool:

@@ -51,7 +51,7 @@ class Receiver:
                 """Say nothing: the timeline says it."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), ReceiverHandler)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
     def url(self, name: str) -> str:

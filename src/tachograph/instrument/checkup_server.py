@@ -93,7 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
 def serving() -> Iterator[str]:
     """Serve on loopback for a while; gives the address."""
     server = _Server(("127.0.0.1", 0), _Handler)
-    thread = threading.Thread(target=server.serve_forever, name="tachograph-doctor", daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="tachograph-doctor", daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}"
