@@ -226,7 +226,15 @@ def cells() -> Iterator[Cell]:
 NOT_SEEN: Final = (
     # client, what, and a request of it that is not watched
     ("openai", "agent sessions (beta)", "post", "/agents/sessions"),
+    ("openai", "agents' automations (beta)", "post", "/agents/automations/a/invocations"),
+    ("openai", "ChatKit sessions (beta)", "post", "/chatkit/sessions"),
+    ("openai", "containers that are made by themselves (those that answers name are seen)", "post", "/containers"),
+    ("openai", "graders that are run by themselves (`fine_tuning.alpha`)", "post", "/fine_tuning/alpha/graders/run"),
+    ("openai", "Realtime sessions over WebRTC or by telephone", "post", "/realtime/calls"),
+    ("openai", "Realtime sessions of browsers with a key for them", "post", "/realtime/client_secrets"),
     ("anthropic", "agent sessions (beta)", "post", "/v1/sessions"),
+    ("anthropic", "runs of deployments (beta)", "post", "/v1/deployments/d/run"),
+    ("anthropic", "dreams (beta)", "post", "/v1/dreams"),
 )
 """Requests that cost tokens or fees and are not watched. One that is watched some day fails its test here."""
 
@@ -268,6 +276,8 @@ def page() -> str:
         *(f"- {client}: {what}" for client, what, *_ in NOT_SEEN),
         "- openai: what files of a vector store are stored for (its creation and its searches are seen)",
         "- openai: live sessions (`client.live`, audio over WebRTC)",
+        "- google-genai: what cached contents are stored for (`caches`; what is read from them is seen)",
+        "- google-genai: fine-tuning (`tunings`), files of a file search store (`file_search_stores`), `segment_image`",
         "- google-genai: answers of a batch that are written to a file or a bucket (those in the job are seen)",
         "",
         f"{sum(1 for _ in cells())} cells. MCP is in `tests/instrument/test_mcp*.py` and `test_fastmcp.py`: in process,"
