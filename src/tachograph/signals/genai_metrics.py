@@ -134,10 +134,11 @@ class GenAIMetrics:
         self._histogram(name, "s", bounds).record(microseconds / 1e6, attributes)
 
     def _histogram(self, name: str, unit: str, bounds: tuple[float, ...]) -> Histogram:
-        made: Histogram | None = self._instruments.get(name)
-        if made is None:
-            made = self._meter.create_histogram(name, unit, explicit_bucket_boundaries_advisory=bounds)
-            self._instruments[name] = made
+        if name not in self._instruments:
+            self._instruments[name] = self._meter.create_histogram(
+                name, unit, explicit_bucket_boundaries_advisory=bounds
+            )
+        made: Histogram = self._instruments[name]
         return made
 
     def _add(self, name: str, amount: int, attributes: dict[str, Any]) -> None:
