@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 import pwd
+import select
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -213,3 +216,56 @@ def postgres_server() -> Iterator[PostgresServer]:
         yield server
     finally:
         server.close()
+
+
+class LosingAnswers:
+    """Ends a connection instead of passing on the answer to a statement that the server has carried out.
+
+    Attributes:
+        left: How many answers are still to be lost.
+    """
+
+    def __init__(self, server: Path, listens_at: Path, after: bytes) -> None:
+        listens_at.mkdir()
+        self._server, self._after, self.left = str(server / ".s.PGSQL.5432"), after, 0
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(listens_at / ".s.PGSQL.5432"))
+        self._listener.listen(16)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def lose(self, answers: int) -> None:
+        """Lose so many, from now on."""
+        self.left = answers
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # closed
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, socket.socket(socket.AF_UNIX) as server, suppress(OSError):
+            server.connect(self._server)
+            is_last = False
+            while True:
+                for ready in select.select([client, server], [], [])[0]:
+                    data = ready.recv(65_536)
+                    if not data or (ready is server and is_last):
+                        return
+                    if ready is client and self.left and self._after in data:
+                        self.left, is_last = self.left - 1, True
+                    (server if ready is client else client).sendall(data)
+
+    def close(self) -> None:
+        """Take no more connections."""
+        self._listener.close()
+
+
+@contextmanager
+def losing_answers(server: Path, listens_at: Path, *, after: bytes) -> Iterator[LosingAnswers]:
+    """A proxy before a server's socket."""
+    proxy = LosingAnswers(server, listens_at, after)
+    try:
+        yield proxy
+    finally:
+        proxy.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,8 +14,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from support.ledgers import eventually, make_recorder, metric, one_call, stored_numbers
-from support.postgres import PostgresServer, pgbouncer, standby_of
+from support.ledgers import eventually, make_recorder, metric, one_call, stored_numbers, sums
+from support.postgres import PostgresServer, losing_answers, pgbouncer, standby_of
 from support.small_disk import small_disk
 from tachograph.recorder import Recorder
 from tachograph.usage.migrations import migrate
@@ -125,6 +127,90 @@ def test_after_a_failover_the_promoted_standby_gets_all_and_what_it_had_missed_i
     store = open_store(url, read_only=True)
     assert store.count() == 30
     store.close()
+
+
+def test_an_answer_to_a_commit_that_is_lost_doubles_nothing(postgres: PostgresServer, tmp_path: Path) -> None:
+    postgres.url("in_doubt")
+    with losing_answers(postgres.root, tmp_path / "proxy", after=b"COMMIT") as proxy:
+        url = f"postgresql://{postgres.name}@/in_doubt?host={tmp_path / 'proxy'}"
+        recorder = make_recorder(tmp_path / "data", url=url)
+        calls(recorder, range(10))
+        assert recorder.ledger.flush(20)
+        proxy.lose(3)
+        calls(recorder, range(10, 50))
+        eventually(lambda: proxy.left == 0, "three answers are lost")
+        assert recorder.ledger.flush(60)
+        store = open_store(url, read_only=True)
+        assert sums(store)["input_tokens"] == sums(store, raw=True)["input_tokens"] == sum(range(100, 150))
+        store.close()
+        all_is_stored(recorder, 50)
+
+
+def test_a_server_without_a_free_connection_and_one_whose_tables_are_locked_are_waited_for(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    postgres.run("CREATE ROLE crowd LOGIN CONNECTION LIMIT 2")
+    postgres.url("busy", "OWNER crowd")
+    recorder = make_recorder(tmp_path, url=postgres.address("busy", "crowd"), timeout_seconds=1.0)
+    calls(recorder, range(10))
+    assert recorder.ledger.flush(20)
+    postgres.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'crowd'")
+    with psycopg.connect(postgres.address("busy", "crowd")), psycopg.connect(postgres.address("busy", "crowd")):
+        fails_and_waits(recorder, range(10, 20))
+    assert recorder.ledger.flush(60)
+    with psycopg.connect(postgres.address("busy")) as migration:  # until its transaction ends
+        migration.execute("LOCK TABLE usage, journal_position IN ACCESS EXCLUSIVE MODE")
+        before = failures(recorder, "timeout") + failures(recorder)
+        calls(recorder, range(20, 30))
+        eventually(lambda: failures(recorder, "timeout") + failures(recorder) > before, "the wait ends, and is counted")
+    all_is_stored(recorder, 30)
+
+
+_STOPS = """
+import os, signal, sys
+from pathlib import Path
+from support.ledgers import make_recorder, one_call
+from tachograph.usage.stores.postgres import PostgresStore
+
+real, has_stopped = PostgresStore._run, False
+
+def run(store, statement, *more):
+    global has_stopped
+    if "INSERT INTO journal_position" in statement and not has_stopped:
+        has_stopped = True
+        os.kill(os.getpid(), signal.SIGSTOP)  # it has the locks of the sums' rows now
+    return real(store, statement, *more)
+
+PostgresStore._run = run
+recorder = make_recorder(Path(sys.argv[1]), url=sys.argv[2], timeout_seconds=1.0)
+for number in range(10):
+    one_call(recorder, number)
+sys.exit(0 if recorder.ledger.flush(60) else 1)
+"""
+
+
+def test_a_writer_that_is_stopped_within_a_transaction_holds_up_no_other_host(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    url = postgres.url("stopped")
+    other = make_recorder(tmp_path / "other", url=url, timeout_seconds=1.0)
+    calls(other, range(10, 11))
+    assert other.ledger.flush(20)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    stopped = subprocess.Popen([sys.executable, "-c", _STOPS, str(tmp_path / "stopped"), url], env=environment)
+    try:
+        assert os.WIFSTOPPED(os.waitpid(stopped.pid, os.WUNTRACED)[1])
+        calls(other, range(11, 20))
+        assert other.ledger.flush(60)
+        stopped.send_signal(signal.SIGCONT)
+        assert stopped.wait(60) == 0
+        assert stored_numbers(other.ledger) == list(range(20))
+        store = open_store(url, read_only=True)
+        assert sums(store)["input_tokens"] == sums(store, raw=True)["input_tokens"] == sum(range(100, 120))
+        store.close()
+    finally:
+        stopped.kill()
+        other.ledger.close()
 
 
 @pytest.fixture(scope="module")

@@ -57,8 +57,13 @@ def connect(url: str, *, timeout_seconds: float, writes: bool = True, **more: An
 
 
 def limits(timeout_seconds: float, *, read_only: bool = False) -> str:
-    """The first statement of each transaction: how long its statements may take, and wait for locks."""
+    """The first statement of each transaction: how long its statements may take, and wait for locks.
+
+    And how long it may stand between two of them: a process that is stopped there would hold its locks, in the way of
+    all other hosts.
+    """
     milliseconds = int(timeout_seconds * 1000)
-    return f"SET LOCAL statement_timeout = {milliseconds}; SET LOCAL lock_timeout = {milliseconds}" + (
+    names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+    return "; ".join(f"SET LOCAL {name} = {milliseconds}" for name in names) + (
         "; SET LOCAL transaction_read_only = on" if read_only else ""
     )
