@@ -116,7 +116,7 @@ def test_a_key_that_the_server_echoes_shows_nowhere(
         told += [str(error), repr(error), "".join(traceback.format_exception(error)), repr(vars(error))]
     assert isinstance(caught.value, ProviderError)
     for call in seen.llm_calls:
-        told += [repr(call), repr(call.error), repr(call.request), repr(call.attempts)]
+        told += [repr(call), repr(call.error), repr(call.settings()), repr(call.attempts)]
     for span in seen.spans:
         told += [span.to_json()]
     told += [record.getMessage() for record in caplog.records if record.name.startswith("tachograph")]

@@ -263,7 +263,7 @@ def test_a_request_says_the_same_to_every_vendor(vendor: str, simulators: Simula
         provider.complete(request)
     assert only_body(simulators) == EXPECTED[vendor]
     (call,) = seen.llm_calls
-    assert call.request == {
+    assert call.settings() == {
         "max_tokens": 99,
         "temperature": 0.5,
         "top_p": 0.9,

@@ -21,8 +21,6 @@ import tachograph
 _SOURCE = os.path.dirname(tachograph.__file__) + os.sep
 _APART = tuple(os.path.join(_SOURCE, room) for room in ("testing.py",))
 """Ours, but not on a call's path."""
-_PLAIN = frozenset({"LightSpan.get_span_context"})
-"""Returns what it holds. mcp asks the current span itself, and OpenTelemetry's own span could fail there as well."""
 
 
 @dataclass
@@ -51,8 +49,7 @@ class Injection:
 
 
 def _is_ours(code: CodeType) -> bool:
-    is_source = code.co_filename.startswith(_SOURCE) and not code.co_filename.startswith(_APART)
-    return is_source and code.co_qualname not in _PLAIN
+    return code.co_filename.startswith(_SOURCE) and not code.co_filename.startswith(_APART)
 
 
 @contextmanager

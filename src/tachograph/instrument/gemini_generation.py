@@ -237,7 +237,8 @@ def start(models: object, api: Api, keywords: dict[str, Any], *, stream: bool = 
     call.counts_usage = api.counts_usage
     call.server_address, call.server_port = host, port
     call.request = facts.settings
-    keep(call, "input", lambda: api.input_content(keywords))
+    if call.sink.content.keeps:
+        keep(call, "input", partial(api.input_content, keywords))
     return call
 
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from tachograph.instrument import active_config
+from tachograph.settings.instrument import InstrumentSettings
 from tachograph.urls import split
 from tachograph.vendors.dialects import Dialect, configured, dialect_of, matches
 
@@ -24,35 +25,38 @@ def provider_of(host: str | None, fallback: str, overrides: Mapping[str, str]) -
 
 
 class Place(NamedTuple):
-    """Where a client sends its requests, and whose label they get."""
+    """Where a client sends its requests, whose label they get, and what the user's settings say of the host."""
 
     host: str
     port: int | None
     provider: str
+    dialect: Dialect | None
 
 
 DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
 
-def place_of(client: Any, overrides: Mapping[str, str], fallback_of: Callable[[type], str]) -> Place:
+def place_of(client: Any, fallback_of: Callable[[type], str]) -> Place:
     """Where a client's base URL leads. Asked once of each URL, since reading one takes long.
 
     Args:
         client: Has a `base_url` of httpx's make.
-        overrides: The user's labels by host.
         fallback_of: The label of unknown hosts, by the client's class.
     """
-    url = client.base_url
+    url, settings = client.base_url, active_config.settings
     key = (id(url), type(client))
     found = _places.get(key)
-    if found is not None and found[0] is url and found[1] is overrides:
+    if found is not None and found[0] is url and found[1] is settings:
         return found[2]
     place = Place(
-        url.host, url.port or DEFAULT_PORTS.get(url.scheme), provider_of(url.host, fallback_of(type(client)), overrides)
+        url.host,
+        url.port or DEFAULT_PORTS.get(url.scheme),
+        provider_of(url.host, fallback_of(type(client)), settings.providers),
+        configured_dialect(url.host),
     )
     if len(_places) >= _MOST_PLACES:
         _places.clear()
-    _places[key] = url, overrides, place  # with the URL kept, no other object gets its id
+    _places[key] = url, settings, place  # with the URL kept, no other object gets its id
     return place
 
 
@@ -63,7 +67,7 @@ def address_of(url: str) -> tuple[str, int | None]:
     return place.hostname or "", place.port or DEFAULT_PORTS.get(place.scheme)
 
 
-_places: dict[tuple[int, type], tuple[Any, Mapping[str, str], Place]] = {}
+_places: dict[tuple[int, type], tuple[Any, InstrumentSettings, Place]] = {}
 _MOST_PLACES: Final = 256
 
 

@@ -12,10 +12,9 @@ from functools import partial
 from types import ModuleType
 from typing import Any, Final
 
-from tachograph.instrument import active_config, hosts
+from tachograph.instrument import hosts
 from tachograph.instrument.active_config import recorder
 from tachograph.instrument.bodies import HIDES_USAGE
-from tachograph.instrument.hosts import configured_dialect
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import SWITCH, patch_overrides
 from tachograph.instrument.report import hook
@@ -100,7 +99,7 @@ def watch_of(
     body: Any = data if isinstance(data, dict) else {}
     if options.extra_json:
         body = {**body, **options.extra_json}
-    host, port, provider = hosts.place_of(client, active_config.settings.providers, fallback)
+    host, port, provider, dialect = hosts.place_of(client, fallback)
     facts = api.facts(body)
     model = facts.model
     scope = _scope_here()
@@ -125,7 +124,7 @@ def watch_of(
         call.counts_usage = api.counts_usage
         call.server_address, call.server_port = host, port
         call.request = facts.settings
-        call.dialect = configured_dialect(host)
+        call.dialect = dialect
         watch = Watch(call, api, options, host)
         if options.headers and is_raw(options):
             watch.is_raw = True
@@ -135,7 +134,8 @@ def watch_of(
             body = _amend(watch, model, body, client, amend)
         elif amend is not None:
             amend(watch, body, client)
-        keep(call, "input", lambda: api.input_content(body))
+        if call.sink.content.keeps:
+            keep(call, "input", partial(api.input_content, body))
     except Exception:
         call.withdraw()
         raise

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
 from time import perf_counter_ns
@@ -143,8 +142,10 @@ class Watch(msgspec.Struct, eq=False, weakref=True):
         self.answer = answer
         tokens = self.api.tokens
         if tokens is not None and not self.is_raw:
-            with suppress(Exception):  # no model of the SDK's: what it says is read when the record is delivered
+            try:
                 self.call.tokens = tokens(answer)
+            except Exception:  # noqa: BLE001 - no model of the SDK's: it is read when the record is delivered
+                self.call.tokens = None
         self.call.hand_over(self.read_answer)
 
     # Read when the record is delivered

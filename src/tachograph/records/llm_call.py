@@ -121,7 +121,7 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
         dialect: What the user said of the host (a `vendors.dialects.Dialect`), if anything.
         server_address, server_port: The host the requests went to.
         request: Request settings for span attributes (`max_tokens`, `temperature`, ...), by OpenTelemetry name without
-            the `gen_ai.request.` prefix. Never message content.
+            the `gen_ai.request.` prefix, or what reads them. Never message content.
         content: What was said, only when the user turned recording on; else None.
         reading: Completes a finished record when it is delivered: reads the answer, the headers, the error. Set by
             hooks, so that reading costs the application's call nothing.
@@ -180,7 +180,7 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
     dialect: Any = None
     server_address: str | None = None
     server_port: int | None = None
-    request: dict[str, Any] | None = None
+    request: Callable[[], dict[str, Any] | None] | dict[str, Any] | None = None
     content: Any = None
     counts_usage: bool = True
     unsent_wait_ns: int = 0
@@ -208,6 +208,12 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
     def is_finished(self) -> bool:
         """Whether the call has been finished."""
         return self.number not in self.sink.in_flight
+
+    def settings(self) -> dict[str, Any] | None:
+        """The request's settings, read when they are first asked for."""
+        if callable(self.request):
+            self.request = self.request()
+        return self.request
 
     def another(self, model: str) -> LLMCall:
         """One more call that the same answer reports, begun as this one was."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from opentelemetry import trace
 
-from tachograph.signals.spans import LLM_SCOPE, MCP_SCOPE, LightSpan, UnsampledSpan, current_span
+from tachograph.signals.spans import LLM_SCOPE, MCP_SCOPE, LightSpan, UnsampledSpan
 from tachograph.tape.guard import generate
 
 _MARK = "__tachograph_silenced__"
@@ -20,7 +20,9 @@ _MARK = "__tachograph_silenced__"
 
 def our_span_is_current() -> bool:
     """Whether the current span is that of a call of ours, which a library's own span would double."""
-    span = current_span()
+    span = trace.get_current_span()
+    if span is trace.INVALID_SPAN:
+        return False
     kind = type(span)
     if kind is LightSpan or kind is UnsampledSpan:
         return True

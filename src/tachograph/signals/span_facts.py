@@ -49,8 +49,9 @@ def llm_attributes(call: LLMCall) -> Attributes:
         facts[s.SERVER_ADDRESS] = call.server_address
         if call.server_port:
             facts[s.SERVER_PORT] = call.server_port
-    if call.request:
-        for name, value in call.request.items():
+    settings = call.settings()
+    if settings:
+        for name, value in settings.items():
             if value is not None and type(value).__name__ not in SENTINELS:
                 facts[s.REQUEST_PREFIX + name] = _plain(value)
     if call.content:

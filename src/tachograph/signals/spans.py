@@ -16,6 +16,7 @@ import contextlib
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from itertools import repeat
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -171,21 +172,24 @@ class current:
 
 
 class LightSpan(Span):
-    """Stands for a call while it runs: children see its context, and what the application says on it is kept."""
+    """Stands for a call while it runs: children see its context, and what the application says on it is kept.
 
-    __slots__ = ("_context", "attributes", "ended", "events", "links", "outer", "status")
+    Attributes:
+        get_span_context: Returns the context. Client libraries ask for it outside of our guard, so it runs no code of
+            ours.
+    """
+
+    __slots__ = ("attributes", "ended", "events", "get_span_context", "links", "outer", "status")
+    get_span_context: Callable[[], SpanContext]
 
     def __init__(self, context: SpanContext, attributes: dict[str, Any] | None, outer: Context | None) -> None:
-        self._context = context
+        self.get_span_context = repeat(context).__next__
         self.outer = outer
         self.attributes = attributes
         self.events: tuple[tuple[str, int | None, Any], ...] = ()
         self.links: tuple[trace.Link, ...] = ()
         self.status: Status | None = None
         self.ended = False
-
-    def get_span_context(self) -> SpanContext:
-        return self._context
 
     def is_recording(self) -> bool:
         return not self.ended
@@ -234,11 +238,6 @@ class LightSpan(Span):
 
 class UnsampledSpan(NonRecordingSpan):
     """Stands for a call whose span is not kept."""
-
-
-def current_span() -> Span:
-    """The span that is current here; an invalid one where there is none."""
-    return trace.get_current_span()
 
 
 class _Pipeline:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from tachograph.vendors.fields import pick, plain, scalar
@@ -24,13 +25,14 @@ class RequestFacts(NamedTuple):
         model: As asked for.
         message_count: Messages, or whatever the API takes in their place.
         stream: Whether the answer is to be streamed.
-        settings: Settings for the record, by OpenTelemetry's names; None when there are none.
+        settings: Settings for the record, by OpenTelemetry's names, or what reads them when the record is delivered;
+            None when there are none.
     """
 
     model: str
     message_count: int
     stream: bool
-    settings: dict[str, Any] | None
+    settings: Callable[[], dict[str, Any] | None] | dict[str, Any] | None
 
 
 FETCH: Final = "fetch_response"
@@ -63,6 +65,17 @@ def settings_of(body: object, names: Mapping[str, str]) -> dict[str, Any]:
 
 
 _PLAIN: Final = frozenset((int, float, str, bool))
+
+
+def read_later(
+    read: Callable[[Mapping[str, Any]], dict[str, Any] | None], names: frozenset[str], body: Mapping[str, Any]
+) -> Callable[[], dict[str, Any] | None] | None:
+    """What reads settings when the record is delivered, of these fields of a request; None where it has none of them.
+
+    The rest of the request is not kept.
+    """
+    stated = names & body.keys()
+    return partial(read, {name: body[name] for name in stated}) if stated else None
 
 
 def said_under(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], Any]:

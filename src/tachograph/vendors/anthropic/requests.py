@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tachograph.vendors.api import RequestFacts, count_of, said_under, settings_of
+from tachograph.vendors.api import RequestFacts, count_of, read_later, said_under, settings_of
 from tachograph.vendors.fields import pick, scalar
 
 _SETTINGS: Final = {
@@ -17,23 +17,27 @@ _SETTINGS: Final = {
     "service_tier": "service_tier",
     "stop_sequences": "stop_sequences",
 }
+_STATED: Final = frozenset((*_SETTINGS, "output_config"))
 
 
 def request_facts(body: Mapping[str, Any]) -> RequestFacts:
     """A request for a message, or the creation of a batch."""
-    settings = settings_of(body, _SETTINGS)
-    output = body.get("output_config")
-    if output is not None:
-        effort = scalar(pick(output, "effort"))
-        if effort is not None:
-            settings["reasoning.level"] = effort
     model, stream = body.get("model"), body.get("stream")
+    asked = body.get("messages")
     return RequestFacts(
         model if type(model) is str and model else str(scalar(model) or "unknown"),
-        count_of(said(body)),
+        len(asked) if type(asked) is list else count_of(said(body)),
         stream is True or (stream is not None and bool(scalar(stream))),
-        settings or None,
+        read_later(_settings, _STATED, body),
     )
+
+
+def _settings(body: Mapping[str, Any]) -> dict[str, Any] | None:
+    settings = settings_of(body, _SETTINGS)
+    effort = scalar(pick(body.get("output_config"), "effort"))
+    if effort is not None:
+        settings["reasoning.level"] = effort
+    return settings or None
 
 
 said: Final = said_under(("messages", "prompt", "requests"))

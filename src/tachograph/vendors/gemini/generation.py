@@ -155,8 +155,8 @@ class Generation(WholeAnswer):
         _identify(call, last.answer)
         readings = [hop.read(call.response_model or call.model) for hop in self.hops]
         put_all(readings, call)
-        if call.service_tier is None and call.request:
-            call.service_tier = call.request.get("service_tier")  # served as asked, where the answer does not say
+        if call.service_tier is None and (settings := call.settings()):
+            call.service_tier = settings.get("service_tier")  # served as asked, where the answer does not say
 
 
 def _identify(call: LLMCall, answer: object) -> None:

@@ -31,7 +31,13 @@ def request_facts(keywords: Mapping[str, Any]) -> RequestFacts:
         level = scalar(pick(pick(config, "thinking_config"), "thinking_level"))
         if level is not None:
             settings["reasoning.level"] = str(level).lower()
-    return RequestFacts(short_model(keywords.get("model")), count_of(said(keywords)), False, settings or None)
+    model, asked = keywords.get("model"), keywords.get("contents")
+    return RequestFacts(
+        model if type(model) is str and model and "/" not in model else short_model(model),
+        1 if type(asked) is str else count_of(said(keywords)),
+        False,
+        settings or None,
+    )
 
 
 said: Final = said_under(("contents", "prompt", "source"))

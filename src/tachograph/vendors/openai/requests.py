@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tachograph.vendors.api import RequestFacts, count_of, said_under, settings_of
+from tachograph.vendors.api import RequestFacts, count_of, read_later, said_under, settings_of
 from tachograph.vendors.fields import pick, scalar
 
 _SETTINGS: Final = {
@@ -32,7 +32,7 @@ def request_facts(body: Mapping[str, Any]) -> RequestFacts:
         model if type(model) is str and model else str(scalar(model) or "unknown"),
         len(asked) if type(asked) is list else count_of(said(body)),
         stream is True or (stream is not None and bool(scalar(stream))),
-        None if _STATED.isdisjoint(body) else _settings(body),
+        read_later(_settings, _STATED, body),
     )
 
 
