@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ import openai
 import pytest
 
 from support.bytecodes import count
+from tachograph.instrument import bodies
 from tachograph.testing import Recording
 
 ASKED: Any = [{"role": "user", "content": "hello"}]
@@ -167,3 +169,50 @@ def test_bytes_that_cannot_be_read_pass_as_they_are_and_in_linear_time(seen: Rec
     assert [call.outcome for call in seen.llm_calls] == ["success" if is_whole else "error"]
     steps = count(read)
     assert steps < 100 * len(HOSTILE[kind]) + 10_000
+
+
+class Scanned:
+    """A pattern that counts the bytes that it looks through."""
+
+    def __init__(self, pattern: re.Pattern[bytes]) -> None:
+        self.pattern = pattern
+        self.bytes = 0
+
+    def search(self, data: bytes) -> re.Match[bytes] | None:
+        self.bytes += len(data)
+        return self.pattern.search(data)
+
+    def split(self, data: bytes) -> list[bytes]:
+        self.bytes += len(data)
+        return self.pattern.split(data)
+
+
+SHORT = b"data: " + json.dumps(chunk("word ")).encode() + b"\n\n"
+USAGE_EVENT = b"data: " + json.dumps({**chunk(""), "choices": [], "usage": USAGE}).encode() + b"\r\n\r\n"
+LARGEST = 100_000
+OPENAI = "http://api.openai.com/v1"
+
+
+@pytest.mark.parametrize("size", [1, 7, 1024, 1_000_000])
+@pytest.mark.parametrize("long", [30_000, LARGEST], ids=["held back", "shown as it comes"])
+def test_an_event_of_any_length_in_any_pieces_is_shown_and_looked_through_once(
+    seen: Recording, monkeypatch: pytest.MonkeyPatch, size: int, long: int
+) -> None:
+    event = b"data: " + json.dumps(chunk("A" * long)).encode() + b"\n: 1\n: 2\n\n"
+    data = SHORT + event + SHORT + USAGE_EVENT + b"data: [DONE]\n\n"
+
+    class Pieces(httpx2.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            yield from (data[at : at + size] for at in range(0, len(data), size))
+
+    headers = {"content-type": "text/event-stream"}
+    answer = httpx2.MockTransport(lambda request: httpx2.Response(200, stream=Pieces(), headers=headers))
+    client = openai.OpenAI(api_key="any", base_url=OPENAI, http_client=httpx2.Client(transport=answer))
+    scanned = Scanned(bodies._EVENT)
+    monkeypatch.setattr(bodies, "_EVENT", scanned)
+    raw = client.chat.completions.with_raw_response.create(model="gpt-5", messages=ASKED, stream=True)
+    assert b"".join(raw.http_response.iter_bytes()) == data.replace(USAGE_EVENT, b"")
+    assert scanned.bytes <= 5 * len(data)
+    (call,) = seen.llm_calls
+    assert call.usage is not None
+    assert (call.outcome, call.usage.input_tokens) == ("success", 120)

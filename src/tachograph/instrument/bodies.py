@@ -216,18 +216,33 @@ class Follower:
         self.lines, self.frames = Lines(), Frames()
         self.keep: Callable[[bytes], None] | None = None
         self.hides = state.watch.hides_usage and self.is_events and self.encoding == "identity"
-        self.unshown = b""
-        self.is_long = False
+        self._held: list[bytes] = []
+        self._held_size = 0
+        self._before = b""
+        self._is_long = False
+
+    @property
+    def unshown(self) -> bytes:
+        """The beginning of an event, as far as it is held back."""
+        return b"".join(self._held)
 
     def shown(self, data: bytes) -> bytes:
-        """Some bytes without the event that carries the usage we asked for; a short event is shown once it is whole."""
-        if self.is_long and b"\n" not in data and b"\r" not in data:
-            return data
-        *events, self.unshown = _EVENT.split(self.unshown + data)
-        self.is_long = len(self.unshown) > LONGEST_USAGE_EVENT
-        if self.is_long:
+        """Some bytes without the event that carries the usage we asked for; a short event is shown once it is whole.
+
+        The bytes of an event are joined once, when its end has come: each piece is looked through for that alone, with
+        the three bytes before it.
+        """
+        events: list[bytes] = []
+        if _EVENT.search(self._before + data):
+            *events, data = _EVENT.split(self._before + data)
+            events[0] = b"".join((*self._held, events[0][len(self._before) :]))
+            self._held, self._held_size, self._before, self._is_long = [], 0, b"", False
+        self._before = (self._before + data)[-3:]
+        self._held.append(data)
+        self._held_size += len(data)
+        if self._is_long or self._held_size > LONGEST_USAGE_EVENT:
             events.append(self.unshown)
-            self.unshown = b""
+            self._held, self._held_size, self._is_long = [], 0, True
         return b"".join(event for event in events if not self._is_hidden(event))
 
     def _is_hidden(self, event: bytes) -> bool:
