@@ -1,4 +1,4 @@
-"""Listeners hear of calls in the order in which these ended, whichever thread delivers them."""
+"""Listeners get calls in the order in which these ended, whichever thread delivers them."""
 
 from __future__ import annotations
 
