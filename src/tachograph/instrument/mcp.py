@@ -211,7 +211,8 @@ def _begin(connection: WatchedSession, session: object, name: str, arguments: An
     call = active_config.recorder().start_tool_call(connection.server_id, name, argument_count=count)
     try:
         call.attributes = connection.call_facts(session)
-        keep(call, "tool.arguments", lambda: arguments)
+        if call.sink.content.keeps:
+            keep(call, "tool.arguments", lambda: arguments)
     except Exception:
         call.withdraw()
         raise
@@ -270,7 +271,8 @@ def answered(call: ToolCall, result: object, failure: tuple[ToolOutcome, ErrorKi
     Args:
         failure: How it failed where more is known than the answer says.
     """
-    keep(call, "tool.result", lambda: result)
+    if call.sink.content.keeps:
+        keep(call, "tool.result", lambda: result)
     if is_error(result):
         said = text_of(result)
         kind = kind_of_error_result(said)

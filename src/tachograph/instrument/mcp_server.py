@@ -154,7 +154,8 @@ def _begin(server_name: Any, params: object, meta: object) -> ToolCall:
     try:
         if call.run is None:
             call.run = carried(meta)
-        keep(call, "tool.arguments", lambda: arguments)
+        if call.sink.content.keeps:
+            keep(call, "tool.arguments", lambda: arguments)
     except Exception:
         call.withdraw()
         raise

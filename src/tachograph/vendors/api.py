@@ -67,15 +67,30 @@ def settings_of(body: object, names: Mapping[str, str]) -> dict[str, Any]:
 _PLAIN: Final = frozenset((int, float, str, bool))
 
 
-def read_later(
-    read: Callable[[Mapping[str, Any]], dict[str, Any] | None], names: frozenset[str], body: Mapping[str, Any]
-) -> Callable[[], dict[str, Any] | None] | None:
-    """What reads settings when the record is delivered, of these fields of a request; None where it has none of them.
+def facts_by(
+    said: Callable[[Mapping[str, Any]], Any],
+    read: Callable[[Mapping[str, Any]], dict[str, Any] | None],
+    names: frozenset[str],
+) -> Callable[[Mapping[str, Any]], RequestFacts]:
+    """What reads a request.
 
-    The rest of the request is not kept.
+    Args:
+        said: What the model is asked, where that is no list of messages.
+        read: Reads the settings, of these fields alone, when the record is delivered; the rest is not kept.
+        names: The fields.
     """
-    stated = names & body.keys()
-    return partial(read, {name: body[name] for name in stated}) if stated else None
+
+    def request_facts(body: Mapping[str, Any]) -> RequestFacts:
+        model, stream, asked = body.get("model"), body.get("stream"), body.get("messages")
+        stated = names & body.keys()
+        return RequestFacts(
+            model if type(model) is str and model else str(scalar(model) or "unknown"),
+            len(asked) if type(asked) is list else count_of(said(body)),
+            stream is True or (stream is not None and bool(scalar(stream))),
+            partial(read, {name: body[name] for name in stated}) if stated else None,
+        )
+
+    return request_facts
 
 
 def said_under(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tachograph.vendors.api import RequestFacts, count_of, read_later, said_under, settings_of
+from tachograph.vendors.api import facts_by, said_under, settings_of
 from tachograph.vendors.fields import pick, scalar
 
 _SETTINGS: Final = {
@@ -20,18 +20,6 @@ _SETTINGS: Final = {
 _STATED: Final = frozenset((*_SETTINGS, "output_config"))
 
 
-def request_facts(body: Mapping[str, Any]) -> RequestFacts:
-    """A request for a message, or the creation of a batch."""
-    model, stream = body.get("model"), body.get("stream")
-    asked = body.get("messages")
-    return RequestFacts(
-        model if type(model) is str and model else str(scalar(model) or "unknown"),
-        len(asked) if type(asked) is list else count_of(said(body)),
-        stream is True or (stream is not None and bool(scalar(stream))),
-        read_later(_settings, _STATED, body),
-    )
-
-
 def _settings(body: Mapping[str, Any]) -> dict[str, Any] | None:
     settings = settings_of(body, _SETTINGS)
     effort = scalar(pick(body.get("output_config"), "effort"))
@@ -42,3 +30,6 @@ def _settings(body: Mapping[str, Any]) -> dict[str, Any] | None:
 
 said: Final = said_under(("messages", "prompt", "requests"))
 """What the model was asked."""
+
+request_facts: Final = facts_by(said, _settings, _STATED)
+"""What a request for a message, or the creation of a batch, says about itself."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tachograph.vendors.api import RequestFacts, count_of, read_later, said_under, settings_of
+from tachograph.vendors.api import facts_by, said_under, settings_of
 from tachograph.vendors.fields import pick, scalar
 
 _SETTINGS: Final = {
@@ -24,18 +24,6 @@ _SETTINGS: Final = {
 _STATED: Final = frozenset((*_SETTINGS, "reasoning"))
 
 
-def request_facts(body: Mapping[str, Any]) -> RequestFacts:
-    """A request with messages, an input or a prompt."""
-    model, stream = body.get("model"), body.get("stream")
-    asked = body.get("messages")
-    return RequestFacts(
-        model if type(model) is str and model else str(scalar(model) or "unknown"),
-        len(asked) if type(asked) is list else count_of(said(body)),
-        stream is True or (stream is not None and bool(scalar(stream))),
-        read_later(_settings, _STATED, body),
-    )
-
-
 def _settings(body: Mapping[str, Any]) -> dict[str, Any] | None:
     settings = settings_of(body, _SETTINGS)
     stop = settings.get("stop_sequences")
@@ -49,3 +37,6 @@ def _settings(body: Mapping[str, Any]) -> dict[str, Any] | None:
 
 said: Final = said_under(("messages", "input", "prompt"))
 """What the model was asked."""
+
+request_facts: Final = facts_by(said, _settings, _STATED)
+"""What a request with messages, an input or a prompt says about itself."""
