@@ -10,7 +10,7 @@ import pytest
 
 from tachograph.pricing import Pricer
 from tachograph.pricing.compiled import CompiledPrice, Price, Rate
-from tachograph.records import NOWHERE, Cost, LLMCall, Usage
+from tachograph.records import NOWHERE, Attempt, Cost, LLMCall, Usage
 
 PRICER = Pricer()
 USED = Usage(10, 10)
@@ -77,6 +77,19 @@ def test_a_tier_has_no_price_at_a_host_that_only_passes_models_on(provider: str,
     assert (cost.nano_usd, cost.detail) == (GPT_5, "no price for service tier 'priority'")
 
 
+@pytest.mark.parametrize(
+    ("outcome", "how"), [("success", "reported no usage"), ("cancelled", "was closed before it reported usage")]
+)
+def test_a_stream_without_usage_costs_at_least_its_prompt(outcome: str, how: str) -> None:
+    made = call("openai", "gpt-5", Usage(), stream=True, outcome=outcome, first_token_ns=1, counts_usage=True)
+    made.usage, made.body = None, {"messages": [{"role": "user", "content": "x" * 4_000}]}
+    made.attempts.append(Attempt(1, started_ns=1))
+    cost = PRICER(made)
+    assert cost is not None
+    assert cost.detail == f"the stream {how}: only its prompt of about 1,003 tokens"
+    assert (cost.nano_usd, cost.quality) == (1_003 * 1_250, "estimated")
+
+
 def test_a_fee_of_each_request_is_added() -> None:
     cost = PRICER(call("perplexity", "sonar", Usage(1000, 0), server_address="api.perplexity.ai"))
     assert cost is not None
@@ -119,3 +132,12 @@ def test_of_several_requests_the_average_one_says_which_step_holds() -> None:
     assert price.nano_usd(Usage(2002), 2) == (2002 * 2_000, (why.format("2 requests"),))
     assert price.nano_usd(Usage(1500), 0) == (1500 * 1_000, (why.format("several requests"),))
     assert price.nano_usd(Usage(1000), 0) == (1000 * 1_000, ())
+
+
+def test_parts_that_are_more_than_their_whole_contradict_the_report() -> None:
+    price = CompiledPrice(Price(per_million(input="1", output="2", reasoning="3", cache_read="0.1")))
+    doubt = ("the report contradicts itself",)
+    assert price.nano_usd(Usage(10, 5, {"reasoning": 9})) == (10_000 + 27_000, doubt)
+    assert price.nano_usd(Usage(10, 5, {"reasoning": 5})) == (10_000 + 15_000, ())
+    assert price.nano_usd(Usage(10, 5, {"cache_read": 12})) == (1_200 + 10_000, doubt)
+    assert price.nano_usd(Usage(10, 5, {"cache_read": 10})) == (1_000 + 10_000, ())
