@@ -98,6 +98,7 @@ ROOMS: dict[str, Room] = {
         ("usage/budgets/*",),
         (
             "usage/test_budgets.py",
+            "usage/test_budget_arithmetic.py",
             "usage/test_budget_reservations.py",
             "usage/test_reserve.py",
             "usage/test_budget_fleet.py",
