@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from tachograph.usage.reconcile.bill import Billed, money_line, understood
+from tachograph.usage.reconcile.bill import Billed, in_usd, money_line, understood
 from tachograph.usage.reconcile.pages import from_api, from_files
 
 KEY: Final = "ANTHROPIC_ADMIN_KEY"
@@ -62,7 +62,7 @@ def _line(day: date, result: Mapping[str, Any]) -> Billed:
     model = str(result.get("model") or "")
     if "amount" in result:
         name = model or str(result.get("description") or "").removesuffix(" Usage")
-        usd = Decimal(str(result["amount"])).scaleb(-2)
+        usd = in_usd(Decimal(str(result["amount"])).scaleb(-2), result.get("currency"), "Anthropic's costs")
         is_credit = "credit" in f"{result.get('cost_type')} {result.get('description')}".lower()
         return money_line(day, "" if is_credit else name, usd, is_credit=is_credit)
     written = result.get("cache_creation") or {}

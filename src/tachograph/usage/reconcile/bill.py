@@ -67,6 +67,32 @@ def money_line(day: date, model: str, usd: Decimal, *, is_credit: bool = False) 
     return Billed(day, model or CREDITS if is_credit else model, usd=usd, credit_usd=credit, digits_usd=digits)
 
 
+def in_usd(amount: Decimal, currency: object, where: str, rate: object = None) -> Decimal:
+    """An amount of a bill in US dollars, which the ledger is in.
+
+    Args:
+        amount: As billed.
+        currency: Its code; None or empty: US dollars.
+        where: The bill.
+        rate: How much of the currency a dollar is, where the bill says it (Google's `currency_conversion_rate`).
+
+    Raises:
+        BillError: It is in another currency, and the bill has no rate.
+    """
+    code = str(currency or "USD").strip().upper()
+    if code in ("", "USD"):
+        return amount
+    by = Decimal(str(rate or 0))
+    if by <= 0:
+        raise BillError(
+            f"its amounts are in {code}, and the ledger is in US dollars",
+            where=where,
+            do="Export it in US dollars, or convert the amounts and write USD as the currency.",
+        )
+    exponent = amount.as_tuple().exponent
+    return (amount / by).quantize(Decimal(1).scaleb(max(exponent, -12) if isinstance(exponent, int) else -12))
+
+
 @contextmanager
 def opened(path: Path, *, takes_pipes: bool = True) -> Iterator[Iterator[str]]:
     """The lines of a saved bill; a pipe will do, as `<(zcat bill.csv.gz)` is one.

@@ -17,10 +17,10 @@ from typing import Any, Final
 from tachograph.errors import MissingExtraError
 from tachograph.files import open_named
 from tachograph.usage.focus import PUBLISHERS
-from tachograph.usage.reconcile.bill import Billed, BillError, money_line, opened, understood
+from tachograph.usage.reconcile.bill import Billed, BillError, in_usd, money_line, opened, understood
 
 NEEDED: Final = ("BilledCost", "ChargePeriodStart", "ProviderName")
-_READ: Final = (*NEEDED, "ResourceId", "RegionId", "ChargeCategory")
+_READ: Final = (*NEEDED, "BillingCurrency", "ResourceId", "RegionId", "ChargeCategory")
 
 
 def is_focus(path: Path) -> bool:
@@ -53,7 +53,7 @@ def _lines(path: Path, wanted: str) -> Iterator[Billed]:
         if str(row["ProviderName"]).lower() != wanted:
             continue
         try:
-            usd = Decimal(str(row["BilledCost"]))
+            usd = in_usd(Decimal(str(row["BilledCost"])), row.get("BillingCurrency"), str(path))
             day = _day(row["ChargePeriodStart"])
         except (InvalidOperation, ValueError) as error:
             raise BillError(

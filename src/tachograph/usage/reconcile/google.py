@@ -16,7 +16,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Final
 
-from tachograph.usage.reconcile.bill import Billed, BillError, money_line, opened, understood
+from tachograph.usage.reconcile.bill import Billed, BillError, in_usd, money_line, opened, understood
 
 _COLUMNS: Final = {
     "day": ("usage start date", "usage_start_time", "usage start time", "date", "day"),
@@ -24,6 +24,8 @@ _COLUMNS: Final = {
     "cost": ("cost", "cost ($)", "cost (usd)", "subtotal ($)", "subtotal", "unrounded cost ($)"),
     "amount": ("usage amount", "usage.amount", "usage"),
     "service": ("service description", "service.description", "service"),
+    "currency": ("currency",),
+    "rate": ("currency_conversion_rate", "currency conversion rate"),
 }
 _MODEL: Final = re.compile(r"gemini[ -]+(\d+(?:\.\d+)?)[ -]+(pro|flash[ -]lite|flash|ultra|nano)", re.IGNORECASE)
 
@@ -63,12 +65,14 @@ def rows(exported: Iterable[Mapping[str, Any]], where: str) -> Iterator[Billed]:
         day = _day(str(row.get("usage_start_time")), where)
         amount = (row.get("usage") or {}).get("amount")
         found = _usage(sku, None if amount is None else int(Decimal(str(amount))))
-        cost = money_line(day, model, Decimal(str(row.get("cost") or 0)))
+        currency, rate = row.get("currency"), row.get("currency_conversion_rate")
+        cost = money_line(day, model, in_usd(Decimal(str(row.get("cost") or 0)), currency, where, rate))
         cost.input_tokens, cost.cache_read_tokens, cost.output_tokens = found
         cost.region = str((row.get("location") or {}).get("region") or "")
         yield cost
         for credit in row.get("credits") or ():
-            yield money_line(day, model, Decimal(str(credit.get("amount") or 0)), is_credit=True)
+            usd = in_usd(Decimal(str(credit.get("amount") or 0)), currency, where, rate)
+            yield money_line(day, model, usd, is_credit=True)
 
 
 def _usage(sku: str, tokens: int | None) -> tuple[int | None, int | None, int | None]:
@@ -95,7 +99,10 @@ def lines(rows: Iterable[Sequence[str]], where: str) -> Iterator[Billed]:
             continue
         day = _day(row[at["day"]], where)
         amount = _number(row[at["amount"]]) if "amount" in at and len(row) > at["amount"] else None
-        line = money_line(day, model, _number(row[at["cost"]]) or Decimal(0))
+        currency, rate = (
+            row[at[name]] if name in at and len(row) > at[name] else None for name in ("currency", "rate")
+        )
+        line = money_line(day, model, in_usd(_number(row[at["cost"]]) or Decimal(0), currency, where, rate))
         found = _usage(row[at["sku"]], None if amount is None else int(amount))
         line.input_tokens, line.cache_read_tokens, line.output_tokens = found
         yield line

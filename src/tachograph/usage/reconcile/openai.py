@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from tachograph.usage.reconcile.bill import Billed, money_line, understood
+from tachograph.usage.reconcile.bill import Billed, in_usd, money_line, understood
 from tachograph.usage.reconcile.pages import from_api, from_files
 
 KEY: Final = "OPENAI_ADMIN_KEY"
@@ -52,7 +52,7 @@ def _line(day: date, result: Mapping[str, Any]) -> Billed:
     amount = result.get("amount")
     if isinstance(amount, dict):
         item = str(result.get("line_item") or "")
-        usd = Decimal(str(amount.get("value") or 0))
+        usd = in_usd(Decimal(str(amount.get("value") or 0)), amount.get("currency"), "OpenAI's costs")
         name = item.partition(",")[0].strip()
         line = money_line(day, "" if "credit" in item.lower() else name, usd, is_credit="credit" in item.lower())
         line.key = str(result.get("api_key_id") or "")
