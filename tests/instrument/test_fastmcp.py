@@ -267,6 +267,20 @@ async def test_every_call_on_a_dead_http_server_fails_by_its_connection(seen: Re
     assert {call.server_id for call in seen.tool_calls if call.side == "client"} == {f"127.0.0.1:{port}/mcp"}
 
 
+async def test_a_proxy_whose_server_cannot_be_reached_fails_by_its_connection(seen: Recording) -> None:
+    """fastmcp 4 lists the server's tools before a call, and says that there is no such tool."""
+    import fastmcp
+
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    async with fastmcp.Client(proxy_of(f"http://127.0.0.1:{port}/mcp", "gate")) as client:
+        with pytest.raises(Exception):  # noqa: B017, PT011 - as fastmcp likes
+            await client.call_tool("echo", {"text": "hi"})
+    endings = [(call.side, call.outcome, call.error_kind) for call in seen.tool_calls]
+    assert sorted(endings) == [("client", "error", "connection"), ("server", "error", "connection")]
+
+
 def _listens(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), 1).close()

@@ -31,7 +31,7 @@ from tachograph.instrument.mcp_connections import (
     ending_of,
     is_watched,
 )
-from tachograph.instrument.mcp_proxies import PROXIED, Proxied, WatchedTool
+from tachograph.instrument.mcp_proxies import EXECUTING, PROXIED, Proxied, WatchedTool
 from tachograph.instrument.patches import SWITCH, patch
 from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.watch import WATCH
@@ -101,6 +101,9 @@ def _hook_proxy(module: ModuleType) -> None:
         hooked("fastmcp", "ProxyTool.run")
     else:
         missing("fastmcp", "ProxyTool.run", "a call through a proxy in this process counts twice")
+    provider = getattr(module, "ProxyProvider", None)
+    if provider is not None:  # fastmcp 2 says by itself that the connection failed
+        patch(provider, "_list_tools", _list_behind)
 
 
 # Tool calls
@@ -277,6 +280,8 @@ def answered(call: ToolCall, result: object, failure: tuple[ToolOutcome, ErrorKi
         said = text_of(result)
         kind = kind_of_error_result(said)
         call.is_made_up = kind == "validation" and is_unknown_tool(said)
+        if call.is_made_up and call.is_unlisted:
+            call.is_made_up, kind = False, "connection"
         outcome, kind = failure or (outcome_of_kind(kind), kind)
         call.finish(outcome, kind, error=said)
     else:
@@ -313,6 +318,23 @@ def _begin_to_pass_on(tool: Any) -> Proxied | None:
         return None
     root = asked.above.asked if asked.above is not None else asked
     return Proxied(root, str(getattr(tool, "_backend_name", None) or tool.name))
+
+
+def _list_behind(original: object) -> Any:
+    return call_wrapper(original, begin=_begin_to_list, failed=_not_listed, is_async=True, begins="self")
+
+
+def _begin_to_list(provider: object) -> tuple[ToolCall, ...] | None:
+    """The calls for which a proxy lists the tools of its server."""
+    asked = _asked_of_proxy()
+    calls = (None if asked is None else asked.call, EXECUTING.get())
+    return tuple(call for call in calls if call is not None) or None
+
+
+def _not_listed(calls: tuple[ToolCall, ...], error: BaseException) -> None:
+    """A proxy takes the tools of a server that it cannot list for tools that are not there."""
+    for call in calls:
+        call.is_unlisted = True
 
 
 def _asked_of_proxy() -> WatchedTool | None:

@@ -56,3 +56,6 @@ class Proxied:
 
 PROXIED: Final[ContextVar[Proxied | None]] = ContextVar("tachograph_mcp_proxied", default=None)
 """What a proxy passes on here; None inside of a tool, whose own calls are calls."""
+
+EXECUTING: Final[ContextVar[ToolCall | None]] = ContextVar("tachograph_mcp_executing", default=None)
+"""The execution of a tool that a server handles here. A proxy may have to list its server's tools for it."""

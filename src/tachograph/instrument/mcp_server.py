@@ -13,7 +13,7 @@ from tachograph.instrument.imports import after_import
 from tachograph.instrument.mcp import answered, goes_on
 from tachograph.instrument.mcp_connections import ending_of
 from tachograph.instrument.mcp_identity import named
-from tachograph.instrument.mcp_proxies import PROXIED
+from tachograph.instrument.mcp_proxies import EXECUTING, PROXIED
 from tachograph.instrument.patches import MARK, SWITCH, patch
 from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.watch import WATCH
@@ -56,7 +56,14 @@ def _hook_lowlevel(module: ModuleType) -> None:
         hooked("mcp", "Server._handle_request")
 
 
-_APART: Final[Any] = {WATCH: "None", ENGINE_CALL: "None", ENGINE_MCP: "False", PROXIED: "None", RUN: "watch.run"}
+_APART: Final[Any] = {
+    WATCH: "None",
+    ENGINE_CALL: "None",
+    ENGINE_MCP: "False",
+    PROXIED: "None",
+    EXECUTING: "watch",
+    RUN: "watch.run",
+}
 """A tool runs apart from the caller's own watch, which an in-process client shares with us, and in the caller's run."""
 
 
