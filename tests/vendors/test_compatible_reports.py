@@ -184,6 +184,21 @@ def test_what_contradicts_itself_is_counted_and_bounded(
     assert seen.value("llm_provider_tokens_total", type="prompt") == said
 
 
+@pytest.mark.parametrize("pieces", [1, 200])
+def test_a_report_before_the_end_of_a_stream_is_no_total(seen: Recording, pieces: int) -> None:
+    early = chunk("a", usage=USAGE)
+    call = streamed(seen, "https://api.openai.com/v1", early, *[chunk("b")] * pieces, chunk("", "stop"))
+    assert (tokens(call), call.usage_mismatch) == ((194, 2), "early")
+    assert seen.value("llm_usage_mismatch_total", reason="early") == 1
+
+
+@pytest.mark.parametrize("last", [chunk("", "stop", usage=USAGE), {**chunk(), "choices": [], "usage": USAGE}])
+def test_running_totals_beside_the_content_end_in_the_total(seen: Recording, last: dict[str, Any]) -> None:
+    so_far = {"prompt_tokens": 194, "completion_tokens": 1, "total_tokens": 195}
+    call = streamed(seen, UNKNOWN, *[chunk("a", usage=so_far)] * 100, chunk("b"), last)
+    assert (tokens(call), call.usage_mismatch) == ((194, 2), None)
+
+
 def test_a_report_of_zeros_takes_nothing_back(seen: Recording) -> None:
     zeros = {**chunk(), "choices": [], "usage": ZEROS}
     assert tokens(streamed(seen, UNKNOWN, chunk("a"), chunk("", "stop", usage=USAGE), zeros)) == (194, 2)

@@ -18,13 +18,14 @@ from tachograph.vendors.fields import pick
 if TYPE_CHECKING:
     from tachograph.records import LLMCall
 
-MISMATCHES: Final = ("absurd", "incomplete", "parts", "reasoning_outside", "total", "zeros")
+MISMATCHES: Final = ("absurd", "early", "incomplete", "parts", "reasoning_outside", "total", "zeros")
 """The values of `usage_mismatch`.
 
-absurd: a count that is negative, no whole number, or beyond `fields.MOST`. incomplete: one side is missing and follows
-from the total. parts: cached tokens or reasoning exceed what they are parts of. reasoning_outside: the completion left
-reasoning out, at a host that is not known for it. total: prompt and completion are not the total, for no known reason.
-zeros: the report says nothing was used.
+absurd: a count that is negative, no whole number, or beyond `fields.MOST`. early: a stream went on with content after
+its last report, so the report is no total. incomplete: one side is missing and follows from the total. parts: cached
+tokens or reasoning exceed what they are parts of. reasoning_outside: the completion left reasoning out, at a host that
+is not known for it. total: prompt and completion are not the total, for no known reason. zeros: the report says nothing
+was used.
 """
 _DEAREST_USD: Final = 1_000_000
 

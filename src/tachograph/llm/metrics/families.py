@@ -120,7 +120,7 @@ USAGE_MISMATCH: Final = Family(
     ("provider", "model", "reason"),
     "Answers whose usage contradicts itself, or whose stated cost contradicts the price list.",
     values={
-        "reason": ("absurd", "incomplete", "parts", "reasoning_outside", "stated_cost", "total", "zeros"),
+        "reason": ("absurd", "early", "incomplete", "parts", "reasoning_outside", "stated_cost", "total", "zeros"),
     },
     bounded=_WHO,
     takes_user_labels=True,

@@ -94,6 +94,7 @@ class ChatChunks(WholeAnswer):
         self.last: Any = None
         self.finish_reason: str | None = None
         self.report: Any = None
+        self._is_early = False
 
     def hides(self, chunk: object) -> bool:
         """Whether a chunk is what asking for usage causes and nothing more: servers put fields of their own beside."""
@@ -122,6 +123,8 @@ class ChatChunks(WholeAnswer):
                 self._finish(reason, chunk, choice)
             if not self.started and _says_something(choice):
                 self.start(call)
+            if self.report is not None and usage is None and not reason:
+                self._is_early = self._is_early or _says_something(choice)
         elif self.last is None:
             self.last = chunk
             if getattr(chunk, "error", None) is not None:
@@ -140,7 +143,7 @@ class ChatChunks(WholeAnswer):
     def _report(self, report: object) -> None:
         """Reports are running totals: the last that says anything is the whole."""
         if self.report is None or any(pick(report, name) for name in _TOTALS):
-            self.report = report
+            self.report, self._is_early = report, False
 
     def fill(self, call: LLMCall) -> None:
         """Put what the chunks said into the record."""
@@ -148,7 +151,10 @@ class ChatChunks(WholeAnswer):
             identify(call, getter(self.last))
             call.finish_reason = self.finish_reason
         if self.report is not None:
-            read_usage(self.report, dialect_for(call)).put(call)
+            reading = read_usage(self.report, dialect_for(call))
+            if self._is_early and reading.usage is not None and reading.mismatch is None:
+                reading.mismatch = "early"
+            reading.put(call)
 
 
 def _says_something(choice: object) -> bool:
