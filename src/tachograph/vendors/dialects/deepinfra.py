@@ -6,5 +6,5 @@ DIALECT = Dialect(
     label="deepinfra",
     hosts=("api.deepinfra.com",),
     stated_cost=("estimated_cost",),
-    source="deepinfra.com/docs/advanced/openai_api; 2026-11-27",
+    source="answers of the host; that `estimated_cost` is in US dollars is our reading, no page says it; 2026-11-27",
 )

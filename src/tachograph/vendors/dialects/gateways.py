@@ -5,5 +5,5 @@ from tachograph.vendors.dialects.dialect import Dialect
 DIALECT = Dialect(
     label="",
     hosts=("gateway.ai.cloudflare.com", "ai-gateway.vercel.sh", "api.portkey.ai", ".helicone.ai"),
-    source="documentation of Cloudflare, Vercel, Portkey and Helicone; 2026-11-27",
+    source="docs.helicone.ai/getting-started/integration-method/gateway, Portkey's OpenAPI, users' code; 2026-11-27",
 )
