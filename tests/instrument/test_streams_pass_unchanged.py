@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 from collections.abc import AsyncIterator, Iterator
+from itertools import count
 from typing import Any
 
 import anthropic
@@ -13,7 +14,10 @@ import httpx2
 import openai
 import pytest
 
-from tachograph.testing import Recording
+from tachograph import instrument, uninstrument
+from tachograph.instrument.bodies import Follower
+from tachograph.tape import TAPE
+from tachograph.testing import Recording, recording
 
 ASKED: Any = [{"role": "user", "content": "hello"}]
 USAGE = {"prompt_tokens": 194, "completion_tokens": 2, "total_tokens": 196}
@@ -227,6 +231,29 @@ def test_a_raw_response_whose_bytes_are_read_does_not_show_the_event_either(seen
     raw = client.chat.completions.with_raw_response.create(model="m", messages=ASKED, stream=True)
     assert raw.http_response.read() == Body(*chat.events[:2]).data
     assert seen.value("llm_provider_tokens_total") == 196
+
+
+@pytest.mark.parametrize("at", range(6))
+@pytest.mark.parametrize("name", ["shown", "_is_hidden"])
+def test_no_byte_is_lost_where_looking_for_that_event_fails(
+    chat: Server, monkeypatch: pytest.MonkeyPatch, name: str, at: int
+) -> None:
+    calls, real = count(), getattr(Follower, name)
+
+    def failing(follower: Follower, data: bytes) -> Any:
+        if next(calls) == at:
+            raise MemoryError
+        return real(follower, data)
+
+    monkeypatch.setattr(Follower, name, failing)
+    with recording(strict=False):
+        instrument()
+        client = chat.openai("https://api.openai.com/v1")
+        raw = client.chat.completions.with_raw_response.create(model="m", messages=ASKED, stream=True)
+        read = raw.http_response.read()
+        TAPE.drain()
+        uninstrument()
+    assert read in (Body(*chat.events).data, Body(*chat.events[:2]).data)
 
 
 def test_a_streaming_response_is_not_asked(seen: Recording, chat: Server) -> None:

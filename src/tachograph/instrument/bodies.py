@@ -97,10 +97,10 @@ _BODY: Final = """
                 ASYNC for data in inner:
                     guard pass: follower.feed(data)
                     if follower.hides:
-                        guard pass: data = follower.shown(data)
+                        guard data = bytes(follower.held) + data; follower.hides = False: data = follower.shown(data)
                     yield data
-                if follower.unshown:
-                    yield follower.unshown
+                if follower.hides and follower.held:
+                    yield bytes(follower.held)
             except BaseException as error:
                 guard pass: follower.interrupted(error)
                 raise
@@ -216,34 +216,30 @@ class Follower:
         self.lines, self.frames = Lines(), Frames()
         self.keep: Callable[[bytes], None] | None = None
         self.hides = state.watch.hides_usage and self.is_events and self.encoding == "identity"
-        self._held: list[bytes] = []
-        self._held_size = 0
+        self.held = bytearray()  # the beginning of an event, until it is whole
         self._before = b""
         self._is_long = False
-
-    @property
-    def unshown(self) -> bytes:
-        """The beginning of an event, as far as it is held back."""
-        return b"".join(self._held)
 
     def shown(self, data: bytes) -> bytes:
         """Some bytes without the event that carries the usage we asked for; a short event is shown once it is whole.
 
-        The bytes of an event are joined once, when its end has come: each piece is looked through for that alone, with
-        the three bytes before it.
+        The bytes of an event are put together once, when its end has come: each piece is looked through for that alone,
+        with the three bytes before it. Where this fails nothing has changed: what is held and the piece are shown as
+        they came.
         """
         events: list[bytes] = []
-        if _EVENT.search(self._before + data):
-            *events, data = _EVENT.split(self._before + data)
-            events[0] = b"".join((*self._held, events[0][len(self._before) :]))
-            self._held, self._held_size, self._before, self._is_long = [], 0, b"", False
-        self._before = (self._before + data)[-3:]
-        self._held.append(data)
-        self._held_size += len(data)
-        if self._is_long or self._held_size > LONGEST_USAGE_EVENT:
-            events.append(self.unshown)
-            self._held, self._held_size, self._is_long = [], 0, True
-        return b"".join(event for event in events if not self._is_hidden(event))
+        whole, held, is_long = self._before + data, self.held, self._is_long
+        if _EVENT.search(whole):
+            *events, data = _EVENT.split(whole)
+            events[0] = bytes(held) + events[0][len(self._before) :]
+            whole, held, is_long = data, bytearray(), False
+        if is_long or len(held) + len(data) > LONGEST_USAGE_EVENT:
+            events.append(bytes(held) + data)
+            held, data, is_long = bytearray(), b"", True
+        shown = b"".join(event for event in events if not self._is_hidden(event))
+        held += data
+        self.held, self._before, self._is_long = held, whole[-3:], is_long
+        return shown
 
     def _is_hidden(self, event: bytes) -> bool:
         line = event.strip()

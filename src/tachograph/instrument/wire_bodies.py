@@ -80,7 +80,6 @@ class WireFollower:
     """
 
     hides = False
-    unshown = b""
 
     def __init__(self, state: StreamState, headers: Any, *, is_decoded: bool = False) -> None:
         self.state = state

@@ -30,7 +30,7 @@ from typing import Any, Final
 from tachograph.errors import BudgetExceededError
 
 _numbers = count(1)
-_GUARD: Final = re.compile(r"^(?P<pad> *)guard (?P<otherwise>[\w. =();]*?): (?P<code>.+)$", re.MULTILINE)
+_GUARD: Final = re.compile(r"^(?P<pad> *)guard (?P<otherwise>[\w. =();+]*?): (?P<code>.+)$", re.MULTILINE)
 
 
 _failed: Callable[[Exception], object] = repr  # until the parts are joined
