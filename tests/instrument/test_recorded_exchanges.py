@@ -478,8 +478,11 @@ def check(api: Covered, exchange: Exchange, calls: list[LLMCall], counted: set[s
         elif expected is not None or is_counted_elsewhere:
             assert not call.counts_usage, exchange.name
             return False
-    if expected is None:
-        assert call.usage is None, exchange.name
+    if expected is None:  # images are counted by what they are, where the answer has no tokens
+        is_image = call.operation == "image_generation" and isinstance(exchange.json, dict)
+        images = len(exchange.json["data"]) if is_image else 0
+        assert sum(call.usage.tool_uses.values() if call.usage else ()) == images, exchange.name
+        assert call.usage is None or (call.usage.input_tokens, call.usage.output_tokens) == (None, None), exchange.name
         return False
     assert call.usage is not None, exchange.name
     recorded = Expected(call.usage.input_tokens or 0, call.usage.output_tokens or 0, call.usage.details)
