@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import mmap
 import os
 import stat
 import sys
@@ -76,6 +75,8 @@ def mapped(fd: int, size: int, offset: int = 0) -> memoryview:
     `mmap.mmap` keeps a second descriptor, of a number of its own, and closes that number in the end, whatever file has
     it by then. This can be turned off only since Python 3.13.
     """
+    import mmap  # a library of its own, which most imports of this file do not need
+
     if sys.platform == "win32":  # pragma: no cover
         return memoryview(mmap.mmap(fd, size, offset=offset))
     address = _libc.mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, fd, offset)

@@ -9,7 +9,7 @@ import pytest
 from tachograph.pricing import PriceFileError, Pricer
 from tachograph.pricing.dimensions import TOKENS, TOOLS
 
-PARTS, USES = ", ".join(TOKENS), ", ".join(TOOLS)
+PARTS, USES = ", ".join(TOKENS), ", ".join((*TOOLS, "image", "video_second"))
 SCOPE = "model, provider, tier, speed, region"
 PRICE = '[[price]]\nmodel = "a"\n'
 
