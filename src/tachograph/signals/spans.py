@@ -180,7 +180,7 @@ class LightSpan(Span):
     """
 
     __slots__ = ("attributes", "ended", "events", "get_span_context", "links", "outer", "status")
-    get_span_context: Callable[[], SpanContext]
+    get_span_context: Callable[[], SpanContext]  # pyright: ignore[reportIncompatibleMethodOverride]  # bound
 
     def __init__(self, context: SpanContext, attributes: dict[str, Any] | None, outer: Context | None) -> None:
         self.get_span_context = repeat(context).__next__
