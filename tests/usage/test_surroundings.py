@@ -121,13 +121,18 @@ def test_rows_gather_until_a_flush_wants_them(tmp_path: Path) -> None:
     one_call(recorder, 0)
     eventually(lambda: recorder.ledger._writer is not None, "it is at work, so that no flush is asked for by file")
     assert recorder.ledger.flush(20)  # the writer now rests for 30 s
-    for number in range(1, 200):
-        one_call(recorder, number)
-    assert recorder.ledger._queue.committed == 1
+    made = 1
+    for _ in range(2):  # a flush may wake it a second time, when it has already stored what was wanted
+        for _ in range(200):
+            one_call(recorder, made)
+            made += 1
+        if recorder.ledger._queue.committed < made:
+            break
+    assert recorder.ledger._queue.committed < made
     started = time.monotonic()
     assert recorder.ledger.flush(20)
     assert time.monotonic() - started < 10
-    assert stored_numbers(recorder.ledger) == list(range(200))
+    assert stored_numbers(recorder.ledger) == list(range(made))
 
 
 def test_journals_are_synced_while_rows_gather(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,10 +143,13 @@ def test_journals_are_synced_while_rows_gather(tmp_path: Path, monkeypatch: pyte
     recorder = make_recorder(tmp_path, interval_seconds=60)
     one_call(recorder, 0)
     assert recorder.ledger.flush(20)  # the writer now rests for a minute
-    synced.clear()
-    one_call(recorder, 1)
-    eventually(lambda: synced, "the journal is on the disk, while its row is not in the store")
-    assert recorder.ledger._queue.committed == 1
+    for made in (2, 3):  # the flush may wake it a second time
+        synced.clear()
+        one_call(recorder, made - 1)
+        eventually(lambda: synced, "the journal is on the disk")
+        if recorder.ledger._queue.committed < made:
+            break
+    assert recorder.ledger._queue.committed < made, "its row is not in the store"
     assert {Path(name).suffix for name in synced} == {".journal"}
 
 
