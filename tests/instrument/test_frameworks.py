@@ -180,6 +180,10 @@ def test_celery_workers_are_watched(simulators: Simulators, tmp_path: Path) -> N
             worker.send_signal(signal.SIGTERM)
             worker.wait(60)
     assert asked.stdout == "900\n", asked.stderr + log.read_text()
+    # What a worker could not store within `ledger.exit_seconds` waits in its journal for the next writer.
+    flush = [sys.executable, "-m", "tachograph", "ledger", "flush"]
+    flushed = subprocess.run(flush, env=there, capture_output=True, text=True, timeout=60, check=False)
+    assert flushed.returncode == 0, flushed.stdout + flushed.stderr
     store = open_store(url, read_only=True)
     rows = list(store.rows(Query()))
     store.close()
