@@ -7,7 +7,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from pathlib import Path
 
@@ -282,4 +284,18 @@ def test_tables_made_by_several_processes_at_once_are_no_error_in_the_server_s_l
     ]
     ends = [process.communicate(b"\n", 120) for process in processes]
     assert [process.returncode for process in processes] == [0] * 4, ends
+    assert "ERROR" not in postgres.log()[logged:]
+
+
+def test_a_ledger_that_many_hosts_open_for_the_first_time_at_once_is_made_by_one(postgres: PostgresServer) -> None:
+    url = postgres.url()
+    logged = len(postgres.log())
+    all_are_ready = threading.Barrier(8)
+
+    def open_first(_: int) -> None:
+        all_are_ready.wait(60)
+        open_store(url).close()
+
+    with ThreadPoolExecutor(8) as hosts:
+        list(hosts.map(open_first, range(8)))
     assert "ERROR" not in postgres.log()[logged:]

@@ -217,7 +217,9 @@ class PostgresStore:
 
     def version(self) -> str | None:
         """The version of its tables, or None when there are none."""
-        if self._run(f"SELECT to_regclass('{schema.VERSION_TABLE}')")[0][0] is None:
+        # to_regclass may answer from a cache that is older than the lock under which the tables were made
+        named = f"relname = '{schema.VERSION_TABLE}' AND pg_table_is_visible(oid)"
+        if not self._run(f"SELECT 1 FROM pg_catalog.pg_class WHERE {named}"):
             return None
         found = self._run(f"SELECT version_num FROM {schema.VERSION_TABLE}")
         return str(found[0][0]) if found else None
