@@ -21,6 +21,7 @@ NAME = f"projects/p/locations/us-central1/publishers/google/models/{MODEL}/opera
 MADE = {"videos": [{"gcsUri": "gs://v/1"}]}
 
 
+# google-genai warns of its own method; applications call it, so it is watched.
 pytestmark = pytest.mark.filterwarnings("ignore:The generate_images method is deprecated")
 
 

@@ -363,7 +363,7 @@ def test_a_directory_that_can_be_used_later_gets_all_numbers(tmp_path: Path, mon
 
 
 def _fill(directory: str, result: Any) -> None:
-    multiprocess._RETRY_SECONDS = 0.0  # type: ignore[misc]
+    multiprocess._RETRY_SECONDS = 0.0  # type: ignore[misc]  # Final: at once, in this process alone
     sibling, (_, hard) = shared(Path(directory)), resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (multiprocess.FIRST_BYTES + 1000, hard))
     recorder = shared(Path(directory))

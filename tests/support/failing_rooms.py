@@ -32,6 +32,7 @@ from tachograph.signals.family import Family
 from tachograph.signals.multiprocess import MappedStorage
 from tachograph.signals.registry import Metrics
 from tachograph.usage.budgets import Budgets, guard
+from tachograph.usage.ledger import Ledger
 
 CALLS = 3
 FAMILY = Family("made_up_total", "counter", ("number",), "Made up.")
@@ -67,6 +68,8 @@ def metrics(directory: Path, failing: Failing) -> str | None:
 def budgets(directory: Path, failing: Failing) -> str | None:
     """A process that spends: afterwards its budget is shared, and has what the ledger took."""
     recorder = make_recorder(directory)
+    ledger = recorder.ledger
+    assert isinstance(ledger, Ledger)
     settings = BudgetsSettings(limits=(BudgetLimit(name="all", usd=Decimal(100)),))
 
     def spend() -> None:
@@ -76,17 +79,17 @@ def budgets(directory: Path, failing: Failing) -> str | None:
         recorder.settle()
 
     with failing():
-        budget = Budgets(settings, recorder, recorder.ledger)  # type: ignore[arg-type]
+        budget = Budgets(settings, recorder, ledger)
         for _ in range(CALLS):
             spend()
-    recorder.ledger.flush(20)  # type: ignore[union-attr]
+    ledger.flush(20)
     budget.tick()
     spend()
-    is_whole = recorder.ledger.flush(20)  # type: ignore[union-attr]
+    is_whole = ledger.flush(20)
     budget.refresh()
     spent = budget.balances()[0][3]
     is_shared = all(one.accounts is not None for one in budget._budgets)
-    recorder.ledger.close()  # type: ignore[union-attr]
+    ledger.close()
     return None if is_whole and is_shared and spent == CALLS + 1 else f"flush {is_whole}, {is_shared}, ${spent}"
 
 
@@ -120,7 +123,7 @@ def console(directory: Path, failing: Failing) -> str | None:
 def main(directory: str, *specs: str) -> None:
     """Try them all."""
     logging.disable(logging.CRITICAL)
-    multiprocess._RETRY_SECONDS = guard._SWEEP_SECONDS = 0.0  # type: ignore[misc]
+    multiprocess._RETRY_SECONDS = guard._SWEEP_SECONDS = 0.0  # type: ignore[misc]  # Final: at once, in this process alone
     with open(os.environ["FAILING_CALLS"], "r+b") as file:
         plan = Plan.from_buffer(mmap.mmap(file.fileno(), ctypes.sizeof(Plan)))
     rooms: dict[str, Callable[[Path, Failing], str | None]] = {

@@ -22,8 +22,8 @@ WEDNESDAY = datetime(2026, 12, 30, 13, 45, 12, 345678, tzinfo=UTC)
 EPOCH = datetime.fromtimestamp(0, UTC)
 
 
-def at(*parts: int) -> datetime:
-    return datetime(*parts, tzinfo=UTC)  # type: ignore[arg-type,misc]
+def at(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> datetime:
+    return datetime(year, month, day, hour, minute, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import anthropic
@@ -12,27 +11,15 @@ import httpx2
 import openai
 import pytest
 
-from tachograph import instrument, uninstrument
+from tachograph import instrument
 from tachograph.records import LLMCall
-from tachograph.tape import TAPE
-from tachograph.testing import Recording, recording
+from tachograph.testing import Recording
 from tachograph.vendors.dialects import KNOWN, dialect_of
 from tachograph.vendors.openai.usage import read_response_usage, read_usage
 
 ASKED: Any = [{"role": "user", "content": "hello"}]
 USAGE = {"prompt_tokens": 194, "completion_tokens": 2, "total_tokens": 196}
 UNKNOWN = "https://llm.example.com/v1"
-
-
-@pytest.fixture
-def seen() -> Iterator[Recording]:
-    with recording() as caught:
-        instrument()
-        try:
-            yield caught
-        finally:
-            TAPE.drain()
-            uninstrument()
 
 
 def client(base_url: str, body: Any, kind: str = "application/json", status: int = 200) -> openai.OpenAI:

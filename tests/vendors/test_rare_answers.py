@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import httpx2
 import pytest
 
-from tachograph import instrument, uninstrument
 from tachograph.records import LLMCall
 from tachograph.tape import TAPE
-from tachograph.testing import Recording, recording
+from tachograph.testing import Recording
 
 ASKED: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 MISTRAL = "https://api.mistral.ai/v1/chat/completions"
 GEMINI = "https://generativelanguage.googleapis.com/v1beta/models/gemini-2.5-flash"
-
-
-@pytest.fixture
-def seen() -> Iterator[Recording]:
-    with recording() as caught:
-        instrument()
-        try:
-            yield caught
-        finally:
-            TAPE.drain()
-            uninstrument()
 
 
 def asked(seen: Recording, url: str, body: dict[str, Any], *events: Any) -> LLMCall:
