@@ -169,6 +169,17 @@ def test_parquet_keeps_types(store: Store, directory: Path, monkeypatch: pytest.
     assert sum(table.column("calls").to_pylist()) == 105
 
 
+def test_a_word_that_is_no_dimension_and_no_label_of_any_call_is_named(
+    store: Store, directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TACHOGRAPH_LEDGER_DATA_DIR", str(directory))
+    assert main(["report", "--by", "modle"]) == 0
+    printed = capsys.readouterr().out
+    assert "No call has the label 'modle'. What the ledger has without labels: hour, day, kind, provider," in printed
+    assert main(["report", "--by", "team,model"]) == 0
+    assert "No call has" not in capsys.readouterr().out
+
+
 def test_without_a_ledger_the_command_says_where_it_looked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -115,6 +115,9 @@ def _notes(found: object, ahead: object) -> str:
     assert isinstance(found, Report)
     assert isinstance(ahead, Forecast)
     notes = [in_words(ahead)]
+    for at, name in enumerate(found.by):
+        if name.startswith("label:") and not any(line.key[at] for line in found.lines):
+            notes.append(f"No call has the label {name[6:]!r}. What the ledger has without labels: {DIMENSIONS}.")
     if found.total.unpriced:
         notes.append(
             f"Calls without a price: {found.total.unpriced:,}. Their cost is unknown, not zero; the console's drawer "
