@@ -4,5 +4,5 @@ from tachograph.vendors.dialects.dialect import Dialect
 
 DIALECT = Dialect(
     label="anthropic",
-    hosts=("api.anthropic.com",),
+    hosts=("api.anthropic.com", "anthropic.helicone.ai"),
 )

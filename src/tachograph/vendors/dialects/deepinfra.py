@@ -4,7 +4,8 @@ from tachograph.vendors.dialects.dialect import Dialect
 
 DIALECT = Dialect(
     label="deepinfra",
-    hosts=("api.deepinfra.com",),
+    hosts=("api.deepinfra.com", "deepinfra.helicone.ai"),
     stated_cost=("estimated_cost",),
-    source="answers of the host; that `estimated_cost` is in US dollars is our reading, no page says it; 2026-11-27",
+    source="github.com/BerriAI/litellm/issues/38802 (dollars, of the tier that was served: 8.775e-06 for 11 + 5 tokens at "
+    "1.5 times $0.10 and $0.95 a million), deepinfra.com/blog/priority-service-tier; 2026-11-27",
 )

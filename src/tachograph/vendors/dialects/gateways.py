@@ -4,6 +4,12 @@ from tachograph.vendors.dialects.dialect import Dialect
 
 DIALECT = Dialect(
     label="",
-    hosts=("gateway.ai.cloudflare.com", "ai-gateway.vercel.sh", "api.portkey.ai", ".helicone.ai"),
+    hosts=(
+        "gateway.ai.cloudflare.com",
+        "ai-gateway.vercel.sh",
+        "api.portkey.ai",
+        "ai-gateway.helicone.ai",
+        "gateway.helicone.ai",
+    ),
     source="docs.helicone.ai/getting-started/integration-method/gateway, Portkey's OpenAPI, users' code; 2026-11-27",
 )

@@ -7,7 +7,7 @@ from tachograph.vendors.dialects.dialect import Dialect
 
 DIALECT = Dialect(
     label="openrouter",
-    hosts=("openrouter.ai",),
+    hosts=("openrouter.ai", "openrouter.helicone.ai"),
     stream_usage="always",
     stated_cost=("cost",),
     upstream_cost=("cost_details", "upstream_inference_cost"),
