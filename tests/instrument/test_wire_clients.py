@@ -415,6 +415,35 @@ def test_what_a_library_leaves_running_is_no_part_of_what_it_was_asked_for() -> 
 # Clients that are not watched
 
 
+@pytest.mark.parametrize(
+    ("library", "module", "keeps"),
+    [
+        ("vertexai", "google.cloud.aiplatform.initializer", {"global_config": SimpleNamespace(_api_transport="rest")}),
+        (
+            "google.generativeai",
+            "google.generativeai.client",
+            {"_client_manager": SimpleNamespace(client_config={"transport": "rest"})},
+        ),
+    ],
+)
+def test_a_client_of_googles_that_the_application_has_use_http_is_seen(
+    monkeypatch: pytest.MonkeyPatch, library: str, module: str, keeps: dict[str, Any]
+) -> None:
+    import sys
+    from types import ModuleType
+
+    monkeypatch.setitem(sys.modules, library, ModuleType(library))
+    with recording():
+        instrument()
+        assert [(each.library, "it sends over gRPC" in each.reason) for each in unwatched.imported()] == [
+            (library, True)
+        ]
+        settings = ModuleType(module)
+        vars(settings).update(keeps)
+        monkeypatch.setitem(sys.modules, module, settings)
+        assert unwatched.imported() == []
+
+
 def test_a_client_that_nobody_sees_is_told_in_the_metrics_and_the_log(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

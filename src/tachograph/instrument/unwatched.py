@@ -15,6 +15,7 @@ from tachograph.instrument import active_config, report
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import MARK, SWITCH
 from tachograph.signals.families import UNWATCHED_CLIENT
+from tachograph.vendors.fields import dig
 
 if TYPE_CHECKING:
     from tachograph.signals.registry import Metrics
@@ -46,6 +47,32 @@ _REASONS: Final = {
     "grpc": "it sends over gRPC",
     "unknown host": "its host is not known",
 }
+
+
+class _Setting(NamedTuple):
+    """How an application has a client use HTTP instead of gRPC.
+
+    Attributes:
+        call: What it calls.
+        module, place: Where the client keeps that, and below which names.
+    """
+
+    call: str
+    module: str
+    place: tuple[str, ...]
+
+
+_REST: Final = {
+    "google.generativeai": _Setting(
+        'configure(transport="rest")', "google.generativeai.client", ("_client_manager", "client_config", "transport")
+    ),
+    "vertexai": _Setting(
+        'vertexai.init(api_transport="rest")',
+        "google.cloud.aiplatform.initializer",
+        ("global_config", "_api_transport"),
+    ),
+}
+"""Sources: google-generativeai 0.8.6, google-cloud-aiplatform 2.7.0."""
 _PLACES: Final = {
     "httpx": (("httpx", "Client", "send"), ("httpx2", "Client", "send")),
     "lm15": (("dspy._vendor.lm15.transports._sync", "StdlibTransport", "stream"),),
@@ -65,13 +92,16 @@ def why(library: str) -> str | None:
     """Why the calls of a known client are not seen; None where they are."""
     if report.client(library).hooked:
         return None
-    carriers = CLIENTS[library]
+    setting = _REST.get(library)
+    uses_rest = setting is not None and dig(sys.modules.get(setting.module), *setting.place) == "rest"
+    carriers = ("urllib3",) if uses_rest else CLIENTS[library]
     if not SWITCH.on or "wire" not in active_config.settings.clients:
         return "instrument.clients leaves `wire` out"
     for carrier in carriers:
         places = _PLACES.get(carrier)
         if places is None:
-            return _REASONS[carrier]
+            other = f"; `{setting.call}` has it use HTTP, which is seen" if setting is not None else ""
+            return _REASONS[carrier] + other
         if not all(map(_is_hooked_or_absent, places)):
             return f"{carrier} has no hook of ours in this version"
     return None
