@@ -166,8 +166,8 @@ def test_speech_costs_the_characters_that_were_sent(is_streamed: bool) -> None:
     assert seen.value("llm_calls_usage_missing_total") == 0
 
 
-@pytest.mark.parametrize("is_streamed", [False, True], ids=["whole", "streamed"])
-def test_speech_as_events_costs_the_tokens_that_its_last_event_reports(is_streamed: bool) -> None:
+@pytest.mark.parametrize("how", ["whole", "streamed", "raw"])
+def test_speech_as_events_costs_the_tokens_that_its_last_event_reports(how: str) -> None:
     # gpt-4o-mini-tts: 0.6 and 12 for a million
     events = (
         b'data: {"type":"speech.audio.delta","audio":"AAAA"}\n\n'
@@ -175,7 +175,11 @@ def test_speech_as_events_costs_the_tokens_that_its_last_event_reports(is_stream
     )
     with recording() as seen:
         asked = client(events, headers={"content-type": "text/event-stream"})
-        speak(asked, is_streamed, model="gpt-4o-mini-tts", input="hello", stream_format="sse")
+        if how == "raw":
+            raw = asked.audio.speech.with_raw_response
+            raw.create(model="gpt-4o-mini-tts", voice="alloy", input="hello", stream_format="sse").parse().read()
+        else:
+            speak(asked, how == "streamed", model="gpt-4o-mini-tts", input="hello", stream_format="sse")
     (call,) = seen.llm_calls
     assert call.cost is not None
     assert (call.cost.nano_usd, call.cost.quality) == (14 * 600 + 101 * 12_000, "priced")

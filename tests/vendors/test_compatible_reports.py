@@ -186,6 +186,55 @@ def test_running_totals_beside_the_content_end_in_the_total(seen: Recording, las
     assert (tokens(call), call.usage_mismatch) == ((194, 2), None)
 
 
+SPLIT: list[tuple[list[dict[str, Any]], tuple[int, int], dict[str, int], str | None]] = [
+    (
+        [{"prompt_tokens": 194, "prompt_tokens_details": {"cached_tokens": 90}}, {"completion_tokens": 2}],
+        (194, 2),
+        {"cache_read": 90},
+        None,
+    ),
+    (
+        [{**USAGE, "completion_tokens": 0}, {"prompt_tokens": 0, "completion_tokens": 2, "total_tokens": 2}],
+        (194, 2),
+        {},
+        None,
+    ),
+    (
+        [{"input_tokens": 194}, {"output_tokens": 2, "output_tokens_details": {"reasoning_tokens": 1}}],
+        (194, 2),
+        {"reasoning": 1},
+        None,
+    ),
+    ([{"prompt_tokens": 194, "completion_tokens": each} for each in (3, 5, 2)], (194, 10), {}, "early"),
+]
+
+
+@pytest.mark.parametrize(
+    ("reports", "expected", "details", "reason"),
+    SPLIT,
+    ids=["left out", "zero", "other names", "not running totals"],
+)
+def test_the_reports_of_a_stream_are_read_together(
+    seen: Recording,
+    reports: list[dict[str, Any]],
+    expected: tuple[int, int],
+    details: dict[str, int],
+    reason: str | None,
+) -> None:
+    *early, last = reports
+    call = streamed(seen, UNKNOWN, *[chunk("a", usage=each) for each in early], chunk("", "stop", usage=last))
+    assert call.usage is not None
+    assert (tokens(call), call.usage.details, call.usage_mismatch) == (expected, details, reason)
+
+
+@pytest.mark.parametrize("timings", [{"prompt_n": 104, "cache_n": 90}, {"prompt_n": 194}])
+def test_llama_cpp_reports_its_tokens_in_timings(seen: Recording, timings: dict[str, int]) -> None:
+    last = chunk(None, "stop", timings={**timings, "predicted_n": 2, "predicted_ms": 46.1})
+    call = streamed(seen, "http://127.0.0.1:8080/v1", chunk("a"), last)
+    assert call.usage is not None
+    assert (tokens(call), call.usage.details.get("cache_read", 0)) == ((194, 2), timings.get("cache_n", 0))
+
+
 def test_a_report_of_zeros_takes_nothing_back(seen: Recording) -> None:
     zeros = {**chunk(), "choices": [], "usage": ZEROS}
     assert tokens(streamed(seen, UNKNOWN, chunk("a"), chunk("", "stop", usage=USAGE), zeros)) == (194, 2)
@@ -343,6 +392,10 @@ def test_each_host_is_known_once() -> None:
         ("https://api.sambanova.ai/v1", "sambanova"),
         ("https://adb-1.azuredatabricks.net/serving-endpoints", "databricks"),
         ("https://ai-gateway.vercel.sh/v1", "openai"),
+        ("https://oai.helicone.ai/v1", "openai"),
+        ("https://groq.helicone.ai/openai/v1", "groq"),
+        ("https://openrouter.helicone.ai/api/v1", "openrouter"),
+        ("https://gateway.helicone.ai/v1", "openai"),
         ("https://bedrock-runtime.us-east-1.amazonaws.com/openai/v1", "bedrock"),
         ("https://my-vllm.us-east-1.elb.amazonaws.com/v1", "openai"),
     ],

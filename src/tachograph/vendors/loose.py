@@ -30,7 +30,8 @@ def loads(data: bytes | str) -> object:
 def opened(answer: Any) -> Any:
     """An answer as a reader takes it: an HTTP response or a text that holds JSON is opened, anything else is itself.
 
-    Applications ask for those by `client.post(..., cast_to=httpx2.Response)`. A response without JSON in it gives None.
+    Applications ask for those by `client.post(..., cast_to=httpx2.Response)`. A response with events in it gives the
+    last, one without JSON None.
     """
     kind = type(answer)
     if kind is str or kind is bytes:
@@ -40,7 +41,13 @@ def opened(answer: Any) -> Any:
             return answer
     if kind.__module__.startswith("httpx"):
         try:
-            return loads(answer.content)
+            content = answer.content
+            return last_event(content) if content[:5] == b"data:" else loads(content)
         except Exception:  # noqa: BLE001 - unread, or sound, or nothing at all: nothing in it to read
             return None
     return answer
+
+
+def last_event(content: bytes) -> Any:
+    """The last event of a stream that was read as a whole."""
+    return opened(content[content.rfind(b"data:") + 5 :])

@@ -10,9 +10,9 @@ from tachograph.records.outcomes import ErrorType
 from tachograph.vendors.api import TAIL, WholeAnswer
 from tachograph.vendors.dialects import dialect_for
 from tachograph.vendors.failures import Failure
-from tachograph.vendors.fields import dig, getter, items, pick, plain, text, word
+from tachograph.vendors.fields import count, dig, getter, items, pick, plain, text, word
 from tachograph.vendors.openai.errors import openai_chat_failure, openai_finish_failure
-from tachograph.vendors.openai.usage import read_usage
+from tachograph.vendors.openai.usage import read_reports, read_usage
 
 
 def identify(call: LLMCall, get: Callable[[str], Any]) -> None:
@@ -59,7 +59,19 @@ def report_of(answer: object, choice: object) -> object:
     found = pick(answer, "usage")
     if found is None:
         found = pick(choice, "usage")
-    return dig(answer, "x_groq", "usage") if found is None else found
+    if found is None:
+        found = dig(answer, "x_groq", "usage")
+    return _timed(pick(answer, "timings")) if found is None else found
+
+
+def _timed(timings: object) -> dict[str, Any] | None:
+    """What llama.cpp's server reports in streams that it was not asked for usage in: the prompt without what came from
+    its cache, and that beside it. Source: its tools/server/README.md, 2026-11-27."""
+    new, cached = count(timings, "prompt_n"), count(timings, "cache_n") or 0
+    if new is None:
+        return None
+    completion, details = count(timings, "predicted_n"), {"cached_tokens": cached}
+    return {"prompt_tokens": new + cached, "completion_tokens": completion, "prompt_tokens_details": details}
 
 
 def chat_tokens(answer: Any) -> tuple[int, int] | None:
@@ -93,7 +105,7 @@ class ChatChunks(WholeAnswer):
         super().__init__()
         self.last: Any = None
         self.finish_reason: str | None = None
-        self.report: Any = None
+        self.reports: list[Any] = []
         self._is_early = False
 
     def hides(self, chunk: object) -> bool:
@@ -123,7 +135,7 @@ class ChatChunks(WholeAnswer):
                 self._finish(reason, chunk, choice)
             if not self.started and _says_something(choice):
                 self.start(call)
-            if self.report is not None and usage is None and not reason:
+            if self.reports and usage is None and not reason:
                 self._is_early = self._is_early or _says_something(choice)
         elif self.last is None:
             self.last = chunk
@@ -136,22 +148,22 @@ class ChatChunks(WholeAnswer):
         self.finish_reason = word(reason) or self.finish_reason
         failure = openai_chat_failure(chunk) if reason == "error" else openai_finish_failure(self.finish_reason)
         self.error_type = self.error_type or type_of(failure)
-        report = report_of(chunk, choice)
-        if report is not None:
+        if getattr(chunk, "usage", None) is None and (report := report_of(chunk, choice)) is not None:
             self._report(report)
 
     def _report(self, report: object) -> None:
-        """Reports are running totals: the last that says anything is the whole."""
-        if self.report is None or any(pick(report, name) for name in _TOTALS):
-            self.report, self._is_early = report, False
+        """One that says anything, or the first."""
+        if not self.reports or any(pick(report, name) for name in _TOTALS):
+            self.reports.append(report)
+            self._is_early = False
 
     def fill(self, call: LLMCall) -> None:
         """Put what the chunks said into the record."""
         if self.last is not None:
             identify(call, getter(self.last))
             call.finish_reason = self.finish_reason
-        if self.report is not None:
-            reading = read_usage(self.report, dialect_for(call))
+        if self.reports:
+            reading = read_reports(self.reports, dialect_for(call))
             if self._is_early and reading.usage is not None and reading.mismatch is None:
                 reading.mismatch = "early"
             reading.put(call)

@@ -10,7 +10,7 @@ from tachograph.records.outcomes import ErrorType
 from tachograph.vendors.api import TAIL, WholeAnswer
 from tachograph.vendors.dialects import dialect_for
 from tachograph.vendors.fields import count, getter, items, pick, text
-from tachograph.vendors.loose import opened
+from tachograph.vendors.loose import last_event
 from tachograph.vendors.openai.chat import identify
 from tachograph.vendors.openai.usage import read_usage
 
@@ -70,12 +70,11 @@ def read_nothing(call: LLMCall, answer: object) -> ErrorType | None:
 def read_speech(call: LLMCall, answer: object) -> ErrorType | None:
     """Speech: sound says nothing, and what is billed is the length of the text that was sent.
 
-    Events (`stream_format="sse"`), which the client hands out as bytes, end with the usage.
+    Events (`stream_format="sse"`), which the client hands out as bytes, end with the usage. `answer` may be the last.
     """
     content = pick(answer, "content")
-    if isinstance(content, bytes) and content[:5] == b"data:":
-        event = opened(content[content.rfind(b"data:") + 5 :])
-        read_usage(pick(event, "usage"), dialect_for(call)).put(call)
+    event = last_event(content) if isinstance(content, bytes) and content[:5] == b"data:" else answer
+    read_usage(pick(event, "usage"), dialect_for(call)).put(call)
     said = pick(call.body, "input")
     if call.usage is None and isinstance(said, str):
         call.usage = Usage(tool_uses={"character": len(said)})

@@ -7,7 +7,7 @@ completion; hosts that leave reasoning out are known by their `Dialect` or found
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -103,6 +103,49 @@ def read_usage(report: object, dialect: Dialect | None = None) -> Reading:
     if total is not None:
         reading.mismatch = _add_up(usage, total, dialect)
     return bounded(reading, said, counts)
+
+
+def read_reports(reports: Sequence[object], dialect: Dialect | None = None) -> Reading:
+    """What the reports of one stream say together.
+
+    They are running totals, so the last is the whole. A side that the last leaves out (the prompt comes first, the
+    completion last) is that of a report before. A completion that falls is no running total: its reports are its parts.
+
+    Args:
+        reports: One or more, in their order.
+        dialect: What is known of the host.
+    """
+    last = reports[-1]
+    if len(reports) == 1:
+        return read_usage(last, dialect)
+    prompts, completions = (
+        [number for report in reports if (number := _first_count(report, names))] for names in (_PROMPT, _COMPLETION)
+    )
+    falls = completions != sorted(completions)
+    prompt = prompts[-1] if prompts else None
+    completion = sum(completions) if falls else completions[-1] if completions else None
+    if (prompt, completion) == (_first_count(last, _PROMPT) or None, _first_count(last, _COMPLETION) or None):
+        return read_usage(last, dialect)
+    whole_report = {name: value for report in reports for name, value in fields_of(report).items() if value}
+    whole_report |= {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": None}
+    reading = read_usage(whole_report, dialect)
+    if falls and reading.mismatch is None:
+        reading.mismatch = "early"
+    return reading
+
+
+_PROMPT: Final = ("prompt_tokens", "input_tokens")
+_COMPLETION: Final = ("completion_tokens", "output_tokens")
+
+
+def _first_count(report: object, names: tuple[str, ...]) -> int | None:
+    return next((number for name in names if (number := count(report, name)) is not None), None)
+
+
+def fields_of(report: object) -> dict[str, Any]:
+    """The fields of a report; none where it is nothing of the kind."""
+    fields = plain(report)
+    return fields if type(fields) is dict else {}
 
 
 def _read_seconds(reading: Reading, seconds: Any) -> None:
