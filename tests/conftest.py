@@ -112,8 +112,13 @@ def pytest_collection() -> Generator[None, object, object]:
         return (yield)
     finally:
         gc.enable()
-        gc.collect()
-        gc.freeze()
+        _keep_what_is_there()
+
+
+def _keep_what_is_there() -> None:
+    """Free what is garbage; no later collection looks at the rest, of which a long worker has half a million."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -131,9 +136,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
-    """Give back the 32 MB that each ledger of a test reserved: they may be memory."""
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None]:
+    """Keep what a file leaves; give back the 32 MB that each ledger of a test reserved: they may be memory."""
     yield
+    if nextitem is not None and nextitem.path != item.path:
+        _keep_what_is_there()
     place: Path | None = getattr(item, "funcargs", {}).get("tmp_path")
     if place is not None:
         for reserve in chain(place.glob("*.reserve"), place.glob("*/*.reserve"), place.glob("*/*/*.reserve")):
