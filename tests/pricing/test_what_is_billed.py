@@ -460,3 +460,62 @@ def test_bedrocks_global_profile_costs_less_than_a_regional_one_whatever_the_ans
     model = "anthropic.claude-sonnet-4-5-20250929-v1:0"
     costs = [cost("bedrock", f"{where}{model}", Usage(1000, 100), **named) for where in ("global.", "us.", "")]
     assert [found.nano_usd for found in costs] == [4_500_000, 4_950_000, 4_950_000]
+
+
+# Models that have another one's price, or one that genai-prices does not hold
+
+BEDROCK = "bedrock-runtime.{}.amazonaws.com"
+MILLION = Usage(1_000_000, 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("label", "model", "usd", "quality", "facts"),
+    [
+        ("openai", "daybreak-blue-latest", 8 + 30, "priced", {}),  # above 272,000 tokens, as of GPT-5.6 Sol
+        ("openai", "gpt-6-astra-law", 10 + 50, "priced", {}),
+        ("openai", "gpt-4o-mini-tts-2025-12-15", 0.6 + 12, "estimated", {}),
+        ("openai", "ft:gpt-4.1:us::x", 3 + 12, "priced", {}),
+        ("openai", "ft:gpt-4.1:us::x", 1.5 + 6, "priced", {"service_tier": "batch"}),
+        ("anthropic", "claude-mythos-5", 10 + 50, "priced", {}),
+        ("gemini", "gemini-3.8-flash-cyber", 1.5 + 7.5, "priced", {}),
+        ("gemini", "gemini-2.5-flash", 0.54 + 4.5, "estimated", {"service_tier": "priority"}),
+        ("gemini", "gemini-4-hydrogen", 1.5 + 7.5, "priced", {}),
+        ("gemini", "gemini-4-hydrogen", 0.75 + 3.75, "estimated", {"service_tier": "flex"}),
+        ("mistral", "mistral-large-latest", 0.5 + 1.5, "estimated", {}),
+        ("x-ai", "grok-4.20-reasoning", 2.5 + 5, "priced", {}),
+        ("bedrock", "us.openai.gpt-5.5", 11 + 49.5, "priced", {"server_address": BEDROCK.format("us-east-1")}),
+        ("bedrock", "global.openai.gpt-5.5", 10 + 45, "priced", {"server_address": BEDROCK.format("eu-west-1")}),
+        ("bedrock", "amazon.nova-pro-v1:0", 0.8 + 3.2, "priced", {"server_address": BEDROCK.format("us-west-2")}),
+        ("bedrock", "apac.amazon.nova-pro-v1:0", 4, "estimated", {"server_address": BEDROCK.format("ap-south-1")}),
+        (
+            "bedrock",
+            "eu.anthropic.claude-opus-4-5-20251101-v1:0",
+            5.5 + 27.5,
+            "priced",
+            {"server_address": BEDROCK.format("eu-west-1")},
+        ),
+    ],
+)
+def test_a_million_tokens_each_way_cost_what_the_vendor_says(
+    label: str, model: str, usd: float, quality: str, facts: dict[str, Any]
+) -> None:
+    found = cost(label, model, MILLION, **facts)
+    assert (found.nano_usd, found.quality) == (round(usd * 10**9), quality)
+
+
+def test_what_a_model_speaks_is_priced_as_its_output() -> None:
+    spoken = cost("gemini", "gemini-2.5-pro-preview-tts", Usage(1000, 1000, {"audio_output": 1000}))
+    assert (spoken.nano_usd, spoken.quality) == (1000 * 1_000 + 1000 * 20_000, "priced")
+
+
+@pytest.mark.parametrize(
+    ("model", "used", "nano"),
+    [
+        ("embed-english-v3.0", Usage(1_000_000), 100_000_000),
+        ("rerank-v3.5", Usage(tool_uses={"search_unit": 3}), 6_000_000),
+        ("rerank-v4.0-pro", Usage(tool_uses={"search_unit": 1}), 2_500_000),
+    ],
+)
+def test_embeddings_and_searches_of_cohere_have_a_price(model: str, used: Usage, nano: int) -> None:
+    found = cost("cohere", model, used)
+    assert (found.nano_usd, found.quality) == (nano, "priced")

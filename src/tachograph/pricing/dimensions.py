@@ -59,6 +59,7 @@ TOOLS: Final[dict[str, str]] = {
     "source": "source",
     "search_query": "search_query",
     "character": "character",
+    "search_unit": "search_unit",
 }
 """Prices by use of a server-side tool, with genai-prices' word for it. `code_interpreter`: by container. `source`: by
 source that a live search used (xAI). `character`: of the text that is spoken."""
@@ -100,11 +101,13 @@ _ORDINARY: Final = frozenset(
 """Tiers that cost the standard price."""
 _TIERS: Final = {"on_demand_flex": "flex", "on_demand_priority": "priority", "flex_processing": "flex"}
 """Vertex's traffic types, by the tier they are."""
-_ANYWHERE: Final = frozenset({"", "global", "not_available", "none"})
+_ANYWHERE: Final = frozenset({"", "global", "not_available", "none", "us-east-1", "us-east-2", "us-west-2"})
+"""Those of AWS have the prices that genai-prices holds. Source: aws.amazon.com/bedrock/pricing, 2026-11-27."""
 _OPENAI_REGION: Final = re.compile(r"([a-z]{2})\.api\.openai\.com")
 _VERTEX_REGION: Final = re.compile(
     r"([a-z]+-[a-z]+\d+|us|eu)-aiplatform\.googleapis\.com|aiplatform\.(us|eu)\.rep\.googleapis\.com"
 )
+_BEDROCK_REGION: Final = re.compile(r"bedrock[a-z-]*\.([a-z]{2}(?:-[a-z]+)+-\d+)\.(?:amazonaws\.com(?:\.cn)?|api\.aws)")
 _LOCAL_PORTS: Final = frozenset({11434, 1234})
 """Of Ollama and of LM Studio, which serve models of the machine and pass nothing on.
 Source: docs.ollama.com/faq, lmstudio.ai/docs/developer, checked 2026-11-27."""
@@ -135,7 +138,7 @@ def served(
         pace = "fast"
     place = (region or "").lower()
     if not place and host:
-        found = _OPENAI_REGION.fullmatch(host) or _VERTEX_REGION.fullmatch(host)
+        found = _OPENAI_REGION.fullmatch(host) or _VERTEX_REGION.fullmatch(host) or _BEDROCK_REGION.fullmatch(host)
         place = next((group for group in found.groups() if group), "") if found else ""
     return Served(
         label,
@@ -242,12 +245,15 @@ _VARIANTS: Final = frozenset({"beta", "exacto", "extended", "floor", "nitro", "o
 """What OpenRouter appends to a model's name. Source: openrouter.ai/docs/features/model-routing, checked 2026-11-27."""
 
 
+_SNAPSHOT: Final = re.compile(r"(?<=.)-20\d\d-\d\d-\d\d$")
+
+
 def _without_variant(model: str) -> str:
-    """A fine-tuned model's base, or a name without the variant of its routing."""
+    """A fine-tuned model's base, or a name without the variant of its routing or the day of its snapshot."""
     if model.startswith("ft:"):
         return model.split(":")[1]
     base, _, variant = model.rpartition(":")
-    return base if variant in _VARIANTS and base else model
+    return base if variant in _VARIANTS and base else _SNAPSHOT.sub("", model)
 
 
 def is_free(models: tuple[str, ...]) -> bool:

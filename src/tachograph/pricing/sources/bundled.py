@@ -85,14 +85,34 @@ def find(served: Served, when: datetime) -> Found | None:
         return None
     snapshot = load()
     for name, provider, doubt in _candidates(served, looked_up):
+        same = published.same(provider.id, name.model)
+        if same is not None:
+            return _found_by(same, served, when, name, doubt)
         model = provider.find_model(name.model, all_providers=snapshot.providers)
         if model is not None:
             return _found(served, when, name, provider, model, doubt)
         own = _published(provider.id, name.model)
         if own is not None:
             doubts = [doubt, f"no price for service tier {served.tier!r}" if served.tier else ""]
+            own = own.times(published.TIER_FACTORS.get((provider.id, served.tier), Fraction(1)), only_tokens=True)
             return Found(own, _midnight(when), tuple(filter(None, doubts)))
     return None
+
+
+def _found_by(same: published.Same, served: Served, when: datetime, name: Name, doubt: str) -> Found | None:
+    """The price of a model by that of another."""
+    from genai_prices.data_snapshot import find_provider_by_id
+
+    providers = load().providers
+    provider = find_provider_by_id(providers, same.of[0])
+    model = None if provider is None else provider.find_model(same.of[1], all_providers=providers)
+    if provider is None or model is None:
+        return None
+    if provider.id != same.provider:
+        served = served._replace(region="")  # which the factor has
+    found = _found(served, when, name._replace(model=same.of[1]), provider, model, doubt)
+    doubts = (*found.doubts, same.doubt) if same.doubt else found.doubts
+    return replace(found, price=found.price.times(same.factor, only_tokens=True), doubts=doubts)
 
 
 def _published(provider: str, model: str) -> Price | None:
@@ -146,16 +166,17 @@ def _found(served: Served, when: datetime, name: Name, provider: Provider, model
     if name.variant and tuned is None:
         doubts.append(f"price of {name.model}, not of {name.variant}")
     discount = Fraction(1)
-    if doubts and served.tier:
-        discount = published.DISCOUNTS.get((provider.id, served.tier), discount)
+    if served.tier and (doubts or tuned is not None):
+        discount = published.TIER_FACTORS.get((provider.id, served.tier), discount)
     factor, unsure = published.surcharge(provider.id, name.model, served.region)
     if unsure:
         doubts.append(unsure)
     price = _with_fees(_price(prices), provider.id, name.model)
     if tuned is not None:
         price = replace(price, tokens={word: Rate.of(usd, 1_000_000) for word, usd in tuned.items()})
-    if "image" in name.model and "output" in price.tokens:  # what such a model puts out are images
-        price = replace(price, tokens={"image_output": price.tokens["output"], **price.tokens})
+    for word, made in (("image", "image_output"), ("tts", "audio_output")):
+        if word in name.model and "output" in price.tokens:  # such a model puts out nothing else
+            price = replace(price, tokens={made: price.tokens["output"], **price.tokens})
     price = price.times(discount * factor, only_tokens=True)
     return Found(price, _until(model, when), tuple(doubts), served.region if factor != 1 else "")
 

@@ -57,12 +57,12 @@ FEES: Final[tuple[Fee, ...]] = (
 
 
 class Media(NamedTuple):
-    """What images or seconds of video cost.
+    """What images, seconds of video and searches cost, of a model that is billed by these.
 
     Attributes:
         provider: genai-prices' id.
         models: A pattern of the whole names it is for.
-        usd: US dollars for one, by item (`records.media`).
+        usd: US dollars for one, by item (`records.media`) or tool.
         doubt: Why it may be another one, or empty.
     """
 
@@ -152,6 +152,11 @@ MEDIA: Final[tuple[Media, ...]] = (
     Media("google", re.compile(r"veo-3\.0-fast-.*"), _each(_VEO_3_FAST)),
     Media("google", re.compile(r"veo-3\.0-generate-.*"), _each(_VEO_3)),
     Media("google", re.compile(r"veo-2\.0-.*"), _each({"video_second": "0.50"})),
+    # https://cohere.com/pricing, "Rerank": a search is a query with up to 100 documents
+    Media(
+        "cohere", re.compile(r"rerank-(v3\.5|v4\.0-fast|(english|multilingual)-v3\.0)"), _each({"search_unit": "0.002"})
+    ),
+    Media("cohere", re.compile(r"rerank-v4\.0-pro"), _each({"search_unit": "0.0025"})),
 )
 """Taken on 2026-11-27 from LiteLLM 1.110's table, which names these pages, and from transcriptions of the pages; those
 of DALL-E and Imagen 4, which no longer stand there, from older copies."""
@@ -166,8 +171,91 @@ _TOKENS: Final[tuple[tuple[str, re.Pattern[str], dict[str, str]], ...]] = (
     ),
     # https://ai.google.dev/gemini-api/docs/pricing, "Gemini Omni Flash"
     ("google", re.compile(r"gemini-omni-1\.2-flash.*"), {"input": "1.5", "output": "9", "video_output": "12"}),
+    # https://aistudio.google.com/docs/pricing and https://ai.google.dev/gemini-api/docs/pricing
+    ("google", re.compile("gemini-4-hydrogen"), {"input": "1.5", "cache_read": "0.075", "output": "7.5"}),
+    ("google", re.compile(r"gemini-3\.5-transcribe"), {"input": "2", "audio_input": "2", "output": "12"}),
+    (
+        "google",
+        re.compile(r"gemini-3\.5-(transcribe-live|live-translate).*"),
+        {"input": "3.5", "audio_input": "3.5"} | dict.fromkeys(("output", "audio_output"), "21"),
+    ),
+    # https://developers.openai.com/api/docs/pricing
+    ("openai", re.compile("gpt-6-astra-law"), {"input": "10", "cache_read": "1", "output": "50"}),
+    # https://cohere.com/pricing, "Embed" and "Rerank"; embed-v3 by tokens, which an older page of docs.cohere.com names
+    ("cohere", re.compile(r"embed-(english|multilingual)-(light-)?v3\.0"), {"input": "0.1"}),
+    ("cohere", re.compile(r"embed-v5\.0-pro"), {"input": "0.12"}),
+    ("cohere", re.compile(r"embed-v5\.0-fast"), {"input": "0.08"}),
+    ("cohere", re.compile(r"rerank-v5\.0-pro"), {"input": "0.05"}),
+    ("cohere", re.compile(r"rerank-v5\.0-fast"), {"input": "0.02"}),
+    # https://docs.voyageai.com/docs/pricing
+    ("voyageai", re.compile(r"voyage-multimodal-3\.5"), {"input": "0.12"}),
 )
 """Models that genai-prices 0.2.3 does not hold yet: US dollars for a million tokens, on 2026-11-27."""
+
+
+class Same(NamedTuple):
+    """A model that costs what another one does.
+
+    Attributes:
+        provider: genai-prices' id.
+        models: A pattern of the whole names it is for.
+        of: The provider and the model that it is priced by.
+        factor: Of that price.
+        doubt: Why it may be another one, or empty.
+    """
+
+    provider: str
+    models: re.Pattern[str]
+    of: tuple[str, str]
+    factor: Fraction = Fraction(1)
+    doubt: str = ""
+
+
+_TEN_PERCENT: Final = Fraction(11, 10)
+_ALIAS: Final = "the name stands for the newest model, whose price changes with it"
+
+SAME: Final[tuple[Same, ...]] = (
+    # https://developers.openai.com/api/docs/models/gpt-daybreak-blue-latest and .../gpt-daybreak-red-latest
+    Same("openai", re.compile(r"(gpt-)?daybreak-blue-latest"), ("openai", "gpt-5.6-sol")),
+    Same("openai", re.compile(r"(gpt-)?daybreak-red-latest"), ("openai", "gpt-5.6-cyber")),
+    Same("openai", re.compile(r"gpt-5\.5-cyber-preview"), ("openai", "gpt-5.5-cyber")),
+    # https://platform.claude.com/docs/en/about-claude/pricing
+    Same("anthropic", re.compile(r"claude-mythos-5(-\d{8})?"), ("anthropic", "claude-fable-5")),
+    Same("anthropic", re.compile(r"claude-mythos-5-1(-\d{8})?"), ("anthropic", "claude-fable-5-1")),
+    # https://ai.google.dev/gemini-api/docs/pricing,
+    # https://cloud.google.com/gemini-enterprise-agent-platform/generative-ai/pricing
+    Same("google", re.compile("nano-banana-pro-preview"), ("google", "gemini-3-pro-image")),
+    Same("google", re.compile(r"gemini-2\.5-computer-use-.*"), ("google", "gemini-2.5-pro")),
+    Same("google", re.compile(r"gemini-robotics-er-1\.5-.*"), ("google", "gemini-2.5-flash")),
+    Same("google", re.compile(r"gemini-3\.8-flash-cyber.*"), ("google", "gemini-3.8-flash"), Fraction(2)),
+    # https://api.x.ai/v1/language-models
+    Same("x-ai", re.compile(r"grok-4\.20-(non-)?reasoning(-latest)?"), ("x-ai", "grok-4.20")),
+    # https://docs.mistral.ai/models: genai-prices has the models that these names stood for before
+    Same("mistral", re.compile("mistral-large-latest"), ("mistral", "mistral-large-2512"), doubt=_ALIAS),
+    Same("mistral", re.compile("magistral-medium-latest"), ("mistral", "mistral-medium-3-5"), doubt=_ALIAS),
+    Same("mistral", re.compile("magistral-small-latest"), ("mistral", "mistral-small-2603"), doubt=_ALIAS),
+    Same("mistral", re.compile("mistral-medium"), ("mistral", "mistral-medium-3-5"), doubt=_ALIAS),
+    Same("mistral", re.compile("(codestral|mistral-code|mistral-code-fim)-latest"), ("mistral", "codestral-2508")),
+    Same("mistral", re.compile("mistral-code-agent-latest"), ("mistral", "devstral-2512")),
+    Same("mistral", re.compile("mistral-vibe-cli-(latest|with-tools)"), ("mistral", "mistral-medium-3-5")),
+    Same("mistral", re.compile("mistral-vibe-cli-fast"), ("mistral", "mistral-small-2603")),
+    # https://aws.amazon.com/bedrock/pricing, docs.aws.amazon.com/bedrock/latest/userguide/model-card-openai-gpt-54.html
+    Same("aws", re.compile(r"amazon\.nova-2-lite-v1:0"), ("aws", "global.amazon.nova-2-lite-v1:0")),
+    *(
+        Same("aws", re.compile(rf"{where}\.{maker}\.{model}"), (vendor, model), factor)
+        for where, factor in (("global", Fraction(1)), ("us", _TEN_PERCENT))
+        for maker, vendor, model in (
+            *(("openai", "openai", "gpt-5.4"), ("openai", "openai", "gpt-5.5")),
+            ("xai", "x-ai", "grok-4.6"),
+        )
+    ),
+)
+"""Taken on 2026-11-27 from LiteLLM 1.110's table, which names these pages, and compared with genai-prices 0.2.3."""
+
+
+def same(provider: str, model: str) -> Same | None:
+    """The model whose price another one has."""
+    return next((one for one in SAME if one.provider == provider and one.models.fullmatch(model)), None)
 
 
 def media(provider: str, model: str) -> Media | None:
@@ -200,7 +288,6 @@ class Surcharge(NamedTuple):
 _CLAUDE: Final = re.compile(r"claude-[a-z]+-(?P<major>\d{1,2})(?:[-.](?P<minor>\d{1,2}))?(?!\d)")
 _GPT: Final = re.compile(r"^gpt-(?P<major>\d{1,2})(?:\.(?P<minor>\d{1,2}))?(?!\d)")
 _GEMINI: Final = re.compile(r"gemini-(?P<major>\d{1,2})(?:\.(?P<minor>\d{1,2}))?(?!\d)")
-_TEN_PERCENT: Final = Fraction(11, 10)
 
 SURCHARGES: Final[tuple[Surcharge, ...]] = (
     # https://platform.claude.com/docs/en/about-claude/pricing, "Data residency pricing": inference_geo "us", Claude
@@ -218,9 +305,12 @@ _MAY_DIFFER: Final = (
     ("google", _GEMINI, (3, 0)),
     # genai-prices holds Azure's prices of global deployments; regional and data zone ones are often higher
     ("azure", _ANY, (0, 0)),
+    # https://aws.amazon.com/bedrock/pricing: other makers' models cost more in some regions (LiteLLM 1.110: Nova Pro
+    # 5 % in Asia, Nova 2 Lite 30 % in Europe); Claude costs the same in all, and `global.` is one price
+    ("aws", re.compile(r"^(?!global\.)(?!.*anthropic)"), (0, 0)),
 )
 
-DISCOUNTS: Final[dict[tuple[str, str], Fraction]] = {
+TIER_FACTORS: Final[dict[tuple[str, str], Fraction]] = {
     # https://platform.claude.com/docs/en/build-with-claude/batch-processing
     ("anthropic", "batch"): Fraction(1, 2),
     # https://developers.openai.com/api/docs/guides/batch and .../guides/flex-processing
@@ -229,17 +319,21 @@ DISCOUNTS: Final[dict[tuple[str, str], Fraction]] = {
     # https://ai.google.dev/gemini-api/docs/pricing, columns "Batch" and "Flex"
     ("google", "batch"): Fraction(1, 2),
     ("google", "flex"): Fraction(1, 2),
+    # the same, column "Priority": of each model that LiteLLM 1.110 has it for, 1.8 times the ordinary price
+    ("google", "priority"): Fraction(9, 5),
     # https://docs.mistral.ai/capabilities/batch, https://console.groq.com/docs/batch
     ("mistral", "batch"): Fraction(1, 2),
     ("groq", "batch"): Fraction(1, 2),
 }
-"""What a tier takes off, where the model has no price of its own for it: still an estimate."""
+"""What a tier makes of the price, where the model has no price of its own for it: still an estimate."""
 
 
 _FINE_TUNED: Final[tuple[tuple[re.Pattern[str], dict[str, Decimal]], ...]] = tuple(
     (re.compile(model), dict(zip(("input", "cache_read", "output"), map(Decimal, usd), strict=True)))
     for model, *usd in (
         # https://developers.openai.com/api/docs/pricing, "Fine-tuning": input, cached input, output per million tokens
+        (r"gpt-4o(-20.*)?", "3.75", "1.875", "15"),
+        (r"gpt-4o-mini(-20.*)?", "0.30", "0.15", "1.20"),
         (r"gpt-4\.1(-20.*)?", "3", "0.75", "12"),
         (r"gpt-4\.1-mini(-20.*)?", "0.80", "0.20", "3.20"),
         (r"gpt-4\.1-nano(-20.*)?", "0.20", "0.05", "0.80"),
