@@ -19,7 +19,7 @@ WORKERS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 PAGE := "src/tachograph/console/static/**/*.{js,css}" "tests/console/page/**/*.js"
 
-.PHONY: help demo test lint types pyright parts bytecode tests versions setup format check docs goldens torture chaos budgets fuzz sbom audit inject mutants bench bench-core bench-page bench-rules pictures clean
+.PHONY: help demo test lint types pyright parts compiled-tests tests exhaustive versions setup format check docs goldens torture chaos budgets fuzz sbom audit inject mutants bench bench-core bench-page bench-rules pictures clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -44,9 +44,8 @@ setup: $(VENV)/.dev ## make the development environment
 demo: $(VENV)/.demo ## run the product live against local simulators and real MCP servers (ARGS="--duration 15")
 	@exec $(BIN)/tachograph demo $(ARGS)
 
-test: lint parts ## what CI runs: lint, types, real parts, tests
-	@$(MAKE) --no-print-directory -j 2 types bytecode
-	@$(MAKE) --no-print-directory tests
+test: lint parts ## lint, types, real parts, tests; CI runs the rest of the exhaustive sets, too
+	@$(MAKE) --no-print-directory -j 2 types compiled-tests
 
 lint: $(VENV)/.dev ## ruff, check and format, and the import contract
 	@$(BIN)/ruff check .
@@ -62,11 +61,20 @@ pyright: $(VENV)/.dev parts ## Pyright over the same files: it understands some 
 parts: $(VENV)/.dev ## get the real parts that the tests use (Prometheus, PostgreSQL, a browser) where that is possible
 	@$(BIN)/python tools/parts.py
 
-bytecode: $(VENV)/.dev # of the tests, once and not by each worker; what cannot be imported is reported by the tests
+# The bytecode of the tests is made once and not by each worker; what cannot be imported is reported by the tests.
+$(VENV)/.bytecode: $(VENV)/.dev
 	@$(BIN)/python -m pytest --collect-only -qq >/dev/null || true
+	@touch $@
+
+compiled-tests: $(VENV)/.bytecode
+	@$(MAKE) --no-print-directory tests
 
 tests: $(VENV)/.dev ## the tests alone (PYTEST_ARGS="-k name")
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -rs $(PYTEST_ARGS) || \
+exhaustive: $(VENV)/.dev parts ## what `make test` leaves out of sets that are exhaustive by nature
+tests: MARKED = not exhaustive
+exhaustive: MARKED = exhaustive
+tests exhaustive:
+	@$(BIN)/python -m pytest -m "$(MARKED)" -n $(WORKERS) --dist loadfile --no-loadscope-reorder -rs $(PYTEST_ARGS) || \
 		{ [ $$? = 1 ] && echo "Once more, alone, the tests that failed (docs/decisions/0107):" && \
 		$(BIN)/python -m pytest -n 0 --last-failed --last-failed-no-failures none --maxfail 3 -rAs $(PYTEST_ARGS); }
 
@@ -121,7 +129,7 @@ format: $(VENV)/.dev ## format the code
 
 check: $(VENV)/.dev ## lint, types and the quick tests of one room of src/tachograph, in half a minute (ROOM=vendors)
 	@[ -d "tests/$(ROOM)" ] && [ -n "$(ROOM)" ] || { echo "say which room: make check ROOM=vendors; rooms: $$(ls -d tests/*/ | xargs -n1 basename | tr '\n' ' ')" >&2; exit 1; }
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet . && $(BIN)/mypy && $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/$(ROOM) --quick $(PYTEST_ARGS)
+	@$(MAKE) --no-print-directory -j 3 lint types tests PYTEST_ARGS="tests/$(ROOM) --quick $(PYTEST_ARGS)"
 
 docs: $(VENV)/.dev ## build the documentation site into artifacts/site, strictly, links checked
 	@$(INSTALL) -e '.[docs]'

@@ -111,6 +111,10 @@ def test_whatever_the_package_imports_stands_in_its_requirements() -> None:
     assert not lacking
 
 
+def test_ci_runs_what_make_test_leaves_out_of_the_exhaustive_sets() -> None:
+    assert {"make test", "make exhaustive"} <= {*(ROOT / ".ci/run").read_text("utf-8").splitlines()}
+
+
 def canonical(name: str) -> str:
     return name.lower().replace("_", "-")
 

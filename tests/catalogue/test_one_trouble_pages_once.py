@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from support.alertmanager import Alertmanager, alertmanager, wait_for_silence
+from support.exhaustive import part
 from tachograph import catalogue
 from tachograph.console.notify import Notifier
 from tachograph.console.notify.message import Notification, NotifiedAlert
@@ -127,7 +128,7 @@ def server() -> Iterator[Alertmanager]:
         yield found
 
 
-@pytest.mark.parametrize("trouble", TROUBLES)
+@pytest.mark.parametrize("trouble", part(TROUBLES, "a provider is down", "rate limits, and a fault beside them"))
 def test_one_trouble_makes_one_notification(trouble: str, server: Alertmanager) -> None:
     alerts, page, tickets = TROUBLES[trouble]
     server.post(alerts)
@@ -189,7 +190,7 @@ OLD_OR_ELSEWHERE = {
 }
 
 
-@pytest.mark.parametrize("what", OLD_OR_ELSEWHERE)
+@pytest.mark.parametrize("what", part(OLD_OR_ELSEWHERE, "money spent by another application"))
 def test_what_is_old_or_elsewhere_keeps_nothing_silent(what: str, server: Alertmanager) -> None:
     old, new = OLD_OR_ELSEWHERE[what]
     server.post([old, new])

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.alertmanager import Alertmanager, alertmanager, wait_for_silence
+from support.exhaustive import part
 from support.parts import program
 from tachograph import catalogue
 from tachograph.catalogue.export.alertmanager import config
@@ -49,7 +50,7 @@ def named(name: str) -> Shape:
     return next(shape for shape in SHAPES if shape.name == name)
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", part(QUICK, "scrape-gap-90s", "provider-hangs"))
 def test_a_shape_ends_as_it_should(name: str, promtool: str) -> None:
     assert play(named(name)).problem == ""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from support.exhaustive import part
 from support.servers import free_port_server
 from tachograph.usage.stores import open_store
 from tachograph.usage.stores.query import Query
@@ -70,7 +71,7 @@ def _plain(text: str) -> list[str]:
     return [line for line in text.splitlines() if " at 0x" not in line]
 
 
-@pytest.mark.parametrize("how", ["script", "module", "code", "options", "shell"])
+@pytest.mark.parametrize("how", part(["script", "module", "code", "options", "shell"], "module", "shell"))
 def test_programs_are_watched_however_they_are_started(tmp_path: Path, how: str) -> None:
     (tmp_path / "probe.py").write_text(PROBE + "import sys; sys.exit(7)\n")
     command = {

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from support.exhaustive import part
 from support.ledgers import eventually, make_recorder
 from tachograph.usage.stores.query import Query
 
@@ -24,7 +25,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks")
 
 
-@pytest.mark.parametrize("scheduler", ["asyncio", "uvloop", "trio", "gevent", "eventlet"])
+@pytest.mark.parametrize("scheduler", part(["asyncio", "uvloop", "trio", "gevent", "eventlet"], "asyncio", "gevent"))
 def test_a_scheduler_s_tasks_and_forks_count_every_call_once(tmp_path: Path, scheduler: str) -> None:
     if importlib.util.find_spec(scheduler) is None:  # not imported: this process of pytest would meet it too
         pytest.skip(f"{scheduler} is not installed: pip install {scheduler}")
@@ -78,20 +79,22 @@ async def asgi(scope, receive, send):
 """
 
 
-@pytest.mark.parametrize(
-    ("arguments", "needs"),
-    [
-        (["gunicorn", "--worker-class", "sync", "application:application"], "gunicorn"),
-        (["gunicorn", "--worker-class", "gthread", "--threads", "4", "application:application"], "gunicorn"),
-        (["gunicorn", "--worker-class", "gevent", "application:application"], "gevent"),
-        (["gunicorn", "--worker-class", "gevent", "--preload", "application:application"], "gevent"),
-        (["gunicorn", "--worker-class", "asgi", "application:asgi"], "gunicorn"),
-        (["gunicorn", "--worker-class", "uvicorn.workers.UvicornWorker", "application:asgi"], "uvicorn"),
-        (["uvicorn", "application:asgi"], "uvicorn"),
-    ],
-    ids=["sync", "gthread", "gevent", "gevent-preload", "asgi", "uvicorn-worker", "uvicorn"],
-)
-def test_a_server_s_workers_count_every_call_once(tmp_path: Path, arguments: list[str], needs: str) -> None:
+SERVERS = {
+    "sync": ("gunicorn", "gunicorn --worker-class sync application:application"),
+    "gthread": ("gunicorn", "gunicorn --worker-class gthread --threads 4 application:application"),
+    "gevent": ("gevent", "gunicorn --worker-class gevent application:application"),
+    "gevent-preload": ("gevent", "gunicorn --worker-class gevent --preload application:application"),
+    "asgi": ("gunicorn", "gunicorn --worker-class asgi application:asgi"),
+    "uvicorn-worker": ("uvicorn", "gunicorn --worker-class uvicorn.workers.UvicornWorker application:asgi"),
+    "uvicorn": ("uvicorn", "uvicorn application:asgi"),
+}
+"""What each needs, and its command."""
+
+
+@pytest.mark.parametrize("kind", part(SERVERS, "sync", "gevent-preload", "uvicorn"))
+def test_a_server_s_workers_count_every_call_once(tmp_path: Path, kind: str) -> None:
+    needs, command = SERVERS[kind]
+    arguments = command.split()
     pytest.importorskip(needs, reason=f"{needs} is not installed: pip install {needs}")
     (tmp_path / "application.py").write_text(SERVED.format(path=sys.path, directory=str(tmp_path / "data")))
     log = tmp_path / "log"

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from support.console_client import Client
+from support.exhaustive import part
 from tachograph.console import RunningConsole, start
 from tachograph.console.calls import Call, CallDetail
 from tachograph.runtime import join
@@ -278,7 +279,7 @@ def without_scrolling(page: Page, width: int) -> list[str]:
     return found + (wider if width == 360 else [])
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", part(VIEWS, "llm"))
 def test_each_view_is_accessible(page: Page, axe_source: str, view: str, artifacts: Path) -> None:
     for theme in ("dark", "light"):
         show(page, f"#/{view}?range=15m&refresh=off&theme={theme}{FEW if view == 'calls' else ''}")
@@ -286,7 +287,7 @@ def test_each_view_is_accessible(page: Page, axe_source: str, view: str, artifac
         assert violations(page, axe_source, theme=theme) == [], theme
 
 
-@pytest.mark.parametrize("what", ["call", "run", "runs", "sessions", "errors", "compare", "panel"])
+@pytest.mark.parametrize("what", part(["call", "run", "runs", "sessions", "errors", "compare", "panel"], "call"))
 def test_what_a_view_opens_is_accessible_and_fits_a_phone(
     page: Page, asks: Client, axe_source: str, what: str, artifacts: Path
 ) -> None:
@@ -306,7 +307,7 @@ def test_what_a_view_opens_is_accessible_and_fits_a_phone(
     assert without_scrolling(page, 360) == []
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", part(VIEWS, "calls"))
 def test_no_view_is_wider_than_the_window(page: Page, view: str, artifacts: Path) -> None:
     for width in (360, 820, 1280, 1440, 3840):
         page.set_viewport_size({"width": width, "height": 900})
