@@ -168,3 +168,12 @@ def test_a_user_without_a_home_directory_is_told_what_to_set(
     assert "ledger.data_dir" in caplog.text
     assert "Going on without the ledger" in caplog.text
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("key", ["a" + ".a" * 20_000, '"a"' + ' . "a"' * 20_000, "[" + "a." * 20_000 + "a]"])
+def test_a_key_of_thousands_of_parts_is_refused_before_it_takes_memory(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "tachograph.toml"
+    path.write_text(f"# one\n{key} = 1\n", "utf-8")
+    for reader in (lambda: load(environ={"TACHOGRAPH_CONFIG": str(path)}), lambda: Pricer(path)):
+        with pytest.raises(TachographError, match=r"a key has more than 32 parts \(at line 2\)"):
+            reader()

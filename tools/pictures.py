@@ -80,7 +80,7 @@ def demo(tree: Path, views: dict[str, str], seconds: int) -> None:
             url = ""
             assert process.stdout is not None
             for line in process.stdout:
-                if "console at" in line:
+                if "console" in line and "http:" in line:
                     url = line.split()[-1]
                 if url and time.monotonic() - began >= seconds:
                     break

@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 import stat
 import sys
 import weakref
@@ -36,6 +37,12 @@ NOFOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
 NONBLOCK: Final = getattr(os, "O_NONBLOCK", 0)
 private: Final[Callable[[str, int], int]] = partial(os.open, mode=0o600)
 """An `opener`: what it makes is for this user alone. A partial, so that no signal handler runs inside it."""
+
+_KEY_PARTS: Final = 32
+"""Of a dotted key in TOML. tomllib needs memory by the square of their number: 1.5 GB for 20,000."""
+_LONG_KEY: Final = (
+    r"""(?<![\w"'-])(?:(?>[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){%d}""" % _KEY_PARTS  # noqa: UP031
+)
 
 _ASIDE: Final = 64
 """How many numbers below the limit are ours to use."""
@@ -212,6 +219,22 @@ def read_named(path: str | Path, longest: int, *, takes_pipes: bool = False) -> 
         if not left and file.read(1):  # a pipe, or it has grown
             raise OSError(errno.EFBIG, f"it has more than {longest:,} bytes", str(path))
     return b"".join(parts).decode("utf-8-sig")
+
+
+def read_toml(path: str | Path, longest: int, *, parse_float: Callable[[str], object] = float) -> dict[str, Any]:
+    """What a TOML file that a person names says; see `read_named`.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError, RecursionError: It is not TOML, or a key has too many parts.
+    """
+    import tomllib
+
+    text = read_named(path, longest)
+    if found := re.search(_LONG_KEY, text):
+        line = text.count("\n", 0, found.start()) + 1
+        raise tomllib.TOMLDecodeError(f"a key has more than {_KEY_PARTS} parts (at line {line})")
+    return tomllib.loads(text, parse_float=parse_float)
 
 
 def make_private_directory(path: Path) -> None:

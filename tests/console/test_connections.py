@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Iterator
 
@@ -115,3 +116,18 @@ def test_those_that_wait_never_take_the_places_of_those_that_ask(
             assert connection.recv(12) == b"HTTP/1.1 200"
     for connection in waiting:
         connection.close()
+
+
+def test_bad_requests_do_not_fill_the_log_nor_change_uvicorns_loggers(
+    served: ServedConsole, caplog: pytest.LogCaptureFixture
+) -> None:
+    theirs = logging.getLogger("uvicorn.error")
+    with caplog.at_level(logging.WARNING):
+        for _ in range(20):
+            with connect(served, b"no request\r\n\r\n") as connection:
+                while not is_ended(connection):  # a 400, then the end
+                    pass
+    assert [(one.name, one.getMessage()) for one in caplog.records] == [
+        ("tachograph.console.http", "Invalid HTTP request received.")
+    ]
+    assert not theirs.handlers

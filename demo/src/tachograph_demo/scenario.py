@@ -295,7 +295,7 @@ class Demo:
             self._note(f"no console: {error}")
         else:
             self._closing.callback(self._console.close)
-            self._note(f"console at {self._console.url}")
+            self._note("console ready")
 
     async def trace_to_console(self) -> None:
         """Send spans to the console, where there is one: sets this process's TracerProvider, so it is for programs."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Final
 
@@ -35,35 +38,69 @@ COMMANDS: Final[dict[str, str]] = {
 }
 """Every subcommand. Its module has `add_arguments(parser)` and `run(args) -> int`."""
 
+_UNWRITABLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code (2 for a user's mistake, 130 for Ctrl-C)."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    """Run the command line; returns the exit code (2 for a user's mistake, 130 for Ctrl-C, 141 for a closed pipe)."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:  # it was closed: the next file opened, such as the ledger, would be in its place
+            setattr(sys, name, open(os.devnull, "r+" if number else "r"))  # noqa: SIM115
+    command = ""
+    try:
+        parsed, run = _parse(list(sys.argv[1:] if argv is None else argv))
+        command = f" {parsed.command}"
+        code = run(parsed)
+        sys.stdout.flush()
+    except TachographError as error:
+        print(f"tachograph{command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        _discard_output()
+        return 141
+    except OSError as error:
+        print(f"tachograph{command}: {_of_system(error)}", file=sys.stderr)
+        _discard_output()
+        return 2
+    return code
+
+
+def _parse(arguments: list[str]) -> tuple[argparse.Namespace, Callable[[argparse.Namespace], int]]:
     parser = argparse.ArgumentParser(
         prog="tachograph", description="Production monitoring for LLM and MCP applications."
     )
     parser.add_argument("--version", action="version", version=f"tachograph {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     chosen = next((argument for argument in arguments if not argument.startswith("-")), None)
-    runs = {}
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary)
         if name == chosen:
             module = import_module(f"tachograph.cli.{name.replace('-', '_')}")
             module.add_arguments(command)
-            runs[name] = module.run
+            command.set_defaults(run=module.run)
     parsed = parser.parse_args(arguments)
     if parsed.command is None:
         parser.print_help()
-        return 0
-    try:
-        code: int = runs[parsed.command](parsed)
-    except TachographError as error:
-        print(f"tachograph {parsed.command}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 141
-    return code
+        parser.exit()
+    return parsed, parsed.run
+
+
+def _of_system(error: OSError) -> TachographError:
+    what = error.strerror or str(error)
+    if error.filename is not None:
+        do = "Check that it exists and that this user may read and write it, or name another place."
+        return TachographError(what, where=str(error.filename), do=do)
+    if error.errno in _UNWRITABLE:
+        return TachographError(what, where="the standard output", do="Free some space, or send it elsewhere.")
+    return TachographError(what)
+
+
+def _discard_output() -> None:
+    """Let the interpreter's last flush of the standard output succeed, as Python's documentation recommends.
+
+    Source: https://docs.python.org/3/library/signal.html#note-on-sigpipe
+    """
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -9,8 +9,6 @@ import sys
 
 from tachograph.option_values import port
 
-HELP = "record the calls of other OTLP senders: ledger, metrics and alerts for TypeScript, Go, coding agents"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
@@ -38,7 +36,8 @@ def run(args: argparse.Namespace) -> int:
 
     from tachograph.errors import MissingExtraError, TachographError
     from tachograph.settings import load
-    from tachograph.usage.stores.open import without_password
+    from tachograph.usage.ledger_paths import LedgerPaths
+    from tachograph.usage.stores.open import store_class, without_password
 
     try:
         from tachograph.collect import start
@@ -49,7 +48,9 @@ def run(args: argparse.Namespace) -> int:
         raise TachographError("the token is shorter than 16 characters", where="--token", do="Use a long random one.")
     settings = load()
     if args.ledger is not None:
+        store_class(args.ledger)
         settings = structs.replace(settings, ledger=structs.replace(settings.ledger, url=args.ledger))
+    LedgerPaths(settings.ledger).make_or_refuse()
     with start(settings, host=args.listen, port=args.port, token=token, allow_hosts=args.allow_host) as running:
         print(
             f"Tachograph collector: OTEL_EXPORTER_OTLP_ENDPOINT={running.url} OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"

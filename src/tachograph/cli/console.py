@@ -10,8 +10,6 @@ from pathlib import Path
 
 from tachograph.option_values import number, port, whole
 
-HELP = "serve the local web console: dashboards, alerts, calls, traces and cost in a browser"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""

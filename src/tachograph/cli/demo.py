@@ -17,7 +17,6 @@ from tachograph.option_values import not_negative, port, positive, seed
 if TYPE_CHECKING:
     from tachograph_demo.scenario import Demo
 
-HELP = "run the product live against local simulators and real MCP servers; needs no API key"
 
 INCIDENTS = (
     "rate-limit-storm",

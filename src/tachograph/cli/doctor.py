@@ -6,8 +6,6 @@ import argparse
 import json
 from dataclasses import asdict
 
-HELP = "print what is watched and what is not, and make one call against a simulator to prove it"
-
 _MARKS = {"ok": "ok", "warning": "!!", "problem": "NO", "absent": "--"}
 _TITLES = {
     "versions": "Versions",

@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 from typing import Final
 
-HELP: Final = "Write Grafana dashboards, Prometheus rules, Alertmanager routes and runbooks"
-
 _EPILOG: Final = """\
 writes:
   DIR/grafana/dashboards/*.json        import them, or provision them with DIR/grafana/provisioning

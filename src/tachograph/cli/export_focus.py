@@ -8,8 +8,6 @@ from pathlib import Path
 
 from tachograph.errors import TachographError
 
-HELP = "Write the ledger as FOCUS 1.2 rows (FinOps Open Cost and Usage Specification), Parquet or CSV."
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""

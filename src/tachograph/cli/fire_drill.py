@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 _PATIENCE_SECONDS: Final = 900.0
 _RECOVERY_SECONDS: Final = 1200.0
-HELP: Final = "Prove on this machine that every alert fires, pages and resolves"
-
 _EPILOG: Final = """\
 Without --incident: each alert gets synthetic series that must trigger it, through the rule engine of the Prometheus on
 PATH, with your rules: quiet before, firing within its time, resolved after. Simulated time; it takes some minutes.

@@ -16,8 +16,6 @@ from tachograph.option_values import not_negative, port, whole
 if TYPE_CHECKING:
     from tachograph.usage.ledger import Ledger
 
-HELP = "Run, inspect, move and migrate the usage ledger."
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the subcommands."""
@@ -99,7 +97,9 @@ def _writer(args: argparse.Namespace) -> int:
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    run_writer(_ledger(), stopped, metrics_port=args.metrics_port, metrics_address=args.metrics_address)
+    ledger = _ledger()
+    ledger.place.make_or_refuse()
+    run_writer(ledger, stopped, metrics_port=args.metrics_port, metrics_address=args.metrics_address)
     return 0
 
 
@@ -139,6 +139,7 @@ def _flush(args: argparse.Namespace) -> int:
     from tachograph.usage.source import backlog
 
     ledger = _ledger()
+    ledger.place.make_or_refuse()
     if ledger.drain(args.timeout):
         print("all is stored")
         return 0

@@ -7,8 +7,6 @@ import argparse
 from tachograph.console import reader
 from tachograph.option_values import port
 
-HELP = "serve what the console shows to AI agents, over the Model Context Protocol; every tool only reads"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""

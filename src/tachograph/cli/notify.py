@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from tachograph.console.notify.message import Notification
     from tachograph.settings import Settings
 
-HELP = "send alerts to Slack, Teams, PagerDuty, Opsgenie, a webhook or mail, without Alertmanager and without a page"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the options."""

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tachograph.drill.quiet_life.shape import Shape
     from tachograph.settings import Settings
 
-HELP: Final = "Prove that alerts stay quiet in real operation, and page in time when they must"
-
 _EPILOG: Final = """\
 Plays shapes of real operation (scrape gaps, rolling restarts, retries that cure, sparse traffic, outages) through the
 rule engine of the promtool on PATH, with your rules and settings, and through the exported routes and inhibitions.

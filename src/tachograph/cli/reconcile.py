@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from tachograph.usage.reconcile import Billed, Difference, Reconciled
 
-HELP = "Compare the ledger with a provider's own usage and cost report, by day and model, with the likely cause."
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""

@@ -12,7 +12,6 @@ from tachograph.errors import TachographError
 if TYPE_CHECKING:
     from tachograph.usage.stores.base import Store
 
-HELP = "Report cost, tokens, calls, errors and latency out of the usage ledger."
 
 DIMENSIONS = (
     "hour, day, kind, provider, model, operation, outcome, error_type, response_model, api, service_tier, "
@@ -181,10 +180,10 @@ def _open(url: str | None, *, read_only: bool) -> Store:
 
     settings = load().ledger
     url = url or LedgerPaths(settings).url
-    if url.startswith("sqlite:") and not sqlite_path(url).is_file():
+    if url.startswith("sqlite:") and not (path := sqlite_path(url)).is_file():
         raise TachographError(
-            "there is no ledger yet",
-            where=str(sqlite_path(url)),
+            "this is not a file" if path.exists() else "there is no ledger yet",
+            where=str(path),
             do="It is made at the first watched call. Another place: --store URL, or the setting ledger.data_dir.",
         )
     return open_store(url, rollup_labels=settings.rollup_labels, read_only=read_only, create=False)

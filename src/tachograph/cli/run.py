@@ -6,8 +6,6 @@ import argparse
 
 from tachograph.errors import TachographError
 
-HELP = "run a Python application watched: tachograph run -- python app.py"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command and its own arguments, as they are."""

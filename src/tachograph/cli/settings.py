@@ -9,8 +9,6 @@ from typing import Any
 
 import msgspec
 
-HELP = "show every setting as it stands and where it came from"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the options."""

@@ -13,7 +13,6 @@ from tachograph.option_values import number
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-HELP = "watch what is wrong, and every provider, model and MCP tool by trouble, live in the terminal"
 _STYLES = {"bad": "bold red", "warn": "bold yellow", "over": "yellow", "good": "bold green", "empty": "dim"}
 
 

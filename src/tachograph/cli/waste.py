@@ -9,8 +9,6 @@ from decimal import Decimal
 
 from tachograph.errors import TachographError
 
-HELP = "Report what was paid for and bought nothing, by cause, out of the usage ledger."
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""

@@ -8,6 +8,8 @@ place of the one that has waited longest.
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from typing import Any, Final
 
 IDLE_SECONDS = 10.0
@@ -17,6 +19,22 @@ BODY_LOOKS: Final = 3
 """A request whose body is not complete at so many looks is ended."""
 _TAKEN_BYTES: Final = 16 * 1024
 """Who takes less of an answer between two looks takes nothing."""
+_SAY_SECONDS: Final = 60.0
+
+
+class _Seldom(logging.Filter):
+    """Lets each kind of message through once a minute: who sends bad requests must not fill the log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        now, kind = time.monotonic(), str(record.msg)
+        if now - self._said.get(kind, -_SAY_SECONDS) < _SAY_SECONDS:
+            return False
+        self._said[kind] = now
+        return True
 
 
 def _waits_for(connection: Any) -> str:  # noqa: ANN401 - uvicorn's
@@ -41,10 +59,14 @@ def _make_room(connections: set[Any], new: object) -> None:
 def bounded(protocol: type[Any]) -> type[Any]:
     """uvicorn's protocol, of either parser, with bounds that it lacks."""
 
+    logger = logging.getLogger("tachograph.console.http")
+    logger.filters = [_Seldom()]
+
     class Bounded(protocol):  # type: ignore[misc]  # chosen by what is installed
         """Looks now and then what the connection has waited for since the last look."""
 
         def connection_made(self, transport: asyncio.Transport) -> None:
+            self.logger = logger
             super().connection_made(transport)
             self._waits_since = self.loop.time()
             self._seen: tuple[str, object] = ("head", None)  # what it waited for at the last look, for which request

@@ -10,6 +10,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -79,7 +80,7 @@ def serve(
     bound = listener.getsockname()[1]
     config = uvicorn.Config(
         app,
-        log_level="warning",
+        log_config=None,  # uvicorn's loggers may be those of the application's own server
         access_log=False,
         lifespan="on" if has_lifespan else "off",
         server_header=False,
@@ -302,10 +303,12 @@ def _ledger_feed(settings: LedgerSettings, console: Console) -> LedgerFeed:
     """A reader of the ledger that these settings name."""
     from tachograph.console.ingest.ledger import LedgerFeed
     from tachograph.usage.ledger_paths import LedgerPaths
-    from tachograph.usage.stores.open import open_store
+    from tachograph.usage.stores.open import open_store, store_class
 
     place = LedgerPaths(settings)
     url = place.url
+    with suppress(MissingExtraError):  # the page says so
+        store_class(url)
 
     def open_for_reading() -> Store:
         return open_store(

@@ -148,7 +148,8 @@ def _exporters(checkup: Checkup) -> None:
             "exporters",
             "metrics",
             "warning",
-            "kept, but they cannot be read: set metrics.port, or mount tachograph.metrics_asgi_app()",
+            "not served by the settings seen here (configure() in your code is not seen): set metrics.port, or mount "
+            "tachograph.metrics_asgi_app()",
         )
     if metrics.multiprocess_dir:
         checkup.add("exporters", "worker processes", "ok", f"add up in {metrics.multiprocess_dir}")

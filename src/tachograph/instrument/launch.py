@@ -38,9 +38,9 @@ def launch(command: Sequence[str]) -> int:
     """
     program = shutil.which(command[0])
     if program is None:
-        raise TachographError(
-            f"there is no command {command[0]!r}", where="tachograph run", do="Check its name and the PATH."
-        )
+        is_script = command[0].endswith(".py")
+        do = f"Try: tachograph run -- python {command[0]}" if is_script else "Check its name and the PATH."
+        raise TachographError(f"there is no command {command[0]!r}", where="tachograph run", do=do)
     arguments = list(command[1:])
     if _is_this_python(program):
         started = _python(arguments)

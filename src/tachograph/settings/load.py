@@ -14,7 +14,7 @@ from typing import Any, Final, get_args, get_type_hints
 import msgspec
 
 from tachograph.errors import SettingsError
-from tachograph.files import read_named
+from tachograph.files import read_toml
 from tachograph.settings.alerts import AlertsSettings
 from tachograph.settings.budgets import BudgetLimit, BudgetsSettings
 from tachograph.settings.instrument import InstrumentSettings
@@ -183,7 +183,7 @@ def _from_file(environ: Mapping[str, str], directory: Path) -> tuple[dict[str, A
     candidates = [Path(named)] if named else [directory / "tachograph.toml", directory / "pyproject.toml"]
     for path in candidates:
         try:
-            data = tomllib.loads(read_named(path, LONGEST_FILE))
+            data = read_toml(path, LONGEST_FILE)
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
             if not named and (path.name == "pyproject.toml" or not os.path.lexists(path)):
                 continue  # not ours to fix, or not there as far as this user may see

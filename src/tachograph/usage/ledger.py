@@ -84,7 +84,7 @@ class Ledger:
         self.settings = settings
         self.place = LedgerPaths(settings)
         if settings.data_dir is not None:
-            self._check_place()
+            self.place.make_or_refuse()
         self._labels = labels_of(settings)
         self._hash_ids = ids_of(settings)
         with suppress(TachographError):  # the writer says what is wrong
@@ -136,18 +136,6 @@ class Ledger:
         self._gauges_at = self._recovered_at = 0.0
         self._swept_at = -_SWEEP_SECONDS
         self._said: set[str] = set()
-
-    def _check_place(self) -> None:
-        from tachograph.errors import SettingsError
-
-        try:
-            self.place.make()
-        except OSError as error:
-            raise SettingsError(
-                f"the ledger's directory cannot be made: {error}",
-                where="setting ledger.data_dir",
-                do="Name a directory that this process may write, or set ledger.enabled = false.",
-            ) from error
 
     def accept(self, record: LLMCall | ToolCall) -> None:
         """Take one finished record: it is encoded now, and goes into the journal with the batch that it belongs to.

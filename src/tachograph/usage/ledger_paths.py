@@ -66,6 +66,21 @@ class LedgerPaths:
         self.refuse_links()
         make_private_directory(self.journals)
 
+    def make_or_refuse(self) -> None:
+        """The same, for what cannot go on without them.
+
+        Raises:
+            SettingsError: They cannot be made.
+        """
+        try:
+            self.make()
+        except OSError as error:
+            raise SettingsError(
+                f"the ledger's directory cannot be made: {error.strerror or error}",
+                where=str(self.directory),
+                do="Set ledger.data_dir to a directory that this process may write, or set ledger.enabled = false.",
+            ) from error
+
     def refuse_links(self) -> None:
         """See that no file of the ledger is a link to, or another name of, a file elsewhere.
 

@@ -1,6 +1,6 @@
 """`python -m tachograph_demo.simulators`: the simulators as a process of their own.
 
-Prints one line of JSON with the base URLs, then serves until stdin closes or a signal ends it.
+Prints one line of JSON with the base URLs, then serves until Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ from pathlib import Path
 from typing import Any
 
 from tachograph.errors import TachographError
-from tachograph.files import read_named
+from tachograph.files import read_toml
 from tachograph.pricing.compiled import Price, Rate
 from tachograph.pricing.dimensions import TOKENS, TOOLS, Served
 from tachograph.pricing.sources.bundled import Found
@@ -129,7 +129,7 @@ class PriceFile:
         self.path = Path(path)
         self.source = f"file:{self.path.name}"
         try:
-            data = tomllib.loads(read_named(self.path, LONGEST_FILE), parse_float=Decimal)
+            data = read_toml(self.path, LONGEST_FILE, parse_float=Decimal)
         except OSError as error:
             raise PriceFileError(
                 f"the price file cannot be read: {error.strerror or error}",

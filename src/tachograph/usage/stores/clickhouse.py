@@ -105,11 +105,13 @@ class ClickHouseStore:
             yield
         except exceptions.OperationalError as error:
             kind = StoreTimeout if "timed out" in str(error).lower() else StoreUnavailable
-            raise kind(f"ClickHouse says: {_first_line(error)}", where=self.where) from error
+            do = "Check that the server runs and is reachable; it is tried again."
+            raise kind(f"ClickHouse says: {_first_line(error)}", where=self.where, do=do) from error
         except exceptions.DataError as error:
             raise RowsRejected(f"ClickHouse rejects a row: {_first_line(error)}", where=self.where) from error
         except (exceptions.Error, OSError) as error:
-            do = schema.OTHER_VERSION if "UNKNOWN_IDENTIFIER" in str(error) else None
+            do = "Check the setting ledger.url, and that the server runs and accepts this host; it is tried again."
+            do = schema.OTHER_VERSION if "UNKNOWN_IDENTIFIER" in str(error) else do
             raise StoreUnavailable(f"ClickHouse says: {_first_line(error)}", where=self.where, do=do) from error
 
     def _command(self, sql: str) -> None:

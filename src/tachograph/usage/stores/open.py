@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlunsplit
 
 from tachograph.errors import SettingsError
@@ -12,12 +12,23 @@ from tachograph.urls import NONE, split
 if TYPE_CHECKING:
     from tachograph.usage.stores.base import Store
 
+_URLS: Final = (
+    "Set ledger.url, or the option, to sqlite:///path/to/ledger.db, postgresql://user@host/database or "
+    "clickhouse://host:8123/database."
+)
 DEFAULT_ROLLUP_LABELS = ("team", "feature")
 
 
 def sqlite_path(url: str) -> Path:
-    """The file of a `sqlite:///relative/or//absolute.db` URL."""
-    return Path(url.removeprefix("sqlite:///"))
+    """The file of a `sqlite:///relative/or//absolute.db` URL.
+
+    Raises:
+        SettingsError: The URL names no file.
+    """
+    path = url.removeprefix("sqlite:///")
+    if path in ("", url):
+        raise SettingsError("the ledger's URL names no file", where=url, do=_URLS)
+    return Path(path)
 
 
 def open_store(
@@ -70,11 +81,7 @@ def store_class(url: str) -> type[Store]:
         from tachograph.usage.stores.clickhouse import ClickHouseStore
 
         return ClickHouseStore
-    raise SettingsError(
-        f"the ledger's URL begins with {scheme or url!r}, which is no store",
-        where="setting ledger.url",
-        do="Use sqlite:///path/to/ledger.db, postgresql://user@host/database or clickhouse://host:8123/database.",
-    )
+    raise SettingsError("this is not the URL of a ledger", where=without_password(url), do=_URLS)
 
 
 def without_password(url: str) -> str:

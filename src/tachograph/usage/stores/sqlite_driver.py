@@ -66,6 +66,8 @@ class Driver:
             return StoreFull(f"SQLite says: {text}", where=self._where, do=do)
         elif text.startswith("no such column"):
             do = OTHER_VERSION
+        elif text.startswith("no such table"):
+            do = "The file is not a ledger, or its tables were deleted. Name the ledger's own file."
         elif "locked" in text:
             do = "Another program holds it; the ledger tries again."
         return StoreUnavailable(f"SQLite says: {text}", where=self._where, do=do)
