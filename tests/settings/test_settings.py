@@ -87,6 +87,12 @@ def test_the_environment_is_read_as_text(name: str, text: str, value: tuple[str,
         ({}, {"TACHOGRAPH_METRICS_PORT": "-1"}, "environment variable TACHOGRAPH_METRICS_PORT"),
         ({}, {"TACHOGRAPH_METRICS_PROT": "1"}, "no setting TACHOGRAPH_METRICS_PROT.*TACHOGRAPH_METRICS_PORT"),
         ({}, {"TACHOGRAPH_INSTRUMENT_PROVIDERS": "acme"}, "expected key=value pairs, got 'acme'"),
+        ({}, {"TACHOGRAPH_METRICS_PORT": "\udcff"}, "not valid UTF-8 .*environment variable TACHOGRAPH_METRICS_PORT"),
+        ({"spans": {"names": "\udcff"}}, {}, "not valid UTF-8 .*configure"),
+        ({"alerts": {"latency_seconds": float("inf")}}, {}, "alerts.latency_seconds: the value is inf .*finite"),
+        ({}, {"TACHOGRAPH_LEDGER_SPOOL_LIMIT_MB": "inf"}, "ledger.spool_limit_mb: the value is inf .*SPOOL_LIMIT_MB"),
+        ({"instrument": {"mcp_probe_seconds": -1}}, {}, "mcp_probe_seconds: .*>= 0"),
+        ({"spans": {"content_limit": -1}}, {}, "content_limit: .*>= 0"),
         ({}, {"TACHOGRAPH_CONFIG": "/nowhere.toml"}, "cannot be read: No such file .*/nowhere.toml.*TACHOGRAPH_CONFIG"),
     ],
 )
@@ -95,6 +101,13 @@ def test_what_is_not_allowed_is_refused_with_its_name_value_place_and_what_is(
 ) -> None:
     with pytest.raises(SettingsError, match=said):
         read(overrides, environ)
+
+
+@pytest.mark.parametrize("name", ["METRICS_PORT", "SPANS_NAMES", "INSTRUMENT_PROVIDERS"])
+def test_a_long_value_is_not_shown_whole(name: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        read(environ={f"TACHOGRAPH_{name}": "x" * 100_000})
+    assert len(str(refused.value)) < 800
 
 
 def test_a_file_that_is_no_toml_is_refused_with_its_name(tmp_path: Path) -> None:

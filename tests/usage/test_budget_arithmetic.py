@@ -77,7 +77,11 @@ def limit(**fields: Any) -> BudgetLimit:
          "allowed: hour, day, week, month, total, or a rolling time such as 90m, 24h or 7d."),
         ({"per": ("team",)}, "there are no budgets per 'team'",
          "Allowed: provider, model, agent, user, session, run, execution, key, or label:<name>."),
-        ({"usd": Decimal(-1)}, "the limit -1 is below zero", "Give US dollars."),
+        *(
+            ({"usd": Decimal(usd)}, f"the limit {usd} is not an amount of money",
+             "Give US dollars, from 0 to 9,000,000,000.")
+            for usd in ("-1", "NaN", "Infinity", "9000000001")
+        ),
     ],
 )  # fmt: skip
 def test_a_budget_that_cannot_be_is_refused_by_name(fields: dict[str, Any], what: str, do: str) -> None:

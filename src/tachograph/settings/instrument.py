@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -43,6 +43,6 @@ class InstrumentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     reasoning_outside_hosts: tuple[str, ...] = ()
     providers: dict[str, str] = {}
     mcp_servers: dict[str, str] = {}
-    mcp_probe_seconds: float = 1.0
+    mcp_probe_seconds: Annotated[float, msgspec.Meta(ge=0)] = 1.0
     mcp_server: bool = True
     redact: str | None = None

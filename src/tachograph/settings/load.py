@@ -8,6 +8,8 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from functools import cache
+from math import isfinite
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, get_args, get_type_hints
 
@@ -51,6 +53,8 @@ PREFIX: Final = "TACHOGRAPH_"
 
 LONGEST_FILE: Final = 4 << 20
 """Bytes of a settings file."""
+
+_LONGEST_SHOWN: Final = 200
 
 Path_ = tuple[str, ...]
 """A setting's place: ("metrics", "port")."""
@@ -239,7 +243,7 @@ def _parse(text: str, kind: object, source: str, name: str) -> object:
         pairs = [part.strip() for part in text.split(",") if part.strip()]
         if any("=" not in pair for pair in pairs):
             raise SettingsError(
-                f"setting {name}: expected key=value pairs, got {text!r}",
+                f"setting {name}: expected key=value pairs, got {shortened(repr(text))}",
                 where=source,
                 do="Write key=value,other=value.",
             )
@@ -289,14 +293,27 @@ def _set(values: dict[str, Any], path: Path_, value: object) -> None:
 
 def _check(values: Mapping[str, Any], source: str) -> Settings:
     try:
-        return msgspec.convert(values, Settings, strict=False)
+        settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise _refusal(values, str(error), source) from None
+    except UnicodeEncodeError:  # what is not UTF-8 in the environment comes as lone surrogates
+        raise SettingsError("a value is not valid UTF-8", where=source, do="Write it in UTF-8.") from None
+    for name in _fractions():
+        value = attrgetter(name)(settings)
+        if value is not None and not isfinite(value):
+            raise SettingsError(f"setting {name}: the value is {value}", where=source, do="Give a finite number.")
+    return settings
+
+
+@cache
+def _fractions() -> tuple[str, ...]:
+    return tuple(".".join(path) for path, kind, _ in paths() if float in _flat(kind))
 
 
 def _refusal(values: Mapping[str, Any], complaint: str, source: str) -> SettingsError:
     """msgspec's complaint in our words: the setting, its value, where it stands and what is allowed."""
-    message, _, where = complaint.partition(" - at `$")
+    message, _, where = complaint.rpartition(" - at `$") if " - at `$" in complaint else (complaint, "", "")
+    message = shortened(message)
     name = where.strip("`.").partition("[")[0]
     if message.startswith("Object contains unknown field"):
         field = message.partition("`")[2].strip("`")
@@ -318,12 +335,17 @@ def _refusal(values: Mapping[str, Any], complaint: str, source: str) -> Settings
     kind = next((kind for path, kind, _ in paths() if ".".join(path) == name), None)
     allowed_text = f"Allowed: {allowed_words(kind)}." if kind is not None else ""
     # A value inside a table of the user's is not shown: it may be a key that was put in the wrong place.
-    shown = "" if "[" in where else f", the value is {value!r}"
+    shown = "" if "[" in where else f", the value is {shortened(repr(value))}"
     return SettingsError(
         f"setting {name or 'at the top'}: {message[0].lower()}{message[1:]}{shown}",
         where=source,
         do=f"{allowed_text} docs/settings.md lists every setting.".strip(),
     )
+
+
+def shortened(text: str) -> str:
+    """What an error shows of a text that may be of any length."""
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}... ({len(text):,} characters)"
 
 
 def allowed_words(kind: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -23,4 +23,4 @@ class SpansSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     names: Literal["contract", "otel"] = "contract"
     duplicate_usage: bool = False
     content: bool = False
-    content_limit: int = 8192
+    content_limit: Annotated[int, msgspec.Meta(ge=0)] = 8192

@@ -25,6 +25,8 @@ _COLUMNS: Final = {"agent": "agent", "user": "user_id", "session": "session_id",
                    "execution": "execution_id", "key": "api_key_hint"}  # fmt: skip
 """Where a run and where the ledger keep a scope."""
 _PER_ROWS: Final = 4096
+_MOST_USD: Final = 9_000_000_000
+"""Accounts count nano-dollars in 64 bits."""
 
 
 def scope_of(call: LLMCall, name: str) -> str:
@@ -52,8 +54,11 @@ class Scope:
 
     def __init__(self, limit: BudgetLimit) -> None:
         self.limit = limit
-        self.limit_nano = int(limit.usd.scaleb(9))
         where = f"setting budgets.limits, the budget {limit.name!r}"
+        if not (limit.usd.is_finite() and 0 <= limit.usd <= _MOST_USD):
+            do = f"Give US dollars, from 0 to {_MOST_USD:,}."
+            raise SettingsError(f"the limit {limit.usd} is not an amount of money", where=where, do=do)
+        self.limit_nano = int(limit.usd.scaleb(9))
         try:
             self.window = Window(limit.period)
         except ValueError as error:
@@ -65,8 +70,6 @@ class Scope:
                     where=where,
                     do=f"Allowed: {', '.join(SCOPES)}, or label:<name>.",
                 )
-        if self.limit_nano < 0:
-            raise SettingsError(f"the limit {limit.usd} is below zero", where=where, do="Give US dollars.")
         self.per = limit.per
         self.rows = _PER_ROWS if limit.per else 1
         self._wanted = [(name, value) for name in SCOPES if (value := getattr(limit, name)) is not None]
