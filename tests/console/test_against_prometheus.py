@@ -1,4 +1,6 @@
-"""The evaluator against a real Prometheus 2.42 on the same samples, with its switches set to 2.42's semantics.
+"""The evaluator against a real Prometheus 2.42 on the same samples, where 2.42 and 3.x, which we follow, say the same.
+
+No sample lies on the edge of a window, which 2.42 counts and 3.x does not (see support/random_promql.py).
 
 `TACHOGRAPH_PROMQL_QUERIES=4000` asks more random queries than the few hundred of a normal run.
 """
@@ -24,7 +26,7 @@ from tachograph.signals.registry import Metrics
 
 SEED = int(os.environ.get("TACHOGRAPH_PROMQL_SEED", "1"))
 QUERIES = int(os.environ.get("TACHOGRAPH_PROMQL_QUERIES", "300"))
-FROM, TO, STEP = random_promql.START + 10 * 60_000, random_promql.START + 35 * 60_000, 77_000
+FROM, TO, STEP = random_promql.BETWEEN + 10 * 60_000, random_promql.BETWEEN + 35 * 60_000, 77_000
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,11 @@ KNOWN = (
         r"ours -?inf, theirs nan",
         "an infinite sum stays infinite in 3.x; in 2.42 its compensation makes it NaN",
     ),
+    Known(
+        r"\b(rate|increase)\((?!req_total|lat_bucket)",
+        r" at \d+: ours",
+        "of what is no counter: 2.42 clamps at zero before it compares with the threshold, 3.x afterwards",
+    ),
     Known(r"[<>=]", "ours failed: multiple matches", "3.x looks for many-to-many before it filters, 2.42 after"),
 )
 
@@ -65,7 +72,7 @@ def known(query: str, found: str) -> bool:
 @pytest.fixture(scope="module")
 def random_data() -> Iterator[tuple[str, PromQLEngine]]:
     series = random_promql.series(SEED)
-    engine = PromQLEngine(store_of(series), prometheus2=True, names_removed_late=False)
+    engine = PromQLEngine(store_of(series))
     with filled(series) as url:
         yield url, engine
 
@@ -165,14 +172,14 @@ def _histogram(
     columns: list[list[tuple[int, float]]] = [[] for _ in (*bounds, 0)]
     counts, total, sums = [0.0] * len(columns), 0.0, []
     for at in stamps:
+        sums.append((at, total))
+        for column, count in zip(columns, counts, strict=True):
+            column.append((at, count))
         for _ in range(rng.randrange(5)):
             first = rng.randrange(len(columns))
             total += bounds[min(first, len(bounds) - 1)]
             for i in range(first, len(columns)):
                 counts[i] += 1
-        sums.append((at, total))
-        for column, count in zip(columns, counts, strict=True):
-            column.append((at, count))
     names = [*(f"{b:g}" for b in bounds), "+Inf"]
     rows = [
         (random_promql.labelled(f"{name}_bucket", **labels, le=le), c) for le, c in zip(names, columns, strict=True)
@@ -183,7 +190,7 @@ def _histogram(
 
 def test_every_query_of_the_catalogue_gives_what_prometheus_gives() -> None:
     series = catalogue_series()
-    engine = PromQLEngine(store_of(series), prometheus2=True, names_removed_late=False)
+    engine = PromQLEngine(store_of(series))
     asked = [query.fill(range="30m") for board in dashboards() for panel in board.panels for query in panel.queries]
     asked += [PanelQuery(expression=mark.expression).fill() for board in dashboards() for mark in board.annotations]
     asked += [rule.expression for group in rule_groups() for rule in group.rules]

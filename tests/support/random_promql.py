@@ -1,4 +1,9 @@
-"""Random series with resets, gaps, staleness and odd values, and random queries over them; all from one seed."""
+"""Random series with resets, gaps, staleness and odd values, and random queries over them; all from one seed.
+
+What Prometheus 2 and 3 answer differently is left out. No sample lies on the edge of a window: samples end on 7 ms,
+steps on 3 ms, those of subqueries on 0 ms. A counter that begins at 0 goes on at 1000: version 2 moves the start of a
+window to where the counter was 0 before it looks whether that is too far away, version 3 afterwards.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +15,9 @@ from tachograph.console.promql.types import STALE_NAN
 Labels = tuple[tuple[str, str], ...]
 Series = tuple[Labels, list[tuple[int, float]]]
 
-START = 1_700_000_000_000
+START = 1_700_000_000_257
+BETWEEN = START + 246
+"""A time at which no sample can be, nor at whole seconds from it."""
 LENGTH = 45 * 60_000
 STEP = 15_000
 BOUNDS = ("0.1", "0.5", "1", "2.5", "10", "+Inf")
@@ -31,7 +38,7 @@ def times(rng: random.Random, kind: str) -> list[int]:
         step = 90_000
     stamps = list(range(begin, end, step))
     if kind == "jitter":
-        stamps = [t + rng.randrange(-3000, 3000) for t in stamps]
+        stamps = [t + 10 * rng.randrange(-300, 300) for t in stamps]
     if kind == "gaps":
         holes = [rng.randrange(LENGTH) + START for _ in range(4)]
         stamps = [t for t in stamps if not any(h <= t < h + 200_000 for h in holes)]
@@ -43,9 +50,9 @@ def counter(rng: random.Random, stamps: list[int]) -> list[tuple[int, float]]:
     whole = rng.random() < 0.7
     for at in stamps:
         if rng.random() < 0.03:
-            value = 0.0 if rng.random() < 0.6 else value / 2
+            value = 0.0 if rng.random() < 0.6 else max(value / 2, 1000.0)
         elif rng.random() < 0.7:
-            value += rng.randrange(20) if whole else rng.random() * 10
+            value += 1000 if value < 1000 else rng.randrange(20) if whole else rng.random() * 10
         points.append((at, value))
     return stale(rng, points)
 
@@ -98,12 +105,12 @@ def histogram(rng: random.Random, job: str, stamps: list[int]) -> list[Series]:
     for at in stamps:
         if rng.random() < 0.02:
             counts = [0.0] * len(BOUNDS)
+        for i, column in enumerate(columns):
+            column.append((at, counts[i]))
         for _ in range(rng.randrange(6)):
             first = rng.randrange(len(BOUNDS))
             for i in range(first, len(BOUNDS)):
-                counts[i] += 1
-        for i, column in enumerate(columns):
-            column.append((at, counts[i]))
+                counts[i] += 1000 if counts[i] < 1000 else 1
     return [(labelled("lat_bucket", job=job, le=le), c) for le, c in zip(BOUNDS, columns, strict=True)]
 
 
@@ -133,7 +140,7 @@ class Queries:
         if roll < 0.1:
             return f" offset {self.pick('30s', '1m', '5m', '-1m')}"
         if roll < 0.15:
-            return f" @ {(START + self.rng.randrange(LENGTH)) / 1000:.3f}"
+            return f" @ {(BETWEEN + 10 * self.rng.randrange(LENGTH // 10)) / 1000:.3f}"
         if roll < 0.18:
             return self.pick(" @ start()", " @ end()", " @ end() offset 2m")
         return ""

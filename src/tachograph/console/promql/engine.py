@@ -79,16 +79,12 @@ class PromQLEngine:
     Args:
         lookback: How far back an instant selector looks for a sample, in milliseconds.
         subquery_step: Step of subqueries that do not give one.
-        prometheus2: Evaluate as Prometheus 2.42 did (closed ranges, early zero clamp). Only for comparing.
-        names_removed_late: Keep metric names until the end, as Prometheus 3 can; off means at each function.
     """
 
     source: SeriesSource
     limits: Limits = Limits()
     lookback: int = 300_000
     subquery_step: int = 60_000
-    prometheus2: bool = False
-    names_removed_late: bool = True
 
     def instant(self, query: str, at: int, *, timeout: float | None = None) -> Result:
         """Evaluate at one time."""

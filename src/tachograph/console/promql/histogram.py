@@ -101,18 +101,18 @@ def _coalesce(bounds: Floats, counts: Floats) -> tuple[Floats, Floats]:
     return unique, np.add.reduceat(counts, starts, axis=0)
 
 
-def bucket_quantile(q: Floats, bounds: Floats, counts: Floats, forced: Callable[[], None], *, tolerant: bool) -> Floats:
+def bucket_quantile(q: Floats, bounds: Floats, counts: Floats, forced: Callable[[], None]) -> Floats:
     """Interpolate a quantile at each step (column).
 
-    `forced` is called when counts had to be repaired because they fell with a growing bound. Prometheus 2
-    repairs every fall alike; Prometheus 3 ignores differences smaller than 1e-12 (`tolerant`).
+    `forced` is called when counts had to be repaired because they fell with a growing bound; a difference smaller
+    than 1e-12 is none.
     """
     steps = counts.shape[1]
     valid = (q >= 0) & (q <= 1)
     outside = np.where(np.isnan(q), np.nan, np.where(q < 0, -np.inf, np.inf))
     if not np.isposinf(bounds[-1]):
         return np.where(valid, np.nan, outside)
-    _make_monotonic(counts, valid, forced, tolerant=tolerant)
+    _make_monotonic(counts, valid, forced)
     if len(bounds) < 2:
         return np.where(valid, np.nan, outside)
     observations = counts[-1]
@@ -133,21 +133,16 @@ def bucket_quantile(q: Floats, bounds: Floats, counts: Floats, forced: Callable[
     return np.where(valid, result, outside)
 
 
-def _make_monotonic(counts: Floats, valid: Bools, forced: Callable[[], None], *, tolerant: bool) -> None:
+def _make_monotonic(counts: Floats, valid: Bools, forced: Callable[[], None]) -> None:
     before = counts[0].copy()
     for i in range(1, len(counts)):
         now = counts[i]
         same = now == before
-        close = almost_equal(before, now, TOLERANCE) if tolerant else np.zeros(same.shape, dtype=bool)
+        close = almost_equal(before, now, TOLERANCE)
         falls = ~same & ~close & (now < before)
         if (falls & valid).any():
             forced()
-        keeps = ~same & (close | falls)
-        counts[i] = np.where(keeps, before, now)
-        moves = ~same & ~keeps
-        if not tolerant:
-            moves = now > before
-        before = np.where(moves, now, before)
+        before = counts[i] = np.where(same | close | falls, before, now)
 
 
 def bucket_fraction(lower: Floats, upper: Floats, bounds: Floats, counts: Floats) -> Floats:

@@ -15,9 +15,8 @@ from tachograph.console.promql.windows import Windows
 class Context:
     """What a function over time may ask besides its arguments."""
 
-    def __init__(self, times: Ints, prometheus2: bool, warn: Callable[[str], None]) -> None:
+    def __init__(self, times: Ints, warn: Callable[[str], None]) -> None:
         self.times = times
-        self.prometheus2 = prometheus2
         self.warn = warn
 
 
@@ -38,7 +37,7 @@ def _plain(compute: Callable[[Windows], Floats], *, keep_name: bool = False) -> 
 
 def _extrapolated(counter: bool, per_second: bool) -> Callable[..., Frame]:
     def run(w: Windows, args: list[Floats], context: Context) -> Frame:
-        return win.extrapolated(w, counter=counter, per_second=per_second, prometheus2=context.prometheus2)
+        return win.extrapolated(w, counter=counter, per_second=per_second)
 
     return run
 

@@ -161,8 +161,6 @@ class Evaluation:
             )
         frame = self._vector(node)
         self.check_points(frame.values.size)
-        if not self.engine.names_removed_late and not isinstance(node, Selector):
-            frame = frame.without_dropped_names()
         return frame
 
     def _vector(self, node: Node) -> Frame:
@@ -242,7 +240,7 @@ class Evaluation:
         self.check_points(len(series) * steps)
         values = np.zeros((len(series), steps))
         present = np.zeros((len(series), steps), dtype=bool)
-        oldest = reference - lookback - (1 if self.engine.prometheus2 else 0)
+        oldest = reference - lookback
         for row, one in enumerate(series):
             if not len(one.times):
                 continue
@@ -257,20 +255,19 @@ class Evaluation:
 
     def windows(self, node: Node) -> tuple[Windows, tuple[LabelMatcher, ...] | None]:
         """Cut the windows of a range selector or subquery."""
-        closed = self.engine.prometheus2
         if isinstance(node, Range):
             selector = node.selector
             ends = self.reference_times(selector.offset, selector.at)
             series = self.fetch(selector, int(ends.min()) - node.length, int(ends.max()))
             self.check_points(len(series) * len(ends))
-            cut = Windows.cut(series, ends, node.length, closed_left=closed, tick=self.tick)
+            cut = Windows.cut(series, ends, node.length, tick=self.tick)
             return cut, selector.matchers
         if not isinstance(node, Subquery):
             raise PromQLUnsupported(f"unsupported PromQL: {_describe(node)} as a range vector")
         ends = self.reference_times(node.offset, node.at)
         frame_series, dropped = self._subquery(node, ends)
         self.check_points(len(frame_series) * len(ends))
-        cut = Windows.cut(frame_series, ends, node.length, closed_left=closed, tick=self.tick, drop_name=dropped)
+        cut = Windows.cut(frame_series, ends, node.length, tick=self.tick, drop_name=dropped)
         return cut, None
 
     def subquery(self, node: Subquery, times: Ints) -> list[RawSeries]:
@@ -285,7 +282,7 @@ class Evaluation:
         step = self.engine.subquery_step if node.step is None else node.step
         begin = int(ends.min()) - node.length
         first = step * (begin // step)
-        if first < begin or (first == begin and not self.engine.prometheus2):
+        if first <= begin:
             first += step
         last = int(ends.max())
         if (last - first) // step > MAX_SUBQUERY_STEPS:
@@ -341,14 +338,12 @@ class Evaluation:
         position = next(i for i, arg in enumerate(node.args) if isinstance(arg, Range | Subquery))
         args = [self.scalar(arg) for i, arg in enumerate(node.args) if i != position]
         cut, matchers = self.windows(node.args[position])
-        context = Context(self.times, self.engine.prometheus2, self.warn)
+        context = Context(self.times, self.warn)
         frame = OVER_TIME[node.name](cut, args, context)
         if node.name == "absent_over_time":
             return self.absent(matchers, frame)
         if node.name in ("rate", "increase"):
             self.note_gauges(frame)
-        if not self.engine.names_removed_late:
-            return frame.without_dropped_names()
         return frame
 
     def note_gauges(self, frame: Frame) -> None:

@@ -90,7 +90,7 @@ def _quantile_frame(run: Evaluation, q: Floats, frame: Frame) -> Frame:
 
     def compute(bounds: Floats, counts: Floats, mask: Bools) -> Floats:
         run.tick()
-        return histogram.bucket_quantile(q[mask], bounds, counts, forced, tolerant=not run.engine.prometheus2)
+        return histogram.bucket_quantile(q[mask], bounds, counts, forced)
 
     return histogram.evaluate(frame, found, compute)
 

@@ -38,7 +38,6 @@ class Windows:
         ends: Ints,
         length: int,
         *,
-        closed_left: bool,
         tick: Callable[[], None],
         drop_name: Bools | None = None,
     ) -> Windows:
@@ -49,12 +48,11 @@ class Windows:
         times: list[Ints] = []
         values: list[Floats] = []
         base = 0
-        side = "left" if closed_left else "right"
         begins = ends - length
         for row, one in enumerate(series):
             fresh = ~is_stale(one.values)
             t, v = (one.times, one.values) if fresh.all() else (one.times[fresh], one.values[fresh])
-            start[row] = base + np.searchsorted(t, begins, side=side)  # type: ignore[call-overload]
+            start[row] = base + np.searchsorted(t, begins, side="right")
             stop[row] = base + np.searchsorted(t, ends, side="right")
             times.append(t)
             values.append(v)
@@ -275,11 +273,11 @@ def add_counter_resets(w: Windows, result: Floats) -> Floats:
     return out
 
 
-def extrapolated(w: Windows, *, counter: bool, per_second: bool, prometheus2: bool) -> Frame:
+def extrapolated(w: Windows, *, counter: bool, per_second: bool) -> Frame:
     """rate, increase and delta.
 
     Source: extrapolatedRate in https://github.com/prometheus/prometheus/blob/main/promql/functions.go
-    (2026-11-23). Prometheus 2 clamps at the zero point before it looks at the threshold, 3 afterwards.
+    (2026-11-23).
     """
     counts = w.counts
     present = counts >= 2
@@ -293,14 +291,9 @@ def extrapolated(w: Windows, *, counter: bool, per_second: bool, prometheus2: bo
     sampled = (w.last_time() - w.first_time()) / 1000.0
     average = sampled / np.maximum(counts - 1, 1)
     threshold = average * 1.1
-    if prometheus2:
-        if counter:
-            to_start = _clamp_at_zero(to_start, sampled, first, result)
-        to_start = np.where(to_start < threshold, to_start, average / 2)
-    else:
-        to_start = np.where(to_start >= threshold, average / 2, to_start)
-        if counter:
-            to_start = _clamp_at_zero(to_start, sampled, first, result)
+    to_start = np.where(to_start >= threshold, average / 2, to_start)
+    if counter:
+        to_start = _clamp_at_zero(to_start, sampled, first, result)
     to_end = np.where(to_end >= threshold, average / 2, to_end)
     factor = np.where(sampled != 0, (sampled + to_start + to_end) / np.where(sampled == 0, 1.0, sampled), 1.0)
     if per_second:
