@@ -1,31 +1,31 @@
-"""Change the arithmetic of a room a little, many times, and see whether its tests notice (mutation testing, by mutmut).
+"""Change the arithmetic of a room a little, many times, and see whether its tests notice (mutation testing).
 
-`make mutants ARGS="vendors"` does one room, `make mutants` all. Each room gets a copy of the tree below
-artifacts/mutants/, so rooms can run side by side. `--sample 150` draws so many mutants of each room, the same ones each
-time, and another 150 with `--draw 2`; `--minutes 20` stops there. A mutant meets only the tests that call its function,
-in a process that is forked from one that has imported them. The tool prints a table, and writes what survived, with its
-diff, to artifacts/mutants/ROOM.txt. docs/mutants.md has the figures, and the reasons why the survivors survive.
+`make mutants ARGS="vendors"` does one room, `make mutants` all. `--sample 150` draws so many mutants of each room, the
+same ones each time, and another 150 with `--draw 2`; `--minutes 20` stops there; `--again` tries what survived the last
+time. One process for each room imports its tests once and forks for each mutant. A mutant meets only the tests that run
+the statement that it changes, the quick ones first, until one fails. The tool prints a table, and writes what survived,
+with its diff, to artifacts/mutants/ROOM.txt. docs/mutants.md has the figures, and the reasons why survivors survive.
 """
 
 from __future__ import annotations
 
 import argparse
-import collections
-import hashlib
 import json
+import math
+import multiprocessing
 import os
-import shutil
-import signal
-import subprocess
 import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
+from mutant_runner import Verdict, try_mutants
+from mutations import LEFT_OUT, Mutant, candidates, drawn_first
+
 ROOT = Path(__file__).resolve().parent.parent
-COPIES = ROOT / "artifacts" / "mutants"
-SOURCE = "src/tachograph"
+RESULTS = ROOT / "artifacts" / "mutants"
+SOURCE = ROOT / "src" / "tachograph"
 
 
 class Room(NamedTuple):
@@ -46,14 +46,10 @@ ROOMS: dict[str, Room] = {
             "llm/test_endings.py",
             "llm/test_providers.py",
             "llm/test_provoked_categories.py",
-            "instrument/test_openai.py",
-            "instrument/test_compatible_servers.py",
-            "instrument/test_bedrock.py",
-            "instrument/test_wire.py",
-            "instrument/test_gemini_batches.py",
+            "instrument",
         ),
     ),
-    "pricing": Room(("pricing/*",), ("pricing",)),
+    "pricing": Room(("pricing/*",), ("pricing", "usage/test_reprice.py")),
     "cells": Room(
         ("signals/cells.py", "signals/registry.py", "signals/exposition.py", "signals/multiprocess.py"),
         (
@@ -64,6 +60,10 @@ ROOMS: dict[str, Room] = {
             "signals/test_prometheus.py",
             "signals/test_multiprocess.py",
             "signals/test_truth.py",
+            "signals/test_spans.py",
+            "signals/test_bytecodes.py",
+            "records/test_projection.py",
+            "collect/test_once.py",
         ),
     ),
     "journal": Room(
@@ -75,11 +75,23 @@ ROOMS: dict[str, Room] = {
             "usage/test_hand_over.py",
             "usage/test_ledger.py",
             "usage/test_power_loss.py",
+            "usage/test_writes_in_parts.py",
+            "usage/test_stores.py",
+            "usage/test_upgrade.py",
+            "usage/test_rollup_answers.py",
         ),
     ),
     "rates": Room(
         ("console/promql/*",),
-        ("console/test_promqltest.py", "console/test_engine.py", "console/test_query_limits.py"),
+        (
+            "console/test_promqltest.py",
+            "console/test_engine.py",
+            "console/test_query_limits.py",
+            "console/test_prometheus_api.py",
+            "console/test_against_prometheus.py",
+            "console/test_rules.py",
+            "catalogue/test_queries.py",
+        ),
     ),
     "reconcile": Room(
         ("usage/reconcile/*",),
@@ -92,6 +104,8 @@ ROOMS: dict[str, Room] = {
             "usage/test_bill_cause_texts.py",
             "usage/test_vendor_limits.py",
             "usage/test_focus.py",
+            "usage/test_bill_currency.py",
+            "demo/test_billing.py",
         ),
     ),
     "budgets": Room(
@@ -102,6 +116,10 @@ ROOMS: dict[str, Room] = {
             "usage/test_budget_reservations.py",
             "usage/test_reserve.py",
             "usage/test_budget_fleet.py",
+            "usage/test_forecast.py",
+            "usage/test_failing_calls.py",
+            "usage/test_postgres_faults.py",
+            "console/test_views.py",
         ),
     ),
     "rules": Room(
@@ -122,15 +140,14 @@ ROOMS: dict[str, Room] = {
             "console/test_rules.py",
             "usage/test_forecast.py",
             "usage/test_waste.py",
+            "catalogue/test_alert_texts.py",
+            "catalogue/test_runbooks.py",
         ),
     ),
 }
 """The rooms that calculate: an error there is a wrong number and no exception."""
 
-KILLED = (1, 3, -24, 24, 152, 255, 36, -11, -9)
-"""mutmut's exit codes of a mutant that tests noticed: they failed, broke off, or took far too long."""
-SURVIVED, UNTESTED = 0, 33
-MUTMUT = [sys.executable, "-c", "from mutmut.__main__ import cli; cli()"]
+NOTICED = ("killed", "timeout", "crashed")
 
 
 def main() -> int:
@@ -138,143 +155,95 @@ def main() -> int:
     parser.add_argument("rooms", nargs="*", metavar="ROOM", help=f"{', '.join(ROOMS)}: all without one")
     parser.add_argument("--sample", type=int, metavar="N", help="only N mutants of each room")
     parser.add_argument("--draw", type=int, default=1, help="which N: the same number draws the same ones")
-    parser.add_argument("--minutes", type=float, help="stop after so many minutes")
-    parser.add_argument("--children", type=int, default=os.cpu_count(), help="processes for a room")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so many minutes")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of tests that a mutant meets at most")
+    parser.add_argument("--children", type=int, default=os.cpu_count(), help="mutants of a room tried at a time")
+    parser.add_argument("--again", action="store_true", help="only what survived the last time")
     parser.add_argument("--together", action="store_true", help="all rooms side by side")
     asked = parser.parse_args()
     rooms = asked.rooms or list(ROOMS)
     if unknown := sorted(set(rooms) - set(ROOMS)):
         parser.error(f"there is no room {unknown[0]}; rooms: {', '.join(ROOMS)}")
-    if asked.together:
-        with ThreadPoolExecutor(len(rooms)) as pool:
-            chosen = dict(zip(rooms, pool.map(lambda room: run(room, asked), rooms), strict=True))
-    else:
-        chosen = {room: run(room, asked) for room in rooms}
-    print(f"{'room':<12}{'mutants':>9}{'tried':>7}{'killed':>8}{'survived':>10}{'untested':>10}{'killed':>8}")
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    os.chdir(ROOT)
+    forked = multiprocessing.get_context("fork")
+    processes = {room: forked.Process(target=run, args=(room, asked)) for room in rooms}
+    for process in processes.values():
+        process.start()
+        if not asked.together:
+            process.join()
+    for process in processes.values():
+        process.join()
+    print(f"{'room':<12}{'mutants':>9}{'tried':>7}{'killed':>8}{'survived':>10}{'untested':>10}{'killed':>8}  95 %")
     worst = 1.0
     for room in rooms:
-        worst = min(worst, report(room, chosen[room]))
+        worst = min(worst, report(room))
     return 0 if worst >= 0.9 else 1
 
 
-def run(room: str, asked: argparse.Namespace) -> set[str] | None:
-    """Change the room and run its tests; the names of the mutants that were drawn, or None for all."""
-    copy = COPIES / room
-    prepare(room, copy)
-    command = [*MUTMUT, "run", "--max-children", str(asked.children)]
-    ends = None if asked.minutes is None else time.monotonic() + asked.minutes * 60
-    if asked.sample is None:
-        finish(room, command, ends)
-        return None
-    finish(room, [*command, "none of them"], ends)  # makes the mutants, and notes which tests call which function
-    tested = tests_of(copy)
-    drawn = sorted(verdicts(copy), key=lambda name: hashlib.sha256(f"{asked.draw} {name}".encode()).digest())
-    drawn = drawn[: asked.sample]
-    names = [name for name in drawn if tested.get(name.partition("__mutmut_")[0])]
-    if names:
-        finish(room, [*command, *names], ends)
-    return set(drawn)
-
-
-def prepare(room: str, copy: Path) -> None:
-    """Copy the tree, and write mutmut's configuration into it."""
-    shutil.rmtree(copy, ignore_errors=True)
-    copy.with_suffix(".log").unlink(missing_ok=True)
-    listed = subprocess.run(
-        ["git", "-C", ROOT, "ls-files", "--cached", "--others", "--exclude-standard"], capture_output=True, text=True
-    )
-    names = listed.stdout.splitlines() or [str(path.relative_to(ROOT)) for path in walk(ROOT)]
+def run(room: str, asked: argparse.Namespace) -> None:
+    """Draw the room's mutants, try them, and write what came of each."""
+    left_out: Counter[str] = Counter()
+    found = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        if any(fnmatch(str(path.relative_to(SOURCE)), glob) for glob in ROOMS[room].files):
+            found |= dict(candidates(ROOT, path, left_out))
+    names = sorted(found, key=lambda name: drawn_first(asked.draw, name))
+    last = RESULTS / f"{room}.json"
+    if asked.again:
+        tried = json.loads(last.read_text("utf-8"))["tried"]
+        names = [name for name in names if name in tried and tried[name][0] not in NOTICED]
+    drawn: list[Mutant] = []
     for name in names:
-        if (ROOT / name).is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, copy / name)
-    files, tests = ROOMS[room]
-    settings = {
-        "source_paths": [SOURCE],
-        "only_mutate": [f"{SOURCE}/{glob}" for glob in files],
-        "pytest_add_cli_args_test_selection": [f"tests/{name}" for name in tests],
-        "pytest_add_cli_args": ["-p", "no:xdist", "-p", "no:cacheprovider"],
-        "also_copy": ["demo", "docs", "benchmarks", "tools", "deploy", "examples", "README.md", "Makefile"],
-        "process_isolation": "forkserver",  # our tests leave threads behind
-        "track_dependencies": False,
-        "use_git_change_detection": False,
-    }
-    with (copy / "pyproject.toml").open("a", encoding="utf-8") as file:
-        file.write("\n[tool.mutmut]\n")
-        file.writelines(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
+        if len(drawn) == asked.sample:
+            break
+        mutant = found[name]()
+        if mutant is None:
+            left_out["same"] += 1
+        else:
+            drawn.append(mutant)
+    tests = [str(ROOT / "tests" / name) for name in ROOMS[room].tests]
+    with (RESULTS / f"{room}.log").open("w", encoding="utf-8") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        verdicts = try_mutants(ROOT, drawn, tests, asked.children, asked.seconds, asked.minutes * 60)
+    tried = {name: list(verdict) for name, verdict in verdicts.items()}
+    last.write_text(json.dumps({"mutants": len(found), "left_out": left_out, "tried": tried}, indent=1), "utf-8")
+    survivors = sorted(m for m in drawn if m.name in verdicts and verdicts[m.name].what not in NOTICED)
+    (RESULTS / f"{room}.txt").write_text("\n".join(f"{verdicts[m.name].what}\n{m.diff}" for m in survivors), "utf-8")
 
 
-def walk(root: Path) -> list[Path]:
-    """Every file of a tree that is no clone."""
-    hidden = {".git", ".venv", ".parts", ".versions", "artifacts", "__pycache__"}
-    return [path for path in root.rglob("*") if path.is_file() and not hidden & set(path.relative_to(root).parts)]
-
-
-def finish(room: str, command: list[str], ends: float | None) -> None:
-    """Run mutmut to its end, or to the time that was given."""
-    with (COPIES / f"{room}.log").open("ab") as log:
-        process = subprocess.Popen(command, cwd=COPIES / room, stdout=log, stderr=log, start_new_session=True)
-    try:
-        process.wait(None if ends is None else max(1.0, ends - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGINT)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def verdicts(copy: Path) -> dict[str, int | None]:
-    """Each mutant's exit code; None: not tried."""
-    found: dict[str, int | None] = {}
-    for path in sorted((copy / "mutants").rglob("*.meta")):
-        found |= json.loads(path.read_text("utf-8"))["exit_code_by_key"]
-    return found
-
-
-def tests_of(copy: Path) -> dict[str, list[str]]:
-    """Which tests call which function; empty where mutmut did not come so far."""
-    noted = copy / "mutants" / "mutmut-stats.json"
-    if not noted.exists():
-        return {}
-    found: dict[str, list[str]] = json.loads(noted.read_text("utf-8"))["tests_by_mangled_function_name"]
-    return found
-
-
-def report(room: str, drawn: set[str] | None) -> float:
-    """Print a room's line, write its survivors, and return the share that was killed."""
-    copy = COPIES / room
-    found = verdicts(copy)
-    tested = tests_of(copy)
-    chosen = {
-        name: code if tested.get(name.partition("__mutmut_")[0]) else UNTESTED
-        for name, code in found.items()
-        if drawn is None or name in drawn
-    }
-    counts = collections.Counter(
-        "killed" if code in KILLED else "survived" if code == SURVIVED else "untested" if code == UNTESTED else "other"
-        for code in chosen.values()
-        if code is not None
-    )
-    tried = sum(counts.values())
-    share = counts["killed"] / tried if tried else 0.0
+def report(room: str) -> float:
+    """Print a room's line, and return the share that was killed."""
+    path = RESULTS / f"{room}.json"
+    found = json.loads(path.read_text("utf-8")) if path.exists() else {"mutants": 0, "left_out": {}, "tried": {}}
+    verdicts = [Verdict(*verdict) for verdict in found["tried"].values()]
+    counts = Counter("killed" if verdict.what in NOTICED else verdict.what for verdict in verdicts)
+    tried, killed = len(verdicts), counts["killed"]
+    low, high = interval(killed, tried)
     print(
-        f"{room:<12}{len(found):>9}{tried:>7}{counts['killed']:>8}{counts['survived']:>10}{counts['untested']:>10}"
-        f"{share:>8.1%}"
+        f"{room:<12}{found['mutants']:>9}{tried:>7}{killed:>8}{counts['survived']:>10}{counts['untested']:>10}"
+        f"{killed / max(tried, 1):>8.1%}  {low:.0%} to {high:.0%}"
     )
-    if not tried:
-        tail = (COPIES / f"{room}.log").read_text("utf-8", "replace").replace("\r", "\n")[-1500:]
+    out = ", ".join(f"{count} {LEFT_OUT[kind]}" for kind, count in found["left_out"].items() if count)
+    seconds = sorted(verdict.cpu for verdict in verdicts)
+    if tried:
+        print(f"            CPU seconds of a mutant: {sum(seconds) / tried:.2f}, median {seconds[tried // 2]:.2f}")
+        print(f"            left out: {out}")
+    else:
+        tail = (RESULTS / f"{room}.log").read_text("utf-8", "replace")[-1500:]
         print(f"nothing was tried in {room}; the end of artifacts/mutants/{room}.log:\n{tail}")
-    left = [name for name, code in sorted(chosen.items()) if code not in (*KILLED, None)]
+    return killed / max(tried, 1)
 
-    def shown(name: str) -> str:
-        return subprocess.run([*MUTMUT, "show", name], cwd=copy, capture_output=True, text=True).stdout
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        texts = pool.map(shown, left)
-        (COPIES / f"{room}.txt").write_text("\n".join(texts), "utf-8")
-    return share
+def interval(killed: int, tried: int) -> tuple[float, float]:
+    """Where the share of all mutants lies, with 95 % (Wilson's interval)."""
+    if not tried:
+        return 0.0, 1.0
+    z, share = 1.96, killed / tried
+    middle = share + z * z / (2 * tried)
+    half = z * math.sqrt(share * (1 - share) / tried + z * z / (4 * tried * tried))
+    return (middle - half) / (1 + z * z / tried), (middle + half) / (1 + z * z / tried)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from support.postgres import PostgresServer
 from tachograph.errors import BudgetExceededError
 from tachograph.recorder import Recorder
 from tachograph.usage.budgets import fleet
+from tachograph.usage.budgets.accounts import FLEET_SPENT, LEASED, WANTED, AccountRow
 from usage.test_budget_reservations import balances, begin, end, guard, recorder_with
 
 SMALL = {"messages": "x" * 300, "max_tokens": 1000}
@@ -116,3 +117,49 @@ def test_what_the_ledger_knows_beyond_the_hosts_is_spent_too(tmp_path: Path, url
         sync(one)
     assert metric(one, "llm_budget_spent_usd", "fleet", "day") == pytest.approx(0.98)
     assert [tried(one, "0.0101") for _ in range(3)] == [True, False, False]
+
+
+def account(recorder: Recorder) -> AccountRow:
+    return guard(recorder)._budgets[0].row(1, time.time())[0]
+
+
+def spend(recorder: Recorder, nano: int) -> None:
+    window = account(recorder).window
+    account(recorder).add_spent(nano, window.number(time.time()), window.number(time.time()))
+
+
+@pytest.mark.parametrize("period", ["day", "24h"])
+def test_a_host_leases_what_it_holds_wants_and_an_eighth_of_what_is_free(tmp_path: Path, url: str, period: str) -> None:
+    one = host(tmp_path / "a", url, period=period)
+    assert account(one)[LEASED] == 125_000_000  # an eighth of the limit
+    leases = guard(one)._fleet
+    assert leases is not None
+    for nano in (300_000_000, 200_000_000):
+        leases.want(account(one), nano)
+    sync(one)
+    assert (account(one)[LEASED], account(one)[WANTED]) == (300_000_000, 270_000_000)
+    other = host(tmp_path / "b", url, period=period)
+    assert account(other)[LEASED] == 700_000_000 // 8
+    spend(one, 250_000_000)
+    spend(other, 1_000_000)
+    sync(other)  # what one has spent is not known yet
+    assert account(other)[FLEET_SPENT] == 1_000_000
+    sync(one)
+    assert (account(one)[LEASED], account(one)[FLEET_SPENT]) == (520_000_000, 251_000_000)
+    account(one)[WANTED] = 0
+    sync(one)  # it gives back what no call wants
+    free = 1_000_000_000 - account(other)[LEASED] - 250_000_000
+    assert account(one)[LEASED] == 250_000_000 + free // 8
+    sync(other)
+    assert (account(one)[WANTED], account(other)[FLEET_SPENT]) == (0, 251_000_000)
+    now, number = time.time(), account(one).window.number(time.time())
+    assert leases.spent(account(one), number) == 251_000_000
+    assert leases.spent(account(one), number + 48) == (251_000_000 if period == "24h" else 0)
+    assert leases.allowance(account(one), number, now + 25) == account(one)[LEASED]
+    assert leases.allowance(account(one), number, now + 31) is None
+    assert (leases.allowance(account(one), number + 48, now) is None) is (period == "day")
+    spend(one, 800_000_000)  # more than it leased: nothing is left to give
+    sync(one)
+    sync(other)
+    assert account(other)[LEASED] <= 1_000_000_000
+    assert account(other)[FLEET_SPENT] == 1_051_000_000

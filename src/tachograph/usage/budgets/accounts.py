@@ -179,7 +179,7 @@ class Accounts:
             OSError: The disk is full.
         """
         found = self._known.get(key)
-        if found is None or self._index[found.index] != key:  # given to another key after two windows without use
+        if found is None or self._index[found.index] != key:  # given to another key when nothing counted in it
             found = self._known[key] = AccountRow(self, self._find(key, now))
         return found
 

@@ -1,0 +1,237 @@
+"""The accounts behind a budget, against a plain calculation; and what the gauges and leases say of them."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from datetime import UTC, datetime
+from decimal import Decimal
+from math import inf, nan
+from pathlib import Path
+
+import pytest
+
+from tachograph.runtime import join
+from tachograph.settings.budgets import BudgetLimit
+from tachograph.signals.registry import Metrics
+from tachograph.usage.budgets import gauges
+from tachograph.usage.budgets.accounts import LEASED, STEP, AccountRow, Accounts, NoPlace, Slot
+from tachograph.usage.budgets.budget import Budget, Refusal, in_usd
+from tachograph.usage.budgets.scope import Scope
+from tachograph.usage.budgets.windows import Window
+from tachograph.usage.reports.forecast import Pace
+
+HOUR = 3600.0
+NOON = datetime(2026, 12, 30, 12, tzinfo=UTC).timestamp()
+
+
+def test_accounts_hold_what_was_spent_in_the_window_whatever_the_order() -> None:
+    draw = random.Random(7)
+    for period, buckets, width in (("24h", 25, 3600), ("hour", 1, 3600), ("7d", 25, 25_200)):
+        window = Window(period)
+        row = Accounts("", window, Slot(None), 1).row(1, 0.0)
+        money: Counter[int] = Counter()
+        now, most = 1000, 0
+        for _ in range(400):
+            now += draw.choice((0, 0, 0, 1, 1, 2, 30))
+            began, nano = now - draw.randrange(30), draw.randrange(1, 100)
+            row.add_spent(nano, window.number(began * width), window.number(now * width))
+            if began > now - buckets:
+                money[began] += nano
+            seen = now + draw.randrange(3)
+            counts = sum(nano for begun, nano in money.items() if begun > seen - buckets)
+            assert row.spent(window.number(seen * width)) == counts
+            most = max(most, counts)
+        assert most > 0
+
+
+def test_processes_of_a_host_see_what_each_other_spent_and_hold(tmp_path: Path) -> None:
+    window = Window("24h")
+    slots = [Slot(tmp_path) for _ in range(3)]
+    assert [slot.number for slot in slots] == [1, 2, 3]
+    accounts = [Accounts("b", window, slot, 4) for slot in slots]
+    rows = [one.row(77, NOON) for one in accounts]
+    number = window.number(NOON)
+    for row, spent, held in zip(rows, (5, 70, 900), (1, 20, 300), strict=True):
+        row.add_spent(spent, number, number)
+        row.add_reserved(held)
+    rows[1].add_spent(4000, number - 24, number)
+    assert {row.spent(number) for row in rows} == {4975}
+    assert {row.reserved() for row in rows} == {321}
+    assert [row.spent(number + 1) for row in rows] == [975] * 3  # the oldest bucket has left
+    assert [rows[0].has_reserved(slot) for slot in range(5)] == [False, True, True, True, False]
+    assert [one.used_slots for one in accounts] == [4, 4, 4]
+    rows[1].roll(number + 1)
+    assert rows[0].spent(number + 1) == 975
+    with slots[0].of_the_dead(2) as is_dead:
+        assert not is_dead
+    slots[1].leave()
+    with slots[0].of_the_dead(2) as is_dead:
+        assert is_dead
+        rows[0].settle_slot(2, number + 1)
+    assert (rows[0].spent(number + 1), rows[0].reserved()) == (995, 301)
+    rows[0].settle_slot(2, number + 1)
+    assert (rows[0].spent(number + 1), rows[0].reserved()) == (995, 301)
+    assert Slot(tmp_path).number == 2  # the next process takes the free place
+    with slots[0].of_the_dead(1) as is_dead:
+        assert not is_dead  # our own
+    with slots[0].of_the_dead(0) as is_ours:
+        assert is_ours
+        rows[2].raise_base(900, number + 1)
+        assert rows[0].spent(number + 1) == 995
+        rows[2].raise_base(1000, number + 1)
+    assert [row.spent(number + 1) for row in rows] == [1000] * 3
+    assert [row.spent(number + 26) for row in rows] == [0] * 3
+
+
+def test_what_a_process_holds_is_in_the_file_for_those_who_come_later(tmp_path: Path) -> None:
+    window = Window("day")
+    number = window.number(NOON)
+    first = Accounts("b", window, Slot(tmp_path), 100)
+    for key in (1, 100, 101, 201):  # three of them at the same place
+        first.row(key, NOON).add_spent(key, number, number)
+    later = Accounts("b", window, Slot(tmp_path), 100)
+    assert {later.key_of(row): row.spent(number) for row in later.all_rows()} == {1: 1, 100: 100, 101: 101, 201: 201}
+    assert later.known() == {}
+    assert later.row(201, NOON).index == first.row(201, NOON).index == 3
+    assert list(later.known()) == [201]
+
+
+@pytest.mark.parametrize(
+    ("period", "kept_hours", "given_hours"), [("day", 11.9, 12), ("24h", 50, 51), ("hour", 2, 3), ("total", 9e5, None)]
+)
+def test_an_account_in_which_nothing_counts_any_more_is_given_to_another_key(
+    period: str, kept_hours: float, given_hours: float | None
+) -> None:
+    window = Window(period)
+    accounts = Accounts("", window, Slot(None), 2)
+    row, other = accounts.row(2, NOON), accounts.row(3, NOON)
+    for one in (row, other):
+        one.add_spent(5, window.number(NOON), window.number(NOON))
+    row[STEP], row[LEASED] = 3, 9
+    other.add_reserved(1)
+    for moment in (NOON, NOON + kept_hours * HOUR):
+        with pytest.raises(NoPlace):
+            accounts.row(4, moment)
+    if given_hours is None:
+        return
+    later = NOON + given_hours * HOUR
+    given = accounts.row(4, later)
+    assert (given.index, accounts.key_of(given)) == (row.index, 4)
+    assert (given[STEP], given[LEASED], given.spent(window.number(later))) == (0, 0, 0)
+    given.add_spent(1, window.number(later), window.number(later))
+    for key in (2, 5):
+        with pytest.raises(NoPlace):  # what is held or spent keeps its account
+            accounts.row(key, later)
+    assert accounts.row(3, later).index == other.index
+
+
+def budget_of(period: str, usd: str = "10", **fields: object) -> Budget:
+    budget = Budget(Scope(BudgetLimit(name="b", usd=Decimal(usd), period=period, **fields)))  # type: ignore[arg-type]
+    budget.accounts = Accounts("", budget.scope.window, Slot(None), budget.scope.rows)
+    return budget
+
+
+def spent_of(row: AccountRow, number: int) -> int:
+    return row.spent(number)
+
+
+@pytest.mark.parametrize(
+    ("period", "spent", "reserved", "forecast", "left"),
+    [
+        # at noon half a day is left: $4 a day more, and at $4 a day the other $6 last a day and a half
+        ("day", "4", "0.5", 6.0, inf),
+        ("day", "9", "0", 11.0, 21_600.0),
+        ("month", "4", "0", 10.0, 129_600.0),  # from the 30th at noon on a day and a half is left
+        # $4 leave the 24 hours while $4 come: never
+        ("24h", "4", "0", None, inf),
+        ("total", "2", "0", None, 172_800.0),
+    ],
+)
+def test_gauges_say_what_is_spent_and_where_it_is_heading(
+    period: str, spent: str, reserved: str, forecast: float | None, left: float
+) -> None:
+    metrics = join(Metrics(())).metrics
+    budget = budget_of(period)
+    budget.pace = Pace(4e9, 0.0, 28)
+    row, is_shared = budget.row(1, NOON)
+    assert is_shared
+    number = budget.scope.window.number(NOON)
+    row.add_spent(int(Decimal(spent).scaleb(9)), number, number)
+    row.add_reserved(int(Decimal(reserved).scaleb(9)))
+    gauges.show(metrics, [budget], spent_of, NOON)
+    shown = {
+        (family.name.removeprefix("llm_budget_"), *sample.labels): sample.values[0]
+        for family, samples in metrics.collect()
+        for sample in samples
+        if family.name.startswith("llm_budget_") and sample.labels[0] == "b"
+    }
+    kind = "rolling" if period == "24h" else period
+    assert shown["limit_usd", "b", kind] == 10
+    assert shown["spent_usd", "b", kind] == float(spent)
+    assert shown["reserved_usd", "b", kind] == float(reserved)
+    ahead = [shown.get(("forecast_usd", "b", kind, bound), nan) for bound in ("low", "likely", "high")]
+    assert ahead == pytest.approx([nan if forecast is None else forecast] * 3, nan_ok=True)
+    seconds = [
+        value
+        for name, value in shown.items()
+        if name[0] not in ("limit_usd", "spent_usd", "reserved_usd", "forecast_usd")
+    ]
+    assert seconds == pytest.approx([left, left], abs=60)
+
+
+def test_without_a_call_the_gauges_show_nothing_spent() -> None:
+    metrics = join(Metrics(())).metrics
+    gauges.show(metrics, [budget_of("day", per=("user",))], spent_of, NOON)
+    found = {
+        family.name: sample.values[0]
+        for family, samples in metrics.collect()
+        for sample in samples
+        if sample.labels == ("b", "day")
+    }
+    assert (found["llm_budget_spent_usd"], found["llm_budget_reserved_usd"], found["llm_budget_limit_usd"]) == (
+        0,
+        0,
+        10,
+    )
+
+
+def test_of_a_budget_per_user_the_one_who_spent_most_is_shown_and_all_are_listed() -> None:
+    budget = budget_of("day", per=("user",))
+    assert budget.accounts is not None
+    number = budget.scope.window.number(NOON)
+    for key, nano, held in ((5, 10, 4), (6, 30, 0), (7, 20, 9)):
+        row = budget.accounts.row(key, NOON)
+        row.add_spent(nano, number, number)
+        row.add_reserved(held)
+    metrics = join(Metrics(())).metrics
+    gauges.show(metrics, [budget], spent_of, NOON)
+    found = {
+        family.name: sample.values[0]
+        for family, samples in metrics.collect()
+        for sample in samples
+        if sample.labels == ("b", "day")
+    }
+    assert (found["llm_budget_spent_usd"], found["llm_budget_reserved_usd"]) == (30e-9, 0)
+    listed = gauges.balances([budget], spent_of, NOON)
+    assert sorted(one[3:] for one in listed) == [
+        (in_usd(10), in_usd(4)),
+        (in_usd(20), in_usd(9)),
+        (in_usd(30), in_usd(0)),
+    ]
+    assert {one[1:3] for one in listed} == {("day", Decimal(10))}
+
+
+@pytest.mark.parametrize(
+    ("spent", "nano", "is_unchecked", "retry"),
+    [(9, 1, False, 0.25), (9, 2, False, None), (9, 2, True, 0.25), (10, 0, False, 0.25)],
+)
+def test_a_refusal_says_when_to_try_again_only_where_that_may_help(
+    spent: int, nano: int, is_unchecked: bool, retry: float | None
+) -> None:
+    budget = budget_of("day", usd="10e-9")
+    error = Refusal(budget, 1, spent, 3, nano, 10, is_unchecked).error(NOON)
+    assert error.retry_after_seconds == retry
+    assert (error.spent_usd, error.reserved_usd, error.needs_usd) == (in_usd(spent), in_usd(3), in_usd(nano))
+    assert error.is_unchecked is is_unchecked
+    assert in_usd(1_500_000_000) == Decimal("1.5")
