@@ -63,7 +63,7 @@ def test_a_step_of_the_price_begins_above_its_number() -> None:
         (None, None, None, None, "ON_DEMAND_PRIORITY", ("priority", "", "")),
         ("batch", None, None, None, "ON_DEMAND_PRIORITY", ("batch", "", "")),
         (None, None, None, "eu.api.openai.com", None, ("", "", "eu")),
-        (None, None, "us-east-1", "eu.api.openai.com", None, ("", "", "us-east-1")),
+        (None, None, "US-west-1", "eu.api.openai.com", None, ("", "", "us-west-1")),
         (None, None, None, "europe-west4-aiplatform.googleapis.com", None, ("", "", "europe-west4")),
         (None, None, None, "aiplatform.us.rep.googleapis.com", None, ("", "", "us")),
         (None, None, "not_available", None, None, ("", "", "")),
