@@ -129,7 +129,9 @@ def spend(recorder: Recorder, nano: int) -> None:
 
 
 @pytest.mark.parametrize("period", ["day", "24h"])
-def test_a_host_leases_what_it_holds_wants_and_an_eighth_of_what_is_free(tmp_path: Path, url: str, period: str) -> None:
+def test_a_host_leases_what_it_holds_asks_for_and_an_eighth_of_what_is_free(
+    tmp_path: Path, url: str, period: str
+) -> None:
     one = host(tmp_path / "a", url, period=period)
     assert account(one)[LEASED] == 125_000_000  # an eighth of the limit
     leases = guard(one)._fleet
@@ -147,7 +149,7 @@ def test_a_host_leases_what_it_holds_wants_and_an_eighth_of_what_is_free(tmp_pat
     sync(one)
     assert (account(one)[LEASED], account(one)[FLEET_SPENT]) == (520_000_000, 251_000_000)
     account(one)[WANTED] = 0
-    sync(one)  # it gives back what no call wants
+    sync(one)  # it gives back what no call asks for
     free = 1_000_000_000 - account(other)[LEASED] - 250_000_000
     assert account(one)[LEASED] == 250_000_000 + free // 8
     sync(other)
