@@ -35,4 +35,9 @@ def cell(value: object) -> object:
     if isinstance(value, (int, float)):
         return value
     text = str(value).replace("\r\n", "\n").replace("\r", "\n")  # a bare carriage return would end the row
-    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) and not _NUMBER.fullmatch(text) else text
+    return f"'{text}" if text.lstrip("' ").startswith(_FORMULA) and not _NUMBER.fullmatch(text) else text
+
+
+def text_of(shown: str) -> str:
+    """The text of which `cell` made this one."""
+    return shown[1:] if shown.startswith("'") and cell(shown[1:]) == shown else shown

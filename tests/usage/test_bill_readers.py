@@ -294,7 +294,10 @@ def test_an_api_that_does_not_answer_is_named(api: Api) -> None:
     api.server.server_close()
     with pytest.raises(BillError, match="the report cannot be fetched: ") as caught:
         list(openai.billed(SINCE, UNTIL, key="k", base_url=api.url))
-    assert (caught.value.where, caught.value.do) == (f"{api.url}/organization/usage/completions", "Check the network.")
+    assert (caught.value.where, caught.value.do) == (
+        f"{api.url}/organization/usage/completions",
+        "Check the network and the address.",
+    )
 
 
 def test_openai_s_limits_are_read_project_by_project(api: Api) -> None:

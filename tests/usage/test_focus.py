@@ -20,6 +20,7 @@ from tachograph.cli import main
 from tachograph.records import Cost, Usage
 from tachograph.records.cost import UNPRICED
 from tachograph.usage.focus import COLUMNS
+from tachograph.usage.reconcile import focus
 
 parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed: pip install 'tachograph[parquet]'")
 
@@ -195,3 +196,21 @@ def test_images_seconds_and_characters_are_consumed_in_their_own_units(
     for row in rows:
         assert row["PricingUnit"] == row["SkuMeter"] == row["ConsumedUnit"]
         assert row["ListUnitPrice"] * row["PricingQuantity"] == pytest.approx(row["ListCost"], rel=Decimal("1e-9"))
+
+
+def test_a_model_s_name_that_is_a_formula_comes_back_from_our_own_csv_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["=1+1", "'=1+1", "''@x", "'quoted'", "-5", " +a", "gpt-5"]
+    recorder = make_recorder(tmp_path / "ledger")
+    for name in names:
+        call = recorder.start_llm_call("openai", name)
+        call.begin_attempt().end("success")
+        call.cost = Cost(1_000_000_000, "priced", "test")
+        call.finish("success")
+    assert recorder.ledger is not None
+    assert recorder.ledger.close(20)  # type: ignore[attr-defined]
+    monkeypatch.setenv("TACHOGRAPH_LEDGER_DATA_DIR", str(tmp_path / "ledger"))
+    bill = list(focus.saved([export(tmp_path / "calls.csv", "--by", "call")], "openai"))
+    assert sorted(line.model for line in bill) == sorted(names)
+    assert main(["reconcile", "openai", "--from", str(tmp_path / "calls.csv")]) == 0

@@ -149,7 +149,7 @@ def _accounts(args: argparse.Namespace) -> Iterator[tuple[Any, ...]]:
 
     vendors: dict[str, Any] = {"openai": openai, "anthropic": anthropic}
     for name, vendor in vendors.items():
-        key = os.environ.get(args.key_env or vendor.KEY)
+        key = _key(args.key_env or vendor.KEY)
         if key and args.provider in (None, name):
             base_url = (args.base_url if args.provider else None) or vendor.BASE_URL
             its_limits = partial(getattr(limits, name), key=key, base_url=base_url)
@@ -157,6 +157,18 @@ def _accounts(args: argparse.Namespace) -> Iterator[tuple[Any, ...]]:
             yield args.label or name, partial(vendor.billed, key=key, base_url=base_url), its_limits, its_keys
     if args.provider == "google" and args.files:
         yield args.label or "gemini", lambda since, until: google.saved(args.files)
+
+
+def _key(name: str) -> str:
+    """The admin key, without the line end that a file of secrets may have put behind it."""
+    key = os.environ.get(name, "").strip()
+    if key.isascii() and key.isprintable():
+        return key
+    raise TachographError(
+        "the admin key has characters that no key has",
+        where=f"environment variable {name}",
+        do="Set it as the provider shows it.",
+    )
 
 
 def _bill(args: argparse.Namespace, since: datetime, until: datetime) -> Iterable[Billed]:
@@ -177,7 +189,7 @@ def _bill(args: argparse.Namespace, since: datetime, until: datetime) -> Iterabl
     if args.files:
         return list(vendor.saved(args.files))
     name = args.key_env or vendor.KEY
-    key = os.environ.get(name)
+    key = _key(name)
     if not key:
         raise TachographError(
             "there is no admin key for the provider's reports",
@@ -194,7 +206,7 @@ def _keys(args: argparse.Namespace, since: datetime, until: datetime) -> list[Bi
     if not args.by_key:
         return None
     vendor: Any = {"openai": openai, "anthropic": anthropic}.get(args.provider)
-    key = None if vendor is None else os.environ.get(args.key_env or vendor.KEY)
+    key = None if vendor is None else _key(args.key_env or vendor.KEY)
     if vendor is None or not key:
         raise TachographError(
             "the bill by key comes from the admin API of OpenAI or Anthropic",

@@ -10,13 +10,16 @@ from datetime import date
 from decimal import Decimal
 from io import BufferedReader, TextIOWrapper
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from tachograph.errors import TachographError
 from tachograph.files import open_named
 
 _LONGEST: Final = 16 << 30
 _LONGEST_LINE: Final = 1 << 20
+
+
+Line = TypeVar("Line")
 
 
 class BillError(TachographError):
@@ -57,6 +60,8 @@ class Billed:
 
 CREDITS = "credits"
 """The model of lines that are credits of no model."""
+OTHER: Final = "other"
+"""The model of money that is billed for no model."""
 
 
 def money_line(day: date, model: str, usd: Decimal, *, is_credit: bool = False) -> Billed:
@@ -118,7 +123,8 @@ def gathered(lines: Iterable[Billed]) -> dict[tuple[date, str], Billed]:
     """Lines of one day and model added up; what one report says is kept apart from what another leaves out."""
     found: dict[tuple[date, str], Billed] = {}
     for line in lines:
-        own = found.setdefault((line.day, line.model), Billed(line.day, line.model))
+        model = line.model or (OTHER if line.usd else "")
+        own = found.setdefault((line.day, model), Billed(line.day, model))
         own.requests = _plus(own.requests, line.requests)
         own.input_tokens = _plus(own.input_tokens, line.input_tokens)
         own.cache_read_tokens = _plus(own.cache_read_tokens, line.cache_read_tokens)
@@ -140,7 +146,7 @@ def _plus(left: int | None, right: int | None) -> int | None:
     return right if left is None else left + right
 
 
-def understood(lines: Iterable[Billed], where: str) -> Iterator[Billed]:
+def understood(lines: Iterable[Line], where: str) -> Iterator[Line]:
     """The lines of a report.
 
     Raises:

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from tachograph.usage.reconcile.bill import Billed, gathered
 from tachograph.usage.reconcile.causes import Cause, Explainer, Pricer, midnight, near
+from tachograph.usage.reconcile.google import plain
 from tachograph.usage.reconcile.keys import by_key
 from tachograph.usage.reports.when import from_microseconds, microseconds
 from tachograph.usage.stores.base import Store
@@ -158,7 +159,11 @@ def _ours(store: Store, provider: str, since: datetime, until: datetime) -> dict
         own.nano_usd += int(row["cost_nusd"] or 0)
         own.unpriced += int(row["unpriced"] or 0)
         own.usage_missing += int(row["usage_missing"] or 0)
-    return {key: own for key, own in found.items() if own.succeeded or own.input_tokens or own.cancelled}
+    return {
+        key: own
+        for key, own in found.items()
+        if own.succeeded or own.cancelled or own.nano_usd or own.input_tokens or own.output_tokens
+    }
 
 
 def _paired(
@@ -180,8 +185,8 @@ def _paired(
 
 
 def undated(model: str) -> str:
-    """A model's name without its date."""
-    return _DATED.sub("", model.lower())
+    """A model's name without its date, and without what Google's bill leaves out."""
+    return plain(_DATED.sub("", model.lower()))
 
 
 def _agree(own: LedgerDay | None, line: Billed | None, tolerance: Decimal) -> bool:

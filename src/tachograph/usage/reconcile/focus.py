@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from tachograph.errors import MissingExtraError
 from tachograph.files import open_named
+from tachograph.spreadsheet import text_of
 from tachograph.usage.focus import PUBLISHERS
 from tachograph.usage.reconcile.bill import Billed, BillError, in_usd, money_line, opened, understood
 
@@ -85,7 +86,8 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
         with opened(path) as text:
             reader = csv.DictReader(text)
             _check(set(reader.fieldnames or ()), path)
-            yield from reader
+            for row in reader:
+                yield {name: text_of(value) if isinstance(value, str) else value for name, value in row.items()}
     except (OSError, UnicodeDecodeError) as error:
         raise BillError(f"the file cannot be read: {error}", where=str(path), do="Name a readable file.") from error
 

@@ -11,7 +11,7 @@ import csv
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Final
@@ -27,7 +27,14 @@ _COLUMNS: Final = {
     "currency": ("currency",),
     "rate": ("currency_conversion_rate", "currency conversion rate"),
 }
-_MODEL: Final = re.compile(r"gemini[ -]+(\d+(?:\.\d+)?)[ -]+(pro|flash[ -]lite|flash|ultra|nano)", re.IGNORECASE)
+_GEMINI: Final = re.compile(
+    r"gemini[ -]+((?:omni[ -]+)?\d+(?:\.\d+)?[ -]+(?:pro|flash[ -]lite|flash|ultra|nano)|embedding)"
+    r"(?:[ -]+(image(?! input)|tts|native[ -]audio))?"
+)
+_MEDIA: Final = re.compile(r"(imagen|veo|lyria)[ -]+(\d+(?:\.\d+)?)(?:[ -]+(fast|ultra|lite))?")
+_SERVICES: Final = frozenset({"gemini api", "generative language api"})
+"""Whose every row is of the Gemini API, also where its SKU names no model."""
+_UNSAID: Final = re.compile(r"-(generate|preview|\d{2}-\d{4})(?=-|$)")
 
 
 def saved(paths: Sequence[Path]) -> Iterator[Billed]:
@@ -59,7 +66,7 @@ def rows(exported: Iterable[Mapping[str, Any]], where: str) -> Iterator[Billed]:
     """
     for row in exported:
         sku = str((row.get("sku") or {}).get("description") or "")
-        model = model_of(sku)
+        model = _named(sku, (row.get("service") or {}).get("description"))
         if model is None:
             continue
         day = _day(str(row.get("usage_start_time")), where)
@@ -94,14 +101,15 @@ def lines(rows: Iterable[Sequence[str]], where: str) -> Iterator[Billed]:
             continue
         if len(row) <= max(at["day"], at["sku"], at["cost"]):
             continue
-        model = model_of(row[at["sku"]])
+        service, amount_text, currency, rate = (
+            row[at[name]] if name in at and len(row) > at[name] else None
+            for name in ("service", "amount", "currency", "rate")
+        )
+        model = _named(row[at["sku"]], service)
         if model is None:
             continue
         day = _day(row[at["day"]], where)
-        amount = _number(row[at["amount"]]) if "amount" in at and len(row) > at["amount"] else None
-        currency, rate = (
-            row[at[name]] if name in at and len(row) > at[name] else None for name in ("currency", "rate")
-        )
+        amount = None if amount_text is None else _number(amount_text)
         line = money_line(day, model, in_usd(_number(row[at["cost"]]) or Decimal(0), currency, where, rate))
         found = _usage(row[at["sku"]], None if amount is None else int(amount))
         line.input_tokens, line.cache_read_tokens, line.output_tokens = found
@@ -115,9 +123,33 @@ def lines(rows: Iterable[Sequence[str]], where: str) -> Iterator[Billed]:
 
 
 def model_of(sku: str) -> str | None:
-    """`Generate content input token count Gemini 2.5 Flash Lite text` is `gemini-2.5-flash-lite`."""
-    found = _MODEL.search(sku)
-    return None if found is None else f"gemini-{found[1]}-{found[2].lower().replace(' ', '-')}"
+    """`Generate content input token count Gemini 2.5 Flash Lite text` is `gemini-2.5-flash-lite`.
+
+    Images, videos and speech are billed by models of their own: `Gemini 3.0 Pro Image Output` is `gemini-3-pro-image`,
+    `Veo 3.1 Fast Video + Audio Generation` is `veo-3.1-fast`. Source of these words: tables of the Cloud console that
+    customers show, https://discuss.ai.google.dev/t/132241 (read 2026-11-27).
+    """
+    words = sku.lower()
+    media = _MEDIA.search(words)
+    if media is not None:
+        return plain("-".join(filter(None, media.groups())))
+    found = _GEMINI.search(words)
+    if found is None:
+        return None
+    kind = found[2] or ("image" if re.search(r"\bimage output", words) else "")
+    return plain("-".join(filter(None, ("gemini", found[1], kind))).replace(" ", "-"))
+
+
+def plain(model: str) -> str:
+    """A model's name without what its SKU does not say: `veo-3.0-fast-generate-preview` is `veo-3-fast`."""
+    if not model.startswith(("gemini-", "imagen-", "veo-", "lyria-")):
+        return model
+    return re.sub(r"^([a-z]+-)(?!2\.0-(?:flash|pro))(\d+)\.0(?=-|$)", r"\1\2", _UNSAID.sub("", model))
+
+
+def _named(sku: str, service: object) -> str | None:
+    """The model of a row, the SKU where the Gemini API bills something beside models, None for other services."""
+    return model_of(sku) or (sku if sku and str(service or "").strip().lower() in _SERVICES else None)
 
 
 def _header(row: Sequence[str]) -> Mapping[str, int] | None:
@@ -134,7 +166,8 @@ def _header(row: Sequence[str]) -> Mapping[str, int] | None:
 def _day(text: str, where: str) -> date:
     text = text.strip()
     try:
-        return datetime.fromisoformat(text.replace(" UTC", "+00:00")).date()
+        at = datetime.fromisoformat(text.replace(" UTC", "+00:00"))
+        return (at.astimezone(UTC) if at.tzinfo else at).date()
     except ValueError:
         raise BillError(f"{text!r} is no day", where=where, do="Export with days as 2026-11-30.") from None
 

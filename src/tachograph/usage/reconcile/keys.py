@@ -19,7 +19,7 @@ from typing import Final
 from tachograph.records.keys import key_hint
 from tachograph.usage.reconcile import anthropic as anthropic_reports
 from tachograph.usage.reconcile import openai as openai_reports
-from tachograph.usage.reconcile.bill import Billed
+from tachograph.usage.reconcile.bill import Billed, understood
 from tachograph.usage.reconcile.causes import Explainer, used
 from tachograph.usage.reconcile.limits import listed
 from tachograph.usage.reconcile.pages import from_api
@@ -37,9 +37,13 @@ def openai(since: datetime, until: datetime, *, key: str, base_url: str) -> Iter
     Raises:
         BillError: The API refuses or does not answer.
     """
+    root = f"{base_url.rstrip('/')}/organization"
+    yield from understood(_openai(since, until, root, {"Authorization": f"Bearer {key}"}), root)
+
+
+def _openai(since: datetime, until: datetime, root: str, headers: dict[str, str]) -> Iterator[Billed]:
     import httpx2
 
-    root, headers = f"{base_url.rstrip('/')}/organization", {"Authorization": f"Bearer {key}"}
     hints: dict[str, str] = {}
     with httpx2.Client(timeout=60, headers=headers) as client:
         for project in listed(client, f"{root}/projects"):
@@ -57,10 +61,13 @@ def anthropic(since: datetime, until: datetime, *, key: str, base_url: str) -> I
         BillError: The API refuses or does not answer.
     """
     root = f"{base_url.rstrip('/')}/v1/organizations"
-    headers = anthropic_reports.headers(key)
-    hints: dict[str, str] = {}
+    yield from understood(_anthropic(since, until, root, anthropic_reports.headers(key)), root)
+
+
+def _anthropic(since: datetime, until: datetime, root: str, headers: dict[str, str]) -> Iterator[Billed]:
     import httpx2
 
+    hints: dict[str, str] = {}
     with httpx2.Client(timeout=60, headers=headers) as client:
         for one in listed(client, f"{root}/api_keys", after="after_id"):
             hints[str(one["id"])] = _hint(one.get("partial_key_hint"))

@@ -11,10 +11,11 @@ https://platform.claude.com/docs/en/manage-claude/rate-limits-api, read 2026-11-
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from tachograph.usage.reconcile.bill import understood
 from tachograph.usage.reconcile.pages import ask, from_api
 
 if TYPE_CHECKING:
@@ -56,9 +57,13 @@ def openai(*, key: str, base_url: str) -> Iterator[RateLimit | SpendLimit]:
     Raises:
         BillError: The API refuses or does not answer.
     """
+    root = f"{base_url.rstrip('/')}/organization"
+    yield from understood(_openai(root, key), root)
+
+
+def _openai(root: str, key: str) -> Iterator[RateLimit | SpendLimit]:
     import httpx2
 
-    root = f"{base_url.rstrip('/')}/organization"
     with httpx2.Client(timeout=60, headers={"Authorization": f"Bearer {key}"}) as client:
         yield from _spending(ask(client, f"{root}/spend_limit", (), or_nothing=True), ORGANIZATION)
         for project in listed(client, f"{root}/projects"):
@@ -79,7 +84,12 @@ def anthropic(*, key: str, base_url: str) -> Iterator[RateLimit | SpendLimit]:
         BillError: The API refuses or does not answer.
     """
     headers = {"x-api-key": key, "anthropic-version": "2023-06-01"}
-    for entry in from_api(f"{base_url.rstrip('/')}/v1/organizations/rate_limits", (), headers):
+    url = f"{base_url.rstrip('/')}/v1/organizations/rate_limits"
+    yield from understood(_anthropic(from_api(url, (), headers)), url)
+
+
+def _anthropic(entries: Iterable[dict[str, Any]]) -> Iterator[RateLimit]:
+    for entry in entries:
         group = entry.get("group") or {}
         for model in entry.get("models") or [str(group.get("type") or "")]:
             for limit in entry.get("limits") or ():

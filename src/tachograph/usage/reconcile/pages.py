@@ -32,9 +32,11 @@ def from_api(url: str, parameters: Sequence[tuple[str, str]], headers: dict[str,
             asked = [*parameters, *([("page", page)] if page else [])]
             body = ask(client, url, asked)
             yield from body.get("data") or []
-            page = body.get("next_page") if body.get("has_more", True) else None
+            before, page = page, body.get("next_page") if body.get("has_more", True) else None
             if not page:
                 return
+            if page == before:
+                raise BillError("the report's pages do not end", where=url, do="Check --base-url.")
 
 
 def ask(
@@ -53,8 +55,9 @@ def ask(
     for attempt in range(_TRIES):
         try:
             answer = client.get(url, params=list(parameters))
-        except httpx2.HTTPError as error:
-            raise BillError(f"the report cannot be fetched: {error}", where=url, do="Check the network.") from error
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            do = "Check the network and the address."
+            raise BillError(f"the report cannot be fetched: {error}", where=url, do=do) from error
         if answer.status_code == 429:
             if attempt + 1 < _TRIES:
                 time.sleep(min(_LONGEST_WAIT_SECONDS, _wait(answer.headers.get("retry-after"), attempt)))

@@ -46,7 +46,8 @@ logger = logging.getLogger("tachograph")
 
 _LIMITS: Final = (VENDOR_RATE_LIMIT, VENDOR_SPEND_LIMIT, VENDOR_SPEND_ENFORCED)
 DAYS: Final = 14
-"""Each time so many days are fetched: providers correct a day for some days."""
+"""Each time so many days are fetched, and those since the last time: providers correct a day for some days."""
+_LONGEST_DAYS: Final = 366
 FILE: Final = "bills.json"
 
 Fetch = Callable[[datetime, datetime], Iterable[Billed]]
@@ -110,7 +111,7 @@ class Watcher:
             metrics.register(family)
         self._kept: dict[str, Any] = self._read()
         self._counted: dict[str, int] = {}
-        self._limits: dict[str, set[tuple[Family, tuple[str, ...]]]] = {}
+        self._shown: dict[tuple[str, Family], set[tuple[str, ...]]] = {}
         metrics.before_collect(self._show)
 
     def _read(self) -> dict[str, Any]:
@@ -133,13 +134,14 @@ class Watcher:
     def check(self, now: datetime | None = None) -> list[TachographError]:
         """Fetch and compare every account's last days, once; what could not be fetched is returned."""
         now = now or datetime.now(UTC)
-        since = (now - timedelta(days=DAYS)).replace(hour=0, minute=0, second=0, microsecond=0)
         failures = []
+        for account in self._accounts:
+            self._kept.setdefault(account.provider, {"days": {}, "asked": now.timestamp()})
         store = self._open_store()
         try:
             for account in self._accounts:
                 try:
-                    self._check(account, store, since, now)
+                    self._check(account, store, now)
                 except TachographError as error:
                     logger.warning("tachograph: the bill of %s: %s", account.provider, error)
                     failures.append(error)
@@ -150,22 +152,26 @@ class Watcher:
             ahead = forecast(store, now=now)
         finally:
             store.close()
-        for period, expected in (("day", ahead.day), ("month", ahead.month)):
-            for bound in ("low", "likely", "high"):
-                if expected is not None:
-                    self._metrics.cell(COST_FORECAST, period, bound).set(getattr(expected, f"{bound}_usd"))
+        expected: dict[tuple[str, ...], float] = {
+            (period, bound): getattr(found, f"{bound}_usd")
+            for period, found in (("day", ahead.day), ("month", ahead.month))
+            for bound in ("low", "likely", "high")
+            if found is not None
+        }
+        self._set("", COST_FORECAST, expected)
         self._write()
         return failures
 
-    def _check(self, account: Account, store: Store, since: datetime, now: datetime) -> None:
+    def _check(self, account: Account, store: Store, now: datetime) -> None:
+        before = self._kept[account.provider]
+        since = _since(before, now)
         bill = list(account.fetch(since, now))
         keys = None if account.keys is None else list(account.keys(since, now))
-        kept = self._kept.setdefault(account.provider, {"days": {}})
+        days = dict(before["days"])
         complete = now - COMPLETE_AFTER
         day = since
         while day < now:
             end = day + timedelta(days=1)
-            key = day.date().isoformat()
             found = reconcile(
                 store,
                 account.provider,
@@ -177,7 +183,7 @@ class Watcher:
                 pricer=self._pricer,
                 keys=None if keys is None else [line for line in keys if line.day == day.date()],
             )
-            kept["days"][key] = {
+            days[day.date().isoformat()] = {
                 "billed_usd": f"{found.billed_usd:f}",
                 "ours_usd": f"{found.ours_usd:f}",
                 "models": {name: [f"{billed:f}", f"{ours:f}"] for name, (billed, ours) in found.models.items()},
@@ -186,25 +192,30 @@ class Watcher:
                 "is_complete": end <= complete,
             }
             day = end
-        kept["checked"] = now.timestamp()
+        # a scrape reads beside us, so what it reads is replaced whole
+        self._kept[account.provider] = {"days": days, "checked": now.timestamp(), "most_nano_usd": _most(before, days)}
 
     def _read_limits(self, account: Account) -> None:
         if account.limits is None:
             return
         provider = account.provider
-        shown: set[tuple[Family, tuple[str, ...]]] = set()
+        found: dict[Family, dict[tuple[str, ...], float]] = {family: {} for family in _LIMITS}
         for limit in account.limits():
             if isinstance(limit, RateLimit):
-                labels = provider, limit.scope, limit.model, limit.kind
-                self._metrics.cell(VENDOR_RATE_LIMIT, *labels).set(limit.value)
-                shown.add((VENDOR_RATE_LIMIT, labels))
+                found[VENDOR_RATE_LIMIT][provider, limit.scope, limit.model, limit.kind] = limit.value
             else:
-                self._metrics.cell(VENDOR_SPEND_LIMIT, provider, limit.scope).set(limit.usd)
-                self._metrics.cell(VENDOR_SPEND_ENFORCED, provider, limit.scope).set(float(limit.is_enforcing))
-                shown |= {(family, (provider, limit.scope)) for family in (VENDOR_SPEND_LIMIT, VENDOR_SPEND_ENFORCED)}
-        for family, gone in self._limits.get(provider, set()) - shown:
+                found[VENDOR_SPEND_LIMIT][provider, limit.scope] = limit.usd
+                found[VENDOR_SPEND_ENFORCED][provider, limit.scope] = float(limit.is_enforcing)
+        for family, values in found.items():
+            self._set(provider, family, values)
+
+    def _set(self, provider: str, family: Family, values: Mapping[tuple[str, ...], float]) -> None:
+        """Set a gauge, and remove its series that are no longer told."""
+        for labels, value in values.items():
+            self._metrics.cell(family, *labels).set(value)
+        for gone in self._shown.get((provider, family), set()) - values.keys():
             self._metrics.remove(family, *gone)
-        self._limits[provider] = shown
+        self._shown[provider, family] = set(values)
 
     def _write(self) -> None:
         hidden = self._path.with_suffix(".new")
@@ -212,6 +223,8 @@ class Watcher:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with open(os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
                 json.dump(self._kept, file, indent=1, sort_keys=True)
+                file.flush()
+                os.fsync(file.fileno())  # a power loss after the rename would leave an empty file
             hidden.replace(self._path)
         except OSError as error:
             raise TachographError(
@@ -224,20 +237,20 @@ class Watcher:
             if kept is None:
                 continue
             provider, days = account.provider, kept["days"]
-            self._metrics.cell(BILL_AGE, provider).set(max(0.0, time.time() - kept.get("checked", 0.0)))
-            total = sum(int(Decimal(day["billed_usd"]).scaleb(9)) for day in days.values())
-            counted = self._counted.get(provider, 0)
-            if total > counted:  # a counter: what is taken back later shows in the drift
-                self._metrics.cell(BILL_USD, provider).add(total - counted)
-                self._counted[provider] = total
+            since = kept.get("checked", kept.get("asked", 0.0))  # an account that no key opens ages too
+            self._metrics.cell(BILL_AGE, provider).set(max(0.0, time.time() - since))
+            if not days:
+                continue
+            total = _most(kept, days)
+            self._metrics.cell(BILL_USD, provider).add(total - self._counted.get(provider, 0))
+            self._counted[provider] = total
             recent = [days[key] for key in sorted(days)[-DAYS:] if days[key]["is_complete"]]
             billed, ours = (sum((Decimal(d[n]) for d in recent), Decimal(0)) for n in ("billed_usd", "ours_usd"))
-            self._metrics.cell(BILL_DRIFT, provider).set(float((billed - ours) / billed) if billed else 0.0)
+            self._metrics.cell(BILL_DRIFT, provider).set(_drift(billed, ours))
             for family, part in ((BILL_MODEL_DRIFT, "models"), (BILL_KEY_DRIFT, "keys")):
-                for name, (billed, ours) in _pairs(recent, part).items():
-                    self._metrics.cell(family, provider, name).set(
-                        float((billed - ours) / billed) if billed else 0.0 if not ours else -math.inf
-                    )
+                self._set(
+                    provider, family, {(provider, name): _drift(*pair) for name, pair in _pairs(recent, part).items()}
+                )
             sums = _sums(recent)
             for name in NAMES:
                 self._metrics.cell(BILL_CAUSE, provider, name).set(float(sums.get(name, 0)))
@@ -252,6 +265,25 @@ class Watcher:
                 logger.warning("tachograph: the bills could not be compared: %s", error)
                 failures = [error]
             stopped.wait(min(every_seconds, 3600.0) if failures else every_seconds)
+
+
+def _since(kept: Mapping[str, Any], now: datetime) -> datetime:
+    """The first day to fetch: after a pause all days that were not final when it began are fetched."""
+    checked = datetime.fromtimestamp(kept.get("checked", now.timestamp()), UTC)
+    since = max(min(checked, now) - timedelta(days=DAYS), now - timedelta(days=_LONGEST_DAYS))
+    return since.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _most(kept: Mapping[str, Any], days: Mapping[str, Mapping[str, Any]]) -> int:
+    """The most that was ever billed for all days: a counter. What is taken back later shows in the drift."""
+    total = sum(int(Decimal(day["billed_usd"]).scaleb(9)) for day in days.values())
+    return max(total, int(kept.get("most_nano_usd", 0)))
+
+
+def _drift(billed: Decimal, ours: Decimal) -> float:
+    if billed:
+        return float((billed - ours) / abs(billed))
+    return -math.inf if ours else 0.0
 
 
 def _pairs(days: Iterable[Mapping[str, Any]], part: str) -> dict[str, tuple[Decimal, Decimal]]:

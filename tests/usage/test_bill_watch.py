@@ -1,0 +1,289 @@
+"""Several days of watching the bills: each day is billed once, however the vendors, the store and the watcher stop."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.ledgers import make_recorder
+from support.simulators import simulators, simulators_process  # noqa: F401 - fixtures
+from tachograph.cli import main
+from tachograph.errors import TachographError
+from tachograph.pricing import Pricer
+from tachograph.records import Usage
+from tachograph.records.cost import Cost
+from tachograph.signals.registry import Metrics
+from tachograph.usage.reconcile import anthropic, google, openai, reconcile
+from tachograph.usage.reconcile.bill import Billed, money_line
+from tachograph.usage.reconcile.watch import Account, Watcher
+from tachograph.usage.stores import open_store
+from tachograph.usage.stores.base import Store
+from tachograph_demo.simulators import Bill, BillEntry, ServedUsage, Simulators
+from tachograph_demo.simulators.billing import google_export
+
+FIRST = datetime(2026, 10, 23, 6, tzinfo=UTC)
+"""Two days before the clocks of Europe go back; nine days on, the month ends."""
+MODELS = {"openai": "gpt-5", "anthropic": "claude-haiku-4-5", "gemini": "gemini-2.5-flash"}
+
+
+class Days:
+    """A ledger, the three vendors' bills, and one watcher after the other."""
+
+    def __init__(self, tmp_path: Path, simulators: Simulators) -> None:  # noqa: F811
+        self.directory = tmp_path
+        self.export = tmp_path / "export.jsonl"
+        self.export.touch()
+        self.bills = {
+            "openai": simulators.openai.bill,
+            "anthropic": simulators.anthropic.bill,
+            "gemini": Bill("gemini", simulators.served),
+        }
+        for bill in self.bills.values():
+            bill.clear()
+        self.urls = {"openai": simulators.openai.url, "anthropic": simulators.anthropic.url}
+        self.down: set[str] = set()
+        self.recorder = make_recorder(tmp_path / "ledger")
+        self.restart()
+
+    def restart(self) -> None:
+        self.metrics = Metrics(())
+        accounts = [
+            Account("openai", lambda since, until: self.fetched("openai", openai, since, until)),
+            Account("anthropic", lambda since, until: self.fetched("anthropic", anthropic, since, until)),
+            Account("gemini", lambda since, until: list(google.saved([self.export]))),
+        ]
+        self.watcher = Watcher(accounts, self.store, self.directory, self.metrics, Pricer())
+
+    def fetched(self, provider: str, vendor: Any, since: datetime, until: datetime) -> list[Billed]:
+        url = "http://127.0.0.1:1" if provider in self.down else self.urls[provider]
+        return list(vendor.billed(since, until, key="k", base_url=url))
+
+    def store(self) -> Store:
+        return self.recorder.ledger.open_store(read_only=True)  # type: ignore[union-attr, attr-defined, no-any-return]
+
+    def call(self, provider: str, at: datetime, *, is_billed: bool = True) -> None:
+        call = self.recorder.start_llm_call(provider, MODELS[provider])
+        call.started_unix_ns = int(at.timestamp() * 1e9)
+        call.begin_attempt().end("success")
+        call.usage = Usage(40_000, 3_000)
+        call.cost = Pricer()(call)
+        call.finish("success")
+        if is_billed:
+            self.bill(provider, at.date(), ServedUsage(prompt=40_000, completion=3_000))
+
+    def bill(self, provider: str, day: date, usage: ServedUsage, **more: Any) -> None:
+        entry = BillEntry(day=day, model=MODELS[provider], requests=1, usage=usage, **more)
+        self.bills[provider].add(entry)
+
+    def check(self, at: datetime) -> list[TachographError]:
+        rows = google_export(self.bills["gemini"])
+        self.export.write_text("\n".join(json.dumps(row) for row in rows), "utf-8")
+        assert self.recorder.ledger is not None
+        assert self.recorder.ledger.flush(20)
+        return self.watcher.check(at)
+
+    def values(self, name: str) -> dict[tuple[str, ...], float]:
+        for family, samples in self.metrics.collect():
+            if family.name == name:
+                return {sample.labels: sample.value for sample in samples}
+        raise AssertionError(name)
+
+    def billed(self, provider: str) -> Decimal:
+        """What the vendor's bill comes to now."""
+        return Decimal(sum(entry.nano_usd or 0 for entry in self.bills[provider].entries())).scaleb(-9)
+
+
+@pytest.fixture
+def days(tmp_path: Path, simulators: Simulators, monkeypatch: pytest.MonkeyPatch) -> Iterator[Days]:  # noqa: F811
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    made = Days(tmp_path, simulators)
+    yield made
+    for bill in made.bills.values():
+        bill.clear()
+    made.recorder.ledger.close(20)  # type: ignore[union-attr, attr-defined]
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_twelve_days_over_the_change_of_clocks_and_the_end_of_the_month_are_billed_once_each(days: Days) -> None:
+    for number in range(12):
+        day = FIRST + timedelta(days=number)
+        for provider in MODELS:
+            for hour in (-6, 1, 17):  # at midnight UTC, in the hour that Berlin has twice, and in the last of the day
+                days.call(provider, day + timedelta(hours=hour))
+        if number in (3, 8):
+            days.restart()
+        assert days.check(day + timedelta(hours=17.5)) == []
+        assert days.check(day + timedelta(hours=17.9)) == []  # the same day again
+    for provider in MODELS:
+        total = days.values("llm_bill_usd_total")[(provider,)]
+        assert total == pytest.approx(float(days.billed(provider)), abs=1e-7)
+        assert days.values("llm_bill_drift_ratio")[(provider,)] == pytest.approx(0, abs=1e-6)
+    kept = json.loads((days.directory / "bills.json").read_text())
+    assert {len(account["days"]) for account in kept.values()} == {12 + 14}
+    for account in kept.values():
+        assert sum(Decimal(day["billed_usd"]) > 0 for day in account["days"].values()) == 12
+
+
+def test_days_without_a_watcher_or_a_vendor_are_fetched_afterwards(days: Days) -> None:
+    days.call("openai", FIRST)
+    assert days.check(FIRST + timedelta(hours=1)) == []
+    for number in range(1, 30):
+        days.call("openai", FIRST + timedelta(days=number))
+    days.down = {"openai"}
+    days.restart()
+    (failure,) = days.check(FIRST + timedelta(days=30))
+    assert "the report cannot be fetched" in str(failure)
+    one = days.billed("openai") / 30
+    assert days.values("llm_bill_usd_total")[("openai",)] == pytest.approx(float(one))
+    days.down = set()
+    assert days.check(FIRST + timedelta(days=30, hours=1)) == []
+    assert days.values("llm_bill_usd_total")[("openai",)] == pytest.approx(float(one * 30))
+
+
+def test_a_credit_never_takes_the_counter_back_not_even_over_a_restart(days: Days) -> None:
+    days.call("openai", FIRST)
+    assert days.check(FIRST + timedelta(days=4)) == []
+    before = days.values("llm_bill_usd_total")[("openai",)]
+    days.bills["openai"].add(
+        BillEntry(day=FIRST.date(), model="", requests=0, usage=ServedUsage(), nano_usd=-30_000_000, is_credit=True)
+    )
+    assert days.check(FIRST + timedelta(days=5)) == []
+    days.restart()
+    assert days.check(FIRST + timedelta(days=5, hours=1)) == []
+    assert days.values("llm_bill_usd_total")[("openai",)] == before
+    assert days.values("llm_bill_cause_usd")["openai", "credit"] == -0.03
+
+
+def test_late_rows_and_corrections_change_a_day_that_was_fetched(days: Days) -> None:
+    days.call("openai", FIRST, is_billed=False)
+    assert days.check(FIRST + timedelta(hours=1)) == []
+    assert days.values("llm_bill_drift_ratio")[("openai",)] == 0  # the day is not complete
+    assert days.check(FIRST + timedelta(days=4)) == []
+    assert days.values("llm_bill_drift_ratio")[("openai",)] == -math.inf
+    days.bill("openai", FIRST.date(), ServedUsage(prompt=40_000, completion=3_000))
+    assert days.check(FIRST + timedelta(days=5)) == []
+    assert days.values("llm_bill_drift_ratio")[("openai",)] == pytest.approx(0, abs=1e-6)
+    assert days.values("llm_bill_usd_total")[("openai",)] == pytest.approx(float(days.billed("openai")))
+
+
+def test_a_model_that_is_no_longer_billed_has_no_drift_any_more(days: Days) -> None:
+    days.call("openai", FIRST)
+    assert days.check(FIRST + timedelta(days=4)) == []
+    assert ("openai", "gpt-5") in days.values("llm_bill_model_drift_ratio")
+    assert days.check(FIRST + timedelta(days=30)) == []
+    assert days.values("llm_bill_model_drift_ratio") == {}
+
+
+def test_a_bill_that_no_key_opens_ages_from_the_first_try(days: Days) -> None:
+    days.call("anthropic", FIRST)
+    days.down = {"openai"}
+    assert len(days.check(datetime.now(UTC) - timedelta(days=3))) == 1
+    days.restart()
+    days.down = {"openai"}
+    assert len(days.check(datetime.now(UTC))) == 1
+    assert days.values("llm_bill_age_seconds")[("openai",)] >= 3 * 86_400 - 1
+    assert ("openai",) not in days.values("llm_bill_drift_ratio")
+
+
+def test_a_store_that_is_away_stops_neither_the_watch_nor_what_it_shows(
+    days: Days, caplog: pytest.LogCaptureFixture
+) -> None:
+    days.call("openai", FIRST)
+    assert days.check(FIRST + timedelta(days=4)) == []
+    before = days.values("llm_bill_usd_total")
+    stopped = threading.Event()
+
+    def away() -> Store:
+        stopped.set()
+        return open_store("postgresql://127.0.0.1:1/none", rollup_labels=(), timeout_seconds=1, read_only=True)
+
+    days.watcher._open_store = away
+    days.watcher.run(86_400, stopped)
+    assert "the bills could not be compared" in caplog.text
+    assert days.values("llm_bill_usd_total") == before
+
+
+def test_what_failed_calls_and_images_cost_is_in_the_sum_that_is_compared(tmp_path: Path) -> None:
+    recorder = make_recorder(tmp_path)
+    for outcome in ("success", "error", "timeout", "cancelled", "rate_limited"):
+        call = recorder.start_llm_call("openai", f"model-{outcome}")
+        call.started_unix_ns = int(FIRST.timestamp() * 1e9)
+        call.begin_attempt().end(outcome)
+        call.cost = Cost(1_250_000_000, "priced", "test")
+        call.finish(outcome)
+    assert recorder.ledger is not None
+    assert recorder.ledger.close(20)  # type: ignore[attr-defined]
+    bill = [money_line(FIRST.date(), "model-success", Decimal("1.25")), money_line(FIRST.date(), "", Decimal("0.5"))]
+    with contextlib.closing(recorder.ledger.open_store(read_only=True)) as store:  # type: ignore[attr-defined]
+        found = reconcile(
+            store, "openai", bill, since=FIRST - timedelta(days=1), until=FIRST + timedelta(days=1), now=FIRST
+        )
+    assert found.ours_usd == Decimal("6.25")
+    assert found.billed_usd == Decimal("1.75")
+    assert found.models["other"] == (Decimal("0.5"), 0)
+
+
+def test_a_key_that_can_be_none_is_not_shown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_ADMIN_KEY", "sk-secret\nHost: elsewhere")
+    assert main(["reconcile", "openai"]) == 2
+    said = capsys.readouterr().err
+    assert "OPENAI_ADMIN_KEY" in said
+    assert "secret" not in said
+
+
+@pytest.mark.parametrize(
+    ("sku", "model", "ours"),
+    [
+        ("Gemini 3.0 Pro Image Output", "gemini-3-pro-image", "gemini-3-pro-image-preview"),
+        ("Gemini 3.1 Flash Image Output", "gemini-3.1-flash-image", "gemini-3.1-flash-image-preview"),
+        ("Image output token count Gemini 2.5 Flash", "gemini-2.5-flash-image", "gemini-2.5-flash-image"),
+        ("Gemini 2.5 Flash GA Image Input - Predictions", "gemini-2.5-flash", "gemini-2.5-flash"),
+        ("Gemini 2.5 Flash Image Input - Predictions", "gemini-2.5-flash", "gemini-2.5-flash"),
+        ("Gemini 2.5 Flash TTS audio output token count", "gemini-2.5-flash-tts", "gemini-2.5-flash-preview-tts"),
+        ("Gemini 2.5 Flash Native Audio output", "gemini-2.5-flash-native-audio",
+         "gemini-2.5-flash-native-audio-preview-09-2025"),
+        ("Gemini 2.0 Flash Lite input", "gemini-2.0-flash-lite", "gemini-2.0-flash-lite-001"),
+        ("Gemini Embedding input token count", "gemini-embedding", "gemini-embedding-001"),
+        ("Imagen 4 Fast Image Generation", "imagen-4-fast", "imagen-4.0-fast-generate-001"),
+        ("Imagen 4 Generation", "imagen-4", "imagen-4.0-generate-001"),
+        ("Veo 3.1 Fast Video + Audio Generation", "veo-3.1-fast", "veo-3.1-fast-generate-preview"),
+        ("Veo 2 Video Generation", "veo-2", "veo-2.0-generate-001"),
+    ],
+)  # fmt: skip
+def test_google_s_media_go_with_the_models_that_made_them(tmp_path: Path, sku: str, model: str, ours: str) -> None:
+    assert google.model_of(sku) == model
+    recorder = make_recorder(tmp_path)
+    call = recorder.start_llm_call("gemini", ours)
+    call.started_unix_ns = int(FIRST.timestamp() * 1e9)
+    call.begin_attempt().end("success")
+    call.cost = Cost(1_250_000_000, "priced", "test")
+    call.finish("success")
+    assert recorder.ledger is not None
+    assert recorder.ledger.close(20)  # type: ignore[attr-defined]
+    row = {"sku": {"description": sku}, "usage_start_time": FIRST.isoformat(), "cost": 1.25}
+    with contextlib.closing(recorder.ledger.open_store(read_only=True)) as store:  # type: ignore[attr-defined]
+        found = reconcile(
+            store, "gemini", google.rows([row], "f"), since=FIRST - timedelta(days=1), until=FIRST + timedelta(days=1)
+        )
+    assert (found.agreeing, found.differences) == (1, ())
+
+
+def test_rows_of_the_gemini_api_without_a_model_are_billed_too() -> None:
+    row = {"sku": {"description": "Grounding with Search"}, "usage_start_time": "2026-10-23T23:30:00-08:00", "cost": 2}
+    (line,) = google.rows([{**row, "service": {"description": "Gemini API"}}], "f")
+    assert (line.day, line.model, line.usd) == (date(2026, 10, 24), "Grounding with Search", 2)
+    assert list(google.rows([{**row, "service": {"description": "Compute Engine"}}], "f")) == []
