@@ -210,7 +210,7 @@ class Watcher:
             self._set(provider, family, values)
 
     def _set(self, provider: str, family: Family, values: Mapping[tuple[str, ...], float]) -> None:
-        """Set a gauge, and remove its series that are no longer told."""
+        """Set a gauge, and remove its series that are gone."""
         for labels, value in values.items():
             self._metrics.cell(family, *labels).set(value)
         for gone in self._shown.get((provider, family), set()) - values.keys():
