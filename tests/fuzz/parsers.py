@@ -258,7 +258,7 @@ def _apis() -> Iterator[Api]:
     for method in (
         "generateContent", "streamGenerateContent", "embedContent", "batchEmbedContents", "countTokens", "predict",
     ):  # fmt: skip
-        found = gemini_rest.route(f"/v1beta/models/gemini-3-pro:{method}")
+        found = gemini_rest.route("post", f"/v1beta/models/gemini-3-pro:{method}")
         if found is not None:
             yield found[0]
 

@@ -33,7 +33,7 @@ def image_of(model: str, body: object, quality: object = None, size: object = No
 
     Args:
         model: What draws.
-        body: The request: OpenAI's JSON object or google-genai's keyword arguments.
+        body: The request: a JSON object of OpenAI's or Google's, or google-genai's keyword arguments.
         quality, size: What the answer says of them, which holds over what was asked.
     """
     quality, size = quality or _field(body, "quality"), size or _field(body, "size") or _config(body, "image_size")
@@ -73,8 +73,20 @@ def _number(said: object) -> int:
     return said if type(said) is int and 0 < said <= _MOST_ITEMS else 1
 
 
+_REST: Final = {
+    "image_size": "sampleImageSize",
+    "duration_seconds": "durationSeconds",
+    "generate_audio": "generateAudio",
+    "number_of_images": "sampleCount",
+    "number_of_videos": "sampleCount",
+    "resolution": "resolution",
+}
+"""What google-genai's settings are called in the `parameters` of Google's REST API."""
+
+
 def _config(body: object, name: str) -> object:
-    return _field(_field(body, "config"), name)
+    said = _field(_field(body, "config"), name)
+    return _field(_field(body, "parameters"), _REST[name]) if said is None else said
 
 
 def _field(thing: object, name: str) -> object:

@@ -52,9 +52,10 @@ def route(method: str, path: str) -> WireRoute | None:
         exact = ollama.ROUTES.get(path) or cohere.ROUTES.get(path)
         if exact is not None:
             return WireRoute(exact)
-        told = bedrock.route(path) or gemini.route(path)
-        if told is not None:
-            return WireRoute(*told)
+    told = gemini.route(method, path) or (bedrock.route(path) if method == "post" else None)
+    if told is not None:
+        return WireRoute(*told)
+    if method == "post":
         other = _OTHERS_ON_VERTEX.fullmatch(path)
         if other is not None and other["method"] in _RAW and other["model"] != "count-tokens":
             told_by = anthropic.MESSAGES if other["publisher"] == "anthropic" else openai.CHAT  # Mistral's, AI21's

@@ -30,7 +30,7 @@ _TOOL_OF = {theirs: ours for ours, theirs in TOOLS.items()}
 _OF_CLIENTS = frozenset({"openai", "anthropic", "google"})
 """Labels that a client library gives to a host that it does not know."""
 _CLOSED = re.compile(
-    r"(ft:)?(gpt-(?!oss)|o\d|chatgpt|codex|computer-use|text-embedding|whisper-1|tts-1|dall-e|claude|gemini)"
+    r"(ft:)?(gpt-(?!oss)|o\d|chatgpt|codex|computer-use|text-embedding|whisper-1|tts-1|dall-e|sora|claude|gemini|imagen|veo-|lyria)"
 )
 """Models that only their vendors and its partners serve: on a private host they are reached through a proxy."""
 _OWN = frozenset({"ollama", "vllm", "lmstudio"})

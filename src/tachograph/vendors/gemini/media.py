@@ -22,14 +22,21 @@ _UNKNOWN_LENGTH: Final = item("video", "unknown_length")
 def read_images(call: LLMCall, response: object) -> ErrorType | None:
     """Images: by their tokens where these are reported, else each that was not filtered."""
     read_usage(pick(response, "usage_metadata")).put(call)
-    drawn = sum(pick(each, "rai_filtered_reason") is None for each in items(response, "generated_images"))
+    bill_images(call, sum(pick(each, "rai_filtered_reason") is None for each in items(response, "generated_images")))
+    return None
+
+
+def bill_images(call: LLMCall, drawn: int) -> None:
+    """Images by their number, where no tokens are reported."""
     if call.usage is None and drawn:
         call.usage = Usage(tool_uses={image_of(call.model, call.body): drawn})
-    return None
 
 
 def read_video(call: LLMCall, job: object) -> ErrorType | None:
     """A job: what it made is billed the first time that it is read whole."""
+    made = pick(job, "response") or pick(job, "result")
+    made = pick(made, "generateVideoResponse") or made  # on the wire
+    videos = [videos for name in ("generated_videos", "generatedSamples", "videos") for videos in items(made, name)]
     call.response_id = name = text(job, "name")
     if call.operation == "video_generation":
         seconds = seconds_of(call.model, call.body)
@@ -39,10 +46,9 @@ def read_video(call: LLMCall, job: object) -> ErrorType | None:
         call.model = name.rpartition("models/")[2].partition("/")[0]
     is_failed = pick(job, "error") is not None
     call.finish_reason = "failed" if is_failed else "completed" if pick(job, "done") else "in_progress"
-    made = sum(1 for _ in items(pick(job, "response") or pick(job, "result"), "generated_videos"))
-    if call.finish_reason == "completed" and made and name is not None and COUNTED.first_time(name):
+    if call.finish_reason == "completed" and videos and name is not None and COUNTED.first_time(name):
         kind, seconds = JOBS.asked(name) or (_UNKNOWN_LENGTH, 1)
-        call.usage = Usage(tool_uses={kind: seconds * made})
+        call.usage = Usage(tool_uses={kind: seconds * len(videos)})
     else:
         call.counts_usage = False
     return None
