@@ -186,6 +186,17 @@ def test_a_model_that_is_no_longer_billed_has_no_drift_any_more(days: Days) -> N
     assert days.values("llm_bill_model_drift_ratio") == {}
 
 
+def test_days_whose_rows_are_removed_stay_as_they_were_found(days: Days) -> None:
+    for number in range(3):
+        days.call("openai", FIRST + timedelta(days=number))
+    assert days.check(FIRST + timedelta(days=5)) == []
+    with contextlib.closing(open_store(f"sqlite:///{days.directory}/ledger/ledger.db")) as store:
+        store.retain({"rows": int((FIRST + timedelta(days=1.5)).timestamp() * 1e6)})
+    assert days.check(FIRST + timedelta(days=6)) == []
+    assert days.values("llm_bill_drift_ratio")[("openai",)] == pytest.approx(0, abs=1e-6)
+    assert days.values("llm_bill_usd_total")[("openai",)] == pytest.approx(float(days.billed("openai")))
+
+
 def test_a_bill_that_no_key_opens_ages_from_the_first_try(days: Days) -> None:
     days.call("anthropic", FIRST)
     days.down = {"openai"}

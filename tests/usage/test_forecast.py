@@ -12,6 +12,7 @@ import pytest
 
 from support.ledgers import make_recorder, metric
 from tachograph.console.api.spending import forecast as console_forecast
+from tachograph.console.ingest.ledger import LedgerFeed
 from tachograph.console.store import CallStore
 from tachograph.recorder import Recorder
 from tachograph.records import Cost, Usage
@@ -137,5 +138,46 @@ def test_report_and_console_say_the_same_of_the_same_ledger(tmp_path: Path) -> N
         assert ours["month_usd"] is not None
         assert console_forecast(calls, now.timestamp()) == ours
     finally:
+        store.close()
+        calls.close()
+
+
+SHAPES: dict[str, list[tuple[float, int | None]]] = {
+    "one hour": [(0.5, 5)],
+    "just under a day": [(hour + 0.1, 5) for hour in range(23)],
+    "a day": [(hour + 0.1, 5) for hour in range(26)],
+    "gaps": [(0.1, 5), (100, 7), (150, 9)],
+    "free calls before": [(160, 0), (0.2, 5), (26, 5)],
+    "unpriced calls before": [(160, None), (0.2, 5), (26, 5)],
+    "a month": [(hour * 3.1, hour) for hour in range(200)],
+    "later in this hour, and tomorrow": [(-1e-6, 5), (-30, 5), (0.5, 5), (40, 5)],
+    "older than the week": [(24 * 9, 5), (24 * 12, 5)],
+}
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, "only tool calls before"])
+def test_report_and_a_console_that_reads_the_ledger_look_ahead_alike(tmp_path: Path, shape: str) -> None:
+    recorder = make_recorder(tmp_path)
+    now = datetime.now(UTC).replace(minute=59, second=59, microsecond=999_990)
+    for hours, millis in SHAPES.get(shape, [(0.2, 5), (0.3, 5)]):
+        call = recorder.start_llm_call("openai", "gpt-5")
+        call.started_unix_ns = int((now - timedelta(hours=hours)).timestamp() * 1e9)
+        call.usage, call.cost = Usage(1, 1), None if millis is None else Cost(millis * 1_000_000, "priced", "test")
+        call.finish("success")
+    if shape not in SHAPES:
+        tool = recorder.start_tool_call("clock", "get_time")
+        tool.started_unix_ns = int((now - timedelta(hours=150)).timestamp() * 1e9)
+        tool.finish("success")
+    assert recorder.ledger is not None
+    assert recorder.ledger.close(20)  # type: ignore[attr-defined]
+    calls = CallStore(tmp_path / "console.db")
+    feed = LedgerFeed("", lambda: recorder.ledger.open_store(read_only=True), calls)  # type: ignore[union-attr, attr-defined]
+    feed.look(now.timestamp())
+    store = recorder.ledger.open_store(read_only=True)  # type: ignore[attr-defined]
+    try:
+        assert feed.last_error == ""
+        assert console_forecast(calls, now.timestamp()) == as_fields(forecast(store, now=now))
+    finally:
+        feed.close()
         store.close()
         calls.close()

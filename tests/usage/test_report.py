@@ -227,3 +227,23 @@ def test_counters_that_say_more_than_the_ledger_are_found(store: Store) -> None:
     told = [(one.where, one.what) for one in found.differences if one.check == "metrics"]
     assert ("openai/gpt-5", "calls: the ledger says 100, the counters say 101") in told
     assert all("gpt-5" not in where or "prompt" not in what for where, what in told)
+
+
+def test_an_answer_out_of_rows_says_where_rows_were_removed(
+    store: Store, directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TACHOGRAPH_LEDGER_DATA_DIR", str(directory))
+
+    def said(*words: str) -> str:
+        main([words[0], "--since", "7d", *words[1:]])
+        return capsys.readouterr().err
+
+    focus = ("export-focus", str(tmp_path / "calls.csv"))
+    from_rows = [("report", "--by", "agent"), focus, ("reconcile", "openai", "--from", str(tmp_path / "calls.csv"))]
+    assert ["no longer kept" in said(*words) for words in from_rows] == [False] * 3
+    writing = open_store(f"sqlite:///{directory / 'ledger.db'}")
+    assert writing.retain({"rows": int((NOW - timedelta(days=1)).timestamp() * 1e6)}) == 2
+    writing.close()
+    assert ["no longer kept" in said(*words) for words in from_rows] == [True] * 3
+    assert said("report", "--by", "model,day") == ""
+    assert "no longer kept" not in said("report", "--by", "agent", "--since", "1h")

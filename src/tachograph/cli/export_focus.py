@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     """Write one file."""
     from datetime import UTC, datetime
 
-    from tachograph.cli.report import open_for_reading
+    from tachograph.cli.report import note_removed_rows, open_for_reading
     from tachograph.usage.focus import export
     from tachograph.usage.reports import moment
     from tachograph.usage.reports.when import microseconds
@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
             by=args.by,
             as_csv=args.output.suffix == ".csv",
         )
+        note_removed_rows(store, since, until)
     except OSError as error:
         raise TachographError(
             f"the file cannot be written: {error.strerror}", where=str(args.output), do="Name another place."

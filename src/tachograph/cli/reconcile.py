@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     from datetime import UTC, datetime
     from decimal import Decimal
 
-    from tachograph.cli.report import open_for_reading
+    from tachograph.cli.report import note_removed_rows, open_for_reading
     from tachograph.pricing import Pricer
     from tachograph.settings import load
     from tachograph.usage.reconcile import reconcile
@@ -91,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
             store, label, bill, since=since, until=until, tolerance=tolerance, now=now, pricer=Pricer(price_file),
             keys=keys,
         )  # fmt: skip
+        note_removed_rows(store, since, until)
     finally:
         store.close()
     if args.format == "json":

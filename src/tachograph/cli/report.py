@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from tachograph.errors import TachographError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from tachograph.usage.stores.base import Store
 
 
@@ -60,9 +62,11 @@ def run(args: argparse.Namespace) -> int:
     """Print or write one report."""
     from datetime import UTC, datetime
 
+    from tachograph.settings import load
     from tachograph.usage.reports import forecast, moment, report
     from tachograph.usage.reports.forecast import as_fields
     from tachograph.usage.reports.forms import as_csv, as_json, as_table, write_parquet
+    from tachograph.usage.stores.query import Query, needs_rows
 
     now = datetime.now(UTC)
     since, until = moment(args.since, now=now), moment(args.until, now=now, where="--until")
@@ -84,6 +88,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         found = report(store, since=since, until=until, by=by, where=where, latency=args.percentiles or None)
         ahead = forecast(store, now=now, where=where)
+        if needs_rows(Query(by=by, where=where), load().ledger.rollup_labels):
+            note_removed_rows(store, since, until)
     finally:
         store.close()
     if args.format == "parquet":
@@ -165,6 +171,20 @@ def open_for_reading(url: str | None) -> Store:
         TachographError: There is none yet, or it cannot be used.
     """
     return _open(url, read_only=True)
+
+
+def note_removed_rows(store: Store, since: datetime, until: datetime) -> None:
+    """Say, beside an answer out of rows, that the oldest of its time are no longer kept."""
+    from tachograph.usage.reports.when import rows_begin
+
+    begin = rows_begin(store, since, until)
+    if begin is not None:
+        print(
+            f"Rows from before {begin:%Y-%m-%d %H:%M} UTC are no longer kept (setting ledger.keep_rows_days) and "
+            "not in these sums. Reports by provider, model, operation, outcome, day and ledger.rollup_labels have "
+            "them.",
+            file=sys.stderr,
+        )
 
 
 def open_for_writing(url: str | None) -> Store:

@@ -105,6 +105,6 @@ def forecast(store: CallStore, now: float) -> dict[str, Any]:
     """Where the day and the month (UTC) are heading, by the report's formula."""
     moment = datetime.fromtimestamp(now, UTC)
     hours: dict[int, int] = defaultdict(int)
-    for row in store.spending(reading_since(moment).timestamp(), now + BUCKET_SECONDS):
+    for row in store.spending(reading_since(moment).timestamp(), (now // 3600 + 1) * 3600 - 1):
         hours[row[0] // 3600 * 3600] += row[7]
     return as_fields(heading(hours, moment))

@@ -40,6 +40,7 @@ from tachograph.usage.reconcile.causes import COMPLETE_AFTER, NAMES, Pricer
 from tachograph.usage.reconcile.compare import reconcile
 from tachograph.usage.reconcile.limits import RateLimit, SpendLimit
 from tachograph.usage.reports.forecast import forecast
+from tachograph.usage.reports.when import rows_begin
 from tachograph.usage.stores.base import Store
 
 logger = logging.getLogger("tachograph")
@@ -169,9 +170,13 @@ class Watcher:
         keys = None if account.keys is None else list(account.keys(since, now))
         days = dict(before["days"])
         complete = now - COMPLETE_AFTER
+        begin = rows_begin(store, since, now)
         day = since
         while day < now:
             end = day + timedelta(days=1)
+            if begin is not None and day < begin:  # its rows are removed: what was found before stays
+                day = end
+                continue
             found = reconcile(
                 store,
                 account.provider,

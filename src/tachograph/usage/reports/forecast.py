@@ -176,5 +176,6 @@ def forecast(store: Store, *, now: datetime, where: Mapping[str, Sequence[str]] 
 
 def hours_of(store: Store, *, now: datetime, where: Mapping[str, Sequence[str]] | None = None) -> dict[int, int]:
     """What the ledger's hours cost, as `heading` and `pace_of` want it."""
-    found = report(store, since=reading_since(now), until=now, by=("hour",), where=where, latency=False)
+    asked = {"kind": ("llm",), **(where or {})}  # tool calls cost nothing, and are no data about cost
+    found = report(store, since=reading_since(now), until=now, by=("hour",), where=asked, latency=False)
     return {int(line.key[0].timestamp()): line.cost_nano_usd for line in found.lines}

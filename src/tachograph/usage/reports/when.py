@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from tachograph.errors import TachographError
+from tachograph.usage.stores.query import HOUR_US, Query
+
+if TYPE_CHECKING:
+    from tachograph.usage.stores.base import Store
 
 _AGO = re.compile(r"^(\d+(?:\.\d+)?)\s*(m|h|d|w)$")
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -58,3 +63,16 @@ def microseconds(at: datetime) -> int:
 def from_microseconds(us: int) -> datetime:
     """The moment of these microseconds since the epoch."""
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)
+
+
+def rows_begin(store: Store, since: datetime, until: datetime) -> datetime | None:
+    """From when on the ledger has rows of this time, where older ones were removed after `ledger.keep_rows_days`."""
+    since_us, until_us = microseconds(since), microseconds(until)
+    rows = store.extent("rows", until_us)
+    oldest_us = until_us if rows is None else rows[0]
+    known_until_us = oldest_us // HOUR_US * HOUR_US
+    if known_until_us <= since_us or not any(
+        int(row["n"] or 0) for row in store.usage(Query(since_us, known_until_us))
+    ):
+        return None
+    return from_microseconds(oldest_us)
