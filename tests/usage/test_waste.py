@@ -15,8 +15,10 @@ import tachograph
 from support.ledgers import metric
 from support.simulators import simulators, simulators_process  # noqa: F401 - fixtures
 from tachograph.cli import main
+from tachograph.llm.types import Message, ToolRequest, ToolResult
 from tachograph.recorder import Recorder
 from tachograph.records import LLMCall, Usage
+from tachograph.records.prompt import prompt_of
 from tachograph.runtime import build
 from tachograph.settings import load
 from tachograph.usage.stores.query import Query
@@ -188,6 +190,46 @@ def test_a_tool_that_is_asked_the_same_for_each_of_several_questions_is_no_loop(
     assert wasted(recorder) == {"loop": 100 * FULL + OUT}
 
 
+def polled(form: str, *answers: str) -> dict[str, Any]:
+    """A conversation that asks for the state of a job again and again, as each API has it."""
+    turns: list[Any] = [{"role": "user", "content": "tell me when it is done", "parts": []}]
+    for number, answer in enumerate(answers):
+        key = f"call_{number}"
+        if form == "messages":
+            asked = {"id": key, "type": "function", "function": {"name": "state", "arguments": "{}"}}
+            turns.append({"role": "assistant", "tool_calls": [asked]})
+            turns.append({"role": "tool", "tool_call_id": key, "content": answer})
+        elif form == "input":
+            turns.append({"type": "function_call", "name": "state", "arguments": "{}", "call_id": key})
+            turns.append({"type": "function_call_output", "call_id": key, "output": answer})
+        elif form == "content":
+            use = {"type": "tool_use", "id": key, "name": "state", "input": {}}
+            turns.append({"role": "assistant", "content": [use]})
+            result = {"type": "tool_result", "tool_use_id": key, "content": answer}
+            turns.append({"role": "user", "content": [result]})
+        elif form == "engine":
+            turns.append(Message("assistant", (ToolRequest(key, "state", {}),)))
+            turns.append(Message("user", (ToolResult(key, answer),)))
+        else:
+            turns.append({"role": "model", "parts": [{"function_call": {"name": "state", "args": {}}}]})
+            response = {"function_response": {"name": "state", "response": {"is": answer}}}
+            turns.append({"role": "user", "parts": [response]})
+    return {{"content": "messages", "engine": "messages"}.get(form, form): turns}
+
+
+@pytest.mark.parametrize("form", ["messages", "input", "content", "contents", "engine"])
+def test_an_agent_that_waits_for_a_job_loops_only_while_the_answer_stays_the_same(form: str) -> None:
+    def count(*answers: str) -> int:
+        prompt = prompt_of(polled(form, *answers))
+        assert prompt is not None
+        return prompt.asked.count(prompt.asked[-1])
+
+    assert count("10 %", "20 %", "30 %", "40 %") == 1
+    assert count("queued", "queued", "running") == 1
+    assert count("queued", "running", "running", "running") == 3
+    assert count("queued", "queued", "queued") == 3
+
+
 def test_without_times_the_same_request_is_never_waste(tmp_path: Path) -> None:
     recorder = recorder_with(tmp_path, retry_seconds=0, duplicate_seconds=0)
     for later in (0.0, 0.0, 5.0):
@@ -262,8 +304,6 @@ def test_the_ledger_keeps_waste_beside_the_calls_and_out_of_their_sums(
 
 
 def test_tool_calls_of_every_vendor_s_history_are_read() -> None:
-    from tachograph.records.prompt import prompt_of
-
     histories: list[dict[str, Any]] = [
         {"messages": turns("{}")},
         {"input": [{"type": "function_call", "name": "search", "arguments": "{}"}]},

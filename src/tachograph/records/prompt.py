@@ -30,7 +30,8 @@ class Prompt(NamedTuple):
         whole: Of all of the request that the answer depends on.
         size: Its length, in characters of the tools, the system prompt and the turns as Python writes them.
         tools: Name and length of each tool definition.
-        asked: The tool calls since the last question that came after an answer, in order, each by name and arguments.
+        asked: The tool calls since the last question that came after an answer, in order, each by name and arguments;
+            of those that were the same, only those since one brought something new.
         used: Names of the tools that the conversation has called.
         is_whole: Whether all of the prompt is here: the vendor keeps no part of it.
     """
@@ -62,7 +63,7 @@ def prompt_of(body: object) -> Prompt | None:
     mark, length = _digest((system, rest.get("tools")))
     size += length
     prefixes, sizes = [mark], [size]
-    asked: list[int] = []
+    history = _History()
     used: set[str] = set()
     is_answered = False
     for turn in turns if isinstance(turns, (list, tuple)) else (turns,):
@@ -72,20 +73,53 @@ def prompt_of(body: object) -> Prompt | None:
         prefixes.append(mark)
         sizes.append(size)
         if type(turn) is not str:
-            calls = [(name, hash((name, _digest(arguments)[0]))) for name, arguments in _asked(turn)]
-            used.update([name for name, _ in calls])
+            calls = list(_asked(turn))
+            used.update([name for _, name, _ in calls])
             role = _get(turn, "role")
             if is_answered and role == "user":
-                asked.clear()  # the next question: asking the same for it is no loop
+                history = _History()  # the next question: asking the same for it is no loop
             is_answered = not calls and (role in ("assistant", "model") or (is_answered and role != "user"))
-            asked += [call for _, call in calls]
+            history.add(calls, turn)
     if body.get("conversation") is not None:  # it grows at the vendor's: the same words later are another question
         mark = hash((mark, perf_counter_ns()))
     stored = [name for name in _STORED if name != where or isinstance(turns, Mapping)]
     is_whole = all(rest.get(name) is None for name in stored)
     other = [(name, value) for name, value in rest.items() if name not in _NOT_THE_QUESTION and name != where]
     whole = hash((mark, _digest(other)[0]))
-    return Prompt(tuple(prefixes), tuple(sizes), whole, size, tools, tuple(asked), frozenset(used), is_whole)
+    return Prompt(tuple(prefixes), tuple(sizes), whole, size, tools, tuple(history.asked), frozenset(used), is_whole)
+
+
+class _History:
+    """The tool calls for one question, each by name and arguments, and what they brought.
+
+    An agent that waits for a job asks the same until the answer is another one: a call that brings something new is
+    counted as the first.
+    """
+
+    __slots__ = ("_found", "_open", "asked")
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+        self._open: dict[object, int] = {}
+        self._found: dict[int, int] = {}
+
+    def add(self, calls: Iterable[tuple[object, str, Any]], turn: object) -> None:
+        """Note what a turn asks for, and what it brings."""
+        for key, name, arguments in calls:
+            mark = hash((name, _digest(arguments)[0]))
+            self._open[key or name] = mark
+            self.asked.append(mark)
+        if not self._open:
+            return
+        for key, content in _brought(turn):
+            call = self._open.pop(key, None)
+            if call is None:
+                continue
+            brought = _digest(content)[0]
+            if self._found.setdefault(call, brought) != brought:
+                self._found[call] = brought
+                last = len(self.asked) - 1 - self.asked[::-1].index(call)
+                self.asked = [one for at, one in enumerate(self.asked) if one != call or at == last]
 
 
 def _fields(config: object) -> Mapping[str, Any]:
@@ -132,24 +166,47 @@ def _tools(tools: object) -> Iterable[tuple[str, int]]:
             yield str(name or ""), _digest(one)[1]
 
 
-def _asked(turn: object) -> Iterable[tuple[str, Any]]:
-    """The tool calls that a turn of the conversation holds: name and arguments."""
+def _asked(turn: object) -> Iterable[tuple[object, str, Any]]:
+    """The tool calls that a turn of the conversation holds: id, where there is one, name and arguments."""
     if _get(turn, "type") == "function_call":  # OpenAI's Responses API
-        yield str(_get(turn, "name")), _get(turn, "arguments")
+        yield _get(turn, "call_id"), str(_get(turn, "name")), _get(turn, "arguments")
         return
     for call in _get(turn, "tool_calls") or ():  # Chat Completions
         function = _get(call, "function")
-        yield str(_get(function, "name")), _get(function, "arguments")
-    parts = _get(turn, "content") or _get(turn, "parts")
-    for part in parts if isinstance(parts, (list, tuple)) else ():
+        yield _get(call, "id"), str(_get(function, "name")), _get(function, "arguments")
+    for part in _parts(turn):
         if _get(part, "type") == "tool_use":  # Anthropic's Messages
-            yield str(_get(part, "name")), _get(part, "input")
+            yield _get(part, "id"), str(_get(part, "name")), _get(part, "input")
         elif type(part) is not str:
             call = _get(part, "function_call") or _get(part, "functionCall")  # Gemini
             if call is not None:
-                yield str(_get(call, "name")), _get(call, "args")
+                yield _get(call, "id"), str(_get(call, "name")), _get(call, "args")
             elif type(part).__name__ == "ToolRequest":  # our engine's
-                yield str(part.name), part.arguments
+                yield part.id, str(part.name), part.arguments
+
+
+def _brought(turn: object) -> Iterable[tuple[object, Any]]:
+    """What a turn says that tool calls brought: the call's id (Gemini's may have only a name) and the content."""
+    if _get(turn, "type") == "function_call_output":
+        yield _get(turn, "call_id"), _get(turn, "output")
+        return
+    if _get(turn, "role") == "tool" and _get(turn, "tool_call_id") is not None:
+        yield _get(turn, "tool_call_id"), _get(turn, "content")
+        return
+    for part in _parts(turn):
+        if _get(part, "type") == "tool_result":
+            yield _get(part, "tool_use_id"), _get(part, "content")
+        elif type(part) is not str:
+            answer = _get(part, "function_response") or _get(part, "functionResponse")
+            if answer is not None:
+                yield _get(answer, "id") or _get(answer, "name"), _get(answer, "response")
+            elif type(part).__name__ == "ToolResult":
+                yield part.id, part.content
+
+
+def _parts(turn: object) -> Iterable[Any]:
+    parts = _get(turn, "content") or _get(turn, "parts")
+    return parts if isinstance(parts, (list, tuple)) else ()
 
 
 def _get(value: object, name: str) -> Any:
