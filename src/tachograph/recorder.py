@@ -253,24 +253,28 @@ class Recorder:
         Raises:
             BudgetExceededError: A budget cannot pay for it.
         """
-        around = LABELS.get()
+        call = LLMCall(self, provider, model, operation, message_count, stream, labels)
+        call.api_key_hint = key_hint
+        self.begin_llm_call(call, asks, is_watched, takes_other_model)
+        return call
+
+    def begin_llm_call(self, call: LLMCall, asks: object, is_watched: bool, takes_other_model: bool = True) -> None:
+        """Begin a call that was made for this recorder: `start_llm_call` says how."""
+        around = _labels_here()
         if around:
-            labels = {**around, **labels} if labels else around
-        number, run = ids.next_number(), RUN.get() or self.find_run()
-        call = LLMCall(
-            self, provider, model, operation, message_count, stream, labels, run, number, time_ns(), perf_counter_ns()
-        )
-        if key_hint:
-            call.api_key_hint = key_hint
+            call.labels = {**around, **call.labels} if call.labels else around
+        call.run = _run_here() or self.find_run()
+        call.number = number = ids.next_number()
+        call.started_unix_ns = time_ns()
+        call.started_ns = perf_counter_ns()
         if asks is not None:
-            if stream or self._keeps_prompts or operation in _BILLED_BY_REQUEST:
+            if call.stream or self._keeps_prompts or call.operation in _BILLED_BY_REQUEST:
                 call.body = asks
             if self._reserve is not None:
                 self._reserve_for(call, asks, is_watched, takes_other_model)
         if self._begins_with_more:
             self._begin_with_more(call)
         self.in_flight[number] = ref(call)
-        return call
 
     def prepare_with_first_call(self, prepare: Callable[[], object]) -> None:
         """Have this called once, by the thread that begins the first call."""
@@ -503,6 +507,8 @@ class Recorder:
             )
 
 
+_labels_here: Final = LABELS.get
+_run_here: Final = RUN.get
 _PATIENCE_SECONDS: Final = 0.005
 """How long a call waits for another thread that is delivering, before a budget decides about it."""
 

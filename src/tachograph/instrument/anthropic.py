@@ -6,7 +6,6 @@ span, which is on by default, is left out; see `vendor_spans.py`.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Final
 
 from tachograph.instrument import stainless, vendor_spans
@@ -37,12 +36,10 @@ def _begin(client: object, options: Any) -> Watch | None:
     api, stored_id = route(options.method, options.url)
     if api is None:
         return None
-    return stainless.watch_of(client, options, api, _fallback, partial(_name_stored, stored_id) if stored_id else None)
-
-
-def _name_stored(stored_id: str, watch: Watch, body: object, client: object) -> None:
-    """The results of a batch: they may come from another host, and belong to it."""
-    watch.call.response_id, watch.host = stored_id, None
+    watch = stainless.watch_of(client, options, api, _fallback)
+    if watch is not None and stored_id:  # the results of a batch: they may come from another host, and belong to it
+        watch.call.response_id, watch.host = stored_id, None
+    return watch
 
 
 def _fallback(client: type) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from tachograph.instrument import active_config, stainless
 from tachograph.instrument.bodies import state_of
 from tachograph.instrument.imports import after_import
-from tachograph.instrument.patches import patch
+from tachograph.instrument.patches import SWITCH, patch
 from tachograph.instrument.report import hook
 from tachograph.instrument.streams import read, read_async
 from tachograph.instrument.watch import WATCH, Watch
@@ -17,6 +17,7 @@ from tachograph.instrument.wrap import watched, watched_async
 from tachograph.records import ENGINE_CALL
 from tachograph.records.content import keep
 from tachograph.records.keys import key_hint
+from tachograph.signals.spans import enter
 from tachograph.tape.guard import generate
 from tachograph.vendors.api import Api
 from tachograph.vendors.fields import pick, plain
@@ -65,7 +66,7 @@ def _interaction_request(client: object, options: Any) -> Watch | None:
     create = options.method.lower() == "post" and path.endswith("interactions")
     fetch = options.method.lower() == "get" and "interactions/" in path
     outer = WATCH.get()
-    if not (create or fetch) or ENGINE_CALL.get() is not None:
+    if not (create or fetch) or not SWITCH.on or ENGINE_CALL.get() is not None:
         return None
     if outer is not None and outer.subject is options:
         return None
@@ -73,6 +74,7 @@ def _interaction_request(client: object, options: Any) -> Watch | None:
     watch = _interaction(client, body, api=INTERACT if create else FETCH_INTERACTION)
     watch.subject = options
     watch.is_raw = stainless.is_raw(options)
+    enter(watch.call)
     return watch
 
 

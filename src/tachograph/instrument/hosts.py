@@ -6,12 +6,11 @@ Hosts that are not known (a proxy, a local server) keep the label of the client 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from tachograph.instrument import active_config
-from tachograph.settings.instrument import InstrumentSettings
 from tachograph.urls import split
 from tachograph.vendors.dialects import Dialect, configured, dialect_of, matches
 
@@ -36,28 +35,11 @@ class Place(NamedTuple):
 DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
 
-def place_of(client: Any, fallback_of: Callable[[type], str]) -> Place:
-    """Where a client's base URL leads. Asked once of each URL, since reading one takes long.
-
-    Args:
-        client: Has a `base_url` of httpx's make.
-        fallback_of: The label of unknown hosts, by the client's class.
-    """
-    url, settings = client.base_url, active_config.settings
-    key = (id(url), type(client))
-    found = _places.get(key)
-    if found is not None and found[0] is url and found[1] is settings:
-        return found[2]
-    place = Place(
-        url.host,
-        url.port or DEFAULT_PORTS.get(url.scheme),
-        provider_of(url.host, fallback_of(type(client)), settings.providers),
-        configured_dialect(url.host),
-    )
-    if len(_places) >= _MOST_PLACES:
-        _places.clear()
-    _places[key] = url, settings, place  # with the URL kept, no other object gets its id
-    return place
+def place_of(url: Any, fallback: str) -> Place:
+    """Where a base URL of httpx's make leads; the label is that of unknown hosts."""
+    port = url.port or DEFAULT_PORTS.get(url.scheme)
+    provider = provider_of(url.host, fallback, active_config.settings.providers)
+    return Place(url.host, port, provider, configured_dialect(url.host))
 
 
 @lru_cache(maxsize=64)
@@ -65,10 +47,6 @@ def address_of(url: str) -> tuple[str, int | None]:
     """Host and port of a base URL that is text."""
     place = split(url)
     return place.hostname or "", place.port or DEFAULT_PORTS.get(place.scheme)
-
-
-_places: dict[tuple[int, type], tuple[Any, InstrumentSettings, Place]] = {}
-_MOST_PLACES: Final = 256
 
 
 def chosen(host: str, overrides: Mapping[str, str]) -> str | None:

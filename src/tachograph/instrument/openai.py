@@ -32,8 +32,8 @@ def begin(client: object, options: Any, *, label: str = "") -> Watch | None:
         api = route(options.method, f"https://host{options.url}" if label and options.url[:1] == "/" else options.url)
     if api is None:
         return None
-    fallback = (lambda _: label) if label else _fallback
-    return stainless.watch_of(client, options, api, fallback, _ask_for_usage if api.chunks is ChatChunks else None)
+    fallback = _fallback if not label else lambda _: label
+    return stainless.watch_of(client, options, api, fallback, _ask_for_usage)
 
 
 def _fallback(client: type) -> str:
@@ -47,7 +47,7 @@ def _ask_for_usage(watch: Watch, body: dict[str, Any], client: object) -> None:
     the stream itself (a failure of ours while it does would show it the event), and where the host sends usage to
     everyone. What else the application set of a stream's options is sent with it.
     """
-    if not watch.call.stream:
+    if watch.api.chunks is not ChatChunks:
         return
     options: Any = watch.subject
     host = watch.host or ""

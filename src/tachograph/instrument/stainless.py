@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from tachograph.instrument import hosts
+import msgspec
+
+from tachograph.instrument import active_config, hosts
 from tachograph.instrument.active_config import recorder
 from tachograph.instrument.bodies import HIDES_USAGE
 from tachograph.instrument.imports import after_import
@@ -21,15 +23,21 @@ from tachograph.instrument.report import hook
 from tachograph.instrument.scope import SCOPE
 from tachograph.instrument.streams import StreamState, read, read_async
 from tachograph.instrument.watch import WATCH, Watch, is_under_way
-from tachograph.records import ENGINE_CALL
+from tachograph.records import ENGINE_CALL, LLMCall
 from tachograph.records.content import keep
 from tachograph.records.keys import key_hint
+from tachograph.settings.instrument import InstrumentSettings
 from tachograph.signals.spans import enter, leave
 from tachograph.tape.guard import call_wrapper, generate, reader_without_usage
-from tachograph.vendors.api import Api
+from tachograph.vendors.api import Api, RequestFacts
+
+if TYPE_CHECKING:
+    from tachograph.recorder import Recorder
 
 RAW_HEADER = "X-Stainless-Raw-Response"
-_scope_here = SCOPE.get
+_engine_here: Final = ENGINE_CALL.get
+_watch_here: Final = WATCH.get
+_scope_here: Final = SCOPE.get
 
 Begin = Callable[[Any, Any], Watch | None]
 """Makes the watch of one request of a client, or None when it is not to be watched."""
@@ -81,73 +89,114 @@ def _with_file(body: dict[str, Any], files: Any) -> dict[str, Any]:
     return body if found is None else {**body, "file": found}
 
 
+class _Kind(msgspec.Struct, frozen=True):
+    """What the calls of one client to one API have in common.
+
+    Attributes:
+        made_by: The base URL, the settings and the recorder; others make another.
+        template: A call that never begins: each call is a copy of it.
+        costs: Whether asking may cost something.
+    """
+
+    made_by: tuple[Any, InstrumentSettings, Recorder]
+    template: LLMCall
+    costs: bool
+
+
+_kinds: dict[tuple[int, type, Api], _Kind] = {}
+_MOST_KINDS: Final = 256
+
+
+def _kind_of(client: Any, api: Api, fallback: Callable[[type], str]) -> _Kind:
+    """Found once for each base URL and API, since reading a URL takes long."""
+    url = client.base_url
+    made_by = url, active_config.settings, recorder()
+    key = id(url), type(client), api  # with the URL kept, no other object gets its id
+    kind = _kinds.get(key)
+    if kind is None or kind.made_by != made_by:
+        host, port, provider, dialect = hosts.place_of(url, fallback(type(client)))
+        template = LLMCall(made_by[-1], provider, "", api.operation)
+        template.api, template.counts_usage = api.name, api.counts_usage
+        template.server_address, template.server_port, template.dialect = host, port, dialect
+        if len(_kinds) >= _MOST_KINDS:
+            _kinds.clear()
+        kind = _kinds[key] = _Kind(made_by, template, api.costs)
+    return kind
+
+
+def _body_of(options: Any) -> dict[str, Any]:
+    data = options.json_data
+    body: dict[str, Any] = data if isinstance(data, dict) else {}
+    return {**body, **options.extra_json} if options.extra_json else body
+
+
 def watch_of(
-    client: Any, options: Any, api: Api, fallback: Callable[[type], str], amend: Amend | None = None
+    client: Any, options: Any, api: Api, fallback: Callable[[type], str], ask_for_usage: Amend | None = None
 ) -> Watch | None:
-    """The watch of one request, or None when another one stands for it.
+    """The watch of one request, or None when it is not watched, or another watch stands for it.
 
     Args:
         client: Which client.
         options: The request.
         api: What it asks of.
         fallback: The provider's label by the client's class, where its host is not known.
-        amend: Does what is special to this API, before the input is kept.
+        ask_for_usage: Has a stream's usage sent.
     """
-    if ENGINE_CALL.get() is not None or is_under_way(api, options):
+    outer = _watch_here()
+    if not SWITCH.on or _engine_here() is not None or (outer is not None and is_under_way(outer, api, options)):
         return None
-    data = options.json_data
-    body: Any = data if isinstance(data, dict) else {}
-    if options.extra_json:
-        body = {**body, **options.extra_json}
-    host, port, provider, dialect = hosts.place_of(client, fallback)
+    body: Any = options.json_data
+    if type(body) is not dict or options.extra_json:
+        body = _body_of(options)
     facts = api.facts(body)
-    model = facts.model
+    kind = _kind_of(client, api, fallback)
     scope = _scope_here()
     if scope is not None:
-        again = scope.again(api, provider, model, body)
+        again = scope.again(api, kind.template.provider, facts.model, body)
         if again is not None:
             again.subject = options
-            _amend(again, model, body, client, amend)
+            _amend(again, facts, body, client, ask_for_usage)
             return again
-    call = recorder().start_llm_call(
-        provider,
-        model,
-        api.operation,
-        message_count=facts.message_count,
-        stream=facts.stream,
-        asks=(_with_file(body, options.files) if options.files else body) if api.costs else None,
-        is_watched=True,
-        key_hint=key_hint(getattr(client, "api_key", None)),  # a cloud's client may have none
-    )
+    call = kind.template.__copy__()
+    call.attempts = []
+    call.model, call.message_count, call.stream = facts.model, facts.message_count, facts.stream
+    call.request = facts.settings
+    call.api_key_hint = key_hint(getattr(client, "api_key", None))  # a cloud's client may have none
+    asks = body if not options.files else _with_file(body, options.files)
+    kind.made_by[-1].begin_llm_call(call, asks if kind.costs else None, True)
     try:
-        call.api = api.name
-        call.counts_usage = api.counts_usage
-        call.server_address, call.server_port = host, port
-        call.request = facts.settings
-        call.dialect = dialect
-        watch = Watch(call, api, options, host)
+        watch = Watch(call, api, options, call.server_address)
+        if scope is not None:
+            scope.begin(watch, facts.model, body)
         if options.headers and is_raw(options):
             watch.is_raw = True
-        if scope is not None:
-            scope.begin(watch, model, body)
-        if call.model != model:
-            body = _amend(watch, model, body, client, amend)
-        elif amend is not None:
-            amend(watch, body, client)
-        if call.sink.content.keeps:
-            keep(call, "input", partial(api.input_content, body))
+        if call.stream or call.model != facts.model or call.sink.content.keeps:
+            _look_further(watch, facts, body, client, ask_for_usage)
+        if call.span is not None:
+            enter(call)  # a stream's span is current while its request is sent
     except Exception:
         call.withdraw()
         raise
     return watch
 
 
-def _amend(watch: Watch, model: str, body: dict[str, Any], client: object, amend: Amend | None) -> dict[str, Any]:
+def _look_further(
+    watch: Watch, facts: RequestFacts, body: dict[str, Any], client: object, ask_for_usage: Amend | None
+) -> None:
+    """What most requests do not need: changes to what is sent, and keeping what is said."""
+    body = _amend(watch, facts, body, client, ask_for_usage)
+    if watch.call.sink.content.keeps:
+        keep(watch.call, "input", partial(watch.api.input_content, body))
+
+
+def _amend(
+    watch: Watch, facts: RequestFacts, body: dict[str, Any], client: object, ask_for_usage: Amend | None
+) -> dict[str, Any]:
     """Have the request sent as the watch changed it; returns its body."""
-    if watch.call.model != model:
+    if watch.call.model != facts.model:
         watch.subject, body = with_body(watch.subject, {**body, "model": watch.call.model})
-    if amend is not None:
-        amend(watch, body, client)
+    if facts.stream and ask_for_usage is not None:
+        ask_for_usage(watch, body, client)
     return body
 
 
@@ -179,17 +228,10 @@ async_stream_hook = partial(stream_hook, is_async=True)
 
 def _wrapper(original: object, *, begin: Begin, is_async: bool) -> Any:
     """Watch every request for which `begin` returns a watch."""
-
-    def begin_watch(client: object, options: object) -> Watch | None:
-        watch = begin(client, options) if SWITCH.on else None
-        if watch is not None and watch.call.span is not None:
-            enter(watch.call)  # a stream's span is current while its request is sent
-        return watch
-
     return call_wrapper(
         original,
         {WATCH: "watch"},
-        begin=begin_watch,
+        begin=begin,
         done=_answered,
         failed=_failed,
         is_async=is_async,
@@ -206,10 +248,10 @@ async_request_hook = partial(_wrapper, is_async=True)
 
 
 def _answered(watch: Watch, answer: object) -> None:
-    if watch.call.span is not None:
-        leave(watch.call)  # a call that goes on in its stream is current only while its request is sent
     if watch.state is None:
-        watch.answered_whole(answer)
+        watch.answered_whole(answer)  # its span is current no longer
+    elif watch.call.span is not None:
+        leave(watch.call)  # a call that goes on in its stream is current only while its request is sent
 
 
 def _failed(watch: Watch, error: BaseException) -> None:

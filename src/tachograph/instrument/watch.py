@@ -239,10 +239,9 @@ def error_body(response: Any) -> object:
         return None
 
 
-def is_under_way(api: Api, subject: object) -> bool:
-    """Whether a request is being watched here already: two wrappers of ours are around it, with others' between.
+def is_under_way(outer: Any, api: Api, subject: object) -> bool:
+    """Whether the watch that is here is of this request: two wrappers of ours are around it, with others' between.
 
     Those between may have copied the request object; then it has sent nothing yet.
     """
-    outer = WATCH.get()
-    return outer is not None and (outer.subject is subject or (outer.api is api and not outer.sent))
+    return outer.subject is subject or (outer.api is api and not outer.sent)

@@ -20,6 +20,7 @@ from time import perf_counter_ns
 from typing import Any, Final, NamedTuple
 
 import msgspec
+from msgspec import structs
 
 from tachograph.instrument import active_config, hosts, outcomes
 from tachograph.instrument.patches import SWITCH
@@ -269,7 +270,7 @@ def begin(site: Site, request: WireRequest) -> WireWatch | None:
     if isinstance(again, WireWatch):
         watch = again
     else:
-        watch = _begin(site, request, found, provider, facts._replace(model=model), body)
+        watch = _begin(site, request, found, provider, structs.replace(facts, model=model), body)
         watch.layer = request.layer
         if scope is not None:
             scope.begin(watch, model, body)

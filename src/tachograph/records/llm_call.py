@@ -9,7 +9,7 @@ Durations come from the monotonic clock (`*_ns` from `time.perf_counter_ns`), st
 from __future__ import annotations
 
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from weakref import ref
 
 import msgspec
@@ -198,6 +198,10 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
     tokens: tuple[int | None, int | None] | None = None
     reservation: Reservation | None = None
     budget_steps: tuple[BudgetStep, ...] = ()
+
+    if TYPE_CHECKING:
+
+        def __copy__(self) -> Self: ...
 
     @property
     def id(self) -> bytes:

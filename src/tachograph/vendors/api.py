@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import msgspec
 
 from tachograph.vendors.fields import pick, plain, scalar
 
@@ -18,7 +20,7 @@ TAIL: Final = 64
 piece that is kept costs a reference."""
 
 
-class RequestFacts(NamedTuple):
+class RequestFacts(msgspec.Struct, frozen=True):
     """What a request says about itself.
 
     Attributes:
@@ -65,6 +67,7 @@ def settings_of(body: object, names: Mapping[str, str]) -> dict[str, Any]:
 
 
 _PLAIN: Final = frozenset((int, float, str, bool))
+_OF_EACH: Final = ("model", "stream", "messages")
 
 
 def facts_by(
@@ -81,13 +84,13 @@ def facts_by(
     """
 
     def request_facts(body: Mapping[str, Any]) -> RequestFacts:
-        model, stream, asked = body.get("model"), body.get("stream"), body.get("messages")
+        model, stream, asked = map(body.get, _OF_EACH)
         stated = names & body.keys()
         return RequestFacts(
             model if type(model) is str and model else str(scalar(model) or "unknown"),
             len(asked) if type(asked) is list else count_of(said(body)),
-            stream is True or (stream is not None and bool(scalar(stream))),
-            partial(read, {name: body[name] for name in stated}) if stated else None,
+            type(stream) in _PLAIN and bool(stream),
+            partial(read, dict(zip(stated, map(body.__getitem__, stated), strict=True))) if stated else None,
         )
 
     return request_facts
@@ -184,7 +187,7 @@ def no_facts(body: Mapping[str, Any]) -> RequestFacts:
     return RequestFacts(str(scalar(body.get("model")) or "unknown"), 0, False, None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Api:
     """One API of a vendor, as it is read.
 
