@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from tachograph import runtime
+from tachograph.errors import TachographError
 from tachograph.settings import load
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def instrument(*clients: str, recorder: Recorder | None = None, **settings: Any)
     """Watch the client libraries of this process, those imported already and those to come.
 
     Calling it again changes nothing, or what is watched. Nothing is imported that the application does not import.
+    Where the system has no file descriptor left, or our files cannot be read, that is logged, and the application goes
+    on with what is watched by then.
 
     Args:
         clients: `openai`, `anthropic`, `google_genai`, `groq`, `together`, `mcp` (fastmcp's too), `wire` (requests to
@@ -38,6 +41,20 @@ def instrument(*clients: str, recorder: Recorder | None = None, **settings: Any)
     Raises:
         SettingsError: A setting or a client's name is not allowed.
     """
+    try:
+        _watch(clients, recorder, settings)
+    except TachographError:
+        raise
+    except (OSError, ImportError) as error:
+        logger.error(
+            "tachograph: not all clients are watched: %s: %s. The application goes on. If too many files are open, "
+            "raise the limit (ulimit -n) or close some, then call instrument() again.",
+            type(error).__name__,
+            error,
+        )
+
+
+def _watch(clients: tuple[str, ...], recorder: Recorder | None, settings: dict[str, Any]) -> None:
     from tachograph.instrument import (
         active_config,
         attempts,

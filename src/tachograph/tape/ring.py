@@ -346,7 +346,11 @@ class Ring:
                 return False
             try:
                 self._create()
-            except (OSError, ValueError):  # no such file system, no room, no permission: records are delivered at once
+            except (
+                OSError,
+                ValueError,
+                ImportError,
+            ):  # no such file system, room, permission, or descriptor for `mmap`
                 self._has_failed = True
                 return False
             return True
