@@ -118,8 +118,8 @@ def _kind_of(client: Any, api: Api, fallback: Callable[[type], str]) -> _Kind:
         template = LLMCall(made_by[-1], provider, "", api.operation)
         template.api, template.counts_usage = api.name, api.counts_usage
         template.server_address, template.server_port, template.dialect = host, port, dialect
-        if len(_kinds) >= _MOST_KINDS:
-            _kinds.clear()
+        if kind is not None or len(_kinds) >= _MOST_KINDS:
+            _kinds.clear()  # no recorder of former settings is kept
         kind = _kinds[key] = _Kind(made_by, template, api.costs)
     return kind
 
