@@ -154,8 +154,8 @@ async def test_a_call_through_a_configuration_of_several_servers_is_one_call_of_
 ) -> None:
     import fastmcp
 
-    one, two = ({"command": sys.executable, "args": [str(PROGRAM), "stdio", name]} for name in ("one", "two"))
-    async with fastmcp.Client({"mcpServers": {"one": one, "two": two}}) as client:
+    entry = {"command": sys.executable, "args": [str(PROGRAM), "stdio"]}  # the same twice: only the names differ
+    async with fastmcp.Client({"mcpServers": {"one": entry, "two": entry}}) as client:
         await asyncio.gather(*(client.call_tool(f"{name}_echo", {"text": "hi"}) for name in ("one", "two", "one")))
         await refusals(client, ("two_echo", {"txt": "hi"}))
     calls = [(call.server_id, call.tool_name, call.outcome) for call in seen.tool_calls if call.side == "client"]
@@ -277,8 +277,11 @@ async def test_a_proxy_whose_server_cannot_be_reached_fails_by_its_connection(se
     async with fastmcp.Client(proxy_of(f"http://127.0.0.1:{port}/mcp", "gate")) as client:
         with pytest.raises(Exception):  # noqa: B017, PT011 - as fastmcp likes
             await client.call_tool("echo", {"text": "hi"})
-    endings = [(call.side, call.outcome, call.error_kind) for call in seen.tool_calls]
-    assert sorted(endings) == [("client", "error", "connection"), ("server", "error", "connection")]
+    address = f"127.0.0.1:{port}/mcp"
+    endings = [(call.side, call.server_id, call.outcome, call.error_kind) for call in seen.tool_calls]
+    assert sorted(endings) == [("client", address, "error", "connection"), ("server", "gate", "error", "connection")]
+    assert seen.value("mcp_server_connections_total", server_id=address, outcome="error") > 0
+    assert seen.value("mcp_server_connections_total", server_id=address, outcome="success") == 0
 
 
 def _listens(port: int) -> bool:

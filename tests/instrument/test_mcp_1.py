@@ -120,6 +120,50 @@ async def test_an_http_server_that_is_killed_cancels_nothing(server: TroubleProc
     assert {call.server_id for call in seen.tool_calls} == {url.removeprefix("http://")}
 
 
+@pytest.mark.needs("websockets")
+async def test_a_websocket_that_breaks_is_a_lost_connection_and_one_that_is_left_is_not(seen: Recording) -> None:
+    from mcp.client.websocket import websocket_client  # type: ignore[import-not-found,unused-ignore]
+    from mcp.server.websocket import websocket_server  # type: ignore[import-not-found,unused-ignore]
+
+    server: Server[Any] = Server("weather")
+    asked: list[str] = []
+
+    @server.call_tool(validate_input=False)  # type: ignore[attr-defined,untyped-decorator,unused-ignore]
+    async def hang(name: str, arguments: object) -> list[Any]:
+        asked.append(name)
+        await asyncio.Event().wait()
+        return []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "websocket":
+            return
+        async with websocket_server(scope, receive, send) as streams:
+            running = asyncio.create_task(server.run(*streams, server.create_initialization_options()))
+            while "break" not in asked:
+                await asyncio.sleep(0.01)
+            running.cancel()
+            raise ConnectionError
+
+    with serving(app) as address:
+        url = f"{address.replace('http', 'ws')}/mcp"
+
+        async def use() -> None:
+            async with websocket_client(url) as streams, ClientSession(*streams) as session:
+                await session.initialize()
+                leaving = asyncio.create_task(session.call_tool("leave"))
+                while not asked:
+                    await asyncio.sleep(0.01)
+                leaving.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await leaving
+                await session.call_tool("break")
+
+        await asyncio.wait({task := asyncio.create_task(use())}, timeout=30)
+        task.cancelled() or task.exception()
+    ended = [(call.tool_name, call.outcome, call.error_kind) for call in seen.tool_calls if call.side == "client"]
+    assert ended == [("leave", "cancelled", None), ("break", "error", "connection")]
+
+
 @pytest.mark.parametrize(
     ("status", "body", "kind"),
     [

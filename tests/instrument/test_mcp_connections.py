@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Annotated, Any
 
 import mcp_types as types
@@ -145,6 +145,27 @@ async def test_every_failed_connect_is_counted_with_its_server(seen: Recording) 
         ("no-such-program-here --at all", "error"): 1,
         (f"{python[0].rpartition('/')[2]} -c raise SystemExit(3)", "error"): 1,
     }
+    assert seen.value("mcp_server_connections_active") == 0
+
+
+async def test_a_server_that_a_client_takes_to_be_there_counts_by_its_first_answer(
+    server: TroubleProcess, seen: Recording
+) -> None:
+    """A client that is told the protocol's revision connects without a word to its server."""
+    async with Client(server.entry["url"], mode="2026-07-28") as client:
+        assert seen.value("mcp_server_connections_total") == seen.value("mcp_server_connections_active") == 0
+        await client.call_tool("echo", {"text": "hi"})
+        assert seen.value("mcp_server_connections_active") == 1
+    server.kill()
+    for ask in (lambda: client.call_tool("echo", {"text": "hi"}), lambda: client.list_tools()):
+        with suppress(BaseExceptionGroup):  # leaving it fails as the request did
+            async with Client(server.entry["url"], mode="2026-07-28") as client:
+                for _ in range(2):
+                    with pytest.raises(BaseException):  # noqa: B017, PT011 - whatever the SDK makes of it
+                        await ask()
+    address = server.entry["url"].removeprefix("http://")
+    expected = {(address, "success"): 1, (address, "error"): 2}
+    assert counted(seen, "mcp_server_connections_total") == expected
     assert seen.value("mcp_server_connections_active") == 0
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
-from time import perf_counter_ns
+from time import monotonic, perf_counter_ns
 from types import ModuleType
 from typing import Any, Final
 
@@ -31,7 +31,7 @@ from tachograph.instrument.mcp_connections import (
     ending_of,
     is_watched,
 )
-from tachograph.instrument.mcp_proxies import EXECUTING, PROXIED, Proxied, WatchedTool
+from tachograph.instrument.mcp_proxies import EXECUTING, LISTING, PROXIED, Listing, Proxied, WatchedTool
 from tachograph.instrument.patches import SWITCH, patch
 from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.watch import WATCH
@@ -70,6 +70,7 @@ def _hook_session(module: ModuleType) -> None:
     }
     if hasattr(owner, "adopt"):
         places["adopt"] = (_adopt, "")
+        places["send_discover"] = (_discover, "a server that a client never asked counts as connected")
     if hasattr(owner, "_receive_loop"):
         places["_receive_loop"] = (_until_its_end, "")
     for name, (make, consequence) in places.items():
@@ -101,9 +102,10 @@ def _hook_proxy(module: ModuleType) -> None:
         hooked("fastmcp", "ProxyTool.run")
     else:
         missing("fastmcp", "ProxyTool.run", "a call through a proxy in this process counts twice")
-    provider = getattr(module, "ProxyProvider", None)
-    if provider is not None:  # fastmcp 2 says by itself that the connection failed
-        patch(provider, "_list_tools", _list_behind)
+    for name, method in (("ProxyProvider", "_list_tools"), ("ProxyToolManager", "get_tools")):  # the second: fastmcp 2
+        lister = getattr(module, name, None)
+        if lister is not None:
+            patch(lister, method, _list_behind)
 
 
 # Tool calls
@@ -224,12 +226,13 @@ def _begin(connection: WatchedSession, session: object, name: str, arguments: An
 
 def _failed(asked: WatchedToolCall, error: BaseException) -> None:
     call, connection = asked.call, asked.connection
-    is_dead = connection.ended_ns is not None and connection.ended_ns < call.started_ns
+    is_dead = connection.has_ended_by(call.started_ns)
     outcome, kind = ending_of(error, asked, connection.exchange, since_ns=call.started_ns, is_dead=is_dead)
     if kind is not None and isinstance(error, CancelledError):
         connection.ended_ns = connection.ended_ns or perf_counter_ns()  # by the SDK: so will be all that comes after
     if asked.request_id is not None:
         connection.requests.pop(asked.request_id, None)
+    connection.not_answered(outcome, kind)
     if asked.above is not None:
         asked.above.failed(outcome, kind)
         return
@@ -280,8 +283,10 @@ def answered(call: ToolCall, result: object, failure: tuple[ToolOutcome, ErrorKi
         said = text_of(result)
         kind = kind_of_error_result(said)
         call.is_made_up = kind == "validation" and is_unknown_tool(said)
-        if call.is_made_up and call.is_unlisted:
+        if call.unlisted is not None and (call.is_made_up or kind == "connection"):
             call.is_made_up, kind = False, "connection"
+            if call.side == "client" and call.unlisted:
+                call.server_id = call.unlisted
         outcome, kind = failure or (outcome_of_kind(kind), kind)
         call.finish(outcome, kind, error=said)
     else:
@@ -321,20 +326,16 @@ def _begin_to_pass_on(tool: Any) -> Proxied | None:
 
 
 def _list_behind(original: object) -> Any:
-    return call_wrapper(original, begin=_begin_to_list, failed=_not_listed, is_async=True, begins="self")
+    return call_wrapper(
+        original, {LISTING: "watch"}, begin=_begin_to_list, failed=Listing.failed, is_async=True, begins="self"
+    )
 
 
-def _begin_to_list(provider: object) -> tuple[ToolCall, ...] | None:
-    """The calls for which a proxy lists the tools of its server."""
+def _begin_to_list(provider: object) -> Listing | None:
     asked = _asked_of_proxy()
     calls = (None if asked is None else asked.call, EXECUTING.get())
-    return tuple(call for call in calls if call is not None) or None
-
-
-def _not_listed(calls: tuple[ToolCall, ...], error: BaseException) -> None:
-    """A proxy takes the tools of a server that it cannot list for tools that are not there."""
-    for call in calls:
-        call.is_unlisted = True
+    known = [call for call in calls if call is not None]
+    return Listing(known) if known else None
 
 
 def _asked_of_proxy() -> WatchedTool | None:
@@ -376,7 +377,11 @@ class _Request:
                 _end_of_task(self.connection, result)
 
     def failed(self, error: BaseException) -> None:
-        self.ended(ending_of(error, self.exchange)[0])
+        outcome, kind = ending_of(error, self.exchange)
+        self.ended(outcome)
+        self.connection.not_answered(outcome, kind)
+        if (listing := LISTING.get()) is not None:
+            listing.server_id = self.connection.server_id
 
 
 class _TaskRequest(_Request):
@@ -512,9 +517,17 @@ def _initialized(connection: WatchedSession, result: object) -> None:
 def _adopt(original: object) -> Any:
     def adopted(session: object, _: None, args: object, keywords: object) -> None:
         if is_watched():
-            connection_of(session).opened(dig(session, "server_info", "name"))
+            connection_of(session).adopted(dig(session, "server_info", "name"))
 
     return after(original, adopted)
+
+
+def _discover(original: object) -> Any:
+    return call_wrapper(original, {WATCH: "watch.exchange"}, begin=_watched_session, done=_discovered, is_async=True)
+
+
+def _discovered(connection: WatchedSession, _: object) -> None:
+    connection.answered_at = monotonic()
 
 
 def _enter(original: object) -> Any:

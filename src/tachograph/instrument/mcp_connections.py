@@ -22,7 +22,7 @@ from weakref import WeakKeyDictionary
 from tachograph.instrument import active_config, mcp_identity
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.mcp_ports import PORTS
-from tachograph.instrument.mcp_proxies import PROXIED, WatchedTool
+from tachograph.instrument.mcp_proxies import LISTING, PROXIED, WatchedTool
 from tachograph.instrument.patches import SWITCH, patch
 from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.watch import WATCH, error_body
@@ -31,7 +31,7 @@ from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.records import ENGINE_MCP, ToolCall
 from tachograph.records.outcomes import ErrorKind, ToolOutcome
 from tachograph.signals import semconv
-from tachograph.tape.guard import after, call_wrapper, generate
+from tachograph.tape.guard import call_wrapper, generate
 from tachograph.urls import split
 from tachograph.vendors.fields import dig, pick
 
@@ -43,7 +43,7 @@ def install() -> None:
     after_import("mcp.client.client", _hook_client)
     after_import("fastmcp.client.client", _hook_fastmcp)
     after_import("fastmcp.client.transports.config", _hook_fastmcp_config)
-    after_import("fastmcp.client.transports", _hook_fastmcp_config)  # of fastmcp 2, which has them in one module
+    after_import("fastmcp.utilities.mcp_config", _hook_fastmcp_entries)  # of fastmcp 2
 
 
 def is_watched() -> bool:
@@ -135,7 +135,10 @@ class Transport:
         address: Where it leads, as an id; url: of an HTTP server.
         facts: What its calls' spans say of it.
         exchange: What its HTTP layer met in tasks of its own.
+        socket: Of a WebSocket connection (mcp 1); None of other transports.
     """
+
+    socket: Any = None
 
     def __init__(self, address: str, url: str | None) -> None:
         self.address = address
@@ -182,6 +185,8 @@ class ConnectAttempt:
         address = transport.address if transport is not None else self.address
         server_id = mcp_identity.server_id(address, own_name, self.name)
         active_config.recorder().metrics.part(MCPMetrics).connect_ended(server_id, outcome)
+        if (listing := LISTING.get()) is not None:
+            listing.server_id = server_id
         if (proxied := PROXIED.get()) is not None:
             proxied.reached(server_id)
             proxied.failed(outcome, kind)
@@ -196,6 +201,7 @@ class WatchedSession:
         facts: What its calls' spans say of it; None until the first call asks.
         answered_at: When its server last answered over HTTP (monotonic seconds).
         ended_ns: When it ended, or a call showed that it has (monotonic); None before.
+        is_expected: The client took an HTTP server to be there and asked nothing: it counts by its first answer.
         unfinished: Calls that go on after their request was answered: rounds of questions that the application drives
             itself, and background tasks, by their ids at the server.
         requests: Calls under way by the ids that the server gets (mcp 1).
@@ -210,6 +216,7 @@ class WatchedSession:
         self.ended_ns: int | None = None
         self.unfinished: dict[str, ToolCall] = {}
         self.requests: dict[object, WatchedTool] = {}
+        self.is_expected = False
         self._name = name
         self._lock = threading.Lock()
         self._is_open = self._is_counted = False
@@ -221,8 +228,17 @@ class WatchedSession:
         address = self.transport.address if self.transport is not None else None
         return mcp_identity.server_id(address, self.own_name, self._name)
 
+    def adopted(self, own_name: object) -> None:
+        """The client knows what the server can do: from an answer of it, or from elsewhere."""
+        transport = self.transport
+        if self.answered_at or transport is None or transport.url is None:
+            self.opened(own_name)
+        else:
+            self.is_expected = True
+
     def opened(self, own_name: object) -> None:
         """The server has said who it is, if it does."""
+        self.is_expected = False
         self.answered_at = time.monotonic()
         with self._lock:
             is_first, self._is_counted = not self._is_counted, True
@@ -247,8 +263,21 @@ class WatchedSession:
         self.answered_at = time.monotonic()
         if self.transport is not None:
             self.transport.exchange.error = None
-        if not self._is_open and self._is_counted:
+        if self.is_expected:
+            self.opened(self.own_name)
+        elif not self._is_open and self._is_counted:
             self._rise()
+
+    def not_answered(self, outcome: ToolOutcome, kind: ErrorKind | None) -> None:
+        """A request failed; where it was the first, so did the connecting."""
+        if self.is_expected and kind in ("connection", "timeout"):
+            self.is_expected = False
+            active_config.recorder().metrics.part(MCPMetrics).connect_ended(self.server_id, outcome)
+
+    def has_ended_by(self, now_ns: int) -> bool:
+        """Whether it had ended then, or its WebSocket has closed, which mcp 1 tells by cancelling who waits."""
+        socket = self.transport.socket if self.transport is not None else None
+        return (self.ended_ns is not None and self.ended_ns < now_ns) or getattr(socket, "close_code", None) is not None
 
     def server_gone(self) -> None:
         """Its port refuses; the session may go on when the server is back."""
@@ -377,7 +406,10 @@ def _not_connected(attempt: ConnectAttempt, error: BaseException) -> None:
 
 
 def _name_in_config(client: object) -> str | None:
-    """The name of the one server of an `mcpServers` configuration, as fastmcp's clients take it."""
+    """The name of the client's server in an `mcpServers` configuration, where fastmcp was given one."""
+    name: str | None = dig(client, "transport", "_tachograph_name")
+    if name is not None:
+        return name
     servers = dig(client, "transport", "config", "mcpServers")
     return next(iter(servers), None) if isinstance(servers, dict) and len(servers) == 1 else None
 
@@ -391,19 +423,22 @@ def _address_of(transport: object) -> str | None:
 
 
 def _hook_fastmcp_config(module: ModuleType) -> None:
-    transport = getattr(module, "MCPConfigTransport", None)
-    if transport is not None and not patch(transport, "_create_proxy", _create_proxy):
-        patch(transport, "__init__", _configure)  # fastmcp 2 connects to its servers when a call needs them
+    patch(module.MCPConfigTransport, "_create_proxy", _create_proxy)
 
 
-def _configure(original: object) -> Any:
-    def configured(transport: object, _: None, args: object, keywords: object) -> None:
-        for name, entry in dig(transport, "config", "mcpServers").items():
-            address = _address_of(entry)
-            if address is not None:
-                mcp_identity.learn(address, name)
+def _hook_fastmcp_entries(module: ModuleType) -> None:
+    patch(module, "mcp_server_type_to_servers_and_transports", _make_entry)
 
-    return after(original, configured)
+
+def _make_entry(original: object) -> Any:
+    """fastmcp 2 makes the transports of a configuration at once and opens them when a call needs them."""
+
+    def made(_: object, entry: tuple[str, Any, Any]) -> None:
+        name, _server, transport = entry
+        transport._tachograph_name = name
+
+    signature = "*args, **keywords"
+    return call_wrapper(original, begin=lambda: True, done=made, is_async=False, signature=signature, begins="")
 
 
 def _create_proxy(original: object) -> Any:
@@ -481,7 +516,7 @@ _OPEN_TRANSPORT: Final = """
                 raise
             reset_opening(opening)
             reset_watch(watch)
-            guard pass: opened(transport, streams)
+            guard pass: opened(transport, streams, self._manager)
             return streams
 
         async def __aexit__(self, *exc_info):
@@ -532,7 +567,9 @@ def _transport_begins(transport: Transport) -> None:
         attempt.transport = transport
 
 
-def _transport_opened(transport: Transport, streams: Any) -> None:
+def _transport_opened(transport: Transport, streams: Any, manager: Any) -> None:
+    if transport.url is not None and transport.url.startswith("ws"):
+        transport.socket = manager.gen.ag_frame.f_locals.get("ws")
     with suppress(TypeError, IndexError):
         _streams[getattr(streams[0], "_inner", streams[0])] = transport
 

@@ -35,11 +35,6 @@ _configured: dict[str, str] = {}
 """Configured names by address, learnt when a server named itself: a later failure to connect has them too."""
 
 
-def learn(address: str, name: str) -> None:
-    """The server at an address has this name in the configuration of a client library."""
-    _configured[address] = active_config.settings.mcp_servers.get(name, name)
-
-
 def forget() -> None:
     """Forget what was learnt."""
     _configured.clear()

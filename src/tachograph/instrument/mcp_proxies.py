@@ -54,8 +54,28 @@ class Proxied:
             self.asked.failure = outcome, kind
 
 
+class Listing:
+    """Tool calls for which a proxy lists the tools of its server.
+
+    Attributes:
+        server_id: That server, where asking it failed.
+    """
+
+    def __init__(self, calls: list[ToolCall]) -> None:
+        self.calls = calls
+        self.server_id = ""
+
+    def failed(self, error: BaseException) -> None:
+        """The proxy takes the tools of a server that it cannot list for tools that are not there."""
+        for call in self.calls:
+            call.unlisted = self.server_id
+
+
 PROXIED: Final[ContextVar[Proxied | None]] = ContextVar("tachograph_mcp_proxied", default=None)
 """What a proxy passes on here; None inside of a tool, whose own calls are calls."""
+
+LISTING: Final[ContextVar[Listing | None]] = ContextVar("tachograph_mcp_listing", default=None)
+"""What a proxy lists tools for here."""
 
 EXECUTING: Final[ContextVar[ToolCall | None]] = ContextVar("tachograph_mcp_executing", default=None)
 """The execution of a tool that a server handles here. A proxy may have to list its server's tools for it."""

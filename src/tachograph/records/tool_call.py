@@ -34,7 +34,7 @@ class ToolCall(msgspec.Struct, eq=False, weakref=True):
         started_unix_ns: UTC. started_ns, ended_ns: monotonic.
         run: The run of an agent that it belongs to.
         is_made_up: There is no such tool: its name, which a model may have invented, is no label value.
-        is_unlisted: A server behind the proxy that was asked could not be asked for its tools.
+        unlisted: A server that could not be asked for its tools, behind the proxy that was asked; empty: not known.
         call_id: The model's id for this call, when a model asked for it.
         attributes: Further facts for the span (`mcp.session.id`, `network.transport`, ...).
         reading: Completes a finished record when it is delivered; as on an LLM call.
@@ -59,7 +59,7 @@ class ToolCall(msgspec.Struct, eq=False, weakref=True):
     error_kind: ErrorKind | None = None
     error: BaseException | str | None = None
     is_made_up: bool = False
-    is_unlisted: bool = False
+    unlisted: str | None = None
     call_id: str | None = None
     attributes: dict[str, Any] | None = None
     content: Any = None
