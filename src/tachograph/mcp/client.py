@@ -217,13 +217,18 @@ class MCPClient:
 
         async def pages(client: Client) -> tuple[Tool, ...]:
             tools: list[Tool] = []
-            cursor: str | None = None
-            for _ in range(_PAGES_AT_MOST):
-                page = await client.list_tools(cursor=cursor)
+            cursors: list[str | None] = [None]
+            while len(cursors) <= _PAGES_AT_MOST:
+                page = await client.list_tools(cursor=cursors[-1])
                 tools.extend(page.tools)
-                cursor = page.next_cursor
-                if cursor is None:
+                if page.next_cursor is None:
                     return tuple(tools)
+                if page.next_cursor in cursors:
+                    logger.warning(
+                        "MCP server %r: a page of tools leads to one already read; taken as the last", server_id
+                    )
+                    return tuple(tools)
+                cursors.append(page.next_cursor)
             logger.warning(
                 "MCP server %r: more than %d pages of tools; the rest is left out", server_id, _PAGES_AT_MOST
             )

@@ -18,10 +18,9 @@ import logging
 import os
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
-from time import perf_counter_ns
 from typing import Any, Final, Literal, TextIO, TypeVar
 
 from mcp import Client, MCPError
@@ -36,6 +35,7 @@ from tachograph.mcp.questions import Hook, elicitation, sampling
 from tachograph.mcp.transports import EXCHANGE, Exchange, TransportWatch, open_transport
 from tachograph.recorder import Recorder
 from tachograph.records import ENGINE_MCP
+from tachograph.records.outcomes import ToolOutcome
 from tachograph.signals import semconv
 
 logger = logging.getLogger("tachograph.mcp")
@@ -221,9 +221,7 @@ class Connection:
         """Say goodbye to the server and end; a server that does not leave is killed."""
         self._closing.set()
         self._wanted.set()
-        if self._state == "connecting":
-            self._owner.cancel()
-        self._end("closed by us")
+        self._end("closed by us")  # not by cancelling: the SDK would leave a process behind that it is stopping
         done, _ = await asyncio.wait({self._owner}, timeout=_CLOSE_SECONDS)
         if not done:
             self._owner.cancel()
@@ -255,8 +253,7 @@ class Connection:
         """One life of the connection. Returns whether it was ever up."""
         self._ended.clear()
         self._poke.clear()
-        was_up = False
-        started_ns = perf_counter_ns()
+        was_up = timed_out = False
         watch = self._watch = TransportWatch(self._end, self._suspect)
         exchange = Exchange()
         EXCHANGE.set(exchange)
@@ -296,8 +293,13 @@ class Connection:
             if was_up:
                 logger.debug("closing the connection to MCP server %r raised", self.config.id, exc_info=raised)
             else:
-                self._failed_to_connect(unwrap(raised), exchange, started_ns)
-        if not self._closing.is_set() and (words := await watch.last_words(0.2 if was_up else _LAST_WORDS_SECONDS)):
+                timed_out = self._failed_to_connect(unwrap(raised), exchange)
+        if self._closing.is_set():
+            return was_up
+        if timed_out:  # the signal that then ended its process was the SDK's
+            words = await watch.last_line(_LAST_WORDS_SECONDS)
+            self._reason = f"{self._reason}: {words}" if words else self._reason
+        elif words := await watch.last_words(0.2 if was_up else _LAST_WORDS_SECONDS):
             self._reason = words if was_up else f"cannot connect: {words}"
         return was_up
 
@@ -335,14 +337,17 @@ class Connection:
         self._ended.set()
         self._went_down(why)
         if self._handshake is not None:
-            self._handshake.reschedule(asyncio.get_running_loop().time())
+            with suppress(RuntimeError):  # its time has run out already, or it has failed: the transport is closing
+                self._handshake.reschedule(asyncio.get_running_loop().time())
 
     def _suspect(self, why: str) -> None:
         self._poke.set()
 
-    def _failed_to_connect(self, error: BaseException, exchange: Exchange, started_ns: int) -> None:
+    def _failed_to_connect(self, error: BaseException, exchange: Exchange) -> bool:
+        """Count it and say why; returns whether there was no answer in time."""
         timed_out = not self._ended.is_set() and classify(error) == "timeout"
-        self._recorder.metrics.part(MCPMetrics).connect_ended(self.config.id, "timeout" if timed_out else "error")
+        outcome: ToolOutcome = "cancelled" if self._closing.is_set() else "timeout" if timed_out else "error"
+        self._recorder.metrics.part(MCPMetrics).connect_ended(self.config.id, outcome)
         self._failures += 1
         if isinstance(error, FileNotFoundError) and isinstance(self.config, StdioServer):
             cwd = self.config.cwd
@@ -353,11 +358,13 @@ class Connection:
         elif self._ended.is_set():
             self._reason = f"cannot connect: {self._reason}"
         elif timed_out:
-            self._reason = f"no handshake within {(perf_counter_ns() - started_ns) / 1e9:.1f} s"
+            allowed = min(self._options.connect_timeout, self._options.read_timeout)
+            self._reason = f"no handshake within {allowed:g} s"
         else:
             cause = exchange.error or error
             self._reason = f"cannot connect: {str(cause) or type(cause).__name__}"
         logger.info("MCP server %r: %s", self.config.id, self._reason)
+        return timed_out
 
     # Waiting and watching.
 

@@ -218,6 +218,15 @@ def _missing_hook(error: BaseException, code: int | None, message: str) -> str |
     return found[1].lower() if found else None
 
 
+def _broken_answer(error: BaseException) -> str | None:
+    """What is wrong with an answer that is none of the protocol's, without what it says: that may be content."""
+    errors = getattr(error, "errors", None)
+    if type(error).__name__ != "ValidationError" or not callable(errors):
+        return None
+    found = [f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in errors(include_input=False)[:3]]
+    return f"the answer does not fit the protocol: {'; '.join(found)}"
+
+
 def _kind_of_answer(code: int, message: str, status: int | None) -> ErrorKind | None:
     """The kind of a JSON-RPC error where its HTTP status or its text is more exact than its code; else None."""
     if _SESSION_LOST.match(message) or (code, message) == _CONNECT_TIMED_OUT:
@@ -347,6 +356,8 @@ def tool_error(
         what, do = f"the tool needs {hook}: {what}", f"Give ConnectionOptions({hook}=...)"
     elif status is not None and status >= 400:
         what, do = f"the server answered HTTP {status}: {what}", _STATUS_ADVICE.get(status)
+    elif (broken := _broken_answer(error)) is not None:
+        what = broken
     elif transport_error is not None and kind == "connection":
         what = f"the server cannot be reached: {transport_error or type(transport_error).__name__}"
     return ERROR_OF_KIND[kind](

@@ -77,12 +77,14 @@ class TransportWatch:
         """Process id of a stdio server."""
         return getattr(self.process, "pid", None)
 
+    async def last_line(self, seconds: float) -> str:
+        """The last line of a stdio server's standard error, waiting so long for its end; else empty."""
+        return "" if self.stderr is None else await self.stderr.last_line(seconds)
+
     async def last_words(self, seconds: float) -> str:
         """How a stdio server's process ended and the last line of its standard error, waiting so long; else empty."""
-        if self.stderr is None:
-            return ""
         deadline = asyncio.get_running_loop().time() + seconds
-        line = await self.stderr.last_line(seconds)
+        line = await self.last_line(seconds)
         while (code := getattr(self.process, "returncode", None)) is None and self.process is not None:
             if asyncio.get_running_loop().time() >= deadline:
                 break
@@ -127,6 +129,27 @@ class _WatchedStream:
 
     async def __aexit__(self, *exc_info: Any) -> None:
         await self.aclose()
+
+
+class _WholeLines:
+    """A server's standard output in whole lines: the SDK searches all that it has of a line whenever more comes."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    async def receive(self) -> bytes:
+        parts: list[bytes] = []
+        while not parts or b"\n" not in parts[-1]:
+            try:
+                parts.append(await self._inner.receive())
+            except anyio.EndOfStream:
+                if not parts:
+                    raise
+                break
+        return b"".join(parts)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
 
 
 class _WatchedClient(httpx2.AsyncClient):
@@ -214,6 +237,8 @@ async def _open_stdio(config: StdioServer, watch: TransportWatch, errlog: TextIO
         # by holding the pipe open. Where a later SDK names it otherwise, the end of the pipe still shows it.
         frame = getattr(getattr(context, "gen", None), "ag_frame", None)
         watch.process = frame.f_locals.get("process") if frame is not None else None
+        if getattr(watch.process, "_stdout", None) is not None:  # nothing has been read before the first await
+            watch.process._stdout = _WholeLines(watch.process._stdout)
         yield _WatchedStream(read, watch.ended), write
 
 
