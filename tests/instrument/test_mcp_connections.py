@@ -151,7 +151,7 @@ async def test_every_failed_connect_is_counted_with_its_server(seen: Recording) 
 async def test_a_server_that_a_client_takes_to_be_there_counts_by_its_first_answer(
     server: TroubleProcess, seen: Recording
 ) -> None:
-    """A client that is told the protocol's revision connects without a word to its server."""
+    """A client that is given the protocol's revision connects without a word to its server."""
     async with Client(server.entry["url"], mode="2026-07-28") as client:
         assert seen.value("mcp_server_connections_total") == seen.value("mcp_server_connections_active") == 0
         await client.call_tool("echo", {"text": "hi"})

@@ -13,7 +13,7 @@ from anyio.streams.text import TextReceiveStream
 from mcp.client import stdio
 
 from support.raw_mcp_server import LONG
-from tachograph.mcp import ConnectionOptions, MCPClient, ToolValidationError
+from tachograph.mcp import ConnectionOptions, MCPClient, ToolConnectionError, ToolValidationError
 
 PROGRAM = Path(__file__).parents[1] / "support" / "raw_mcp_server.py"
 
@@ -74,3 +74,37 @@ async def test_a_long_answer_is_searched_once_for_its_end(on, seen, monkeypatch)
     async with on({"raw": raw()}) as bench:
         assert len((await bench.execute("raw", "long")).text) == LONG
     assert max(map(len, searched)) > LONG
+
+
+@pytest.mark.parametrize("protocol", ["2026-07-28", "legacy"])
+async def test_an_answer_of_two_megabytes_comes_as_an_event(on, gate, protocol):
+    async with on({"web": gate.entry}, protocol=protocol) as bench:
+        assert len((await bench.execute("web", "echo", {"text": "x" * 1000, "times": 2000})).text) >= 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "error", "said"),
+    [
+        (b"card 4111", [], ToolValidationError, "the answer is no JSON-RPC message"),
+        (b"card 4111", [(b"content-encoding", b"gzip")], ToolConnectionError, "decompress"),
+    ],
+)
+async def test_an_answer_that_cannot_be_read_fails_its_call_and_no_other(on, gate, body, headers, error, said):
+    async with on({"web": gate.entry}) as bench:
+        waiting = asyncio.create_task(bench.execute("web", "hang"))
+        while "tools/call" not in gate.seen:
+            await asyncio.sleep(0.01)
+        gate.status, gate.times, gate.body = 200, 1, body
+        gate.headers_sent = [(b"content-type", b"application/json"), *headers]
+        with pytest.raises(error, match=said) as raised:
+            await bench.execute("web", "echo", {"text": "x"})
+        assert "4111" not in str(raised.value)
+        assert not waiting.done()
+        waiting.cancel()
+
+
+async def test_a_server_that_refuses_our_credentials_says_what_to_do_at_every_call(on, gate):
+    gate.status, gate.methods = 401, ("server/discover", "initialize")
+    async with on({"web": gate.entry}, backoff_first=30.0) as bench:
+        with pytest.raises(ToolConnectionError, match=r'HTTP 401 .*Give the server\'s credentials in "headers"'):
+            await bench.execute("web", "echo", {"text": "x"})

@@ -229,7 +229,7 @@ class WatchedSession:
         return mcp_identity.server_id(address, self.own_name, self._name)
 
     def adopted(self, own_name: object) -> None:
-        """The client knows what the server can do: from an answer of it, or from elsewhere."""
+        """The client has what the server can do: from an answer of it, or from elsewhere."""
         transport = self.transport
         if self.answered_at or transport is None or transport.url is None:
             self.opened(own_name)
@@ -275,7 +275,7 @@ class WatchedSession:
             active_config.recorder().metrics.part(MCPMetrics).connect_ended(self.server_id, outcome)
 
     def has_ended_by(self, now_ns: int) -> bool:
-        """Whether it had ended then, or its WebSocket has closed, which mcp 1 tells by cancelling who waits."""
+        """Whether it had ended then, or its WebSocket has closed: mcp 1 then cancels the task that waits."""
         socket = self.transport.socket if self.transport is not None else None
         return (self.ended_ns is not None and self.ended_ns < now_ns) or getattr(socket, "close_code", None) is not None
 

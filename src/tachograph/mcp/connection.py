@@ -28,7 +28,7 @@ from mcp_types import DiscoverResult, ToolListChangedNotification
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from tachograph.mcp.config import HTTPServer, ServerConfig, StdioServer
-from tachograph.mcp.errors import ServerUnavailableError, classify, unwrap
+from tachograph.mcp.errors import STATUS_ADVICE, ServerUnavailableError, classify, unwrap
 from tachograph.mcp.liveness import watch_port, watch_process
 from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.mcp.questions import Hook, elicitation, sampling
@@ -134,6 +134,7 @@ class Connection:
         self._watch: TransportWatch | None = None
         self._state: State = "connecting"
         self._reason: str | None = None
+        self._advice: str | None = None  # what to do about it
         self._failures = 0  # attempts to connect that failed, ever
         self._ended = asyncio.Event()
         self._changed = asyncio.Event()  # replaced at every change of state
@@ -349,6 +350,7 @@ class Connection:
         outcome: ToolOutcome = "cancelled" if self._closing.is_set() else "timeout" if timed_out else "error"
         self._recorder.metrics.part(MCPMetrics).connect_ended(self.config.id, outcome)
         self._failures += 1
+        self._advice = STATUS_ADVICE.get(exchange.status or 0)
         if isinstance(error, FileNotFoundError) and isinstance(self.config, StdioServer):
             cwd = self.config.cwd
             missing = cwd if cwd is not None and not os.path.isdir(cwd) else self.config.command
@@ -388,11 +390,9 @@ class Connection:
             if self._state == "waiting":
                 if self._failures > failures:
                     seconds = max(0.0, self._next_attempt_at - loop.time())
-                    raise ServerUnavailableError(
-                        self.config.id,
-                        self._reason or "not connected",
-                        do=f"It is tried again when a call needs it, and in {seconds:.1f} s",
-                    )
+                    again = f"It is tried again when a call needs it, and in {seconds:.1f} s"
+                    do = again if self._advice is None else f"{self._advice}. {again}"
+                    raise ServerUnavailableError(self.config.id, self._reason or "not connected", do=do)
                 self._wanted.set()
             if not await _wait(self._changed, deadline - loop.time()):
                 why = f": {self._reason}" if self._reason else ""

@@ -68,7 +68,7 @@ _STATUS_LOST: Final = {
 }
 """What the SDK says for an HTTP error whose body was no JSON-RPC error: here the status is more exact than the code."""
 
-_STATUS_ADVICE: Final[dict[int, str]] = {
+STATUS_ADVICE: Final[dict[int, str]] = {
     401: 'Give the server\'s credentials in "headers" of its mcpServers entry',
     403: "The credentials are known but not allowed; ask the operator of the server",
     404: 'Check the server\'s "url"; an old server may need "type": "sse"',
@@ -158,10 +158,10 @@ def classify(
     names = {base.__name__ for base in type(error).__mro__}
     code, message = _code_and_message(error)
     if code is not None and names & {"MCPError", "McpError"}:
-        if (kind := _kind_of_answer(code, message, status)) is not None:
-            return kind
         if code in _LOCAL_CODES and transport_error is not None:
             return classify(transport_error)
+        if (kind := _kind_of_answer(code, message, status)) is not None:
+            return kind
         return CODE_KINDS.get(code, "execution")
     if isinstance(error, ToolError):
         return error.kind
@@ -176,7 +176,7 @@ def classify(
 _KINDS_OF_EXCEPTIONS: Final[tuple[tuple[ErrorKind, frozenset[str], tuple[type[BaseException], ...]], ...]] = (
     ("connection", frozenset({"ServerUnavailableError", "ClientClosedError", "ConnectTimeout", "PoolTimeout"}), ()),
     ("timeout", frozenset({"TimeoutException"}), (TimeoutError,)),
-    ("connection", frozenset({"TransportError", "CancelledError"}), (OSError, EOFError)),
+    ("connection", frozenset({"RequestError", "CancelledError"}), (OSError, EOFError)),
     ("connection", frozenset({"BrokenResourceError", "ClosedResourceError", "EndOfStream"}), ()),
     ("validation", frozenset({"ValidationError"}), ()),  # a result does not fit the protocol
 )
@@ -218,8 +218,14 @@ def _missing_hook(error: BaseException, code: int | None, message: str) -> str |
     return found[1].lower() if found else None
 
 
+_NOT_JSON: Final = re.compile("Failed to parse (JSON response|SSE message)", re.I)
+"""How the SDK begins an error that quotes the answer (`client/streamable_http.py` of 2.3)."""
+
+
 def _broken_answer(error: BaseException) -> str | None:
     """What is wrong with an answer that is none of the protocol's, without what it says: that may be content."""
+    if _NOT_JSON.match(str(error)):
+        return "the answer is no JSON-RPC message"
     errors = getattr(error, "errors", None)
     if type(error).__name__ != "ValidationError" or not callable(errors):
         return None
@@ -355,11 +361,11 @@ def tool_error(
     if (hook := _missing_hook(error, code, message)) is not None:
         what, do = f"the tool needs {hook}: {what}", f"Give ConnectionOptions({hook}=...)"
     elif status is not None and status >= 400:
-        what, do = f"the server answered HTTP {status}: {what}", _STATUS_ADVICE.get(status)
+        what, do = f"the server answered HTTP {status}: {what}", STATUS_ADVICE.get(status)
     elif (broken := _broken_answer(error)) is not None:
         what = broken
     elif transport_error is not None and kind == "connection":
-        what = f"the server cannot be reached: {transport_error or type(transport_error).__name__}"
+        what = f"the server gave no answer that could be read: {transport_error or type(transport_error).__name__}"
     return ERROR_OF_KIND[kind](
         what,
         server_id=server_id,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -29,6 +30,9 @@ from tachograph.mcp.stderr import StderrTail
 _CONNECT_SECONDS = 10.0
 _STREAM_READ_SECONDS = 300.0
 _GOODBYE_SECONDS = 1.0
+_HAS_EVENT_LIMIT = "max_sse_event_size" in inspect.signature(streamable_http_client).parameters  # since mcp 2.3
+_EVENT_LIMIT: dict[str, Any] = {"max_sse_event_size": 64 << 20} if _HAS_EVENT_LIMIT else {}
+"""Bytes of an answer that comes as an event. The SDK's limit of 1 MiB is less than a screenshot."""
 
 
 class Exchange:
@@ -172,7 +176,7 @@ class _WatchedClient(httpx2.AsyncClient):
             response = await super().send(request, **options)
             if response.headers.get("content-type", "").lower().startswith("application/json"):
                 await response.aread()  # here, where a connection that breaks halfway can be detected
-        except httpx2.TransportError as error:
+        except httpx2.RequestError as error:
             if exchange is not None:
                 exchange.error = error
             self._failed(request, f"{type(error).__name__}: {error}")
@@ -281,5 +285,6 @@ async def _open_http(config: HTTPServer, watch: TransportWatch) -> AsyncIterator
         async with sse_client(config.url, httpx_client_factory=make_client) as (read, write):
             yield _WatchedStream(read, watch.ended), write
         return
-    async with make_client() as client, streamable_http_client(config.url, http_client=client) as (read, write):
+    client = make_client()
+    async with client, streamable_http_client(config.url, http_client=client, **_EVENT_LIMIT) as (read, write):
         yield _WatchedStream(read, watch.ended), write
