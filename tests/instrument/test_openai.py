@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import openai
+import pydantic
 import pytest
 
 from tachograph import instrument
@@ -30,6 +31,10 @@ from tachograph_demo.simulators import (
 
 ASKED: Any = [{"role": "user", "content": "hello"}]
 USAGE = ServedUsage(prompt=120, completion=30)
+
+
+class Weather(pydantic.BaseModel):
+    degrees: int
 
 
 @pytest.fixture
@@ -97,11 +102,12 @@ def test_a_spent_quota_is_told_from_a_rate_limit(
 def test_a_chat_stream_is_asked_for_usage_and_the_application_does_not_see_it(
     client: openai.OpenAI, simulators: Simulators, seen: Recording
 ) -> None:
-    simulators.openai.script(Answer(text="a b c", usage=USAGE))
+    simulators.openai.script(Answer(text="a b c d e f", usage=USAGE, pieces=6))
     chunks = list(client.chat.completions.create(model="gpt-5", messages=ASKED, stream=True))
     assert all(chunk.choices and chunk.usage is None for chunk in chunks)
     (call,) = seen.llm_calls
     assert (call.outcome, call.stream, call.finish_reason) == ("success", True, "stop")
+    assert (call.usage_mismatch, call.cost and call.cost.quality) == (None, "priced")
     assert call.usage is not None
     assert (call.usage.input_tokens, call.usage.output_tokens) == (120, 30)
     assert call.first_token_ns
@@ -239,6 +245,23 @@ def test_an_azure_client_is_labelled_by_its_class(simulators: Simulators, seen: 
     azure.chat.completions.create(model="my-deployment", messages=ASKED)
     (call,) = seen.llm_calls
     assert (call.provider, call.model) == ("azure", "my-deployment")
+
+
+@pytest.mark.parametrize(
+    ("said", "finish", "error"),
+    [("{}", "stop", pydantic.ValidationError), ("{", "length", openai.LengthFinishReasonError)],
+)
+def test_an_answer_that_the_client_cannot_parse_was_made_and_is_billed(
+    client: openai.OpenAI, simulators: Simulators, seen: Recording, said: str, finish: Any, error: type[Exception]
+) -> None:
+    simulators.openai.script(Answer(text=said, usage=USAGE, finish=finish))
+    with pytest.raises(error):
+        client.chat.completions.parse(model="gpt-5", messages=ASKED, response_format=Weather)
+    (call,) = seen.llm_calls
+    assert call.usage is not None
+    assert (call.outcome, call.usage.input_tokens, call.usage.output_tokens) == ("error", 120, 30)
+    assert [attempt.outcome for attempt in call.attempts] == ["success"]
+    assert seen.value("llm_provider_cost_usd_total") > 0
 
 
 async def test_a_cancelled_call_is_no_error(simulators: Simulators, seen: Recording) -> None:

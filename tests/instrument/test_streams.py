@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import anthropic
 import httpx2
 import openai
 import pytest
+import trio
 
 from support.bytecodes import count
 from tachograph.instrument import bodies
@@ -216,3 +218,31 @@ def test_an_event_of_any_length_in_any_pieces_is_shown_and_looked_through_once(
     (call,) = seen.llm_calls
     assert call.usage is not None
     assert (call.outcome, call.usage.input_tokens) == ("success", 120)
+
+
+@pytest.mark.parametrize(("deadline", "ending"), [(math.inf, ("cancelled", None)), (-math.inf, ("timeout", "timeout"))])
+def test_a_stream_that_trio_cancels_is_given_up(
+    seen: Recording, deadline: float, ending: tuple[str, str | None]
+) -> None:
+    scope = trio.CancelScope()
+
+    class Slow(httpx2.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield f"data: {json.dumps(chunk('a'))}\n\n".encode()
+            scope.deadline = deadline
+            if deadline == math.inf:
+                scope.cancel()
+            await trio.sleep_forever()
+
+    async def ask() -> None:
+        headers = {"content-type": "text/event-stream"}
+        answer = httpx2.MockTransport(lambda request: httpx2.Response(200, stream=Slow(), headers=headers))
+        over = httpx2.AsyncClient(transport=answer)
+        client = openai.AsyncOpenAI(api_key="any", base_url="http://127.0.0.1/v1", http_client=over)
+        with scope:
+            async for _ in await client.chat.completions.create(model="gpt-5", messages=ASKED, stream=True):
+                pass
+
+    trio.run(ask)
+    (call,) = seen.llm_calls
+    assert (call.outcome, call.error_type) == ending

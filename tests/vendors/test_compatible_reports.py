@@ -209,6 +209,12 @@ SPLIT: list[tuple[list[dict[str, Any]], tuple[int, int], dict[str, int], str | N
 ]
 
 
+def test_the_usage_that_we_ask_for_is_the_total(seen: Recording) -> None:
+    last = {**chunk(), "choices": [], "usage": USAGE}
+    call = streamed(seen, "https://api.openai.com/v1", *[chunk("a")] * 5, chunk("", "stop"), last)
+    assert (tokens(call), call.usage_mismatch) == ((194, 2), None)
+
+
 @pytest.mark.parametrize(
     ("reports", "expected", "details", "reason"),
     SPLIT,

@@ -175,6 +175,8 @@ def _answered(watch: Any, sent: Any, response: Any, library: object, is_async: b
     if response.is_closed and not (watch.expects_events and _is_mocked_stream(response)):
         if watch.is_raw:
             watch.body = response
+        elif watch.api is not None:
+            sent.response = response  # until the client library has read it
         sent.ended_ns = perf_counter_ns()
         return
     if watch.notes_breaks and response.request.method == "POST":  # an idle stream of the server's breaks off at times

@@ -13,14 +13,24 @@ __all__ = ["correct_last_attempt", "ending_of", "of_status", "outcome_of"]
 
 def ending_of(vendor: str, error: BaseException) -> tuple[Outcome, ErrorType | None]:
     """The outcome and the error type of an exception; giving up is no error."""
-    if isinstance(error, (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)):
+    if gives_up(error):
         return ("timeout", "timeout") if is_late(error) else ("cancelled", None)
     error_type = failure_of(vendor, error=error).error_type
     return outcome_of(error_type), error_type
 
 
+def gives_up(error: BaseException) -> bool:
+    """Whether an exception says that the application no longer wants the answer; trio has a class of its own for it."""
+    if isinstance(error, (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)):
+        return True
+    kind = type(error)
+    return kind.__name__ == "Cancelled" and kind.__module__.startswith("trio")
+
+
 def is_late(error: BaseException) -> bool:
-    """Whether a cancellation says that a deadline has passed: anyio says why it cancels, asyncio's own do not."""
+    """Whether a cancellation says that a deadline has passed: anyio and trio say why, asyncio's own do not."""
+    if getattr(error, "source", None) == "deadline":
+        return True
     return bool(error.args) and isinstance(error.args[0], str) and "deadline exceeded" in error.args[0]
 
 

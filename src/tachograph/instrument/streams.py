@@ -30,7 +30,6 @@ delivered, off the application's path.
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable
 from time import perf_counter_ns
@@ -129,7 +128,7 @@ class StreamState:
         """Reading ended with an exception that the application sees, or without any reader left."""
         if isinstance(error, GeneratorExit):
             self.dropped()
-        elif isinstance(error, (asyncio.CancelledError, KeyboardInterrupt, SystemExit)) and not outcomes.is_late(error):
+        elif outcomes.gives_up(error) and not outcomes.is_late(error):
             self._end("cancelled")
         else:
             self.watch.error = error

@@ -42,7 +42,8 @@ class Sent(msgspec.Struct, eq=False):
         url: Where it went.
         status: HTTP status; None when no answer came.
         headers: Of the answer, with `get`.
-        response: An answer with an error status, whose body says more.
+        response: An answer with an error status, whose body says more; or one that the client library has not made
+            its own of.
         error: The exception that ended it, where there was one.
     """
 
@@ -140,6 +141,8 @@ class Watch(msgspec.Struct, eq=False, weakref=True):
     def answered_whole(self, answer: object) -> None:
         """The call ended with a whole answer."""
         self.answer = answer
+        if self.sent:
+            self.sent[-1].response = None
         tokens = self.api.tokens
         if tokens is not None and not self.is_raw:
             try:
@@ -151,16 +154,23 @@ class Watch(msgspec.Struct, eq=False, weakref=True):
     # Read when the record is delivered
 
     def read_failure(self) -> None:
-        """How the call failed."""
+        """How the call failed, and what it used where the provider answered all the same."""
+        last = self.sent[-1] if self.sent else None
+        answer = None if last is None or last.status is None or last.status >= 400 else opened(last.response)
         self.read_requests()
-        self.end_failed()
+        self.end_failed(was_answered=answer is not None and self.api.read(self.call, answer) is None)
 
-    def end_failed(self) -> None:
-        """End the record with the exception that the application saw."""
+    def end_failed(self, *, was_answered: bool = False) -> None:
+        """End the record with the exception that the application saw.
+
+        Args:
+            was_answered: The request itself was answered well: the client library does not accept what is in it.
+        """
         call, error = self.call, self.error
         assert error is not None
         outcome, error_type = outcomes.ending_of(self.api.vendor, error)
-        outcomes.correct_last_attempt(call, outcome, error_type)
+        if not was_answered:
+            outcomes.correct_last_attempt(call, outcome, error_type)
         call.end(outcome, error_type, error=None if outcome == "cancelled" else error)
 
     def read_answer(self) -> None:

@@ -231,13 +231,12 @@ _READ: Final = """
                 ASYNC for chunk in chunks:
                     state.last_ns = clock()
                     try:
-                        hidden = not chunk.choices and hide(chunk)
+                        hidden = not chunk.choices and reader.hides(chunk)
                     except Exception:
                         hidden = USAGE_ALONE
-                    if hidden:
-                        continue
                     keep(chunk)
-                    yield chunk
+                    if not hidden:
+                        yield chunk
             guard pass: state.ended()
         except BaseException as error:
             guard pass: state.interrupted(error)
