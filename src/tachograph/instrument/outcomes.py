@@ -20,7 +20,7 @@ def ending_of(vendor: str, error: BaseException) -> tuple[Outcome, ErrorType | N
 
 
 def gives_up(error: BaseException) -> bool:
-    """Whether an exception says that the application no longer wants the answer; trio has a class of its own for it."""
+    """Whether an exception says that the application has given the call up; trio has a class of its own for it."""
     if isinstance(error, (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)):
         return True
     kind = type(error)
