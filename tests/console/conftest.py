@@ -34,6 +34,13 @@ def running(recorder: Recorder) -> Iterator[RunningConsole]:
         yield served
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Client]:
+    """Asks a console that a module's tests share: for what changes nothing in it."""
+    with start(port=0, recorder=join(Metrics(()), strict=True), step_seconds=300) as served:
+        yield Client(served.url, served.token)
+
+
 @pytest.fixture
 def client(running: RunningConsole) -> Client:
     """Asks the served console with its token."""

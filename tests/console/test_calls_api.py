@@ -245,8 +245,8 @@ def test_failed_calls_that_used_nothing_are_not_unpriced(recorder: Recorder, ask
         ("compare?a_from=1", "both"), ("money?by=week", "provider, model"), ("now?from=9&to=1", "the earlier"),
     ],
 )  # fmt: skip
-def test_a_parameter_that_cannot_be_used_is_named_with_what_can(client: Client, asked: str, allowed: str) -> None:
-    answer = client.request("GET", f"/api/console/{asked}")
+def test_a_parameter_that_cannot_be_used_is_named_with_what_can(shared: Client, asked: str, allowed: str) -> None:
+    answer = shared.request("GET", f"/api/console/{asked}")
     assert answer.status == 400
     assert answer.json["error"]["where"].startswith("parameter")
     assert allowed in answer.json["error"]["do"]

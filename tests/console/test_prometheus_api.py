@@ -327,6 +327,6 @@ def test_a_prometheus_that_does_not_answer_is_an_error_that_names_it() -> None:
         "/api/console/calls/zz",
     ],
 )
-def test_what_cannot_be_read_is_the_asker_s_fault_and_never_ours(client: Client, path: str) -> None:
-    status = client.request("GET", path).status
+def test_what_cannot_be_read_is_the_asker_s_fault_and_never_ours(shared: Client, path: str) -> None:
+    status = shared.request("GET", path).status
     assert status < 500 or status == 503, f"{path}: {status}"

@@ -102,30 +102,30 @@ def test_tools_read_with_bearer_or_basic(running: RunningConsole, client: Client
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", ""])
-def test_names_that_are_not_this_machine_are_refused(client: Client, host: str) -> None:
-    assert client.request("GET", READABLE[2], headers={"Host": host}).status == 421
+def test_names_that_are_not_this_machine_are_refused(shared: Client, host: str) -> None:
+    assert shared.request("GET", READABLE[2], headers={"Host": host}).status == 421
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1", "[::1]:9465"])
-def test_names_of_this_machine_are_fine(client: Client, host: str) -> None:
-    assert client.request("GET", READABLE[2], headers={"Host": host}).status == 200
+def test_names_of_this_machine_are_fine(shared: Client, host: str) -> None:
+    assert shared.request("GET", READABLE[2], headers={"Host": host}).status == 200
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "file://"])
-def test_pages_of_other_sites_can_neither_read_nor_write(client: Client, origin: str) -> None:
-    assert client.request("GET", READABLE[2], headers={"Origin": origin}).status == 403
-    sent = client.post("/v1/traces", b"{}", "application/json", Origin=origin)
+def test_pages_of_other_sites_can_neither_read_nor_write(shared: Client, origin: str) -> None:
+    assert shared.request("GET", READABLE[2], headers={"Origin": origin}).status == 403
+    sent = shared.post("/v1/traces", b"{}", "application/json", Origin=origin)
     assert sent.status == 403
 
 
-def test_the_console_s_own_page_may_ask(client: Client) -> None:
-    assert client.request("GET", READABLE[2], headers={"Origin": f"http://{client.address}"}).status == 200
-    assert client.request("GET", READABLE[2], headers={"Sec-Fetch-Site": "cross-site"}).status == 403
+def test_the_console_s_own_page_may_ask(shared: Client) -> None:
+    assert shared.request("GET", READABLE[2], headers={"Origin": f"http://{shared.address}"}).status == 200
+    assert shared.request("GET", READABLE[2], headers={"Sec-Fetch-Site": "cross-site"}).status == 403
 
 
-def test_every_answer_carries_the_headers(client: Client) -> None:
+def test_every_answer_carries_the_headers(shared: Client) -> None:
     for path in ("/", "/static/js/main.js", "/api/console/status", "/nothing", "/api/v1/nothing", "/login"):
-        headers = client.request("GET", path).headers
+        headers = shared.request("GET", path).headers
         policy = headers["content-security-policy"]
         assert "default-src 'self'" in policy
         assert "unsafe" not in policy
@@ -147,20 +147,20 @@ def test_files_have_their_types_and_are_asked_for_again(client: Client) -> None:
 @pytest.mark.parametrize(
     "path", ["/static/../server.py", "/static/%2e%2e/server.py", "/static/..%2fserver.py", "/.git"]
 )
-def test_files_beside_the_page_are_out_of_reach(client: Client, path: str) -> None:
-    assert client.request("GET", path).status == 404
+def test_files_beside_the_page_are_out_of_reach(shared: Client, path: str) -> None:
+    assert shared.request("GET", path).status == 404
 
 
-def test_errors_are_in_the_page_s_shape(client: Client) -> None:
+def test_errors_are_in_the_page_s_shape(shared: Client) -> None:
     for path in ("/api/console/nothing", "/api/console/calls/xyz", "/api/console/calls?min_cost=x"):
-        answer = client.request("GET", path)
+        answer = shared.request("GET", path)
         assert answer.status in (400, 404)
         assert answer.json["error"].keys() == {"what", "where", "do"}
-    assert client.request("DELETE", "/api/console/status").status == 405
+    assert shared.request("DELETE", "/api/console/status").status == 405
 
 
-def test_names_from_outside_come_back_as_json_text(client: Client) -> None:
-    answer = client.request("GET", "/api/console/runbooks/%3Cscript%3Ealert(1)%3C%2Fscript%3E")
+def test_names_from_outside_come_back_as_json_text(shared: Client) -> None:
+    answer = shared.request("GET", "/api/console/runbooks/%3Cscript%3Ealert(1)%3C%2Fscript%3E")
     assert answer.status == 404
     assert answer.headers["content-type"] == "application/json"
 
@@ -227,8 +227,8 @@ def test_a_body_that_unpacks_to_more_than_it_may_is_refused(client: Client) -> N
         (b"x", {"Content-Encoding": "br"}, 415),
     ],
 )
-def test_broken_bodies_are_refused(client: Client, body: bytes, headers: dict[str, str], status: int) -> None:
-    assert client.post("/v1/traces", body, "application/x-protobuf", **headers).status == status
+def test_broken_bodies_are_refused(shared: Client, body: bytes, headers: dict[str, str], status: int) -> None:
+    assert shared.post("/v1/traces", body, "application/x-protobuf", **headers).status == status
 
 
 def test_json_that_is_not_otlp_is_refused_or_ignored(client: Client) -> None:

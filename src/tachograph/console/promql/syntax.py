@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import promql_parser
@@ -20,6 +21,8 @@ from tachograph.console.promql.labels import NAME
 from tachograph.console.promql.matchers import EQUAL, MATCH, NOT_EQUAL, NOT_MATCH, LabelMatcher
 
 MAX_QUERY_LENGTH = 64 * 1024
+REMEMBERED_LENGTH = 4096
+"""A rule or a panel asks the same every few seconds; of longer queries no tree is kept."""
 MAX_DEPTH = 150
 """Brackets, signs and chained operators on one way down the tree. The parser's native code ends the process with
 SIGSEGV when its tree is too deep for the stack: from 250 levels on with a stack of 512 kB, as threads have on macOS."""
@@ -135,6 +138,15 @@ def parse(query: str) -> Node:
         PromQLSyntaxError: It is not PromQL, or too long or too deep.
         PromQLUnsupported: It uses syntax of a later Prometheus that this evaluator does not have.
     """
+    return _remembered(query) if len(query) <= REMEMBERED_LENGTH else _parse(query)
+
+
+@lru_cache(maxsize=512)
+def _remembered(query: str) -> Node:
+    return _parse(query)
+
+
+def _parse(query: str) -> Node:
     if len(query) > MAX_QUERY_LENGTH:
         raise PromQLSyntaxError(f'invalid parameter "query": longer than {MAX_QUERY_LENGTH} characters')
     if not query.strip():
