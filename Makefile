@@ -14,7 +14,7 @@ INSTALL := $(shell command -v uv >/dev/null 2>&1 && echo "uv pip install --quiet
 ARGS ?=
 COMMA := ,
 PYTEST_ARGS ?=
-WORKERS ?= 3
+WORKERS ?= 4
 # Some machines forbid Python to keep bytecode: then each process that a test starts compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 PAGE := "src/tachograph/console/static/**/*.{js,css}" "tests/console/page/**/*.js"

@@ -42,7 +42,7 @@ def ask(filled: Filled, query: PanelQuery) -> list[dict[str, Any]]:
         "[15m]", f"[{WINDOW}]"
     )
     if query.instant:
-        return [{**one, "values": [one["value"]]} for one in filled.server.query(expression)]
+        return [{**one, "values": [one["value"]]} for one in filled.server.query(expression, time=filled.end)]
     result: list[dict[str, Any]] = filled.server.get(
         "/api/v1/query_range", query=expression, start=filled.start + 15, end=filled.end, step=5
     )["result"]
@@ -80,7 +80,7 @@ def test_a_panels_query_names_only_what_is_declared(panel: Panel, query: PanelQu
 def test_annotations_and_variables_name_what_is_declared_and_run(dashboard: Dashboard, filled: Filled) -> None:
     for annotation in dashboard.annotations:
         assert wrong_names(annotation.expression) == []
-        filled.server.query(PanelQuery(expression=annotation.expression).fill(rate_interval=WINDOW))
+        filled.server.query(PanelQuery(expression=annotation.expression).fill(rate_interval=WINDOW), time=filled.end)
     for variable in dashboard.variables:
         if not variable.options:
             selector = f"{variable.metric}{{{variable.matchers}}}"
@@ -118,4 +118,4 @@ def test_a_runbooks_queries_name_what_is_declared_and_run(name: str, filled: Fil
     assert queries
     for query in queries:
         assert wrong_names(query) == [], query
-        filled.server.query(query)
+        filled.server.query(query, time=filled.end)

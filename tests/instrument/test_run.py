@@ -117,7 +117,7 @@ def wsgi(environ, start_response):
 """
 
 
-@pytest.mark.parametrize("server", ["uvicorn", "gunicorn"])
+@pytest.mark.parametrize("server", part(["uvicorn", "gunicorn"], "gunicorn"))
 def test_every_worker_of_a_server_is_watched(tmp_path: Path, server: str) -> None:
     (tmp_path / "service.py").write_text(SERVICE)
     command = {

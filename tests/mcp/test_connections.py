@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from support.exhaustive import part
 from support.mcp_servers import Gate, eventually, serving, stdio_trouble
 from support.mcp_trouble import make_server
 from tachograph.mcp import ConfigError, MCPClient, ToolConnectionError, ToolError, ToolExecutionError
@@ -65,7 +66,7 @@ async def test_a_killed_stdio_server_comes_back(on, seen):
     assert seen.value("mcp_server_connections_total", server_id="trouble", outcome="success") == 2
 
 
-@pytest.mark.parametrize("protocol", ["2026-07-28", "legacy"])
+@pytest.mark.parametrize("protocol", part(["2026-07-28", "legacy"], "2026-07-28"))
 async def test_an_http_server_that_vanishes_while_idle_brings_the_gauge_down(on, http_process, seen, protocol):
     async with on({"web": http_process.entry}, protocol=protocol, **LONG) as bench:
         await bench.execute("web", "echo", {"text": "x"})
@@ -167,7 +168,7 @@ async def test_a_hook_that_fails_fails_the_call_and_nothing_else(on, gate, seen,
     assert "'web': the elicitation hook failed" in caplog.text
 
 
-@pytest.mark.parametrize("protocol", ["2026-07-28", "legacy"])
+@pytest.mark.parametrize("protocol", part(["2026-07-28", "legacy"], "2026-07-28"))
 async def test_an_http_server_that_comes_back_is_used_again(on, http_process, seen, protocol):
     async with on({"web": http_process.entry}, protocol=protocol, backoff_longest=0.5) as bench:
         before = (await bench.execute("web", "process")).text

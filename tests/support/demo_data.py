@@ -75,6 +75,8 @@ def filled_prometheus(rules: str) -> Iterator[Filled]:
                 150,
             )
             server.wait_for(lambda server: time.time() - start > 32, 150)
-            yield Filled(server, start, time.time())
+            filled = Filled(server, start, time.time())
+            runner.stop()  # what is asked is asked as of then
+            yield filled
     finally:
         runner.stop()
