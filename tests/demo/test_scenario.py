@@ -113,7 +113,7 @@ ALL = (
 
 
 @pytest.mark.parametrize("incidents", part([SOME, ALL], SOME), ids=len)
-async def test_all_books_agree_after_incidents(
+async def test_all_books_agree_after_every_incident(
     incidents: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(SlowTool, "seconds", 2.6)
