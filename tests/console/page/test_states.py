@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,7 +126,11 @@ def test_an_alert_that_keeps_firing_and_a_silence_of_some_are_on_the_page(
         for model in ("gpt-5", "o3"):
             served.console.store.ingest(model, at, [(labels_of({"__name__": "x", "model": model}), value)])
         served.console.rules.evaluate(served.console.rules.groups[0], at)
+    page.keyboard.press("r")
+    page.wait_for_function("() => document.querySelector('#announcer').textContent === 'High fires'")
     show(page, "#/alerts?range=15m&refresh=off&alert=High")
+    assert page.title() == "(1) Alerts · Tachograph"
+    assert page.locator("link[rel=icon]").get_attribute("href") == "static/icon-firing.svg"
     book = page.locator(".runbook")
     assert re.search(r"Its condition is over since \d\d:\d\d: it resolves at \d\d:\d\d", book.inner_text())
     assert "keeps firing" in page.locator('[data-alert="High"]').inner_text()
@@ -142,6 +147,54 @@ def test_an_alert_that_keeps_firing_and_a_silence_of_some_are_on_the_page(
 
     page.get_by_role("button", name="Acknowledge", exact=True).click()
     page.wait_for_function("() => /Acknowledged \\d\\d:\\d\\d/.test(document.querySelector('.runbook').innerText)")
+
+
+VOLATILE = {
+    "now": 'section[aria-label="Providers and models"] a',
+    "calls": ".calls tbody tr",
+    "calls?what=runs": ".explore-other a",
+    "calls?what=errors": ".explore-other a",
+    "cost": ".cost-view td a, .cost-view th a",
+}
+WHERE = "() => [...document.querySelectorAll('.table-scroll')].map(e => e.scrollTop).join()"
+
+
+def test_what_comes_leaves_the_keyboard_and_the_scrolling_where_they_are(browser: Browser) -> None:
+    """Each view draws its tables again as calls come, under the hands of the one who reads them."""
+    with start(port=0, step_seconds=300, auth=False) as busy:
+        now, made = time.time(), count()
+        fails: dict[str, Any] = {"outcome": "error", "error_type": "server_error"}
+
+        def come(calls: int) -> None:
+            numbers = [next(made) for _ in range(calls)]
+            busy.console.calls.add_all(
+                [
+                    call(n + 1, at=now - 600 + n, model=f"m{n % 40}", cost_usd="0.01", **(fails if n % 3 else {}))
+                    for n in numbers
+                ],
+                wait=True,
+            )
+
+        come(120)
+        page = browser.new_page(viewport={"width": 1440, "height": 700})
+        page.goto(busy.url)
+        page.wait_for_selector(".tab")
+        for view, stops in VOLATILE.items():
+            show(page, f"#/{view}{'&' if '?' in view else '?'}range=1h&refresh=off")
+            page.wait_for_selector(stops)
+            page.locator(stops).nth(1).focus()
+            page.evaluate("() => document.querySelectorAll('.table-scroll').forEach(e => { e.scrollTop = 70 })")
+            focused, scrolled = page.evaluate("document.activeElement.outerHTML"), page.evaluate(WHERE)
+            name = page.evaluate_handle("document.activeElement.dataset.call ?? document.activeElement.href")
+            before = page.locator("#view").inner_text()
+            come(7)
+            page.keyboard.press("r")
+            page.wait_for_function("text => document.querySelector('#view').innerText !== text", arg=before)
+            page.wait_for_selector(".live:not(.asking)")
+            again = "document.activeElement.dataset.call ?? document.activeElement.href"
+            assert page.evaluate(again) == name.json_value(), (view, focused)
+            assert page.evaluate(WHERE) == scrolled, view
+        page.close()
 
 
 def test_data_that_has_stopped_is_said_in_the_bar_and_an_empty_range_leads_to_it(browser: Browser) -> None:

@@ -104,6 +104,43 @@ export function key(colour, dash = null) {
   return s("svg", box, s("line", { ...line, "stroke-linecap": dash ? null : "round" }));
 }
 
+/**
+ * What stands in an element, as the data is now. A part that is the same stays as it is; where a part is replaced, the
+ * keyboard's focus, scrolled tables and opened details come back.
+ */
+export function refill(parent, ...children) {
+  const focused = parent.contains(document.activeElement) && parent !== document.activeElement;
+  const before = focused ? stops(parent) : [];
+  const at = before.indexOf(document.activeElement);
+  const key = at < 0 ? "" : nameOf(before[at]);
+  const nth = before.slice(0, at).filter((one) => nameOf(one) === key).length;
+  const scrolled = [...parent.querySelectorAll(".table-scroll")].map((one) => [one.scrollLeft, one.scrollTop]);
+  const opened = new Map(detailsIn(parent).map(([name, one]) => [name, one.open]));
+  const fresh = [...h("div", {}, children).childNodes]; // takes away what of them is here already
+  const old = [...parent.childNodes];
+  if (old.length === fresh.length) {
+    fresh.forEach((node, index) => {
+      if (!node.isEqualNode(old[index])) old[index].replaceWith(node);
+    });
+  } else parent.replaceChildren(...fresh);
+  parent.querySelectorAll(".table-scroll").forEach((one, index) => one.scrollTo(...(scrolled[index] || [0, 0])));
+  for (const [name, one] of detailsIn(parent)) one.open = opened.get(name) ?? one.open;
+  if (at < 0 || parent.contains(document.activeElement)) return;
+  const after = stops(parent);
+  const same = after.filter((one) => nameOf(one) === key);
+  (same[nth] ?? same[0] ?? after[Math.min(at, after.length - 1)])?.focus({ preventScroll: true });
+}
+
+const stops = (root) => [...root.querySelectorAll("a[href], button, input, select, summary, [tabindex]")];
+const nameOf = (one) =>
+  Object.values(one.dataset)[0] ??
+  one.getAttribute("href") ??
+  one.getAttribute("aria-label") ??
+  one.name ??
+  one.textContent;
+const detailsIn = (root) =>
+  [...root.querySelectorAll("details")].map((one) => [one.querySelector("summary")?.textContent, one]);
+
 /** @returns {any} */
 export const $ = (selector, root = document) => root.querySelector(selector);
 

@@ -1,12 +1,13 @@
 // The shell: bar, time range, live refresh, keyboard, and one view at a time.
 
 import { console_, labelValues } from "./api.js";
-import { $, announce, h, icon, s, toast } from "./dom.js";
+import { $, announce, h, icon, refill, s, toast } from "./dom.js";
 import { ago, duration, fromInput, moment, toInput, useUtc, zoneName } from "./format.js";
 import { isDark } from "./colours.js";
 import { remeasure } from "./charts/text.js";
+import { tellFiring, tellGone, tellView } from "./attention.js";
 import * as state from "./state.js";
-import { AlertsView, readAll, strip } from "./views/alerts.js";
+import { AlertsView, firingOf, readAll, strip } from "./views/alerts.js";
 import { CallsView } from "./views/calls.js";
 import { DashboardView } from "./views/dashboard.js";
 import { MoneyView } from "./views/money.js";
@@ -263,8 +264,7 @@ function show() {
     app.view = entry.make();
     $("#view").replaceChildren(app.view.element);
     $("#view").setAttribute("aria-busy", "true"); // until what it shows has been read once
-    document.title = `${entry.title} · Tachograph`;
-    announce(entry.title);
+    tellView(entry.title);
     scrollTo(0, 0);
   } else {
     app.view.changed?.();
@@ -333,6 +333,7 @@ async function refresh() {
 }
 
 function showFailure(error) {
+  tellGone(Boolean(error));
   let box = $("#failure");
   if (!error) {
     box?.remove();
@@ -384,7 +385,8 @@ class NoSuchView {
 async function refreshAlerts() {
   try {
     const { alerts, notify } = await readAll();
-    $("#alerts").replaceChildren(...strip(alerts, notify));
+    refill($("#alerts"), ...strip(alerts, notify));
+    tellFiring(firingOf(alerts));
   } catch (error) {
     if (error.status === 401) throw error;
     $("#alerts").replaceChildren(

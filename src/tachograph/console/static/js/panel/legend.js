@@ -1,6 +1,6 @@
 // A panel's legend: names, colours and values now, with search; one name shown alone; and the table that screen readers get.
 
-import { announce, h, key } from "../dom.js";
+import { announce, h, key, refill } from "../dom.js";
 import { shorten, value as shown } from "../format.js";
 import * as state from "../state.js";
 import { latest } from "./reading.js";
@@ -60,15 +60,11 @@ export function drawLegend(panel, series, rows, colours, visible) {
         oninput: (event) => {
           panel.search = event.target.value;
           panel.draw();
-          panel.searchBox.focus();
         },
       })),
     );
   }
-  const focused = document.activeElement?.closest?.(".legend-item");
-  const at = focused && panel.legend.contains(focused) ? [...panel.legend.children].indexOf(focused) : -1;
-  panel.legend.replaceChildren(...items);
-  if (at >= 0) panel.legend.children[at]?.focus();
+  refill(panel.legend, items);
   panel.tableHolder.replaceChildren(summaryTable(panel, series, rows));
 }
 

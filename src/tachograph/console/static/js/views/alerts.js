@@ -1,7 +1,7 @@
 // Every alert with its state, and the chosen one as an incident: what it hits, whose fault, what happened, what to do.
 
 import { console_ } from "../api.js";
-import { h, icon, roving, stopAt, table, toast, toned } from "../dom.js";
+import { h, icon, refill, roving, stopAt, table, toast, toned } from "../dom.js";
 import { ago, clock, count, duration, few, moment, short, shorten, span, usd } from "../format.js";
 import { errorTable } from "./grouped.js";
 import * as state from "../state.js";
@@ -23,10 +23,17 @@ function quietText(rules) {
 const isWatchdog = (rule) => rule.labels?.severity === "none";
 const SHOWN = 3;
 
+const isLoud = (rule) => rule.state !== "inactive" && !isWatchdog(rule) && rule.labels?.severity !== "info";
+
+/** The alerts that somebody should look at: they fire or are about to, and no silence holds for them. */
+const loudOf = (alerts) => alerts.filter((rule) => isLoud(rule) && !rule.silenced_until);
+
+/** The names of those that fire. */
+export const firingOf = (alerts) => loudOf(alerts).flatMap((rule) => (rule.state === "firing" ? [rule.name] : []));
+
 /** The strip under the bar, one line: what fires, what is about to, and how many are quiet. */
 export function strip(alerts, notify = { receivers: [], error: null }) {
-  const isLoud = (rule) => rule.state !== "inactive" && !isWatchdog(rule) && rule.labels?.severity !== "info";
-  const loud = alerts.filter((rule) => isLoud(rule) && !rule.silenced_until);
+  const loud = loudOf(alerts);
   const silenced = alerts.filter((rule) => isLoud(rule) && rule.silenced_until).length;
   const most = innerWidth < 720 ? 1 : SHOWN;
   const chips = loud.slice(0, most).map((rule) => {
@@ -84,7 +91,7 @@ export class AlertsView {
     this.list = roving(h("div", { class: "alert-list" }, this.told, this.loud, quiet, this.quiet), ".alert-row");
     this.book = h(
       "article",
-      { class: "card runbook", "aria-live": "polite", tabindex: "0" },
+      { class: "card runbook", "aria-label": "Incident", tabindex: "0" },
       h("p", { class: "muted" }, "Choose an alert to read its runbook."),
     );
     this.element = h(
@@ -117,19 +124,18 @@ export class AlertsView {
     }
     const chosen = state.get("alert") || alerts[0].name;
     const seen = new Set();
-    const kept = /** @type {HTMLElement} */ (document.activeElement)?.dataset?.alert;
     const row = (rule) => this.row(rule, rule.name === chosen && !seen.has(rule.name) && seen.add(rule.name));
     const isQuiet = (rule) => rule.state === "inactive" || isWatchdog(rule);
     const loud = alerts.filter((rule) => !isQuiet(rule));
     const wanted = this.search.value.trim().toLowerCase();
     const quiet = alerts.filter((rule) => isQuiet(rule) && `${rule.name} ${rule.group}`.toLowerCase().includes(wanted));
-    this.loud.replaceChildren(
+    refill(
+      this.loud,
       ...(loud.length ? loud.map(row) : [h("p", { class: "empty good", role: "listitem" }, "No alert fires.")]),
     );
-    this.quiet.replaceChildren(...quiet.map(row));
+    refill(this.quiet, ...quiet.map(row));
     this.count.textContent = quietText(quiet);
     stopAt(this.list, ".alert-row", this.list.querySelector(".alert-row.chosen"));
-    if (kept) this.list.querySelector(`[data-alert="${CSS.escape(kept)}"]`)?.focus();
     await this.read(chosen);
   }
 
@@ -146,7 +152,7 @@ export class AlertsView {
           dataset: { alert: rule.name },
           "aria-current": chosen ? "true" : null,
           onclick: () => {
-            state.set({ alert: rule.name });
+            state.set({ alert: rule.name }, { push: true });
             this.refresh();
             this.book.focus({ preventScroll: innerWidth > 900 });
           },

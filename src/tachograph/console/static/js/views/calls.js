@@ -2,7 +2,7 @@
 
 import { console_ } from "../api.js";
 import { providerColour, theme } from "../colours.js";
-import { download, h, icon, s, toast } from "../dom.js";
+import { download, h, icon, refill, s, toast } from "../dom.js";
 import { count, csv, duration, moment, short, shorten, timeOfDay, usd } from "../format.js";
 import * as state from "../state.js";
 import { drawerFor } from "./drawer.js";
@@ -71,13 +71,13 @@ const COLUMNS = [
     (call) => (state.range().to - state.range().from > 86400 ? moment(call.time) : timeOfDay(call.time)),
     "time",
   ],
-  ["Kind", "wide", (call) => h("span", { class: `tag ${call.kind}` }, call.kind), ""],
-  ["Provider / server", "roomy", (call) => (call.kind === "tool" ? call.server_id : call.provider), ""],
+  ["Kind", "extra", (call) => h("span", { class: `tag ${call.kind}` }, call.kind), ""],
+  ["Provider / server", "roomy", (call) => whoOf(call), "who"],
   ["Model / tool", "", (call) => nameOf(call), "name"],
   ["Latency", "", null, "latency"],
   ["First token", "wide", (call) => (call.first_token_seconds ? duration(call.first_token_seconds) : ""), "number"],
   ["In", "mid", (call) => (call.input_tokens === null ? "" : short(call.input_tokens)), "number"],
-  ["Cached", "wide", (call) => (call.cached_tokens ? short(call.cached_tokens) : ""), "number"],
+  ["Cached", "extra", (call) => (call.cached_tokens ? short(call.cached_tokens) : ""), "number"],
   ["Out", "mid", (call) => (call.output_tokens === null ? "" : short(call.output_tokens)), "number"],
   ["Cost", "mid", (call) => costOf(call), "number"],
   [
@@ -91,9 +91,14 @@ const COLUMNS = [
   ["Outcome", "", (call) => outcomeOf(call), ""],
 ];
 
+function whoOf(call) {
+  const name = call.kind === "tool" ? call.server_id : call.provider;
+  return h("span", { title: name }, shorten(name || "", innerWidth < 1700 ? 20 : 28));
+}
+
 function nameOf(call) {
   const name = call.kind === "tool" ? call.tool_name : call.model;
-  return h("span", { title: name }, shorten(name));
+  return h("span", { title: name }, shorten(name, innerWidth < 1700 ? 26 : 40));
 }
 
 function costOf(call) {
@@ -284,7 +289,8 @@ export class CallsView {
   }
 
   drawTabs(what) {
-    this.tabs.replaceChildren(
+    refill(
+      this.tabs,
       ...WHATS.map(([id, name]) =>
         h(
           "button",
@@ -307,7 +313,8 @@ export class CallsView {
     const sort = state.get("sort", "time");
     const up = state.get("order") === "asc";
     const gone = this.hidden();
-    this.head.replaceChildren(
+    refill(
+      this.head,
       h(
         "tr",
         {},
@@ -450,7 +457,7 @@ export class CallsView {
                   onchange: (event) => {
                     if (event.target.checked) chosen.add(value);
                     else chosen.delete(value);
-                    state.set({ [FACETS[name]]: [...chosen].join("~") || null });
+                    state.set({ [FACETS[name]]: [...chosen].join("~") || null }, { push: true });
                   },
                 }),
                 h("span", { class: "facet-name" }, shorten(value, 26, names)),
@@ -474,14 +481,14 @@ export class CallsView {
       const versions = [state.get("version_a"), state.get("version_b")];
       if (versions.every(Boolean))
         versions.forEach((version, i) => parameters.set(["version_a", "version_b"][i], version));
-      this.other.replaceChildren(...comparison(await console_(`compare?${parameters}`), versions));
+      refill(this.other, comparison(await console_(`compare?${parameters}`), versions));
       return;
     }
     parameters.set("what", what);
     const rows = (await console_(`explore?${parameters}`))[what] || [];
     this.count.textContent = `${rows.length} ${rows.length === 1 ? ONE[what] : `${ONE[what]}s`}${rows.length >= 200 ? ", the newest" : ""}`;
-    if (rows.length) this.other.replaceChildren(what === "errors" ? errorTable(rows) : groupTable(what, rows));
-    else this.other.replaceChildren(h("p", { class: "empty" }, NOTHING[what] || "Nothing here."));
+    if (rows.length) refill(this.other, what === "errors" ? errorTable(rows) : groupTable(what, rows));
+    else refill(this.other, h("p", { class: "empty" }, NOTHING[what] || "Nothing here."));
   }
 
   async loadMore() {
@@ -499,13 +506,15 @@ export class CallsView {
 
   draw() {
     const slowest = Math.max(0.001, ...this.calls.map((call) => call.duration_seconds || 0));
-    this.body.replaceChildren(
+    refill(
+      this.body,
       ...this.calls.map((call, index) => {
         const gone = this.hidden();
         const row = h(
           "tr",
           {
             class: index === this.at ? "at" : "",
+            dataset: { call: call.id },
             tabindex: index === Math.max(0, this.at) ? "0" : "-1",
             "aria-label": `${call.kind} ${call.provider || call.server_id} ${call.model || call.tool_name}, ${duration(call.duration_seconds)}, ${call.error_type || call.error_kind || call.outcome}`,
             onclick: () => {
@@ -530,7 +539,8 @@ export class CallsView {
     this.more.hidden = !this.cursor;
     if (!this.calls.length) {
       const filtered = FILTERS.some((name) => state.get(name));
-      this.message.replaceChildren(
+      refill(
+        this.message,
         ...(filtered
           ? [
               h("p", {}, "No call matches these filters."),
@@ -612,7 +622,7 @@ export class CallsView {
   }
 
   choose(id) {
-    state.set({ call: id });
+    state.set({ call: id }, { push: !this.drawer }); // the back button closes what was opened
     this.open(id);
   }
 

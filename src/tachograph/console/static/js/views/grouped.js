@@ -6,7 +6,7 @@ import * as state from "../state.js";
 
 const NUMBERS = ["Took", "LLM calls", "Tools", "Failed", "Tokens", "Cost"].map((name) => [
   name,
-  ["LLM calls", "Tools", "Tokens"].includes(name) ? "number roomy" : "number",
+  ["LLM calls", "Tools", "Tokens"].includes(name) ? "number mid" : "number",
 ]);
 
 /** The cost of calls that belong together: a dash where no price is known of any, and how many have none. */
@@ -38,8 +38,8 @@ export function groupTable(what, rows, options = {}) {
   const cells = rows.map((row) => (row.id === chosen ? toned(cellsOf(row), "chosen") : cellsOf(row)));
   const heads = [
     isRuns ? "Run" : "Session",
-    ["Agent", "name roomy"],
-    ["Service", "name wide roomy"],
+    ["Agent", "name agent roomy"],
+    ["Service", "name extra"],
     ["Began", "roomy"],
     ...NUMBERS,
   ];

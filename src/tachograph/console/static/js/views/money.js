@@ -3,7 +3,7 @@
 import { console_ } from "../api.js";
 import { timeseries } from "../charts/timeseries.js";
 import { assign, theme } from "../colours.js";
-import { download, h, icon, key, s, table, toned } from "../dom.js";
+import { download, h, icon, key, refill, s, table, toned } from "../dom.js";
 import { count, csv, moment, short, shorten, timeOfDay, usd, value as shown, zoneName } from "../format.js";
 import * as state from "../state.js";
 
@@ -115,7 +115,7 @@ export class MoneyView {
     this.label.hidden = by !== "label";
     const tab = ([id, name]) =>
       h("button", { class: "segment", "aria-pressed": String(by === id), onclick: () => state.set({ by: id }) }, name);
-    this.tabs.replaceChildren(...WAYS.map(tab));
+    refill(this.tabs, ...WAYS.map(tab));
     const { from, to } = state.range();
     const asked = new URLSearchParams({ from: String(from), to: String(to) });
     asked.set("by", by === "label" ? `label:${state.get("label_key") || "team"}` : by);
@@ -160,7 +160,8 @@ export class MoneyView {
       : "";
     const isKnown = Number(total) > 0 || !unpriced;
     const each = calls && isKnown ? `, ${usd(Number(total) / calls)} each` : "";
-    this.tiles.replaceChildren(
+    refill(
+      this.tiles,
       tile("Spent in this range", isKnown ? usd(Number(total)) : "–", `${count(calls)} calls${each}`),
       tile("Today so far", ...ahead(forecast, "day", "by midnight UTC", unpriced)),
       tile("This month so far", ...ahead(forecast, "month", "by its end", unpriced)),
@@ -223,7 +224,7 @@ export class MoneyView {
 
   drawTable({ groups, total_usd: total, more_groups: more }, by) {
     if (!groups.length) {
-      this.holder.replaceChildren(h("p", { class: "empty" }, "No calls in this time range."));
+      refill(this.holder, h("p", { class: "empty" }, "No calls in this time range."));
       return;
     }
     const name = WAYS.find(([id]) => id === by)[1];
@@ -258,7 +259,7 @@ export class MoneyView {
       ];
     });
     const foot = more ? h("p", { class: "muted" }, `${more} smaller ones are not listed.`) : "";
-    this.holder.replaceChildren(table([[name, "name"], ...heads], rows), foot);
+    refill(this.holder, table([[name, "name"], ...heads], rows), foot);
   }
 
   drawBudgets({ budgets }) {
@@ -293,7 +294,7 @@ export class MoneyView {
     });
     const where = h("code", {}, "[[tool.tachograph.budgets.limits]]");
     const empty = h("p", { class: "muted" }, "No budget is set. Set one as ", where, " in pyproject.toml.");
-    this.budgets.replaceChildren(h("h2", {}, "Budgets"), bars.length ? h("div", {}, bars) : empty);
+    refill(this.budgets, h("h2", {}, "Budgets"), bars.length ? h("div", {}, bars) : empty);
   }
 
   drawWhy({ why, has_before: hasBefore, total_usd: total, before_usd: before, unpriced_calls: unpriced }) {
@@ -313,7 +314,7 @@ export class MoneyView {
             table([["", ""], ["", "number"], ["", "note"]], rows), // prettier-ignore
           ]
         : [h("p", { class: "muted" }, missing)];
-    this.why.replaceChildren(h("h2", {}, "Why it changed"), ...found);
+    refill(this.why, h("h2", {}, "Why it changed"), ...found);
   }
 
   drawLists(money) {
@@ -340,7 +341,8 @@ export class MoneyView {
     const bill = money.bill.map((one) =>
       h("li", {}, `${one.provider}: the ledger is ${(one.drift * 100).toFixed(2)} % from the bill`),
     );
-    this.lists.replaceChildren(
+    refill(
+      this.lists,
       ...[
         top.length
           ? card(

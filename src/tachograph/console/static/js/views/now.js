@@ -2,7 +2,7 @@
 
 import { console_ } from "../api.js";
 import { providerColour, theme } from "../colours.js";
-import { h, s, table, toned } from "../dom.js";
+import { announce, h, refill, s, table, toned } from "../dom.js";
 import { clock, count, duration, moment, shorten, value as shown } from "../format.js";
 import * as state from "../state.js";
 
@@ -21,7 +21,7 @@ const HEADS = [...TOOL_HEADS, ["First token p95", "number wide"], ["Waits", "num
 export class NowView {
   constructor(context) {
     this.context = context;
-    this.sentence = h("p", { class: "sentence", role: "status" }, "Reading the calls ...");
+    this.sentence = h("p", { class: "sentence" }, "Reading the calls ...");
     this.tiles = h("div", { class: "now-tiles" });
     this.providers = h("section", { class: "card", "aria-label": "Providers and models" });
     this.servers = h("section", { class: "card", "aria-label": "MCP servers and tools" });
@@ -55,7 +55,7 @@ export class NowView {
     const { answer } = this;
     if (!answer) return;
     this.drawSentence(answer);
-    this.tiles.replaceChildren(...answer.tiles.map((tile) => tileOf(tile)));
+    refill(this.tiles, ...answer.tiles.map((tile) => tileOf(tile)));
     this.drawTable(
       this.providers,
       "Providers and models",
@@ -83,6 +83,9 @@ export class NowView {
       .map((one) =>
         h("li", {}, one.text.replace("{since}", this.when(one.since)).replace("{until}", this.when(one.until)) + "."),
       );
+    const what = [sentence.level, ...troubles.map((one) => `${one.kind} ${one.who} ${one.error}`)].join();
+    if (this.told !== what) announce(`${LEVEL_WORD[sentence.level]}: ${text}`); // new numbers of the same are not news
+    this.told = what;
     const incident = sentence.alert
       ? h("a", { class: "button small", href: state.hrefOf("alerts", { alert: sentence.alert }) }, "Open the incident")
       : null;
@@ -113,7 +116,8 @@ export class NowView {
             ]),
           )
         : null;
-    this.sentence.replaceChildren(
+    refill(
+      this.sentence,
       h("span", { class: "sentence-level" }, LEVEL_WORD[sentence.level]),
       h("span", { class: "sentence-text" }, text, start),
       where || "",
@@ -134,7 +138,7 @@ export class NowView {
     const isLlm = by === "provider";
     box.hidden = !rows.length && !isLlm;
     if (!rows.length) {
-      box.replaceChildren(h("h2", {}, title), h("p", { class: "empty" }, empty));
+      refill(box, h("h2", {}, title), h("p", { class: "empty" }, empty));
       return;
     }
     this.names = rows.map((row) => row[part] || "");
@@ -143,7 +147,8 @@ export class NowView {
       : [["Server", ""], ["Tool", "name"], ...TOOL_HEADS];
     const scroll = { class: "table-scroll tall", tabindex: "0", role: "region", "aria-label": title };
     const total = h("span", { class: "muted" }, `${count(found.total)}, by trouble`);
-    box.replaceChildren(
+    refill(
+      box,
       h("header", { class: "card-head" }, h("h2", {}, title), total),
       h(
         "div",

@@ -1,7 +1,7 @@
 // A run (or a trace, or a session): the tree with its waterfall on the left, the chosen span on the right, totals above.
 
 import { console_ } from "../api.js";
-import { h } from "../dom.js";
+import { h, refill } from "../dom.js";
 import { duration, moment, short } from "../format.js";
 import * as state from "../state.js";
 import { waterfall } from "../waterfall.js";
@@ -62,14 +62,16 @@ export class RunView {
     this.element.classList.add("gone");
     this.runs.hidden = true;
     const what = id ? `This console keeps no ${word} called "${id.slice(0, 60)}".` : `The address names no ${word}.`;
-    this.totals.replaceChildren(
+    refill(
+      this.totals,
       h("div", { class: "fatal" }, h("h2", {}, `No such ${word}`), h("p", {}, what), h("p", { class: "muted" }, todo)),
     );
   }
 
   drawTotals(answer, word) {
     const fact = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
-    this.totals.replaceChildren(
+    refill(
+      this.totals,
       h("h2", {}, `${word} `, h("span", { class: "mono" }, answer.id)),
       h(
         "dl",
@@ -99,7 +101,7 @@ export class RunView {
 
   drawRuns(runs, chosen) {
     const address = (run) => state.hrefOf("run", { session: state.get("session"), run: run.id });
-    this.runs.replaceChildren(groupTable("runs", runs, { chosen, address }));
+    refill(this.runs, groupTable("runs", runs, { chosen, address }));
   }
 
   async drawTree(rows) {
