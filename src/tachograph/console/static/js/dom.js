@@ -144,9 +144,11 @@ const detailsIn = (root) =>
 /** @returns {any} */
 export const $ = (selector, root = document) => root.querySelector(selector);
 
-/** Say something to a screen reader. */
+/** Say something to a screen reader, after what it has still to say. */
 export function announce(text) {
-  $("#announcer").textContent = text;
+  const box = $("#announcer");
+  box.append(h("p", {}, text));
+  while (box.children.length > 4) box.firstChild.remove();
 }
 
 let toastTimer = 0;

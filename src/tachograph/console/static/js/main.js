@@ -89,7 +89,7 @@ async function start() {
   buildBar();
   state.subscribe(onState);
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) refresh();
+    if (!document.hidden) refresh().then(fillFilters);
     else clearTimeout(app.timer);
   });
   addEventListener("keydown", onKey);
@@ -552,6 +552,7 @@ function buildFilters() {
 async function fillFilters() {
   const { from, to } = state.range();
   for (const variable of filtered()) {
+    if (document.hidden) return;
     const select = app.filters.querySelector(`[name="${variable.name}"]`);
     if (!select || document.activeElement === select) continue;
     const metric =
