@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import socket
 import sys
 import time
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 
 from support.console_client import Client as Asks
-from tachograph.cli import main
+from tachograph.cli import main, top
 from tachograph.console import RunningConsole
 from tachograph.console.calls import Call, CallDetail
-from tachograph.console.mcp_server import serve_http
+from tachograph.console.mcp_server import build, serve_http
 from tachograph.console.reader import Reader
 from tachograph.errors import TachographError
 
@@ -49,8 +51,49 @@ def test_an_agent_asks_over_stdio_and_gets_the_pages_answer(failing: RunningCons
 
     names, told, errors = asyncio.run(ask())
     assert names == {"now", "alerts", "incident", "runbook", "calls", "call", "errors", "run", "cost", "metrics"}
-    assert told["sentence"]["text"] == client.get("/api/console/now")["sentence"]["text"]
+    assert told["sentence"]["text"] == client.get("/api/console/now")["sentence"]["plain"]
+    assert "{" not in told["sentence"]["text"] + told["troubles"][0]["text"]  # times are filled in
     assert errors["errors"][0]["calls"] == 5
+
+
+def test_an_agent_reads_why_a_tool_cannot_answer_and_no_more_than_it_needs(failing: RunningConsole) -> None:
+    from mcp import Client
+
+    def made(number: int, **facts: Any) -> Call:
+        return Call(id=f"{number:032x}", kind="llm", provider="openai", model="gpt-5", duration_seconds=1, attempts=1,
+                    run_id="long", trace_id="7" * 32, span_id=f"{number:016x}", **facts)  # fmt: skip
+
+    root = made(1000, time=time.time() - 9, outcome="success")
+    outcomes = ["success"] * 299 + ["error"]
+    spans = [
+        made(1001 + n, time=time.time() - 8 + n / 100, outcome=outcome, parent_span_id=root.span_id)
+        for n, outcome in enumerate(outcomes)
+    ]
+    failing.console.calls.add_all([(CallDetail(call, []), None) for call in (root, *spans)], wait=True)
+
+    async def ask() -> tuple[dict[str, str], Any, Any]:
+        async with Client(build(Reader(failing.url, failing.token))) as server:
+            asked: dict[str, dict[str, Any]] = {
+                "incident": {"alert": "Nope"},
+                "call": {"id": "none"},
+                "run": {"id": "none"},
+                "metrics": {"query": "sum("},
+                "calls": {"outcome": "failed"},
+            }
+            wrong = {name: await server.call_tool(name, given) for name, given in asked.items()}
+            assert all(one.is_error for one in wrong.values())
+            told = {name: one.content[0].text for name, one in wrong.items()}  # type: ignore[union-attr]
+            run = (await server.call_tool("run", {"id": "long"})).structured_content
+            return told, run, (await server.call_tool("calls", {"limit": 1})).structured_content
+
+    told, run, calls = asyncio.run(ask())
+    assert "Nope" in told["incident"] or "alert" in told["incident"]
+    assert "parse error" in told["metrics"]
+    assert "rate_limited" in told["calls"]  # what is allowed
+    assert all(len(text) > len(f"Error executing tool {name}: ") for name, text in told.items())
+    assert (len(run["tree"]), run["spans_left_out"]) == (200, 101)
+    assert any(span.get("failed") for span in run["tree"])
+    assert "first_token_seconds" not in calls["calls"][0]
 
 
 def test_streamable_http_needs_the_token(failing: RunningConsole) -> None:
@@ -88,6 +131,38 @@ def test_top_prints_the_sentence_and_the_tables(failing: RunningConsole, capsys:
     told = capsys.readouterr().out
     assert "OpenAI rejects the key since" in told
     assert "5 (100%)" in told
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_top_cuts_no_number_in_any_window(width: int) -> None:
+    from rich.console import Console
+
+    name = "ft:gpt-4o-mini-2024-07-18:acme-corporation-international:support-classifier-v17:9aBcDeFg"
+    facts = {
+        "calls": 12_345,
+        "failed": 617,
+        "given_up": 0,
+        "errors": [["rate_limit", 9]],
+        "p95": 0.512,
+        "wait": 3.1,
+        "cost": 12.345,
+    }
+    tiles = [{"title": "Success of calls", "value": 0.95, "before": 0.97, "unit": "percentunit"}] * 7
+    now = {
+        "sentence": {"plain": "Healthy.", "level": "good"},
+        "tiles": tiles,
+        "providers": {"rows": [{"provider": "llm.internal.example", "model": name, **facts}], "total": 1},
+        "servers": {"rows": [{"server_id": "ファイルサーバー", "tool_name": "読む" * 30, **facts}], "total": 1},
+    }
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(top.screen(now, width=width))
+    text = console.export_text()
+    lines = text.splitlines()
+    assert max(map(cell_len, lines)) <= width
+    assert text.count("617 (5.0%)") == text.count("512 ms") == 2
+    assert text.count("95.0%") == 7
+    assert "BcDeFg" in text  # a name keeps its end
+    assert ("rate_limit" in text) is (width >= 80)
 
 
 def test_a_wrong_token_and_an_absent_console_are_told_plainly(

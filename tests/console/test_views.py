@@ -252,6 +252,32 @@ def test_a_comparison_says_what_is_significant(running: RunningConsole, client: 
     assert found["a"]["calls"] == found["b"]["calls"] == 50
 
 
+def test_a_comparison_tells_equal_costs_few_calls_and_a_longer_tail_apart(
+    running: RunningConsole, client: Client
+) -> None:
+    tail = [1 + i / 1000 if i < 180 else 9 + i / 1000 for i in range(200)]
+    old = [
+        made(i, at=NOW - 1200, app_version="1", cost_usd="0.0024", duration_seconds=1 + i / 1000) for i in range(200)
+    ]
+    new = [
+        made(500 + i, at=NOW - 100, app_version="2", cost_usd="0.0034", duration_seconds=tail[i]) for i in range(200)
+    ]
+    few = [made(900 + i, at=NOW - 90, app_version="3", cost_usd=f"0.02{i}", duration_seconds=5.0) for i in range(3)]
+    put(running, *old, *new, *few)
+
+    def significant(a: str, b: str) -> dict[str, tuple[bool, bool]]:
+        span = {"from": NOW - 3600, "to": NOW}
+        rows = client.get("/api/console/compare", version_a=a, version_b=b, **span)["rows"]
+        return {row["name"]: (row["chance"] is not None, row["significant"]) for row in rows}
+
+    found = significant("1", "2")
+    assert found["Cost of a call"] == (True, True)  # each call of a side costs the same
+    assert found["Latency p50"] == (True, False)
+    assert found["Latency p95"] == (True, True)
+    assert found["Success"] == (True, False)
+    assert significant("1", "3")["Cost of a call"] == (False, False)
+
+
 def test_a_comparison_and_the_first_page_have_the_same_share_of_successes(
     running: RunningConsole, client: Client
 ) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hmac
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar
 
 from tachograph.console.reader import Reader
-from tachograph.errors import MissingExtraError
+from tachograph.console.views import phrases
+from tachograph.errors import MissingExtraError, TachographError
 from tachograph.version import __version__
 
 if TYPE_CHECKING:
@@ -22,6 +25,14 @@ INSTRUCTIONS = (
     "single failures, `run` for an agent's run, `cost` for money. Every tool only reads."
 )
 
+MOST_SPANS: Final = 200
+"""Of a longer run, an agent reads the failed spans and the first ones."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Outcome = Literal["", "success", "error", "timeout", "rate_limited", "cancelled"]
+Order = Literal["time", "duration", "cost", "first_token", "wait", "input", "cached", "output", "attempts"]
+
 
 class Tools:
     """The tools; each public method is one, its docstring what the agent reads."""
@@ -32,6 +43,10 @@ class Tools:
     def now(self, minutes: float = 15) -> dict[str, Any]:
         """What is wrong now and since when, in one sentence, with tiles, and providers and MCP servers by trouble."""
         answer: dict[str, Any] = self._reader.get("console/now", **_since(minutes))
+        answer["sentence"]["text"] = answer["sentence"].pop("plain")
+        for trouble in answer["troubles"]:
+            since, until = phrases.clock(trouble["since"]), phrases.clock(trouble["until"])
+            trouble["text"] = trouble["text"].replace("{since}", since).replace("{until}", until)
         for tile in answer["tiles"]:
             del tile["line"], tile["ghost"]
         for table in ("providers", "servers"):
@@ -39,7 +54,7 @@ class Tools:
                 del row["line"], row["bad_line"]
         return answer
 
-    def alerts(self, state: str = "active") -> dict[str, Any]:
+    def alerts(self, state: Literal["active", "all"] = "active") -> dict[str, Any]:
         """Alert rules with their state; `state` is active (pending or firing) or all."""
         found = self._reader.get("console/alerts")["alerts"]
         return {"alerts": [rule for rule in found if state == "all" or rule["state"] != "inactive"]}
@@ -56,13 +71,14 @@ class Tools:
 
     def calls(
         self, minutes: float = 60, provider: str = "", model: str = "", server: str = "", tool: str = "",
-        outcome: str = "", error: str = "", text: str = "", sort: str = "time", limit: int = 20,
+        outcome: Outcome = "", error: str = "", text: str = "", sort: Order = "time", limit: int = 20,
     ) -> dict[str, Any]:  # fmt: skip
-        """Single calls. `outcome`: success, error, timeout, rate_limited, cancelled; `text` searches errors and ids."""
+        """Single calls, newest or largest first; `text` searches errors, names, ids. Empty fields are left out."""
         answer: dict[str, Any] = self._reader.get(
             "console/calls", **_since(minutes), provider=provider, model=model, server=server, tool=tool,
             outcome=outcome, error=error, q=text, sort=sort, limit=min(max(limit, 1), 200),
         )  # fmt: skip
+        answer["calls"] = [_lean(call) for call in answer["calls"]]
         return answer
 
     def call(self, id: str) -> dict[str, Any]:
@@ -81,6 +97,12 @@ class Tools:
         """An agent's run, or a trace, as a tree of spans with totals."""
         answer: dict[str, Any] = self._reader.get(f"console/runs/{_quoted(id)}")
         answer.pop("calls", None)
+        spans = [_lean(span) for span in answer["tree"]]
+        if len(spans) > MOST_SPANS:
+            kept = sorted(range(len(spans)), key=lambda place: (not spans[place].get("failed"), place))[:MOST_SPANS]
+            answer["spans_left_out"] = len(spans) - MOST_SPANS
+            spans = [spans[place] for place in sorted(kept)]
+        answer["tree"] = spans
         return answer
 
     def cost(self, minutes: float = 1440) -> dict[str, Any]:
@@ -94,9 +116,27 @@ class Tools:
         return answer
 
 
+def _lean(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields that say something: an agent pays for each word that it reads."""
+    return {name: value for name, value in fields.items() if value not in (None, "", [], {})}
+
+
 def _since(minutes: float) -> dict[str, float]:
     at = time.time()
     return {"from": at - 60 * min(max(minutes, 1), 60 * 24 * 40), "to": at}
+
+
+def _telling(tool: Callable[P, R], failure: type[Exception]) -> Callable[P, R]:
+    """The tool with its errors as the one kind of exception whose text reaches the agent."""
+
+    @wraps(tool)
+    def ask(*args: P.args, **given: P.kwargs) -> R:
+        try:
+            return tool(*args, **given)
+        except TachographError as error:
+            raise failure(str(error)) from None
+
+    return ask
 
 
 def build(reader: Reader) -> MCPServer[Any]:
@@ -107,6 +147,7 @@ def build(reader: Reader) -> MCPServer[Any]:
     """
     try:
         from mcp.server.mcpserver import MCPServer
+        from mcp.server.mcpserver.exceptions import ToolError
         from mcp_types import ToolAnnotations
     except ImportError as error:
         raise MissingExtraError("the MCP server", "mcp", str(error.name)) from None
@@ -118,7 +159,7 @@ def build(reader: Reader) -> MCPServer[Any]:
     tools = Tools(reader)
     for name in vars(Tools):
         if not name.startswith("_"):
-            server.add_tool(getattr(tools, name), annotations=reading)
+            server.add_tool(_telling(getattr(tools, name), ToolError), annotations=reading)
     return server
 
 

@@ -286,7 +286,7 @@ def bind(host: str, port: int) -> socket.socket:
         listener.close()
         raise TachographError(
             f"cannot listen on {host}:{port}: {error.strerror or error}",
-            do="Stop what uses the port, or choose another with --port (0 takes a free one).",
+            do="Stop what uses the port, or choose another port (0 takes a free one).",
         ) from None
     listener.listen(256)
     return listener

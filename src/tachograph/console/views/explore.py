@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from math import erfc, sqrt
+from math import erfc, exp, lgamma, sqrt
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from tachograph.console.columns import Filter, Floats, Ints
+from tachograph.console.columns import Filter, Ints
 from tachograph.console.facts import Facts
 from tachograph.console.views import phrases
 from tachograph.console.views.given_up import given_up, marks
@@ -26,6 +26,9 @@ FACETS: Final = (
 TOP: Final = 15
 MOST_GROUPS: Final = 200
 SIGNIFICANT: Final = 0.01
+FEW: Final = 8
+"""With fewer calls a side, a difference of means or quantiles may always be chance."""
+MANY: Final = 500
 
 
 def facets(console: Console, chosen: TimeRange, wanted: Filter) -> dict[str, Any]:
@@ -203,44 +206,48 @@ def _row(name: str, a: float | None, b: float | None, chance: float | None, unit
 
 
 def _latency(name: str, one: Selection, two: Selection, share: float) -> dict[str, Any]:
+    """A quantile of each side; they differ where the other side has another share of calls above it."""
     a, b = one.llm.where(outcome="success"), two.llm.where(outcome="success")
-    chance = _ranks(a.numbers["duration"], b.numbers["duration"])
+    x, y = a.numbers["duration"], b.numbers["duration"]
+    chance = None
+    if len(x) >= FEW and len(y) >= FEW:
+        lines = [np.quantile(side, share) for side in (x, y)]
+        both = [_two_shares(int((x > one).sum()), len(x), int((y > one).sum()), len(y)) for one in lines]
+        chance = min(1.0, 2 * min(both))  # of two tests, either may be right by chance
     return _row(f"Latency {name}", a.quantile(share), b.quantile(share), chance, "s")
 
 
 def _share(name: str, a: Facts, of_a: Facts, b: Facts, of_b: Facts) -> dict[str, Any]:
     n, m = of_a.count, of_b.count
-    if not n or not m:
-        return _row(name, a.count / n if n else None, b.count / m if m else None, None, "percentunit")
-    p, q = a.count / n, b.count / m
-    pooled = (a.count + b.count) / (n + m)
-    spread = sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
-    return _row(name, p, q, _two_sided((p - q) / spread) if spread else 1.0, "percentunit")
+    chance = _two_shares(a.count, n, b.count, m) if n and m else None
+    return _row(name, a.count / n if n else None, b.count / m if m else None, chance, "percentunit")
 
 
 def _mean(name: str, column: str, a: Facts, b: Facts) -> dict[str, Any]:
     unit = {"cost": "currencyUSD", "first_token": "s", "wait": "s"}.get(column, "short")
     x, y = (side.numbers[column][~np.isnan(side.numbers[column])] for side in (a, b))
-    if len(x) < 2 or len(y) < 2:
-        return _row(name, float(x.mean()) if len(x) else None, float(y.mean()) if len(y) else None, None, unit)
+    means = [float(side.mean()) if len(side) else None for side in (x, y)]
+    if len(x) < FEW or len(y) < FEW:
+        return _row(name, means[0], means[1], None, unit)
     spread = sqrt(float(x.var(ddof=1)) / len(x) + float(y.var(ddof=1)) / len(y))
-    gap = float(x.mean() - y.mean())
-    return _row(name, float(x.mean()), float(y.mean()), _two_sided(gap / spread) if spread else 1.0, unit)
+    gap = abs(float(x.mean() - y.mean()))
+    same = gap <= 1e-9 * abs(float(x.mean()))  # sums of equal numbers differ in their last digits
+    return _row(name, means[0], means[1], 1.0 if same else _two_sided(gap / spread) if spread else 0.0, unit)
 
 
-def _ranks(x: Floats, y: Floats) -> float | None:
-    """The chance that two sets of durations come from one world: Mann-Whitney's U, by its normal approximation."""
-    n, m = len(x), len(y)
-    if n < 8 or m < 8:
-        return None
-    both = np.concatenate([x, y])
-    _, inverse, counts = np.unique(both, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    ranks = (ends - (counts - 1) / 2)[inverse.reshape(-1)]
-    u = float(ranks[:n].sum()) - n * (n + 1) / 2
-    ties = float((counts.astype(np.float64) ** 3 - counts).sum()) / ((n + m) * (n + m - 1))
-    spread = sqrt(n * m / 12 * ((n + m + 1) - ties))
-    return _two_sided((u - n * m / 2) / spread) if spread else 1.0
+def _two_shares(k: int, n: int, m_k: int, m: int) -> float:
+    """The chance that k of n and m_k of m come from one world: Fisher's exact test, or its approximation."""
+    both = k + m_k
+    if min(both, n + m - both) > MANY:
+        spread = sqrt(both / (n + m) * (1 - both / (n + m)) * (1 / n + 1 / m))
+        return _two_sided((k / n - m_k / m) / spread)
+    ways = lgamma(n + 1) + lgamma(m + 1) + lgamma(both + 1) + lgamma(n + m - both + 1) - lgamma(n + m + 1)
+
+    def chance(i: int) -> float:
+        return exp(ways - sum(lgamma(part + 1) for part in (i, n - i, both - i, m - both + i)))
+
+    seen = chance(k) * (1 + 1e-7)
+    return min(1.0, sum(one for i in range(max(0, both - m), min(n, both) + 1) if (one := chance(i)) <= seen))
 
 
 def _two_sided(z: float) -> float:

@@ -51,6 +51,20 @@ test("a legend is filled from labels", () => {
   assert.equal(format.legend("", { job: "x" }), "job=x");
 });
 
+test("a change of clocks moves neither a chosen time nor the midnights of an axis", () => {
+  process.env.TZ = "Europe/Berlin";
+  const day = (text) => Date.parse(text) / 1000;
+  for (const at of [
+    day("2026-03-29T00:30Z"),
+    day("2026-03-29T01:30Z"),
+    day("2026-10-25T01:30Z"),
+    day("2026-10-25T03:30Z"),
+  ])
+    assert.equal(format.fromInput(format.toInput(at)), at);
+  const midnights = ["2026-10-23T22:00Z", "2026-10-24T22:00Z", "2026-10-25T23:00Z", "2026-10-26T23:00Z"].map(day);
+  assert.deepEqual(format.timeTicks(midnights[0], midnights[3], 4), midnights);
+});
+
 test("times are in the zone that is chosen", () => {
   format.useUtc(true);
   assert.equal(format.zoneName(), "UTC");

@@ -105,7 +105,7 @@ export function key(colour, dash = null) {
 }
 
 /**
- * What stands in an element, as the data is now. A part that is the same stays as it is; where a part is replaced, the
+ * Fill an element with what the data says now. A part that is the same stays as it is; where a part is replaced, the
  * keyboard's focus, scrolled tables and opened details come back.
  */
 export function refill(parent, ...children) {

@@ -117,10 +117,10 @@ export function timeOfDay(unix) {
 
 /** A time as an input of kind datetime-local has it, and back. */
 export const toInput = (unix) => shifted(unix).toISOString().slice(0, 19);
-export const fromInput = (text) => {
-  const unix = Date.parse(`${text}Z`) / 1000;
-  return unix - offset(unix);
-};
+export const fromInput = (text) => unshifted(Date.parse(`${text}Z`) / 1000);
+
+/** The moment at which the page's clock shows a time: by the offset that holds then, which a change of clocks has moved. */
+const unshifted = (local) => local - offset(local - offset(local));
 
 export function ago(unix, now = Date.now() / 1000) {
   const gone = Math.max(0, now - unix);
@@ -225,8 +225,11 @@ export function timeTicks(from, to, count) {
   const step = TIME_STEPS.find((candidate) => (to - from) / candidate <= count) || 604800;
   const shift = offset(from);
   const found = [];
-  for (let tick = Math.ceil((from + shift) / step) * step - shift; tick <= to; tick += step) found.push(tick);
-  return found;
+  for (let local = Math.ceil((from + shift) / step) * step; ; local += step) {
+    const tick = step > 3600 ? unshifted(local) : local - shift; // hours stay whole where the clocks change
+    if (tick > to) return found;
+    found.push(tick);
+  }
 }
 
 /** Rows as comma-separated values that a spreadsheet cannot run: text that begins like a formula gets a quote before it. */

@@ -125,17 +125,20 @@ const context = {
   status: () => app.status,
   zoomOut,
   dialog: openDialog,
+  refresh: () => refresh(),
   newest,
-  emptyHint: (hasCalls) =>
+  emptyHint: (hasCalls, ofCalls) =>
     hasCalls
       ? ""
-      : app.status.targets?.some((target) => !target.up)
-        ? "A scrape target does not answer: see its state in the bar's tooltip."
-        : (newest() ?? [
-            "Calls show up here a few seconds after they end. ",
-            h("code", {}, "tachograph demo"),
-            " makes some.",
-          ]),
+      : !ofCalls && app.status.data?.newest_call && !app.status.data.newest_metrics
+        ? "This panel reads metrics, and calls alone have come: have the console scrape the application's /metrics."
+        : app.status.targets?.some((target) => !target.up)
+          ? "A scrape target does not answer: see its state in the bar's tooltip."
+          : (newest() ?? [
+              "Calls show up here a few seconds after they end. ",
+              h("code", {}, "tachograph demo"),
+              " makes some.",
+            ]),
 };
 
 /** Where the newest call is, where it is not in the range; null where it is, or there is none. */
@@ -334,6 +337,7 @@ async function refresh() {
 
 function showFailure(error) {
   tellGone(Boolean(error));
+  app.isGone = Boolean(error) && !error.status;
   let box = $("#failure");
   if (!error) {
     box?.remove();
@@ -388,7 +392,7 @@ async function refreshAlerts() {
     refill($("#alerts"), ...strip(alerts, notify));
     tellFiring(firingOf(alerts));
   } catch (error) {
-    if (error.status === 401) throw error;
+    if (!error.status || error.status === 401) throw error; // the page says so as a whole
     $("#alerts").replaceChildren(
       h("span", { class: "chip" }, "The state of the alerts cannot be read: ", error.message),
     );
@@ -426,6 +430,7 @@ function drawLive() {
 /** The state of the data, which the dot shows: when something last came, and what does not answer. */
 function freshness() {
   const { data = {}, now = Date.now() / 1000 } = app.status;
+  if (app.isGone) return { stale: true, short: "No answer", text: "The console's server does not answer" };
   const newest = Math.max(data.newest_metrics || 0, data.newest_call || 0);
   const broken = data.broken || [];
   if (broken.length) return { stale: true, short: "Source silent", text: `Does not answer: ${broken.join(", ")}` };
@@ -495,16 +500,17 @@ function drawZone() {
 /** Paper is white: the page takes its light colours while it is printed, its charts too. */
 function printOnWhite() {
   let before;
-  const draw = (theme) => {
+  const draw = (theme, paper) => {
+    document.documentElement.toggleAttribute("data-paper", paper);
     if (theme) document.documentElement.dataset.theme = theme;
     else delete document.documentElement.dataset.theme;
     app.view?.redraw?.();
   };
   addEventListener("beforeprint", () => {
     before = document.documentElement.dataset.theme;
-    draw("light");
+    draw("light", true);
   });
-  addEventListener("afterprint", () => draw(before));
+  addEventListener("afterprint", () => draw(before, false));
 }
 
 function toggleTheme() {

@@ -173,7 +173,11 @@ export class Panel {
         "div",
         { class: "panel-empty" },
         h("p", {}, "Nothing in this time range."),
-        h("p", { class: "muted" }, this.context.emptyHint(this.fromCalls && this.window.board?.calls > 0)),
+        h(
+          "p",
+          { class: "muted" },
+          this.context.emptyHint(this.fromCalls && this.window.board?.calls > 0, this.fromCalls),
+        ),
       ),
     );
   }

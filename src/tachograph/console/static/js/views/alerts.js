@@ -25,7 +25,7 @@ const SHOWN = 3;
 
 const isLoud = (rule) => rule.state !== "inactive" && !isWatchdog(rule) && rule.labels?.severity !== "info";
 
-/** The alerts that somebody should look at: they fire or are about to, and no silence holds for them. */
+/** The alerts that need a look: they fire or are about to, and no silence holds for them. */
 const loudOf = (alerts) => alerts.filter((rule) => isLoud(rule) && !rule.silenced_until);
 
 /** The names of those that fire. */
@@ -71,7 +71,7 @@ export function strip(alerts, notify = { receivers: [], error: null }) {
 export class AlertsView {
   constructor(context) {
     this.context = context;
-    this.told = h("p", { class: "muted", hidden: true });
+    this.told = h("p", { class: "muted" }, "Reading the rules ...");
     this.loud = h("div", { role: "list", "aria-label": "Alerts that fire or are pending" });
     this.quiet = h("div", { role: "list", "aria-label": "Quiet rules" });
     this.count = h("b", {});
@@ -92,7 +92,7 @@ export class AlertsView {
     this.book = h(
       "article",
       { class: "card runbook", "aria-label": "Incident", tabindex: "0" },
-      h("p", { class: "muted" }, "Choose an alert to read its runbook."),
+      h("p", { class: "muted" }, ""),
     );
     this.element = h(
       "div",
@@ -300,7 +300,7 @@ export class AlertsView {
       const silence = body.minutes ? `Silenced for ${span(body.minutes * 60)}` : "Silence ended";
       toast(body.kind === "silence" ? silence : "Acknowledged");
       this.book.focus({ preventScroll: true });
-      await this.refresh();
+      await this.context.refresh(); // the strip and the tab's title too
     } catch (error) {
       toast(`${error.message}. ${error.todo}`);
     }

@@ -122,7 +122,7 @@ export class CallsView {
     this.calls = [];
     this.paused = false;
     this.body = h("tbody");
-    this.more = h("button", { class: "button", onclick: () => this.loadMore() }, "Older calls");
+    this.more = h("button", { class: "button", hidden: true, onclick: () => this.loadMore() }, "Older calls");
     this.liveButton = h("button", {
       class: "button of-calls",
       "aria-pressed": "false",
@@ -138,7 +138,7 @@ export class CallsView {
     this.facets = h("aside", { class: "facets", "aria-label": "Facets" });
     this.tabs = h("div", { class: "segmented", role: "group", "aria-label": "What to list" });
     this.other = h("div", { class: "explore-other" });
-    this.message = h("div", { class: "empty", hidden: true });
+    this.message = h("div", { class: "empty" }, h("p", { class: "muted" }, "Reading the calls ..."));
     this.filters = this.buildFilters();
     this.element = h(
       "div",

@@ -66,7 +66,7 @@ export function errorTable(rows) {
           "p",
           { class: "muted small" },
           h("span", { title: row.models.join("\n") }, `${few(row.providers)} · ${few(row.models)}`),
-          ` · ${moment(row.first)} – ${moment(row.last)} · `,
+          ` · ${row.last - row.first < 1 ? moment(row.last) : `${moment(row.first)} – ${moment(row.last)}`} · `,
           row.example ? [h("a", { href: state.hrefOf("calls", { call: row.example }) }, "the newest one"), " · "] : "",
           h("a", { href: state.hrefOf("calls", row.link || { fingerprint: row.fingerprint }) }, "all of them"),
         ),

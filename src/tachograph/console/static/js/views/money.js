@@ -14,6 +14,8 @@ const WAYS = [
   ["day", "Day"],
 ];
 const DRAWN = 11;
+/** What a sheet is wide, in px of CSS. */
+const PAPER = 680;
 /** From this share on a budget is nearly spent. */
 const NEARLY = 0.8;
 const CAUSES = {
@@ -203,7 +205,7 @@ export class MoneyView {
       mode: "bars",
       stacked: true,
       unit: "currencyUSD",
-      width: Math.max(260, this.chart.clientWidth),
+      width: document.documentElement.hasAttribute("data-paper") ? PAPER : Math.max(260, this.chart.clientWidth),
       height: 240,
       from: Math.min(from, stamps[0]),
       to: Math.max(to, stamps.at(-1) + step),
