@@ -22,7 +22,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Generator
 from pathlib import Path
 from types import FunctionType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import coverage
 import hypothesis
@@ -50,7 +50,7 @@ class Learnt(NamedTuple):
     """What the tests do without a change."""
 
     seconds: dict[str, float]
-    """Each test that passes: how long it takes, fixtures included that it shares with others."""
+    """Each test that passes: what it costs, fixtures included that it shares with others."""
     lines: dict[str, dict[int, list[str]]]
     """By file and line, the tests that run it."""
     forks: set[str]
@@ -111,7 +111,7 @@ class _Runner:
             module = Path(path).relative_to(self._root / "src").with_suffix("")
             importlib.import_module(".".join(module.parts).removesuffix(".__init__"))
         self._functions = functions_of(paths)
-        _forget_cached(paths)
+        self._caches = _caches(str(self._root / "src"))
         gc.collect()
         gc.freeze()
         self._items = {item.nodeid: item for item in session.items}
@@ -130,12 +130,12 @@ class _Runner:
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[object]) -> Generator[None, object, object]:
         """Note how long what tests share takes."""
-        began = time.perf_counter()
+        began = _spent()
         try:
             return (yield)
         finally:
             if fixturedef.scope != "function":
-                self._fixtures[fixturedef.argname] += time.perf_counter() - began
+                self._fixtures[fixturedef.argname] += _spent() - began
 
     def _run(self, item: pytest.Item, after: pytest.Item | None) -> bool:
         """Whether the test passes."""
@@ -162,10 +162,12 @@ class _Runner:
         trace.start()
         for i, item in enumerate(items):
             trace.switch_context(item.nodeid)
-            before, shared = time.perf_counter(), self._fixtures.total()
+            for cached in self._caches:  # so that each test runs what it needs
+                cached.cache_clear()
+            before, shared = _spent(), self._fixtures.total()
             passed = self._run(item, items[i + 1] if i + 1 < len(items) else None)
             if passed:
-                took[item.nodeid] = time.perf_counter() - before - (self._fixtures.total() - shared)
+                took[item.nodeid] = _spent() - before - (self._fixtures.total() - shared)
             else:
                 print(f"fails without a change: {item.nodeid}", flush=True)
         trace.stop()
@@ -244,6 +246,8 @@ class _Runner:
 
     def _meet(self, mutant: Mutant | None, items: list[pytest.Item]) -> None:
         """In a child: run the tests until one fails."""
+        for cached in self._caches:
+            cached.cache_clear()
         if mutant is not None:
             apply(mutant, self._functions[str(self._root / mutant.path), mutant.function])
         for i, item in enumerate(items):
@@ -284,14 +288,21 @@ class _Runner:
         raise AssertionError
 
 
-def _forget_cached(paths: set[str]) -> None:
-    """Clear what was calculated and kept while tests were collected: a mutant could not change it."""
+def _caches(folder: str) -> list[Any]:
+    """The functions of these files whose results are kept: what was calculated earlier, a mutant could not change."""
+    found = []
     for thing in gc.get_objects():
-        clear, wrapped = getattr(type(thing), "cache_clear", None), None
-        if clear is not None:
+        if hasattr(type(thing), "cache_clear"):
             wrapped = getattr(thing, "__wrapped__", None)
-        if isinstance(wrapped, FunctionType) and wrapped.__code__.co_filename in paths:
-            thing.cache_clear()
+            if isinstance(wrapped, FunctionType) and wrapped.__code__.co_filename.startswith(folder):
+                found.append(thing)
+    return found
+
+
+def _spent() -> float:
+    """A clock of what a test costs: CPU, its processes' included, and a tenth of what it waits."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system + times.elapsed / 10
 
 
 def _wait(running: list[_Child]) -> _Child | None:

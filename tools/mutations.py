@@ -29,12 +29,14 @@ LEFT_OUT: Final = {
     "log": "what a log line or a warning says",
     "text": "texts of two or more words that are no SQL",
     "repr": "__repr__ and __str__",
+    "drill": "what an alert's drill plays: the input of a test",
     "setting": "strict=, encoding=, errors=, newline=, daemon=, stacklevel=, and the type of a cast",
     "case": "capitals of a string whose letters are changed by another mutant",
     "same": "mutants that compile to the bytecode of the original",
 }
 """Kinds of mutants that say nothing about arithmetic."""
 _SETTINGS: Final = {"strict", "encoding", "errors", "newline", "daemon", "stacklevel"}
+_DRILLS: Final = {"Drill", "Counter", "Gauge", "Histogram"}
 _LOGS: Final = {"debug", "info", "warning", "error", "exception", "critical", "log", "warn"}
 _LOGGERS: Final = re.compile(r"(^|\.)_*(log|logger|logging|warnings)$", re.IGNORECASE)
 _SQL: Final = re.compile(r"\b(SELECT|INSERT|UPDATE|DELETE|CREATE|FROM|WHERE|SET|AND|ORDER BY|GROUP BY|VALUES)\b")
@@ -136,6 +138,8 @@ def _why_left_out(node: cst.CSTNode) -> str | None:
         return "repr"
     if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) and node.func.attr.value in _LOGS:
         return "log" if _LOGGERS.search(_dotted(node.func.value)) else None
+    if isinstance(node, cst.Call) and _dotted(node.func) in _DRILLS:
+        return "drill"
     if isinstance(node, cst.Arg) and node.keyword is not None and node.keyword.value in _SETTINGS:
         return "setting"
     return None

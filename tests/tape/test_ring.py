@@ -225,7 +225,10 @@ def test_what_dead_processes_left_for_data_directories_that_are_gone_is_removed_
     (tmp_path / "gone").rmdir()
     sweep(root, now + 2 * ABANDONED_SECONDS)
     assert left() == {"gone", "there", "alive"}, "the day begins again"
-    sweep(root, now + 3 * ABANDONED_SECONDS)
+    missing_since = int(now + 2 * ABANDONED_SECONDS)
+    sweep(root, missing_since + ABANDONED_SECONDS - 1)
+    assert left() == {"gone", "there", "alive"}
+    sweep(root, missing_since + ABANDONED_SECONDS)
     assert left() == {"there", "alive"}
     assert not (root / "gone").exists()
     alive.close()
