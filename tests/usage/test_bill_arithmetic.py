@@ -147,6 +147,34 @@ def test_without_a_price_tokens_are_worth_their_share_of_the_bill() -> None:
     assert causes(ours(), line, priced=False) == [("unseen_client", Decimal(11))]
 
 
+def test_without_a_price_prompts_are_compared_with_prompts_and_answers_with_answers() -> None:
+    more_prompt = billed(input_tokens=12_000, usd=Decimal(12))
+    assert causes(ours(), more_prompt, priced=False)[0] == ("unseen_client", Decimal(2))
+    more_answer = billed(output_tokens=1_250, usd=Decimal(10))
+    assert causes(ours(), more_answer, priced=False)[0] == ("unseen_client", Decimal(2))
+    assert causes(ours(unpriced=3), more_answer, priced=False)[-1] == ("unseen_client", Decimal(-1))
+
+
+@pytest.mark.parametrize(
+    ("line", "cause"),
+    [
+        ({"input_tokens": 0, "usd": Decimal(1)}, ("other_account", Decimal(-10))),
+        ({"input_tokens": None, "output_tokens": 900}, ("other_account", Decimal("-0.1"))),
+        ({"input_tokens": 11_000, "output_tokens": None, "usd": Decimal(12)}, ("unseen_client", Decimal(1))),
+        ({"output_tokens": 0, "usd": Decimal(10)}, ("other_account", Decimal(-1))),
+    ],
+)
+def test_what_a_report_does_not_say_is_no_difference(line: dict[str, Any], cause: tuple[str, Decimal]) -> None:
+    assert causes(ours(), billed(**line))[0] == cause
+
+
+def test_less_than_nothing_is_worth_less_than_nothing_at_its_tier() -> None:
+    explainer = Explainer("openai", one_dollar_a_thousand, TOLERANCE, LONG_AFTER)
+    assert explainer.worth("m", DAY, Usage(-1000, -10)) == Decimal("-1.01")
+    assert explainer.worth("m", DAY, Usage(-1000, 0), "batch") == Decimal("-0.5")
+    assert explainer.worth("m", DAY, Usage(1000, 0), "batch") == Decimal("0.5")
+
+
 def test_cached_tokens_that_one_side_counts_beside_the_prompt_are_no_difference() -> None:
     own = ours(input_tokens=10_000, cache_read_tokens=4_000)
     assert causes(own, billed(input_tokens=6_000)) == [("cached_tokens", Decimal(0))]
