@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
+from datetime import datetime
 from fractions import Fraction
 
 import pytest
 
+from tachograph.pricing import Pricer
 from tachograph.pricing.compiled import CompiledPrice, Price, Rate
 from tachograph.pricing.dimensions import TOKENS, served
 from tachograph.pricing.sources.published import surcharge
-from tachograph.records import Usage
+from tachograph.records import NOWHERE, LLMCall, Usage
 
 PARTS = [word for word in TOKENS if word not in ("input", "output")]
 
@@ -91,3 +93,63 @@ def test_a_region_that_may_have_other_prices_puts_them_in_doubt(
     provider: str, model: str, region: str, factor: int, doubt: str
 ) -> None:
     assert surcharge(provider, model, region) == (factor, doubt)
+
+
+@pytest.mark.parametrize(
+    ("label", "model", "host", "nano", "doubt"),
+    [
+        ("openai", "anthropic/claude-sonnet-4-5", "api.anthropic.com", 180_000, ""),
+        ("openai", "anthropic/claude-sonnet-4-5", None, 180_000, ""),
+        (
+            "openai",
+            "anthropic/claude-sonnet-4-5",
+            "api.groq.com",
+            180_000,
+            "price of anthropic, as the model's name says",
+        ),
+        ("anthropic", "claude-sonnet-4-5", "api.openai.com", 180_000, "price of anthropic, not of api.openai.com"),
+        ("openai", "gpt-5", "api.anthropic.com", 112_500, "price of openai, not of api.anthropic.com"),
+        ("openai", "gpt-5", "api.openai.com", 112_500, ""),
+        ("gemini", "gemini-2.5-pro", None, 112_500, ""),
+    ],
+)
+def test_the_vendor_whose_price_is_taken_is_named_where_it_may_be_another(
+    label: str, model: str, host: str | None, nano: int, doubt: str
+) -> None:
+    cost = Pricer()(called(label, model, Usage(10, 10), server_address=host))
+    assert cost is not None
+    assert (cost.nano_usd, cost.quality, cost.detail) == (nano, "estimated" if doubt else "priced", doubt)
+
+
+def called(label: str, model: str, usage: Usage, **facts: object) -> LLMCall:
+    made = LLMCall(NOWHERE, label, model)
+    made.usage, made.outcome, made.started_unix_ns = usage, "success", 1_795_000_000 * 10**9
+    for name, value in facts.items():
+        setattr(made, name, value)
+    return made
+
+
+def test_a_price_by_the_time_of_day_changes_with_the_minute_whatever_was_asked_before() -> None:
+    kept, found = Pricer(), []
+    for clock in ("03:59:50", "04:00:00", "04:00:10", "05:59:59", "06:00:30", "09:59:59", "10:00:00", "03:59:59"):
+        started = datetime.fromisoformat(f"2026-11-23T{clock}+00:00")
+        call = called("deepseek", "deepseek-v4-flash", Usage(10, 10), started_unix_ns=int(started.timestamp()) * 10**9)
+        assert kept(call) == Pricer()(call)
+        found.append(getattr(kept(call), "nano_usd", None))
+    high, low = found[0], found[1]
+    assert found == [high, low, low, low, high, high, low, high]
+    assert high == 10 * 300 + 10 * 1200 != low
+
+
+def test_a_factor_is_taken_of_every_part_or_of_tokens_alone() -> None:
+    rate = Rate(Fraction(8), ((100, Fraction(16)),))
+    price = Price({"input": rate}, {"web_search": rate}, rate, rate, {"web_search": "why"})
+    half = Rate(Fraction(4), ((100, Fraction(8)),))
+    assert price.times(Fraction(1, 2)) == Price(
+        {"input": half}, {"web_search": half}, half, half, {"web_search": "why"}
+    )
+    only = Price({"input": half}, {"web_search": rate}, rate, rate, {"web_search": "why"})
+    assert price.times(Fraction(1, 2), only_tokens=True) == only
+    assert price.times(Fraction(1)) is price
+    cost = CompiledPrice(price).nano_usd(Usage(100, None, {}, {"web_search": 3}, audio_seconds=2.5))
+    assert cost == (8 + 800 + 24 + 20, ("why",))

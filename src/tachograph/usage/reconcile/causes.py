@@ -146,22 +146,17 @@ class Explainer:
         if all(theirs is None or near(ours, theirs, self._tolerance) for ours, theirs in pairs):
             return True
         more = _less(line, own)
-        if (
-            own.cache_read_tokens
-            and near(abs(more.input_tokens or 0), own.cache_read_tokens, self._tolerance)
-            and not more.output_tokens
-        ):
+        apart = abs(more.input_tokens or 0)
+        if own.cache_read_tokens and near(apart, own.cache_read_tokens, self._tolerance) and not more.output_tokens:
             add(
                 "cached_tokens", Decimal(0), "cached tokens: one side counts them in the prompt and the other beside it"
             )
             return True
         worth = self.worth(line.model, line.day, more)
         if worth is None:  # no price: in proportion to what was billed
-            differs, whole = (
-                (more.output_tokens, line.output_tokens)
-                if more.output_tokens
-                else (more.input_tokens, line.input_tokens)
-            )
+            differs, whole = more.output_tokens, line.output_tokens
+            if not differs:
+                differs, whole = more.input_tokens, line.input_tokens
             share = Decimal(differs or 0) / max(1, whole or 1)
             worth = left if own.unpriced else (line.usd or Decimal(0)) * share
         is_more = (more.output_tokens or more.input_tokens or 0) > 0
