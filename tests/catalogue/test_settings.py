@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tachograph import catalogue
+from tachograph.catalogue.alerts.parts import percent
 from tachograph.errors import SettingsError
 from tachograph.settings import load
 
@@ -70,3 +71,15 @@ def test_importing_the_catalogue_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("profile", ["scrape", "push"])
+def test_each_alert_says_how_bad_it_is_and_where(profile: str) -> None:
+    groups = catalogue.rule_groups(load({"alerts": {"profile": profile}}, environ={}))
+    found = [alert for group in groups for alert in group.alerts if not alert.name.endswith("Watchdog")]
+    assert {alert.severity for alert in found} <= {"info", "warning", "critical"}
+    assert all(alert.component and alert.summary and alert.hold[-1] in "smhd" for alert in found)
+
+
+def test_shares_are_written_as_percent() -> None:
+    assert [percent(share) for share in (0.995, 0.29, 0.05, 1, 0.0001)] == ["99.5%", "29%", "5%", "100%", "0.01%"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from datetime import UTC, datetime, timedelta
+import time
+from datetime import UTC, datetime, timedelta, timezone
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from tachograph.usage.budgets import Budgets
 from tachograph.usage.ledger import Ledger
 from tachograph.usage.metrics.families import BUDGET_FORECAST
 from tachograph.usage.reports import forecast
-from tachograph.usage.reports.forecast import as_fields, heading, in_words, pace_of
+from tachograph.usage.reports.forecast import as_fields, bounds, heading, in_words, pace_of
 
 NOW = datetime(2026, 11, 20, 18, 30, tzinfo=UTC)
 USD = 1_000_000_000
@@ -38,6 +39,28 @@ def test_under_a_day_of_data_it_is_too_early_to_say() -> None:
     assert (ahead.day, ahead.month) == (None, None)
     assert in_words(ahead) == "This month $23.00. A forecast is not possible yet: under a day of data."
     assert as_fields(ahead)["month_usd"] is None
+
+
+def test_programs_get_every_sum_exactly_and_every_forecast_to_the_hundredth_of_a_cent() -> None:
+    fields = as_fields(heading(hours_back(24 * 7), NOW))
+    day, month = f"{18 + 5.5:.4f}", f"{7 * 24 + 24 * (10 + 5.5 / 24):.4f}"
+    assert fields == {
+        "days": 7, "day_spent_usd": "18.000000000", "month_spent_usd": "168.000000000",
+        "day_low_usd": day, "day_usd": day, "day_high_usd": day,
+        "month_low_usd": month, "month_usd": month, "month_high_usd": month,
+    }  # fmt: skip
+
+
+def test_days_and_months_are_those_of_utc_wherever_the_process_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    in_tokyo = datetime(2026, 12, 1, 3, 15, 20, 7, tzinfo=timezone(timedelta(hours=9)))
+    expected = [datetime(2026, 11, 30), datetime(2026, 12, 1), datetime(2026, 11, 1), datetime(2026, 12, 1)]  # noqa: DTZ001
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        found = bounds(in_tokyo)
+    time.tzset()
+    assert [moment.replace(tzinfo=None) for moment in found] == expected
+    assert {moment.utcoffset() for moment in found} == {timedelta(0)}
 
 
 def test_an_even_pace_has_no_range() -> None:

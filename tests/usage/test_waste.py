@@ -105,8 +105,10 @@ def test_a_prefix_that_was_cached_and_is_not_now_costs_what_it_would_have_saved(
     ask("four", 0)
     ask("five", 512)
     assert wasted(recorder) == {"cache_miss": (1024 + 512) * (FULL - CACHED)}
-    ask("six", 0, later=400)  # longer ago than vendors promise to keep it
-    assert wasted(recorder) == {"cache_miss": (1024 + 512) * (FULL - CACHED)}
+    ask("six", 0)  # 1024 are still there, whatever the last one read
+    assert wasted(recorder) == {"cache_miss": (1024 + 512 + 1024) * (FULL - CACHED)}
+    ask("seven", 0, later=400)  # longer ago than vendors promise to keep it
+    assert wasted(recorder) == {"cache_miss": (1024 + 512 + 1024) * (FULL - CACHED)}
 
 
 def test_prompts_that_share_nothing_but_what_was_never_cached_miss_no_cache(recorder: Recorder) -> None:
@@ -244,7 +246,8 @@ def test_definitions_of_tools_that_are_never_called_cost_their_share(tmp_path: P
     made = []
     for count in range(5):
         messages = [*turns(*[f"{{{count}}}"] * (count % 2)), {"role": "user", "content": f"question {count}"}]
-        made.append(call(recorder, messages, Usage(1000, count), tools=tools))
+        searched = {"web_search": count}  # what a search costs is no part of the prompt
+        made.append(call(recorder, messages, Usage(1000, count, {}, searched), tools=tools))
     assert made[0].prompt is not None
     expected = 0
     for one in made[2:]:
