@@ -1,4 +1,4 @@
-"""Every fact that a slot of the ring holds is read back as it was, by whoever comes after its process."""
+"""Every fact that a slot of the ring holds is read back as it was by the next process."""
 
 from __future__ import annotations
 
