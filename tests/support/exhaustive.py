@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeVar
 
 import pytest
-from _pytest.mark import ParameterSet
-
-T = TypeVar("T")
 
 
-def part(values: Iterable[T], *kept: T) -> list[T | ParameterSet]:
+def part(values: Iterable[object], *kept: object) -> list[object]:
     """Parameters of a test: `kept` are the part that `make test` takes."""
     assert kept
     wanted = list(values)

@@ -28,7 +28,6 @@ def test_no_kill_loses_or_doubles_a_record_in_sqlite(tmp_path: Path) -> None:
     check(result, 500)
 
 
-@pytest.mark.exhaustive
 def test_no_kill_loses_or_doubles_a_record_in_postgres_which_is_killed_too(
     tmp_path: Path, postgres: PostgresServer
 ) -> None:
