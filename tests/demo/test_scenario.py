@@ -270,6 +270,12 @@ def test_a_wrong_option_is_refused_in_words(
     assert f"argument {option}: {words}" in capsys.readouterr().err
 
 
+def test_an_incident_after_the_end_is_refused_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--duration", "20", "--incident", "hang-ups", "--incident-at", "20"]) == 2
+    said = "the incident would begin when the demo has ended (in --incident-at). Begin it earlier"
+    assert said in capsys.readouterr().err
+
+
 def test_a_taken_port_is_a_clear_error() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -8,10 +8,12 @@ import logging
 import signal
 import sys
 import warnings
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tachograph.cli.demo_package import check_demo
+from tachograph.errors import TachographError
 from tachograph.option_values import not_negative, port, positive, seed
 
 if TYPE_CHECKING:
@@ -44,7 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--incident", choices=INCIDENTS, help="a trouble that begins during the demo")
     parser.add_argument(
-        "--incident-at", type=not_negative, default=20.0, metavar="SECONDS", help="when it begins (default: 20)"
+        "--incident-at",
+        type=not_negative,
+        metavar="SECONDS",
+        help="when it begins (default: 20, or after a third of a shorter --duration)",
     )
     parser.add_argument(
         "--incident-for", type=positive, metavar="SECONDS", help="how long it lasts (default: to the end)"
@@ -76,6 +81,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the demo; 0 when it ended in an orderly way and all books agree, 1 when they do not."""
     check_demo()
+    ends = inf if args.duration is None else args.duration
+    if args.incident_at is None:
+        args.incident_at = min(20.0, ends / 3)
+    if args.incident is not None and args.incident_at >= ends:
+        raise TachographError(
+            "the incident would begin when the demo has ended",
+            where="--incident-at",
+            do="Begin it earlier, or give a longer --duration.",
+        )
     warnings.simplefilter("ignore")  # SDKs announce deprecations in the middle of the board
     logging.getLogger("tachograph").setLevel(logging.CRITICAL)  # the troubles on show are not news
     return asyncio.run(_show(args))
