@@ -111,6 +111,20 @@ def test_a_prefix_that_was_cached_and_is_not_now_costs_what_it_would_have_saved(
     assert wasted(recorder) == {"cache_miss": (1024 + 512 + 1024) * (FULL - CACHED)}
 
 
+@pytest.mark.parametrize("field", ["api_key_hint", "server_address", "region"])
+def test_what_another_account_or_region_has_cached_is_not_missed(recorder: Recorder, field: str) -> None:
+    for number, (place, cached) in enumerate([("a", 1024), ("a", 1024), ("b", 0), ("b", 1024), ("a", 0)]):
+        asks = {"messages": [{"role": "user", "content": str(number)}], "instructions": "manual " * 900}
+        made = recorder.start_llm_call("openai", "gpt-5", asks=asks)
+        setattr(made, field, place)
+        made.begin_attempt().end("success")
+        made.usage = Usage(2000, 5, {"cache_read": cached} if cached else {})
+        made.finish("success")
+        recorder.settle()
+    assert list(wasted(recorder)) == ["cache_miss"]
+    assert wasted(recorder)["cache_miss"] == 1024 * (FULL - CACHED)  # the last call's alone
+
+
 def test_prompts_that_share_nothing_but_what_was_never_cached_miss_no_cache(recorder: Recorder) -> None:
     """OpenAI's system prompt is a turn, and a template may be the beginning of the only turn."""
 

@@ -159,7 +159,9 @@ class Waste:
     def _cache_miss(self, call: LLMCall, prompt: Prompt, usage: Usage, ended: int) -> int:
         read = usage.details.get("cache_read", 0)
         written = usage.details.get("cache_write", 0)
-        keys = [(call.provider, call.model, mark) for mark in prompt.prefixes]
+        # vendors keep a cache for each account and region: what another has cached says nothing here
+        place = hash((call.provider, call.model, call.api_key_hint, call.server_address, call.region))
+        keys = [hash((place, mark)) for mark in prompt.prefixes]
         seen = next((at for at in range(len(keys) - 1, -1, -1) if keys[at] in self._seen), None)
         longest = next((self._cached[key] for key in reversed(keys) if key in self._cached), _Cached(0, 0))
         expected = longest.tokens if longest.until_ns >= call.started_unix_ns else 0
