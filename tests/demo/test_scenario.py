@@ -87,6 +87,7 @@ async def provoke(demo: Demo, incident: str) -> None:
             await until(demo, lambda b: b.usd_total > cost + 0.5)
         case _:
             demo.dial.reports_per_second *= 20
+            demo.dial.summaries_per_second *= 20
             demo.dial.requests_per_second *= 20
             await until(demo, lambda _: demo.window.value(WASTE_USD, {"cause": WASTEFUL[incident]}) > wasted)
 

@@ -125,6 +125,16 @@ def test_what_another_account_or_region_has_cached_is_not_missed(recorder: Recor
     assert wasted(recorder)["cache_miss"] == 1024 * (FULL - CACHED)  # the last call's alone
 
 
+def test_what_a_call_beside_it_was_writing_into_the_cache_is_not_missed(recorder: Recorder) -> None:
+    written = Usage(2000, 5, {"cache_write": 1500, "cache_write_5m": 1500})
+    call(recorder, HELLO, written, seconds=10, seed=1, instructions="manual")
+    turns = [*HELLO, {"role": "assistant", "content": "hi"}]
+    call(recorder, turns, written, later=5, seconds=10, seed=2, instructions="manual")
+    assert wasted(recorder) == {}
+    call(recorder, turns, written, later=20, seconds=1, seed=3, instructions="manual")
+    assert list(wasted(recorder)) == ["cache_miss"]
+
+
 def test_prompts_that_share_nothing_but_what_was_never_cached_miss_no_cache(recorder: Recorder) -> None:
     """OpenAI's system prompt is a turn, and a template may be the beginning of the only turn."""
 

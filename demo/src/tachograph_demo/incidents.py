@@ -30,6 +30,7 @@ from .traffic_dial import TrafficDial
 
 REPORTS_PER_SECOND = 0.2
 REQUESTS_PER_SECOND = 0.1
+SUMMARIES_PER_SECOND = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,8 +248,10 @@ class LostCache(Incident):
 
     async def begin(self) -> None:
         self._lose(True)
+        self.stage.dial.summaries_per_second = SUMMARIES_PER_SECOND
 
     async def end(self) -> None:
+        self.stage.dial.summaries_per_second = 0.0
         self._lose(False)
 
     def _lose(self, loses: bool) -> None:

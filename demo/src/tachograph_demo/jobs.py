@@ -106,6 +106,13 @@ def make_report_job(seed: int, number: int, pieces: int | None) -> Job:
     return Job(number, "report", EXPENSIVE, team, (asked,), manual(seed, "reports"), pieces=pieces)
 
 
+def make_summary_job(seed: int, number: int) -> Job:
+    """A ticket's summary under a long cached manual, by the most expensive model."""
+    ticket = sentence(random.Random(f"{seed}/summary/{number}"), 60)
+    said = f"Urgent ticket {number}: {ticket}"
+    return Job(number, "summary", EXPENSIVE, "support", (said,), manual(seed, "tickets"), is_cached=True)
+
+
 def make_request_job(seed: int, number: int) -> Job:
     """An agent's job, for the most expensive model."""
     said = sentence(random.Random(f"{seed}/request/{number}"), 12)

@@ -7,7 +7,15 @@ import contextlib
 import random
 from collections.abc import Awaitable, Callable
 
-from .jobs import CALLS_PER_JOB, Job, make_archive_job, make_job, make_report_job, make_request_job
+from .jobs import (
+    CALLS_PER_JOB,
+    Job,
+    make_archive_job,
+    make_job,
+    make_report_job,
+    make_request_job,
+    make_summary_job,
+)
 from .traffic_dial import TrafficDial
 
 _AT_ONCE = 2000
@@ -42,6 +50,7 @@ class Traffic:
             asyncio.create_task(self._arrive("job", lambda: self._dial.calls_per_second / CALLS_PER_JOB, make_job)),
             asyncio.create_task(self._arrive("archive", lambda: self._dial.archives_per_second, make_archive_job)),
             asyncio.create_task(self._arrive("report", lambda: self._dial.reports_per_second, self._make_report)),
+            asyncio.create_task(self._arrive("summary", lambda: self._dial.summaries_per_second, make_summary_job)),
             asyncio.create_task(self._arrive("request", lambda: self._dial.requests_per_second, make_request_job)),
         ]
 

@@ -54,6 +54,7 @@ class Vendor(ABC):
         self._run = run
         self._script = Script()
         self._cached: set[int] = set()
+        self._found: set[int] = set()
         self._server = HTTPServer(self._handle)
         self._in_a_hurry = asyncio.Event()
         self.accepted_keys: set[str] | None = None
@@ -61,7 +62,7 @@ class Vendor(ABC):
         self.rate_limits: Callable[[AskedRequest], RateLimits | None] | None = None
         """Values for the rate-limit headers of every answer that brings none of its own."""
         self.loses_cache = False
-        """Whether nothing that was cached is found again."""
+        """Whether what was cached is found once, and never again."""
 
     # -- for tests and the demo
 
@@ -96,6 +97,7 @@ class Vendor(ABC):
             self._seed = seed
         self._script.clear()
         self._cached.clear()
+        self._found.clear()
         self._in_a_hurry.clear()
         for forget in self.forget:
             forget()
@@ -397,8 +399,10 @@ class Vendor(ABC):
         size = seeded.prompt_tokens(operation.prefix)
         if key is None or size < 1024 or size > usage.prompt:
             return usage
-        is_known = key in self._cached and not self.loses_cache
+        is_known = key in self._cached and not (self.loses_cache and key in self._found)
         self._cached.add(key)
+        if is_known:
+            self._found.add(key)
         if operation.is_cached_by_itself:
             return replace(usage, cache_read=size // 128 * 128) if is_known else usage
         if is_known:

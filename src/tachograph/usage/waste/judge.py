@@ -53,7 +53,12 @@ T = TypeVar("T")
 
 class _Cached(NamedTuple):
     tokens: int
+    since_ns: int
     until_ns: int
+
+    def held(self, at_ns: int) -> int:
+        """So many tokens a call that began then could have read: not those that a call beside it was writing."""
+        return self.tokens if self.since_ns <= at_ns <= self.until_ns else 0
 
 
 class _Tool:
@@ -163,19 +168,25 @@ class Waste:
         place = hash((call.provider, call.model, call.api_key_hint, call.server_address, call.region))
         keys = [hash((place, mark)) for mark in prompt.prefixes]
         seen = next((at for at in range(len(keys) - 1, -1, -1) if keys[at] in self._seen), None)
-        longest = next((self._cached[key] for key in reversed(keys) if key in self._cached), _Cached(0, 0))
-        expected = longest.tokens if longest.until_ns >= call.started_unix_ns else 0
+        longest = next((self._cached[key] for key in reversed(keys) if key in self._cached), None)
+        expected = 0 if longest is None else longest.held(call.started_unix_ns)
         seconds = _LONG_CACHE_SECONDS if usage.details.get("cache_write_1h") else _CACHE_SECONDS
         until = ended + seconds * _NANO_SECONDS
         if written or (read and len(keys) > 1):
-            self._cached.keep(keys[-1], _Cached(read + written, until))
+            self._keep(keys[-1], read + written, call.started_unix_ns if read else ended, until)
         if read and seen is not None and _may_hold(prompt, seen, read, usage):
-            before = self._cached.get(keys[seen])
-            self._cached.keep(keys[seen], _Cached(max(read, 0 if before is None else before.tokens), until))
+            tokens = max(read, 0 if (before := self._cached.get(keys[seen])) is None else before.tokens)
+            self._keep(keys[seen], tokens, call.started_unix_ns, until)
         for key in keys:
             self._seen.keep(key, None)
         missed = min(expected, usage.input_tokens or 0) - read
         return self._missed(call, usage, missed)
+
+    def _keep(self, key: int, tokens: int, since: int, until: int) -> None:
+        before = self._cached.get(key)
+        if before is not None and before.until_ns >= since:
+            since = min(since, before.since_ns)
+        self._cached.keep(key, _Cached(tokens, since, until))
 
     def _diagnosed(self, call: LLMCall) -> dict[str, int]:
         return {} if call.usage is None else {"cache_miss": self._missed(call, call.usage)}
