@@ -9,6 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -69,12 +70,12 @@ def build(settings: Settings, left_out: LeftOut | None = None) -> Recorder:
         _join_pricer(recorder, structs.replace(settings, pricing=structs.replace(settings.pricing, file=None)))
     _joined("the ledger", lambda: _join_ledger(recorder, settings), left_out)
     _join_ring(recorder, settings)
-    _joined("budgets", lambda: _join_budgets(recorder, settings), left_out)
+    _joined("budgets", lambda: _join_budgets(recorder, settings, left_out), left_out)
     _join_waste(recorder, settings)
     return recorder
 
 
-def _joined(part: str, join_it: Callable[[], None], left_out: LeftOut | None) -> bool:
+def _joined(part: str, join_it: Callable[[], object], left_out: LeftOut | None) -> bool:
     """Join a part; whether it is there. What is wrong with it is raised, unless the part may be left out."""
     try:
         join_it()
@@ -209,13 +210,20 @@ def _join_ring(recorder: Recorder, settings: Settings) -> None:
         recorder.metrics.before_collect(recorder.recover)
 
 
-def _join_budgets(recorder: Recorder, settings: Settings) -> None:
+def _join_budgets(recorder: Recorder, settings: Settings, left_out: LeftOut | None) -> None:
     if settings.enabled and settings.budgets.limits:
         from tachograph.usage.budgets import Budgets
+        from tachograph.usage.budgets.scope import Scope
         from tachograph.usage.ledger import Ledger
 
         ledger = recorder.ledger if isinstance(recorder.ledger, Ledger) else None
-        Budgets(settings.budgets, recorder, ledger)
+        limits = [  # one that cannot be used must not take the others with it
+            limit
+            for limit in settings.budgets.limits
+            if _joined(f"the budget {limit.name!r}", partial(Scope, limit), left_out)
+        ]
+        if limits:
+            Budgets(structs.replace(settings.budgets, limits=tuple(limits)), recorder, ledger)
 
 
 def _join_waste(recorder: Recorder, settings: Settings) -> None:

@@ -262,6 +262,25 @@ def test_the_run_of_a_call_is_a_scope(tmp_path: Path) -> None:
     guard(recorder).refresh()
 
 
+def test_a_budget_that_cannot_be_is_left_out_and_the_others_hold(tmp_path: Path) -> None:
+    limits = [
+        {"name": "wrong", "usd": "1", "period": "fortnight"},
+        {"name": "right", "usd": "0.5"},
+        {"name": "no money", "usd": "-1"},
+    ]
+    settings = load(
+        {"ledger": {"data_dir": str(tmp_path)}, "budgets": {"limits": limits, "guard": "all"}},
+        environ={},
+        read_file=False,
+    )
+    left_out: list[str] = []
+    recorder = build(settings, lambda error, part: left_out.append(part))
+    assert left_out == ["the budget 'wrong'", "the budget 'no money'"]
+    end(begin(recorder), "0.4")
+    with pytest.raises(BudgetExceededError, match="right"):
+        begin(recorder)
+
+
 def test_a_scope_or_a_period_that_does_not_exist_is_refused_with_the_budget_s_name(tmp_path: Path) -> None:
     with pytest.raises(tachograph.SettingsError, match=r"period 'fortnight' .*'x'.* 90m"):
         recorder_with(tmp_path, {"name": "x", "usd": "1", "period": "fortnight"})
