@@ -163,7 +163,7 @@ def read_start(path: Path, size: int) -> str:
 
     Raises:
         OSError: It is not there, is no plain file or cannot be opened.
-        ValueError: It is no text.
+        ValueError: It is not text.
     """
     fd = os.open(path, os.O_RDONLY | CLOEXEC | NOFOLLOW | NONBLOCK)
     try:
@@ -175,7 +175,7 @@ def read_start(path: Path, size: int) -> str:
 
 
 def open_named(path: str | Path, longest: int, *, takes_pipes: bool = False) -> FileIO:
-    """Open a file that a person names, for reading. Links are followed; what is no plain file is never waited for.
+    """Open a file that a person names, for reading. Links are followed; what is not a plain file is never waited for.
 
     Args:
         longest: Bytes that such a file has at most.
@@ -209,7 +209,7 @@ def read_named(path: str | Path, longest: int, *, takes_pipes: bool = False) -> 
 
     Raises:
         OSError: It cannot be read.
-        UnicodeDecodeError: It is no UTF-8.
+        UnicodeDecodeError: It is not UTF-8.
     """
     with open_named(path, longest, takes_pipes=takes_pipes) as file:
         parts, left = [], longest

@@ -252,7 +252,7 @@ def _metrics(settings: Settings) -> Metrics:
             logger.warning(
                 "tachograph: the metrics directory %s cannot be used in full (%s), and the numbers concerned are "
                 "missing from /metrics of other processes. Give it space and write permission, and remove from it what "
-                "is no file of Tachograph.",
+                "is not a file of Tachograph.",
                 wanted.multiprocess_dir,
                 error,
             )

@@ -9,7 +9,7 @@ NONE: Final = SplitResult("", "", "", "", "")
 
 
 def split(url: str) -> SplitResult:
-    """A URL's parts; `NONE` for what is no URL, so that its host and port are None."""
+    """A URL's parts; `NONE` for what is not a URL, so that its host and port are None."""
     try:
         parts = urlsplit(url)
         _ = parts.port  # it is read only now, and may be no number

@@ -614,7 +614,7 @@ OWN_BYTES: Final[dict[str, str]] = {
     "urls": "split() refuses nothing; all of `addresses` goes through it",
     "usage.budgets.scope": "a digest of its own",
     "usage.migrations.run": "the setting ledger.url, of which only what stands before the colon is read",
-    "usage.reconcile.watch": "its own bills.json; one that is no JSON is refused in words",
+    "usage.reconcile.watch": "its own bills.json; one that is not JSON is refused in words",
     "usage.stores.clickhouse": "the setting ledger.url, by urls.split",
     "usage.stores.sqlite_driver": "the shared memory of our own open SQLite; a shorter one is left alone",
     "usage.stores.columns": "columns that it wrote as JSON",

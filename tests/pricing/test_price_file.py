@@ -28,25 +28,29 @@ def write(folder: Path, text: str) -> Path:
         (PRICE, "[[price]] number 1 (a) has no price", "Add input and output, in US dollars per million tokens."),
         (PRICE + "input = -1\n", "[[price]] number 1 (a): input is -1, and a price is 0 or more", "Correct it."),
         (PRICE + "input = nan\n", "[[price]] number 1 (a): input is NaN, and a price is 0 or more", "Correct it."),
-        (PRICE + 'input = "1"\n', "[[price]] number 1 (a): input is no number but '1'", "Write US dollars, like 1.25."),
+        (
+            PRICE + 'input = "1"\n',
+            "[[price]] number 1 (a): input is not a number but '1'",
+            "Write US dollars, like 1.25.",
+        ),
         (
             PRICE + "input = true\n",
-            "[[price]] number 1 (a): input is no number but True",
+            "[[price]] number 1 (a): input is not a number but True",
             "Write US dollars, like 1.25.",
         ),
         (
             PRICE + 'web_search = "2"\n',
-            "[[price]] number 1 (a): web_search is no number but '2'",
+            "[[price]] number 1 (a): web_search is not a number but '2'",
             "Write US dollars, like 1.25.",
         ),
         (
             PRICE + 'request = "2"\n',
-            "[[price]] number 1 (a): request is no number but '2'",
+            "[[price]] number 1 (a): request is not a number but '2'",
             "Write US dollars, like 1.25.",
         ),
         (
             PRICE + 'audio_hour = "2"\n',
-            "[[price]] number 1 (a): audio_hour is no number but '2'",
+            "[[price]] number 1 (a): audio_hour is not a number but '2'",
             "Write US dollars, like 1.25.",
         ),
         (
@@ -97,13 +101,13 @@ def write(folder: Path, text: str) -> Path:
         ),
         (
             PRICE + 'input = 1\n[[price.above]]\ninput_tokens = 5\ninput = "2"\n',
-            "[[price]] number 1 (a): input is no number but '2'",
+            "[[price]] number 1 (a): input is not a number but '2'",
             "Write US dollars, like 1.25.",
         ),
         ("price = 3\n", "'price' is not a list of tables", "Write each as a [[price]] table."),
         ("discount = [3]\n", "'discount' is not a list of tables", "Write each as a [[discount]] table."),
-        ("[prices]\n", "'prices' is no part of a price file", "Parts that exist: price, discount, included."),
-        ("currency = 3\n", "currency is no text but 3", 'Write it as currency = "EUR".'),
+        ("[prices]\n", "'prices' is not a part of a price file", "Parts that exist: price, discount, included."),
+        ("currency = 3\n", "currency is not text but 3", 'Write it as currency = "EUR".'),
         ('currency = "EUR"\n', "the prices are in EUR", "Add usd_per_unit, what one unit costs in US dollars."),
         (
             'currency = "EUR"\nusd_per_unit = 0\n',
@@ -112,7 +116,7 @@ def write(folder: Path, text: str) -> Path:
         ),
         (
             'currency = "EUR"\nusd_per_unit = "1"\n',
-            "the file: usd_per_unit is no number but '1'",
+            "the file: usd_per_unit is not a number but '1'",
             "Write US dollars, like 1.25.",
         ),
         ('[[discount]]\nprovider = "a"\n', "[[discount]] number 1 names no percent", "Add percent = 15."),
@@ -155,5 +159,5 @@ def test_a_price_file_that_is_not_there_or_no_toml_is_refused(tmp_path: Path) ->
         f"the price file cannot be read: No such file or directory (in {tmp_path / 'none.toml'})."
         " Correct the setting pricing.file, or unset it."
     )
-    with pytest.raises(PriceFileError, match=r"the price file is no TOML: .+ \(in .+prices.toml\)\. Correct it\.$"):
+    with pytest.raises(PriceFileError, match=r"the price file is not TOML: .+ \(in .+prices.toml\)\. Correct it\.$"):
         Pricer(write(tmp_path, "[[price]"))

@@ -438,7 +438,7 @@ def test_prices_in_another_currency_are_kept_in_dollars(tmp_path: Path) -> None:
     ("text", "complaint"),
     [
         ('currency = "EUR"\n', "the prices are in EUR"),
-        ("currency = 3\n", "currency is no text"),
+        ("currency = 3\n", "currency is not text"),
         ('currency = "EUR"\nusd_per_unit = 0\n', "usd_per_unit is 0"),
         ('[[discount]]\nprovider = "openai"\n', "[[discount]] number 1 names no percent"),
         ('[[included]]\ntier = "flex"\n', "[[included]] number 1 names neither a provider nor a model"),

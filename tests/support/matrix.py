@@ -251,7 +251,7 @@ def page() -> str:
         "",
         "Each run leaves exactly one record. *Success*: tokens are those on the wire. *Hidden retry*: both attempts and"
         " the wait between them are there. *Error*: the category is right and the exception is the SDK's own. *Early"
-        " close* and *cancel*: the outcome is `cancelled`, which is no error.",
+        " close* and *cancel*: the outcome is `cancelled`, which is not an error.",
         "",
         "| SDK | API | mode | " + " | ".join(CASES) + " |",
         "|---|---|---|" + "---|" * len(CASES),

@@ -157,7 +157,7 @@ def of_focus(paths: list[Path]) -> Iterator[Billed]:
 @pytest.mark.parametrize(
     ("read", "name", "text", "what", "do"),
     [
-        (openai.saved, "a.json", "{", "the file is no JSON: Expecting property name enclosed in double quotes: line 1"
+        (openai.saved, "a.json", "{", "the file is not JSON: Expecting property name enclosed in double quotes: line 1"
          " column 2 (char 1)", REPORT),
         (openai.saved, "a.json", "[3]", "the file holds no usage or cost report", REPORT),
         (google.saved, "a.jsonl", "{", "the report has a value that is not understood: JSONDecodeError: Expecting"
@@ -274,7 +274,7 @@ def test_anthropic_is_asked_for_two_reports_with_its_version(api: Api) -> None:
          "Usage and cost reports need an admin key of the organisation, not a key for calls."),
         (400, "x" * 300, f"the provider answers 400: {'x' * 200}", None),
         (404, {}, "the provider answers 404: {}", None),
-        (200, "<html>", "the provider's answer is no JSON", "Check --base-url."),
+        (200, "<html>", "the provider's answer is not JSON", "Check --base-url."),
         (200, [], "the provider's answer is no report", "Check --base-url."),
     ],
 )  # fmt: skip

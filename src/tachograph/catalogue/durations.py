@@ -15,7 +15,7 @@ def seconds(duration: str) -> float:
         return 0.0
     parts = _PART.findall(duration)
     if not parts or "".join(number + unit for number, unit in parts) != duration:
-        raise ValueError(f"{duration!r} is no Prometheus duration")
+        raise ValueError(f"{duration!r} is not a Prometheus duration")
     return float(sum(int(number) * _UNITS[unit] for number, unit in parts))
 
 

@@ -158,7 +158,7 @@ def conditions(texts: list[str]) -> dict[str, tuple[str, ...]]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
-            raise TachographError(f"{text!r} is no condition", where="--where", do="Write it as model=gpt-5.")
+            raise TachographError(f"{text!r} is not a condition", where="--where", do="Write it as model=gpt-5.")
         key = dimension(name)
         found[key] = (*found.get(key, ()), value)
     return found

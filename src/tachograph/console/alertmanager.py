@@ -82,7 +82,7 @@ class Alertmanager:
             return [(str(one["id"]), _silence(one)) for one in found if one["status"]["state"] == "active"]
         except (ValueError, LookupError, TypeError, OverflowError):
             do = "Check the address given with --alertmanager."
-            raise TachographError("what answers there is no Alertmanager", where=self.url, do=do) from None
+            raise TachographError("what answers there is not an Alertmanager", where=self.url, do=do) from None
 
     def _ask(self, method: str, path: str, body: object = None) -> Any:
         data = None if body is None else json.dumps(body).encode()

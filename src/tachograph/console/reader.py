@@ -50,7 +50,7 @@ class Reader:
             raise _refused(error, self.url) from None
         except (ValueError, RecursionError):
             raise TachographError(
-                "what answers there is no console: the answer is no JSON",
+                "what answers there is not a console: the answer is not JSON",
                 where=self.url,
                 do="Give the console's address with --console URL.",
             ) from None

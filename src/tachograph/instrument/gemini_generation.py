@@ -174,7 +174,7 @@ class GenerationWatch(Watch):
 
 
 class ChatWatch(GenerationWatch):
-    """One message of a chat. Its record begins with its first request; a message that sends none is no call.
+    """One message of a chat. Its record begins with its first request; a message that sends none is not a call.
 
     Attributes:
         contents: The conversation, which the chat makes longer from request to request: distinguishes its requests

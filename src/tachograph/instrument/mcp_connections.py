@@ -100,7 +100,7 @@ class HTTPExchange:
 def ending_of(
     error: BaseException, *exchanges: HTTPExchange | None, since_ns: int = 0, is_dead: bool = False
 ) -> tuple[ToolOutcome, ErrorKind | None]:
-    """How an exception ends a call or a connecting; giving up is no error.
+    """How an exception ends a call or a connecting; giving up is not an error.
 
     mcp ends a session by cancelling the tasks that wait when its HTTP request broke: then the exchange says more.
 

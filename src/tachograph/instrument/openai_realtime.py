@@ -117,7 +117,7 @@ class Socket:
         self.taken: Any = None
 
     def read(self, data: Any, came_ns: int) -> None:
-        """One event as bytes; what is no JSON is none of the API's."""
+        """One event as bytes; what is not JSON is none of the API's."""
         try:
             event = loads(data)
         except (ValueError, RecursionError):

@@ -12,7 +12,7 @@ __all__ = ["correct_last_attempt", "ending_of", "of_status", "outcome_of"]
 
 
 def ending_of(vendor: str, error: BaseException) -> tuple[Outcome, ErrorType | None]:
-    """The outcome and the error type of an exception; giving up is no error."""
+    """The outcome and the error type of an exception; giving up is not an error."""
     if gives_up(error):
         return ("timeout", "timeout") if is_late(error) else ("cancelled", None)
     error_type = failure_of(vendor, error=error).error_type

@@ -68,7 +68,7 @@ class Frames:
 
 
 def opened(line: bytes) -> Any:
-    """What a line says; None when it is no JSON."""
+    """What a line says; None when it is not JSON."""
     try:
         return loads(line)
     except (ValueError, RecursionError):

@@ -118,7 +118,7 @@ class MCPClient:
     async def open(self) -> None:
         """Start connecting to every server, and return when each has been tried once.
 
-        A server that cannot be reached is no error here: it is tried again, and `status()` says why.
+        A server that cannot be reached is not an error here: it is tried again, and `status()` says why.
         """
         self._start()
         await self._loop.call(self._connect_all())

@@ -206,7 +206,7 @@ def _from_file(environ: Mapping[str, str], directory: Path) -> tuple[dict[str, A
         if section is not None:
             if not isinstance(section, dict):
                 raise SettingsError(
-                    "[tool.tachograph] is no table", where=str(path), do="Write it as [tool.tachograph]."
+                    "[tool.tachograph] is not a table", where=str(path), do="Write it as [tool.tachograph]."
                 )
             return dict(section), str(path)
     return {}, ""

@@ -328,7 +328,7 @@ class _Siblings:
             data = json.loads(_read_plain(path))
             cells = {(name, tuple(labels)): numbers for name, labels, numbers in data["cells"]}
             if not all(isinstance(number, (int, float)) for numbers in cells.values() for number in numbers):
-                raise TypeError("a value is no number")
+                raise TypeError("a value is not a number")
             return cells, set(data["merged"])
         except (ValueError, TypeError, KeyError, RecursionError, UnsafeFile) as error:
             aside = path.with_suffix(".damaged")
@@ -499,7 +499,7 @@ def is_alive(index: Path) -> bool:
 
     Raises:
         FileNotFoundError: The index is gone.
-        OSError: It cannot be opened, or is no plain file.
+        OSError: It cannot be opened, or is not a plain file.
     """
     import fcntl
 

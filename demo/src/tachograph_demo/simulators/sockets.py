@@ -183,7 +183,7 @@ def open_session(vendor: str, path: str, model: str) -> Session | None:
 
 
 def decode_event(message: bytes) -> dict[str, Any]:
-    """An event as the client sent it; anything that is no JSON object is an empty one."""
+    """An event as the client sent it; anything that is not a JSON object is an empty one."""
     try:
         event = msgspec.json.decode(message)
     except msgspec.DecodeError:

@@ -244,7 +244,7 @@ async def _written(request: Request, act: Callable[[dict[str, Any]], None]) -> R
     try:
         body = msgspec.json.decode(bytes(raw), type=dict[str, Any])
         await run_in_threadpool(act, body)
-    except (msgspec.DecodeError, UnicodeDecodeError):  # the second: a key that is no UTF-8
+    except (msgspec.DecodeError, UnicodeDecodeError):  # the second: a key that is not UTF-8
         return problem("the body is not a JSON object", where="body", do="Send a JSON object.")
     except TachographError as error:
         return problem(error.what, where=error.where or "", do=error.do or "", status=502)

@@ -122,7 +122,7 @@ class PriceFile:
     """Prices read from one file, at construction.
 
     Raises:
-        PriceFileError: It is not there, is no TOML, or says something that is no price; the message says where.
+        PriceFileError: It is not there, is not TOML, or says something that is no price; the message says where.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -138,7 +138,7 @@ class PriceFile:
             ) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise PriceFileError(
-                f"the price file is no TOML: {error}", where=str(self.path), do="Correct it."
+                f"the price file is not TOML: {error}", where=str(self.path), do="Correct it."
             ) from error
         self._entries = self._read(data)
 
@@ -172,7 +172,7 @@ class PriceFile:
     def _read(self, data: Mapping[str, Any]) -> list[_Entry]:
         for key in data:
             if key not in (*_TABLES, "currency", "usd_per_unit"):
-                raise self._error(f"{key!r} is no part of a price file", f"Parts that exist: {', '.join(_TABLES)}.")
+                raise self._error(f"{key!r} is not a part of a price file", f"Parts that exist: {', '.join(_TABLES)}.")
         self._usd = self._currency(data)
         entries: list[_Entry] = []
         seen: dict[_Scope, int] = {}
@@ -193,7 +193,7 @@ class PriceFile:
     def _currency(self, data: Mapping[str, Any]) -> Decimal:
         code, rate = data.get("currency", "USD"), data.get("usd_per_unit")
         if not isinstance(code, str):
-            raise self._error(f"currency is no text but {code!r}", 'Write it as currency = "EUR".')
+            raise self._error(f"currency is not text but {code!r}", 'Write it as currency = "EUR".')
         if rate is None:
             if code.upper() != "USD":
                 raise self._error(f"the prices are in {code}", "Add usd_per_unit, what one unit costs in US dollars.")
@@ -297,7 +297,7 @@ class PriceFile:
 
     def _amount(self, name: str, key: str, value: object) -> Decimal:
         if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
-            raise self._error(f"{name}: {key} is no number but {value!r}", "Write US dollars, like 1.25.")
+            raise self._error(f"{name}: {key} is not a number but {value!r}", "Write US dollars, like 1.25.")
         amount = Decimal(value)
         if not amount.is_finite() or amount < 0:
             raise self._error(f"{name}: {key} is {value}, and a price is 0 or more", "Correct it.")

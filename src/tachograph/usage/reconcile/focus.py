@@ -41,7 +41,7 @@ def saved(paths: Sequence[Path], provider: str) -> Iterator[Billed]:
     """Read what these files charge for one provider, by its label in the ledger.
 
     Raises:
-        BillError: A file cannot be read, or is no FOCUS file.
+        BillError: A file cannot be read, or is not a FOCUS file.
         MissingExtraError: A Parquet file, and pyarrow is not installed.
     """
     wanted = PUBLISHERS.get(provider, provider).lower()
@@ -81,7 +81,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
                 for batch in file.iter_batches(columns=[name for name in _READ if name in names]):
                     yield from batch.to_pylist()
             except ArrowException as error:
-                raise BillError(f"the file is no Parquet: {error}", where=str(path), do="Export it again.") from error
+                raise BillError(f"the file is not Parquet: {error}", where=str(path), do="Export it again.") from error
             return
         with opened(path) as text:
             reader = csv.DictReader(text)

@@ -75,7 +75,7 @@ def ask(
         try:
             body = answer.json()
         except ValueError as error:
-            raise BillError("the provider's answer is no JSON", where=url, do="Check --base-url.") from error
+            raise BillError("the provider's answer is not JSON", where=url, do="Check --base-url.") from error
         if not isinstance(body, dict):
             raise BillError("the provider's answer is no report", where=url, do="Check --base-url.")
         return body
@@ -113,7 +113,7 @@ def from_files(paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
                 found = [json.loads(line) for line in text.splitlines() if line.strip()]
             except (ValueError, RecursionError) as error:
                 raise BillError(
-                    f"the file is no JSON: {error}", where=str(path), do="Save the API's answers as they come."
+                    f"the file is not JSON: {error}", where=str(path), do="Save the API's answers as they come."
                 ) from error
         pages = found if isinstance(found, list) else [found]
         if not all(isinstance(page, dict) and ("data" in page or "results" in page) for page in pages):

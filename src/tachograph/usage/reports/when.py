@@ -48,7 +48,7 @@ def moment(text: str, *, now: datetime, where: str = "--since") -> datetime:
         found = datetime.fromisoformat(text)
     except ValueError:
         raise TachographError(
-            f"{text!r} is no time",
+            f"{text!r} is not a time",
             where=where,
             do="Give an age (90m, 24h, 7d), a date (2026-11-01), a time (2026-11-01T12:00), today, yesterday or month.",
         ) from None

@@ -22,7 +22,7 @@ from tachograph.vendors.once import COUNTED
 def read_message(call: LLMCall, message: object) -> ErrorType | None:
     """A whole message."""
     if message is None:
-        return None  # the application asked for the response itself, and it is no JSON
+        return None  # the application asked for the response itself, and it is not JSON
     get = getter(message)
     _identify(call, get)
     call.finish_reason = word(get("stop_reason"))

@@ -35,7 +35,7 @@ def type_of(failure: Failure | None) -> ErrorType | None:
 def read_chat(call: LLMCall, answer: object) -> ErrorType | None:
     """A whole chat completion, or a legacy text completion."""
     if answer is None:
-        return None  # the application asked for the response itself, and it is no JSON
+        return None  # the application asked for the response itself, and it is not JSON
     get = getter(answer)
     identify(call, get)
     choices = get("choices")

@@ -20,7 +20,7 @@ ENDINGS = ("response.completed", "response.incomplete", "response.failed", "resp
 def read_response(call: LLMCall, answer: object) -> ErrorType | None:
     """A whole response; one made in the background counts when it is read and done."""
     if answer is None:
-        return None  # the application asked for the response itself, and it is no JSON
+        return None  # the application asked for the response itself, and it is not JSON
     identify(call, getter(answer))
     status = text(answer, "status")
     call.finish_reason = text(pick(answer, "incomplete_details"), "reason") or status

@@ -131,7 +131,7 @@ export class RunView {
     const call = row.call ? await console_(`calls/${row.call}`).catch(() => null) : null; // its row in the tree stands without
     const about = row.missing
       ? "The calls name this span as their parent. It was not sent here: the application's own spans go elsewhere."
-      : `A span that is no call, ${duration(row.seconds)}.`;
+      : `A span that is not a call, ${duration(row.seconds)}.`;
     this.side.replaceChildren(
       h("h2", {}, row.name),
       ...(call ? callFacts(call, true) : [h("p", { class: "muted" }, about)]),
