@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, urlsplit
+
+if TYPE_CHECKING:
+    from urllib.error import HTTPError
 
 NONE: Final = SplitResult("", "", "", "", "")
 
@@ -16,3 +20,12 @@ def split(url: str) -> SplitResult:
     except ValueError:
         return NONE
     return parts
+
+
+def body_of_refusal(error: HTTPError, most: int) -> bytes:
+    """The first bytes of an error's body; nothing where the server breaks off."""
+    import http.client  # most processes need none of it
+
+    with suppress(OSError, http.client.HTTPException):
+        return error.read(most)
+    return b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import threading
 import time
@@ -13,6 +14,7 @@ from typing import Any, Final
 from tachograph.console.notes import Silence, matchers_of
 from tachograph.console.promql.matchers import EQUAL, MATCH, NOT_EQUAL, NOT_MATCH, LabelMatcher
 from tachograph.errors import TachographError
+from tachograph.urls import body_of_refusal
 
 LOOK_SECONDS: Final = 5.0
 MAKER: Final = "tachograph console"
@@ -95,11 +97,11 @@ class Alertmanager:
                 text = answer.read(_MOST_BYTES)
                 return json.loads(text) if text.strip() else None
         except urllib.error.HTTPError as error:
-            said = error.read(500).decode("utf-8", "replace")
+            said = body_of_refusal(error, 500).decode("utf-8", "replace")
             raise TachographError(
                 f"the Alertmanager refuses: HTTP {error.code} {said}", where=self.url, do=do
             ) from None
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError, RecursionError, http.client.HTTPException) as error:
             why = getattr(error, "reason", error)
             raise TachographError(f"the Alertmanager does not answer: {why}", where=self.url, do=do) from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import logging
 import threading
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from tachograph.console.promql import PromQLError, PromQLSyntaxError, PromQLTimeout, Result
 from tachograph.console.promql.labels import labels_of
 from tachograph.errors import TachographError
-from tachograph.urls import split
+from tachograph.urls import body_of_refusal, split
 
 logger = logging.getLogger("tachograph.console")
 
@@ -81,10 +82,11 @@ class Prometheus:
                     raise PromQLError(f"the answer of {self.url} is larger than {MAX_ANSWER} bytes")
                 return response.status, response.headers.get("Content-Type", "application/json"), body
         except urllib.error.HTTPError as error:
-            return error.code, error.headers.get("Content-Type", "application/json"), error.read(MAX_ANSWER)
+            kind = error.headers.get("Content-Type", "application/json")
+            return error.code, kind, body_of_refusal(error, MAX_ANSWER)
         except TimeoutError:
             raise PromQLTimeout(f"{self.url} did not answer within {self.timeout:g}s") from None
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             raise PromQLError(f"cannot reach the Prometheus at {self.url}: {getattr(error, 'reason', error)}") from None
 
     def has_rules(self) -> bool:

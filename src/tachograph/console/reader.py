@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.parse
@@ -9,6 +10,7 @@ import urllib.request
 from typing import TYPE_CHECKING, Any, Final
 
 from tachograph.errors import TachographError
+from tachograph.urls import body_of_refusal, split
 
 if TYPE_CHECKING:
     import argparse
@@ -29,12 +31,16 @@ class Reader:
     """
 
     def __init__(self, url: str, token: str = "", own: RunningConsole | None = None) -> None:
-        self.url = url.rstrip("/") + "/"
+        parts = split(url if "//" in url else f"http://{url}")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            do = f"Give an address such as {DEFAULT_URL}."
+            raise TachographError(f"{url!r} is not the address of a console", where="--console", do=do)
+        self.url = parts.geturl().rstrip("/") + "/"
         self._token = token
         self._own = own
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
-    def get(self, path: str, **parameters: object) -> Any:
+    def get(self, path: str, **parameters: object) -> dict[str, Any]:
         """Ask `/api/...` and return the JSON answer; parameters that are None or empty are left out.
 
         Raises:
@@ -45,21 +51,20 @@ class Reader:
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         try:
             with self._opener.open(urllib.request.Request(address, headers=headers), timeout=30) as answer:
-                return json.loads(answer.read(_MOST))
+                found = json.loads(answer.read(_MOST))
         except urllib.error.HTTPError as error:
             raise _refused(error, self.url) from None
-        except (ValueError, RecursionError):
-            raise TachographError(
-                "what answers there is not a console: the answer is not JSON",
-                where=self.url,
-                do="Give the console's address with --console URL.",
-            ) from None
+        except (ValueError, RecursionError, http.client.HTTPException):
+            raise _no_console(self.url) from None
         except OSError as error:
             raise TachographError(
                 f"no console answers: {getattr(error, 'reason', error)}",
                 where=self.url,
                 do="Start one with `tachograph console`, or give its address with --console URL.",
             ) from None
+        if not isinstance(found, dict):
+            raise _no_console(self.url)
+        return found
 
     def close(self) -> None:
         """Close the console that was started for it."""
@@ -67,9 +72,14 @@ class Reader:
             self._own.close()
 
 
+def _no_console(url: str) -> TachographError:
+    do = "Give the console's address with --console URL."
+    return TachographError("what answers there is not a console", where=url, do=do)
+
+
 def _refused(error: urllib.error.HTTPError, url: str) -> TachographError:
     try:
-        told = json.loads(error.read(_MOST))["error"]
+        told = json.loads(body_of_refusal(error, _MOST))["error"]
     except (ValueError, KeyError, TypeError, RecursionError):
         told = f"HTTP {error.code}"
     if error.code == 401:
@@ -77,7 +87,7 @@ def _refused(error: urllib.error.HTTPError, url: str) -> TachographError:
         return TachographError("the console does not know this token", where=url, do=do)
     if isinstance(told, dict):
         return TachographError(str(told.get("what")), where=str(told.get("where") or url), do=str(told.get("do") or ""))
-    return TachographError(str(told), where=url)
+    return TachographError(f"no answer of a console: {told}", where=url, do="Check the address given with --console.")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -97,7 +107,8 @@ def open_reader(url: str | None, token: str | None) -> Reader:
     secret = token or os.environ.get("TACHOGRAPH_CONSOLE_TOKEN", "")
     reader = Reader(url or DEFAULT_URL, secret)
     try:
-        reader.get("console/status")
+        if "retention_seconds" not in reader.get("console/status"):
+            raise _no_console(reader.url)
     except TachographError as error:
         if url is not None or "token" in str(error):
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.parse
@@ -18,6 +19,7 @@ from tachograph.console.promql.matchers import LabelMatcher
 from tachograph.console.promql.types import STALE_NAN, Floats, Ints, RawSeries
 from tachograph.drill.quiet_life.world import Key, count_llm_call, count_tool_call
 from tachograph.errors import TachographError
+from tachograph.urls import body_of_refusal
 
 if TYPE_CHECKING:
     from tachograph.usage.row import Row
@@ -166,19 +168,21 @@ class PrometheusPast:
         request = urllib.request.Request(f"{self._url}/api/v1/query_range", body, self._headers)
         try:
             with urllib.request.urlopen(request, timeout=_QUERY_SECONDS + 5) as answer:
-                found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
-                return found
+                found = json.load(answer)["data"]["result"]
+                return [{"metric": dict(one["metric"]), "values": list(one["values"])} for one in found]
         except urllib.error.HTTPError as error:
-            said = error.read(2000).decode("utf-8", "replace").strip()
+            said = body_of_refusal(error, 2000).decode("utf-8", "replace").strip()
             refused = HistoryError(
                 f"the query was refused ({error.code}): {said}",
                 where=self._url,
                 do="Check the address and --token-file. Where a query is too heavy, give larger steps (--step).",
             )
             raise (_TooHeavyError(refused) if error.code in (422, 503) else refused) from error
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError, RecursionError) as error:
             raise HistoryError(
-                f"no answer of a Prometheus: {error}", where=self._url, do="Give the root of its HTTP API."
+                f"no answer of a Prometheus: {' '.join(str(error).split())}",
+                where=self._url,
+                do="Give the root of its HTTP API.",
             ) from error
 
 
