@@ -81,6 +81,8 @@ class Alertmanager:
         """The silences that hold now, by id."""
         found = self._ask("GET", "/api/v2/silences")
         try:
+            if not isinstance(found, list):
+                raise TypeError("not a list of silences")
             return [(str(one["id"]), _silence(one)) for one in found if one["status"]["state"] == "active"]
         except (ValueError, LookupError, TypeError, OverflowError):
             do = "Check the address given with --alertmanager."
