@@ -86,7 +86,7 @@ _MARK = {"right": "right", "missing": "-", "wrong": "**wrong**"}
 
 
 def truth_summary(results: dict[str, Any]) -> list[str]:
-    """Who answered how many questions how."""
+    """How many questions each one answered, and how."""
     lines = ["| watched by | right | missing | wrong | of |", "|---|---|---|---|---|"]
     for name, result in results.items():
         if "problem" in result:

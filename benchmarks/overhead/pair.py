@@ -22,8 +22,8 @@ class Pair:
     """The bare half and the watched half.
 
     Args:
-        peer: Who watches in the watched half.
-        bare: Who does not, in the other.
+        peer: What watches in the watched half.
+        bare: What runs in the other half, without it.
     """
 
     def __init__(self, peer: str, bare: str) -> None:

@@ -18,12 +18,12 @@ second look."""
 BODY_LOOKS: Final = 3
 """A request whose body is not complete at so many looks is ended."""
 _TAKEN_BYTES: Final = 16 * 1024
-"""Who takes less of an answer between two looks takes nothing."""
+"""A client that takes less of an answer between two looks counts as one that takes nothing."""
 _SAY_SECONDS: Final = 60.0
 
 
 class _Seldom(logging.Filter):
-    """Lets each kind of message through once a minute: who sends bad requests must not fill the log."""
+    """Lets each kind of message through once a minute, so that bad requests do not fill the log."""
 
     def __init__(self) -> None:
         super().__init__()

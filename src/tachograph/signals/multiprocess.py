@@ -7,7 +7,7 @@ A directory is shared. Each process keeps in it
     <id>.index     which number is which, one JSON line per label set, only appended to; a torn last line is passed over
 
 and a lock on its index for as long as it lives; the kernel releases it however the process ends, in whatever
-container it ran. Who scrapes adds up all files: counters and histograms of the living and the dead, gauges of the
+container it ran. A scrape adds up all files: counters and histograms of the living and the dead, gauges of the
 living. Dead workers' files are merged into
 
     archive.json   sums of the dead, and the ids that it holds

@@ -203,7 +203,7 @@ class SpanPush:
 
 
 def resource() -> Resource:
-    """Who we are: OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES, and an id of this process, so that workers differ."""
+    """The resource of this process: OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, and an id, so that workers differ."""
     from opentelemetry.sdk.resources import Resource
 
     return Resource.create({"service.instance.id": f"{socket.gethostname()}:{os.getpid()}"}).merge(

@@ -98,7 +98,7 @@ class MetricsPush:
 
     Args:
         exporter: The SDK's.
-        resource: Who we are.
+        resource: The resource that describes this process.
         add: Adds our families to what the SDK collected.
         deliver: Delivers what has finished; given where instruments of the SDK are in use, which need a provider.
     """
