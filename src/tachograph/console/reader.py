@@ -79,15 +79,15 @@ def _no_console(url: str) -> TachographError:
 
 def _refused(error: urllib.error.HTTPError, url: str) -> TachographError:
     try:
-        told = json.loads(body_of_refusal(error, _MOST))["error"]
+        given = json.loads(body_of_refusal(error, _MOST))["error"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        told = f"HTTP {error.code}"
+        given = f"HTTP {error.code}"
     if error.code == 401:
         do = "Give its token with --token, or set TACHOGRAPH_CONSOLE_TOKEN."
         return TachographError("the console does not know this token", where=url, do=do)
-    if isinstance(told, dict):
-        return TachographError(str(told.get("what")), where=str(told.get("where") or url), do=str(told.get("do") or ""))
-    return TachographError(f"no answer of a console: {told}", where=url, do="Check the address given with --console.")
+    if isinstance(given, dict):
+        return TachographError(str(given.get("what")), where=str(given.get("where") or url), do=str(given.get("do") or ""))
+    return TachographError(f"no answer of a console: {given}", where=url, do="Check the address given with --console.")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
