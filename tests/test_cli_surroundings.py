@@ -25,6 +25,7 @@ def shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
     [
         ("$T settings > /dev/full", 2, "No space left on device (in the standard output)"),
         ("$T settings >&-", 0, ""),
+        ("$T report --store clickhouse://127.0.0.1:1/x", 2, "Check that the server runs and is reachable"),
         ("$T run-cost x <&- >&- 2>&-", 2, ""),
     ],
 )

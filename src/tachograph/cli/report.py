@@ -193,6 +193,8 @@ def open_for_writing(url: str | None) -> Store:
 
 
 def _open(url: str | None, *, read_only: bool) -> Store:
+    import logging
+
     from tachograph.settings import load
     from tachograph.usage.ledger_paths import LedgerPaths
     from tachograph.usage.stores import open_store
@@ -200,6 +202,8 @@ def _open(url: str | None, *, read_only: bool) -> Store:
 
     settings = load().ledger
     url = url or LedgerPaths(settings).url
+    if url.startswith("clickhouse"):
+        logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)  # its error is in ours
     if url.startswith("sqlite:") and not (path := sqlite_path(url)).is_file():
         raise TachographError(
             "this is not a file" if path.exists() else "there is no ledger yet",

@@ -86,7 +86,9 @@ def _refused(error: urllib.error.HTTPError, url: str) -> TachographError:
         do = "Give its token with --token, or set TACHOGRAPH_CONSOLE_TOKEN."
         return TachographError("the console does not know this token", where=url, do=do)
     if isinstance(given, dict):
-        return TachographError(str(given.get("what")), where=str(given.get("where") or url), do=str(given.get("do") or ""))
+        return TachographError(
+            str(given.get("what")), where=str(given.get("where") or url), do=str(given.get("do") or "")
+        )
     return TachographError(f"no answer of a console: {given}", where=url, do="Check the address given with --console.")
 
 
