@@ -480,8 +480,8 @@ class _Total:
         if family is None or len(labels) != len(family.labels):
             return  # written by another version, or with other labels
         size = len(family.buckets) + 2 if family.kind == "histogram" else 1
-        if len(numbers) != size:
-            return
+        if len(numbers) != size or math.isnan(numbers[0]):
+            return  # of another version, or removed
         key = (family.name, labels)
         sample = self._found.get(key)
         if sample is None:

@@ -8,6 +8,7 @@ The lock is re-entrant: a call that is collected unfinished finishes wherever th
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
@@ -156,7 +157,10 @@ class Metrics:
                 numbers = self.storage.allocate(family, values, len(family.buckets) + 2)
                 made: Cell | HistogramCell = HistogramCell(self.lock, values, text, numbers, family.buckets)
             else:
-                made = Cell(self.lock, values, text, self.storage.allocate(family, values, 1))
+                numbers = self.storage.allocate(family, values, 1)
+                if math.isnan(numbers[0]):  # removed before
+                    numbers[0] = 0
+                made = Cell(self.lock, values, text, numbers)
             self._has_left = self._has_left or self.storage.error is not None
             return cells.setdefault(values, made)  # one that failed to be kept is counted, perhaps in this very cell
 
@@ -229,7 +233,7 @@ class Metrics:
         with self.lock:
             removed = self._cells[family.name].pop(values, None)
             if removed is not None:
-                removed.values[0] = 0  # siblings read the storage, which only grows
+                removed.values[0] = math.nan  # siblings read the storage, which only grows, and leave this out
 
     def before_collect(self, callback: Callable[[], None], *, first: bool = False) -> None:
         """Call this before each collection, to set gauges that are cheaper asked than kept; `first`: before others."""
