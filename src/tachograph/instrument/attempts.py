@@ -37,18 +37,18 @@ def install() -> None:
 
 
 _SEND: Final = """
-    ASYNC def send(self, request, *args, **keywords):
+    ASYNC def send(self, request, **keywords):
         watch = current()
         if watch is None:
             site = None
             guard pass: site = sites[request.url.host]
             if site is None:
-                return AWAIT original(self, request, *args, **keywords)
-            return AWAIT send_watched(site, self, request, *args, **keywords)
+                return AWAIT original(self, request, **keywords)
+            return AWAIT send_watched(site, self, request, **keywords)
         sent = None
         guard pass: sent = watch.sending(request.url)
         try:
-            response = AWAIT original(self, request, *args, **keywords)
+            response = AWAIT original(self, request, **keywords)
         except BaseException as error:
             if sent is not None:
                 guard pass: watch.not_answered(sent, error)

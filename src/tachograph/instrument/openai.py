@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tachograph.instrument import active_config, hosts, openai_realtime, stainless
+from tachograph.instrument.stainless import watch_of
 from tachograph.instrument.watch import Watch
+from tachograph.vendors.api import Api
 from tachograph.vendors.openai.apis import ROUTES, route
 from tachograph.vendors.openai.chat import ChatChunks
 
@@ -27,13 +29,16 @@ def begin(client: object, options: Any, *, label: str = "") -> Watch | None:
         options: The request.
         label: The provider's, where another library's host is not known. Its paths may have a prefix (`/openai/v1`).
     """
-    api = ROUTES.get((options.method, options.url))
-    if api is None:
-        api = route(options.method, f"https://host{options.url}" if label and options.url[:1] == "/" else options.url)
+    api = ROUTES.get((options.method, options.url)) or _routed(options, label)
     if api is None:
         return None
-    fallback = _fallback if not label else lambda _: label
-    return stainless.watch_of(client, options, api, fallback, _ask_for_usage)
+    return watch_of(client, options, api, (lambda _: label) if label else _fallback, _ask_for_usage)
+
+
+def _routed(options: Any, label: str) -> Api | None:
+    """The API where the request is written another way."""
+    url = options.url
+    return route(options.method, f"https://host{url}" if label and url[:1] == "/" else url)
 
 
 def _fallback(client: type) -> str:
