@@ -204,9 +204,10 @@ async def test_sessions_over_transports_of_their_own_are_counted_the_same(seen: 
         async with stdio_client(StdioServerParameters(command="no-such-program-here")):
             pass
     refused = f"127.0.0.1:{free_port()}/mcp"
-    with pytest.raises(ExceptionGroup):
-        async with streamable_http_client(f"http://{refused}") as streams, ClientSession(*streams) as session:
-            await session.initialize()  # is cancelled by the transport
+    for connect in (ClientSession.initialize, ClientSession.discover):
+        with pytest.raises(ExceptionGroup):
+            async with streamable_http_client(f"http://{refused}") as streams, ClientSession(*streams) as session:
+                await connect(session)  # is cancelled by the transport
     parameters = StdioServerParameters(command=sys.executable, args=[str(TROUBLE), "stdio"])
     async with stdio_client(parameters) as (read, write), ClientSession(read, write) as session:
         await session.initialize()
@@ -214,7 +215,7 @@ async def test_sessions_over_transports_of_their_own_are_counted_the_same(seen: 
     name = f"{sys.executable.rpartition('/')[2]} {TROUBLE} stdio"
     assert counted(seen, "mcp_server_connections_total") == {
         ("no-such-program-here", "error"): 1,
-        (refused, "error"): 1,
+        (refused, "error"): 2,
         (name, "success"): 1,
     }
     assert counted(seen, "mcp_tool_execute_seconds_count") == {(name, "echo", "success"): 1}

@@ -523,11 +523,24 @@ def _adopt(original: object) -> Any:
 
 
 def _discover(original: object) -> Any:
-    return call_wrapper(original, {WATCH: "watch.exchange"}, begin=_watched_session, done=_discovered, is_async=True)
+    return call_wrapper(
+        original,
+        {WATCH: "watch.exchange"},
+        begin=_watched_session,
+        done=_discovered,
+        failed=_not_discovered,
+        is_async=True,
+    )
 
 
 def _discovered(connection: WatchedSession, _: object) -> None:
     connection.answered_at = monotonic()
+
+
+def _not_discovered(connection: WatchedSession, error: BaseException) -> None:
+    """A server that refuses the question is then asked by the older handshake; a connection that broke cancels all."""
+    if not isinstance(error, Exception):
+        mcp_connections.connect_failed(connection, error)
 
 
 def _enter(original: object) -> Any:
