@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from anyio.streams.text import TextReceiveStream
 from mcp.client import stdio
 
 from support.raw_mcp_server import LONG
-from tachograph.mcp import ConnectionOptions, MCPClient, ToolConnectionError, ToolValidationError
+from tachograph.mcp import ConnectionOptions, MCPClient, ToolConnectionError, ToolFactory, ToolValidationError
 
 PROGRAM = Path(__file__).parents[1] / "support" / "raw_mcp_server.py"
 
@@ -50,7 +51,7 @@ async def test_a_handshake_that_ran_out_of_time_says_so(on, seen, monkeypatch):
 
 async def test_a_list_of_tools_that_leads_in_a_circle_ends(on, seen, caplog):
     async with on({"raw": raw("lists in a circle")}) as bench:
-        assert {tool.name for tool in await bench.registry.tools("raw")} == {"long", "unknown_block"}
+        assert {tool.name for tool in await bench.registry.tools("raw")} == {"long", "unknown_block", "arguments"}
     assert "leads to one already read" in caplog.text
 
 
@@ -74,6 +75,14 @@ async def test_a_long_answer_is_searched_once_for_its_end(on, seen, monkeypatch)
     async with on({"raw": raw()}) as bench:
         assert len((await bench.execute("raw", "long")).text) == LONG
     assert max(map(len, searched)) > LONG
+
+
+async def test_a_model_is_given_names_of_arguments_that_its_provider_takes_and_the_server_gets_its_own(on, seen):
+    async with on({"raw": raw()}) as bench:
+        tool = await ToolFactory(bench.executor).create("arguments")
+        properties = tool.definition("anthropic")["input_schema"]["properties"]
+        assert list(properties) == ["gr__e"]
+        assert json.loads((await tool.call({"gr__e": 3})).text) == {"größe": 3}
 
 
 @pytest.mark.parametrize("protocol", ["2026-07-28", "legacy"])

@@ -7,7 +7,7 @@ import copy
 import pytest
 from jsonschema import Draft202012Validator, validators
 
-from tachograph.mcp.schemas import portable
+from tachograph.mcp.schemas import portable, with_own_names
 
 STRING = {"type": "string"}
 NODE = {"type": "object", "properties": {"kids": {"type": "array", "items": {"$ref": "#/$defs/Node"}}}}
@@ -131,6 +131,23 @@ CASES = {
         of(both={**of(a=STRING), "required": ["a"]}),
         [{"both": {"a": "x"}}],
     ),
+    "what is not JSON Schema": (
+        {"properties": {"a": {"type": "any"}, "b": {"type": "object", "required": "x"}}, "required": "a"},
+        of(a={}, b={"type": "object"}),
+        [],
+    ),
+    "properties that are none": ({"type": "object", "properties": [1]}, of(), []),
+    "references that lead to themselves": (
+        of(a={"$ref": "#/properties/a"}, b={"$ref": "#/$defs/x"}) | {"$defs": {"x": {"$ref": "#/$defs/x"}}},
+        of(a={}, b={}),
+        [],
+    ),
+    "references where providers do not look": (
+        of(a={"type": "object", "unevaluatedProperties": False}, b={"$dynamicRef": "#up"})
+        | {"dependencies": {"a": {"$ref": "#/definitions/gone"}}},
+        of(a={"type": "object"}, b={}),
+        [],
+    ),
     "nothing at all": ({}, of(), [{}]),
 }
 
@@ -148,6 +165,19 @@ def test_a_schema_means_the_same_in_words_that_every_provider_knows(schema, want
             validators.validator_for(schema, default=Draft202012Validator)(schema).validate(given)
             Draft202012Validator(result).validate(given)
     assert portable(result) == result
+
+
+def test_names_of_arguments_are_made_fit_for_every_provider_and_turned_back():
+    schema = of(
+        **{"$filter": STRING, "_filter": STRING, "größe": {"type": "integer"}, "x" * 70: STRING, "a.b-c": STRING}
+    )
+    schema["required"] = ["größe", "a.b-c"]
+    shown = portable(schema)
+    assert list(shown["properties"]) == ["_filter_2", "_filter", "gr__e", "x" * 60, "a.b-c"]
+    assert shown["required"] == ["gr__e", "a.b-c"]
+    given = {"_filter_2": "p", "_filter": "q", "gr__e": 3, "a.b-c": "r"}
+    assert with_own_names(schema, given) == {"$filter": "p", "_filter": "q", "größe": 3, "a.b-c": "r"}
+    assert with_own_names(schema, {"größe": 3, "new": 1}) == {"größe": 3, "new": 1}
 
 
 def test_a_schema_without_a_bottom_allows_anything_there():

@@ -16,10 +16,13 @@ def answer(message: dict[str, Any], habit: str) -> dict[str, Any] | None:
             told = {"name": "raw", "version": "1"}
             return {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": told}
         case "tools/list", _:
-            tools = [{"name": name, "inputSchema": {"type": "object"}} for name in ("long", "unknown_block")]
+            schema = {"type": "object", "properties": {"größe": {"type": "integer"}}}
+            tools = [{"name": name, "inputSchema": schema} for name in ("long", "unknown_block", "arguments")]
             return {"tools": tools, **({"nextCursor": "again"} if habit == "lists in a circle" else {})}
         case "tools/call", "long":
             return {"content": [{"type": "text", "text": "x" * LONG}]}
+        case "tools/call", "arguments":
+            return {"content": [{"type": "text", "text": json.dumps(message["params"]["arguments"])}]}
         case "tools/call", "unknown_block":
             return {"content": [{"type": "hologram", "text": "card 4111"}]}
     return None

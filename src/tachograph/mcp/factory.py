@@ -19,6 +19,7 @@ from tachograph.mcp.formats import FORMATS, Definition, safe_name
 from tachograph.mcp.metrics.observe import MCPMetrics
 from tachograph.mcp.registry import ToolEntry
 from tachograph.mcp.result import MCPToolResult
+from tachograph.mcp.schemas import with_own_names
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +48,7 @@ class MCPTool:
         self, arguments: Mapping[str, Any] | None = None, timeout: float | None = None, *, call_id: str | None = None
     ) -> MCPToolResult:
         """Run it with arguments from a model; see `ToolExecutor.execute`."""
+        arguments = with_own_names(self.entry.input_schema, dict(arguments or {}))
         return await self.executor.execute(self.entry.server_id, self.entry.name, arguments, timeout, call_id=call_id)
 
     def definition(self, provider: str) -> Definition:

@@ -8,6 +8,8 @@ server as the model gave them; they are checked against the server's own schema.
 - references: into `$defs`, where each provider looks; one that leads out of the schema allows anything;
 - `allOf`, which Gemini does not know: merged; `const`: an `enum` of one; an `enum` of booleans: any boolean;
 - what older drafts wrote otherwise: `exclusiveMinimum: true`, a list of `items`; schemas that are `true` or `false`;
+- names of arguments that Anthropic refuses (`$filter`, `größe`): their other characters become `_`, and
+  `with_own_names` turns them back; nested ones are left as they are;
 - a `pattern` that is no regular expression here (JavaScript's named groups are not): left out.
 
 Sources, read 2026-11-27: the refusals that OpenAI and Anthropic send (`langchain-ai/langchainjs` issue 9804,
@@ -27,7 +29,10 @@ Schema = dict[str, Any]
 _ONE_SCHEMA: Final = ("items", "additionalProperties", "not", "contains", "propertyNames", "if", "then", "else")
 _SCHEMAS: Final = ("anyOf", "oneOf", "prefixItems")
 _NAMED_SCHEMAS: Final = ("properties", "patternProperties", "dependentSchemas")
-_LEFT_OUT: Final = ("$schema", "$id", "id", "$anchor", "$comment", "$defs", "definitions", "allOf")
+_LEFT_OUT: Final = frozenset(
+    {"$schema", "$id", "id", "$anchor", "$comment", "$defs", "definitions", "allOf", "dependencies", "$dynamicRef"}
+    | {"$dynamicAnchor", "$recursiveRef", "$recursiveAnchor", "unevaluatedProperties", "unevaluatedItems"}
+)
 _DEPTH: Final = 200
 """A schema nested deeper than this allows anything there."""
 
@@ -36,7 +41,38 @@ def portable(schema: Schema) -> Schema:
     """The schema as one that every provider takes: an object with properties, and `$defs` if it needs them."""
     rewriting = _Rewriting(schema)
     top = rewriting.top()
+    names = _names_for_models(top["properties"])
+    top["properties"] = {names[name]: part for name, part in top["properties"].items()}
+    if "required" in top:
+        top["required"] = [names.get(name, name) for name in top["required"]]
     return {**top, "$defs": rewriting.definitions} if rewriting.definitions else top
+
+
+def with_own_names(schema: Schema, arguments: dict[str, Any]) -> dict[str, Any]:
+    """A model's arguments under the names that the server's schema has for them; `portable` may have changed some."""
+    known = schema.get("properties")
+    if isinstance(known, dict) and arguments.keys() <= known.keys():
+        return arguments
+    names = {given: own for own, given in _names_for_models(_Rewriting(schema).top()["properties"]).items()}
+    return {names.get(name, name): value for name, value in arguments.items()}
+
+
+def _names_for_models(properties: Iterable[str]) -> dict[str, str]:
+    """Names of arguments as Anthropic takes them, the others take more: by those that the server has."""
+    names = {name: name for name in properties if _NAME.fullmatch(name)}
+    taken = set(names)
+    for name in properties:
+        if name not in names:
+            fit, number = re.sub(r"[^a-zA-Z0-9_.-]", "_", name)[:60] or "_", 2
+            unique = fit
+            while unique in taken:
+                unique, number = f"{fit}_{number}", number + 1
+            taken.add(unique)
+            names[name] = unique
+    return names
+
+
+_NAME: Final = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 
 
 class _Rewriting:
@@ -57,7 +93,7 @@ class _Rewriting:
         branches = [self._in_place(branch) for key in ("oneOf", "anyOf") for branch in schema.get(key) or ()]
         branches = [branch for branch in branches if branch.get("type", "object") == "object"]
         rest = {key: value for key, value in schema.items() if key not in ("oneOf", "anyOf", "not", "enum")}
-        top = self.rewrite({**rest, "type": "object", "properties": rest.get("properties") or {}})
+        top = self.rewrite({**rest, "type": "object", "properties": _named(rest)})
         top.setdefault("properties", {})
         if branches:
             self._join(top, [self.rewrite({"type": "object", **branch}) for branch in branches])
@@ -138,7 +174,7 @@ class _Rewriting:
     def _refer(self, reference: str, beside: Schema) -> Schema:
         name = self._names.get(reference)
         if name is None:
-            target = self._target(reference)
+            target = self._end_of_links(reference)
             if not isinstance(target, dict):
                 return self.rewrite(beside)
             name = self._names[reference] = self._name(reference)
@@ -147,6 +183,16 @@ class _Rewriting:
         told = {key: value for key, value in self.rewrite(beside).items() if key in ("title", "description", "default")}
         link = {"$ref": f"#/$defs/{name}"}
         return {"anyOf": [link], **told} if told else link
+
+    def _end_of_links(self, reference: str) -> Any:
+        """What a reference leads to over definitions that are nothing but references; None when in a circle."""
+        target, seen = self._target(reference), {reference}
+        while isinstance(target, dict) and target.keys() == {"$ref"}:
+            if target["$ref"] in seen or not isinstance(target["$ref"], str):
+                return None
+            seen.add(target["$ref"])
+            target = self._target(target["$ref"])
+        return target
 
     def _name(self, reference: str) -> str:
         wanted = re.sub(r"[^A-Za-z0-9_-]", "_", reference.rpartition("/")[2]) or "root"
@@ -213,8 +259,17 @@ def _rewrite_plain(result: Schema) -> None:
         del result["items"]
     if "pattern" in result and not _is_pattern(result["pattern"]):
         del result["pattern"]
-    if isinstance(result.get("required"), bool):  # draft 3, on the property itself
+    if not isinstance(result.get("required", []), list):  # draft 3 has it on the property itself
         del result["required"]
+    _rewrite_type(result)
+
+
+def _rewrite_type(schema: Schema) -> None:
+    """Leave out types that JSON Schema does not have (`any`)."""
+    given = schema.get("type")
+    known = [name for name in (given if isinstance(given, list) else [given]) if name in _TYPE_NAMES]
+    if given is not None and known != given and known != [given]:
+        del schema["type"]
 
 
 def _rewrite_enum(schema: Schema) -> None:
@@ -231,6 +286,7 @@ def _rewrite_enum(schema: Schema) -> None:
         del schema["enum"]
 
 
+_TYPE_NAMES: Final = ("array", "boolean", "integer", "null", "number", "object", "string")
 _TYPES: Final = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 
 
