@@ -112,6 +112,7 @@ def pytest_collection() -> Generator[None, object, object]:
         return (yield)
     finally:
         gc.enable()
+        gc.set_threshold(10_000, 20, 10)  # the default looks at young objects a thousand times in a long test
         _keep_what_is_there()
 
 
