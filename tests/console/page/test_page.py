@@ -258,7 +258,7 @@ def violations(page: Page, axe_source: str, *, theme: str = "dark") -> list[tupl
     """What axe finds on the page as it stands; in the light theme only colours differ, so only they are checked."""
     if not page.evaluate("() => Boolean(window.axe)"):
         page.evaluate(axe_source)
-    everything = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+    everything = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
     only = {"type": "tag", "values": everything} if theme == "dark" else {"type": "rule", "values": ["color-contrast"]}
     found: dict[str, Any] = page.evaluate(
         "only => axe.run(document, {runOnly: only, resultTypes: ['violations']})", only

@@ -82,7 +82,9 @@ export function table(heads, rows, attributes = {}) {
           h(
             "tr",
             {},
-            columns.map(([name, kind]) => h("th", { scope: "col", class: kind || null }, name)),
+            columns.map(([name, kind]) =>
+              h(name ? "th" : "td", { scope: name ? "col" : null, class: kind || null }, name),
+            ),
           ),
         )
       : null,

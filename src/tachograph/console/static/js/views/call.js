@@ -140,7 +140,9 @@ function arithmetic(call) {
     "section",
     { class: "arithmetic" },
     h("h3", {}, "Cost"),
-    lines.length ? table(["", ...numbers], total ? [...lines, total] : lines) : "",
+    lines.length
+      ? table(["", ...numbers], total ? [...lines, total] : lines, { "aria-label": "Cost by kind of token" })
+      : "",
     notes.map((note) => h("p", { class: "muted small" }, note)),
   );
 }

@@ -50,7 +50,11 @@ export class DashboardView {
       const isOpen = !folded || this.open.has(id);
       if (expanded) {
         const one = definitions.find((panel) => panel.id === expanded);
-        if (one) pieces.push(h("div", { class: "panels single" }, this.make(one, true)));
+        if (one)
+          pieces.push(
+            h("h2", { class: "sr-only" }, row.title || "Panel"),
+            h("div", { class: "panels single" }, this.make(one, true)),
+          );
         continue;
       }
       if (folded) {

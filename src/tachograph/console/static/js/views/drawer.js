@@ -19,7 +19,7 @@ export async function drawerFor(id, onclose) {
   );
   const span = rows.find((row) => row.call === call.id && row.kind !== "attempt" && row.kind !== "wait");
   return h(
-    "aside",
+    "div",
     {
       class: "drawer",
       role: "dialog",
@@ -31,7 +31,7 @@ export async function drawerFor(id, onclose) {
       },
     },
     h(
-      "header",
+      "div",
       { class: "drawer-head" },
       h(
         "div",

@@ -43,7 +43,11 @@ export function groupTable(what, rows, options = {}) {
     ["Began", "roomy"],
     ...NUMBERS,
   ];
-  return h("div", { class: "table-scroll tall", tabindex: "0" }, table(heads, cells));
+  return h(
+    "div",
+    { class: "table-scroll tall", tabindex: "0" },
+    table(heads, cells, { "aria-label": isRuns ? "Runs" : "Sessions" }),
+  );
 }
 
 /** Failures grouped by what their texts have in common. */
@@ -130,6 +134,10 @@ export function comparison(found, versions) {
       field("version_b", "Version B", versions[1]),
     ),
     h("p", { class: "muted" }, about),
-    h("div", { class: "table-scroll", tabindex: "0" }, table(heads, rows, { class: "grid compare" })),
+    h(
+      "div",
+      { class: "table-scroll", tabindex: "0" },
+      table(heads, rows, { class: "grid compare", "aria-label": "Comparison" }),
+    ),
   ];
 }

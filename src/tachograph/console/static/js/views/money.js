@@ -261,7 +261,7 @@ export class MoneyView {
       ];
     });
     const foot = more ? h("p", { class: "muted" }, `${more} smaller ones are not listed.`) : "";
-    refill(this.holder, table([[name, "name"], ...heads], rows), foot);
+    refill(this.holder, table([[name, "name"], ...heads], rows, { "aria-label": "Breakdown" }), foot);
   }
 
   drawBudgets({ budgets }) {
@@ -313,7 +313,7 @@ export class MoneyView {
       hasBefore && rows.length
         ? [
             h("p", { class: "muted" }, `${usd(total)} in this range, ${usd(before)} in the one before.`),
-            table([["", ""], ["", "number"], ["", "note"]], rows), // prettier-ignore
+            table([["", ""], ["", "number"], ["", "note"]], rows, { "aria-label": "Why it changed" }), // prettier-ignore
           ]
         : [h("p", { class: "muted" }, missing)];
     refill(this.why, h("h2", {}, "Why it changed"), ...found);
@@ -330,7 +330,7 @@ export class MoneyView {
         shown(row.usd, "currencyUSD"),
       ]);
       const heads = [[head, name === "cause" ? "cause" : "name"], ["Calls", "number"], ["Cost", "number"]]; // prettier-ignore
-      return rows.length ? card(title, table(heads, cells)) : "";
+      return rows.length ? card(title, table(heads, cells, { "aria-label": title })) : "";
     };
     const models = money.top.map((call) => call.model);
     const top = money.top.map((call) => [
@@ -349,7 +349,9 @@ export class MoneyView {
         top.length
           ? card(
               "Most expensive calls",
-              table([["Model", "name"], "Began", ["Tokens", "number roomy"], ["Cost", "number"]], top),
+              table([["Model", "name"], "Began", ["Tokens", "number roomy"], ["Cost", "number"]], top, {
+                "aria-label": "Most expensive calls",
+              }),
             )
           : "",
         list("By service", "Service", money.who.service),
@@ -361,7 +363,7 @@ export class MoneyView {
           ? card(
               "Without a price",
               h("p", { class: "muted" }, "Their cost is unknown, not zero: add prices to your price file."),
-              table([["Model", "name"], ["Calls", "number"]], unpriced), // prettier-ignore
+              table([["Model", "name"], ["Calls", "number"]], unpriced, { "aria-label": "Without a price" }), // prettier-ignore
               money.unpriced_models > unpriced.length
                 ? h("p", { class: "muted" }, `and ${money.unpriced_models - unpriced.length} more models`)
                 : "",

@@ -145,7 +145,7 @@ export class NowView {
     const heads = isLlm
       ? [["Provider", ""], ["Model", "name"], ...HEADS]
       : [["Server", ""], ["Tool", "name"], ...TOOL_HEADS];
-    const scroll = { class: "table-scroll tall", tabindex: "0", role: "region", "aria-label": title };
+    const scroll = { class: "table-scroll tall", tabindex: "0" };
     const total = h("span", { class: "muted" }, `${count(found.total)}, by trouble`);
     refill(
       box,
@@ -156,7 +156,7 @@ export class NowView {
         table(
           heads,
           rows.map((row) => this.row(row, by, part)),
-          { class: "grid now-table" },
+          { class: "grid now-table", "aria-label": title },
         ),
       ),
     );
