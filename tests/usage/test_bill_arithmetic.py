@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -20,7 +21,7 @@ from tachograph.records.llm_call import LLMCall
 from tachograph.records.usage import Usage
 from tachograph.usage.reconcile import anthropic, google, openai, reconcile
 from tachograph.usage.reconcile.bill import CREDITS, Billed, gathered, money_line
-from tachograph.usage.reconcile.causes import Explainer
+from tachograph.usage.reconcile.causes import Explainer, near
 from tachograph.usage.reconcile.compare import LedgerDay, undated
 
 DAY = date(2026, 11, 10)
@@ -404,3 +405,28 @@ def test_tokens_agree_within_the_tolerance_and_not_beyond(billed_tokens: int, ag
 @pytest.mark.parametrize(("usd", "cause"), [("11.055", "unexplained"), ("11.056", "price")])
 def test_money_agrees_within_the_tolerance_and_not_beyond(usd: str, cause: str) -> None:
     assert causes(ours(), billed(usd=Decimal(usd), parts=[])) == [(cause, Decimal(usd) - 11)]
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "tolerance", "is_near"),
+    [
+        ("1000", "995", "0.005", True),
+        ("995", "1000", "0.005", True),
+        ("1000", "994.99", "0.005", False),
+        ("-1000", "-995", "0.005", True),
+        ("0", "0.000001", "0", True),
+        ("0", "0.0000011", "0", False),
+    ],
+)
+def test_numbers_are_near_that_differ_by_the_tolerance(left: str, right: str, tolerance: str, is_near: bool) -> None:
+    assert near(Decimal(left), Decimal(right), Decimal(tolerance)) is is_near
+
+
+def test_a_bucket_of_openai_s_is_a_day_of_utc_wherever_the_process_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket = {"start_time": 1_794_268_800, "results": [{"input_tokens": 5, "output_tokens": 1, "model": "m"}]}
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "America/Lima")
+        time.tzset()
+        days = [line.day for line in openai.lines([bucket])]
+    time.tzset()
+    assert days == [datetime.fromtimestamp(1_794_268_800, UTC).date()]
