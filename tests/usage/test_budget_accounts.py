@@ -172,12 +172,8 @@ def test_gauges_say_what_is_spent_and_where_it_is_heading(
     assert shown["reserved_usd", "b", kind] == float(reserved)
     ahead = [shown.get(("forecast_usd", "b", kind, bound), nan) for bound in ("low", "likely", "high")]
     assert ahead == pytest.approx([nan if forecast is None else forecast] * 3, nan_ok=True)
-    seconds = [
-        value
-        for name, value in shown.items()
-        if name[0] not in ("limit_usd", "spent_usd", "reserved_usd", "forecast_usd")
-    ]
-    assert seconds == pytest.approx([left, left], abs=60)
+    until = [shown["left_seconds", "b", kind, bound] for bound in ("likely", "earliest")]
+    assert until == pytest.approx([left, left], abs=60)
 
 
 def test_without_a_call_the_gauges_show_nothing_spent() -> None:

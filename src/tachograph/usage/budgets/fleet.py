@@ -199,12 +199,11 @@ class Fleet:
 
     def raise_base(self, scope: Scope, row: AccountRow, nano: int, now: float) -> None:
         """The ledger holds this much spending by all hosts, as of `lag_seconds` ago; never lowers anything."""
-        number = scope.window.number(now)
-        begins = 0 if scope.window.kind == "rolling" else number
         if scope.window.kind == "rolling":
             return  # nothing would take it out again when it leaves the window
-        self._run(_MAKE, (self._key(scope, row), begins))
-        self._run(_RAISE, {"key": self._key(scope, row), "begins": begins, "nano": nano})
+        key, begins = self._key(scope, row), scope.window.number(now)
+        self._run(_MAKE, (key, begins))
+        self._run(_RAISE, {"key": key, "begins": begins, "nano": nano})
 
     def _key(self, scope: Scope, row: AccountRow) -> str:
         return f"{scope.file_name()}-{row.accounts.key_of(row):x}"
