@@ -13,6 +13,7 @@ import tachograph
 from support.ledgers import metric
 from tachograph.errors import BudgetExceededError
 from tachograph.testing import recording
+from tachograph.usage.budgets.guard import _SWEEP_SECONDS
 from usage.test_budget_reservations import balances, begin, end, guard, recorder_with
 
 ASKS = {"messages": [{"role": "user", "content": "x" * 300}], "max_tokens": 1000}
@@ -168,3 +169,22 @@ def test_each_user_has_a_sum_and_the_ledger_is_read_when_it_is_due(
         monkeypatch.setattr("tachograph.usage.budgets.guard.time.time", lambda moment=moment: moment)
         budgets.tick()
     assert read == [now, now + 100, now + 50]
+    swept: list[float] = []
+    monkeypatch.setattr(budgets, "sweep", lambda: swept.append(time.time()))
+    budgets._swept_at, later = now, now + _SWEEP_SECONDS
+    for moment in (later - 1, later, later + 1, later + _SWEEP_SECONDS, now - 9):
+        monkeypatch.setattr("tachograph.usage.budgets.guard.time.time", lambda moment=moment: moment)
+        budgets.tick()
+    assert swept == [later, later + _SWEEP_SECONDS, now - 9]
+
+
+def test_steps_of_a_rolling_time_are_told_again_once_its_money_has_left(tmp_path: Path, monkeypatch: Any) -> None:
+    recorder = recorder_with(tmp_path, {"name": "b", "usd": "1", "period": "24h", "steps": [0.5]})
+    begun, now_ns = time.time(), time.time_ns()
+    for hours, usd in ((0, "0.4"), (1, "0.2"), (2, "0.1"), (27, "0.1"), (28, "0.6")):
+        later = hours * 3600
+        monkeypatch.setattr("tachograph.usage.budgets.guard.time.time", lambda later=later: begun + later)
+        monkeypatch.setattr("tachograph.recorder.time_ns", lambda later=later: now_ns + later * 10**9)
+        end(begin(recorder, ASKS), usd)
+        recorder.settle()
+    assert metric(recorder, "llm_budget_steps_total", "b", "50") == 2
