@@ -7,6 +7,8 @@ import contextlib
 import gc
 import sys
 from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -99,11 +101,36 @@ class Application:
 
     def wire_chat(self, url: str, model: str, raw: bool = False) -> None:
         """A request without a vendor's client; `raw` reads the body as it was sent, compressed."""
-        with httpx2.Client(transport=_Rerouted(self.urls["openai"])) as client:
+        with httpx2.Client(transport=_Rerouted(self.urls["openai"], "/v1/chat/completions")) as client:
             asked = client.build_request("POST", url, json={"model": model, "messages": ASKED})
             answer = client.send(asked, stream=True)
             list(answer.iter_raw()) if raw else answer.read()
             answer.close()
+
+    def anthropic_on_vertex(self, region: str, model: str) -> None:
+        library: Any = import_module("httpx2" if version("anthropic") >= "2" else "httpx")
+        base = httpx2.URL(self.urls["anthropic"])
+
+        def send(asked: Any) -> Any:
+            asked.url = asked.url.copy_with(scheme="http", host=base.host, port=base.port, path="/v1/messages")
+            return transport.handle_request(asked)
+
+        transport = library.HTTPTransport()
+        over = library.Client(transport=library.MockTransport(send))
+        vertex = self._anthropic.AnthropicVertex
+        client = vertex(region=region, project_id="p", access_token="t", http_client=over, max_retries=0)
+        client.messages.create(model=model, max_tokens=200, messages=ASKED)
+
+    def openai_speech(self) -> None:
+        self.o().audio.speech.create(
+            model="gpt-4o-mini-tts", voice="alloy", input="What is the weather?", stream_format="sse"
+        ).read()
+
+    def openai_image(self) -> None:
+        self.o().images.generate(model="dall-e-3", prompt="rain in Bergen", quality="hd", size="1792x1024")
+
+    def openai_transcription(self) -> None:
+        self.o().audio.transcriptions.create(model="whisper-1", file=("rain.wav", b"RIFF"))
 
     def _of(self, base_url: str) -> Any:
         """A client of another server, of which a simulator answers in its place."""
@@ -316,12 +343,18 @@ def _read_some(stream: Any, pieces: int = 3) -> None:
 
 
 class _Rerouted(httpx2.HTTPTransport):
-    """Sends what is meant for another host to a simulator."""
+    """Sends what is meant for another host to a simulator.
 
-    def __init__(self, base: str) -> None:
+    Args:
+        base: The simulator's.
+        path: Where it answers, if not under the path that was asked for.
+    """
+
+    def __init__(self, base: str, path: str = "") -> None:
         super().__init__()
-        self._base = httpx2.URL(base)
+        self._base, self._path = httpx2.URL(base), path
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        request.url = request.url.copy_with(scheme="http", host=self._base.host, port=self._base.port)
+        place = {"path": self._path} if self._path else {}
+        request.url = request.url.copy_with(scheme="http", host=self._base.host, port=self._base.port, **place)
         return super().handle_request(request)

@@ -286,9 +286,9 @@ def _streams() -> list[Scenario]:
             "streams",
             "openai chat stream whose application does not ask for usage",
             "openai_stream",
-            {"calls": 1, **_told("openai", USAGE)},
+            {"calls": 1, "quality": "priced", **_told("openai", USAGE)},
             {"usage": False},
-            {"openai": [Answer(usage=USAGE)]},
+            {"openai": [Answer(usage=USAGE, text="one two three four", pieces=4)]},
         ),
         *(
             Scenario(f"closed early {vendor}", "streams", f"{vendor}: closed early", action, gone, {}, {vendor: [long]})
@@ -535,12 +535,13 @@ def _twice() -> list[Scenario]:
 
 def scenarios() -> list[Scenario]:
     """All of them, in order; the last one changes the process for good."""
-    from benchmarks.truth import reported
+    from benchmarks.truth import elsewhere, reported
 
     makers: tuple[Callable[[], list[Scenario]], ...] = (
         *(_plain, _retries, _tokens, _streams, _later, _money, _failures, _tools),
         *(reported.dialects, reported.money, reported.names, reported.aborted, reported.wire),
         *(reported.endings, reported.tools),
+        *(elsewhere.clouds, elsewhere.others, elsewhere.spread, elsewhere.media),
         _twice,
     )
     return [scenario for make in makers for scenario in make()]
