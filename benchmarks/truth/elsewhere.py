@@ -172,7 +172,7 @@ def media() -> list[Scenario]:
         Scenario(
             "speech as events",
             "media",
-            "speech as events: the last tells the tokens",
+            "speech as events: the last has the tokens",
             "openai_speech",
             {"calls": 1, "input_tokens": 14, "output_tokens": 101, "cost_usd": (14 * 0.6 + 101 * 12) / 1e6},
             answers={"openai": [Raw(body=spoken.encode(), content_type="text/event-stream")]},
