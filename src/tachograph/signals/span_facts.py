@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -123,10 +123,22 @@ def _of_tool_call(row: Projection) -> Attributes:
     return facts
 
 
+_WORDS: Final = {
+    "error_type": "error_type",
+    s.ERROR_TYPE: "error_type",
+    s.REQUEST_STREAM: "stream",
+    s.USAGE_MISMATCH: "usage_mismatch",
+    s.SPEED: "speed",
+    s.REGION: "region",
+    s.TRAFFIC_TYPE: "traffic_type",
+    s.RESPONSE_MODEL: "response_model",
+    s.RESPONSE_ID: "response_id",
+    s.REQUEST_ID: "request_id",
+}
+"""The attributes of an LLM call that are a field of its projection, where that is not empty."""
+_words_of: Final = attrgetter(*_WORDS.values())
+_is_said: Final = itemgetter(1)
 _LLM_FACTS: Final[tuple[tuple[str, Callable[[Projection], Any]], ...]] = (
-    ("error_type", lambda row: row.error_type),
-    (s.ERROR_TYPE, lambda row: row.error_type),
-    (s.REQUEST_STREAM, lambda row: row.stream or None),
     (s.RESPONSE_TIME_TO_FIRST_CHUNK, lambda row: None if row.ttft_us is None else row.ttft_us / 1e6),
     (s.RATE_LIMIT_WAIT, lambda row: row.wait_us / 1e6 if row.wait_us else None),
     (s.RETRY_WAIT, lambda row: row.retry_wait_us / 1e6 if row.retry_wait_us else None),
@@ -137,16 +149,9 @@ _LLM_FACTS: Final[tuple[tuple[str, Callable[[Projection], Any]], ...]] = (
     ("completion_tokens", lambda row: row.output_tokens if row.outcome == "success" else None),
     (s.AUDIO_SECONDS, lambda row: row.audio_seconds),
     (s.STATED_COST_USD, lambda row: _usd(row.stated_cost_nusd)),
-    (s.USAGE_MISMATCH, lambda row: row.usage_mismatch or None),
-    (s.SPEED, lambda row: row.speed or None),
-    (s.REGION, lambda row: row.region or None),
-    (s.TRAFFIC_TYPE, lambda row: row.traffic_type or None),
-    (s.RESPONSE_MODEL, lambda row: row.response_model or None),
-    (s.RESPONSE_ID, lambda row: row.response_id or None),
     (s.RESPONSE_FINISH_REASONS, lambda row: (row.finish_reason,) if row.finish_reason else None),
-    (s.REQUEST_ID, lambda row: row.request_id or None),
 )
-"""The attributes of an LLM call that stand where there is something to say."""
+"""Those that are worked out of it."""
 _COST_FACTS: Final[tuple[tuple[str, Callable[[Projection], Any]], ...]] = (
     (s.COST_QUALITY, lambda row: row.cost_quality),
     (s.COST_USD, lambda row: _usd(row.cost_nusd)),
@@ -172,6 +177,7 @@ def _of_llm_call(row: Projection) -> Attributes:
         "provider": provider,
         "model": model,
     }
+    facts.update(filter(_is_said, zip(_WORDS, _words_of(row), strict=True)))
     for name, read in _LLM_FACTS if row.cost_quality is None else (*_LLM_FACTS, *_COST_FACTS):
         value = read(row)
         if value is not None:
