@@ -99,5 +99,5 @@ def test_speed_shortens_every_time_and_no_threshold() -> None:
 def test_a_drill_waits_as_long_as_the_incident_s_alerts_may_take() -> None:
     settings = load(environ={}, read_file=False)
     assert waits(settings, ("LLMProviderDown",)) == (900, 1500)
-    assert waits(settings, ("LLMWasteHigh", "HighProviderErrorRate")) == (3600, 4200)
+    assert waits(settings, ("LLMWasteHigh", "HighProviderErrorRate")) == (4800, 4200)
     assert waits(settings, ()) == (900, 1200)
