@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import copy
+import gc
 import inspect
 import logging
 import pickle
 import subprocess
 import sys
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -441,3 +443,18 @@ def test_vendors_own_spans_are_named_among_the_others(seen: Recording) -> None:
     names = [other.name for other in other_instrumentation.active()]
     assert "anthropic: its own spans" in names
     assert tachograph.__version__
+
+
+def test_no_recorder_is_kept_when_nothing_is_watched_any_more(simulators: Simulators) -> None:
+    client = openai.OpenAI(base_url=simulators.openai.url, api_key="any")
+    with recording() as seen:
+        instrument("openai")
+        try:
+            client.chat.completions.create(model="gpt-5", messages=[{"role": "user", "content": "?"}])
+        finally:
+            uninstrument()
+        assert len(seen.llm_calls) == 1
+        kept = weakref.ref(seen.recorder)
+    del seen
+    gc.collect()
+    assert kept() is None

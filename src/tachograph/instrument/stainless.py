@@ -124,6 +124,11 @@ def _kind_of(client: Any, api: Api, fallback: Callable[[type], str]) -> _Kind:
     return kind
 
 
+def forget_kinds() -> None:
+    """Keep the recorders of earlier calls no longer."""
+    _kinds.clear()
+
+
 def _body_of(options: Any) -> dict[str, Any]:
     data = options.json_data
     body: dict[str, Any] = data if isinstance(data, dict) else {}
