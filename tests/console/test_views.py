@@ -568,6 +568,15 @@ def test_where_nothing_is_scraped_no_target_is_missing() -> None:
         console.close()
 
 
+@pytest.mark.parametrize("outcome", ["cancelled", "timeout"])
+def test_the_cost_of_calls_that_never_reported_is_not_known(
+    outcome: str, running: RunningConsole, client: Client
+) -> None:
+    put(running, made(1, at=NOW, outcome=outcome, model="late"), made(2, at=NOW, outcome="error", model="refused"))
+    rows = {row["model"]: row["cost"] for row in client.get("/api/console/now")["providers"]["rows"]}
+    assert rows == {"late": None, "refused": 0.0}
+
+
 def test_the_unpriced_models_are_the_largest_and_a_count(running: RunningConsole, client: Client) -> None:
     facts = {"input_tokens": 10, "output_tokens": 5, "cost_usd": None}
     put(running, *(made(n, at=NOW - n / 10, model=f"m{n}", **facts) for n in range(1, 40)))

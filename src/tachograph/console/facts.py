@@ -213,9 +213,14 @@ class Facts:
         used = ~np.isnan(self.numbers["input"]) | ~np.isnan(self.numbers["output"])
         return np.asarray(np.isnan(self.numbers["cost"]) & used)
 
+    @property
+    def unreported(self) -> npt.NDArray[np.bool_]:
+        """Which rows ended before the provider reported what they used: it may bill some of them."""
+        return np.asarray(np.isnan(self.numbers["input"]) & self.mask(outcome=("cancelled", "timeout")))
+
     def cost(self) -> float | None:
-        """Dollars of these rows; None where something was used and nothing of it has a price: that is not zero."""
-        if self.unpriced.any() and np.isnan(self.numbers["cost"]).all():
+        """Dollars of these rows; None where nothing has a cost, and something was or may have been used: not zero."""
+        if np.isnan(self.numbers["cost"]).all() and (self.unpriced | self.unreported).any():
             return None
         return self.total("cost")
 

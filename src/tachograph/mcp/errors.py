@@ -8,6 +8,7 @@ exceptions are known by class name and code, so that a watched client of any ori
 from __future__ import annotations
 
 import re
+from operator import methodcaller
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from tachograph.errors import TachographError
@@ -226,10 +227,10 @@ def _broken_answer(error: BaseException) -> str | None:
     """What is wrong with an answer that is none of the protocol's, without what it says: that may be content."""
     if _NOT_JSON.match(str(error)):
         return "the answer is no JSON-RPC message"
-    errors = getattr(error, "errors", None)
-    if type(error).__name__ != "ValidationError" or not callable(errors):
+    if type(error).__name__ != "ValidationError" or not hasattr(error, "errors"):
         return None
-    found = [f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in errors(include_input=False)[:3]]
+    parts = methodcaller("errors", include_input=False)(error)[:3]
+    found = [f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in parts]
     return f"the answer does not fit the protocol: {'; '.join(found)}"
 
 

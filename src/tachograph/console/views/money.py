@@ -78,7 +78,7 @@ def money(
         "unpriced": unpriced[:TOP],
         "unpriced_models": len(unpriced),
         "unpriced_calls": sum(row["calls"] for row in unpriced),
-        "open_calls": here.llm.take(np.isnan(here.llm.numbers["input"])).where(outcome=("cancelled", "timeout")).count,
+        "open_calls": int(here.llm.weight[here.llm.unreported].sum()),
         "bill": _bill(console, now),
     }
 
