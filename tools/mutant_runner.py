@@ -16,6 +16,7 @@ import resource
 import select
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
@@ -161,6 +162,9 @@ class _Runner:
         item = items[0]
         trace.start()
         for i, item in enumerate(items):
+            if sys.gettrace() is None:  # the test before has taken the tracer away
+                trace.stop()
+                trace.start()
             trace.switch_context(item.nodeid)
             for cached in self._caches:  # so that each test runs what it needs
                 cached.cache_clear()
