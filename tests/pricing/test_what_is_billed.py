@@ -442,7 +442,7 @@ def test_prices_in_another_currency_are_kept_in_dollars(tmp_path: Path) -> None:
         ('currency = "EUR"\nusd_per_unit = 0\n', "usd_per_unit is 0"),
         ('[[discount]]\nprovider = "openai"\n', "[[discount]] number 1 names no percent"),
         ('[[included]]\ntier = "flex"\n', "[[included]] number 1 names neither a provider nor a model"),
-        ('[[discount]]\npercent = "9"\n', "[[discount]] number 1: percent is no number but '9'"),
+        ('[[discount]]\npercent = "9"\n', "[[discount]] number 1: percent is not a number but '9'"),
         ("[[discount]]\npercent = 101\n", "at most 100"),
         ("[[discount]]\npercent = -1\n", "percent is -1"),
         ("[[discount]]\npercent = 1\ninput = 3\n", "unknown key 'input'"),
