@@ -572,9 +572,22 @@ def test_where_nothing_is_scraped_no_target_is_missing() -> None:
 def test_the_cost_of_calls_that_never_reported_is_not_known(
     outcome: str, running: RunningConsole, client: Client
 ) -> None:
-    put(running, made(1, at=NOW, outcome=outcome, model="late"), made(2, at=NOW, outcome="error", model="refused"))
+    late = {"outcome": outcome, "model": "late", "run_id": "late", "session_id": "late", "user_id": "late"}
+    refused = {"outcome": "error", "model": "refused", "run_id": "refused", "session_id": "refused"}
+    tool = {"kind": "tool", "provider": "", "model": "", "server_id": "s", "outcome": outcome, "run_id": "refused"}
+    put(running, made(1, at=NOW, **late), made(2, at=NOW, **refused), made(3, at=NOW, **tool))
     rows = {row["model"]: row["cost"] for row in client.get("/api/console/now")["providers"]["rows"]}
     assert rows == {"late": None, "refused": 0.0}
+    for what in ("runs", "sessions"):
+        rows = {row["id"]: row["cost"] for row in client.get("/api/console/explore", what=what)[what]}
+        assert rows == {"late": None, "refused": 0.0}
+        found = client.get(f"/api/console/{what}/late")
+        assert (found["cost"], found["unreported"]) == (None, 1)
+        assert client.get(f"/api/console/{what}/refused")["cost"] == 0.0
+    who = client.get("/api/console/money", **{"from": NOW - 900, "to": NOW + 1})["who"]
+    assert {row["key"]: row["usd"] for row in who["user_id"]} == {"late": None, "": 0.0}
+    put(running, made(4, at=NOW, cost_usd="0.5", input_tokens=9, run_id="late"))
+    assert client.get("/api/console/runs/late")["cost"] == 0.5
 
 
 def test_the_unpriced_models_are_the_largest_and_a_count(running: RunningConsole, client: Client) -> None:

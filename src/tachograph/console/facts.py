@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,8 @@ import numpy.typing as npt
 from tachograph.console.columns import ColumnTable, Floats, Ints
 
 Column = TypeVar("Column")
+UNREPORTED: Final = ("cancelled", "timeout")
+"""The outcomes of calls that end before their provider has said what they used, where it has not."""
 _FEW_KEYS = 1_000_000
 """Up to so many possible groups are counted instead of sorted."""
 
@@ -216,13 +218,19 @@ class Facts:
     @property
     def unreported(self) -> npt.NDArray[np.bool_]:
         """Which rows ended before the provider reported what they used: it may bill some of them."""
-        return np.asarray(np.isnan(self.numbers["input"]) & self.mask(outcome=("cancelled", "timeout")))
+        return np.asarray(np.isnan(self.numbers["input"]) & self.mask(kind="llm", outcome=UNREPORTED))
 
     def cost(self) -> float | None:
         """Dollars of these rows; None where nothing has a cost, and something was or may have been used: not zero."""
-        if np.isnan(self.numbers["cost"]).all() and (self.unpriced | self.unreported).any():
-            return None
-        return self.total("cost")
+        return self.costs(np.zeros(len(self), dtype=np.intp), 1)[0]
+
+    def costs(self, index: npt.NDArray[np.intp], size: int) -> list[float | None]:
+        """`cost` of each group."""
+        cost = self.numbers["cost"]
+        sums = np.bincount(index, np.nan_to_num(cost), size).tolist()
+        known = np.bincount(index, ~np.isnan(cost), size)
+        lacking = np.bincount(index, self.unpriced | self.unreported, size)
+        return [None if no else usd for usd, no in zip(sums, (known == 0) & (lacking > 0), strict=True)]
 
     def joined(self, other: Facts) -> Facts:
         """These rows and those of another account of the same kind."""

@@ -63,6 +63,9 @@ class Tools:
         """One alert: what it hits, whose fault it is by evidence, failing calls by error, timeline, live queries."""
         answer: dict[str, Any] = self._reader.get(f"console/incidents/{_quoted(alert)}")
         answer.pop("runbook")
+        for event in answer["timeline"]:
+            if "until" in event:
+                event["text"] = event["text"].replace("{until}", phrases.clock(event.pop("until")), 1)
         return answer
 
     def runbook(self, alert: str) -> str:

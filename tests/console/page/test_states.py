@@ -143,6 +143,8 @@ def test_an_alert_that_keeps_firing_and_a_silence_of_some_are_on_the_page(
     assert 'where model=~"gpt-.*"' in page.locator(".silences").inner_text()
     (rule,) = Client(served.url, served.token).get("/api/console/alerts")["alerts"]
     assert [one["silenced_until"] is None for one in rule["alerts"]] == [True, False]
+    shown, until = page.locator(".timeline .silence").inner_text(), page.locator(".silences").inner_text()
+    assert re.search(r"Silenced until (.+?) where", shown)[1] in until  # both by the page's clock
     page.get_by_role("button", name="End it").click()
     page.wait_for_selector(".silences", state="detached")
 
@@ -212,6 +214,40 @@ def test_data_that_has_stopped_is_said_in_the_bar_and_an_empty_range_leads_to_it
             page.goto(f"{stopped.url}#/{view}?range=15m")
             page.wait_for_selector(f'{place} >> text="Show it"')
             assert "No calls in this range." in page.locator("main").inner_text()
+        page.close()
+
+
+def test_a_call_dated_ahead_shows_when_that_time_comes_and_the_bar_says_so(browser: Browser) -> None:
+    with start(port=0, step_seconds=300, auth=False) as skewed:
+        calls = [call(1, at=time.time() - 60), call(2, at=time.time() + 3600, model="ahead", run_id="ahead")]
+        skewed.console.calls.add_all(calls, wait=True)
+        page = browser.new_page()
+        for view in ("now", "calls", "calls?what=runs", "cost"):
+            page.goto(f"{skewed.url}#/now?refresh=off")
+            show(page, f"#/{view}{'&' if '?' in view else '?'}range=15m")
+            assert "ahead" not in page.locator("main").inner_text(), view
+            assert page.locator(".live").inner_text() == "Clock ahead"
+            assert "ahead of the console's clock" in (page.locator(".live").get_attribute("title") or "")
+        page.close()
+
+
+def test_the_paused_tail_stays_while_calls_come_and_goes_on_when_resumed(browser: Browser) -> None:
+    with start(port=0, step_seconds=300, auth=False) as busy:
+        busy.console.calls.add_all([call(n + 1, at=time.time() - 600 + n) for n in range(120)], wait=True)
+        page = browser.new_page()
+        page.goto(busy.url)
+        page.wait_for_selector(".tab")
+        show(page, "#/calls?range=1h&refresh=off")
+        page.get_by_role("button", name="Older calls").click()
+        page.wait_for_function("() => document.querySelectorAll('.calls tbody tr').length === 120")
+        busy.console.calls.add_all([call(500, at=time.time() - 1)], wait=True)
+        for _ in range(2):  # the range of a second refresh ends later
+            page.wait_for_function("since => Math.floor(Date.now() / 1000) > since", arg=int(time.time()))
+            page.keyboard.press("r")
+            page.wait_for_selector(".live:not(.asking)")
+            assert page.locator(".calls tbody tr").count() == 120
+        page.get_by_role("button", name="Resume the tail").click()
+        page.wait_for_function(f"() => document.querySelector('.calls tbody tr').dataset.call === '{500:032x}'")
         page.close()
 
 

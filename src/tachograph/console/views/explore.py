@@ -139,12 +139,13 @@ def _grouped(
         "llm_calls": np.bincount(index, is_llm, size),
         "tool_calls": np.bincount(index, ~is_llm, size),
         "failed": np.bincount(index, failed, size),
-        "cost": np.bincount(index, np.nan_to_num(facts.numbers["cost"]), size),
         "unpriced": np.bincount(index, facts.unpriced, size),
+        "unreported": np.bincount(index, facts.unreported, size),
         "tokens": np.bincount(
             index, np.nan_to_num(facts.numbers["input"]) + np.nan_to_num(facts.numbers["output"]), size
         ),
     }
+    costs = facts.costs(index, size)
     rows = []
     for number in np.argsort(-begin, kind="stable")[:MOST_GROUPS].tolist():
         detail = next(iter(console.calls.read([int(facts.seq[first[number]])])), None)
@@ -159,11 +160,10 @@ def _grouped(
                 "service": detail.call.service,
                 "first": float(begin[number]),
                 "seconds": float(end[number] - begin[number]),
+                "cost": costs[number],
                 **{name: float(column[number]) for name, column in sums.items()},
             }
         )
-        if rows[-1]["unpriced"] and not rows[-1]["cost"]:
-            rows[-1]["cost"] = None  # what has no price is not free
     return rows
 
 

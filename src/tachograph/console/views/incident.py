@@ -237,7 +237,10 @@ def _timeline(
     console: Console, rules: list[dict[str, Any]], active: list[dict[str, Any]], history: list[dict[str, Any]],
     versions: dict[str, float], chosen: TimeRange,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """What happened to the alert, the application and its processes."""
+    """What happened to the alert, the application and its processes.
+
+    A text has {until} for the time `until`, which the reader's clock writes.
+    """
     found: list[dict[str, Any]] = []
     for alert in active:
         about = " ".join(f"{k}={v}" for k, v in alert["labels"].items() if k in _LABELS)
@@ -268,9 +271,9 @@ def _timeline(
     for at, _, kind, until, text, where in console.calls.notes(rules[0]["name"]):
         if at >= chosen.start:
             ended = until <= at + 1  # one of no length
-            silenced = "Silence ended" if ended else f"Silenced until {phrases.clock(until)}"
+            silenced = "Silence ended" if ended else "Silenced until {until}"
             said = "Acknowledged" if kind == "acknowledge" else f"{silenced}{' where ' + where if where else ''}"
-            found.append({"at": at, "kind": kind, "text": f"{said}{': ' + text if text else ''}"})
+            found.append({"at": at, "kind": kind, "until": until, "text": f"{said}{': ' + text if text else ''}"})
     return found
 
 

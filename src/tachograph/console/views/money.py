@@ -299,36 +299,33 @@ def _cached_share(facts: Facts) -> float:
 def spenders(facts: Facts, name: str) -> list[dict[str, Any]]:
     groups, index = facts.group((name,))
     size = len(groups)
-    cost = np.bincount(index, np.nan_to_num(facts.numbers["cost"]), size)
+    costs = facts.costs(index, size)
     calls = np.bincount(index, facts.weight, size)
-    unpriced = np.bincount(index, facts.unpriced, size)
-    order = np.argsort(-cost, kind="stable").tolist()
+    order = sorted(range(size), key=lambda n: -(costs[n] or 0.0))
     parts = [(groups[n][name], [n]) for n in order[:TOP]]
     if size > TOP:
         parts.append((f"{size - TOP} others", order[TOP:]))
-    rows = [
-        {"key": key, "usd": _known(float(cost[own].sum()), int(unpriced[own].sum())), "calls": int(calls[own].sum())}
-        for key, own in parts
-    ]
+    rows = [{"key": key, "usd": _sum([costs[n] for n in own]), "calls": int(calls[own].sum())} for key, own in parts]
     return rows if any(row["key"] for row in rows) else []
 
 
 def _labels(facts: Facts) -> list[dict[str, Any]]:
     """What calls with each of the users' own labels cost."""
-    sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0, 0])
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in spenders(facts, "labels"):
-        for pair in row["key"].split("\n"):
-            if pair:
-                sums[pair][0] += row["usd"] or 0.0
-                sums[pair][1] += row["calls"]
-                sums[pair][2] += row["usd"] is None
-    ordered = sorted(sums.items(), key=lambda item: -item[1][0])[:TOP]
-    return [{"key": key, "usd": _known(usd, int(no)), "calls": int(calls)} for key, (usd, calls, no) in ordered]
+        for pair in filter(None, row["key"].split("\n")):
+            found[pair].append(row)
+    sums = [
+        {"key": key, "usd": _sum([row["usd"] for row in rows]), "calls": sum(row["calls"] for row in rows)}
+        for key, rows in found.items()
+    ]
+    return sorted(sums, key=lambda row: -(row["usd"] or 0.0))[:TOP]
 
 
-def _known(usd: float, unpriced: int) -> float | None:
-    """Dollars; None where nothing of what was used has a price: that is not zero."""
-    return None if unpriced and not usd else usd
+def _sum(costs: list[float | None]) -> float | None:
+    """Dollars of parts; None where the cost of none is known."""
+    known = [usd for usd in costs if usd is not None]
+    return sum(known) if known else None
 
 
 def _top(console: Console, here: Selection) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import msgspec
 
 from tachograph.console.calls import Call, CallAttempt, Span
 from tachograph.console.columns import Filter
+from tachograph.console.facts import UNREPORTED
 from tachograph.console.views import phrases
 from tachograph.signals import semconv
 
@@ -63,20 +64,22 @@ def session(console: Console, identity: str) -> dict[str, Any] | None:
 def totals(calls: list[Call]) -> dict[str, Any]:
     """What calls come to."""
     if not calls:
-        return {"llm_calls": 0, "tool_calls": 0, "failed": 0, "cost": 0.0, "unpriced": 0, "tokens": 0, "seconds": 0.0,
-                "first": None}  # fmt: skip
+        return {"llm_calls": 0, "tool_calls": 0, "failed": 0, "cost": 0.0, "unpriced": 0, "unreported": 0, "tokens": 0,
+                "seconds": 0.0, "first": None}  # fmt: skip
     begin = min(call.time for call in calls)
     llm = [call for call in calls if call.kind == "llm"]
     unpriced = sum(call.cost_usd is None and call.input_tokens is not None for call in llm)
-    cost = sum(float(call.cost_usd or 0) for call in llm)
+    unreported = sum(call.outcome in UNREPORTED and call.input_tokens is None for call in llm)
+    known = [float(call.cost_usd) for call in llm if call.cost_usd is not None]
     return {
         "first": begin,
         "seconds": max(call.time + call.duration_seconds for call in calls) - begin,
         "llm_calls": len(llm),
         "tool_calls": len(calls) - len(llm),
         "failed": sum(call.outcome in phrases.FAILED for call in calls),
-        "cost": cost if cost or not unpriced else None,  # what has no price is not free
+        "cost": sum(known) if known or not (unpriced or unreported) else None,  # as `Facts.cost`
         "unpriced": unpriced,
+        "unreported": unreported,
         "tokens": sum((call.input_tokens or 0) + (call.output_tokens or 0) for call in llm),
         "wait": sum(call.wait_seconds for call in calls),
         "agent": next((call.agent for call in calls if call.agent), ""),

@@ -1,11 +1,13 @@
 // The shell: bar, time range, live refresh, keyboard, and one view at a time.
 
 import { console_, labelValues } from "./api.js";
-import { $, announce, h, icon, refill, s, toast } from "./dom.js";
-import { ago, duration, fromInput, moment, toInput, useUtc, zoneName } from "./format.js";
+import { openDialog, openKeys } from "./dialog.js";
+import { $, h, icon, refill, s, toast } from "./dom.js";
+import { ago, duration, moment, useUtc, zoneName } from "./format.js";
 import { isDark } from "./colours.js";
 import { remeasure } from "./charts/text.js";
 import { tellFiring, tellGone, tellView } from "./attention.js";
+import { openRange, rangeText, shift, zoomIn, zoomOut } from "./range.js";
 import * as state from "./state.js";
 import { AlertsView, firingOf, readAll, strip } from "./views/alerts.js";
 import { CallsView } from "./views/calls.js";
@@ -14,34 +16,7 @@ import { MoneyView } from "./views/money.js";
 import { NowView } from "./views/now.js";
 import { RunView } from "./views/run.js";
 
-const KEYS = [
-  ["?", "This list"],
-  ["1 – 6", "Now, LLM Provider, MCP Tools, Alerts, Explore, Money"],
-  ["space", "Pause or resume live refresh"],
-  ["r", "Refresh now"],
-  ["[ ]", "Earlier, later by half a range"],
-  ["- +", "Longer, shorter range"],
-  ["n", "Back to now"],
-  ["d u", "Dark or light, local time or UTC"],
-  ["f", "To the first filter"],
-  ["j k", "Next, previous call or panel"],
-  ["Enter", "Open the call or the panel"],
-  ["↑ ↓ Home End", "Through the alerts, or the spans of a run"],
-  ["← →", "Move the crosshair in a panel"],
-  ["v t c", "View large, table, copy PromQL of a panel"],
-  ["Esc", "Close what is open"],
-];
 const BOARD_IDS = { "tachograph-llm-provider": "llm", "tachograph-mcp-tools": "mcp" };
-const RANGE_WORD = {
-  "5m": "Last 5 min",
-  "15m": "Last 15 min",
-  "1h": "Last 1 h",
-  "3h": "Last 3 h",
-  "6h": "Last 6 h",
-  "1d": "Last day",
-  "7d": "Last 7 days",
-};
-
 const app = {
   dashboards: [],
   views: [],
@@ -167,7 +142,7 @@ function buildBar() {
       ),
   );
   app.filters = h("div", { class: "bar-filters" });
-  app.rangeButton = h("button", { class: "button", "aria-haspopup": "dialog", onclick: openRange });
+  app.rangeButton = h("button", { class: "button", "aria-haspopup": "dialog", onclick: () => openRange(app.status) });
   app.liveButton = h("button", { class: "button live", onclick: toggleLive });
   $("#bar").replaceChildren(
     h(
@@ -400,10 +375,7 @@ async function refreshAlerts() {
 }
 
 function drawRange() {
-  const { from, to, live } = state.range();
-  app.rangeButton.textContent = live
-    ? RANGE_WORD[state.rangeName()] || `Last ${duration(to - from)}`
-    : `${moment(from)} – ${moment(to)}`;
+  app.rangeButton.textContent = rangeText();
   drawLive();
 }
 
@@ -435,6 +407,11 @@ function freshness() {
   const broken = data.broken || [];
   if (broken.length) return { stale: true, short: "Source silent", text: `Does not answer: ${broken.join(", ")}` };
   if (!newest) return { stale: true, short: "No data yet", text: "No data has come yet" };
+  const ahead = newest - now;
+  if (ahead > 60) {
+    const text = `The newest data is dated ${duration(ahead)} ahead of the console's clock: a range ends at now, and shows it then`;
+    return { stale: true, short: "Clock ahead", text };
+  }
   const old = now - newest > Math.max(60, app.step * 4);
   const age = ago(newest, now);
   return { stale: old, short: old ? `Data ${age} old` : "", text: `Newest data ${age} ago` };
@@ -444,36 +421,6 @@ function toggleLive() {
   if (!state.range().live) state.set({ from: null, to: null });
   else state.set({ refresh: state.refreshSeconds() ? "off" : null });
   refresh();
-}
-
-function shift(share) {
-  const { from, to } = state.range();
-  const by = (to - from) * share;
-  const end = Math.min(Date.now() / 1000, to + by);
-  state.set({ from: Math.round(end - (to - from)), to: Math.round(end), range: null });
-}
-
-function zoomOut() {
-  const { from, to, live } = state.range();
-  const length = Math.min(7 * 86400, (to - from) * 2);
-  if (live) {
-    const next = state.RANGES.find((text) => state.seconds(text) >= length * 0.99) || "7d";
-    state.set({ range: next });
-  } else {
-    const middle = (from + to) / 2;
-    const end = Math.min(Date.now() / 1000, middle + length / 2);
-    state.set({ from: Math.round(end - length), to: Math.round(end) });
-  }
-}
-
-function zoomIn() {
-  const { from, to, live } = state.range();
-  if (live) {
-    const next = state.RANGES.findLast((text) => state.seconds(text) <= (to - from) / 2 + 1) || "5m";
-    state.set({ range: next });
-  } else {
-    state.set({ from: Math.round(from + (to - from) / 4), to: Math.round(to - (to - from) / 4) });
-  }
 }
 
 /** One time zone for the whole page, named in the bar. */
@@ -590,116 +537,6 @@ const plural = (text) => {
   const word = text.toLowerCase().replace("_", " ").replace(" id", "").replace(" name", "");
   return `${word}s`;
 };
-
-// Dialogs.
-function openDialog(title, ...children) {
-  const before = document.activeElement;
-  const dialog = h(
-    "dialog",
-    { class: "dialog", "aria-label": title },
-    h(
-      "header",
-      { class: "card-head" },
-      h("h2", {}, title),
-      h("span", { class: "spring" }),
-      h("button", { class: "icon-button", "aria-label": "Close", onclick: () => dialog.close() }, icon("close")),
-    ),
-    children,
-  );
-  dialog.addEventListener("close", () => {
-    dialog.remove();
-    if (before instanceof HTMLElement) before.focus();
-  });
-  dialog.addEventListener("click", (event) => {
-    if (event.target === dialog) dialog.close();
-  });
-  $("#dialog-root").append(dialog);
-  dialog.showModal();
-  return dialog;
-}
-
-function openKeys() {
-  openDialog(
-    "Keyboard",
-    h(
-      "dl",
-      { class: "keys" },
-      KEYS.map(([key, text]) => [
-        h(
-          "dt",
-          {},
-          key.split(" ").map((one) => (one === "–" ? " – " : h("kbd", {}, one))),
-        ),
-        h("dd", {}, text),
-      ]),
-    ),
-  );
-}
-
-function openRange() {
-  const { from, to } = state.range();
-  const first = h("input", { type: "datetime-local", step: 1, value: toInput(from) });
-  const last = h("input", { type: "datetime-local", step: 1, value: toInput(to) });
-  const problem = h("p", { class: "bad", role: "alert" });
-  const dialog = openDialog(
-    "Time range",
-    h(
-      "div",
-      { class: "range-grid" },
-      state.RANGES.map((text) =>
-        h(
-          "button",
-          {
-            class: `button${state.rangeName() === text ? " chosen" : ""}`,
-            onclick: () => {
-              dialog.close();
-              state.set({ range: text, from: null, to: null }, { push: true });
-            },
-          },
-          RANGE_WORD[text],
-        ),
-      ),
-    ),
-    h(
-      "form",
-      {
-        class: "range-form",
-        onsubmit: (event) => {
-          event.preventDefault();
-          const [a, b] = [first, last].map((input) => fromInput(input.value));
-          if (!(b > a)) {
-            problem.textContent = "The end must come after the beginning.";
-            return;
-          }
-          dialog.close();
-          state.set({ from: Math.round(a), to: Math.round(b), range: null }, { push: true });
-        },
-      },
-      h("label", { class: "field" }, h("span", {}, `From (${zoneName()})`), first),
-      h("label", { class: "field" }, h("span", {}, "To"), last),
-      h("button", { class: "button" }, "Show"),
-      problem,
-    ),
-    h(
-      "p",
-      { class: "muted" },
-      `Kept here: metrics of the last ${duration(app.status.retention_seconds || 21600)}, calls ${app.status.calls_since ? `since ${moment(app.status.calls_since)}` : "none yet"}${app.status.ledger ? ", and before that the ledger's hours" : ""}. Refresh every `,
-      [2, 5, 15, 60].map((every) =>
-        h(
-          "button",
-          {
-            class: `button small${state.refreshSeconds() === every ? " chosen" : ""}`,
-            onclick: () => {
-              dialog.close();
-              state.set({ refresh: every === 5 ? null : every });
-            },
-          },
-          `${every} s`,
-        ),
-      ),
-    ),
-  );
-}
 
 function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;

@@ -423,7 +423,7 @@ export class AlertsView {
         "ol",
         { class: "timeline" },
         timeline.map((event) =>
-          h("li", { class: event.kind }, h("time", {}, moment(event.at)), h("span", {}, event.text)),
+          h("li", { class: event.kind }, h("time", {}, moment(event.at)), h("span", {}, happened(event))),
         ),
       ),
     );
@@ -431,6 +431,9 @@ export class AlertsView {
 
   close() {}
 }
+
+/** An event of the timeline in words; its time is written by the page's clock. */
+const happened = ({ text, until }) => (until ? text.replace("{until}", () => moment(until)) : text);
 
 /** Since when an alert's condition is over though it fires; Prometheus's API names it so. */
 const keptSince = (alert) => (alert.keepFiringSince ? Date.parse(alert.keepFiringSince) / 1000 : 0);

@@ -37,6 +37,8 @@ const FACET_WORD = {
   finish_reason: "Finish reason",
 };
 const FILTERS = [...Object.values(FACETS), "session_id", "fingerprint", "label", "min_cost", "min_duration", "q"];
+/** What a person has chosen to see; a live range by its name. */
+const CHOICES = [...FILTERS, "what", "sort", "order", "range", "from", "to"];
 const WHATS = [
   ["calls", "Calls"],
   ["runs", "Runs"],
@@ -245,7 +247,7 @@ export class CallsView {
     }
     const { from, to, live } = state.range();
     parameters.set("from", String(live ? Math.floor(from) : from));
-    if (!live) parameters.set("to", String(to));
+    parameters.set("to", String(to)); // what is dated later shows when that time comes, as in all views
     if (state.get("sort")) parameters.set("sort", state.get("sort"));
     if (state.get("order")) parameters.set("order", state.get("order"));
     return parameters;
@@ -258,22 +260,24 @@ export class CallsView {
     this.drawTabs(what);
     this.drawHead();
     const parameters = this.parameters();
-    const key = parameters.toString();
-    if (this.paused && key === this.key) return;
-    await Promise.all([
-      this.refreshFacets(parameters),
-      what === "calls" ? this.refreshCalls(key) : this.refreshOther(what, parameters),
-    ]);
+    const chosen = CHOICES.map((name) => state.get(name)).join("\n");
+    if (!this.paused || what !== "calls" || chosen !== this.chosen) {
+      await Promise.all([
+        this.refreshFacets(parameters),
+        what === "calls" ? this.refreshCalls(parameters.toString()) : this.refreshOther(what, parameters),
+      ]);
+      this.chosen = chosen;
+    }
     const open = state.get("call");
     if (open && this.drawer?.id !== open) await this.open(open);
     if (!open && this.drawer) this.closeDrawer();
   }
 
-  async refreshCalls(key) {
+  async refreshCalls(asked) {
     this.other.replaceChildren();
     this.scroll.hidden = false;
-    const answer = await console_(`calls?${key}`);
-    this.key = key;
+    const answer = await console_(`calls?${asked}`);
+    this.asked = asked;
     const chosen = this.calls[this.at]?.id;
     const { from } = state.range();
     this.context.told(
@@ -493,13 +497,10 @@ export class CallsView {
 
   async loadMore() {
     if (!this.cursor) return;
-    const parameters = this.parameters();
-    parameters.set("cursor", this.cursor);
-    const answer = await console_(`calls?${parameters}`);
+    const answer = await console_(`calls?${this.asked}&cursor=${this.cursor}`); // more of the same range
     this.calls.push(...answer.calls);
     this.cursor = answer.next_cursor;
     this.paused = true;
-    this.key = this.parameters().toString();
     this.drawPause();
     this.draw();
   }

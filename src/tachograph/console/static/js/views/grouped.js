@@ -9,10 +9,20 @@ const NUMBERS = ["Took", "LLM calls", "Tools", "Failed", "Tokens", "Cost"].map((
   ["LLM calls", "Tools", "Tokens"].includes(name) ? "number mid" : "number",
 ]);
 
-/** The cost of calls that belong together: a dash where no price is known of any, and how many have none. */
-export function costOf({ cost, unpriced }) {
-  const title = unpriced ? `${count(unpriced)} ${unpriced === 1 ? "call" : "calls"} without a price` : null;
-  return h("span", { title }, cost === null ? "–" : `${usd(cost)}${unpriced ? " *" : ""}`);
+/** The cost of calls that belong together: a dash where none of it is known, and of how many calls it is not. */
+export function costOf({ cost, unpriced, unreported }) {
+  const calls = (number) => `${count(number)} ${number === 1 ? "call" : "calls"}`;
+  const lacks = [
+    unpriced ? `${calls(unpriced)} without a price` : "",
+    unreported
+      ? `${calls(unreported)} cancelled or timed out without a report of usage: the provider may bill them`
+      : "",
+  ].filter(Boolean);
+  return h(
+    "span",
+    { title: lacks.join("; ") || null },
+    cost === null ? "–" : `${usd(cost)}${lacks.length ? " *" : ""}`,
+  );
 }
 
 /**
