@@ -213,17 +213,21 @@ def _join_ring(recorder: Recorder, settings: Settings) -> None:
 def _join_budgets(recorder: Recorder, settings: Settings, left_out: LeftOut | None) -> None:
     if settings.enabled and settings.budgets.limits:
         from tachograph.usage.budgets import Budgets
-        from tachograph.usage.budgets.scope import Scope
+        from tachograph.usage.budgets.doubtful import check_apart, doubts
         from tachograph.usage.ledger import Ledger
 
         ledger = recorder.ledger if isinstance(recorder.ledger, Ledger) else None
+        accounts: set[str] = set()
         limits = [  # one that cannot be used must not take the others with it
             limit
             for limit in settings.budgets.limits
-            if _joined(f"the budget {limit.name!r}", partial(Scope, limit), left_out)
+            if _joined(f"the budget {limit.name!r}", partial(check_apart, limit, accounts), left_out)
         ]
         if limits:
-            Budgets(structs.replace(settings.budgets, limits=tuple(limits)), recorder, ledger)
+            budgets = structs.replace(settings.budgets, limits=tuple(limits))
+            for doubt in doubts(budgets):
+                logger.warning("tachograph: %s", doubt)
+            Budgets(budgets, recorder, ledger)
 
 
 def _join_waste(recorder: Recorder, settings: Settings) -> None:

@@ -5,6 +5,7 @@
 - `estimate`: the largest likely cost of a call
 - `accounts`: what all processes of this host have spent and reserved
 - `fleet`: what this host may spend, leased from PostgreSQL
+- `doubtful`: settings that do not do what they seem to say
 - `guard`: joins them, and is what the recorder asks
 """
 

@@ -22,7 +22,7 @@ _RETRY_SECONDS: Final = 0.25
 class Budget:
     """One budget and its accounts."""
 
-    __slots__ = ("accounts", "own", "pace", "scope", "warned")
+    __slots__ = ("accounts", "has_looked_for_price", "own", "pace", "scope", "warned")
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
@@ -30,6 +30,7 @@ class Budget:
         self.own: Accounts | None = None
         self.pace: Pace | None = None
         self.warned: dict[int, int] = {}
+        self.has_looked_for_price = False
 
     def row(self, key: int, now: float) -> tuple[AccountRow, bool]:
         """The account of a key, and whether it is the one that all processes share."""

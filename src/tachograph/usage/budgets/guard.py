@@ -31,7 +31,7 @@ from tachograph.usage.budgets.accounts import STEP, AccountRow, Accounts, NoPlac
 from tachograph.usage.budgets.budget import Budget, Refusal, in_usd
 from tachograph.usage.budgets.estimate import Estimates
 from tachograph.usage.budgets.history import History
-from tachograph.usage.budgets.scope import Scope
+from tachograph.usage.budgets.scope import Scope, place
 from tachograph.usage.metrics.families import (
     BUDGET_ACTIONS,
     BUDGET_STEPS,
@@ -220,7 +220,12 @@ class Budgets:
     def _use_other_model(self, call: LLMCall, covering: list[Budget], nano: int, now: float) -> bool:
         for budget in covering:
             limit = budget.scope.limit
-            if limit.use_model is None or limit.use_model == call.model or not self._serves(limit, call):
+            if limit.use_model is None or limit.use_model == call.model:
+                continue
+            if not budget.has_looked_for_price:
+                budget.has_looked_for_price = True
+                self._look_for_price(limit, call)
+            if not self._serves(limit, call):
                 continue
             row, _ = budget.row(budget.scope.key(call), now)
             total = row.spent(budget.scope.window.number(now)) + row.reserved() + nano
@@ -241,14 +246,31 @@ class Budgets:
             return True
         return call.operation in _WRITES and (limit.provider is not None or self._has_price(call, limit.use_model))
 
+    def _look_for_price(self, limit: BudgetLimit, call: LLMCall) -> None:
+        """Say once that the other model has no price; here, since prices are loaded with the first call."""
+        if self._recorder.pricer is not None and self._price_quality(call, limit.use_model) in (None, "unpriced"):
+            is_sent = limit.model is not None or limit.provider is not None
+            logger.warning(
+                "tachograph: %s",
+                SettingsError(
+                    f"there is no price for use_model = {limit.use_model!r}, so "
+                    + ("its calls cost the budget nothing" if is_sent else "no call is changed to it"),
+                    where=place(limit),
+                    do="Correct the name, or give it a price in the file that pricing.file names.",
+                ),
+            )
+
     def _has_price(self, call: LLMCall, model: str | None) -> bool:
         """Whether the call's vendor is known to have a model of this name."""
+        return self._price_quality(call, model) in ("priced", "included")  # an estimate may be another vendor's price
+
+    def _price_quality(self, call: LLMCall, model: str | None) -> str | None:
         pricer = self._recorder.pricer
         if pricer is None or model is None:
-            return False
+            return None
         started = call.started_unix_ns
         cost = pricer(LLMCall(self._recorder, call.provider, model, usage=Usage(1, 1), started_unix_ns=started))
-        return cost is not None and cost.quality in ("priced", "included")  # an estimate may be another vendor's price
+        return None if cost is None else cost.quality
 
     def _hold(
         self, held: list[tuple[Budget, AccountRow, bool, int]], nano: int, now: float, allowed: list[Budget]

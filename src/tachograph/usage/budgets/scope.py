@@ -29,6 +29,11 @@ _MOST_USD: Final = 9_000_000_000
 """Accounts count nano-dollars in 64 bits."""
 
 
+def place(limit: BudgetLimit) -> str:
+    """Where a budget's settings are, as errors say it."""
+    return f"setting budgets.limits, the budget {limit.name!r}"
+
+
 def scope_of(call: LLMCall, name: str) -> str:
     """The value of a scope for this call: its run's, or a label of the same name; "" when it has none."""
     if name in ("provider", "model"):
@@ -54,7 +59,7 @@ class Scope:
 
     def __init__(self, limit: BudgetLimit) -> None:
         self.limit = limit
-        where = f"setting budgets.limits, the budget {limit.name!r}"
+        where = place(limit)
         if not (limit.usd.is_finite() and 0 <= limit.usd <= _MOST_USD):
             do = f"Give US dollars, from 0 to {_MOST_USD:,}."
             raise SettingsError(f"the limit {limit.usd} is not an amount of money", where=where, do=do)
