@@ -29,6 +29,7 @@ from tachograph.tape import TAPE
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
+    from tachograph.records.tool_owners import ToolOwners
     from tachograph.signals.otlp import Otlp
     from tachograph.tape.ring import Ring
     from tachograph.usage.ledger import Ledger
@@ -105,6 +106,7 @@ class Recorder:
         find_run: Finds the run that comes from outside, where none is open here.
         runs: Makes a span and metrics of each run, or None.
         keeps_prompts: Whether a call gets the hashes of its prompt, by which waste is found.
+        tool_owners: Which MCP server has which tools, where waste is looked for in prompts; else None.
     """
 
     def __init__(
@@ -128,6 +130,7 @@ class Recorder:
         self.find_run: Callable[[], Run | None] = _no_run
         self.runs: Runs | None = None
         self.otlp: Otlp | None = None
+        self.tool_owners: ToolOwners | None = None
         self._guard: Guard | None = None
         self._reserve: Callable[[LLMCall, Any, bool, bool], None] | None = None
         self._keeps_prompts = False

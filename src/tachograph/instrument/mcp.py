@@ -372,6 +372,8 @@ class _Request:
     def answered(self, result: object) -> None:
         try:
             self.ended("success")
+            if self.method == "tools/list":
+                _listed(self.connection, result)
         finally:
             if self.connection.unfinished:
                 _end_of_task(self.connection, result)
@@ -478,6 +480,14 @@ def _end_of_task(connection: WatchedSession, result: object) -> None:
         )
         kind = kind_of_error_result(said)
         call.finish(outcome_of_kind(kind), kind, error=said)
+
+
+def _listed(connection: WatchedSession, result: object) -> None:
+    """A server has said which tools it has, or some of them."""
+    owners = active_config.recorder().tool_owners
+    if owners is not None:
+        names = [str(pick(tool, "name")) for tool in items(result, "tools")]
+        owners.listed(names, connection.server_id, connection.own_name, connection.name)
 
 
 _COUNTED_ELSEWHERE: set[type[Any]] = set()

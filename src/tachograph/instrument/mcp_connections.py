@@ -196,7 +196,7 @@ class WatchedSession:
     """One session: which server it is with, and whether it counts as open. Called from the client's loop and from ours.
 
     Attributes:
-        own_name: What the server calls itself.
+        own_name: What the server calls itself; name: of its entry in a configuration that a client was given.
         exchange: What HTTP met outside of a call's own requests.
         facts: What its calls' spans say of it; None until the first call asks.
         answered_at: When its server last answered over HTTP (monotonic seconds).
@@ -217,7 +217,7 @@ class WatchedSession:
         self.unfinished: dict[str, ToolCall] = {}
         self.requests: dict[object, WatchedTool] = {}
         self.is_expected = False
-        self._name = name
+        self.name = name
         self._lock = threading.Lock()
         self._is_open = self._is_counted = False
         if transport is not None:
@@ -226,7 +226,7 @@ class WatchedSession:
 
     def _identify(self) -> str:
         address = self.transport.address if self.transport is not None else None
-        return mcp_identity.server_id(address, self.own_name, self._name)
+        return mcp_identity.server_id(address, self.own_name, self.name)
 
     def adopted(self, own_name: object) -> None:
         """The client has what the server can do: from an answer of it, or from elsewhere."""

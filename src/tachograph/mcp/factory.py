@@ -108,4 +108,6 @@ class ToolFactory:
         tool = MCPTool(name or safe_name(entry.name), entry, self.executor)
         self._recorder.factory_created("tool", entry.name, started_ns)
         self._recorder.metrics.part(MCPMetrics).tool_known(entry.server_id, entry.name)
+        if self._recorder.tool_owners is not None:
+            self._recorder.tool_owners.made(tool.name, entry.server_id)
         return tool

@@ -246,6 +246,8 @@ class ToolRegistry:
             for tool in tools
         }
         part.is_fresh, part.is_missed = True, False
+        if self._recorder.tool_owners is not None:
+            self._recorder.tool_owners.listed(part.tools, server)
         if changes != part.changes:
             self._load_later(server, part)
 

@@ -9,12 +9,14 @@ server as the model gave them; they are checked against the server's own schema.
 - `allOf`, which Gemini does not know: merged; `const`: an `enum` of one; an `enum` of booleans: any boolean;
 - what older drafts wrote otherwise: `exclusiveMinimum: true`, a list of `items`; schemas that are `true` or `false`;
 - names of arguments that Anthropic refuses (`$filter`, `größe`): their other characters become `_`, and
-  `with_own_names` turns them back; nested ones are left as they are;
+  `with_own_names` turns them back; those in nested objects, items and `$defs` it takes as they are;
 - a `pattern` that is no regular expression here (JavaScript's named groups are not): left out.
 
-Sources, read 2026-11-27: the refusals that OpenAI and Anthropic send (`langchain-ai/langchainjs` issue 9804,
-`anthropics/claude-code` issue 5319), google-genai 3.6 (`FunctionDeclaration.parameters_json_schema`, `_mcp_utils.py`),
-and JSON Schema 2020-12 with the migration notes of drafts 4 to 7.
+Sources, read 2026-11-27 and 28: the refusals that OpenAI and Anthropic send (`langchain-ai/langchainjs` issue 9804,
+`anthropics/claude-code` issue 5319), that names are checked at the top only (`decocms/studio` pull request 6874;
+measured in issue 709 of `aws-solutions-library-samples/accelerated-intelligent-document-processing-on-aws`),
+google-genai 3.6 (`FunctionDeclaration.parameters_json_schema`, `_mcp_utils.py`), and JSON Schema 2020-12 with the
+migration notes of drafts 4 to 7.
 """
 
 from __future__ import annotations

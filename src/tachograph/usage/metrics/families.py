@@ -176,7 +176,7 @@ TOOL_DEFINITION_TOKENS: Final = Family(
     "counter",
     (*_WHO, "server_id"),
     "Prompt tokens that tool definitions took, by their share of the prompt's length; server_id is none for tools of "
-    "no known MCP server.",
+    "no known MCP server, and for a name that several have.",
     "tokens",
     bounded=(*_WHO, "server_id"),
 )

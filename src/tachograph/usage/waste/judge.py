@@ -31,6 +31,7 @@ from tachograph.records import LLMCall, ToolCall
 from tachograph.records.ids import new_id
 from tachograph.records.projection import Projection, project
 from tachograph.records.prompt import Prompt
+from tachograph.records.tool_owners import NONE, ToolOwners
 from tachograph.records.usage import Usage
 from tachograph.usage.metrics.families import TOOL_DEFINITION_TOKENS, WASTE_USD
 
@@ -106,13 +107,14 @@ class Waste:
         self._cached: _Recent[_Cached] = _Recent()
         self._seen: _Recent[None] = _Recent()
         self._tools: _Recent[_Tool] = _Recent()
-        self._servers: dict[str, str] = {}
+        self._owners = recorder.tool_owners = ToolOwners() if settings.prompts else None
         recorder.add_listener(self.judge, tools=settings.prompts)
 
     def judge(self, record: LLMCall | ToolCall) -> None:
         """Count what of this call was wasted."""
         if isinstance(record, ToolCall):
-            self._servers.setdefault(record.tool_name, record.server_id)
+            if self._owners is not None and record.side == "client" and not record.is_made_up:
+                self._owners.called(record.tool_name, record.server_id)
             return
         if record.prompt is None and record.cache_miss is None and record.outcome == "success":
             return  # most calls, where prompts are not looked at
@@ -219,7 +221,7 @@ class Waste:
             tool.sent += 1
             if not tool.is_used and tool.sent > self._settings.unused_calls:
                 unused += size
-            server = self._servers.get(name, "none")
+            server = NONE if self._owners is None else self._owners.of(name)
             by_server[server] = by_server.get(server, 0) + size
         for server, size in by_server.items():
             tokens = usage.input_tokens * size // prompt.size
