@@ -15,6 +15,7 @@ from support.console_client import Client
 from support.ledgers import eventually
 from support.story import tell
 from tachograph.console import RunningConsole, start
+from tachograph.records import Usage
 from tachograph.runtime import join
 from tachograph.settings.ledger import LedgerSettings
 from tachograph.settings.waste import WasteSettings
@@ -74,6 +75,31 @@ def _p95(rows: list[Row]) -> float:
     """The smallest duration that 95 % of the calls do not exceed."""
     durations = sorted(row.latency_us / 1e6 for row in rows)
     return durations[-(-95 * len(durations) // 100) - 1]
+
+
+def test_the_hours_of_a_ledger_know_no_cost_where_no_call_of_them_has_one(tmp_path: Path) -> None:
+    settings = LedgerSettings(url=f"sqlite:///{tmp_path / 'ledger.db'}", data_dir=str(tmp_path))
+    ledger = Ledger(settings, Metrics(()))
+    recorder = join(Metrics(()), ledger=ledger, strict=True)
+    for model, outcome, usage in (
+        ("own", "success", Usage(100, 10, {})),
+        ("late", "timeout", None),
+        ("bad", "error", None),
+    ):
+        call = recorder.start_llm_call("openai", model)
+        call.started_unix_ns = int((time.time() - 3 * 86400) * 1e9)
+        call.usage = usage
+        call.finish(outcome, None if outcome == "success" else outcome)
+    TAPE.flush()
+    assert ledger.flush()
+    with start(port=0, step_seconds=300, ledger=settings) as served:
+        asked = {"from": time.time() - 7 * 86400, "to": time.time()}
+        client = Client(served.url, served.token)
+        rows = client.get("/api/console/now", **asked)["providers"]["rows"]
+        assert {row["model"]: row["cost"] for row in rows} == {"own": None, "late": None, "bad": 0.0}
+        money = client.get("/api/console/money", **asked)
+        assert (money["unpriced_calls"], money["open_calls"]) == (1, 1)
+    ledger.close()
 
 
 def test_the_tiles_are_the_ledgers_totals(told: tuple[Client, list[Row]]) -> None:

@@ -584,8 +584,9 @@ def test_the_cost_of_calls_that_never_reported_is_not_known(
         found = client.get(f"/api/console/{what}/late")
         assert (found["cost"], found["unreported"]) == (None, 1)
         assert client.get(f"/api/console/{what}/refused")["cost"] == 0.0
-    who = client.get("/api/console/money", **{"from": NOW - 900, "to": NOW + 1})["who"]
-    assert {row["key"]: row["usd"] for row in who["user_id"]} == {"late": None, "": 0.0}
+    money = client.get("/api/console/money", **{"from": NOW - 900, "to": NOW + 1})
+    assert {row["key"]: row["usd"] for row in money["who"]["user_id"]} == {"late": None, "": 0.0}
+    assert {row["key"]: row["unreported_calls"] for row in money["spent"]["groups"]} == {"late": 1, "refused": 0}
     put(running, made(4, at=NOW, cost_usd="0.5", input_tokens=9, run_id="late"))
     assert client.get("/api/console/runs/late")["cost"] == 0.5
 

@@ -215,14 +215,15 @@ def _sums(row: Mapping[str, Any]) -> dict[str, Any]:
         "attempts": float(row["attempts"]),
         "wait": row["wait_us"] / 1e6,
     }
-    if is_llm:
+    if is_llm and (row["input_tokens"] or row["output_tokens"] or row["cost_nusd"]):  # else nothing was reported
         found |= {
-            "cost": row["cost_nusd"] / 1e9,
             "input": float(row["input_tokens"]),
             "output": float(row["output_tokens"]),
             "cached": float(row["cache_read_tokens"]),
             "reasoning": float(row["reasoning_tokens"]),
         }
+        if row["cost_nusd"] or not row["unpriced"]:
+            found["cost"] = row["cost_nusd"] / 1e9
     return found
 
 

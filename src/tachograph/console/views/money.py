@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from tachograph.console.api.spending import Row, forecast, kept_sums, summarize
+from tachograph.console.api.spending import Row, forecast, kept_sums, key_of, summarize
 from tachograph.console.columns import Filter
 from tachograph.console.facts import Facts
 from tachograph.console.promql import PromQLError
@@ -59,6 +59,12 @@ def money(
     before = select(console, chosen.before, asked)
     now = time.time()
     unpriced = _unpriced(here.llm)
+    spent = {**summarize(rows, step, by), "forecast": forecast(console.calls, now)}
+    unreported: dict[str, int] = defaultdict(int)
+    for row in _rows(here.llm.take(here.llm.unreported), chosen, step):
+        unreported[key_of(by)(row)] += row[4]
+    for group in spent["groups"]:
+        group["unreported_calls"] = unreported[group["key"]]
     return {
         "from": chosen.start,
         "to": chosen.end,
@@ -68,7 +74,7 @@ def money(
         "before_usd": before.llm.total("cost"),
         "has_before": before.llm.count > 0,
         "calls": here.llm.count,
-        "spent": {**summarize(rows, step, by), "forecast": forecast(console.calls, now)},
+        "spent": spent,
         "budgets": budgets(console, now),
         "why": why(here, before),
         "who": {name: spenders(here.llm, name) for name in ("model", "provider", "service", "agent", "user_id")},

@@ -11,7 +11,7 @@ const WAYS = [
   ["provider", "Provider"],
   ["model", "Model"],
   ["label", "Label"],
-  ["day", "Day"],
+  ["day", "Day (UTC)"],
 ];
 const DRAWN = 11;
 /** What a sheet is wide, in px of CSS. */
@@ -53,7 +53,8 @@ const PERIODS = {
   rolling: "in a rolling time",
 };
 /** The cost of a group, where one is known: what has no price is not free. */
-const costOf = (one) => (one.unpriced_calls && !Number(one.cost_usd) ? "–" : usd(Number(one.cost_usd)));
+const costOf = (one) =>
+  (one.unpriced_calls || one.unreported_calls) && !Number(one.cost_usd) ? "–" : usd(Number(one.cost_usd));
 const none = () => h("span", { class: "muted" }, "none");
 
 export class MoneyView {
@@ -160,13 +161,13 @@ export class MoneyView {
     const maybe = open
       ? ` ${count(open)} that ${open === 1 ? "was" : "were"} cancelled or timed out reported none: the provider may bill some.`
       : "";
-    const isKnown = Number(total) > 0 || !unpriced;
+    const isKnown = Number(total) > 0 || !(unpriced || open);
     const each = calls && isKnown ? `, ${usd(Number(total) / calls)} each` : "";
     refill(
       this.tiles,
       tile("Spent in this range", isKnown ? usd(Number(total)) : "–", `${count(calls)} calls${each}`),
-      tile("Today so far", ...ahead(forecast, "day", "by midnight UTC", unpriced)),
-      tile("This month so far", ...ahead(forecast, "month", "by its end", unpriced)),
+      tile("Today so far (UTC)", ...ahead(forecast, "day", "by midnight", unpriced)),
+      tile("This month so far (UTC)", ...ahead(forecast, "month", "by its end", unpriced)),
       tile("Calls without a price", share, why + maybe, unpriced ? "warn" : ""),
     );
   }
@@ -381,7 +382,7 @@ export class MoneyView {
 
   csv() {
     if (!this.money) return;
-    const names = ["key", "cost_usd", "calls", "input_tokens", "output_tokens", "unpriced_calls"];
+    const names = ["key", "cost_usd", "calls", "input_tokens", "output_tokens", "unpriced_calls", "unreported_calls"];
     const rows = this.money.spent.groups.map((group) => names.map((name) => group[name]));
     download("cost.csv", csv([names, ...rows]));
   }
