@@ -161,6 +161,15 @@ async def test_metrics_are_served_and_the_incident_begins_at_its_time() -> None:
     assert demo.truth.is_true, str(demo.truth)
 
 
+async def test_a_demo_whose_servers_start_late_goes_on_until_its_incident_has_begun() -> None:
+    async with Demo(rate=20, seed=3, speed=0.02, incident="bad-key", incident_at=0.0, metrics_port=None) as demo:
+        await demo.run(0.2)  # no MCP server is there by then
+        assert any(moment.what.startswith("MCP servers connected") for moment in demo.timeline)
+        await until(demo, lambda _: demo.incident_phase.startswith("since "))
+    assert demo.truth is not None
+    assert demo.truth.is_true, str(demo.truth)
+
+
 def test_the_demo_never_uses_the_users_ledger() -> None:
     async def ledger_place() -> tuple[str | None, bool]:
         async with Demo(rate=1) as demo:

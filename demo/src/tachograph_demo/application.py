@@ -39,7 +39,8 @@ TOOLS = (
 )
 """Tools the agents may use: those that only read."""
 TOOL_TIMEOUT_SECONDS = 25.0
-DEADLINE_SECONDS = 45.0
+DEADLINE_SECONDS = 120.0
+"""Of a whole call. Long: one that is cut off on a busy machine may have been served whole, and books would differ."""
 _STEPS_AT_MOST = 6
 _IMPORT_ORDER = ("gemini", "openai", "anthropic")
 """The SDKs that load fastest first, so that the first calls come soon."""

@@ -65,7 +65,7 @@ FAQ_BUDGET = BudgetLimit(name="faq", usd=Decimal("0.03"), period="hour", labels=
 """Small enough to be spent in a few minutes, while calls race for it."""
 _KEPT_EXCHANGES = 2000
 _PATIENCE_SECONDS = 5.0
-_JOBS_SECONDS = 30.0
+_JOBS_SECONDS = 150.0
 """How long jobs under way may take to end. One that is cancelled may have been served whole, and is not counted."""
 
 
@@ -132,6 +132,7 @@ class Demo:
         self._ordinary_failures = ordinary_failures
         self._incident: Incident | None = None
         self._ended_incidents = 0
+        self._clock_began: float | None = None
         self._started = 0.0
         self._closing = contextlib.AsyncExitStack()
 
@@ -191,14 +192,24 @@ class Demo:
         await asyncio.shield(self._setting_up)
 
     async def run(self, seconds: float | None = None, until: asyncio.Event | None = None) -> None:
-        """Go on for some seconds, or until an event is set, or forever."""
+        """Go on for some seconds, or until an event is set, or forever.
+
+        The time for which the incident that was asked for waits for the MCP servers, on a busy machine, does not count.
+        """
         until = until or asyncio.Event()
-        end = None if seconds is None else time.monotonic() + seconds
-        while not until.is_set() and (end is None or time.monotonic() < end):
+        end = None if seconds is None else time.monotonic() - self._late_seconds + seconds
+        while not until.is_set() and (end is None or time.monotonic() < end + self._late_seconds):
             self._check()
-            left = 0.25 if end is None else min(0.25, max(0.0, end - time.monotonic()))
+            left = 0.25 if end is None else min(0.25, max(0.0, end + self._late_seconds - time.monotonic()))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(until.wait(), left)
+
+    @property
+    def _late_seconds(self) -> float:
+        """How much later than asked for the incident began, or will at least begin."""
+        if self._incident_name is None:
+            return 0.0
+        return max(0.0, (self._clock_began or self.elapsed_seconds) - self._incident_at)
 
     def _check(self) -> None:
         for task in self._background:
@@ -319,6 +330,8 @@ class Demo:
         if self._incident_name is None:
             return
         await asyncio.sleep(max(0.0, self._incident_at - self.elapsed_seconds))
+        await self.tools_ready()
+        self._clock_began = self.elapsed_seconds
         await self.begin_incident(self._incident_name)
         if self._incident_for is not None:
             await asyncio.sleep(self._incident_for)
