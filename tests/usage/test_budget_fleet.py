@@ -128,6 +128,30 @@ def spend(recorder: Recorder, nano: int) -> None:
     account(recorder).add_spent(nano, window.number(time.time()), window.number(time.time()))
 
 
+def test_a_host_whose_lease_is_used_up_while_the_store_is_away_calls_on_or_not_as_set(tmp_path: Path, url: str) -> None:
+    allows = host(tmp_path / "a", url)
+    refuses = host(tmp_path / "b", url, when_store_is_away="refuse")
+    for one in (allows, refuses):
+        spend(one, account(one)[LEASED] - 5_000_000)
+        with pytest.raises(BudgetExceededError) as caught:
+            begin(one, SMALL)
+        assert (caught.value.is_unchecked, caught.value.retry_after_seconds) == (False, 0.25)  # a lease is on its way
+        leases = guard(one)._fleet
+        assert leases is not None
+        leases._disconnect()
+        leases._url = f"postgresql:///none?host={tmp_path}"
+        with pytest.raises(psycopg.OperationalError):
+            sync(one)
+    end(begin(allows, SMALL), "0.01")
+    assert metric(allows, "llm_budget_unchecked_total", "fleet") == 1
+    with pytest.raises(BudgetExceededError, match="cannot be checked now"):
+        begin(refuses, SMALL)
+    account(allows)[FLEET_SPENT] = 995_000_000  # a budget that is known to be spent stays so
+    with pytest.raises(BudgetExceededError) as caught:
+        begin(allows, SMALL)
+    assert caught.value.spent_usd == Decimal("0.995")
+
+
 @pytest.mark.parametrize("period", ["day", "24h"])
 def test_a_host_leases_what_it_holds_asks_for_and_an_eighth_of_what_is_free(
     tmp_path: Path, url: str, period: str

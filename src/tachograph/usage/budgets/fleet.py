@@ -6,7 +6,7 @@ Hosts lease ahead (an eighth of what is free) and give back what they do not nee
 is left idle; near the limit the leases shrink to single calls.
 
 The lease of a host that died stays spent for the window, since it is not known what it still bought. A host that cannot
-reach the store spends what it has leased for `LEASE_SECONDS`, then `budgets.when_store_is_away` holds.
+reach the store spends what it has leased, for `LEASE_SECONDS` at most; then `budgets.when_store_is_away` holds.
 """
 
 from __future__ import annotations
@@ -112,6 +112,10 @@ class Fleet:
         if row[LEASE_NUMBER] != _lease_number(row, number) or now * 1000 - row[SYNCED] > LEASE_SECONDS * 1000:
             return None
         return row[LEASED]
+
+    def is_away(self, row: AccountRow) -> bool:
+        """Whether the store did not answer this process lately, and no other process has reached it since."""
+        return self._failed_at * 1000 > row[SYNCED]
 
     def spent(self, row: AccountRow, number: int) -> int:
         """What all hosts have spent in this window, as last read."""

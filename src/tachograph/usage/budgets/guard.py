@@ -319,7 +319,8 @@ class Budgets:
             is_checked = is_shared
             if self._fleet is not None and is_shared:
                 leased = self._fleet.allowance(row, number, now)
-                if leased is None:
+                needs = row.spent(number) + row.reserved()  # this call's with it
+                if leased is None or (needs > leased and self._fleet.is_away(row)):
                     is_checked = False
                     self._fleet.want(row, nano)
                 else:
@@ -328,7 +329,7 @@ class Budgets:
                 self._count(BUDGET_UNCHECKED, scope.limit.name)
                 if self._settings.when_store_is_away == "refuse":
                     return Refusal(budget, key, row.spent(number), row.reserved() - nano, nano, limit, True)
-            spent = row.spent(number)
+            spent = row.spent(number) if is_checked else self._spent(row, number)  # as far as the fleet's is known
             reserved = row.reserved() - nano
             if spent + reserved + nano > limit or (not nano and spent >= limit):
                 if self._fleet is not None and is_checked:
