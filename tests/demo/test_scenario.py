@@ -150,10 +150,12 @@ def test_the_incidents_of_which_all_books_are_compared_are_all() -> None:
 
 
 async def test_metrics_are_served_and_the_incident_begins_at_its_time() -> None:
-    async with Demo(rate=20, seed=3, speed=0.02, incident="bad-key", incident_at=0.1, incident_for=0.5) as demo:
+    async with Demo(rate=20, seed=3, speed=0.02, incident="bad-key", incident_at=0.1) as demo:
         assert demo.incident_phase.startswith("in ")
-        await until(demo, lambda _: demo.incident_phase == "over")
-        assert error_count(demo, "openai", "auth") > 0
+        await until(demo, lambda _: error_count(demo, "openai", "auth") > 0)
+        assert demo.incident_phase.startswith("since ")
+        await demo.end_incident()
+        assert demo.incident_phase == "over"
         assert demo.metrics_url is not None
         text = await asyncio.to_thread(lambda: urllib.request.urlopen(demo.metrics_url or "").read().decode())
         assert 'llm_provider_errors_total{provider="openai"' in text
@@ -162,10 +164,10 @@ async def test_metrics_are_served_and_the_incident_begins_at_its_time() -> None:
 
 
 async def test_a_demo_whose_servers_start_late_goes_on_until_its_incident_has_begun() -> None:
-    async with Demo(rate=20, seed=3, speed=0.02, incident="bad-key", incident_at=0.0, metrics_port=None) as demo:
+    async with Demo(rate=2, seed=3, speed=0.02, incident="bad-key", incident_at=0.0, incident_for=0.1) as demo:
         await demo.run(0.2)  # no MCP server is there by then
         assert any(moment.what.startswith("MCP servers connected") for moment in demo.timeline)
-        await until(demo, lambda _: demo.incident_phase.startswith("since "))
+        await until(demo, lambda _: demo.incident_phase == "over")
     assert demo.truth is not None
     assert demo.truth.is_true, str(demo.truth)
 
