@@ -239,6 +239,21 @@ async def test_each_server_of_a_configuration_that_fails_is_counted_by_its_name_
     assert {kind for _, _, kind in client_endings(seen)} <= {"connection"}
 
 
+async def test_a_tool_of_an_entry_that_could_not_be_connected_to_fails_by_its_connection(seen: Recording) -> None:
+    import fastmcp
+
+    entry = {"command": sys.executable, "args": [str(PROGRAM), "stdio"]}
+    dead = {"command": "no-such-program-here"}
+    async with fastmcp.Client({"mcpServers": {"one": entry, "dead": dead}}) as client:
+        for name in ("dead_echo", "one_invented", "deadly"):
+            with pytest.raises(Exception):  # noqa: B017, PT011 - as fastmcp likes
+                await client.call_tool(name, {"text": "hi"})
+    kinds = [(call.server_id, call.error_kind) for call in seen.tool_calls if call.side == "client"]
+    assert kinds[0] == ("dead", "connection")
+    if not fastmcp.__version__.startswith("2."):  # which asks the dead entry for every tool
+        assert [kind for _, kind in kinds[1:]] == ["validation", "validation"]
+
+
 async def test_every_call_on_a_dead_http_server_fails_by_its_connection(seen: Recording) -> None:
     import fastmcp
 

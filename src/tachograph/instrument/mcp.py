@@ -216,6 +216,9 @@ def _begin(connection: WatchedSession, session: object, name: str, arguments: An
     call = active_config.recorder().start_tool_call(connection.server_id, name, argument_count=count)
     try:
         call.attributes = connection.call_facts(session)
+        if connection.unreached:  # fastmcp leaves their tools out: they are unknown to what joins the servers
+            found = (server for entry, server in connection.unreached.items() if name.startswith(f"{entry}_"))
+            call.unlisted = next(found, None)
         if call.sink.content.keeps:
             keep(call, "tool.arguments", lambda: arguments)
     except Exception:

@@ -164,11 +164,14 @@ class ConnectAttempt:
         address: Where its transport leads, as far as the client says.
         transport: What was opened for it; connection: what came of it.
         has_inner: Clients below it connect to servers of their own: it leads to none, only to what joins them.
+        outer: What it is below of; unreached: servers below it that could not be connected to, by their entries' names.
         is_over: It has ended; tasks that it left behind still have it in their context.
     """
 
-    def __init__(self, name: str | None = None, client: Any = None) -> None:
+    def __init__(self, name: str | None = None, client: Any = None, outer: ConnectAttempt | None = None) -> None:
         self.name = name
+        self.outer = outer
+        self.unreached: dict[str, str] = {}
         self.client = client
         self.address = _address_of(getattr(client, "transport", None))
         self.transport: Transport | None = None
@@ -185,6 +188,8 @@ class ConnectAttempt:
         address = transport.address if transport is not None else self.address
         server_id = mcp_identity.server_id(address, own_name, self.name)
         active_config.recorder().metrics.part(MCPMetrics).connect_ended(server_id, outcome)
+        if self.outer is not None and self.name:
+            self.outer.unreached[self.name] = server_id
         if (listing := LISTING.get()) is not None:
             listing.server_id = server_id
         if (proxied := PROXIED.get()) is not None:
@@ -201,6 +206,7 @@ class WatchedSession:
         facts: What its calls' spans say of it; None until the first call asks.
         answered_at: When its server last answered over HTTP (monotonic seconds).
         ended_ns: When it ended, or a call showed that it has (monotonic); None before.
+        unreached: Servers that it joins and that could not be connected to, by the names before their tools' names.
         is_expected: The client took an HTTP server to be there and asked nothing: it counts by its first answer.
         unfinished: Calls that go on after their request was answered: rounds of questions that the application drives
             itself, and background tasks, by their ids at the server.
@@ -217,6 +223,7 @@ class WatchedSession:
         self.unfinished: dict[str, ToolCall] = {}
         self.requests: dict[object, WatchedTool] = {}
         self.is_expected = False
+        self.unreached: dict[str, str] = {}
         self.name = name
         self._lock = threading.Lock()
         self._is_open = self._is_counted = False
@@ -391,13 +398,14 @@ def _begin_attempt(client: object, args: object, keywords: object) -> ConnectAtt
     outer = current_attempt()
     if outer is not None:
         outer.has_inner = True
-    return ConnectAttempt(_CONFIGURED_NAME.get() or _name_in_config(client), client)
+    return ConnectAttempt(_CONFIGURED_NAME.get() or _name_in_config(client), client, outer)
 
 
 def _connected(attempt: ConnectAttempt, _: object) -> None:
     attempt.is_over = True
     if attempt.connection is not None:  # else it went on with a session that was open
         attempt.client._tachograph = attempt.connection
+        attempt.connection.unreached = attempt.unreached
 
 
 def _not_connected(attempt: ConnectAttempt, error: BaseException) -> None:
