@@ -118,6 +118,13 @@ def test_a_view_that_is_still_being_read_says_so_until_it_is(page: Page, view: s
     page.wait_for_selector("#view:not([aria-busy])")
 
 
+def test_a_phone_has_the_fields_that_a_comparison_asks_for(page: Page) -> None:
+    page.set_viewport_size({"width": 360, "height": 780})
+    show(page, "#/calls?what=compare&refresh=off")
+    assert [page.get_by_label(f"Version {side}").is_visible() for side in "AB"] == [True, True]
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
 def test_an_alert_that_keeps_firing_and_a_silence_of_some_are_on_the_page(
     page: Page, served: RunningConsole, axe_source: str
 ) -> None:
@@ -266,14 +273,17 @@ def test_a_session_shows_its_runs_and_the_tree_of_the_chosen_one(browser: Browse
     with start(port=0, step_seconds=300, auth=False) as talked:
         now = time.time()
         facts = {"session_id": "s1", "agent": "desk"}
-        calls = [call(n, at=now - 60 + n, run_id=f"run-{n // 2}", **facts) for n in range(1, 6)]
+        calls = [call(n, at=now - 60 + n, run_id=f"run-{n // 2}", **facts) for n in range(1, 42)]
         talked.console.calls.add_all(calls, wait=True)
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         page.goto(f"{talked.url}#/run?session=s1&refresh=off")
         page.wait_for_selector(".wf-row.own")
-        assert page.locator(".session-runs tbody th").all_inner_texts() == ["run-0", "run-1", "run-2"]
-        assert page.locator(".session-runs tr.chosen th").inner_text() == "run-2"
-        page.locator(".session-runs a", has_text="run-1").click()
+        assert page.locator(".session-runs tbody th").all_inner_texts() == [f"run-{n}" for n in range(21)]
+        assert page.locator(".session-runs tr.chosen th").inner_text() == "run-20"
+        boxes = [page.locator(f".session-runs {one}").bounding_box() for one in (".table-scroll", "tr.chosen")]
+        tops, ends = zip(*((box["y"], box["y"] + box["height"]) for box in boxes if box), strict=True)
+        assert tops[0] < tops[1] < ends[1] <= ends[0] + 1, "the chosen run is in sight"
+        page.locator(".session-runs a", has_text=re.compile("^run-1$")).click()
         page.wait_for_function("() => document.querySelector('.session-runs tr.chosen th')?.innerText === 'run-1'")
         page.wait_for_function("() => document.querySelectorAll('.waterfall .wf-title').length === 2")
         times = page.locator(".wf-scale span").all_inner_texts()

@@ -102,6 +102,9 @@ export class RunView {
   drawRuns(runs, chosen) {
     const address = (run) => state.hrefOf("run", { session: state.get("session"), run: run.id });
     refill(this.runs, groupTable("runs", runs, { chosen, address }));
+    if (this.chosen === chosen) return;
+    this.chosen = chosen;
+    this.runs.querySelector("tr.chosen")?.scrollIntoView({ block: "nearest" });
   }
 
   async drawTree(rows) {
