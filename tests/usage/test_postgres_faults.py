@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -157,7 +158,17 @@ def test_a_server_without_a_free_connection_and_one_whose_tables_are_locked_are_
     calls(recorder, range(10))
     assert recorder.ledger.flush(20)
     postgres.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'crowd'")
-    with psycopg.connect(postgres.address("busy", "crowd")), psycopg.connect(postgres.address("busy", "crowd")):
+    with contextlib.ExitStack() as crowd:
+
+        def one_more() -> bool:
+            try:
+                crowd.enter_context(psycopg.connect(postgres.address("busy", "crowd")))
+            except psycopg.OperationalError:  # what was terminated is not gone yet
+                return False
+            return True
+
+        for _ in range(2):
+            eventually(one_more, "a connection is free")
         fails_and_waits(recorder, range(10, 20))
     assert recorder.ledger.flush(60)
     with psycopg.connect(postgres.address("busy")) as migration:  # until its transaction ends
