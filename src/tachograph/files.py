@@ -41,7 +41,7 @@ private: Final[Callable[[str, int], int]] = partial(os.open, mode=0o600)
 _KEY_PARTS: Final = 32
 """Of a dotted key in TOML. tomllib needs memory by the square of their number: 1.5 GB for 20,000."""
 _LONG_KEY: Final = (
-    r"""(?<![\w"'-])(?:(?>[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){%d}""" % _KEY_PARTS  # noqa: UP031
+    r"""(?<![\w"'-])(?:(?>[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){%d}""" % _KEY_PARTS  # noqa: UP031 - its braces would be doubled
 )
 
 _ASIDE: Final = 64

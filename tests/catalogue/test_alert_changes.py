@@ -198,7 +198,7 @@ def _spend(directory: Path, usd: str, **overrides: Any) -> dict[str, dict[str, A
     found = {one["labels"]["alertname"]: one for one in console.rules.alerts() if one["state"] == "firing"}
     console.close()
     assert recorder.ledger is not None
-    recorder.ledger.close(20)  # type: ignore[attr-defined]  # the sink of these settings is a ledger
+    recorder.ledger.close(20)
     return found
 
 

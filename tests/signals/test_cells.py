@@ -115,7 +115,7 @@ def test_a_label_set_that_never_was_can_be_removed_and_gauges_are_asked_in_their
     assert shown(metrics) == {}
     asked: list[str] = []
     for name, first in (("b", False), ("c", False), ("a", True)):
-        metrics.before_collect(lambda name=name: asked.append(name), first=first)  # type: ignore[misc]
+        metrics.before_collect(lambda name=name: asked.append(name), first=first)
     metrics.before_collect(lambda: asked.append("d"))
     metrics.collect_own()
     assert asked == ["a", "b", "c", "d"]

@@ -346,10 +346,10 @@ class World:
     def _counted(self) -> Came:
         came, data = self.came, self.directory / "data"
         recorder = make_recorder(data, writer="external")
-        recorder.ledger.recovered = recorder.recovered  # type: ignore[union-attr]
-        recorder.ledger.drain(60)  # type: ignore[union-attr]
+        recorder.ledger.recovered = recorder.recovered
+        recorder.ledger.drain(60)
         came.counted_lost = metric(recorder, "llm_usage_records_lost_total")
-        recorder.ledger.close()  # type: ignore[union-attr]
+        recorder.ledger.close()
         rings = directory_of(data)
         came.left = [path.name for path in [*data.glob("journals/*.journal"), *rings.glob("*.ring")] if path.is_file()]
         stored: Counter[tuple[str, int]] = Counter()

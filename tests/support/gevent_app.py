@@ -30,7 +30,7 @@ CALLS, FORKS = 30, 8
 
 def _beats_while_the_disk_stands_still(recorder: Recorder) -> int:
     """Make a call whose row cannot be written before a greenlet has had ten turns; how many it had by then."""
-    journal: Any = recorder.ledger._queue  # type: ignore[union-attr]
+    journal: Any = recorder.ledger._queue
     write, beats, moved = journal._write, 0, list[bool]()
     moves, stands = native.original("allocate_lock")(), native.original("allocate_lock")()
     moves.acquire()
@@ -75,7 +75,7 @@ def main(directory: Path) -> None:
             subprocess.run(["true"], check=True)
 
     one_call(recorder, CALLS)
-    recorder.ledger.flush(20)  # type: ignore[union-attr]
+    recorder.ledger.flush(20)
     with recording(strict=False):
         gevent.joinall([gevent.spawn(call, number) for number in range(CALLS)], timeout=30)
     heart = gevent.spawn(beat)
@@ -84,7 +84,7 @@ def main(directory: Path) -> None:
         if number % 10 == 0:
             gevent.sleep(0.01)
     beats = _beats_while_the_disk_stands_still(recorder)
-    done = recorder.ledger.flush(20)  # type: ignore[union-attr]
+    done = recorder.ledger.flush(20)
     heart.kill()
     found = {
         "flushed": done,

@@ -103,13 +103,13 @@ def run(directory: Path) -> dict[str, object]:
     recorder = tachograph.get_recorder()
     assert recorder.ledger is not None
     metrics = step("scrape", lambda: write(recorder.metrics.collect()))
-    flushed = step("flush", lambda: recorder.ledger.flush(20))  # type: ignore[union-attr]
+    flushed = step("flush", lambda: recorder.ledger.flush(20))
     answers.append(step("call after flush", whole))
     child = os.fork()
     if not child:
         failed = len(raised)
         said = step("call in a forked child", whole)
-        flushed = step("flush in a forked child", lambda: recorder.ledger.flush(20))  # type: ignore[union-attr]
+        flushed = step("flush in a forked child", lambda: recorder.ledger.flush(20))
         sys.stderr.write("".join(raised[failed:]))
         os._exit(0 if said == "hi" and flushed is True else 1)
     forked = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -133,7 +133,7 @@ def main(directory: Path) -> None:
     """Calls in tasks, forks, one heartbeat."""
     recorder = configure(ledger={"data_dir": str(directory)}, metrics={"multiprocess_dir": str(directory / "metrics")})
     one_call(recorder, CALLS + FORKS * IN_CHILD)
-    recorder.ledger.flush(20)  # type: ignore[union-attr]
+    recorder.ledger.flush(20)
     if NAME == "gevent":
         import gevent
 
@@ -151,7 +151,7 @@ def main(directory: Path) -> None:
     else:
         pause = asyncio.run(with_tasks(recorder, _gather, asyncio.sleep))
     found = {
-        "flushed": recorder.ledger.flush(20),  # type: ignore[union-attr]
+        "flushed": recorder.ledger.flush(20),
         "stored": stored_numbers(recorder.ledger),  # type: ignore[arg-type]
         "counted": sum(
             sample.values[0]

@@ -356,13 +356,13 @@ def test_the_ledger_s_day_is_added_up_by_model_and_outcome(tmp_path: Path) -> No
     call("success", Usage(50, 5), model="never-heard-of")
     call("server_error", None, model="gpt-4.1")
     assert recorder.ledger is not None
-    assert recorder.ledger.close(20)  # type: ignore[attr-defined]
+    assert recorder.ledger.close(20)
     bill = [
         Billed(date(2026, 11, 10), "gpt-5", requests=9, input_tokens=9_000, output_tokens=90, usd=Decimal("0.5")),
         Billed(date(2026, 11, 9), "gpt-5", requests=1, input_tokens=9, output_tokens=9, usd=Decimal(1)),
         Billed(date(2026, 11, 12), "gpt-5", requests=1, input_tokens=9, output_tokens=9, usd=Decimal(1)),
     ]
-    with contextlib.closing(recorder.ledger.open_store(read_only=True)) as store:  # type: ignore[attr-defined]
+    with contextlib.closing(recorder.ledger.open_store(read_only=True)) as store:
         found = reconcile(
             store,
             "openai",

@@ -73,7 +73,7 @@ class World:
             )
             self.seeded[day.isoformat(), "credits"] = "credit"
         assert self._recorder.ledger is not None
-        assert self._recorder.ledger.close(20)  # type: ignore[attr-defined]
+        assert self._recorder.ledger.close(20)
 
     def _cell(self, day: datetime, model: str, cause: str, rng: random.Random) -> None:
         usages = [
@@ -115,7 +115,7 @@ class World:
 
     @property
     def store(self) -> Store:
-        return self._recorder.ledger.open_store(read_only=True)  # type: ignore[union-attr, attr-defined, no-any-return]
+        return self._recorder.ledger.open_store(read_only=True)
 
 
 @pytest.fixture(params=["openai", "anthropic", "gemini"])

@@ -69,7 +69,7 @@ class Days:
         return list(vendor.billed(since, until, key="k", base_url=url))
 
     def store(self) -> Store:
-        return self.recorder.ledger.open_store(read_only=True)  # type: ignore[union-attr, attr-defined, no-any-return]
+        return self.recorder.ledger.open_store(read_only=True)
 
     def call(self, provider: str, at: datetime, *, is_billed: bool = True) -> None:
         call = self.recorder.start_llm_call(provider, MODELS[provider])
@@ -111,7 +111,7 @@ def days(tmp_path: Path, simulators: Simulators, monkeypatch: pytest.MonkeyPatch
     yield made
     for bill in made.bills.values():
         bill.clear()
-    made.recorder.ledger.close(20)  # type: ignore[union-attr, attr-defined]
+    made.recorder.ledger.close(20)
     monkeypatch.undo()
     time.tzset()
 
@@ -235,9 +235,9 @@ def test_what_failed_calls_and_images_cost_is_in_the_sum_that_is_compared(tmp_pa
         call.cost = Cost(1_250_000_000, "priced", "test")
         call.finish(outcome)
     assert recorder.ledger is not None
-    assert recorder.ledger.close(20)  # type: ignore[attr-defined]
+    assert recorder.ledger.close(20)
     bill = [money_line(FIRST.date(), "model-success", Decimal("1.25")), money_line(FIRST.date(), "", Decimal("0.5"))]
-    with contextlib.closing(recorder.ledger.open_store(read_only=True)) as store:  # type: ignore[attr-defined]
+    with contextlib.closing(recorder.ledger.open_store(read_only=True)) as store:
         found = reconcile(
             store, "openai", bill, since=FIRST - timedelta(days=1), until=FIRST + timedelta(days=1), now=FIRST
         )
@@ -284,9 +284,9 @@ def test_google_s_media_go_with_the_models_that_made_them(tmp_path: Path, sku: s
     call.cost = Cost(1_250_000_000, "priced", "test")
     call.finish("success")
     assert recorder.ledger is not None
-    assert recorder.ledger.close(20)  # type: ignore[attr-defined]
+    assert recorder.ledger.close(20)
     row = {"sku": {"description": sku}, "usage_start_time": FIRST.isoformat(), "cost": 1.25}
-    with contextlib.closing(recorder.ledger.open_store(read_only=True)) as store:  # type: ignore[attr-defined]
+    with contextlib.closing(recorder.ledger.open_store(read_only=True)) as store:
         found = reconcile(
             store, "gemini", google.rows([row], "f"), since=FIRST - timedelta(days=1), until=FIRST + timedelta(days=1)
         )

@@ -164,7 +164,7 @@ def test_a_stream_that_is_garbage_collected_gives_its_money_back_once(tmp_path: 
 def test_a_ledger_that_falls_behind_never_reopens_a_spent_budget(tmp_path: Path) -> None:
     recorder = recorder_with(tmp_path, {"name": "day", "usd": "1"})
     assert recorder.ledger is not None
-    recorder.ledger.open_store().close()  # type: ignore[attr-defined]  # the external writer is not running
+    recorder.ledger.open_store().close()  # the external writer is not running
     end(begin(recorder), "2")
     for _ in range(2):
         with pytest.raises(BudgetExceededError, match=r"\$2.000000 of \$1"):
@@ -241,7 +241,7 @@ def test_the_run_of_a_call_is_a_scope(tmp_path: Path) -> None:
         {"name": "refunds", "usd": "0.7", "agent": "refund-agent"},
     )
     assert recorder.ledger is not None
-    recorder.ledger.open_store().close()  # type: ignore[attr-defined]
+    recorder.ledger.open_store().close()
     for run, agent, usd, fits in (
         ("r1", "refund-agent", "0.4", True),
         ("r1", "refund-agent", "0.1", False),  # the run's own budget
@@ -456,8 +456,8 @@ def test_each_api_key_has_a_budget_of_its_own(tmp_path: Path, simulators: Simula
     assert spent > 0
     assert recorder.ledger is not None
     TAPE.flush()
-    assert recorder.ledger.drain(20)  # type: ignore[attr-defined]
-    total = recorder.ledger.total(api_key_hint="...bbbb")  # type: ignore[attr-defined]
+    assert recorder.ledger.drain(20)
+    total = recorder.ledger.total(api_key_hint="...bbbb")
     assert (total.calls, total.cost_usd) == (4, spent)
 
 

@@ -58,7 +58,7 @@ def spend(recorder: Recorder, usd: str, provider: str = "openai", **labels: str)
 
 def close(recorder: Recorder) -> None:
     assert recorder.ledger is not None
-    assert recorder.ledger.close(20)  # type: ignore[attr-defined]
+    assert recorder.ledger.close(20)
 
 
 def test_gauges_tell_limit_and_spent_of_each_budget(tmp_path: Path) -> None:

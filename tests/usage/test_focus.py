@@ -52,7 +52,7 @@ def nano(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
         total += call.cost.nano_usd or 0
         call.finish("success")
     assert recorder.ledger is not None
-    assert recorder.ledger.close(20)  # type: ignore[attr-defined]
+    assert recorder.ledger.close(20)
     monkeypatch.setenv("TACHOGRAPH_LEDGER_DATA_DIR", str(tmp_path / "ledger"))
     return total
 
@@ -128,7 +128,7 @@ def test_a_spreadsheet_runs_nothing_of_an_exported_csv_and_only_its_owner_reads_
         call.usage, call.cost = Usage(10, 1), Cost(1000, "priced", "test")
         call.finish("success")
     assert recorder.ledger is not None
-    assert recorder.ledger.close(20)  # type: ignore[attr-defined]
+    assert recorder.ledger.close(20)
     monkeypatch.setenv("TACHOGRAPH_LEDGER_DATA_DIR", str(tmp_path / "hostile"))
     before = os.umask(0)
     try:
@@ -182,7 +182,7 @@ def test_images_seconds_and_characters_are_consumed_in_their_own_units(
         call.usage, call.cost = usage, Cost(240_000_000, "priced", "test")
         call.finish("success")
     assert recorder.ledger is not None
-    assert recorder.ledger.close(20)  # type: ignore[attr-defined]
+    assert recorder.ledger.close(20)
     monkeypatch.setenv("TACHOGRAPH_LEDGER_DATA_DIR", str(tmp_path / "ledger"))
     rows = parquet.read_table(export(tmp_path / "calls.parquet")).to_pylist()
     assert {row["SkuId"]: (row["ConsumedQuantity"], row["ConsumedUnit"]) for row in rows} == {
@@ -209,7 +209,7 @@ def test_a_model_s_name_that_is_a_formula_comes_back_from_our_own_csv_as_it_was(
         call.cost = Cost(1_000_000_000, "priced", "test")
         call.finish("success")
     assert recorder.ledger is not None
-    assert recorder.ledger.close(20)  # type: ignore[attr-defined]
+    assert recorder.ledger.close(20)
     monkeypatch.setenv("TACHOGRAPH_LEDGER_DATA_DIR", str(tmp_path / "ledger"))
     bill = list(focus.saved([export(tmp_path / "calls.csv", "--by", "call")], "openai"))
     assert sorted(line.model for line in bill) == sorted(names)

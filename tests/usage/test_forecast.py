@@ -152,8 +152,8 @@ def test_report_and_console_say_the_same_of_the_same_ledger(tmp_path: Path) -> N
         bucket = call.started_unix_ns // 10**9 // 300 * 300
         buckets[bucket] = buckets.get(bucket, 0) + (call.cost.nano_usd or 0)
     assert recorder.ledger is not None
-    assert recorder.ledger.close(20)  # type: ignore[attr-defined]
-    store = recorder.ledger.open_store(read_only=True)  # type: ignore[attr-defined]
+    assert recorder.ledger.close(20)
+    store = recorder.ledger.open_store(read_only=True)
     calls = CallStore(tmp_path / "console.db")
     calls.add_history([(at, "openai", "gpt-5", "", 1, 1, 1, nano, 0) for at, nano in buckets.items()])
     try:
@@ -192,11 +192,11 @@ def test_report_and_a_console_that_reads_the_ledger_look_ahead_alike(tmp_path: P
         tool.started_unix_ns = int((now - timedelta(hours=150)).timestamp() * 1e9)
         tool.finish("success")
     assert recorder.ledger is not None
-    assert recorder.ledger.close(20)  # type: ignore[attr-defined]
+    assert recorder.ledger.close(20)
     calls = CallStore(tmp_path / "console.db")
-    feed = LedgerFeed("", lambda: recorder.ledger.open_store(read_only=True), calls)  # type: ignore[union-attr, attr-defined]
+    feed = LedgerFeed("", lambda: recorder.ledger.open_store(read_only=True), calls)
     feed.look(now.timestamp())
-    store = recorder.ledger.open_store(read_only=True)  # type: ignore[attr-defined]
+    store = recorder.ledger.open_store(read_only=True)
     try:
         assert feed.last_error == ""
         assert console_forecast(calls, now.timestamp()) == as_fields(forecast(store, now=now))

@@ -49,7 +49,7 @@ def test_a_frozen_ledger_migrates_drains_its_journal_and_reports_alike(frozen: t
         assert {name: found[name] for name in expected["stored"]} == expected["stored"]
     store.close()
     recorder = make_recorder(directory, writer="external")
-    assert recorder.ledger.drain(30)  # type: ignore[union-attr]
+    assert recorder.ledger.drain(30)
     numbers = stored_numbers(recorder.ledger)  # type: ignore[arg-type]
     assert [number for number in numbers if number >= 0] == list(range(40))
     assert metric(recorder, "llm_usage_records_lost_total") == 0

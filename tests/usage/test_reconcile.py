@@ -48,7 +48,7 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, simulators: Simulat
     finally:
         tachograph.uninstrument()
     assert recorder.ledger is not None
-    assert recorder.ledger.close(20)  # type: ignore[attr-defined]
+    assert recorder.ledger.close(20)
     monkeypatch.setenv("TACHOGRAPH_LEDGER_DATA_DIR", str(tmp_path / "ledger"))
     monkeypatch.setenv("OPENAI_ADMIN_KEY", "k")
     monkeypatch.setenv("ANTHROPIC_ADMIN_KEY", "k")
@@ -137,7 +137,7 @@ def test_googles_export_is_read_by_the_words_in_its_skus(
     call.cost = Cost(305_000_000 + 12_000_000, "priced", "test")
     call.finish("success")
     assert recorder.ledger is not None
-    assert recorder.ledger.close(20)  # type: ignore[attr-defined]
+    assert recorder.ledger.close(20)
     monkeypatch.setenv("TACHOGRAPH_LEDGER_DATA_DIR", str(tmp_path / "ledger"))
     day = today().strftime("%Y-%m-%d")
     export = tmp_path / "export.csv"

@@ -63,8 +63,8 @@ def store(directory: Path) -> Iterator[Store]:
     for _ in range(2):
         call(recorder, "gpt-5-mini", outcome="error", ago=timedelta(days=2), team="support")
     assert recorder.ledger is not None
-    assert recorder.ledger.flush(20)  # type: ignore[attr-defined]
-    recorder.ledger.close()  # type: ignore[attr-defined]
+    assert recorder.ledger.flush(20)
+    recorder.ledger.close()
     opened = open_store(f"sqlite:///{directory / 'ledger.db'}", read_only=True)
     yield opened
     opened.close()

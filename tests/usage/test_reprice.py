@@ -36,8 +36,8 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         call.cost = cost
         call.finish("success")
     assert recorder.ledger is not None
-    assert recorder.ledger.flush(20)  # type: ignore[attr-defined]
-    recorder.ledger.close()  # type: ignore[attr-defined]
+    assert recorder.ledger.flush(20)
+    recorder.ledger.close()
     monkeypatch.setenv("TACHOGRAPH_LEDGER_DATA_DIR", str(tmp_path / "ledger"))
     prices = tmp_path / "prices.toml"
     prices.write_text(PRICES)
@@ -109,8 +109,8 @@ def test_what_a_vendor_stated_and_what_was_priced_by_the_request_stay(
         call.cost = cost
         call.finish("success")
     assert recorder.ledger is not None
-    assert recorder.ledger.flush(20)  # type: ignore[attr-defined]
-    recorder.ledger.close()  # type: ignore[attr-defined]
+    assert recorder.ledger.flush(20)
+    recorder.ledger.close()
     monkeypatch.setenv("TACHOGRAPH_LEDGER_DATA_DIR", str(tmp_path / "ledger"))
     assert main(["reprice", "--since", "1d"]) == 0
     assert "2 calls looked at, 0 changed" in capsys.readouterr().out

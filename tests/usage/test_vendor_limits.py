@@ -28,7 +28,7 @@ def test_rate_and_spend_limits_become_gauges_and_go_when_they_are_lifted(
     one_call(recorder)
     ledger = recorder.ledger
     assert ledger is not None
-    assert ledger.close(20)  # type: ignore[attr-defined]
+    assert ledger.close(20)
     simulators.openai.bill.rate_limits.update({"gpt-5": (500, 30_000), "gpt-5-mini": (900, 200_000)})
     simulators.openai.bill.spend_limit_cents = 25_000
     simulators.anthropic.bill.rate_limits["claude-sonnet-5"] = (50, 400_000)
@@ -45,7 +45,7 @@ def test_rate_and_spend_limits_become_gauges_and_go_when_they_are_lifted(
         Account("openai", fetch, partial(limits.openai, key="k", base_url=simulators.openai.url)),  # type: ignore[arg-type]
         Account("anthropic", fetch, partial(limits.anthropic, key="k", base_url=simulators.anthropic.url)),  # type: ignore[arg-type]
     ]
-    open_store = partial(ledger.open_store, read_only=True)  # type: ignore[attr-defined]
+    open_store = partial(ledger.open_store, read_only=True)
     watcher = Watcher(accounts, open_store, tmp_path, metrics, Pricer())
     assert watcher.check(datetime.now(UTC)) == []
     assert shown("llm_vendor_rate_limit") == {
@@ -74,12 +74,12 @@ def test_a_key_that_may_not_read_limits_leaves_the_bill_alone(tmp_path: Path, ca
     one_call(recorder)
     ledger = recorder.ledger
     assert ledger is not None
-    assert ledger.close(20)  # type: ignore[attr-defined]
+    assert ledger.close(20)
 
     def refuse() -> list[limits.RateLimit]:
         raise TachographError("the provider refuses this key for its limits")
 
-    open_store = partial(ledger.open_store, read_only=True)  # type: ignore[attr-defined]
+    open_store = partial(ledger.open_store, read_only=True)
     watcher = Watcher([Account("openai", lambda *_: [], refuse)], open_store, tmp_path, Metrics(()), Pricer())
     assert watcher.check(datetime.now(UTC)) == []
     assert "refuses this key for its limits" in caplog.text

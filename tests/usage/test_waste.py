@@ -318,7 +318,7 @@ def test_the_ledger_keeps_waste_beside_the_calls_and_out_of_their_sums(
         call(recorder, HELLO, Usage(100, 7))
         call(recorder, HELLO, Usage(100, 7), later=1)
     assert recorder.ledger is not None
-    assert recorder.ledger.close(20)  # type: ignore[attr-defined]
+    assert recorder.ledger.close(20)
     monkeypatch.setenv("TACHOGRAPH_LEDGER_DATA_DIR", str(tmp_path))
     assert main(["report", "--since", "1d", "--format", "csv"]) == 0
     assert f"{3 * (100 * FULL + 7 * OUT) / 1e9:.9f}" in capsys.readouterr().out

@@ -112,7 +112,7 @@ def test_another_process_takes_over_when_the_writer_dies(tmp_path: Path) -> None
     one_call(recorder, 2)
     assert recorder.ledger.flush(30)  # by the other one
     assert recorder.ledger._writer is None
-    assert recorder.ledger.place.heartbeat()[0] == first.pid  # type: ignore[index]
+    assert recorder.ledger.place.heartbeat()[0] == first.pid
     first.kill()
     first.wait()
     one_call(recorder, 3)

@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (2 for a user's mistake, 130 for Ctrl-C, 141 for a closed pipe)."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:  # it was closed: the next file opened, such as the ledger, would be in its place
-            setattr(sys, name, open(os.devnull, "r+" if number else "r"))  # noqa: SIM115
+            setattr(sys, name, open(os.devnull, "r+" if number else "r"))  # noqa: SIM115 - it stays open
     command = ""
     try:
         parsed, run = _parse(list(sys.argv[1:] if argv is None else argv))
