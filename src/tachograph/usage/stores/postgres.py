@@ -22,28 +22,12 @@ from tachograph.errors import MissingExtraError
 from tachograph.usage.row import Row
 from tachograph.usage.source import Position, Quarantined
 from tachograph.usage.stores import schema
-from tachograph.usage.stores.base import Adjustment, StoredQuarantine
-from tachograph.usage.stores.columns import COLUMNS, FORGET, ROW_COLUMNS, SUBJECTS, row_from, values_of
+from tachograph.usage.stores.base import Adjustment
+from tachograph.usage.stores.columns import COLUMNS, values_of
 from tachograph.usage.stores.errors import RowsRejected, StoreError, StoreFull, StoreTimeout, StoreUnavailable
-from tachograph.usage.stores.histograms import Histograms, as_records, of_records, unpacked
 from tachograph.usage.stores.postgres_schema import ALL_TYPES, REVISIONS
-from tachograph.usage.stores.query import (
-    DAY_US,
-    LEVELS,
-    MEASURES,
-    Query,
-    SQLDialect,
-    extent_of,
-    extent_sql,
-    latency_needs_rows,
-    latency_sql,
-    packed_latency_sql,
-    rows_where,
-    summed_records,
-    usage_names,
-    usage_sql,
-)
-from tachograph.usage.stores.relabel import relabel
+from tachograph.usage.stores.query import ADD_TO_ROLLUP, DAY_US, LEVELS, MEASURES, SUMS_OF_ROWS, SQLDialect
+from tachograph.usage.stores.relational import RelationalStore
 from tachograph.usage.watchdog import Watchdog
 
 try:
@@ -56,13 +40,6 @@ except ImportError as error:
 
 logger = logging.getLogger("tachograph")
 
-DIALECT: Final = SQLDialect(
-    "${}",
-    "({column}::jsonb ->> '{name}')",
-    text="coalesce({column}::text, '')",
-    floor="({column} - mod({column}, {size}))",
-    packed="string_agg({}::text, ',')",
-)
 _DAYS_BACK: Final = 3650
 _KEYS = "kind, provider, model, operation, outcome"
 _SIMPLE: Final = {"bytea": "bytea", "bigint": "int8", "text": "text", "jsonb": "text", "double": "float8"}
@@ -79,12 +56,6 @@ _COPY: Final = f"COPY {_STAGING} ({', '.join(COLUMNS)}) FROM STDIN (FORMAT BINAR
 
 def _store_statement() -> str:
     staged = ", ".join(f"{name}::jsonb" if ALL_TYPES[name] == "jsonb" else name for name in COLUMNS)
-    sums = {
-        "n": "count(*)",
-        "estimated_nusd": "sum(CASE WHEN cost_quality = 'estimated' THEN coalesce(cost_nusd, 0) ELSE 0 END)",
-    }
-    measures = ", ".join(f"{sums.get(name, f'sum(coalesce({name}, 0))')} AS {name}" for name in MEASURES)
-    added = ", ".join(f"{name} = usage_rollup.{name} + excluded.{name}" for name in MEASURES)
     parts = [
         f"new AS (INSERT INTO usage ({', '.join(COLUMNS)}) SELECT {staged} FROM {_STAGING}"
         " ON CONFLICT DO NOTHING RETURNING *)"
@@ -93,7 +64,7 @@ def _store_statement() -> str:
     keys = f"{_KEYS}, error_type, rollup_labels"
     parts.append(
         f"hours AS MATERIALIZED (SELECT {hour}, {_KEYS}, coalesce(error_type, '') AS error_type, rollup_labels,"
-        f" {measures} FROM new GROUP BY 1, 2, 3, 4, 5, 6, 7, 8)"
+        f" {SUMS_OF_ROWS} FROM new GROUP BY 1, 2, 3, 4, 5, 6, 7, 8)"
     )
     spans = "kind, provider, model, outcome, latency_bucket"
     parts.append(
@@ -104,9 +75,7 @@ def _store_statement() -> str:
         parts.append(
             f"usage_{name} AS (INSERT INTO usage_rollup SELECT {level}, {start}, {keys},"
             f" {', '.join(f'sum({measure})' for measure in MEASURES)} FROM hours GROUP BY start, {keys}"
-            f" ORDER BY start, {keys}"
-            " ON CONFLICT (level, start_us, kind, provider, model, operation, outcome, error_type, labels)"
-            f" DO UPDATE SET {added})"
+            f" ORDER BY start, {keys} {ADD_TO_ROLLUP})"
         )
         parts.append(
             f"latency_{name} AS (INSERT INTO latency_rollup SELECT {level}, {start}, {spans}, sum(n) FROM latencies"
@@ -120,7 +89,7 @@ def _store_statement() -> str:
 _STORE: Final = _store_statement()
 
 
-class PostgresStore:
+class PostgresStore(RelationalStore):
     """See `base.Store`.
 
     Args:
@@ -132,6 +101,21 @@ class PostgresStore:
     """
 
     kind = "postgresql"
+    dialect = SQLDialect(
+        "${}",
+        "({column}::jsonb ->> '{name}')",
+        text="coalesce({column}::text, '')",
+        floor="({column} - mod({column}, {size}))",
+        packed="string_agg({}::text, ',')",
+    )
+    revisions = REVISIONS
+    row_key = "id", b""
+    # as `columns.json_text` writes it: jsonb would order keys otherwise
+    without_label = (
+        "(SELECT '{{' || coalesce(string_agg(to_json(key)::text || ':' || to_json(value)::text, ','"
+        " ORDER BY key COLLATE \"C\"), '') || '}}' FROM jsonb_each_text({column}::jsonb) WHERE key <> {name})"
+    )
+    has_label = "{column}::jsonb ->> {name} = {value}"
 
     def __init__(
         self,
@@ -143,7 +127,7 @@ class PostgresStore:
         create: bool = True,
     ) -> None:
         self.where = where(url)
-        self._rollup_labels = rollup_labels
+        super().__init__(rollup_labels)
         self._values = values_of(rollup_labels)
         self._days: set[int] = set()
         self._limits = limits(timeout_seconds, read_only=read_only)
@@ -159,7 +143,7 @@ class PostgresStore:
         try:
             with watchdog.guard(self.cut):
                 if create and not read_only:
-                    self._create()
+                    self._create_tables()
                 if create or not read_only:
                     schema.check_version(self.version(), self.where)
         except BaseException:
@@ -168,17 +152,8 @@ class PostgresStore:
         finally:
             watchdog.stop()
 
-    def _create(self) -> None:
-        if self.version() is not None:
-            return
-        with self._transaction():
-            self._run(f"SELECT pg_advisory_xact_lock({LOCK})")
-            if self.version() is None:
-                for revision in REVISIONS:
-                    for statement in revision.up:
-                        self._run(statement)
-                self._run(schema.CREATE_VERSION_TABLE)
-                self._run(f"INSERT INTO {schema.VERSION_TABLE} VALUES ($1)", (schema.HEAD,))
+    def _lock_tables(self) -> None:
+        self._run(f"SELECT pg_advisory_xact_lock({LOCK})")
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -215,14 +190,10 @@ class PostgresStore:
             self._db.execute(self._limits)
             yield
 
-    def version(self) -> str | None:
-        """The version of its tables, or None when there are none."""
+    def _has_tables(self) -> bool:
         # to_regclass may answer from a cache that is older than the lock under which the tables were made
         named = f"relname = '{schema.VERSION_TABLE}' AND pg_table_is_visible(oid)"
-        if not self._run(f"SELECT 1 FROM pg_catalog.pg_class WHERE {named}"):
-            return None
-        found = self._run(f"SELECT version_num FROM {schema.VERSION_TABLE}")
-        return str(found[0][0]) if found else None
+        return bool(self._run(f"SELECT 1 FROM pg_catalog.pg_class WHERE {named}"))
 
     def write(
         self,
@@ -248,22 +219,7 @@ class PostgresStore:
                     for row in rows:
                         write_row(values(row, ingested_us))
                 inserted = int(self._run(_STORE)[0][0])
-            for item in quarantined:
-                self._run(
-                    "INSERT INTO quarantine (at_us, host, reason, detail, records, payload)"
-                    " VALUES ($1, $2, $3, $4, $5, $6)",
-                    (ingested_us, host, item.reason, item.detail.replace("\0", "\ufffd"), item.records, item.payload),
-                )
-            if forget:
-                self._run("DELETE FROM journal_position WHERE journal = ANY($1)", (list(forget),))
-            for position in positions:
-                self._run(
-                    'INSERT INTO journal_position (journal, host, segment, "offset", sequence, at_us)'
-                    " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (journal) DO UPDATE SET segment = excluded.segment,"
-                    ' "offset" = excluded."offset", sequence = excluded.sequence, at_us = excluded.at_us'
-                    " WHERE excluded.sequence >= journal_position.sequence",  # another writer may be further
-                    (position.journal, host, position.segment, position.offset, position.sequence, ingested_us),
-                )
+            self._write_beside(ingested_us, host, positions, quarantined, forget)
         return inserted
 
     def _make_partitions(self, days: set[int], now_us: int) -> None:
@@ -277,7 +233,7 @@ class PostgresStore:
         for day in sorted(wanted):
             try:
                 with self._transaction():
-                    self._run(f"SELECT pg_advisory_xact_lock({LOCK})")
+                    self._lock_tables()
                     self._run("SET LOCAL lock_timeout = '3s'")
                     self._run(
                         f"CREATE TABLE IF NOT EXISTS {_partition(day)} PARTITION OF usage"
@@ -288,11 +244,6 @@ class PostgresStore:
             except StoreTimeout:
                 continue  # a long read holds the default partition: this batch goes there
             self._days.add(day)
-
-    def positions(self, host: str) -> dict[str, Position]:
-        """How far the journals of this host are stored."""
-        sql = 'SELECT journal, segment, "offset", sequence FROM journal_position WHERE host = $1'
-        return {row[0]: Position(*row) for row in self._run(sql, (host,))}
 
     def check_files(self) -> None:
         """The server has the files."""
@@ -305,59 +256,6 @@ class PostgresStore:
     def close(self) -> None:
         """Close the connection."""
         self._db.close()
-
-    def usage(self, query: Query) -> list[dict[str, Any]]:
-        """Sums by the query's dimensions."""
-        sql, parameters = usage_sql(query, DIALECT, self._rollup_labels)
-        return summed_records(self._run(sql, parameters), usage_names(query, self._rollup_labels), len(query.by))
-
-    def latency(self, query: Query) -> list[dict[str, Any]]:
-        """Latency buckets by the query's dimensions."""
-        if latency_needs_rows(query):
-            sql, parameters = latency_sql(query, DIALECT)
-            return summed_records(self._run(sql, parameters), (*query.by, "bucket", "n"), len(query.by))
-        return as_records(self.histograms(query), query.by)
-
-    def histograms(self, query: Query) -> Histograms:
-        """Latency counts by bucket."""
-        if latency_needs_rows(query):
-            return of_records(self.latency(query), query.by)
-        sql, parameters, keys = packed_latency_sql(query, DIALECT)
-        return unpacked(self._run(sql, parameters), keys, query.by)
-
-    def rows(self, query: Query, *, adjusted: bool = True, chunk: int = 5000) -> Iterator[Row]:
-        """Rows, oldest first."""
-        where, parameters = rows_where(query, DIALECT)
-        cost = "u.cost_nusd"
-        if adjusted:
-            delta = (
-                "(SELECT sum(a.cost_delta_nusd)::bigint FROM usage_adjustment AS a"
-                " WHERE a.record_id = u.id AND a.ts_us = u.ts_us)"
-            )
-            cost = f"CASE WHEN {delta} IS NULL THEN u.cost_nusd ELSE coalesce(u.cost_nusd, 0) + {delta} END"
-        columns = ", ".join(cost if name == "cost_nusd" else f"u.{name}" for name in ROW_COLUMNS)
-        last = (-1, b"")
-        first = len(parameters) + 1
-        while True:
-            found = self._run(
-                f"SELECT {columns} FROM usage AS u WHERE {where} AND (u.ts_us, u.id) > (${first}, ${first + 1})"
-                f" ORDER BY u.ts_us, u.id LIMIT {chunk}",
-                [*parameters, *last],
-            )
-            rows = [row_from(row) for row in found]
-            yield from rows
-            if len(rows) < chunk:
-                return
-            last = (rows[-1].ts_us, rows[-1].id)
-
-    def count(self) -> int:
-        """Number of rows."""
-        return int(self._run("SELECT count(*) FROM usage")[0][0])
-
-    def quarantine(self, limit: int = 1000) -> list[StoredQuarantine]:
-        """What was set aside, newest first."""
-        sql = "SELECT at_us, host, reason, detail, records, payload FROM quarantine ORDER BY seq DESC LIMIT $1"
-        return [StoredQuarantine._make((*row[:5], bytes(row[5]))) for row in self._run(sql, (limit,))]
 
     def adjust(self, adjustments: Sequence[Adjustment]) -> int:
         """Append corrections, and carry them into the rollups."""
@@ -391,19 +289,6 @@ class PostgresStore:
             )
         return int(found[0][0])
 
-    def adjustments(self, query: Query) -> list[Adjustment]:
-        """Corrections of rows whose calls began in the query's time."""
-        found = self._run(
-            "SELECT id, record_id, ts_us, at_us, cost_delta_nusd, prices_it, price_source, reason FROM usage_adjustment"
-            " WHERE ts_us >= $1 AND ts_us < $2 ORDER BY at_us, id",
-            (query.since_us, query.until_us),
-        )
-        return [Adjustment(bytes(r[0]), bytes(r[1]), r[2], r[3], r[4], bool(r[5]), r[6], r[7]) for r in found]
-
-    def extent(self, level: str, before_us: int) -> tuple[int, int] | None:
-        """When the oldest and the newest of a level before this time are from."""
-        return extent_of(self._run(extent_sql(level, before_us)))
-
     def retain(self, before_us: Mapping[str, int]) -> int:
         """Drop the partitions of days that are too old, and delete what is too old elsewhere."""
         removed = 0
@@ -426,46 +311,8 @@ class PostgresStore:
             removed += int(gone[0][0])
             self._run("DELETE FROM usage_adjustment WHERE ts_us < $1", (before - before % DAY_US,))
             self._days.clear()
-        for name, level in LEVELS.items():
-            if name in before_us:
-                for table in ("usage_rollup", "latency_rollup"):
-                    self._run(f"DELETE FROM {table} WHERE level = {level} AND start_us < $1", (before_us[name],))
+        self._retain_rollups(before_us)
         return removed
-
-    def relabel(self) -> int:
-        """Move the sums of all rows to the rollups of the labels that they are kept by now."""
-        return relabel(self._run, self._transaction, DIALECT, self._rollup_labels)
-
-    def erase(self, label: str, value: str, at_us: int) -> int:
-        """Anonymise the rows of one subject."""
-        added = ", ".join(f"{name} = usage_rollup.{name} + excluded.{name}" for name in MEASURES)
-        moved = "level, start_us, kind, provider, model, operation, outcome, error_type"
-        named = f" OR {label} = $2::text" if label in SUBJECTS else ""
-        with self._transaction():
-            gone = self._run(
-                f"WITH gone AS (UPDATE usage SET labels = NULL, {FORGET}, rollup_labels = {_without('rollup_labels')}"
-                f" WHERE labels ->> $1::text = $2::text{named} RETURNING 1) SELECT count(*) FROM gone",
-                (label, value),
-            )
-            self._run(
-                f"INSERT INTO usage_rollup SELECT {moved}, left_over, {', '.join(f'sum({name})' for name in MEASURES)}"
-                f" FROM (SELECT *, {_without('labels')} AS left_over FROM usage_rollup"
-                f" WHERE labels::jsonb ->> $1::text = $2::text) AS touched GROUP BY {moved}, left_over"
-                f" ON CONFLICT (level, start_us, kind, provider, model, operation, outcome, error_type, labels)"
-                f" DO UPDATE SET {added}",
-                (label, value),
-            )
-            self._run("DELETE FROM usage_rollup WHERE labels::jsonb ->> $1::text = $2::text", (label, value))
-        return int(gone[0][0])
-
-
-def _without(column: str) -> str:
-    """A JSON column without the key $1, written as `columns.json_text` writes it: jsonb would order keys otherwise."""
-    return (
-        "(SELECT '{' || coalesce(string_agg(to_json(key)::text || ':' || to_json(value)::text, ','"
-        " ORDER BY key COLLATE \"C\"), '') || '}'"
-        f" FROM jsonb_each_text({column}::jsonb) WHERE key <> $1::text)"
-    )
 
 
 def _partition(day: int) -> str:

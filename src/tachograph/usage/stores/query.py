@@ -30,6 +30,18 @@ MEASURES: Final[tuple[str, ...]] = (
 )
 """What is summed. `estimated_nusd` is the part of the cost whose quality is `estimated`."""
 
+_SUMS: Final = {
+    "n": "count(*)",
+    "estimated_nusd": "sum(CASE WHEN cost_quality = 'estimated' THEN coalesce(cost_nusd, 0) ELSE 0 END)",
+}
+SUMS_OF_ROWS: Final = ", ".join(f"{_SUMS.get(name, f'sum(coalesce({name}, 0))')} AS {name}" for name in MEASURES)
+"""The measures of rows that have no corrections yet."""
+ADD_TO_ROLLUP: Final = (
+    "ON CONFLICT (level, start_us, kind, provider, model, operation, outcome, error_type, labels) DO UPDATE SET "
+    + ", ".join(f"{name} = usage_rollup.{name} + excluded.{name}" for name in MEASURES)
+)
+"""How an INSERT INTO usage_rollup adds to what is there."""
+
 KEYS: Final[tuple[str, ...]] = ("kind", "provider", "model", "operation", "outcome", "error_type")
 """The rollups' dimensions beside time and labels."""
 RAW_KEYS: Final[tuple[str, ...]] = ("response_model", "api", "service_tier", "finish_reason", "price_source",

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from tachograph.usage.stores.columns import rollup_texts
-from tachograph.usage.stores.query import DAY_US, LEVELS, MEASURES, SQLDialect
+from tachograph.usage.stores.query import ADD_TO_ROLLUP, DAY_US, LEVELS, MEASURES, SQLDialect
 
 _KEYS: Final = ("kind", "provider", "model", "operation", "outcome")
 _MAP: Final = "tachograph_relabel"
@@ -79,13 +79,10 @@ def _move(dialect: SQLDialect, level: int, time: str, labels: str, sign: str, ta
     measures = ", ".join(f"{sign}{sums.get(name, f'sum(coalesce(u.{name}, 0))')}" for name in MEASURES)
     start = dialect.floor.format(column="u.ts_us", size=level * 1_000_000)
     keys = f"{start}, {', '.join(f'u.{key}' for key in _KEYS)}, coalesce(u.error_type, ''), m.{target}"
-    added = ", ".join(f"{name} = usage_rollup.{name} + excluded.{name}" for name in MEASURES)
     return (
         f"INSERT INTO usage_rollup SELECT {level}, {keys}, {measures}"
         f" FROM usage AS u JOIN {_MAP} AS m ON m.labels = {labels} AND m.old_labels = u.rollup_labels"
         " LEFT JOIN (SELECT record_id, sum(cost_delta_nusd) AS delta, sum(prices_it) AS priced"
         f" FROM usage_adjustment WHERE {time} GROUP BY record_id) AS a ON a.record_id = u.id"
-        f" WHERE u.{time} GROUP BY {keys} ORDER BY {keys}"
-        " ON CONFLICT (level, start_us, kind, provider, model, operation, outcome, error_type, labels)"
-        f" DO UPDATE SET {added}"
+        f" WHERE u.{time} GROUP BY {keys} ORDER BY {keys} {ADD_TO_ROLLUP}"
     )

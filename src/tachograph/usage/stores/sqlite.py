@@ -21,38 +21,17 @@ from tachograph.files import make_private_directory, make_private_file
 from tachograph.usage.row import Row
 from tachograph.usage.source import Position, Quarantined
 from tachograph.usage.stores import schema, sqlite_library
-from tachograph.usage.stores.base import Adjustment, StoredQuarantine
-from tachograph.usage.stores.columns import COLUMNS, FORGET, ROW_COLUMNS, SUBJECTS, row_from, values_of
+from tachograph.usage.stores.base import Adjustment
+from tachograph.usage.stores.columns import COLUMNS, values_of
 from tachograph.usage.stores.errors import RowsRejected, StoreError, StoreFull, StoreUnavailable
-from tachograph.usage.stores.histograms import Histograms, as_records, of_records, unpacked
-from tachograph.usage.stores.query import (
-    LEVELS,
-    MEASURES,
-    Query,
-    SQLDialect,
-    extent_of,
-    extent_sql,
-    latency_needs_rows,
-    latency_sql,
-    packed_latency_sql,
-    rows_where,
-    summed_records,
-    usage_names,
-    usage_sql,
-)
-from tachograph.usage.stores.relabel import relabel
+from tachograph.usage.stores.query import ADD_TO_ROLLUP, LEVELS, MEASURES, SUMS_OF_ROWS, SQLDialect
+from tachograph.usage.stores.relational import RelationalStore
 from tachograph.usage.stores.reserve import Reserve
 from tachograph.usage.stores.sqlite_driver import FIXED_VERSION, connect
 from tachograph.usage.stores.sqlite_schema import REVISIONS
 
 logger = logging.getLogger("tachograph")
 
-DIALECT: Final = SQLDialect(
-    "?{}",
-    "json_extract({column}, '$.\"{name}\"')",
-    odd_label="(SELECT value FROM json_each({column}) WHERE key = '{name}')",
-    packed="group_concat({})",  # in the order of the key, so that it need not sort
-)
 _CHUNKS: Final = (64, 8, 1)
 _RETAIN_CHUNK: Final = 5000
 _STEP_BYTES: Final = 1 << 20
@@ -69,12 +48,6 @@ def _insert(count: int) -> str:
 
 def _rollups() -> tuple[str, str]:
     """Sum up the new rows by hours, once, and add that to the hours and to the days."""
-    sums = {
-        "n": "count(*)",
-        "estimated_nusd": "sum(CASE WHEN cost_quality = 'estimated' THEN coalesce(cost_nusd, 0) ELSE 0 END)",
-    }
-    measures = ", ".join(f"{sums.get(name, f'sum(coalesce({name}, 0))')} AS {name}" for name in MEASURES)
-    added = ", ".join(f"{name} = {name} + excluded.{name}" for name in MEASURES)
     by_hour = f"ts_us - ts_us % {LEVELS['hour'] * 1_000_000} AS start_us"
 
     def each_level(names: str) -> str:
@@ -84,9 +57,9 @@ def _rollups() -> tuple[str, str]:
 
     return (
         f"INSERT INTO usage_rollup WITH new AS MATERIALIZED (SELECT {by_hour}, {_KEYS}, coalesce(error_type, '') AS"
-        f" error_type, rollup_labels, {measures} FROM usage WHERE seq > ?1 GROUP BY 1, 2, 3, 4, 5, 6, 7, 8)"
+        f" error_type, rollup_labels, {SUMS_OF_ROWS} FROM usage WHERE seq > ?1 GROUP BY 1, 2, 3, 4, 5, 6, 7, 8)"
         f" SELECT * FROM ({each_level(f'{_KEYS}, error_type, rollup_labels, ' + ', '.join(MEASURES))})"
-        f" WHERE true ON CONFLICT DO UPDATE SET {added}",
+        f" WHERE true {ADD_TO_ROLLUP}",
         f"INSERT INTO latency_rollup WITH new AS MATERIALIZED (SELECT {by_hour}, kind, provider, model, outcome,"
         f" latency_bucket, count(*) AS n FROM usage WHERE seq > ?1 GROUP BY 1, 2, 3, 4, 5, 6)"
         f" SELECT * FROM ({each_level('kind, provider, model, outcome, latency_bucket, n')})"
@@ -98,7 +71,7 @@ _INSERTS: Final = {count: _insert(count) for count in _CHUNKS}
 _ROLLUPS: Final = _rollups()
 
 
-class SQLiteStore:
+class SQLiteStore(RelationalStore):
     """See `base.Store`.
 
     Args:
@@ -110,6 +83,16 @@ class SQLiteStore:
     """
 
     kind = "sqlite"
+    dialect = SQLDialect(
+        "?{}",
+        "json_extract({column}, '$.\"{name}\"')",
+        odd_label="(SELECT value FROM json_each({column}) WHERE key = '{name}')",
+        packed="group_concat({})",  # in the order of the key, so that it need not sort
+    )
+    revisions = REVISIONS
+    row_key = "seq", -1
+    without_label = "(SELECT json_group_object(key, value) FROM json_each({column}) WHERE key <> {name})"
+    has_label = "(SELECT value FROM json_each({column}) WHERE key = {name}) = {value}"
 
     def __init__(
         self,
@@ -122,7 +105,7 @@ class SQLiteStore:
     ) -> None:
         self.path = path
         self.where = str(path)
-        self._rollup_labels = rollup_labels
+        super().__init__(rollup_labels)
         self._values = values_of(rollup_labels)
         self._read_only = read_only
         self._reserve = Reserve(path)
@@ -170,14 +153,11 @@ class SQLiteStore:
                 self._db.library_version,
                 ".".join(map(str, FIXED_VERSION)),
             )
-        if create and self.version() is None:
-            with self._transaction():
-                if self.version() is None:
-                    for revision in REVISIONS:
-                        for statement in revision.up:
-                            self._db.run(statement)
-                    self._db.run(schema.CREATE_VERSION_TABLE)
-                    self._db.run(f"INSERT INTO {schema.VERSION_TABLE} VALUES (?)", (schema.HEAD,))
+        if create:
+            self._create_tables()
+
+    def _run(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self._db.run(sql, parameters)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -190,15 +170,12 @@ class SQLiteStore:
                 self._db.run("ROLLBACK")
             raise
 
-    def version(self) -> str | None:
-        """The version of its tables, or None when there are none."""
-        found = self._db.run(
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name = ?", (schema.VERSION_TABLE,)
-        )
-        if not found:
-            return None
-        versions = self._db.run(f"SELECT version_num FROM {schema.VERSION_TABLE}")
-        return str(versions[0][0]) if versions else None
+    def _lock_tables(self) -> None:
+        """The transaction holds the lock of the file."""
+
+    def _has_tables(self) -> bool:
+        named = f"type = 'table' AND name = '{schema.VERSION_TABLE}'"
+        return bool(self._run(f"SELECT 1 FROM sqlite_master WHERE {named}"))
 
     def write(
         self,
@@ -256,7 +233,7 @@ class SQLiteStore:
         quarantined: Sequence[Quarantined],
         forget: Sequence[str],
     ) -> int:
-        run, now_us = self._db.run, ingested_us
+        run = self._db.run
         inserted = 0
         with self._transaction():
             if rows:
@@ -266,21 +243,7 @@ class SQLiteStore:
                 if inserted:
                     for statement in _ROLLUPS:
                         run(statement, (before,))
-            for item in quarantined:
-                run(
-                    "INSERT INTO quarantine(at_us, host, reason, detail, records, payload) VALUES (?, ?, ?, ?, ?, ?)",
-                    (now_us, host, item.reason, item.detail, item.records, item.payload),
-                )
-            for journal in forget:
-                run("DELETE FROM journal_position WHERE journal = ?", (journal,))
-            for position in positions:
-                run(
-                    'INSERT INTO journal_position(journal, host, segment, "offset", sequence, at_us) VALUES '
-                    "(?, ?, ?, ?, ?, ?) ON CONFLICT(journal) DO UPDATE SET segment = excluded.segment, "
-                    '"offset" = excluded."offset", sequence = excluded.sequence, at_us = excluded.at_us'
-                    " WHERE excluded.sequence >= journal_position.sequence",  # another writer may be further
-                    (position.journal, host, position.segment, position.offset, position.sequence, now_us),
-                )
+            self._write_beside(ingested_us, host, positions, quarantined, forget)
         return inserted
 
     def _insert_rows(self, rows: Sequence[Row], ingested_us: int) -> None:
@@ -294,13 +257,6 @@ class SQLiteStore:
                 self._db.run(statement, values)
                 start += count
 
-    def positions(self, host: str) -> dict[str, Position]:
-        """How far the journals of this host are stored."""
-        found = self._db.run(
-            'SELECT journal, segment, "offset", sequence FROM journal_position WHERE host = ?', (host,)
-        )
-        return {row[0]: Position(*row) for row in found}
-
     def check_files(self) -> None:
         """See that the database and its descriptors are still those that were opened."""
         self._db.check_files()
@@ -312,57 +268,6 @@ class SQLiteStore:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
-
-    def usage(self, query: Query) -> list[dict[str, Any]]:
-        """Sums by the query's dimensions."""
-        sql, parameters = usage_sql(query, DIALECT, self._rollup_labels)
-        return summed_records(self._db.run(sql, parameters), usage_names(query, self._rollup_labels), len(query.by))
-
-    def latency(self, query: Query) -> list[dict[str, Any]]:
-        """Latency buckets by the query's dimensions."""
-        if latency_needs_rows(query):
-            sql, parameters = latency_sql(query, DIALECT)
-            return summed_records(self._db.run(sql, parameters), (*query.by, "bucket", "n"), len(query.by))
-        return as_records(self.histograms(query), query.by)
-
-    def histograms(self, query: Query) -> Histograms:
-        """Latency counts by bucket."""
-        if latency_needs_rows(query):
-            return of_records(self.latency(query), query.by)
-        sql, parameters, keys = packed_latency_sql(query, DIALECT)
-        return unpacked(self._db.run(sql, parameters), keys, query.by)
-
-    def rows(self, query: Query, *, adjusted: bool = True, chunk: int = 5000) -> Iterator[Row]:
-        """Rows, oldest first."""
-        where, parameters = rows_where(query, DIALECT)
-        cost = "u.cost_nusd"
-        if adjusted:
-            delta = "(SELECT sum(a.cost_delta_nusd) FROM usage_adjustment AS a WHERE a.record_id = u.id)"
-            cost = f"CASE WHEN {delta} IS NULL THEN u.cost_nusd ELSE coalesce(u.cost_nusd, 0) + {delta} END"
-        columns = ", ".join(cost if name == "cost_nusd" else f"u.{name}" for name in ROW_COLUMNS)
-        last_ts, last_seq = -1, -1
-        while True:
-            found = self._db.run(
-                f"SELECT u.seq, {columns} FROM usage AS u WHERE {where} AND (u.ts_us, u.seq) > ({last_ts}, {last_seq})"
-                f" ORDER BY u.ts_us, u.seq LIMIT {chunk}",
-                parameters,
-            )
-            for row in found:
-                yield row_from(row[1:])
-            if len(found) < chunk:
-                return
-            last_seq, last_ts = found[-1][0], found[-1][1 + ROW_COLUMNS.index("ts_us")]
-
-    def count(self) -> int:
-        """Number of rows."""
-        return int(self._db.run("SELECT count(*) FROM usage")[0][0])
-
-    def quarantine(self, limit: int = 1000) -> list[StoredQuarantine]:
-        """What was set aside, newest first."""
-        found = self._db.run(
-            "SELECT at_us, host, reason, detail, records, payload FROM quarantine ORDER BY seq DESC LIMIT ?", (limit,)
-        )
-        return [StoredQuarantine(*row) for row in found]
 
     def adjust(self, adjustments: Sequence[Adjustment]) -> int:
         """Append corrections, and carry them into the rollups."""
@@ -393,19 +298,6 @@ class SQLiteStore:
                     )
         return new
 
-    def adjustments(self, query: Query) -> list[Adjustment]:
-        """Corrections of rows whose calls began in the query's time."""
-        found = self._db.run(
-            "SELECT id, record_id, ts_us, at_us, cost_delta_nusd, prices_it, price_source, reason FROM usage_adjustment"
-            " WHERE ts_us >= ? AND ts_us < ? ORDER BY at_us, id",
-            (query.since_us, query.until_us),
-        )
-        return [Adjustment._make((*row[:5], bool(row[5]), *row[6:])) for row in found]
-
-    def extent(self, level: str, before_us: int) -> tuple[int, int] | None:
-        """When the oldest and the newest of a level before this time are from."""
-        return extent_of(self._db.run(extent_sql(level, before_us)))
-
     def retain(self, before_us: Mapping[str, int]) -> int:
         """Remove what is too old, in transactions of at most 5,000 rows."""
         removed = 0
@@ -422,38 +314,8 @@ class SQLiteStore:
                     break
                 time.sleep(0)  # let a reader or a record's hand-over come in between
         with self._transaction():
-            for name, level in LEVELS.items():
-                if name in before_us:
-                    for table in ("usage_rollup", "latency_rollup"):
-                        self._db.run(f"DELETE FROM {table} WHERE level = ? AND start_us < ?", (level, before_us[name]))
+            self._retain_rollups(before_us)
         return removed
-
-    def relabel(self) -> int:
-        """Move the sums of all rows to the rollups of the labels that they are kept by now."""
-        return relabel(self._db.run, self._transaction, DIALECT, self._rollup_labels)
-
-    def erase(self, label: str, value: str, at_us: int) -> int:
-        """Anonymise the rows of one subject."""
-        has = "(SELECT value FROM json_each({}) WHERE key = ?1) = ?2".format
-        without = "(SELECT json_group_object(key, value) FROM json_each({}) WHERE key <> ?1)".format
-        named = f" OR {label} = ?2" if label in SUBJECTS else ""
-        run = self._db.run
-        added = ", ".join(f"{name} = {name} + excluded.{name}" for name in MEASURES)
-        with self._transaction():
-            gone = run(
-                f"UPDATE usage SET labels = NULL, rollup_labels = {without('rollup_labels')}, {FORGET}"
-                f" WHERE (labels IS NOT NULL AND {has('labels')}){named} RETURNING 1",
-                (label, value),
-            )
-            moved = "level, start_us, kind, provider, model, operation, outcome, error_type"
-            run(
-                f"INSERT INTO usage_rollup SELECT {moved}, {without('labels')} AS l, "
-                f"{', '.join(f'sum({name})' for name in MEASURES)} FROM usage_rollup WHERE {has('labels')}"
-                f" GROUP BY {moved}, l ON CONFLICT DO UPDATE SET {added}",
-                (label, value),
-            )
-            run(f"DELETE FROM usage_rollup WHERE {has('labels')}", (label, value))
-        return len(gone)
 
 
 def _set_aside_orphan(database: Path) -> None:
