@@ -18,7 +18,7 @@ import sys
 from collections import Counter
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from mutant_runner import Verdict, try_mutants
 from mutations import LEFT_OUT, Mutant, candidates, drawn_first
@@ -37,23 +37,34 @@ class Room(NamedTuple):
     """Test files and folders below tests."""
 
 
+_READERS: Final = (
+    "vendors",
+    "pricing",
+    "llm/test_endings.py",
+    "llm/test_providers.py",
+    "llm/test_provoked_categories.py",
+    "instrument/test_openai.py",
+    "instrument/test_openai_assistants.py",
+    "instrument/test_openai_jobs.py",
+    "instrument/test_media.py",
+    "instrument/test_compatible_servers.py",
+    "instrument/test_bedrock.py",
+    "instrument/test_gemini_batches.py",
+)
+"""The tests of both rooms of vendors: openai has the shared files too, vendors the other vendors."""
+
 ROOMS: dict[str, Room] = {
-    "vendors": Room(
-        ("vendors/*",),
+    "openai": Room(
         (
-            "vendors",
-            "pricing",
-            "llm/test_endings.py",
-            "llm/test_providers.py",
-            "llm/test_provoked_categories.py",
-            "instrument/test_openai.py",
-            "instrument/test_openai_assistants.py",
-            "instrument/test_openai_jobs.py",
-            "instrument/test_media.py",
-            "instrument/test_compatible_servers.py",
-            "instrument/test_bedrock.py",
-            "instrument/test_gemini_batches.py",
+            "vendors/openai/*",
+            "vendors/dialects/*",
+            *(f"vendors/{name}.py" for name in ("api", "errors", "failures", "fields", "gateways")),
+            *(f"vendors/{name}.py" for name in ("loose", "once", "retry_after", "usage", "wire")),
         ),
+        _READERS,
+    ),
+    "vendors": Room(
+        tuple(f"vendors/{vendor}/*" for vendor in ("anthropic", "bedrock", "cohere", "gemini", "ollama")), _READERS
     ),
     "pricing": Room(("pricing/*",), ("pricing", "usage/test_reprice.py")),
     "cells": Room(
