@@ -18,7 +18,7 @@ from tachograph.instrument.imports import after_import
 from tachograph.instrument.patches import patch
 from tachograph.instrument.streams import StreamState
 from tachograph.instrument.watch import WATCH
-from tachograph.instrument.wire import SITES, WireRequest, WireWatch, begin, forget_sites, httpx_body
+from tachograph.instrument.wire import SITES, WireRequest, WireWatch, begin, forget_sites, httpx_body, send_wrapper
 from tachograph.tape.guard import generate
 
 READABLE_ERROR_BYTES = 64 * 1024
@@ -67,24 +67,6 @@ _SEND: Final = """
         return response
 """
 
-_SEND_WATCHED: Final = """
-    ASYNC def send_watched(site, self, request, *args, **keywords):
-        watch = None
-        guard pass: watch = begin(site, request)
-        if watch is None:
-            return AWAIT original(self, request, *args, **keywords)
-        token = set_variable(watch)
-        try:
-            response = AWAIT original(self, request, *args, **keywords)
-        except BaseException as error:
-            reset_variable(token)
-            guard pass: watch.request_failed(error)
-            raise
-        reset_variable(token)
-        guard pass: answered_on_the_wire(watch, response, library, IS_ASYNC)
-        return response
-"""
-
 _REQUEST: Final = """
     ASYNC def _request(self, method, url, *args, **keywords):
         watch = current()
@@ -119,16 +101,14 @@ def _send(original: object, library: object, *, is_async: bool) -> Any:
     text = _SEND.replace("READ", "aread" if is_async else "read").replace("IS_ASYNC", str(is_async))
     names = {"original": original, "library": library, "answered": _answered, "is_short": _is_short}
     names |= {"HIDES_USAGE": bodies.HIDES_USAGE, "SAYS_MORE": _SAYS_MORE}
-    watched = generate(
-        _SEND_WATCHED.replace("IS_ASYNC", str(is_async)),
-        "send_watched",
+    watched = send_wrapper(
+        original,
+        _begin,
+        partial(_answered_on_the_wire, library, is_async),
         is_async=is_async,
-        original=original,
-        library=library,
-        begin=_begin,
-        answered_on_the_wire=_answered_on_the_wire,
-        set_variable=WATCH.set,
-        reset_variable=WATCH.reset,
+        signature="site, self, request, **keywords",
+        begins="site, request",
+        plain="self, request, **keywords",
     )
     return generate(text, "send", is_async=is_async, current=WATCH.get, sites=SITES, send_watched=watched, **names)
 
@@ -140,7 +120,7 @@ def _begin(site: Any, request: Any) -> WireWatch | None:
     return begin(site, WireRequest("httpx", request.method, url.path, port, url, request.headers, content))
 
 
-def _answered_on_the_wire(watch: Any, response: Any, library: Any, is_async: bool) -> None:
+def _answered_on_the_wire(library: Any, is_async: bool, watch: Any, response: Any) -> None:
     watch.answered_with(response.status_code, response.headers, read=response if response.is_closed else None)
     if watch.follower is not None:
         bodies.watch_body(response, watch.state, library, is_async=is_async, follower=watch.follower)

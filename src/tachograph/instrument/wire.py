@@ -26,13 +26,14 @@ from tachograph.instrument import active_config, hosts, outcomes
 from tachograph.instrument.patches import SWITCH
 from tachograph.instrument.scope import SCOPE
 from tachograph.instrument.streams import StreamState
-from tachograph.instrument.watch import Sent, Watch
+from tachograph.instrument.watch import WATCH, Sent, Watch
 from tachograph.instrument.wire_bodies import FailedState, WireFollower, read_chunks
 from tachograph.records import ENGINE_CALL
 from tachograph.records.content import keep
 from tachograph.records.keys import key_hint_of_request
 from tachograph.records.outcomes import ErrorType
 from tachograph.signals.spans import enter, leave
+from tachograph.tape.guard import call_wrapper
 from tachograph.urls import split
 from tachograph.vendors.api import Api, RequestFacts
 from tachograph.vendors.dialects import dialect_of, local_dialect, matches
@@ -230,6 +231,30 @@ def answer_of(kind: str, content: bytes) -> object:
         except (ValueError, RecursionError):
             return content.decode("utf-8", "replace")
     return content.decode("utf-8", "replace") if kind.startswith("text/") else None
+
+
+def send_wrapper(
+    original: object,
+    begin: Callable[..., WireWatch | None],
+    answered: Callable[[WireWatch, Any], object],
+    *,
+    is_async: bool,
+    signature: str,
+    begins: str,
+    plain: str = "",
+) -> Any:
+    """The wrapper around what sends one request of an HTTP library; `tape.guard.call_wrapper` says what is what."""
+    return call_wrapper(
+        original,
+        {WATCH: "watch"},
+        begin=begin,
+        done=answered,
+        failed=WireWatch.request_failed,
+        is_async=is_async,
+        signature=signature,
+        begins=begins,
+        plain=plain,
+    )
 
 
 # Beginning

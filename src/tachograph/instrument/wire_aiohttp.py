@@ -10,28 +10,9 @@ from collections import deque
 from functools import lru_cache
 from typing import Any, Final
 
-from tachograph.instrument.watch import WATCH
-from tachograph.instrument.wire import SITES, Site, WireRequest, WireWatch, begin, site_of_url
+from tachograph.instrument.wire import SITES, Site, WireRequest, WireWatch, begin, send_wrapper, site_of_url
 from tachograph.instrument.wire_bodies import ReadBody
-from tachograph.tape.guard import generate, generate_class
-
-_REQUEST: Final = """
-    ASYNC def request_watched(site, self, method, url, *args, **keywords):
-        watch = None
-        guard pass: watch = begin(site, self, method, url, keywords)
-        if watch is None:
-            return AWAIT original(self, method, url, *args, **keywords)
-        token = set_variable(watch)
-        try:
-            response = AWAIT original(self, method, url, *args, **keywords)
-        except BaseException as error:
-            reset_variable(token)
-            guard pass: watch.request_failed(error)
-            raise
-        reset_variable(token)
-        guard pass: answered(watch, response)
-        return response
-"""
+from tachograph.tape.guard import generate_class
 
 
 def site_of(session: Any, url: Any) -> Site | None:
@@ -48,15 +29,14 @@ def _whole(session: Any, url: Any) -> Any:
 
 def request_hook(original: object) -> Any:
     """What sends a request to a known host."""
-    return generate(
-        _REQUEST,
-        "request_watched",
+    return send_wrapper(
+        original,
+        _begin,
+        _answered,
         is_async=True,
-        original=original,
-        begin=_begin,
-        answered=_answered,
-        set_variable=WATCH.set,
-        reset_variable=WATCH.reset,
+        signature="site, self, method, url, *args, **keywords",
+        begins="site, self, method, url, keywords",
+        plain="self, method, url, *args, **keywords",
     )
 
 

@@ -13,7 +13,7 @@ from tachograph.instrument.hosts import DEFAULT_PORTS
 from tachograph.instrument.imports import after_import
 from tachograph.instrument.report import hook
 from tachograph.instrument.watch import WATCH
-from tachograph.instrument.wire import Site, WireRequest, WireWatch, begin, site_of_url
+from tachograph.instrument.wire import WireRequest, WireWatch, begin, send_wrapper, site_of_url
 from tachograph.instrument.wire_bodies import WireFollower
 from tachograph.tape.guard import generate
 from tachograph.urls import split
@@ -31,27 +31,6 @@ def install() -> None:
 def _hook(package: str, owner: str, name: str, module: ModuleType) -> None:
     hook(package, module, owner, name, partial(_send, is_async=name != "stream"), "its calls are not seen")
 
-
-_SEND: Final = """
-    ASYNC def stream(self, request):
-        site = None
-        guard pass: site = None if current() is not None else site_of(request.url)
-        watch = None
-        if site is not None:
-            guard pass: watch = begin(site, request)
-        if watch is None:
-            return AWAIT original(self, request)
-        token = set_variable(watch)
-        try:
-            response = AWAIT original(self, request)
-        except BaseException as error:
-            reset_variable(token)
-            guard pass: watch.request_failed(error)
-            raise
-        reset_variable(token)
-        guard pass: answered(watch, response, Body)
-        return response
-"""
 
 _BODY: Final = """
     class Body:
@@ -83,29 +62,23 @@ def _send(original: object, *, is_async: bool) -> Any:
     body = _BODY.replace("ITER", "__aiter__" if is_async else "__iter__")
     body = body.replace("NEXT", "__anext__" if is_async else "__next__")
     body = body.replace("STOP", "StopAsyncIteration" if is_async else "StopIteration")
-    return generate(
-        _SEND,
-        "stream",
-        is_async=is_async,
-        original=original,
-        current=WATCH.get,
-        site_of=site_of_url,
-        begin=_begin,
-        answered=_answered,
-        Body=generate(body, "Body", is_async=is_async),
-        set_variable=WATCH.set,
-        reset_variable=WATCH.reset,
+    made = generate(body, "Body", is_async=is_async)
+    return send_wrapper(
+        original, _begin, partial(_answered, made), is_async=is_async, signature="self, request", begins="request"
     )
 
 
-def _begin(site: Site, request: Any) -> WireWatch | None:
+def _begin(request: Any) -> WireWatch | None:
+    site = None if WATCH.get() is not None else site_of_url(request.url)
+    if site is None:
+        return None
     url = split(request.url)
     port = url.port or DEFAULT_PORTS.get(url.scheme)
     headers, body = dict(request.headers), request.body
     return begin(site, WireRequest("lm15", request.method, url.path, port, request.url, headers, lambda: body))
 
 
-def _answered(watch: WireWatch, response: Any, make: Any) -> None:
+def _answered(make: Any, watch: WireWatch, response: Any) -> None:
     headers = {name.lower(): value for name, value in response.headers}
     watch.answered_with(response.status, headers, is_decoded=True)
     follower: WireFollower | None = watch.follower

@@ -18,7 +18,7 @@ from tachograph.instrument.patches import patch
 from tachograph.instrument.report import hooked, missing
 from tachograph.instrument.scope import SCOPE, WireScope
 from tachograph.instrument.watch import WATCH
-from tachograph.instrument.wire import SITES, Site, WireRequest, WireWatch, begin
+from tachograph.instrument.wire import SITES, Site, WireRequest, WireWatch, begin, send_wrapper
 from tachograph.instrument.wire_bodies import ReadBody, WireFollower
 from tachograph.tape.guard import generate, generate_class
 
@@ -39,14 +39,7 @@ def _hook(module: ModuleType) -> None:
         pool,
         "_make_request",
         lambda original: generate(
-            _ATTEMPT,
-            "_make_request",
-            original=original,
-            begin=_begin,
-            answered=_answered,
-            set_variable=WATCH.set,
-            reset_variable=WATCH.reset,
-            **names,
+            _ATTEMPT, "_make_request", original=original, send_watched=_send_watched(original), **names
         ),
     )
     patch(
@@ -84,30 +77,30 @@ _CALL: Final = """
             guard pass: scope.close()
 """
 
+
 _ATTEMPT: Final = """
     def _make_request(self, conn, method, url, *args, **keywords):
         site = None
         guard pass: site = None if current() is not None else sites[self.host]
         if site is None:
             return original(self, conn, method, url, *args, **keywords)
-        watch = None
-        guard pass: watch = begin(self, site, method, url, args, keywords)
-        if watch is None:
-            return original(self, conn, method, url, *args, **keywords)
-        token = set_variable(watch)
-        try:
-            response = original(self, conn, method, url, *args, **keywords)
-        except BaseException as error:
-            reset_variable(token)
-            guard pass: watch.request_failed(error)
-            raise
-        reset_variable(token)
-        guard pass: answered(watch, response)
-        return response
+        return send_watched(site, self, conn, method, url, *args, **keywords)
 """
 
 
-def _begin(pool: Any, site: Site, method: str, url: str, args: Any, keywords: dict[str, Any]) -> WireWatch | None:
+def _send_watched(original: object) -> Any:
+    return send_wrapper(
+        original,
+        _begin,
+        _answered,
+        is_async=False,
+        signature="site, self, conn, method, url, *args, **keywords",
+        begins="site, self, method, url, args, keywords",
+        plain="self, conn, method, url, *args, **keywords",
+    )
+
+
+def _begin(site: Site, pool: Any, method: str, url: str, args: Any, keywords: dict[str, Any]) -> WireWatch | None:
     scheme, port = getattr(pool, "scheme", None) or "http", pool.port
     path = url.partition("://")[2].partition("/")[2] if "://" in url else url.lstrip("/")
     whole = f"{scheme}://{site.host}:{port}/{path}"
