@@ -70,11 +70,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if factory is None:
         return
     base = str(factory.getbasetemp().resolve())
-    for path in directory_of(Path(base)).parent.glob(f"*/*{SUFFIX}"):
+    rings = (Path(folder, name) for folder, _, names in os.walk(directory_of(Path(base)).parent) for name in names)
+    for path in rings:  # `walk` passes over a folder that another session has just removed; `glob` fails
         with suppress(OSError, struct.error):
             with path.open("rb") as file:
                 place = place_of(file.read(4096))
-            if place is not None and place.startswith(base):
+            if path.suffix == SUFFIX and place is not None and place.startswith(base):
                 path.unlink()
                 path.parent.rmdir()
 

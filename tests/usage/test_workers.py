@@ -198,8 +198,8 @@ def test_uwsgi_is_told_what_its_workers_need_where_it_forks_without_pythons_hand
         recorder = make_recorder(tmp_path / "data", writer="external")
         assert recorder.ledger is not None
         recorder.ledger.recovered = recorder.recovered
-        recorder.ledger.drain(30)
-        recorder.ledger.close()
-        store = open_store(f"sqlite:///{tmp_path / 'data' / 'ledger.db'}")
-        assert store.count() == 20
+        store = recorder.ledger.open_store()
+        # `wait` has seen the master's end: a worker that the signal has not yet ended still holds its ring's lock.
+        eventually(lambda: recorder.ledger.drain(30) and store.count() == 20, "each worker's calls are recovered")
         store.close()
+        recorder.ledger.close()
