@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from tachograph.drill.quiet_life.quiet import SCRAPED_LESS, away
-from tachograph.drill.quiet_life.shape import Fault, Level, Shape, Target, Traffic
+from tachograph.drill.quiet_life.quiet import away
+from tachograph.drill.quiet_life.shape import SOONER, Fault, Level, Shape, Target, Traffic
 
 _DEAD: Final = Traffic(per_minute=30, faults=(Fault(begin=60, end=100),))
 
@@ -42,9 +42,8 @@ def _sparse(every: float, failures: int = 2) -> Shape:
         knowable=first + (failures - 1) * every,
         traffic=(Traffic(every=every, faults=(Fault(begin=120, end=300),), errors=0),),
         minutes=360,
-        evaluate=60,
+        **SOONER,
         step=30,
-        ignore=SCRAPED_LESS,
     )
 
 
@@ -78,7 +77,6 @@ OUTAGES: Final = (
         name="outage-of-3-minutes",
         story="Every call fails for three minutes, 120 calls a minute",
         expected="page",
-        knowable=61,
         traffic=(Traffic(per_minute=120, faults=(Fault(begin=60, end=63),)),),
         minutes=100,
     ),
@@ -94,14 +92,12 @@ OUTAGES: Final = (
         name="one-model-of-many",
         story="One model with a tenth of the traffic is dead, the other thrives",
         expected="page",
-        knowable=61,
         traffic=(Traffic(per_minute=54), Traffic(model="gpt-5-mini", per_minute=6, faults=(Fault(begin=60),))),
     ),
     Shape(
         name="second-application",
         story="A small application is dead while a big one with the same model thrives",
         expected="page",
-        knowable=61,
         traffic=(
             Traffic(per_minute=300, instances=("shop:9464",)),
             Traffic(per_minute=12, instances=("search:9464",), faults=(Fault(begin=60),)),
@@ -113,7 +109,6 @@ OUTAGES: Final = (
         name="provider-hangs",
         story="The provider accepts connections and never answers; the client would wait 600 s",
         expected="page",
-        knowable=61,
         within=2,
         traffic=(Traffic(per_minute=60, faults=(Fault(begin=60, end=69, hang=True),)),),
         minutes=85,
@@ -125,15 +120,13 @@ OUTAGES: Final = (
         knowable=130,
         traffic=(Traffic(tool=("git", "log"), every=10, seconds=0.2, errors=0, faults=(Fault(begin=115, end=300),)),),
         minutes=330,
-        evaluate=60,
+        **SOONER,
         step=30,
-        ignore=SCRAPED_LESS,
     ),
     Shape(
         name="tool-server-outage",
         story="Every call of an MCP server's tools fails",
         expected="page",
-        knowable=61,
         traffic=(Traffic(tool=("search", "query"), per_minute=12, seconds=0.2, faults=(Fault(begin=60, end=90),)),),
         minutes=110,
     ),
@@ -156,9 +149,8 @@ OUTAGES: Final = (
             Traffic(model="gpt-5-mini", per_minute=6, faults=(Fault(begin=1500),)),
         ),
         minutes=1530,
-        evaluate=60,
+        **SOONER,
         step=60,
-        ignore=SCRAPED_LESS,
         within=6,
     ),
     Shape(
@@ -182,7 +174,6 @@ OUTAGES: Final = (
         name="outage-through-a-gap",
         story="Scrapes fail for four minutes while every call fails",
         expected="page",
-        knowable=61,
         traffic=(_DEAD,),
         targets=(Target(unreachable=((70, 74),)),),
         minutes=125,
@@ -191,7 +182,6 @@ OUTAGES: Final = (
         name="outage-through-a-deploy",
         story="A deploy sets the counters to zero while every call fails",
         expected="page",
-        knowable=61,
         traffic=(_DEAD,),
         targets=(Target(unreachable=((75, 76),), restarts=(76,)),),
         minutes=125,
@@ -200,7 +190,6 @@ OUTAGES: Final = (
         name="outage-through-new-pods",
         story="Pods get new names while every call fails",
         expected="page",
-        knowable=61,
         traffic=(_DEAD,),
         targets=(Target(instance="pod-a:9464", end=80), Target(instance="pod-b:9464", start=80)),
         minutes=125,
@@ -209,7 +198,6 @@ OUTAGES: Final = (
         name="prometheus-away-in-an-outage",
         story="Prometheus is away for five minutes while every call fails",
         expected="page",
-        knowable=61,
         traffic=(_DEAD,),
         targets=(Target(unseen=((75, 80),)),),
         minutes=125,
@@ -218,17 +206,15 @@ OUTAGES: Final = (
         name="outage-scraped-every-60s",
         story="Every call fails, in a service that is scraped once a minute",
         expected="page",
-        knowable=61,
         traffic=(_DEAD,),
         step=60,
         minutes=125,
-        ignore=SCRAPED_LESS,
+        ignore=SOONER["ignore"],
     ),
     Shape(
         name="one-region-dead",
         story="One of two regions, distinguished by the label region, reaches no provider",
         expected="page",
-        knowable=61,
         identity=("region", "job"),
         traffic=(
             Traffic(per_minute=200, instances=("eu:9464",)),
@@ -263,8 +249,7 @@ OUTAGES: Final = (
         ),
         minutes=42,
         step=30,
-        evaluate=60,
-        ignore=SCRAPED_LESS,
+        **SOONER,
     ),
     Shape(
         name="daily-batch-fails",
@@ -274,8 +259,7 @@ OUTAGES: Final = (
         traffic=(Traffic(per_minute=40, hours=(2, 2.25), usd=0.02, faults=(Fault(begin=1440),)),),
         minutes=1620,
         step=60,
-        evaluate=60,
-        ignore=SCRAPED_LESS,
+        **SOONER,
     ),
     Shape(
         name="first-calls-of-the-morning-fail",
@@ -285,8 +269,7 @@ OUTAGES: Final = (
         traffic=(Traffic(per_minute=2, hours=(8, 18), errors=0, faults=(Fault(begin=1800, error_type="auth"),)),),
         minutes=1960,
         step=60,
-        evaluate=60,
-        ignore=SCRAPED_LESS,
+        **SOONER,
     ),
     Shape(
         name="quota-spent-at-months-end",
@@ -296,8 +279,7 @@ OUTAGES: Final = (
         traffic=(Traffic(every=5, errors=0, faults=(Fault(begin=1319, end=1440, error_type="quota"),)),),
         minutes=1500,
         step=30,
-        evaluate=60,
-        ignore=SCRAPED_LESS,
+        **SOONER,
     ),
     Shape(
         name="old-key-on-one-replica",
@@ -329,7 +311,6 @@ OUTAGES: Final = (
         name="two-providers-unreachable",
         story="The application's own network is gone: no provider can be reached",
         expected="page",
-        knowable=61,
         pages=2,
         traffic=tuple(
             Traffic(provider=p, model=m, per_minute=20, faults=(Fault(begin=60, end=100, error_type="connection"),))
@@ -360,7 +341,6 @@ OUTAGES: Final = (
         name="every-answer-filtered",
         story="A new content filter stops every answer of one model",
         expected="page",
-        knowable=61,
         traffic=(Traffic(per_minute=20, faults=(Fault(begin=60, end=100, error_type="content_filter"),)),),
         minutes=125,
     ),
@@ -381,14 +361,12 @@ OUTAGES: Final = (
         traffic=(Traffic(every=10, errors=0, faults=(Fault(begin=119, end=300, error_type="cancelled", seconds=30),)),),
         minutes=340,
         step=30,
-        evaluate=60,
-        ignore=SCRAPED_LESS,
+        **SOONER,
     ),
     Shape(
         name="tool-server-given-up",
         story="Every call of an MCP server's tools hangs, and the application cancels it after 20 s",
         expected="page",
-        knowable=61,
         traffic=(
             Traffic(
                 tool=("search", "query"),
@@ -403,7 +381,6 @@ OUTAGES: Final = (
         name="one-model-hangs",
         story="One model never answers, the provider's other models do",
         expected="page",
-        knowable=61,
         within=2,
         traffic=(
             Traffic(model="gpt-5-mini", per_minute=60),
@@ -415,7 +392,6 @@ OUTAGES: Final = (
         name="tool-server-times-out",
         story="Every call of an MCP server's tools times out",
         expected="page",
-        knowable=61,
         traffic=(
             Traffic(
                 tool=("search", "query"),
@@ -430,7 +406,6 @@ OUTAGES: Final = (
         name="pushed-outage",
         story="Every call fails; metrics are pushed every 60 s",
         expected="page",
-        knowable=61,
         traffic=(_DEAD,),
         minutes=125,
         step=60,
@@ -451,7 +426,6 @@ OUTAGES: Final = (
         name="pushed-key-revoked",
         story="The provider rejects our key; metrics are pushed every 60 s, one of two clocks is two minutes behind",
         expected="page",
-        knowable=61,
         traffic=(Traffic(per_minute=20, faults=(Fault(begin=60, end=100, error_type="auth"),)),),
         targets=(Target(), Target(instance="app-2", clock=-2)),
         minutes=125,
@@ -472,7 +446,6 @@ OUTAGES: Final = (
         name="incident-provider-outage",
         story="Demo: Anthropic answers every request with 529",
         expected="page",
-        knowable=61,
         traffic=(
             Traffic(per_minute=60),
             Traffic(provider="anthropic", model="claude-opus-5", per_minute=30, faults=(Fault(begin=60, attempts=3),)),
@@ -484,7 +457,6 @@ OUTAGES: Final = (
         name="incident-bad-key",
         story="Demo: OpenAI rejects our API key",
         expected="page",
-        knowable=61,
         traffic=(Traffic(per_minute=90, faults=(Fault(begin=60, error_type="auth"),)),),
         minutes=90,
     ),
@@ -511,7 +483,6 @@ OUTAGES: Final = (
         name="incident-dead-mcp-server",
         story="Demo: the MCP server is killed and stays away",
         expected="page",
-        knowable=61,
         traffic=(
             Traffic(
                 tool=("workshop", "weather"),
@@ -541,7 +512,6 @@ OUTAGES: Final = (
         name="incident-broken-streams",
         story="Demo: Anthropic breaks off the streams of reports after a few words, and bills what it has read",
         expected="page",
-        knowable=61,
         traffic=(
             Traffic(
                 provider="anthropic",

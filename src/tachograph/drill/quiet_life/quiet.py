@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tachograph.drill.quiet_life.shape import Fault, Level, Shape, Target, Traffic
+from tachograph.drill.quiet_life.shape import SOONER, Fault, Level, Shape, Target, Traffic
 
 _THREE: Final = tuple(Target(instance=f"app-{number}:9464") for number in (1, 2, 3))
 _OLD_401: Final = Traffic(
@@ -19,11 +19,6 @@ _OLD_ERRORS: Final = (
         values=((0, 3),),
     ),
 )
-SCRAPED_LESS: Final = ("LLMMonitorScrapeTooSparse",)
-"""Fires where a shape is scraped less often, to be played sooner."""
-BUSY: Final = Traffic(per_minute=60)
-
-
 _TEAM: Final = (("budget", "team"), ("period", "month"))
 
 
@@ -55,7 +50,6 @@ def _gap(seconds: int) -> Shape:
     return Shape(
         name=f"scrape-gap-{seconds}s",
         story=f"Scrapes fail for {seconds} s; counters hold errors of long ago",
-        expected="nothing",
         traffic=(_OLD_401, _OLD_TOOL),
         targets=(Target(unreachable=((60, 60 + seconds / 60),)),),
         levels=(
@@ -77,7 +71,6 @@ QUIET: Final = (
     Shape(
         name="prometheus-away-10m",
         story="Prometheus itself is down for ten minutes; an old 401 in the counters",
-        expected="nothing",
         traffic=(_OLD_401, _OLD_TOOL),
         levels=_OLD_ERRORS,
         targets=(Target(unseen=((60, 70),)),),
@@ -85,7 +78,6 @@ QUIET: Final = (
     Shape(
         name="target-renamed",
         story="A replica appears under a new name, with an old 401 in its counters",
-        expected="nothing",
         traffic=(_OLD_401, _OLD_TOOL),
         levels=_OLD_ERRORS,
         targets=(Target(), Target(instance="pod-b:9464", unseen=((0, 40),))),
@@ -94,7 +86,6 @@ QUIET: Final = (
     Shape(
         name="restart-kept-counters",
         story="A restart of two minutes with kept multiprocess files: counters go on, an old 401 among them",
-        expected="nothing",
         traffic=(_OLD_401, _OLD_TOOL),
         levels=_OLD_ERRORS,
         targets=(Target(unreachable=((60, 62),)),),
@@ -102,14 +93,12 @@ QUIET: Final = (
     Shape(
         name="restart-fresh-counters",
         story="A restart of two minutes; counters begin at zero",
-        expected="nothing",
-        traffic=(BUSY,),
+        traffic=(Traffic(per_minute=60),),
         targets=(Target(unreachable=((60, 62),), restarts=(62,)),),
     ),
     Shape(
         name="rolling-restart",
         story="Three hosts reboot one after the other, three minutes each",
-        expected="nothing",
         traffic=(Traffic(per_minute=30),),
         targets=tuple(
             Target(instance=f"app-{n}:9464", unreachable=((40 + 5 * n, 43 + 5 * n),), restarts=(43 + 5 * n,))
@@ -120,7 +109,6 @@ QUIET: Final = (
     Shape(
         name="deploy-new-pods",
         story="Pods are replaced every 30 minutes under new names",
-        expected="nothing",
         traffic=(Traffic(per_minute=40),),
         targets=tuple(Target(instance=f"pod-{n}:9464", start=30 * n, end=30 * n + 31) for n in range(5)),
         minutes=150,
@@ -135,19 +123,16 @@ QUIET: Final = (
     Shape(
         name="one-call-of-five-attempts",
         story="One call in a quiet service fails after five attempts",
-        expected="nothing",
         traffic=(Traffic(every=3, errors=0, faults=(Fault(begin=62.9, end=63.1, attempts=5),)),),
     ),
     Shape(
         name="two-of-twenty",
         story="Two calls of twenty an hour fail for good, twelve minutes apart",
-        expected="nothing",
         traffic=(Traffic(every=3, errors=0, faults=(Fault(begin=62.9, end=63.1), Fault(begin=74.9, end=75.1))),),
     ),
     Shape(
         name="second-call-of-a-new-model-fails",
         story="A model is new, is asked every ten minutes, and its second call fails",
-        expected="nothing",
         traffic=(
             Traffic(every=10, begin=30, errors=0, faults=(Fault(begin=39.9, end=40.1),)),
             Traffic(provider="anthropic", model="claude-sonnet-5", per_minute=10),
@@ -157,7 +142,6 @@ QUIET: Final = (
     Shape(
         name="one-failed-call-and-a-gap",
         story="A quiet service meets one failed call, and cannot be scraped in the minutes after it",
-        expected="nothing",
         traffic=(Traffic(every=12, errors=0, faults=(Fault(begin=59.9, end=60.1),)),),
         targets=(Target(unreachable=((61.5, 67),)),),
         minutes=100,
@@ -165,28 +149,24 @@ QUIET: Final = (
     Shape(
         name="customers-bad-key",
         story="One call in 200 uses a customer's own rejected key, all day",
-        expected="nothing",
         traffic=(Traffic(per_minute=60, faults=(Fault(begin=0, share=0.005, error_type="auth"),)),),
         minutes=180,
     ),
     Shape(
         name="invalid-prompts",
         story="Five per cent of the calls are refused as invalid: prompts that are too long",
-        expected="nothing",
         may=("ticket",),
         traffic=(Traffic(per_minute=60, faults=(Fault(begin=30, share=0.05, error_type="invalid_request"),)),),
     ),
     Shape(
         name="filtered-content",
         story="Four per cent of the answers are stopped by the content filter",
-        expected="nothing",
         may=("ticket",),
         traffic=(Traffic(per_minute=60, faults=(Fault(begin=30, share=0.04, error_type="content_filter"),)),),
     ),
     Shape(
         name="blip-45s",
         story="Every call fails for 45 seconds, then all is well",
-        expected="nothing",
         may=("ticket",),
         traffic=(Traffic(per_minute=60, faults=(Fault(begin=60, end=60.75),)),),
         minutes=90,
@@ -194,7 +174,6 @@ QUIET: Final = (
     Shape(
         name="errors-one-per-cent",
         story="One call in a hundred fails, as the objective allows",
-        expected="nothing",
         traffic=(Traffic(per_minute=120, errors=0.01),),
         minutes=180,
     ),
@@ -209,14 +188,14 @@ QUIET: Final = (
         name="client-unwatched",
         story="A release imports an SDK that is not watched",
         expected="ticket",
-        traffic=(BUSY,),
+        traffic=(Traffic(per_minute=60),),
         levels=(Level(name="tachograph_unwatched_client", labels=(("library", "cohere"),), values=((0, 0), (60, 1))),),
     ),
     Shape(
         name="usage-contradicts",
         story="A provider changes its usage report: one answer in five contradicts itself",
         expected="ticket",
-        traffic=(BUSY,),
+        traffic=(Traffic(per_minute=60),),
         levels=(
             Level(
                 name="llm_usage_mismatch_total",
@@ -266,7 +245,6 @@ QUIET: Final = (
     Shape(
         name="external-writer",
         story="The ledger's writer is a process of its own, under another job: nothing is lost",
-        expected="nothing",
         traffic=(Traffic(per_minute=60, instances=("app-1:9464",)),),
         targets=(Target(), Target(instance="writer:9465", job="ledger-writer")),
         levels=(
@@ -286,27 +264,22 @@ QUIET: Final = (
     Shape(
         name="office-hours",
         story="Two days of traffic from eight to eighteen o'clock",
-        expected="nothing",
         traffic=(Traffic(per_minute=20, hours=(8, 18), usd=0.05),),
         minutes=2880,
         step=60,
-        ignore=SCRAPED_LESS,
-        evaluate=60,
+        **SOONER,
     ),
     Shape(
         name="nightly-batch",
         story="A batch of 400 calls each night, and hardly anything else",
-        expected="nothing",
         traffic=(Traffic(per_minute=40, hours=(2, 2.17), usd=0.02), Traffic(per_minute=0.05, errors=0)),
         minutes=2880,
         step=60,
-        ignore=SCRAPED_LESS,
-        evaluate=60,
+        **SOONER,
     ),
     Shape(
         name="first-hours",
         story="A new installation: traffic begins, with a few errors",
-        expected="nothing",
         traffic=(Traffic(per_minute=30, begin=10, errors=0.01),),
         minutes=240,
         evaluate=60,
@@ -314,24 +287,20 @@ QUIET: Final = (
     Shape(
         name="new-expensive-model",
         story="A model that costs five times as much takes over part of the traffic",
-        expected="nothing",
         traffic=(Traffic(per_minute=18, usd=0.004), Traffic(model="gpt-5-pro", per_minute=18, usd=0.02, begin=420)),
         minutes=600,
-        evaluate=60,
+        **SOONER,
         step=30,
-        ignore=SCRAPED_LESS,
     ),
     Shape(
         name="slow-reasoning-model",
         story="Answers of a reasoning model take five minutes, a few at a time",
-        expected="nothing",
         may=("ticket",),
         traffic=(Traffic(model="o3-deep-research", every=7, seconds=300, errors=0),),
     ),
     Shape(
         name="idle-half-an-hour",
         story="Nothing fails, and the service is idle for half an hour",
-        expected="nothing",
         traffic=(Traffic(per_minute=20, end=60), Traffic(per_minute=20, begin=90)),
         minutes=150,
     ),
@@ -382,7 +351,6 @@ QUIET: Final = (
     Shape(
         name="quiet-day",
         story="Six hours of normal traffic on four models, three replicas and two tools",
-        expected="nothing",
         traffic=(
             Traffic(per_minute=20),
             Traffic(provider="anthropic", model="claude-sonnet-5", per_minute=10),
@@ -393,14 +361,12 @@ QUIET: Final = (
         ),
         targets=_THREE,
         minutes=360,
-        evaluate=60,
+        **SOONER,
         step=30,
-        ignore=SCRAPED_LESS,
     ),
     Shape(
         name="gap-and-restart",
         story="Scrapes fail for three minutes, and within them the process restarts; an old 401 before it",
-        expected="nothing",
         traffic=(_OLD_401, _OLD_TOOL),
         levels=_OLD_ERRORS,
         targets=(Target(unreachable=((60, 63),), restarts=(61.5,)),),
@@ -409,7 +375,6 @@ QUIET: Final = (
     Shape(
         name="one-pod-crash-loops",
         story="One pod of three is killed every three minutes and is away for one",
-        expected="nothing",
         may=("ticket",),
         traffic=(Traffic(per_minute=20),),
         targets=(
@@ -425,7 +390,6 @@ QUIET: Final = (
     Shape(
         name="pods-come-and-go",
         story="An autoscaler starts a pod every five minutes, and each lives for twenty",
-        expected="nothing",
         traffic=(Traffic(per_minute=15),),
         targets=(Target(), *(Target(instance=f"pod-{n}:9464", start=5.0 * n, end=5.0 * n + 20) for n in range(1, 20))),
         minutes=110,
@@ -433,7 +397,6 @@ QUIET: Final = (
     Shape(
         name="upgrade-spells-buckets-otherwise",
         story="A new version spells its bucket bounds 30.0 instead of 30, and replaces pods one by one",
-        expected="nothing",
         traffic=(Traffic(per_minute=30, seconds=3),),
         targets=(
             *(Target(instance=f"old-{n}:9464", end=40.0 + 10 * n) for n in (1, 2, 3)),
@@ -443,7 +406,6 @@ QUIET: Final = (
     Shape(
         name="canary-one-per-cent-fails",
         story="A canary takes one per cent of the calls, and all of them fail",
-        expected="nothing",
         may=("ticket",),
         traffic=(
             Traffic(per_minute=60, errors=0, instances=("app-1:9464",)),
@@ -473,7 +435,6 @@ QUIET: Final = (
     Shape(
         name="blips-every-ten-minutes",
         story="Every call fails for 15 seconds, every ten minutes for three hours",
-        expected="nothing",
         may=("ticket",),
         traffic=(
             Traffic(per_minute=60, faults=tuple(Fault(begin=30.0 + 10 * n, end=30.25 + 10 * n) for n in range(18))),
@@ -483,13 +444,11 @@ QUIET: Final = (
     Shape(
         name="users-stop-answers",
         story="Two of five answers are stopped by the user who reads them",
-        expected="nothing",
         traffic=(Traffic(per_minute=30, faults=(Fault(begin=30, share=0.4, error_type="cancelled"),)),),
     ),
     Shape(
         name="hedged-requests",
         story="A second provider is asked beside each slow call, and nearly always cancelled when the first answers",
-        expected="nothing",
         traffic=(
             Traffic(per_minute=60),
             Traffic(
@@ -504,30 +463,25 @@ QUIET: Final = (
     Shape(
         name="completions-while-typing",
         story="A quiet editor asks at each pause in typing; the next letter cancels the call in nine of ten cases",
-        expected="nothing",
         traffic=(Traffic(per_minute=4, faults=(Fault(begin=0, share=0.9, error_type="cancelled", seconds=0.8),)),),
         minutes=240,
     ),
     Shape(
         name="readers-stop-in-a-quiet-chat",
         story="Half of the answers of a quiet chat are stopped by their readers, after as long as other answers take",
-        expected="nothing",
         traffic=(Traffic(per_minute=1, faults=(Fault(begin=30, share=0.5, error_type="cancelled", seconds=3),)),),
         minutes=480,
         step=30,
-        evaluate=60,
-        ignore=SCRAPED_LESS,
+        **SOONER,
     ),
     Shape(
         name="slow-but-within-the-objective",
         story="Answers take 20 s instead of 2, for an hour",
-        expected="nothing",
         traffic=(Traffic(per_minute=30, faults=(Fault(begin=40, end=100, seconds=20),)),),
     ),
     Shape(
         name="streams-stall-50s",
         story="No stream goes on for 50 s, every quarter of an hour; then all of them end well",
-        expected="nothing",
         may=("ticket",),
         traffic=(
             Traffic(
@@ -546,20 +500,17 @@ QUIET: Final = (
     Shape(
         name="campaign",
         story="Traffic is six times the usual within a minute, and stays there",
-        expected="nothing",
         traffic=(Traffic(per_minute=10, usd=0.01), Traffic(per_minute=50, usd=0.01, begin=60)),
         minutes=180,
     ),
     Shape(
         name="model-replaced",
         story="A deploy replaces one model by another",
-        expected="nothing",
         traffic=(Traffic(per_minute=30, end=60), Traffic(model="gpt-5.1", per_minute=30, begin=60)),
     ),
     Shape(
         name="provider-replaced",
         story="After a day, a router moves all traffic from one provider to another",
-        expected="nothing",
         may=("ticket",),
         traffic=(
             Traffic(per_minute=20, end=1500),
@@ -567,23 +518,19 @@ QUIET: Final = (
         ),
         minutes=1620,
         step=60,
-        evaluate=60,
-        ignore=SCRAPED_LESS,
+        **SOONER,
     ),
     Shape(
         name="hourly-batch",
         story="Each hour 300 calls in five minutes, one in a hundred fails, and nothing between",
-        expected="nothing",
         traffic=tuple(Traffic(per_minute=60, errors=0.01, begin=60.0 * n + 10, end=60.0 * n + 15) for n in range(8)),
         minutes=490,
         step=30,
-        evaluate=60,
-        ignore=SCRAPED_LESS,
+        **SOONER,
     ),
     Shape(
         name="mcp-server-restarts-hourly",
         story="An MCP server is restarted each hour: its connection is away for 30 s, and calls of that time fail",
-        expected="nothing",
         may=("ticket",),
         traffic=(
             Traffic(
@@ -617,7 +564,6 @@ QUIET: Final = (
     Shape(
         name="budget-step-at-night",
         story="At three at night a budget passes 80 per cent",
-        expected="nothing",
         traffic=(Traffic(per_minute=10),),
         levels=(
             Level(name="llm_budget_limit_usd", labels=_TEAM, values=((0, 100),)),
@@ -630,8 +576,7 @@ QUIET: Final = (
         ),
         minutes=240,
         step=30,
-        evaluate=60,
-        ignore=SCRAPED_LESS,
+        **SOONER,
     ),
     Shape(
         name="model-without-price",
@@ -651,7 +596,6 @@ QUIET: Final = (
     Shape(
         name="ledger-database-away-4m",
         story="The ledger's database is away for four minutes; the journal keeps every record",
-        expected="nothing",
         may=("ticket",),
         traffic=(Traffic(per_minute=60),),
         levels=away(4),
@@ -660,7 +604,6 @@ QUIET: Final = (
     Shape(
         name="pushes-lost-3m",
         story="Metrics are pushed every 60 s, and three pushes are lost; an old 401 in the counters",
-        expected="nothing",
         traffic=(_OLD_401, _OLD_TOOL),
         levels=_OLD_ERRORS,
         targets=(Target(unreachable=((60, 63),)),),
@@ -670,7 +613,6 @@ QUIET: Final = (
     Shape(
         name="pushes-lost-15m",
         story="The collector is away for a quarter of an hour",
-        expected="nothing",
         may=("ticket",),
         traffic=(_OLD_401, _OLD_TOOL),
         levels=_OLD_ERRORS,
@@ -681,7 +623,6 @@ QUIET: Final = (
     Shape(
         name="pushed-with-a-clock-behind",
         story="The clock of one of two processes that push is two minutes behind",
-        expected="nothing",
         traffic=(Traffic(per_minute=30),),
         targets=(Target(), Target(instance="app-2", clock=-2)),
         step=60,
@@ -690,7 +631,6 @@ QUIET: Final = (
     Shape(
         name="pushed-deploys",
         story="Processes that push are replaced every 30 minutes",
-        expected="nothing",
         traffic=(Traffic(per_minute=40),),
         targets=tuple(Target(instance=f"pod-{n}", start=30 * n, end=30 * n + 31) for n in range(5)),
         minutes=150,

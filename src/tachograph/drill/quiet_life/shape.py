@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, TypedDict
 
 Expected = Literal["nothing", "ticket", "page"]
 FOR_EVER: Final = 1e9
@@ -111,7 +111,8 @@ class Shape:
         name, story: What goes on.
         expected: The loudest thing that should happen.
         may: A louder or quieter thing that is right as well.
-        knowable: When a page's condition can be known (the fifth failed call, say): it counts from there.
+        knowable: When a page's condition can be known (the fifth failed call, say): it counts from there. Most
+            faults begin at minute 60.
         within: Longest time from there to the page.
         pages: How many pages are right.
         minutes: How long it lasts.
@@ -124,12 +125,12 @@ class Shape:
 
     name: str
     story: str
-    expected: Expected
+    expected: Expected = "nothing"
     traffic: tuple[Traffic, ...] = ()
     targets: tuple[Target, ...] = field(default=(Target(),))
     levels: tuple[Level, ...] = ()
     may: tuple[Expected, ...] = ()
-    knowable: float = 0.0
+    knowable: float = 61
     within: float = 5.0
     pages: int = 1
     minutes: float = 120
@@ -138,3 +139,12 @@ class Shape:
     identity: tuple[str, ...] = ()
     push: bool = False
     ignore: tuple[str, ...] = ()
+
+
+class _Sooner(TypedDict):
+    evaluate: int
+    ignore: tuple[str, ...]
+
+
+SOONER: Final[_Sooner] = {"evaluate": 60, "ignore": ("LLMMonitorScrapeTooSparse",)}
+"""For a long shape with a longer `step`: it is played sooner, and the alert about its scrapes is left out."""
