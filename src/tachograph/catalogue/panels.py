@@ -135,9 +135,9 @@ class Panel:
 
     title: str
     description: str
-    kind: Kind
     unit: Unit
     queries: tuple[PanelQuery, ...]
+    kind: Kind = "timeseries"
     width: int = 12
     height: int = 8
     stacked: bool = False

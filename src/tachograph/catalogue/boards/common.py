@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tachograph.catalogue.panels import Annotation, Threshold, Top, Variable
+from tachograph.catalogue.panels import Annotation, Panel, PanelRow, Threshold, Top, Variable
 
 TARGET: Final = 'job=~"$job",instance=~"$instance"'
 PROVIDER: Final = f'{TARGET},provider=~"$provider"'
@@ -34,6 +34,11 @@ OUTCOME_COLORS: Final = (
     ("rate_limited", "blue"),
     ("cancelled", "text"),
 )
+
+
+def row(title: str, *panels: Panel, folded: bool = False) -> PanelRow:
+    """A row of these panels."""
+    return PanelRow(title, panels, folded)
 
 
 def variables(*more: Variable) -> tuple[Variable, ...]:
