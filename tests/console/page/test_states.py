@@ -238,6 +238,22 @@ def test_a_call_dated_ahead_shows_when_that_time_comes_and_the_bar_says_so(brows
         page.close()
 
 
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+def test_ranges_end_at_the_server_s_now_when_the_browser_s_clock_is_wrong(browser: Browser, seconds: int) -> None:
+    with start(port=0, step_seconds=300, auth=False) as served:
+        served.console.calls.add_all([call(1, at=time.time() - 10, model="newest")], wait=True)
+        page = browser.new_page()
+        page.add_init_script(f"const right = Date.now; Date.now = () => right() + {seconds * 1000};")
+        page.goto(f"{served.url}#/calls?range=15m")
+        page.wait_for_selector(".calls tbody tr >> text=newest")
+        end = int(time.time()) - 300
+        show(page, f"#/calls?from={end - 900}&to={end}&refresh=off")
+        page.get_by_role("button", name="Later").click()  # as far as now
+        page.wait_for_function(f"() => Number(new URLSearchParams(location.hash.split('?')[1]).get('to')) > {end}")
+        assert abs(int(page.url.partition("&to=")[2].partition("&")[0]) - time.time()) < 60
+        page.close()
+
+
 def test_the_paused_tail_stays_while_calls_come_and_goes_on_when_resumed(browser: Browser) -> None:
     with start(port=0, step_seconds=300, auth=False) as busy:
         busy.console.calls.add_all([call(n + 1, at=time.time() - 600 + n) for n in range(120)], wait=True)

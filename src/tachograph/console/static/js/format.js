@@ -1,5 +1,7 @@
 // Numbers and times as people read them.
 
+import { now } from "./clock.js";
+
 /** @type {[number, string, number][]} */
 const SMALL = [
   [1, "s", 1],
@@ -122,8 +124,8 @@ export const fromInput = (text) => unshifted(Date.parse(`${text}Z`) / 1000);
 /** The moment at which the page's clock shows a time: by the offset that holds then, which a change of clocks has moved. */
 const unshifted = (local) => local - offset(local - offset(local));
 
-export function ago(unix, now = Date.now() / 1000) {
-  const gone = Math.max(0, now - unix);
+export function ago(unix, at = now()) {
+  const gone = Math.max(0, at - unix);
   if (gone < 90) return `${Math.round(gone)} s`;
   if (gone < 5400) return `${Math.round(gone / 60)} min`;
   if (gone < 129600) return `${Math.round(gone / 3600)} h`;

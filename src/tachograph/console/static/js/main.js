@@ -1,6 +1,7 @@
 // The shell: bar, time range, live refresh, keyboard, and one view at a time.
 
 import { console_, labelValues } from "./api.js";
+import * as clock from "./clock.js";
 import { openDialog, openKeys } from "./dialog.js";
 import { $, h, icon, refill, s, toast } from "./dom.js";
 import { ago, duration, moment, useUtc, zoneName } from "./format.js";
@@ -32,7 +33,7 @@ const app = {
 async function start() {
   try {
     [app.status, app.dashboards] = await Promise.all([
-      console_("status"),
+      askStatus(),
       console_("catalogue").then((answer) => answer.dashboards),
     ]);
   } catch (error) {
@@ -329,8 +330,15 @@ function showFailure(error) {
   );
 }
 
+async function askStatus() {
+  const asked = Date.now();
+  const status = await console_("status");
+  clock.follow(status.now, asked);
+  return status;
+}
+
 async function refreshStatus() {
-  if (!app.statusIsFresh) app.status = await console_("status");
+  if (!app.statusIsFresh) app.status = await askStatus();
   app.statusIsFresh = false;
   suitRange();
 }
@@ -401,7 +409,7 @@ function drawLive() {
 
 /** The state of the data, which the dot shows: when something last came, and what does not answer. */
 function freshness() {
-  const { data = {}, now = Date.now() / 1000 } = app.status;
+  const { data = {}, now = clock.now() } = app.status;
   if (app.isGone) return { stale: true, short: "No answer", text: "The console's server does not answer" };
   const newest = Math.max(data.newest_metrics || 0, data.newest_call || 0);
   const broken = data.broken || [];

@@ -1,5 +1,6 @@
 // The time range: its name, its dialog, and the steps that move it.
 
+import { now } from "./clock.js";
 import { openDialog } from "./dialog.js";
 import { h } from "./dom.js";
 import { duration, fromInput, moment, toInput, zoneName } from "./format.js";
@@ -24,7 +25,7 @@ export function rangeText() {
 export function shift(share) {
   const { from, to } = state.range();
   const by = (to - from) * share;
-  const end = Math.min(Date.now() / 1000, to + by);
+  const end = Math.min(now(), to + by);
   state.set({ from: Math.round(end - (to - from)), to: Math.round(end), range: null });
 }
 
@@ -36,7 +37,7 @@ export function zoomOut() {
     state.set({ range: next });
   } else {
     const middle = (from + to) / 2;
-    const end = Math.min(Date.now() / 1000, middle + length / 2);
+    const end = Math.min(now(), middle + length / 2);
     state.set({ from: Math.round(end - length), to: Math.round(end) });
   }
 }

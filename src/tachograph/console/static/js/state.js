@@ -1,5 +1,7 @@
 // Everything that a person has chosen is in the URL: #/view?name=value. Reading it is the only way to know.
 
+import { now } from "./clock.js";
+
 const listeners = new Set();
 
 export function read() {
@@ -13,13 +15,13 @@ export function get(name, fallback = "") {
 
 /** Change the URL: a value of null or "" leaves it. `push` makes a step for the back button. */
 export function set(changes, { view = null, push = false } = {}) {
-  const now = read();
+  const there = read();
   for (const [name, value] of Object.entries(changes)) {
-    if (value === null || value === undefined || value === "") now.params.delete(name);
-    else now.params.set(name, String(value));
+    if (value === null || value === undefined || value === "") there.params.delete(name);
+    else there.params.set(name, String(value));
   }
-  const query = now.params.toString();
-  const hash = `#/${view ?? now.view}${query ? `?${query}` : ""}`;
+  const query = there.params.toString();
+  const hash = `#/${view ?? there.view}${query ? `?${query}` : ""}`;
   if (hash === location.hash) return;
   if (push) history.pushState(null, "", hash);
   else history.replaceState(null, "", hash);
@@ -82,13 +84,14 @@ export function suit(age) {
 export const rangeName = () => get("range", usual);
 
 /** The time range now: {from, to} in unix seconds, and whether its end is "now". */
-export function range(now = Date.now() / 1000) {
+export function range() {
   const { params } = read();
   const from = Number(params.get("from"));
   const to = Number(params.get("to"));
   if (from && to && to > from) return { from, to, live: false };
   const length = seconds(rangeName()) || seconds(usual);
-  return { from: now - length, to: now, live: true };
+  const end = now();
+  return { from: end - length, to: end, live: true };
 }
 
 /** Seconds between refreshes; 0 is paused. */
