@@ -118,6 +118,7 @@ ROOMS: dict[str, Room] = {
             "usage/test_vendor_limits.py",
             "usage/test_focus.py",
             "usage/test_bill_currency.py",
+            "usage/test_bill_watch.py",
         ),
     ),
     "budgets": Room(
@@ -129,6 +130,7 @@ ROOMS: dict[str, Room] = {
             "usage/test_budget_decisions.py",
             "usage/test_budget_reservations.py",
             "usage/test_budget_fleet.py",
+            "usage/test_budget_settings.py",
             "usage/test_forecast.py",
         ),
     ),

@@ -8,18 +8,22 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from math import inf, nan
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tachograph.runtime import join
 from tachograph.settings.budgets import BudgetLimit
 from tachograph.signals.registry import Metrics
-from tachograph.usage.budgets import gauges
+from tachograph.usage.budgets import gauges, history
 from tachograph.usage.budgets.accounts import LEASED, STEP, AccountRow, Accounts, NoPlace, Slot
 from tachograph.usage.budgets.budget import Budget, Refusal, in_usd
+from tachograph.usage.budgets.history import History
 from tachograph.usage.budgets.scope import Scope
 from tachograph.usage.budgets.windows import Window
 from tachograph.usage.reports.forecast import Pace
+from tachograph.usage.stores.query import Query
 
 HOUR = 3600.0
 NOON = datetime(2026, 12, 30, 12, tzinfo=UTC).timestamp()
@@ -231,3 +235,145 @@ def test_a_refusal_says_when_to_try_again_only_where_that_may_help(
     assert (error.spent_usd, error.reserved_usd, error.needs_usd) == (in_usd(spent), in_usd(3), in_usd(nano))
     assert error.is_unchecked is is_unchecked
     assert in_usd(1_500_000_000) == Decimal("1.5")
+
+
+def test_a_directory_that_is_not_there_is_made_for_this_user_alone(tmp_path: Path) -> None:
+    slot = Slot(tmp_path / "a" / "budgets")
+    assert (tmp_path / "a" / "budgets").stat().st_mode & 0o777 == 0o700
+    assert sorted(path.name for path in (tmp_path / "a" / "budgets").iterdir()) == ["slot-1.lock"]
+    slot.leave()
+    slot.leave()
+    assert Slot(tmp_path / "a" / "budgets").number == 1
+    Slot(None).leave()
+
+
+def test_a_process_that_finds_no_free_slot_is_told_how_many_there_are(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("tachograph.usage.budgets.accounts.SLOTS", 3)
+    slots = [Slot(tmp_path) for _ in range(2)]
+    assert [slot.number for slot in slots] == [1, 2]
+    with pytest.raises(NoPlace, match=f"^2 processes share {tmp_path} already$"):
+        Slot(tmp_path)
+
+
+class FakeLedger:
+    """A ledger whose store has one answer, and notes what it is asked."""
+
+    def __init__(self, *rows: object) -> None:
+        self.rows = [{"cost_nusd": nano} for nano in rows]
+        self.asked: list[Query] = []
+        self.opened: list[bool] = []
+        self.closed = 0
+
+    def open_store(self, *, read_only: bool = False) -> Any:
+        self.opened.append(read_only)
+        return self
+
+    def usage(self, query: Query) -> list[dict[str, object]]:
+        self.asked.append(query)
+        return self.rows
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.fixture
+def looked_ahead(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    seen: list[Any] = []
+    monkeypatch.setattr(history, "hours_of", lambda store, **asked: seen.append((store, asked)) or {1: 2})
+    monkeypatch.setattr(history, "pace_of", lambda hours, now: (hours, now))
+    return seen
+
+
+TO_THE_END = 253_402_300_800_000_000
+MIDNIGHT_US = int(datetime(2026, 12, 30, tzinfo=UTC).timestamp()) * 1_000_000
+NOON_US = int(NOON) * 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("period", "fields", "begins", "where"),
+    [
+        ("day", {}, MIDNIGHT_US, {}),
+        ("24h", {"model": "gpt-5"}, NOON_US - 24 * 3600 * 1_000_000, {"model": ("gpt-5",)}),
+        ("total", {"user": "u"}, 0, {"user_id": ("u",)}),
+    ],
+)
+@pytest.mark.usefixtures("looked_ahead")
+def test_the_ledger_is_asked_for_the_window_and_raises_what_is_known(
+    tmp_path: Path, period: str, fields: dict[str, Any], begins: int, where: dict[str, Any]
+) -> None:
+    slot, ledger = Slot(tmp_path), FakeLedger(5, None, "7")
+    apart = budget_of("day")
+    apart.accounts = None
+    budget = budget_of(period, **fields)
+    budget.accounts = Accounts("b", budget.scope.window, slot, 1)
+    row, number = budget.row(1, NOON)[0], budget.scope.window.number(NOON)
+    row.add_spent(3, number, number)
+    reading = History(None)
+    reading.read([apart, budget], ledger, slot, NOON)  # type: ignore[arg-type]
+    is_rolling = period == "24h"
+    assert ledger.asked == [Query(begins, TO_THE_END, where={"kind": ("llm",), **where}, raw=is_rolling)]
+    assert (ledger.opened, ledger.closed) == ([True], 1)
+    assert row.spent(number) == 12
+    ledger.rows = ledger.rows[:1]  # less than is known
+    reading.read([budget], ledger, slot, NOON)  # type: ignore[arg-type]
+    assert row.spent(number) == 12
+    ledger.rows = [{"cost_nusd": 13}]
+    with slot.of_the_dead(0) as is_held:  # another process raises it just now
+        assert is_held
+        reading.read([budget], ledger, slot, NOON)  # type: ignore[arg-type]
+    assert row.spent(number) == 12
+    reading.read([budget], ledger, slot, NOON)  # type: ignore[arg-type]
+    assert row.spent(number) == 13
+
+
+@pytest.mark.parametrize("period", ["day", "24h"])
+@pytest.mark.usefixtures("looked_ahead")
+def test_of_a_fleet_the_ledger_is_read_up_to_when_hosts_have_told_what_they_spent(period: str) -> None:
+    ledger, raised = FakeLedger(5, 7), []
+    fleet: Any = SimpleNamespace(lag_seconds=10.0, raise_base=lambda *given: raised.append(given))
+    budget = budget_of(period)
+    History(fleet).read([budget], ledger, Slot(None), NOON)  # type: ignore[arg-type]
+    begins = MIDNIGHT_US if period == "day" else NOON_US - 24 * 3600 * 1_000_000
+    assert ledger.asked == [Query(begins, NOON_US - 10_000_000, where={"kind": ("llm",)}, raw=True)]
+    row, number = budget.row(1, NOON)[0], budget.scope.window.number(NOON)
+    ((scope, told, nano, now),) = raised
+    assert (scope, told.index, nano, now) == (budget.scope, row.index, 12, NOON)
+    assert row.spent(number) == 0
+
+
+@pytest.mark.usefixtures("looked_ahead")
+def test_of_a_budget_per_user_the_accounts_are_read_that_this_process_has_met() -> None:
+    ledger, budget = FakeLedger(5), budget_of("day", per=("user",))
+    assert budget.accounts is not None
+    budget.scope.values |= {6: ("a",), 7: ("b",), 8: ("c",)}
+    for key in (9, 7, 6):  # 8 has no account here, and whose 9 is, is not known
+        budget.accounts.row(key, NOON)
+    History(None).read([budget], ledger, Slot(None), NOON)  # type: ignore[arg-type]
+    wanted = {"kind": ("llm",)}
+    assert ledger.asked == [
+        Query(MIDNIGHT_US, TO_THE_END, where={**wanted, "user_id": (user,)}, raw=False) for user in "ab"
+    ]
+    number = budget.scope.window.number(NOON)
+    assert {key: row.spent(number) for key, row in budget.accounts.known().items()} == {9: 0, 7: 5, 6: 5}
+
+
+def test_the_pace_is_read_every_five_minutes_and_after_a_clock_was_set_back(looked_ahead: list[Any]) -> None:
+    ledger, reading = FakeLedger(), History(None)
+    budget, per = budget_of("day", model="gpt-5"), budget_of("day", per=("user",))
+    read_at = []
+    for seconds in (0, 299.9, 300, 599, 600, 700, 599):
+        before = len(looked_ahead)
+        reading.read([per, budget], ledger, Slot(None), NOON + seconds)  # type: ignore[arg-type]
+        read_at += [seconds] * (len(looked_ahead) - before)
+    assert read_at == [0, 300, 600, 599]
+    moment = datetime.fromtimestamp(NOON + 599, UTC)
+    assert looked_ahead[-1] == (ledger, {"now": moment, "where": {"kind": ("llm",), "model": ("gpt-5",)}})
+    assert (budget.pace, per.pace) == (({1: 2}, moment), None)
+
+
+@pytest.mark.usefixtures("looked_ahead")
+def test_a_store_that_does_not_answer_is_closed() -> None:
+    ledger = FakeLedger("no number")
+    with pytest.raises(ValueError, match="no number"):
+        History(None).read([budget_of("day")], ledger, Slot(None), NOON)  # type: ignore[arg-type]
+    assert ledger.closed == 1

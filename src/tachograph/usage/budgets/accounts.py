@@ -25,7 +25,7 @@ import mmap
 import os
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -65,16 +65,16 @@ class Slot:
     def __init__(self, directory: Path | None) -> None:
         self.directory = directory
         self.number = 1
-        self._fd = -1
+        self._close: Callable[[], object] | None = None
         if directory is None:
             return
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         for number in range(1, SLOTS):
             fd = self._take(number)
             if fd is not None:
-                self.number, self._fd = number, fd
-                self._close = weakref.finalize(self, _close, Ours(fd))
-                self._close.atexit = False  # the slot is ours until the last call is counted
+                self.number = number
+                self._close = closing = weakref.finalize(self, _close, Ours(fd))
+                closing.atexit = False  # the slot is ours until the last call is counted
                 return
         raise NoPlace(f"{SLOTS - 1} processes share {directory} already")
 
@@ -105,9 +105,8 @@ class Slot:
 
     def leave(self) -> None:
         """Give the slot up; in a forked child the parent keeps it."""
-        if self._fd >= 0:
+        if self._close is not None:
             self._close()
-            self._fd = -1
 
 
 def _close(file: Ours) -> None:
@@ -136,7 +135,7 @@ class Accounts:
         self._row_bytes = -(-(_ROW_WORDS + SLOTS * (3 + window.buckets)) * 8 // _PAGE) * _PAGE
         self._rows_at = _PAGE + -(-rows * 8 // _PAGE) * _PAGE
         size = self._rows_at + rows * self._row_bytes
-        self._fd = -1
+        self._fd: int | None = None
         if slot.directory is None:
             memory = memoryview(mmap.mmap(-1, size))
         else:
@@ -158,7 +157,7 @@ class Accounts:
 
     def _allocate(self, start: int, size: int) -> None:
         """Give the file its blocks now: a full disk found out by writing to the mapping would kill the process."""
-        if self._fd >= 0 and hasattr(os, "posix_fallocate"):
+        if self._fd is not None and hasattr(os, "posix_fallocate"):
             self._check()
             os.posix_fallocate(self._fd, start, size)
 
@@ -215,7 +214,7 @@ class Accounts:
         Raises:
             NoPlace: Another process holds the lock for longer: it was stopped meanwhile, or is not ours.
         """
-        if self._fd < 0:
+        if self._fd is None:
             yield
             return
         import fcntl
@@ -234,7 +233,7 @@ class Accounts:
     @contextmanager
     def alone(self) -> Iterator[bool]:
         """Whether no other process is in here, or gives out rows; never waits."""
-        if self._fd < 0:
+        if self._fd is None:
             yield True
             return
         import fcntl

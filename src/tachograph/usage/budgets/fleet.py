@@ -176,9 +176,7 @@ class Fleet:
             self._run(_MAKE, (key, begins))
             found = self._run(_READ, names)
         leased, granted, spent_elsewhere = found[0]
-        if row[LEASED] != granted or row[LEASE_NUMBER] != _lease_number(row, number):
-            row[LEASED] = granted
-            row[LEASE_NUMBER] = _lease_number(row, number)
+        row[LEASED], row[LEASE_NUMBER] = granted, _lease_number(row, number)
         for _ in range(2):
             held = row.spent(number) + row.reserved()
             free = max(0, scope.limit_nano - leased) + max(0, granted - held)

@@ -108,7 +108,7 @@ class Scope:
         """Which rows of the ledger it has paid for, as a query says it."""
         where: dict[str, tuple[str, ...]] = {"kind": ("llm",)}
         asked = [*self._wanted, *((f"label:{name}", value) for name, value in self._labels)]
-        for name, value in [*asked, *zip(self.per, self.values.get(key, ()), strict=True)]:
+        for name, value in [*asked, *zip(self.per, self.values[key], strict=True)]:
             where[_COLUMNS.get(name) or name] = (value,)
         return where
 
