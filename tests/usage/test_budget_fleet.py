@@ -368,8 +368,8 @@ def test_a_lease_is_read_again_when_calls_need_it(
     one.spend(spent)
     one.row.add_reserved(held)
     begins = {SYNCED: int(NOON * 1000), LEASE_NUMBER: one.number, NUMBER: one.number if spent else 0}
-    for word, begin in begins.items():
-        one.row[word] = begin
+    for word, start in begins.items():
+        one.row[word] = start
     for word, value in words.items():
         from_zero = {NUMBER: one.number}.get(word, begins.get(word, 0))
         one.row[word] = 0 if value is None else from_zero + value
@@ -444,10 +444,10 @@ def test_the_ledger_raises_what_hosts_told_or_the_whole_lease_of_a_silent_one(
     one.spend(1)
     with psycopg.connect(url) as connection:
         connection.execute(
-            f"UPDATE tachograph_budget_lease SET granted = {125 * MILLION}, heard_at = now() - interval"  # type: ignore[arg-type]  # noqa: S608
+            f"UPDATE tachograph_budget_lease SET granted = {125 * MILLION}, heard_at = now() - interval"  # type: ignore[arg-type]
             f" '{silent_seconds} s'"
         )
-        connection.execute(f"UPDATE tachograph_budget_account SET leased = {125 * MILLION}")  # type: ignore[arg-type]  # noqa: S608
+        connection.execute(f"UPDATE tachograph_budget_account SET leased = {125 * MILLION}")  # type: ignore[arg-type]
     one.fleet.raise_base(one.scope, one.row, nano * MILLION, NOON)
     key = f"{one.scope.file_name()}-1"
     assert table(url, ACCOUNTS) == [(key, one.number, (125 + base) * MILLION, base * MILLION)]
@@ -474,7 +474,7 @@ def test_the_lease_of_a_host_that_died_is_given_out_again_when_a_rolling_window_
     with psycopg.connect(url) as connection:
         for one, hours in zip(hosts, (25.1, 24.9), strict=False):
             connection.execute(
-                f"UPDATE tachograph_budget_lease SET heard_at = now() - interval '{hours} h' WHERE host = %s",  # type: ignore[arg-type]  # noqa: S608
+                f"UPDATE tachograph_budget_lease SET heard_at = now() - interval '{hours} h' WHERE host = %s",  # type: ignore[arg-type]
                 (one.name,),
             )
     hosts[2].sync()
@@ -495,9 +495,7 @@ def test_tables_are_made_once_under_a_lock_and_each_transaction_has_its_time_lim
 
     for name in ("connect", "limits"):
         monkeypatch.setattr(postgres_connection, name, noted(name))
-    monkeypatch.setattr(
-        fleet.Fleet, "_in_transaction", lambda *given: (said.append(given[1]), run(*given))[1]
-    )
+    monkeypatch.setattr(fleet.Fleet, "_in_transaction", lambda *given: (said.append(given[1]), run(*given))[1])
     limits = ("limits", (7.5,), {})
     connected: list[Any] = [("connect", (url,), {"timeout_seconds": 7.5}), fleet._TABLES_EXIST, limits]
     made: list[Any] = [f"SELECT pg_advisory_xact_lock({postgres_connection.LOCK}); {'; '.join(fleet._TABLES)}", limits]

@@ -202,9 +202,10 @@ class Budgets:
             covering = [budget for budget in self._budgets if budget.scope.covers(call)]
             nano = self._estimates.nano_usd(call, asked, self._recorder.pricer)
         allowed: list[Budget] = []
+        unchecked: list[Budget] = []
         for _ in range(2 * len(self._budgets) + 1):
             held = [(budget, *budget.row(key := budget.scope.key(call), now), key) for budget in covering]
-            is_held, refusal = self._hold(held, nano, now, allowed)
+            is_held, refusal = self._hold(held, nano, now, allowed, unchecked)
             if refusal is None:
                 if is_held:
                     rows = [(budget, row, key) for budget, row, _, key in held]
@@ -273,9 +274,18 @@ class Budgets:
         return None if cost is None else cost.quality
 
     def _hold(
-        self, held: list[tuple[Budget, AccountRow, bool, int]], nano: int, now: float, allowed: list[Budget]
+        self,
+        held: list[tuple[Budget, AccountRow, bool, int]],
+        nano: int,
+        now: float,
+        allowed: list[Budget],
+        unchecked: list[Budget],
     ) -> tuple[bool, Refusal | None]:
         """Write the reservation, then look whether it fits; take it back where it does not.
+
+        Args:
+            allowed: The budgets whose action let the call go.
+            unchecked: Those that are counted as not checked for this call.
 
         Returns:
             Whether the money is held now, and why not. Neither where a signal handler interrupted the holder of the
@@ -283,7 +293,7 @@ class Budgets:
         """
         if not self._lock.acquire(timeout=_LOCK_SECONDS):
             for budget, *_ in held:
-                self._count(BUDGET_UNCHECKED, budget.scope.limit.name)
+                self._count_unchecked(budget, unchecked)
             return False, None
         passed: list[_Passed] = []
         try:
@@ -292,7 +302,7 @@ class Budgets:
             for _ in range(3):
                 for _, row, _, _ in held:
                     row.add_reserved(nano)
-                refusal = self._look(held, nano, now, allowed)
+                refusal = self._look(held, nano, now, allowed, unchecked)
                 if refusal is None:
                     return True, None
                 for _, row, _, _ in held:
@@ -308,7 +318,12 @@ class Budgets:
                 self._settle_pending()
 
     def _look(
-        self, held: list[tuple[Budget, AccountRow, bool, int]], nano: int, now: float, allowed: list[Budget]
+        self,
+        held: list[tuple[Budget, AccountRow, bool, int]],
+        nano: int,
+        now: float,
+        allowed: list[Budget],
+        unchecked: list[Budget],
     ) -> Refusal | None:
         for budget, row, is_shared, key in held:
             if budget in allowed:
@@ -326,7 +341,7 @@ class Budgets:
                 else:
                     limit = leased
             if not is_checked:
-                self._count(BUDGET_UNCHECKED, scope.limit.name)
+                self._count_unchecked(budget, unchecked)
                 if self._settings.when_store_is_away == "refuse":
                     return Refusal(budget, key, row.spent(number), row.reserved() - nano, nano, limit, True)
             spent = row.spent(number) if is_checked else self._spent(row, number)  # as far as the fleet's is known
@@ -337,6 +352,12 @@ class Budgets:
                     self._wake.set()
                 return Refusal(budget, key, spent, reserved, nano, limit, False)
         return None
+
+    def _count_unchecked(self, budget: Budget, counted: list[Budget]) -> None:
+        """Count the call once, however often the budget is looked at."""
+        if budget not in counted:
+            counted.append(budget)
+            self._count(BUDGET_UNCHECKED, budget.scope.limit.name)
 
     def _resolve(self, refusal: Refusal, call: LLMCall, now: float) -> str | None:
         """What the budget's action makes of a call that does not fit: None lets it go, a text is another model.
