@@ -14,8 +14,8 @@ from tachograph.records.cost import Cost
 from tachograph.records.reservation import Asked
 from tachograph.records.sound import MOST_SECONDS
 from tachograph.settings.budgets import BudgetLimit
-from tachograph.usage.budgets.estimate import Estimates
-from tachograph.usage.budgets.scope import Scope
+from tachograph.usage.budgets.estimate import Estimates, _most
+from tachograph.usage.budgets.scope import Scope, scope_of
 from tachograph.usage.budgets.windows import FOREVER, Window
 
 WEDNESDAY = datetime(2026, 12, 30, 13, 45, 12, 345678, tzinfo=UTC)
@@ -152,6 +152,67 @@ def test_budgets_that_mean_the_same_share_a_file_whatever_their_limit() -> None:
     assert len(names) == 5
 
 
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({}, "8b50e842a2f0b83a"),
+        ({"usd": Decimal(7)}, "8b50e842a2f0b83a"),
+        ({"period": "24h"}, "36933a9242e8ebec"),
+        ({"per": ("user", "label:team")}, "e11c7defb17b7793"),
+        ({"user": "u", "model": "m", "labels": {"b": "2", "a": "1"}}, "66cf919e59c0a01b"),
+        ({"user": "u", "model": "m", "labels": {"a": "1", "b": "2"}}, "66cf919e59c0a01b"),
+        ({"name": "n\ud800"}, "d5c37d36d83d4a60"),
+    ],
+)
+def test_the_file_of_a_budget_has_the_same_name_in_every_version(fields: dict[str, Any], name: str) -> None:
+    assert Scope(limit(**fields)).file_name() == name
+
+
+@pytest.mark.parametrize(
+    ("user", "team", "key"),
+    [("u1", "a", 4105692402957064394), ("u1", "", 2580001883670500802), ("\ud800", "\u00fc", 3231204227603843214)],
+)
+def test_an_account_has_the_same_number_in_every_version(user: str, team: str, key: int) -> None:
+    scope = Scope(limit(per=("user", "label:team")))
+    made = call(labels={"user": user, "team": team} if team else {"user": user})
+    assert scope.key(made) == scope.key(made) == key
+    assert scope.values[key] == (user, team)
+
+
+def test_the_names_of_accounts_are_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tachograph.usage.budgets.scope._PER_ROWS", 1)
+    scope = Scope(limit(per=("user",)))
+    keys = [scope.key(call(labels={"user": str(number)})) for number in range(4)]
+    assert [scope.account(key) for key in keys] == [f"b (user={number})" for number in range(4)]
+    last = scope.key(call(labels={"user": "4"}))
+    assert scope.values == {last: ("4",)}
+    assert [scope.account(key) for key in (keys[0], last)] == ["b", "b (user=4)"]
+    assert [scope.key(call(labels={"user": str(number)})) for number in range(4)] == keys
+
+
+@pytest.mark.parametrize(
+    ("name", "of_run", "of_label", "neither"),
+    [("agent", "refunds", "l", ""), ("user", "u1", "l", ""), ("session", "s1", "l", ""), ("run", "run-1", "l", ""),
+     ("execution", "e1", "l", ""), ("label:team", "l", "l", ""), ("provider", *["openai"] * 3),
+     ("model", *["gpt-5"] * 3), ("key", *["...abcd"] * 2, "")],
+)  # fmt: skip
+def test_the_value_of_a_scope_is_the_run_s_or_the_label_s(name: str, of_run: str, of_label: str, neither: str) -> None:
+    labels = {name.removeprefix("label:"): "l"}
+    with_run, with_label, bare = call(labels=labels), call(labels=labels), call()
+    with_run.run, with_label.run = RUN, Run("", "")
+    if name == "key":
+        with_run.api_key_hint = with_label.api_key_hint = "...abcd"
+        assert scope_of(call(labels={"key": "of a proxy"}), name) == "of a proxy"
+    assert [scope_of(made, name) for made in (with_run, with_label, bare)] == [of_run, of_label, neither]
+    bare.labels = None
+    assert scope_of(bare, name) == neither
+
+
+@pytest.mark.parametrize("usd", ["0", "0.000000001", "1.5", "9000000000"])
+def test_a_limit_is_counted_in_nano_dollars(usd: str) -> None:
+    assert Scope(limit(usd=Decimal(usd))).limit_nano == int(Decimal(usd) * 10**9)
+
+
 def price(made: LLMCall) -> Cost:
     """A token of prompt costs 1 nano-dollar, one of completion 1,000, a character 7, a second of sound a million."""
     assert made.usage is not None
@@ -245,3 +306,80 @@ def test_a_transcription_whose_length_cannot_be_seen_may_cost_the_most_that_one_
     estimates.learn(ended(Usage(1, 1), cost=500), None)
     assert estimates.nano_usd(of("transcription"), asked(), price) == 500
     assert estimates.nano_usd(of("transcription"), asked(sound_seconds=1.0), price) == 20 + 10_000 + 1_000_000
+
+
+def test_what_was_seen_of_too_many_models_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tachograph.usage.budgets.estimate._MOST_KEYS", 2)
+    estimates = Estimates()
+
+    def learn(model: str) -> None:
+        made = ended(Usage(1, 1), cost=500)
+        made.model = model
+        estimates.learn(made, None)
+
+    def known() -> list[int]:
+        return [estimates.nano_usd(call(model=model), asked(), None) for model in "abc"]
+
+    learn("a")
+    learn("b")
+    learn("b")
+    assert known() == [500, 500, 0]
+    learn("c")
+    assert known() == [0, 0, 500]
+
+
+def test_the_most_seen_rises_at_once_and_comes_down_by_a_fiftieth_of_the_way() -> None:
+    assert [_most(100.0, value) for value in (100.0, 101.0, 50.0, 0.0)] == [100.0, 101.0, 99.0, 98.0]
+
+
+@pytest.mark.parametrize(
+    ("usage", "cost", "request_", "nano"),
+    [
+        (Usage(200, 50), None, None, 101 + 50_000),  # no request is known: the answer alone is learned
+        (Usage(200, 51), None, asked(400, answers=3), 151 + 17_000),
+        (Usage(32, 1), None, asked(64), 151 + 1_000),  # long enough to say half a token for each character
+        (Usage(64, None), None, asked(64), 301 + 2_048_000),
+        (Usage(128, None), None, asked(64), 601 + 2_048_000),
+        (Usage(129, None), None, asked(64), 601 + 2_048_000),  # two tokens for each character at most
+        (Usage(None, 7), None, asked(64), 101 + 7_000),
+        (Usage(0, 0), 0, asked(64), 101 + 2_048_000),
+        (None, 5, asked(64), 101 + 2_048_000),
+    ],
+)  # fmt: skip
+def test_each_part_of_a_call_that_ended_is_learned_where_it_is_known(
+    usage: Usage | None, cost: int | None, request_: Asked | None, nano: int
+) -> None:
+    estimates = Estimates()
+    made = call()
+    made.usage, made.cost = usage, None if cost is None else Cost(cost, "priced")
+    estimates.learn(made, request_)
+    assert estimates.nano_usd(call(), asked(300), price) == nano
+    assert estimates.nano_usd(call(), asked(300), None) == (cost or 0)
+
+
+def test_of_media_that_are_billed_by_number_the_first_usage_with_a_price_counts() -> None:
+    seen: list[Usage | None] = []
+
+    def by_item(made: LLMCall) -> Cost | None:
+        seen.append(made.usage)
+        assert made.usage is not None
+        return Cost(70, "priced") if made.usage.tool_uses else Cost(0, "unpriced")
+
+    request_ = asked(300, 10, media={"image": 4})
+    assert Estimates().nano_usd(of("image_generation"), request_, by_item) == 70
+    assert seen == [Usage(101, 10), Usage(tool_uses={"image": 4})]
+    seen.clear()
+    assert Estimates().nano_usd(of("video_generation"), request_, by_item) == 70
+    assert seen == [Usage(tool_uses={"image": 4})]
+    assert Estimates().nano_usd(of("video_generation"), asked(300, 10), by_item) == 0
+
+
+def test_a_price_that_fails_leaves_nothing_of_the_estimate_on_the_call() -> None:
+    made = call()
+
+    def fails(_: LLMCall) -> Cost | None:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        Estimates().nano_usd(made, asked(300, 10, tier="flex", speed="fast"), fails)
+    assert (made.usage, made.service_tier, made.speed) == (None, None, None)

@@ -591,7 +591,8 @@ def test_one_thread_does_the_work_and_a_signal_handler_does_not_wait_for_it_to_s
 
     budgets = guard(step_by_step(tmp_path))
     budgets._thread = None
-    interrupted = threading.Timer(5, budgets._starting.release)  # else a handler that waits would wait for ever
+    interrupted = threading.Timer(5, budgets._starting.release)  # so that a handler that waits fails
+    interrupted.start()
     monkeypatch.setattr(guarding.threading, "Thread", FakeThread)
     with budgets._starting:
         began = time.monotonic()

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from tachograph.errors import SettingsError
 from tachograph.runtime import build
 from tachograph.settings import load
+from tachograph.settings.budgets import BudgetLimit, BudgetsSettings
+from tachograph.usage.budgets.doubtful import check_apart, doubts
 from usage.test_budget_reservations import balances, begin, end, recorder_with
 
 SECRET = "sk-live-0123456789abcdef"
@@ -106,3 +109,81 @@ def test_of_two_equal_budgets_the_first_counts_each_call_once(tmp_path: Path) ->
     assert balances(recorder) == {"all": (Decimal("0.2"), 0)}
     (line,) = left_out
     assert line.startswith("the budget 'all': another budget before it has the same name")
+
+
+def budget(**fields: Any) -> BudgetLimit:
+    return BudgetLimit(**{"name": "mine", "usd": Decimal(1), **fields})
+
+
+OF_MINE = "setting budgets.limits, the budget 'mine'"
+NO_URL = (
+    "the fleet's database is not a PostgreSQL URL, so no budget can be checked with the fleet and calls are "
+    "{} as budgets.when_store_is_away says"
+)
+GIVE_URL = "Give postgresql://user@host/database, or none for budgets of each host alone."
+NO_HINT = "its key is not the last four characters of one, so no API key matches it"
+TWICE = "another budget with a period of the kind {!r} has this name too, so gauges and alerts show only one of them"
+
+
+@pytest.mark.parametrize(
+    ("limits", "settings", "said"),
+    [
+        ([], {"fleet_url": "db"}, (NO_URL.format("allowed"), "setting budgets.fleet_url", GIVE_URL)),
+        (
+            [],
+            {"fleet_url": "http://a=b", "when_store_is_away": "refuse"},
+            (NO_URL.format("refused"), "setting budgets.fleet_url", GIVE_URL),
+        ),
+        *(
+            ([], {"fleet_url": url}, None)
+            for url in (None, "", "none", "postgres://a", "postgresql://a", "host=a", "host=a\ndbname=b")
+        ),
+        *(
+            ([budget(key=key)], {}, (NO_HINT, OF_MINE, f"Write key = {hint!r}: whole keys do not belong in settings."))
+            for key, hint in ((SECRET, "...cdef"), ("abc", "...wxyz"), ("....wxyz", "...wxyz"))
+        ),
+        ([budget(key="...wx\nz")], {}, None),
+        (
+            [budget(), budget(period="hour"), budget(user="u")],
+            {},
+            (TWICE.format("day"), OF_MINE, "Give each a name of its own."),
+        ),
+        (
+            [budget(period="24h"), budget(period="7d")],
+            {},
+            (TWICE.format("rolling"), OF_MINE, "Give each a name of its own."),
+        ),
+        (
+            [budget(steps=(0.5, 1.25, 2.0))],
+            {"guard": "all"},
+            (
+                "the step 1.25 is above the limit, where calls are refused, so it is not reached",
+                OF_MINE,
+                'Give steps up to 1.0, or action = "warn".',
+            ),
+        ),
+        ([budget(steps=(1.0,))], {"guard": "all"}, None),
+        ([budget(steps=(2.0,), action="ask")], {"guard": "all"}, None),
+        ([budget(steps=(2.0,))], {}, None),
+    ],
+)
+def test_each_doubt_says_what_where_and_what_to_do(
+    limits: list[BudgetLimit], settings: dict[str, Any], said: tuple[str, str, str] | None
+) -> None:
+    found = list(doubts(BudgetsSettings(limits=tuple(limits), **settings)))
+    assert [(error.what, error.where, error.do) for error in found] == ([] if said is None else [said])
+
+
+def test_a_budget_of_the_same_account_is_refused_and_one_of_another_is_noted() -> None:
+    accounts: set[str] = set()
+    check_apart(budget(), accounts)
+    check_apart(budget(period="hour"), accounts)
+    assert len(accounts) == 2
+    with pytest.raises(SettingsError) as caught:
+        check_apart(budget(usd=Decimal(2)), accounts)
+    assert (caught.value.what, caught.value.where, caught.value.do) == (
+        "another budget before it has the same name, period and scope, and both would count each call in one sum",
+        OF_MINE,
+        "Remove one, or give each a name of its own.",
+    )
+    assert len(accounts) == 2
