@@ -31,8 +31,8 @@ _COUNTS: Final = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheW
 _KNOWN: Final = frozenset(
     (*_COUNTS, "totalTokens", "cacheDetails", "cacheReadInputTokenCount", "cacheWriteInputTokenCount")
 )
-_LIFETIMES: Final = {"5m": "cache_write_5m", "1h": "cache_write_1h"}
-_FAILED: Final[dict[str, ErrorType]] = {
+_LIFETIMES: Final[dict[str | None, str]] = {"5m": "cache_write_5m", "1h": "cache_write_1h"}
+_FAILED: Final[dict[str | None, ErrorType]] = {
     "content_filtered": "content_filter",
     "guardrail_intervened": "content_filter",
     "malformed_model_output": "server_error",
@@ -75,7 +75,7 @@ def read_usage(report: object) -> Reading:
     if written:
         usage.details["cache_write"] = written
     for part in items(report, "cacheDetails"):
-        ours = _LIFETIMES.get(text(part, "ttl") or "")
+        ours = _LIFETIMES.get(text(part, "ttl"))
         if ours and (tokens := count(part, "inputTokens")):
             usage.details[ours] = tokens
     fields = plain(report)
@@ -88,7 +88,7 @@ def read_converse(call: LLMCall, answer: object) -> ErrorType | None:
     call.finish_reason = text(answer, "stopReason")
     call.service_tier = text(pick(answer, "serviceTier"), "type") or call.service_tier
     read_usage(pick(answer, "usage")).put(call)
-    return _FAILED.get(call.finish_reason or "")
+    return _FAILED.get(call.finish_reason)
 
 
 def converse_content(answer: object) -> object:
@@ -126,7 +126,7 @@ class ConverseEvents(WholeAnswer):
         call.finish_reason = self.stop_reason
         call.service_tier = text(pick(self.metadata, "serviceTier"), "type") or call.service_tier
         read_usage(pick(self.metadata, "usage")).put(call)
-        self.error_type = self.error_type or _FAILED.get(self.stop_reason or "")
+        self.error_type = self.error_type or _FAILED.get(self.stop_reason)
 
 
 # InvokeModel: each model's own language

@@ -12,13 +12,13 @@ from typing import Any, Final
 from tachograph.records import LLMCall, Usage
 from tachograph.records.outcomes import ErrorType
 from tachograph.vendors.api import TAIL, Api, WholeAnswer
-from tachograph.vendors.fields import count, items, pick, text, wholes
+from tachograph.vendors.fields import count, items, pick, plain, text, wholes
 from tachograph.vendors.openai.requests import request_facts, said
 from tachograph.vendors.usage import Reading, billed_fields, bounded
 
 _UNITS: Final = {"search_units": "search_unit", "classifications": "classification"}
 _KNOWN: Final = frozenset(("input_tokens", "output_tokens", "image_tokens", *_UNITS))
-_FAILED: Final[dict[str, ErrorType]] = {
+_FAILED: Final[dict[str | None, ErrorType]] = {
     "ERROR": "server_error",
     "ERROR_TOXIC": "content_filter",
     "ERROR_LIMIT": "invalid_request",
@@ -44,8 +44,9 @@ def read_usage(meta: object) -> Reading:
     for theirs, ours in _UNITS.items():
         if uses := count(source, theirs):
             usage.tool_uses[ours] = uses
-    fields = source if type(source) is dict else vars(source)
-    return bounded(Reading(usage, unknown=billed_fields(fields, _KNOWN)), said, counts)
+    fields = plain(source)
+    unknown = billed_fields(fields, _KNOWN) if type(fields) is dict else ()
+    return bounded(Reading(usage, unknown=unknown), said, counts)
 
 
 def read_chat(call: LLMCall, answer: object) -> ErrorType | None:
@@ -53,7 +54,7 @@ def read_chat(call: LLMCall, answer: object) -> ErrorType | None:
     call.response_id = text(answer, "id") or text(answer, "response_id") or text(answer, "generation_id")
     call.finish_reason = text(answer, "finish_reason")
     read_usage(pick(answer, "usage") or pick(answer, "meta")).put(call)
-    return _FAILED.get(call.finish_reason or "")
+    return _FAILED.get(call.finish_reason)
 
 
 def read_meta(call: LLMCall, answer: object) -> ErrorType | None:
@@ -81,7 +82,7 @@ class ChatEvents(WholeAnswer):
 
     def feed(self, event: object, call: LLMCall) -> bool:
         """Note one event."""
-        kind = text(event, "type") or text(event, "event_type") or ""
+        kind = text(event, "type") or text(event, "event_type")
         if kind in ("content-delta", "tool-call-start", "tool-plan-delta", "text-generation", "tool-calls-chunk"):
             if not self.started:
                 self.start(call)
@@ -97,7 +98,7 @@ class ChatEvents(WholeAnswer):
         if self.end is not None:
             last = pick(self.end, "delta") or pick(self.end, "response")
             reason = text(self.end, "finish_reason")
-            self.error_type = read_chat(call, last) or _FAILED.get(reason or "")
+            self.error_type = read_chat(call, last) or _FAILED.get(reason)
             call.finish_reason = call.finish_reason or reason
         call.response_id = self.id or call.response_id
 
