@@ -11,9 +11,7 @@ from tachograph.records import Usage
 from tachograph.vendors.api import RequestFacts
 from tachograph.vendors.wire import route
 
-CHAT, GENERATE, EMBED, OLD_EMBED = (
-    routed(f"/api/{name}").api for name in ("chat", "generate", "embed", "embeddings")
-)
+CHAT, GENERATE, EMBED, OLD_EMBED = (routed(f"/api/{name}").api for name in ("chat", "generate", "embed", "embeddings"))
 FORMS = pytest.mark.parametrize("form", [lambda each: each, loose, attributes], ids=["dict", "wire", "attributes"])
 
 

@@ -321,7 +321,7 @@ def _begin(
         key_hint=key_hint_of_request(request.headers, request.url),
     )
     try:
-        call.api = api.name
+        call.api, call.response_id = api.name, found.stored_id
         call.counts_usage = api.counts_usage
         call.server_address, call.server_port = site.host, request.port
         call.request = facts.settings

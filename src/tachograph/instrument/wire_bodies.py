@@ -173,6 +173,8 @@ class WireFollower:
         self.keep = None
         self._split((self._decoded() if self.encoding else b"") + (b"" if self.form == "frames" else b"\n"))
         self.state.read_tail()
+        reader = self.state.reader
+        reader.is_complete = reader.is_complete or reader.ends_with_body
         call.first_token_ns = first_token_ns  # what is read here came earlier
 
     def _read_whole(self) -> None:

@@ -116,11 +116,13 @@ class ChunkReader(Protocol):
         is_complete: Whether the vendor said that the answer is whole.
         error_type: Set when the answer itself says that it failed.
         takes_lines: Whether the pieces are lines of JSON rather than events.
+        ends_with_body: Whether no piece is the last: it is complete when the body is.
         started: Whether the first content has come.
         tail: Of the pieces after the first content, how many of the last hold all that counts; 0: each must be fed.
     """
 
     takes_lines: bool
+    ends_with_body: bool
     tail: int
     started: bool
     is_complete: bool
@@ -149,6 +151,7 @@ class WholeAnswer(ChunkReader):
     """
 
     takes_lines = False
+    ends_with_body = False
     tail = 0
     error_type: ErrorType | None
 

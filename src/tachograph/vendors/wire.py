@@ -27,11 +27,13 @@ class WireRoute(NamedTuple):
         api: How its answer is read.
         model: As the path gives it; empty where the body does.
         stream: Whether the path says that the answer streams; None where the body does.
+        stored_id: Of the batch whose results are read.
     """
 
     api: Api
     model: str = ""
     stream: bool | None = None
+    stored_id: str | None = None
 
 
 _DEPLOYMENT: Final = re.compile(r".*/(?:deployments|engines)/(?P<model>[^/]+)/")
@@ -64,8 +66,8 @@ def route(method: str, path: str) -> WireRoute | None:
             return WireRoute(openai.CHAT)
     place = path.find("/v1/messages")
     if place >= 0:
-        api, _ = anthropic.route(method, path[place:])
-        return None if api is None else WireRoute(api)
+        api, stored_id = anthropic.route(method, path[place:])
+        return None if api is None else WireRoute(api, stored_id=stored_id)
     found = openai.route(method, f"https://host{path}")
     if found is None:
         return None

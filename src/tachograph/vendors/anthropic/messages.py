@@ -158,6 +158,7 @@ class BatchResults(WholeAnswer):
     """Reads the results of a batch, a message a line: its tokens count once, when all have been read."""
 
     takes_lines = True
+    ends_with_body = True
 
     def __init__(self) -> None:
         super().__init__()

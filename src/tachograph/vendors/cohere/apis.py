@@ -37,8 +37,8 @@ def read_usage(meta: object) -> Reading:
     said = [pick(source, "input_tokens"), pick(source, "output_tokens")]
     prompt, answered = counts = wholes(said)
     usage = Usage(prompt, answered)
-    if cached := count(meta, "cached_tokens"):
-        usage.details["cache_read"] = min(cached, usage.input_tokens or 0)
+    if cached := min(count(meta, "cached_tokens") or 0, prompt or 0):
+        usage.details["cache_read"] = cached
     if images := count(source, "image_tokens"):
         usage.details["image_input"] = images
     for theirs, ours in _UNITS.items():
