@@ -15,7 +15,7 @@ _OF_ONE_CALL = ("sink", "provider", "number", "operation", "api", "stream", "sta
 
 
 class Attributes:
-    """JSON as attributes of a class that no reader knows."""
+    """JSON as attributes of a class of their own."""
 
     def __init__(self, fields: dict[str, Any]) -> None:
         self.__dict__.update(fields)
@@ -56,7 +56,7 @@ def told(call: LLMCall) -> dict[str, Any]:
 
 
 def read(api: Api, answer: Any, **fields: Any) -> dict[str, Any]:
-    """What the record of a whole answer says, and `failed`, the error type that the answer itself tells."""
+    """What the record of a whole answer says; `failed`: the error type that the answer itself gives."""
     call = made(api, **fields)
     failed = api.read(call, answer)
     return told(call) | ({} if failed is None else {"failed": failed})
