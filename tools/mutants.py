@@ -100,6 +100,8 @@ ROOMS: dict[str, Room] = {
         ("console/promql/*",),
         (
             "console/test_promqltest.py",
+            "console/test_promql_answers.py",
+            "console/test_promql_parts.py",
             "console/test_engine.py",
             "console/test_query_limits.py",
             "console/test_prometheus_api.py",

@@ -167,7 +167,7 @@ def expand(text: str) -> list[float | None]:
         if item == "stale":
             values.append(STALE_NAN)
             continue
-        series = re.fullmatch(r"(.+?)(?:([+-](?!Inf|inf).+?))?x(\d+)", item)
+        series = re.fullmatch(r"(.+?)(?:((?<![eE])[+-](?!Inf|inf).+?))?x(\d+)", item)
         if series:
             start, step, count = number(series.group(1)), number(series.group(2) or "0"), int(series.group(3))
             current = start
@@ -218,6 +218,14 @@ def run_script(path: Path, memory: Memory | None = None) -> list[Outcome]:
         else:
             raise NotUnderstood(f"{path.name}:{line}: {head}")
     return outcomes
+
+
+def load_script(path: Path) -> Memory:
+    """Read a script that only loads."""
+    memory = Memory()
+    for _, block in read_script(path):
+        _load(memory, block)
+    return memory
 
 
 def _load(memory: Memory, block: list[str]) -> None:

@@ -97,21 +97,19 @@ def _avg(frame: Frame, groups: Groups, shape: tuple[int, int]) -> Floats:
         new_total, new_carry = kahan_step(x, total[rows], carry[rows], direct)
         overflow = direct & np.isinf(new_total)
         fine = direct & ~overflow
-        before = np.maximum(n - 1, 1)
+        before = n - 1
         running[rows] = np.where(overflow, total[rows] / before, running[rows])
         carry[rows] = np.where(fine, new_carry, np.where(overflow, carry[rows] / before, carry[rows]))
         total[rows] = np.where(fine, new_total, total[rows])
         incremental[rows] |= overflow
         step = later & incremental[rows]
         if step.any():
-            safe = np.maximum(n, 1)
-            q = (safe - 1) / safe
-            moved, moved_carry = kahan_step(x / safe, q * running[rows], q * carry[rows], step)
+            q = before / n
+            moved, moved_carry = kahan_step(x / n, q * running[rows], q * carry[rows], step)
             running[rows] = np.where(step, moved, running[rows])
             carry[rows] = np.where(step, moved_carry, carry[rows])
         count[rows] = n
-    safe = np.maximum(count, 1)
-    return np.where(incremental, running + carry, total / safe + carry / safe)
+    return np.where(incremental, running + carry, total / count + carry / count)
 
 
 def _extreme(frame: Frame, groups: Groups, shape: tuple[int, int], largest: bool) -> Floats:
@@ -137,15 +135,14 @@ def _stdvar(frame: Frame, groups: Groups, shape: tuple[int, int]) -> Floats:
         n = count[rows] + active
         first = active & (n == 1)
         later = active & ~first
-        safe = np.maximum(n, 1)
         delta = x - middle[rows]
-        moved = middle[rows] + delta / safe
+        moved = middle[rows] + delta / n
         added = aux[rows] + delta * (x - moved)
         middle[rows] = np.where(first, x, np.where(later, moved, middle[rows]))
         start = np.where(np.isfinite(x), 0.0, np.nan)
         aux[rows] = np.where(first, start, np.where(later, added, aux[rows]))
         count[rows] = n
-    return aux / np.maximum(count, 1)
+    return aux / count
 
 
 def _stddev(frame: Frame, groups: Groups, shape: tuple[int, int]) -> Floats:
@@ -214,11 +211,9 @@ def limit_ratio(frame: Frame, ratio: Floats) -> Frame:
     """Keep a fixed share of the series, chosen by the hash of their labels; a negative ratio keeps the others."""
     if np.isnan(ratio).any():
         raise PromQLError("Ratio value is NaN")
-    limit = np.clip(ratio, -1.0, 1.0)
     offsets = np.asarray([ratio_offset(labels) for labels in frame.labels])[:, None]
-    chosen = ((limit >= 0) & (offsets < limit)) | ((limit < 0) & (offsets >= 1.0 + limit))
-    present = frame.present & (chosen & (limit != 0))
-    return Frame(frame.labels, frame.values, present, frame.drop_name).compact()
+    chosen = (offsets < ratio) | ((ratio < 0) & (offsets >= 1.0 + ratio))
+    return Frame(frame.labels, frame.values, frame.present & chosen, frame.drop_name).compact()
 
 
 def count_values(frame: Frame, names: tuple[str, ...], without: bool, label: str) -> Frame:

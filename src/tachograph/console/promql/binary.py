@@ -7,17 +7,13 @@ from collections.abc import Callable
 import numpy as np
 
 from tachograph.console.promql.errors import PromQLError
-from tachograph.console.promql.labels import NAME, Labels, drop, get, keep, replace, series_text, text, without_name
+from tachograph.console.promql.labels import NAME, Labels, drop, get, keep, replace, text, without_name
 from tachograph.console.promql.syntax import Binary
-from tachograph.console.promql.types import SAME_LABELSET, Bools, Floats, Frame, Ints, merge_same_labels
+from tachograph.console.promql.types import Bools, Floats, Frame, Ints, merge_same_labels
 
 COMPARISONS = frozenset({"==", "!=", ">", "<", ">=", "<="})
 ARITHMETIC = frozenset({"+", "-", "*", "/", "%", "^", "atan2"})
 SET_OPERATORS = frozenset({"and", "or", "unless"})
-
-
-def _power(left: Floats, right: Floats) -> Floats:
-    return np.power(left, right)
 
 
 _FLOAT_OPS: dict[str, Callable[[Floats, Floats], Floats]] = {
@@ -26,7 +22,7 @@ _FLOAT_OPS: dict[str, Callable[[Floats, Floats], Floats]] = {
     "*": lambda a, b: a * b,
     "/": lambda a, b: a / b,
     "%": lambda a, b: np.fmod(a, b),
-    "^": _power,
+    "^": lambda a, b: np.power(a, b),
     "atan2": lambda a, b: np.arctan2(a, b),
 }
 _BOOL_OPS: dict[str, Callable[[Floats, Floats], Bools]] = {
@@ -80,19 +76,19 @@ class Signatures:
         return len(self._numbers)
 
 
+def _seen(frame: Frame, of: Ints, count: int) -> Bools:
+    """Return at which steps each of `count` signatures has a value."""
+    mask = np.zeros((count, frame.values.shape[1]), dtype=bool)
+    np.logical_or.at(mask, of, frame.present)
+    return mask
+
+
 def set_operation(node: Binary, left: Frame, right: Frame) -> Frame:
     """and, or, unless."""
     signatures = Signatures(node)
     left_of, right_of = signatures.of(left), signatures.of(right)
-    steps = left.values.shape[1]
-
-    def seen(frame: Frame, of: Ints) -> Bools:
-        mask = np.zeros((len(signatures), steps), dtype=bool)
-        np.logical_or.at(mask, of, frame.present)
-        return mask
-
     if node.op == "or":
-        rest = right.present & ~seen(left, left_of)[right_of] if len(right_of) else right.present
+        rest = right.present & ~_seen(left, left_of, len(signatures))[right_of]
         both = Frame(
             left.labels + right.labels,
             np.concatenate([left.values, right.values]),
@@ -100,7 +96,7 @@ def set_operation(node: Binary, left: Frame, right: Frame) -> Frame:
             np.concatenate([left.drop_name, right.drop_name]),
         )
         return _merge_or(both.compact())
-    on_right = seen(right, right_of)[left_of] if len(left_of) else left.present
+    on_right = _seen(right, right_of, len(signatures))[left_of]
     present = left.present & (on_right if node.op == "and" else ~on_right)
     return Frame(left.labels, left.values, present, left.drop_name).compact()
 
@@ -119,64 +115,41 @@ def vectors(node: Binary, left: Frame, right: Frame) -> Frame:
     Raises:
         PromQLError: The matching is not unique where it has to be.
     """
-    steps = left.values.shape[1]
     swapped = node.card == "one-to-many"
     many, one = (right, left) if swapped else (left, right)
     # Prometheus does not swap these with the sides.
     fill_one, fill_many = node.fill_right, node.fill_left
     signatures = Signatures(node)
     many_of, one_of = signatures.of(many), signatures.of(one)
-    active: Bools = np.asarray(many.present.any(axis=0) & one.present.any(axis=0))
-    if fill_one is not None or fill_many is not None:
-        active = np.asarray(many.present.any(axis=0) | one.present.any(axis=0))
+    some_many, some_one = many.present.any(axis=0), one.present.any(axis=0)
+    filled = fill_one is not None or fill_many is not None
+    active: Bools = np.asarray(some_many | some_one if filled else some_many & some_one)
     _check_one_side(node, one, one_of, active, signatures, "left" if swapped else "right")
 
     rows_many, rows_one = _pairs(many_of, one_of, len(signatures))
     present = many.present[rows_many] & one.present[rows_one]
-    parts = [(rows_many, rows_one, many.values[rows_many], one.values[rows_one], present)]
+    parts = [(many.values[rows_many], one.values[rows_one], present, many_of[rows_many], many.drop_name[rows_many])]
     labels = [_result_labels(node, many.labels[m], one.labels[o]) for m, o in zip(rows_many, rows_one, strict=True)]
-    owners = [int(many_of[m]) for m in rows_many]
-    dropped = [bool(many.drop_name[m]) for m in rows_many]
-
     if fill_one is not None:
-        have = np.zeros((len(signatures), steps), dtype=bool)
-        np.logical_or.at(have, one_of, one.present)
-        index = np.arange(len(many.labels))
-        missing = many.present & ~have[many_of] if len(index) else many.present
-        parts.append((index, index, many.values, np.full(many.values.shape, fill_one), missing))
-        labels += [_result_labels(node, one_l, signatures.key(one_l)) for one_l in many.labels]
-        owners += [int(s) for s in many_of]
-        dropped += many.drop_name.tolist()
+        missing = many.present & ~_seen(one, one_of, len(signatures))[many_of]
+        parts.append((many.values, np.full(many.values.shape, fill_one), missing, many_of, many.drop_name))
+        labels += [_result_labels(node, alone, signatures.key(alone)) for alone in many.labels]
     if fill_many is not None:
-        have = np.zeros((len(signatures), steps), dtype=bool)
-        np.logical_or.at(have, many_of, many.present)
-        index = np.arange(len(one.labels))
-        missing = one.present & ~have[one_of] if len(index) else one.present
-        parts.append((index, index, np.full(one.values.shape, fill_many), one.values, missing))
-        labels += [_result_labels(node, signatures.key(one_l), one_l) for one_l in one.labels]
-        owners += [int(s) for s in one_of]
-        dropped += one.drop_name.tolist()
+        missing = one.present & ~_seen(many, many_of, len(signatures))[one_of]
+        parts.append((np.full(one.values.shape, fill_many), one.values, missing, one_of, one.drop_name))
+        labels += [_result_labels(node, signatures.key(alone), alone) for alone in one.labels]
 
-    many_values = np.concatenate([p[2] for p in parts])
-    one_values = np.concatenate([p[3] for p in parts])
-    present = np.concatenate([p[4] for p in parts])
-    if not labels:
-        return Frame.empty(steps)
-    _check_matches(node, labels, owners, present)
+    many_values, one_values, present, owners, dropped = (np.concatenate(column) for column in zip(*parts, strict=True))
+    _check_matches(node, labels, owners.tolist(), present)
     a, b = (one_values, many_values) if swapped else (many_values, one_values)
-    drops = np.asarray(dropped, dtype=bool)
     if node.op in _FLOAT_OPS:
-        values = _FLOAT_OPS[node.op](a, b)
+        result = Frame(labels, _FLOAT_OPS[node.op](a, b), present)
+    elif node.return_bool:
+        result = Frame(labels, _BOOL_OPS[node.op](a, b).astype(np.float64), present, np.ones(len(labels), dtype=bool))
     else:
-        keeps = _BOOL_OPS[node.op](a, b)
-        if node.return_bool:
-            values, drops = keeps.astype(np.float64), np.ones(len(labels), dtype=bool)
-        else:
-            # As Prometheus has it, the value that stays is the left one.
-            values, present = a, present & keeps
-    if node.op in _FLOAT_OPS:
-        drops = np.zeros(len(labels), dtype=bool)
-    return merge_same_labels(Frame(labels, values, present, drops).compact())
+        # As Prometheus has it, the value that stays is the left one.
+        result = Frame(labels, a, present & _BOOL_OPS[node.op](a, b), dropped)
+    return merge_same_labels(result.compact())
 
 
 def _pairs(many_of: Ints, one_of: Ints, count: int) -> tuple[Ints, Ints]:
@@ -216,18 +189,13 @@ def _check_one_side(node: Binary, one: Frame, one_of: Ints, active: Bools, signa
         together = (one.present[rows].sum(axis=0) > 1) & active
         if together.any():
             step = int(np.flatnonzero(together)[0])
-            names = [series_text_of(one.labels[r]) for r in rows if one.present[r, step]]
+            names = [text(one.labels[r]) for r in rows if one.present[r, step]]
             pair = sorted(names[:2])
             matched = text(signatures.key(one.labels[rows[0]]))
             raise PromQLError(
                 f"found duplicate series for the match group {matched} on the {side} hand-side of the operation: "
                 f"[{pair[0]}, {pair[1]}];many-to-many matching not allowed: matching labels must be unique on one side"
             )
-
-
-def series_text_of(labels: Labels) -> str:
-    """Write all labels, the name too, the way Prometheus prints a label set in this message."""
-    return text(labels) if labels else series_text(labels)
 
 
 def _check_matches(node: Binary, labels: list[Labels], owners: list[int], present: Bools) -> None:
@@ -246,6 +214,3 @@ def _check_matches(node: Binary, labels: list[Labels], owners: list[int], presen
         if (before & here).any():
             raise PromQLError(message)
         seen[key] = before | here
-
-
-__all__ = ["SAME_LABELSET", "SET_OPERATORS", "scalars", "set_operation", "vector_scalar", "vectors"]

@@ -58,7 +58,6 @@ class Result:
     time: int = 0
     warnings: list[str] = field(default_factory=list)
     infos: list[str] = field(default_factory=list)
-    samples: int = 0
 
 
 @contextmanager
@@ -145,17 +144,7 @@ class PromQLEngine:
             run.check_series(len(frame.labels))
             run.check_points(10 * int(np.count_nonzero(frame.present)))
             order = sorted(range(len(frame.labels)), key=lambda i: frame.labels[i])
-            rows = []
-            for i in order:
-                here = frame.present[i]
-                whole = bool(here.all())
-                rows.append(
-                    (
-                        frame.labels[i],
-                        times if whole else times[here],
-                        frame.values[i] if whole else frame.values[i, here],
-                    )
-                )
+            rows = [(frame.labels[i], times[frame.present[i]], frame.values[i, frame.present[i]]) for i in order]
             return run.finish(Result("matrix", rows))
 
     def _run(self, times: Ints, start: int, end: int, step: int, timeout: float | None) -> Evaluation:

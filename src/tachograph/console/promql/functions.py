@@ -76,8 +76,6 @@ def round_to(frame: Frame, nearest: Floats) -> Frame:
 
 def to_scalar(frame: Frame) -> Floats:
     """The value of the only series at each step, or NaN."""
-    if not frame.labels:
-        return np.full(frame.values.shape[1], np.nan)
     single = frame.present.sum(axis=0) == 1
     return np.where(single, np.where(frame.present, frame.values, 0.0).sum(axis=0), np.nan)
 
@@ -94,7 +92,7 @@ DATE_PARTS: dict[str, Callable[[Ints], Ints]] = {
 
 
 def _calendar(name: str, seconds: Ints) -> Ints:
-    return np.asarray(_calendar_part(name, seconds), dtype=np.int64)
+    return np.asarray(_calendar_part(name, seconds)).astype(np.int64)
 
 
 def _calendar_part(name: str, seconds: Ints) -> Any:  # noqa: ANN401 - numpy's dates minus dates
@@ -102,15 +100,15 @@ def _calendar_part(name: str, seconds: Ints) -> Any:  # noqa: ANN401 - numpy's d
     months = days.astype("datetime64[M]")
     years = days.astype("datetime64[Y]")
     if name == "month":
-        return (months - years.astype("datetime64[M]")).astype(np.int64) + 1
+        return months - years.astype("datetime64[M]") + 1
     if name == "year":
-        return years.astype(np.int64) + 1970
+        return years - np.datetime64(0, "Y") + 1970
     if name == "day_of_month":
-        return (days - months.astype("datetime64[D]")).astype(np.int64) + 1
+        return days - months.astype("datetime64[D]") + 1
     if name == "day_of_year":
-        return (days - years.astype("datetime64[D]")).astype(np.int64) + 1
+        return days - years.astype("datetime64[D]") + 1
     following = (months + np.timedelta64(1, "M")).astype("datetime64[D]")
-    return (following - months.astype("datetime64[D]")).astype(np.int64)
+    return following - months.astype("datetime64[D]")
 
 
 DATES = frozenset({*DATE_PARTS, "month", "year", "day_of_month", "day_of_year", "days_in_month"})

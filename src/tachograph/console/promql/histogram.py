@@ -24,7 +24,6 @@ class HistogramBuckets:
     labels: Labels
     rows: list[int]
     bounds: Floats
-    drop_name: bool
 
 
 def collect(frame: Frame, warn: Callable[[str], None]) -> list[HistogramBuckets]:
@@ -44,7 +43,7 @@ def collect(frame: Frame, warn: Callable[[str], None]) -> list[HistogramBuckets]
         buckets.sort()
         rows = [row for _, row in buckets]
         bounds = np.asarray([bound for bound, _ in buckets])
-        histograms.append(HistogramBuckets(labels, rows, bounds, True))
+        histograms.append(HistogramBuckets(labels, rows, bounds))
     return histograms
 
 
@@ -90,7 +89,7 @@ def evaluate(
                 mask[picked] = True
                 bounds, merged = _coalesce(histogram.bounds[rows], counts[rows][:, mask])
                 values[i, mask] = compute(bounds, merged, mask)
-    drops = np.asarray([h.drop_name for h in histograms], dtype=bool)
+    drops = np.ones(len(histograms), dtype=bool)
     return Frame([h.labels for h in histograms], values, present, drops).compact()
 
 

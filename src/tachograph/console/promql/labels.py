@@ -55,13 +55,6 @@ def text(labels: Labels) -> str:
     return "{" + ", ".join(f"{k}={quote(v)}" for k, v in labels) + "}"
 
 
-def series_text(labels: Labels) -> str:
-    """Write a series as `name{a="b"}`."""
-    name = get(labels, NAME)
-    rest = without_name(labels)
-    return name + (text(rest) if rest or not name else "")
-
-
 def quote(value: str) -> str:
     """Quote a label value as Go's %q does for plain text."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from math import inf, isfinite
 
 import numpy as np
 
 from tachograph.console.promql.types import Bools, Floats
 
+_NOT_FINITE = {"nan": "NaN", "inf": "+Inf", "-inf": "-Inf"}
 MIN_NORMAL = float(np.finfo(np.float64).tiny)
 MAX_FLOAT = float(np.finfo(np.float64).max)
 
@@ -39,10 +41,8 @@ def almost_equal(a: Floats, b: Floats, epsilon: float) -> Bools:
 
 def plain_decimal(value: float) -> str:
     """Write a float as Go's FormatFloat(v, 'f', -1, 64): shortest digits that round-trip, no exponent."""
-    if value != value:
-        return "NaN"
-    if value in (float("inf"), float("-inf")):
-        return "+Inf" if value > 0 else "-Inf"
+    if not isfinite(value):
+        return _NOT_FINITE[repr(float(value))]
     text = repr(float(value))
     if "e" in text:
         text = format(Decimal(text), "f")
@@ -55,13 +55,12 @@ def sample_text(value: float) -> str:
     Source: https://github.com/prometheus/prometheus/blob/main/util/jsonutil/marshal.go (2026-11-23).
     """
     size = abs(value)
-    if size != 0 and size == size and (size < 1e-6 or size >= 1e21) and size != float("inf"):
-        mantissa, _, exponent = f"{Decimal(repr(value)).normalize():e}".partition("e")
-        sign = exponent[0] if exponent[0] in "+-" else "+"
-        digits = exponent.lstrip("+-")
-        mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
-        return f"{mantissa}e{sign}{digits.zfill(2)}"
-    return plain_decimal(value)
+    return _exponential(value) if 0 < size < 1e-6 or 1e21 <= size < inf else plain_decimal(value)
+
+
+def _exponential(value: float) -> str:
+    mantissa, _, exponent = f"{Decimal(repr(value)).normalize():e}".partition("e")
+    return f"{mantissa}e{exponent[0]}{exponent[1:].zfill(2)}"
 
 
 def general(value: float) -> str:
@@ -69,11 +68,5 @@ def general(value: float) -> str:
 
     Go decides with a precision of 6 whatever the digits: 100000 stays, 1000000 is 1e+06.
     """
-    if value == 0 or value != value or value in (float("inf"), float("-inf")):
-        return plain_decimal(value)
-    if 1e-4 <= abs(value) < 1e6:
-        return plain_decimal(value)
-    mantissa, _, exponent = f"{Decimal(repr(value)):e}".partition("e")
-    if "." in mantissa:
-        mantissa = mantissa.rstrip("0").rstrip(".")
-    return f"{mantissa}e{exponent[0]}{exponent[1:].zfill(2)}"
+    size = abs(value)
+    return _exponential(value) if 0 < size < 1e-4 or 1e6 <= size < inf else plain_decimal(value)

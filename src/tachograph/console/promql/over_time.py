@@ -35,20 +35,6 @@ def _plain(compute: Callable[[Windows], Floats], *, keep_name: bool = False) -> 
     return run
 
 
-def _extrapolated(counter: bool, per_second: bool) -> Callable[..., Frame]:
-    def run(w: Windows, args: list[Floats], context: Context) -> Frame:
-        return win.extrapolated(w, counter=counter, per_second=per_second)
-
-    return run
-
-
-def _instant(rate: bool) -> Callable[..., Frame]:
-    def run(w: Windows, args: list[Floats], context: Context) -> Frame:
-        return win.instant_difference(w, rate=rate)
-
-    return run
-
-
 def _quantile(w: Windows, args: list[Floats], context: Context) -> Frame:
     if len(w.labels):
         check_quantile(args[0], context.warn)
@@ -96,15 +82,14 @@ def _ones(w: Windows) -> Floats:
 
 
 OVER_TIME: dict[str, Callable[[Windows, list[Floats], Context], Frame]] = {
-    "rate": _extrapolated(counter=True, per_second=True),
-    "increase": _extrapolated(counter=True, per_second=False),
-    "delta": _extrapolated(counter=False, per_second=False),
-    "irate": _instant(rate=True),
-    "idelta": _instant(rate=False),
+    "rate": lambda w, args, context: win.extrapolated(w, counter=True, per_second=True),
+    "increase": lambda w, args, context: win.extrapolated(w, counter=True, per_second=False),
+    "delta": lambda w, args, context: win.extrapolated(w, counter=False, per_second=False),
+    "irate": lambda w, args, context: win.instant_difference(w, rate=True),
+    "idelta": lambda w, args, context: win.instant_difference(w, rate=False),
     "deriv": _deriv,
     "predict_linear": _predict_linear,
     "double_exponential_smoothing": _smoothing,
-    "holt_winters": _smoothing,
     "resets": _plain(_resets),
     "changes": _plain(_changes),
     "sum_over_time": _plain(win.compensated_sum),

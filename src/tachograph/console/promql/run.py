@@ -70,7 +70,6 @@ class Evaluation:
         self.deadline, self.allowed = deadline, allowed
         self.warnings: dict[str, None] = {}
         self.infos: dict[str, None] = {}
-        self.samples = 0
         self._used = [0]  # samples and points of all nodes so far
 
     def at_times(self, times: Ints) -> Evaluation:
@@ -82,7 +81,6 @@ class Evaluation:
     def finish(self, result: Result) -> Result:
         result.warnings = [f"PromQL warning: {text}" for text in self.warnings]
         result.infos = [f"PromQL info: {text}" for text in self.infos]
-        result.samples = self.samples
         return result
 
     def warn(self, text: str) -> None:
@@ -104,7 +102,6 @@ class Evaluation:
 
     def check_samples(self, count: int) -> None:
         """Stop before so many samples are worked on."""
-        self.samples = max(self.samples, count)
         self._use(count, self.engine.limits.max_samples)
 
     def check_points(self, count: int) -> None:
@@ -354,7 +351,7 @@ class Evaluation:
 
     def absent(self, matchers: tuple[LabelMatcher, ...] | None, frame: Frame) -> Frame:
         steps = len(self.times)
-        here: Bools = np.asarray(frame.present.any(axis=0)) if frame.labels else np.zeros(steps, dtype=bool)
+        here: Bools = np.asarray(frame.present.any(axis=0))
         labels = functions.absent_labels(matchers) if matchers is not None else ()
         return Frame([labels], np.ones((1, steps)), ~here[None, :]).compact()
 

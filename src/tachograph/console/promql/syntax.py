@@ -312,7 +312,7 @@ def _prepare(query: str) -> tuple[str, str]:
             bare.append(" ")
             continue
         if kind == "string":
-            out.append(_plain_string(text) if "\\" in text and text[0] != "`" else text)
+            out.append(_plain_string(text) if text[0] != "`" else text)
             bare.append('""')
             continue
         if kind == "word" and text == "holt_winters" and query[token.end() :].lstrip().startswith("("):
@@ -336,31 +336,23 @@ def _prepare(query: str) -> tuple[str, str]:
     return "".join(out), "".join(bare)
 
 
-_ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|[0-7]{3})")
+_HIGH_BYTES = re.compile(r"\\\\|((?:\\(?:x[89a-fA-F][0-9a-fA-F]|[23][0-7]{2}))+)")
 
 
 def _plain_string(text: str) -> str:
-    """Decode the byte escapes of a string, which Go reads as UTF-8 and the parser as code points.
+    """Decode a string's escapes from 0x80 on, which Go reads as bytes of UTF-8 and the parser as code points.
 
     Raises:
         PromQLError: The bytes are not UTF-8.
     """
-    if not _ESCAPE.search(text):
-        return text
-    raw = bytearray()
-    position = 0
-    while position < len(text):
-        found = _ESCAPE.match(text, position)
-        if found:
-            code = found.group(1)
-            raw.append(int(code[1:], 16) if code[0] == "x" else int(code, 8) & 0xFF)
-            position = found.end()
-            continue
-        width = 2 if text[position] == "\\" else 1
-        raw += text[position : position + width].encode()
-        position += width
+
+    def decoded(found: re.Match[str]) -> str:
+        if not found.group(1):
+            return found.group()
+        return bytes(int(b[1:], 16) if b[0] == "x" else int(b, 8) for b in found.group(1)[1:].split("\\")).decode()
+
     try:
-        return raw.decode()
+        return _HIGH_BYTES.sub(decoded, text)
     except UnicodeDecodeError:
         # Only label names and values are ever written so, and neither may be anything but UTF-8.
         raise PromQLError(f"invalid label name {text}") from None

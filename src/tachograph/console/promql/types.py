@@ -60,9 +60,9 @@ class Frame:
         """Return a frame without series."""
         return cls([], np.zeros((0, steps)), np.zeros((0, steps), dtype=bool))
 
-    def with_values(self, values: Floats, present: Bools | None = None, *, drop_name: bool = True) -> Frame:
-        """Return the same series with other values; by default they lose their name."""
-        drop = np.ones(len(self.labels), dtype=bool) if drop_name else self.drop_name.copy()
+    def with_values(self, values: Floats, present: Bools | None = None) -> Frame:
+        """Return the same series with other values; they lose their name."""
+        drop = np.ones(len(self.labels), dtype=bool)
         return Frame(self.labels, values, self.present if present is None else present, drop)
 
     def take(self, rows: list[int]) -> Frame:
@@ -72,7 +72,7 @@ class Frame:
 
     def compact(self) -> Frame:
         """Return the frame without the series that have no value at any step."""
-        alive = self.present.any(axis=1) if len(self.labels) else np.zeros(0, dtype=bool)
+        alive = self.present.any(axis=1)
         if alive.all():
             return self
         return self.take([int(i) for i in np.flatnonzero(alive)])

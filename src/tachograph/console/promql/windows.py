@@ -57,10 +57,9 @@ class Windows:
             times.append(t)
             values.append(v)
             base += len(t)
-        # One sample more, so that index arrays may point one past the end.
-        flat_times = np.concatenate([*times, np.zeros(1, dtype=np.int64)])
-        flat_values = np.concatenate([*values, np.zeros(1)])
-        stop = np.maximum(start, stop)
+        # Two samples more, so that what empty windows point at is there: one or two past the end, or before the start.
+        flat_times = np.concatenate([*times, np.zeros(2, dtype=np.int64)])
+        flat_values = np.concatenate([*values, np.zeros(2)])
         drop = np.zeros(len(series), dtype=bool) if drop_name is None else drop_name
         return cls([s.labels for s in series], drop, flat_times, flat_values, start, stop, ends, length, tick)
 
@@ -71,29 +70,29 @@ class Windows:
 
     def frame(self, values: Floats, present: Bools, *, keep_name: bool = False) -> Frame:
         """Make the result of a function over these windows."""
-        drop = self.drop_name.copy() if keep_name else np.ones(len(self.labels), dtype=bool)
+        drop = self.drop_name if keep_name else np.ones(len(self.labels), dtype=bool)
         return Frame(self.labels, values, present, drop).compact()
 
     def first(self) -> Floats:
         """The oldest value of each window; meaningless where a window is empty."""
-        return self.values[np.minimum(self.start, len(self.values) - 1)]
+        return self.values[self.start]
 
     def last(self) -> Floats:
         """The newest value of each window."""
-        return self.values[np.maximum(self.stop - 1, 0)]
+        return self.values[self.stop - 1]
 
     def first_time(self) -> Ints:
         """The time of the oldest sample."""
-        return self.times[np.minimum(self.start, len(self.times) - 1)]
+        return self.times[self.start]
 
     def last_time(self) -> Ints:
         """The time of the newest sample."""
-        return self.times[np.maximum(self.stop - 1, 0)]
+        return self.times[self.stop - 1]
 
     def walk(self) -> Iterator[tuple[int, Ints, Floats, Bools]]:
         """Yield the k-th sample of all windows at once: k, its index, its value, and where there is one."""
         counts = self.counts
-        longest = int(counts.max()) if counts.size else 0
+        longest = int(counts.max(initial=0))
         end = len(self.values) - 1
         for k in range(longest):
             if k % 64 == 0:
@@ -103,23 +102,20 @@ class Windows:
 
     def reduce(self, ufunc: np.ufunc) -> Floats:
         """Fold each window with a ufunc; empty windows give nonsense."""
-        out = np.zeros(self.start.shape)
-        flat = np.stack([self.start.ravel(), self.stop.ravel()], axis=1).ravel()
-        if flat.size:
-            out = ufunc.reduceat(self.values, np.minimum(flat, len(self.values) - 1))[::2].reshape(self.start.shape)
-        return out
+        edges = np.stack([self.start, self.stop], axis=-1)
+        folded: Floats = ufunc.reduceat(self.values, edges.ravel())[::2].reshape(self.start.shape)
+        return folded
 
     def between(self, marks: Bools) -> Ints:
         """Count marked samples in each window, the first sample not included."""
-        total = np.concatenate([[0], np.cumsum(marks[:-1], dtype=np.int64)])
-        after_first = np.minimum(self.start + 1, self.stop)
-        counted: Ints = total[self.stop] - total[after_first]
+        total = np.concatenate([[0], np.cumsum(marks)])
+        counted: Ints = total[self.stop] - total[self.start + 1]
         return counted
 
     def sorted_windows(self) -> Iterator[tuple[slice, Floats, Ints, Ints]]:
         """Yield the windows in blocks as rows sorted upwards with NaN last: rows, values, counts, NaN counts."""
         start, counts = self.start.ravel(), self.counts.ravel()
-        longest = max(int(counts.max()) if counts.size else 0, 1)
+        longest = int(counts.max(initial=1))
         block = max(_CHUNK // longest, 1)
         offsets = np.arange(longest)
         for begin in range(0, len(start), block):
@@ -147,7 +143,7 @@ def compensated_sum(w: Windows) -> Floats:
 
 def mean(w: Windows) -> Floats:
     """Average each window: a direct mean, and an incremental one once the sum would overflow."""
-    counts = np.maximum(w.counts, 1)
+    counts = w.counts
     body = w.values
     if np.isfinite(body).all() and ((body >= 0).all() or (body <= 0).all()) and np.abs(body).max(initial=0) < 1e250:
         return w.reduce(np.add) / counts
@@ -183,7 +179,7 @@ def variance(w: Windows) -> Floats:
         delta = x - (middle + middle_carry)
         middle, middle_carry = kahan_step(delta / (k + 1), middle, middle_carry, active)
         aux, aux_carry = kahan_step(delta * (x - (middle + middle_carry)), aux, aux_carry, active)
-    return (aux + aux_carry) / np.maximum(w.counts, 1)
+    return (aux + aux_carry) / w.counts
 
 
 def quantile_of_sorted(q: Floats, window: Floats, counts: Ints, nans: Ints) -> Floats:
@@ -241,7 +237,7 @@ def linear_regression(w: Windows, intercept_times: Ints) -> tuple[Floats, Floats
         for i, term in enumerate((x, y, x * y, x * x)):
             sums[i], carries[i] = kahan_step(term, sums[i], carries[i], active)
     sum_x, sum_y, sum_xy, sum_x2 = (s + c for s, c in zip(sums, carries, strict=True))
-    n = np.maximum(w.counts, 1).astype(np.float64)
+    n = w.counts
     covariance = sum_xy - sum_x * sum_y / n
     spread = sum_x2 - sum_x * sum_x / n
     slope = covariance / spread
@@ -289,13 +285,13 @@ def extrapolated(w: Windows, *, counter: bool, per_second: bool) -> Frame:
     to_start = (w.first_time() - begins) / 1000.0
     to_end = (w.ends - w.last_time()) / 1000.0
     sampled = (w.last_time() - w.first_time()) / 1000.0
-    average = sampled / np.maximum(counts - 1, 1)
+    average = sampled / (counts - 1)
     threshold = average * 1.1
     to_start = np.where(to_start >= threshold, average / 2, to_start)
     if counter:
         to_start = _clamp_at_zero(to_start, sampled, first, result)
     to_end = np.where(to_end >= threshold, average / 2, to_end)
-    factor = np.where(sampled != 0, (sampled + to_start + to_end) / np.where(sampled == 0, 1.0, sampled), 1.0)
+    factor = (sampled + to_start + to_end) / sampled
     if per_second:
         factor = factor / (w.length / 1000.0)
     return w.frame(result * factor, present)
@@ -303,21 +299,17 @@ def extrapolated(w: Windows, *, counter: bool, per_second: bool) -> Frame:
 
 def _clamp_at_zero(to_start: Floats, sampled: Floats, first: Floats, result: Floats) -> Floats:
     rising = (result > 0) & (first >= 0)
-    to_zero = sampled * (first / np.where(rising, result, 1.0))
+    to_zero = sampled * (first / result)
     return np.where(rising & (to_zero < to_start), to_zero, to_start)
 
 
 def instant_difference(w: Windows, *, rate: bool) -> Frame:
     """irate and idelta: the last two samples of each window."""
-    counts = w.counts
-    newer = np.maximum(w.stop - 1, 0)
-    older = np.maximum(w.stop - 2, 0)
-    last, before = w.values[newer], w.values[older]
-    interval = (w.times[newer] - w.times[older]) / 1000.0
+    last, before = w.last(), w.values[w.stop - 2]
     result = last - before
     if rate:
-        result = np.where(last < before, last, result) / np.where(interval == 0, 1.0, interval)
-    return w.frame(result, (counts >= 2) & (interval != 0))
+        result = np.where(last < before, last, result) / ((w.last_time() - w.times[w.stop - 2]) / 1000.0)
+    return w.frame(result, w.counts >= 2)
 
 
 def smoothed(w: Windows, sf: Floats, tf: Floats) -> Frame:
@@ -325,7 +317,7 @@ def smoothed(w: Windows, sf: Floats, tf: Floats) -> Frame:
     shape = w.start.shape
     older = np.zeros(shape)
     level = w.first().copy()
-    second = w.values[np.minimum(w.start + 1, len(w.values) - 1)]
+    second = w.values[w.start + 1]
     trend = second - level
     for k, _, x, active in w.walk():
         if k == 0:

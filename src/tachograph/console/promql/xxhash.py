@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from struct import unpack_from
 
 from tachograph.console.promql.labels import Labels
 
@@ -31,8 +32,7 @@ def xxh64(data: bytes) -> int:
     if size >= 32:
         lanes = [(_P1 + _P2) & _MASK, _P2, 0, (-_P1) & _MASK]
         while at + 32 <= size:
-            for i in range(4):
-                lanes[i] = _round(lanes[i], int.from_bytes(data[at + 8 * i : at + 8 * i + 8], "little"))
+            lanes = [_round(lane, word) for lane, word in zip(lanes, unpack_from("<4Q", data, at), strict=True)]
             at += 32
         total = sum(_rotate(v, r) for v, r in zip(lanes, (1, 7, 12, 18), strict=True)) & _MASK
         for lane in lanes:
@@ -41,11 +41,11 @@ def xxh64(data: bytes) -> int:
         total = _P5
     total = (total + size) & _MASK
     while at + 8 <= size:
-        total ^= _round(0, int.from_bytes(data[at : at + 8], "little"))
+        total ^= _round(0, unpack_from("<Q", data, at)[0])
         total = (_rotate(total, 27) * _P1 + _P4) & _MASK
         at += 8
     if at + 4 <= size:
-        total ^= int.from_bytes(data[at : at + 4], "little") * _P1 & _MASK
+        total ^= unpack_from("<I", data, at)[0] * _P1 & _MASK
         total = (_rotate(total, 23) * _P2 + _P3) & _MASK
         at += 4
     for byte in data[at:]:
