@@ -21,7 +21,7 @@ from tachograph.records.llm_call import LLMCall
 from tachograph.records.usage import Usage
 from tachograph.usage.reconcile import anthropic, google, openai, reconcile
 from tachograph.usage.reconcile.bill import CREDITS, Billed, gathered, money_line
-from tachograph.usage.reconcile.causes import Explainer, near
+from tachograph.usage.reconcile.causes import Explainer, near, used
 from tachograph.usage.reconcile.compare import LedgerDay, undated
 
 DAY = date(2026, 11, 10)
@@ -174,6 +174,72 @@ def test_less_than_nothing_is_worth_less_than_nothing_at_its_tier() -> None:
     assert explainer.worth("m", DAY, Usage(-1000, -10)) == Decimal("-1.01")
     assert explainer.worth("m", DAY, Usage(-1000, 0), "batch") == Decimal("-0.5")
     assert explainer.worth("m", DAY, Usage(1000, 0), "batch") == Decimal("0.5")
+
+
+def test_fewer_prompts_and_more_answers_are_worth_the_difference_of_both() -> None:
+    assert causes(ours(), billed(input_tokens=9_000, output_tokens=1_500, usd=Decimal("10.5"))) == [
+        ("unseen_client", Decimal("-0.5"))
+    ]
+    assert causes(ours(), billed(input_tokens=12_000, output_tokens=500, usd=Decimal("12.5"))) == [
+        ("other_account", Decimal("1.5"))
+    ]
+
+
+def by_kind(call: LLMCall) -> Cost | None:
+    """A plain token of the prompt costs 1, a cached one 10, a written one 100, one of the answer 1,000 nano-dollars."""
+    usage = call.usage
+    assert usage is not None
+    assert usage.input_tokens is not None
+    assert usage.output_tokens is not None
+    cached, written = (usage.details.get(word, 0) for word in ("cache_read", "cache_write"))
+    plain = usage.input_tokens - cached - written
+    assert min(plain, usage.output_tokens, *usage.details.values(), 0) == 0
+    if call.model == "unpriced" or (plain and call.model == "half"):
+        return Cost(None, "unpriced")
+    return Cost(plain + 10 * cached + 100 * written + 1_000 * usage.output_tokens, "priced")
+
+
+@pytest.mark.parametrize(
+    ("usage", "nano"),
+    [
+        (Usage(10, 2), 2_010),
+        (Usage(-10, -2), -2_010),
+        (Usage(-10, 2), 1_990),
+        (Usage(10, -2), -1_990),
+        (Usage(10, 0, {"cache_read": 4}), 46),
+        (Usage(10, 0, {"cache_read": -4}), 14 - 40),
+        (Usage(4, 0, {"cache_read": 10}), 100 - 6),
+        (Usage(0, 0, {"cache_read": 3, "cache_write": -3}), 30 - 300),
+        (Usage(-1, 1, {"cache_write": 2, "cache_write_1h": 2}), 200 - 3 + 1_000),
+        (Usage(0, 0), 0),
+        (Usage(None, None), 0),
+    ],
+)
+def test_a_difference_is_worth_each_kind_of_token_by_itself(usage: Usage, nano: int) -> None:
+    explainer = Explainer("openai", by_kind, TOLERANCE, LONG_AFTER)
+    assert explainer.worth("m", DAY, usage) == Decimal(nano).scaleb(-9)
+    if nano:
+        assert explainer.worth("unpriced", DAY, usage) is None
+        assert Explainer("openai", None, TOLERANCE, LONG_AFTER).worth("m", DAY, usage) is None
+
+
+def test_a_difference_with_a_part_that_has_no_price_has_none() -> None:
+    explainer = Explainer("openai", by_kind, TOLERANCE, LONG_AFTER)
+    assert explainer.worth("half", DAY, Usage(0, 1)) == Decimal(1000).scaleb(-9)
+    assert explainer.worth("half", DAY, Usage(-1, 1)) is None
+    assert explainer.worth("half", DAY, Usage(1, -1)) is None
+
+
+def test_a_line_is_priced_as_a_call_of_that_day_model_and_tier() -> None:
+    priced: list[LLMCall] = []
+    explainer = Explainer("azure", lambda call: priced.append(call) or Cost(7, "priced"), TOLERANCE, LONG_AFTER)
+    line = Billed(DAY, "m", None, 10, 2, 5, cache_write_5m_tokens=3, cache_write_1h_tokens=4)
+    assert [explainer.worth("m", DAY, used(line), tier) for tier in ("", "batch")] == [Decimal(7).scaleb(-9)] * 2
+    details = {"cache_read": 2, "cache_write": 7, "cache_write_5m": 3, "cache_write_1h": 4}
+    midnight_ns = int(datetime(2026, 11, 10, tzinfo=UTC).timestamp()) * 10**9
+    assert [(one.provider, one.model, one.started_unix_ns, one.usage, one.service_tier) for one in priced] == [
+        ("azure", "m", midnight_ns, Usage(10, 5, details), tier) for tier in (None, "batch")
+    ]
 
 
 def test_cached_tokens_that_one_side_counts_beside_the_prompt_are_no_difference() -> None:

@@ -217,22 +217,34 @@ class Explainer:
         return total
 
     def worth(self, model: str, day: date, usage: Usage, tier: str = "") -> Decimal | None:
-        """What this usage costs by our prices; of less than none, less than nothing."""
+        """What this usage costs by our prices; what is below zero of it takes its cost away."""
+        total = Decimal(0)
+        for sign in (1, -1):
+            side = _side(usage, sign)
+            if side.input_tokens or side.output_tokens:
+                usd = self._cost(model, day, side, tier)
+                if usd is None:
+                    return None
+                total += usd * sign
+        return total
+
+    def _cost(self, model: str, day: date, usage: Usage, tier: str) -> Decimal | None:
         if self._pricer is None:
             return None
-        if (usage.input_tokens or 0) < 0 or (usage.output_tokens or 0) < 0:
-            less = Usage(
-                -(usage.input_tokens or 0),
-                -(usage.output_tokens or 0),
-                {word: -tokens for word, tokens in usage.details.items() if tokens < 0},
-            )
-            worth = self.worth(model, day, less, tier)
-            return None if worth is None else -worth
         call = LLMCall(NOWHERE, self._provider, model)
         call.started_unix_ns = int(midnight(day).timestamp() * 1e9)
         call.usage, call.service_tier = usage, tier or None
         cost = self._pricer(call)
         return None if cost is None or cost.usd is None else cost.usd
+
+
+def _side(usage: Usage, sign: int) -> Usage:
+    """What is above zero of a usage, or with -1 how far it is below, each kind of token by itself."""
+    details = {word: tokens * sign for word, tokens in usage.details.items() if tokens * sign > 0}
+    cached = ("cache_read", "cache_write")
+    rest = (usage.input_tokens or 0) - sum(usage.details.get(word, 0) for word in cached)
+    prompt = max(0, rest * sign) + sum(details.get(word, 0) for word in cached)
+    return Usage(prompt, max(0, (usage.output_tokens or 0) * sign), details)
 
 
 def used(line: Billed) -> Usage:
