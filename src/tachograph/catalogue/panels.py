@@ -216,5 +216,4 @@ class Dashboard:
 
     @property
     def panels(self) -> tuple[Panel, ...]:
-        """All panels, in order."""
         return tuple(panel for row in self.rows for panel in row.panels)

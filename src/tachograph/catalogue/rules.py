@@ -50,22 +50,18 @@ class Alert:
 
     @property
     def labels(self) -> dict[str, str]:
-        """The labels of the rule."""
         return {"severity": self.severity, "component": self.component, **dict(self.more_labels)}
 
     @property
     def annotations(self) -> dict[str, str]:
-        """The annotations of the rule."""
         return {"summary": self.summary, "description": self.description, **dict(self.more_annotations)}
 
     @property
     def hold_seconds(self) -> float:
-        """`hold` in seconds."""
         return durations.seconds(self.hold)
 
     @property
     def keep_seconds(self) -> float:
-        """`keep` in seconds."""
         return durations.seconds(self.keep)
 
     def annotated(self, **annotations: str) -> Alert:
@@ -92,10 +88,8 @@ class RuleGroup:
 
     @property
     def alerts(self) -> tuple[Alert, ...]:
-        """Its alerting rules."""
         return tuple(rule for rule in self.rules if isinstance(rule, Alert))
 
     @property
     def interval_seconds(self) -> float:
-        """`interval` in seconds."""
         return durations.seconds(self.interval)

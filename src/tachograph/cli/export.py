@@ -20,7 +20,6 @@ Thresholds, objectives and budgets are settings: section [alerts], see docs/aler
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
     from tachograph.catalogue.export.files import PARTS
 
     parser.formatter_class = argparse.RawDescriptionHelpFormatter

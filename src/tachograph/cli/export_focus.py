@@ -10,7 +10,6 @@ from tachograph.errors import TachographError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
     parser.add_argument("output", type=Path, help="the file: .parquet or .csv")
     parser.add_argument("--since", default="month", help="age (24h, 7d), date, today, yesterday or month (month)")
     parser.add_argument("--until", default="now", help="the same, not included (now)")

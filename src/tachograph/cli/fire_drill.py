@@ -41,7 +41,6 @@ Exit code 0 when everything is as it should be, 1 when not, 2 when the drill cou
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EPILOG
     add_rules(parser)

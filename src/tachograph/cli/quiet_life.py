@@ -38,7 +38,6 @@ Exit code 0 when every shape ends as it should, 1 when not, 2 when the command c
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EPILOG
     add_rules(parser)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
     parser.add_argument("provider", choices=("openai", "anthropic", "google"), nargs="?")
     parser.add_argument(
         "--watch",

@@ -33,7 +33,6 @@ _OF_RUNS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
     parser.add_argument("--since", default="7d", help="age (24h, 7d), date, today, yesterday or month (7d)")
     parser.add_argument("--until", default="now", help="the same, not included (now)")
     parser.add_argument(

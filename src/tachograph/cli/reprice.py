@@ -7,7 +7,6 @@ import sys
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
     parser.add_argument("--since", required=True, help="age (7d), date, today or month")
     parser.add_argument("--until", default="now", help="the same, not included (now)")
     parser.add_argument(

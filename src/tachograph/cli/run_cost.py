@@ -10,7 +10,6 @@ from tachograph.errors import TachographError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
     parser.add_argument("id", help="the id of a run, or of an execution with all its runs")
     parser.add_argument("--format", choices=("table", "json"), default="table")
     parser.add_argument("--store", metavar="URL", help="another ledger than that of the settings")

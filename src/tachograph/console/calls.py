@@ -276,7 +276,6 @@ _shared: Final = attrgetter(*_shared_names)
 
 
 def from_projection(row: Projection, service: str = "") -> Call:
-    """The call of a projection."""
     is_llm = row.kind == "llm"
     details = row.details or {}
     above = row.parent_id

@@ -92,7 +92,6 @@ class Facts:
         return int(self.weight.sum())
 
     def take(self, mask: npt.NDArray[np.bool_]) -> Facts:
-        """The rows of a mask."""
         rows = np.flatnonzero(mask)
         return Facts(
             _Taken(self.codes, rows),

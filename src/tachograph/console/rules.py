@@ -139,7 +139,6 @@ class Rules:
         return [group for group in self.groups if now - group.evaluated >= group.interval]
 
     def evaluate_due(self, now: int) -> None:
-        """Evaluate the groups that are due."""
         for group in self.due(now):
             self.evaluate(group, now)
 

@@ -98,7 +98,6 @@ class _Template:
 
 
 def evaluate(text: str, scope: Mapping[str, Any]) -> object:
-    """Evaluate one pipeline."""
     tokens: list[tuple[str, str]] = []
     position = 0
     text = text.strip()

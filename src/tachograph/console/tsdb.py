@@ -276,7 +276,6 @@ class TimeSeriesStore:
             return found
 
     def label_names(self) -> list[str]:
-        """Return all label names."""
         with self._lock:
             return sorted(self._postings)
 
@@ -292,7 +291,6 @@ class TimeSeriesStore:
 
     @property
     def series_count(self) -> int:
-        """Number of series."""
         return len(self._series)
 
     @property

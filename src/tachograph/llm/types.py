@@ -96,7 +96,6 @@ class Message:
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """The content as parts."""
         return (Text(self.content),) if isinstance(self.content, str) else tuple(self.content)
 
 

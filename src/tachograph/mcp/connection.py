@@ -152,7 +152,6 @@ class Connection:
 
     @property
     def status(self) -> ServerStatus:
-        """A snapshot."""
         client, watch = self._client, self._watch
         return ServerStatus(
             self.config.id,

@@ -134,7 +134,6 @@ def says_session_lost(body: object) -> bool:
 
 
 def outcome_of_kind(kind: ErrorKind) -> ToolOutcome:
-    """The outcome that goes with a kind."""
     return "timeout" if kind == "timeout" else "error"
 
 

@@ -139,7 +139,6 @@ class _Rewriting:
             top["description"] = f"{top['description']} {hint}" if top.get("description") else hint
 
     def rewrite(self, schema: object) -> Schema:
-        """One schema, and those in it."""
         if not isinstance(schema, dict) or self._depth > _DEPTH:
             return {}
         self._depth += 1

@@ -37,7 +37,6 @@ OUTCOME_COLORS: Final = (
 
 
 def row(title: str, *panels: Panel, folded: bool = False) -> PanelRow:
-    """A row of these panels."""
     return PanelRow(title, panels, folded)
 
 

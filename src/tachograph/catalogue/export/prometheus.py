@@ -32,7 +32,6 @@ def rule_files(groups: Iterable[RuleGroup]) -> dict[str, str]:
 
 
 def rules_text(groups: Iterable[RuleGroup]) -> str:
-    """One rule file."""
     return yaml.dump({"groups": [group_data(group) for group in groups]}, _MADE)
 
 

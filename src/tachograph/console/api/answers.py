@@ -87,6 +87,5 @@ def success(data: str, warnings: Iterable[str] = (), infos: Iterable[str] = ()) 
 
 
 def failure(error: PromQLError) -> Response:
-    """Wrap an error."""
     body = dumps({"status": "error", "errorType": error.error_type, "error": str(error)})
     return Response(body, status_code=error.status, media_type=JSON)

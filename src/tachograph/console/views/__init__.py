@@ -84,7 +84,6 @@ class Views:
         return runs.run(self.console, identity)
 
     def session(self, identity: str) -> dict[str, Any] | None:
-        """A session with its runs."""
         from tachograph.console.views import runs
 
         return runs.session(self.console, identity)

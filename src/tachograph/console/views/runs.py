@@ -62,7 +62,6 @@ def session(console: Console, identity: str) -> dict[str, Any] | None:
 
 
 def totals(calls: list[Call]) -> dict[str, Any]:
-    """What calls come to."""
     if not calls:
         return {"llm_calls": 0, "tool_calls": 0, "failed": 0, "cost": 0.0, "unpriced": 0, "unreported": 0, "tokens": 0,
                 "seconds": 0.0, "first": None}  # fmt: skip

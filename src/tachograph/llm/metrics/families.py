@@ -176,22 +176,5 @@ CALL_OLDEST_SECONDS: Final = Family(
     gauge_merge="max",
 )
 
-FAMILIES: Final = (
-    REQUEST_SECONDS,
-    TOKENS,
-    COST_USD,
-    ERRORS,
-    RATE_LIMIT_DELAYS,
-    CALL_SECONDS,
-    FIRST_TOKEN_SECONDS,
-    TOKEN_DETAILS,
-    UNPRICED_CALLS,
-    USAGE_MISSING,
-    USAGE_MISMATCH,
-    RATE_LIMIT_LIMIT,
-    RATE_LIMIT_REMAINING,
-    RATE_LIMIT_RESET,
-    RATE_LIMIT_EXHAUSTION,
-    CALLS_IN_FLIGHT,
-    CALL_OLDEST_SECONDS,
-)
+FAMILIES: Final = tuple(family for family in globals().values() if isinstance(family, Family))
+"""All of this file."""

@@ -90,13 +90,5 @@ SERVER_ERRORS: Final = Family(
     takes_user_labels=True,
 )
 
-FAMILIES: Final = (
-    EXECUTE_SECONDS,
-    ERRORS,
-    CONNECTIONS_ACTIVE,
-    REGISTRY_LOOKUP_SECONDS,
-    CONNECTIONS,
-    OPERATION_SECONDS,
-    SERVER_EXECUTE_SECONDS,
-    SERVER_ERRORS,
-)
+FAMILIES: Final = tuple(family for family in globals().values() if isinstance(family, Family))
+"""All of this file."""

@@ -96,7 +96,6 @@ class MCPMetrics:
             self._metrics.cell(f.CONNECTIONS, server_id, outcome)
 
     def connection_opened(self, server_id: str) -> None:
-        """One more connection to this server is open."""
         self._metrics.cell(f.CONNECTIONS_ACTIVE, server_id).add(1)
 
     def connection_closed(self, server_id: str) -> None:

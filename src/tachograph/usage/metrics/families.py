@@ -286,36 +286,5 @@ COST_FORECAST: Final = Family(
     gauge_merge="max",
 )
 
-FAMILIES: Final = (
-    PERSIST_SECONDS,
-    PERSIST_ERRORS,
-    QUEUE_SIZE,
-    OLDEST_AGE,
-    ACCEPTED,
-    REFUSED,
-    QUARANTINED,
-    LOST,
-    FILE_FAULTS,
-    SPOOL_BYTES,
-    WRITER_ALIVE,
-    BUDGET_LIMIT,
-    BUDGET_SPENT,
-    BUDGET_RESERVED,
-    BUDGET_FORECAST,
-    BUDGET_LEFT,
-    BUDGET_STEPS,
-    BUDGET_ACTIONS,
-    BUDGET_UNCHECKED,
-    WASTE_USD,
-    TOOL_DEFINITION_TOKENS,
-    BILL_USD,
-    BILL_DRIFT,
-    BILL_MODEL_DRIFT,
-    BILL_KEY_DRIFT,
-    BILL_CAUSE,
-    BILL_AGE,
-    VENDOR_RATE_LIMIT,
-    VENDOR_SPEND_LIMIT,
-    VENDOR_SPEND_ENFORCED,
-    COST_FORECAST,
-)
+FAMILIES: Final = tuple(family for family in globals().values() if isinstance(family, Family))
+"""All of this file."""
