@@ -47,9 +47,9 @@ export interface BoardPanel {
   id: string;
   title: string;
   description: string;
-  kind: "gauge" | "heatmap" | "histogram" | "stat" | "state-timeline" | "table" | "timeseries";
   unit: "bytes" | "cps" | "currencyUSD" | "ops" | "percentunit" | "reqps" | "s" | "short" | "tokens/s";
   queries: PanelQuery[];
+  kind: "gauge" | "heatmap" | "histogram" | "stat" | "state-timeline" | "table" | "timeseries";
   width: number;
   height: number;
   stacked: boolean;
