@@ -199,23 +199,30 @@ def _four(value: float) -> str:
     return "NaN" if math.isnan(value) else f"{value:.4g}"
 
 
+def _divided(number: float, base: int, mark: str = "") -> str:
+    prefix = ""
+    for following in "kMGTPEZY":
+        if abs(number) < base:
+            break
+        prefix, number = following + mark, number / base
+    return f"{_four(number)}{prefix}"
+
+
+def _enlarged(number: float) -> str:
+    prefix = ""
+    for following in "munpfazy":
+        if abs(number) >= 1:
+            break
+        prefix, number = following, number * 1000
+    return f"{_four(number)}{prefix}"
+
+
 def humanize(value: object) -> str:
     """Shorten a number with a metric prefix: 1234567 is 1.235M."""
     number = _number(value)
     if number == 0 or math.isnan(number) or math.isinf(number):
         return _four(number)
-    prefix = ""
-    if abs(number) >= 1:
-        for prefix_now in ("k", "M", "G", "T", "P", "E", "Z", "Y"):
-            if abs(number) < 1000:
-                break
-            prefix, number = prefix_now, number / 1000
-    else:
-        for prefix_now in ("m", "u", "n", "p", "f", "a", "z", "y"):
-            if abs(number) >= 1:
-                break
-            prefix, number = prefix_now, number * 1000
-    return f"{_four(number)}{prefix}"
+    return _enlarged(number) if abs(number) < 1 else _divided(number, 1000)
 
 
 def humanize1024(value: object) -> str:
@@ -223,12 +230,7 @@ def humanize1024(value: object) -> str:
     number = _number(value)
     if abs(number) <= 1 or math.isnan(number) or math.isinf(number):
         return _four(number)
-    prefix = ""
-    for prefix_now in ("ki", "Mi", "Gi", "Ti", "Pi", "Ei", "Zi", "Yi"):
-        if abs(number) < 1024:
-            break
-        prefix, number = prefix_now, number / 1024
-    return f"{_four(number)}{prefix}"
+    return _divided(number, 1024, "i")
 
 
 def humanize_percentage(value: object) -> str:
@@ -255,12 +257,7 @@ def humanize_duration(value: object) -> str:
         if minutes:
             return f"{sign}{minutes}m {seconds}s"
         return f"{sign}{_four(size)}s"
-    prefix = ""
-    for prefix_now in ("m", "u", "n", "p", "f", "a", "z", "y"):
-        if abs(number) >= 1:
-            break
-        prefix, number = prefix_now, number * 1000
-    return f"{_four(number)}{prefix}s"
+    return _enlarged(number) + "s"
 
 
 def humanize_timestamp(value: object) -> str:

@@ -14,7 +14,6 @@ FACTORY_CREATE_SECONDS: Final = Family(
     "seconds",
     buckets=(0.00001, 0.0001, 0.001, 0.01),
     values={"factory_type": ("provider", "tool")},
-    bounded=("name",),
     fixed=True,
 )
 LABEL_OVERFLOW: Final = Family(
@@ -77,7 +76,6 @@ NOTIFICATIONS: Final = Family(
     ("receiver", "outcome"),
     "Notifications about alerts that the console has tried to deliver; one that is tried again counts each time.",
     values={"outcome": ("delivered", "failed")},
-    bounded=("receiver",),
 )
 NOTIFICATION_FAILING: Final = Family(
     "tachograph_notification_failing_seconds",
@@ -85,7 +83,6 @@ NOTIFICATION_FAILING: Final = Family(
     ("receiver",),
     "For how long a receiver has accepted no notification; 0 while it accepts them.",
     "seconds",
-    bounded=("receiver",),
     gauge_merge="max",
 )
 

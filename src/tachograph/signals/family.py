@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 Kind = Literal["counter", "gauge", "histogram"]
+
+FROM_OUTSIDE: Final = frozenset(
+    ("agent", "key", "kind", "method", "model", "name", "provider", "receiver", "scope", "server_id", "tool_name")
+)
+"""Labels that hold names of the application, of a vendor or of a server: there may be any number of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +26,8 @@ class Family:
         unit: Base unit of the value (`seconds`, `bytes`, `usd`, `tokens`, ...), or "" when it counts things.
         buckets: Upper bounds of a histogram, +Inf implied.
         values: The closed set of values of a label, where it is closed.
-        bounded: Labels whose values come from outside and are bounded by a setting; past it they become `other`.
+        bounded: Labels whose values are bounded by a setting; past it they become `other`. Unless given: those that
+            come from outside and have no closed set of values.
         zero: Label sets that exist with zero from the start: a mapping of label to its values, left out when
             nothing is known beforehand.
         fixed: Whether the contract's part 1 fixes it.
@@ -43,6 +49,11 @@ class Family:
     gauge_merge: Literal["sum", "max", "min"] = "sum"
     takes_user_labels: bool = False
     scale: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.bounded:
+            found = tuple(label for label in self.labels if label in FROM_OUTSIDE and label not in self.values)
+            object.__setattr__(self, "bounded", found)
 
     def __hash__(self) -> int:
         return hash(self.name)

@@ -17,7 +17,6 @@ RUN_SECONDS: Final = Family(
     "seconds",
     buckets=(1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0),
     values={"outcome": OUTCOMES},
-    bounded=("agent",),
 )
 RUN_COST_USD: Final = Family(
     "llm_run_cost_usd",
@@ -27,7 +26,6 @@ RUN_COST_USD: Final = Family(
     "usd",
     buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 50.0),
     values={"outcome": OUTCOMES},
-    bounded=("agent",),
 )
 RUN_CALLS: Final = Family(
     "llm_run_calls",
@@ -35,7 +33,6 @@ RUN_CALLS: Final = Family(
     ("agent",),
     "LLM calls that one run of an agent made, runs inside it included.",
     buckets=_COUNTS,
-    bounded=("agent",),
 )
 RUN_TOOL_CALLS: Final = Family(
     "llm_run_tool_calls",
@@ -43,6 +40,5 @@ RUN_TOOL_CALLS: Final = Family(
     ("agent",),
     "Tool calls that one run of an agent made, runs inside it included.",
     buckets=_COUNTS,
-    bounded=("agent",),
 )
 FAMILIES: Final = (RUN_SECONDS, RUN_COST_USD, RUN_CALLS, RUN_TOOL_CALLS)

@@ -20,7 +20,6 @@ REQUEST_SECONDS: Final = Family(
     "seconds",
     buckets=_REQUEST_BUCKETS,
     values={"outcome": OUTCOMES},
-    bounded=_WHO,
     fixed=True,
     takes_user_labels=True,
 )
@@ -31,7 +30,6 @@ TOKENS: Final = Family(
     "Tokens used by calls; prompt includes cached tokens, completion includes reasoning tokens.",
     "tokens",
     values={"type": ("prompt", "completion")},
-    bounded=_WHO,
     fixed=True,
     takes_user_labels=True,
 )
@@ -41,7 +39,6 @@ COST_USD: Final = Family(
     _WHO,
     "Estimated cost of calls in US dollars; unpriced calls add nothing here and are counted apart.",
     "usd",
-    bounded=_WHO,
     fixed=True,
     takes_user_labels=True,
     scale=NANO_PER_USD,
@@ -52,7 +49,6 @@ ERRORS: Final = Family(
     ("provider", "model", "error_type"),
     "Requests (attempts) that failed, by category.",
     values={"error_type": ERROR_TYPES},
-    bounded=_WHO,
     fixed=True,
     takes_user_labels=True,
 )
@@ -63,7 +59,6 @@ RATE_LIMIT_DELAYS: Final = Family(
     "Time slept because of a rate limit, one observation per wait, by the SDK's retries or ours.",
     "seconds",
     buckets=(0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0),
-    bounded=("provider",),
     fixed=True,
 )
 CALL_SECONDS: Final = Family(
@@ -74,7 +69,6 @@ CALL_SECONDS: Final = Family(
     "seconds",
     buckets=_REQUEST_BUCKETS,
     values={"outcome": OUTCOMES},
-    bounded=_WHO,
     takes_user_labels=True,
 )
 FIRST_TOKEN_SECONDS: Final = Family(
@@ -84,7 +78,6 @@ FIRST_TOKEN_SECONDS: Final = Family(
     "Time from asking to the first content of a streamed answer: text, reasoning or a tool call.",
     "seconds",
     buckets=(0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0),
-    bounded=_WHO,
     takes_user_labels=True,
 )
 TOKEN_DETAILS: Final = Family(
@@ -94,7 +87,6 @@ TOKEN_DETAILS: Final = Family(
     "Parts of the tokens in llm_provider_tokens_total; never to be added to them.",
     "tokens",
     values={"detail": DETAILS},
-    bounded=_WHO,
     zero={"detail": ("cache_read", "cache_write", "reasoning")},
     takes_user_labels=True,
 )
@@ -103,7 +95,6 @@ UNPRICED_CALLS: Final = Family(
     "counter",
     _WHO,
     "Calls that used tokens of a model without a known price.",
-    bounded=_WHO,
     takes_user_labels=True,
 )
 USAGE_MISSING: Final = Family(
@@ -111,7 +102,6 @@ USAGE_MISSING: Final = Family(
     "counter",
     _WHO,
     "Calls that succeeded or were closed early without any usage reported.",
-    bounded=_WHO,
     takes_user_labels=True,
 )
 USAGE_MISMATCH: Final = Family(
@@ -122,7 +112,6 @@ USAGE_MISMATCH: Final = Family(
     values={
         "reason": ("absurd", "early", "incomplete", "parts", "reasoning_outside", "stated_cost", "total", "zeros"),
     },
-    bounded=_WHO,
     takes_user_labels=True,
 )
 RATE_LIMIT_LIMIT: Final = Family(
@@ -131,7 +120,6 @@ RATE_LIMIT_LIMIT: Final = Family(
     ("provider", "model", "kind"),
     "The provider's rate limit as its last answer stated it.",
     values={"kind": ("requests", "tokens", "input_tokens", "output_tokens")},
-    bounded=_WHO,
     gauge_merge="max",
 )
 RATE_LIMIT_REMAINING: Final = Family(
@@ -140,7 +128,6 @@ RATE_LIMIT_REMAINING: Final = Family(
     ("provider", "model", "kind"),
     "What is left of the provider's rate limit as its last answer stated it.",
     values={"kind": ("requests", "tokens", "input_tokens", "output_tokens")},
-    bounded=_WHO,
     gauge_merge="min",
 )
 RATE_LIMIT_RESET: Final = Family(
@@ -150,7 +137,6 @@ RATE_LIMIT_RESET: Final = Family(
     "Seconds until the provider's rate limit is whole again.",
     "seconds",
     values={"kind": ("requests", "tokens", "input_tokens", "output_tokens")},
-    bounded=_WHO,
     gauge_merge="max",
 )
 RATE_LIMIT_EXHAUSTION: Final = Family(
@@ -160,19 +146,15 @@ RATE_LIMIT_EXHAUSTION: Final = Family(
     "Forecast: seconds until the limit is met at the present rate; +Inf when it will not be.",
     "seconds",
     values={"kind": ("requests", "tokens", "input_tokens", "output_tokens")},
-    bounded=_WHO,
     gauge_merge="min",
 )
-CALLS_IN_FLIGHT: Final = Family(
-    "llm_calls_in_flight", "gauge", _WHO, "Calls under way.", bounded=_WHO, gauge_merge="sum"
-)
+CALLS_IN_FLIGHT: Final = Family("llm_calls_in_flight", "gauge", _WHO, "Calls under way.", gauge_merge="sum")
 CALL_OLDEST_SECONDS: Final = Family(
     "llm_call_oldest_seconds",
     "gauge",
     _WHO,
     "Age of the oldest call under way; 0 when there is none.",
     "seconds",
-    bounded=_WHO,
     gauge_merge="max",
 )
 

@@ -18,7 +18,6 @@ EXECUTE_SECONDS: Final = Family(
     "seconds",
     buckets=_EXECUTE_BUCKETS,
     values={"outcome": TOOL_OUTCOMES},
-    bounded=_WHICH,
     fixed=True,
     takes_user_labels=True,
 )
@@ -28,7 +27,6 @@ ERRORS: Final = Family(
     ("server_id", "tool_name", "error_kind"),
     "MCP tool executions that failed, isError results included.",
     values={"error_kind": ERROR_KINDS},
-    bounded=_WHICH,
     fixed=True,
     takes_user_labels=True,
 )
@@ -37,7 +35,6 @@ CONNECTIONS_ACTIVE: Final = Family(
     "gauge",
     ("server_id",),
     "Connections to an MCP server that are open now.",
-    bounded=("server_id",),
     fixed=True,
 )
 REGISTRY_LOOKUP_SECONDS: Final = Family(
@@ -57,7 +54,6 @@ CONNECTIONS: Final = Family(
     ("server_id", "outcome"),
     "Attempts to connect to an MCP server, by how they ended; cancelled: the application gave up.",
     values={"outcome": ("success", "error", "timeout", "cancelled")},
-    bounded=("server_id",),
 )
 OPERATION_SECONDS: Final = Family(
     "mcp_client_operation_seconds",
@@ -67,7 +63,6 @@ OPERATION_SECONDS: Final = Family(
     "seconds",
     buckets=_EXECUTE_BUCKETS,
     values={"outcome": TOOL_OUTCOMES},
-    bounded=("server_id", "method"),
 )
 SERVER_EXECUTE_SECONDS: Final = Family(
     "mcp_server_tool_execute_seconds",
@@ -77,7 +72,6 @@ SERVER_EXECUTE_SECONDS: Final = Family(
     "seconds",
     buckets=_EXECUTE_BUCKETS,
     values={"outcome": TOOL_OUTCOMES},
-    bounded=_WHICH,
     takes_user_labels=True,
 )
 SERVER_ERRORS: Final = Family(
@@ -86,7 +80,6 @@ SERVER_ERRORS: Final = Family(
     ("server_id", "tool_name", "error_kind"),
     "Tool executions that failed, as seen from inside the MCP server.",
     values={"error_kind": ERROR_KINDS},
-    bounded=_WHICH,
     takes_user_labels=True,
 )
 

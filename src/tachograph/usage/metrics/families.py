@@ -168,7 +168,6 @@ WASTE_USD: Final = Family(
     "Cost of calls, or of parts of them, that bought nothing, in US dollars.",
     "usd",
     values={"cause": ("failed", "aborted", "retried", "cache_miss", "duplicate", "loop", "tool_definitions")},
-    bounded=_WHO,
     scale=NANO_PER_USD,
 )
 TOOL_DEFINITION_TOKENS: Final = Family(
@@ -178,7 +177,6 @@ TOOL_DEFINITION_TOKENS: Final = Family(
     "Prompt tokens that tool definitions took, by their share of the prompt's length; server_id is none for tools of "
     "no known MCP server, and for a name that several have.",
     "tokens",
-    bounded=(*_WHO, "server_id"),
 )
 BILL_USD: Final = Family(
     "llm_bill_usd_total",
@@ -186,7 +184,6 @@ BILL_USD: Final = Family(
     ("provider",),
     "What the provider has billed by its own cost report, in US dollars (`tachograph reconcile --watch`).",
     "usd",
-    bounded=("provider",),
     scale=NANO_PER_USD,
 )
 BILL_DRIFT: Final = Family(
@@ -195,7 +192,6 @@ BILL_DRIFT: Final = Family(
     ("provider",),
     "How far the ledger is from the bill of the last two weeks' complete days, as a share of the bill; above zero: "
     "more is billed than the ledger has.",
-    bounded=("provider",),
     gauge_merge="max",
 )
 BILL_MODEL_DRIFT: Final = Family(
@@ -203,7 +199,6 @@ BILL_MODEL_DRIFT: Final = Family(
     "gauge",
     ("provider", "model"),
     "The same by model (credits stand under the model `credits`); -Inf where the ledger has calls that are not billed.",
-    bounded=_WHO,
     gauge_merge="max",
 )
 BILL_KEY_DRIFT: Final = Family(
@@ -211,7 +206,6 @@ BILL_KEY_DRIFT: Final = Family(
     "gauge",
     ("provider", "key"),
     "The same by API key, named by its last characters; `unknown` where the key is not reported.",
-    bounded=("provider", "key"),
     gauge_merge="max",
 )
 BILL_CAUSE: Final = Family(
@@ -238,7 +232,6 @@ BILL_CAUSE: Final = Family(
             "unexplained",
         )
     },
-    bounded=("provider",),
     gauge_merge="max",
 )
 BILL_AGE: Final = Family(
@@ -247,7 +240,6 @@ BILL_AGE: Final = Family(
     ("provider",),
     "Seconds since the provider's bill was last fetched and compared.",
     "seconds",
-    bounded=("provider",),
     gauge_merge="min",
 )
 VENDOR_RATE_LIMIT: Final = Family(
@@ -256,7 +248,6 @@ VENDOR_RATE_LIMIT: Final = Family(
     ("provider", "scope", "model", "kind"),
     "A rate limit as the vendor's admin API says it; kind is its unit, such as requests_per_minute; scope is the "
     "organization or a project.",
-    bounded=("provider", "scope", "model", "kind"),
     gauge_merge="max",
 )
 VENDOR_SPEND_LIMIT: Final = Family(
@@ -265,7 +256,6 @@ VENDOR_SPEND_LIMIT: Final = Family(
     ("provider", "scope"),
     "The vendor's hard limit of a month's spending, as its admin API says it.",
     "usd",
-    bounded=("provider", "scope"),
     gauge_merge="max",
 )
 VENDOR_SPEND_ENFORCED: Final = Family(
@@ -273,7 +263,6 @@ VENDOR_SPEND_ENFORCED: Final = Family(
     "gauge",
     ("provider", "scope"),
     "Whether the vendor refuses requests because of that limit now.",
-    bounded=("provider", "scope"),
     gauge_merge="max",
 )
 COST_FORECAST: Final = Family(

@@ -79,13 +79,13 @@ function wfRow(row, began, length, { chosen, onpick, own }) {
     {
       class: `wf-name${row.missing ? " muted" : ""}`,
       role: "cell",
-      dataset: { depth: String(Math.min(8, row.depth)) },
     },
     h("span", { class: `tag ${row.kind}` }, WORD[row.kind] || row.kind),
     title,
     row.error ? h("span", { class: "pill bad" }, row.error) : null,
     h("span", { class: "muted small wf-facts" }, factsOf(row)),
   );
+  name.style.paddingLeft = `${4 + 14 * Math.min(6, row.depth)}px`;
   const box = { viewBox: `0 0 ${WIDE} 24`, preserveAspectRatio: "none", height: 24, "aria-hidden": "true" };
   const said = `from ${duration(row.start - began)} for ${duration(row.seconds)}`;
   const element = h(

@@ -2,7 +2,7 @@
 
 import { theme } from "../colours.js";
 import { align } from "../charts/timeseries.js";
-import { copy, download, h, icon, s } from "../dom.js";
+import { copy, download, h, icon, s, table } from "../dom.js";
 import { csv, value as shown } from "../format.js";
 import { fillIn } from "./reading.js";
 
@@ -106,34 +106,12 @@ export function showTable(panel) {
     h(
       "div",
       { class: "table-scroll", tabindex: "0" },
-      h(
-        "table",
-        { class: "grid" },
-        h(
-          "thead",
-          {},
-          h(
-            "tr",
-            {},
-            head.map((name) => h("th", { scope: "col" }, name)),
-          ),
-        ),
-        h(
-          "tbody",
-          {},
-          rows
-            .slice(-500)
-            .reverse()
-            .map((row) =>
-              h(
-                "tr",
-                {},
-                row.map((cell, i) =>
-                  i ? h("td", {}, cell === "" ? "–" : shown(cell, panel.def.unit)) : h("th", { scope: "row" }, cell),
-                ),
-              ),
-            ),
-        ),
+      table(
+        head,
+        rows
+          .slice(-500)
+          .reverse()
+          .map((row) => row.map((cell, i) => (!i ? cell : cell === "" ? "–" : shown(cell, panel.def.unit)))),
       ),
     ),
   );

@@ -614,33 +614,14 @@ export function markdown(text) {
               .split("|")
               .map((cell) => cell.trim()),
           );
+      const [heads, ...cells] = rows.map((row) => row.map(inline));
       root.append(
         h(
           "div",
           { class: "table-scroll", tabindex: "0" },
-          h(
-            "table",
-            { class: "grid" },
-            h(
-              "thead",
-              {},
-              h(
-                "tr",
-                {},
-                rows[0].map((cell) => h("th", { scope: "col" }, inline(cell))),
-              ),
-            ),
-            h(
-              "tbody",
-              {},
-              rows.slice(1).map((row) =>
-                h(
-                  "tr",
-                  {},
-                  row.map((cell) => h("td", {}, inline(cell))),
-                ),
-              ),
-            ),
+          table(
+            heads.map((cell) => [cell, ""]),
+            cells,
           ),
         ),
       );

@@ -116,7 +116,7 @@ export class DashboardView {
       isExpanded: () => Boolean(state.get("panel")),
     });
     const wide = large ? 24 : one.width || 12;
-    panel.element.classList.add(`span-${Math.min(24, Math.max(4, wide))}`);
+    panel.element.style.gridColumn = `span ${Math.min(24, Math.max(4, wide))}`;
     this.panels.push(panel);
     return panel.element;
   }
