@@ -62,9 +62,9 @@ def _line(day: date, result: Mapping[str, Any]) -> Billed:
     model = str(result.get("model") or "")
     if "amount" in result:
         name = model or str(result.get("description") or "").removesuffix(" Usage")
-        usd = in_usd(Decimal(str(result["amount"])).scaleb(-2), result.get("currency"), "Anthropic's costs")
+        usd, digits = in_usd(Decimal(str(result["amount"])).scaleb(-2), result.get("currency"), "Anthropic's costs")
         is_credit = "credit" in f"{result.get('cost_type')} {result.get('description')}".lower()
-        return money_line(day, "" if is_credit else name, usd, is_credit=is_credit)
+        return money_line(day, "" if is_credit else name, usd, digits, is_credit=is_credit)
     written = result.get("cache_creation") or {}
     cached = int(result.get("cache_read_input_tokens") or 0)
     cache_write = sum(int(value or 0) for value in written.values())

@@ -17,6 +17,8 @@ from tachograph.files import open_named
 
 _LONGEST: Final = 16 << 30
 _LONGEST_LINE: Final = 1 << 20
+_EXACT: Final = Decimal("1e-12")
+"""Of amounts that are converted."""
 
 
 Line = TypeVar("Line")
@@ -64,16 +66,23 @@ OTHER: Final = "other"
 """The model of money that is billed for no model."""
 
 
-def money_line(day: date, model: str, usd: Decimal, *, is_credit: bool = False) -> Billed:
-    """A line of a cost report; its last digit is as exact as it is."""
-    exponent = usd.as_tuple().exponent
-    digits = Decimal(1).scaleb(exponent) / 2 if isinstance(exponent, int) and exponent < 0 else Decimal(0)
+def money_line(
+    day: date, model: str, usd: Decimal, digits_usd: Decimal | None = None, *, is_credit: bool = False
+) -> Billed:
+    """A line of a cost report; without `digits_usd` the last digit is as exact as it is."""
     credit = usd if is_credit else Decimal(0)
+    digits = _hidden(usd) if digits_usd is None else digits_usd
     return Billed(day, model or CREDITS if is_credit else model, usd=usd, credit_usd=credit, digits_usd=digits)
 
 
-def in_usd(amount: Decimal, currency: object, where: str, rate: object = None) -> Decimal:
-    """An amount of a bill in US dollars, which the ledger is in.
+def _hidden(amount: Decimal) -> Decimal:
+    """What rounding to the last digit may hide: half of it; a whole number hides nothing."""
+    exponent = amount.as_tuple().exponent
+    return Decimal(1).scaleb(exponent) / 2 if isinstance(exponent, int) and exponent < 0 else Decimal(0)
+
+
+def in_usd(amount: Decimal, currency: object, where: str, rate: object = None) -> tuple[Decimal, Decimal]:
+    """An amount of a bill in US dollars, which the ledger is in, and what its last digit may hide.
 
     Args:
         amount: As billed.
@@ -84,9 +93,9 @@ def in_usd(amount: Decimal, currency: object, where: str, rate: object = None) -
     Raises:
         BillError: It is in another currency, and the bill has no rate.
     """
-    code = str(currency or "USD").strip().upper()
+    code = str(currency or "").strip().upper()
     if code in ("", "USD"):
-        return amount
+        return amount, _hidden(amount)
     by = Decimal(str(rate or 0))
     if by <= 0:
         raise BillError(
@@ -94,8 +103,7 @@ def in_usd(amount: Decimal, currency: object, where: str, rate: object = None) -
             where=where,
             do="Export it in US dollars, or convert the amounts and write USD as the currency.",
         )
-    exponent = amount.as_tuple().exponent
-    return (amount / by).quantize(Decimal(1).scaleb(max(exponent, -12) if isinstance(exponent, int) else -12))
+    return (amount / by).quantize(_EXACT), (_hidden(amount) / by).quantize(_EXACT)
 
 
 @contextmanager

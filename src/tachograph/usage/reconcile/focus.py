@@ -54,14 +54,14 @@ def _lines(path: Path, wanted: str) -> Iterator[Billed]:
         if str(row["ProviderName"]).lower() != wanted:
             continue
         try:
-            usd = in_usd(Decimal(str(row["BilledCost"])), row.get("BillingCurrency"), str(path))
+            usd, digits = in_usd(Decimal(str(row["BilledCost"])), row.get("BillingCurrency"), str(path))
             day = _day(row["ChargePeriodStart"])
         except (InvalidOperation, ValueError) as error:
             raise BillError(
                 f"a row has no cost or no day: {error}", where=str(path), do="Export it in FOCUS 1.0 or later."
             ) from error
         is_credit = row.get("ChargeCategory") == "Credit"
-        line = money_line(day, str(row.get("ResourceId") or ""), usd, is_credit=is_credit)
+        line = money_line(day, str(row.get("ResourceId") or ""), usd, digits, is_credit=is_credit)
         line.region = str(row.get("RegionId") or "")
         yield line
 

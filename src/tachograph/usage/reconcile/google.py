@@ -73,13 +73,13 @@ def rows(exported: Iterable[Mapping[str, Any]], where: str) -> Iterator[Billed]:
         amount = (row.get("usage") or {}).get("amount")
         found = _usage(sku, None if amount is None else int(Decimal(str(amount))))
         currency, rate = row.get("currency"), row.get("currency_conversion_rate")
-        cost = money_line(day, model, in_usd(Decimal(str(row.get("cost") or 0)), currency, where, rate))
+        cost = money_line(day, model, *in_usd(Decimal(str(row.get("cost") or 0)), currency, where, rate))
         cost.input_tokens, cost.cache_read_tokens, cost.output_tokens = found
         cost.region = str((row.get("location") or {}).get("region") or "")
         yield cost
         for credit in row.get("credits") or ():
-            usd = in_usd(Decimal(str(credit.get("amount") or 0)), currency, where, rate)
-            yield money_line(day, model, usd, is_credit=True)
+            usd, digits = in_usd(Decimal(str(credit.get("amount") or 0)), currency, where, rate)
+            yield money_line(day, model, usd, digits, is_credit=True)
 
 
 def _usage(sku: str, tokens: int | None) -> tuple[int | None, int | None, int | None]:
@@ -110,7 +110,7 @@ def lines(rows: Iterable[Sequence[str]], where: str) -> Iterator[Billed]:
             continue
         day = _day(row[at["day"]], where)
         amount = None if amount_text is None else _number(amount_text)
-        line = money_line(day, model, in_usd(_number(row[at["cost"]]) or Decimal(0), currency, where, rate))
+        line = money_line(day, model, *in_usd(_number(row[at["cost"]]) or Decimal(0), currency, where, rate))
         found = _usage(row[at["sku"]], None if amount is None else int(amount))
         line.input_tokens, line.cache_read_tokens, line.output_tokens = found
         yield line

@@ -52,9 +52,11 @@ def _line(day: date, result: Mapping[str, Any]) -> Billed:
     amount = result.get("amount")
     if isinstance(amount, dict):
         item = str(result.get("line_item") or "")
-        usd = in_usd(Decimal(str(amount.get("value") or 0)), amount.get("currency"), "OpenAI's costs")
+        usd, digits = in_usd(Decimal(str(amount.get("value") or 0)), amount.get("currency"), "OpenAI's costs")
         name = item.partition(",")[0].strip()
-        line = money_line(day, "" if "credit" in item.lower() else name, usd, is_credit="credit" in item.lower())
+        line = money_line(
+            day, "" if "credit" in item.lower() else name, usd, digits, is_credit="credit" in item.lower()
+        )
         line.key = str(result.get("api_key_id") or "")
         return line
     return Billed(
