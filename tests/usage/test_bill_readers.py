@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,8 +15,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from tachograph.usage.reconcile import anthropic, focus, google, limits, openai
+from tachograph.usage.reconcile import anthropic, focus, google, keys, limits, openai, pages
 from tachograph.usage.reconcile.bill import CREDITS, Billed, BillError
+from tachograph.usage.reconcile.keys import UNKNOWN
 from tachograph.usage.reconcile.limits import RateLimit, SpendLimit
 
 DAY = date(2026, 11, 2)
@@ -334,3 +336,214 @@ def test_anthropic_s_limits_of_a_group_are_at_each_of_its_models(api: Api) -> No
     ]
     ((_, query, headers),) = api.asked
     assert (query, headers["x-api-key"], headers["anthropic-version"]) == ([], "admin", "2023-06-01")
+
+
+def test_openai_s_costs_by_key_go_with_the_last_characters_that_its_lists_show(api: Api) -> None:
+    def cost(key: str | None, item: str = "gpt-5, input", value: float = 1.25) -> dict[str, Any]:
+        return {"amount": {"value": value}, "line_item": item, "api_key_id": key}
+
+    results = [cost("k1"), cost("k2"), cost("k9"), cost(None), cost("k1", "Credit", -1)]
+    api.answers = {
+        "/organization/projects": [(200, {"data": [{"id": "p1"}, {"id": "p2"}]})],
+        "/organization/projects/p1/api_keys": [(200, {"data": [{"id": "k1", "redacted_value": "sk-...wxyz"}]})],
+        "/organization/projects/p2/api_keys": [(200, {"data": [{"id": "k2"}]})],  # shows none of it
+        "/organization/costs": [(200, {"data": [{"start_time": MIDNIGHT, "results": results}]})],
+    }
+    found = list(keys.openai(SINCE, UNTIL, key="admin", base_url=f"{api.url}/"))
+    line = Billed(DAY, "gpt-5", usd=Decimal("1.25"), digits_usd=CENT)
+    assert [(one.key, replace(one, key="")) for one in found] == [
+        ("...wxyz", line), ("k2", line), ("k9", line), (UNKNOWN, line),
+    ]  # fmt: skip
+    listing = [("limit", "100")]
+    span = [
+        ("start_time", str(MIDNIGHT)),
+        ("end_time", str(MIDNIGHT + 86_400)),
+        ("limit", "31"),
+        ("bucket_width", "1d"),
+        ("group_by[]", "line_item"),
+        ("group_by[]", "api_key_id"),
+    ]
+    assert [(path, query) for path, query, _ in api.asked] == [
+        ("/organization/projects", listing),
+        ("/organization/projects/p1/api_keys", listing),
+        ("/organization/projects/p2/api_keys", listing),
+        ("/organization/costs", span),
+    ]
+    assert {headers["authorization"] for _, _, headers in api.asked} == {"Bearer admin"}
+
+
+def test_anthropic_s_tokens_by_key_go_with_the_last_characters_that_its_list_shows(api: Api) -> None:
+    root = "/v1/organizations"
+    api.answers = {
+        f"{root}/api_keys": [
+            (200, {"data": [{"id": "k1", "partial_key_hint": "sk-ant-...wxyz"}], "has_more": True, "last_id": "k1"}),
+            (200, {"data": [{"id": "k2", "partial_key_hint": "sk-ant-...abcd"}]}),
+        ],
+        f"{root}/usage_report/messages": [
+            (200, {"data": [{"starting_at": "2026-11-02", "results": [{"api_key_id": "k2", "output_tokens": 3}, {}]}]})
+        ],
+    }
+    found = list(keys.anthropic(SINCE, UNTIL, key="admin", base_url=f"{api.url}/"))
+    assert found == [Billed(DAY, "", None, 0, 0, 3, key="...abcd"), Billed(DAY, "", None, 0, 0, 0, key=UNKNOWN)]
+    span = [("starting_at", "2026-11-02T00:00:00Z"), ("ending_at", "2026-11-03T00:00:00Z"), ("limit", "31")]
+    groups = [("group_by[]", name) for name in ("api_key_id", "model", "service_tier", "inference_geo")]
+    assert [(path, query) for path, query, _ in api.asked] == [
+        (f"{root}/api_keys", [("limit", "100")]),
+        (f"{root}/api_keys", [("limit", "100"), ("after_id", "k1")]),
+        (f"{root}/usage_report/messages", [*span, ("bucket_width", "1d"), *groups]),
+    ]
+    assert {(h["x-api-key"], h["anthropic-version"]) for _, _, h in api.asked} == {("admin", "2023-06-01")}
+
+
+@pytest.mark.parametrize(
+    ("read", "path", "root"),
+    [
+        (lambda url: keys.openai(SINCE, UNTIL, key="k", base_url=url), "/organization/projects", "/organization"),
+        (lambda url: keys.anthropic(SINCE, UNTIL, key="k", base_url=url), "/v1/organizations/api_keys",
+         "/v1/organizations"),
+        (lambda url: limits.openai(key="k", base_url=url), "/organization/projects", "/organization"),
+        (lambda url: limits.anthropic(key="k", base_url=url), "/v1/organizations/rate_limits",
+         "/v1/organizations/rate_limits"),
+        (lambda url: openai.billed(SINCE, UNTIL, key="k", base_url=url), "/organization/usage/completions", ""),
+        (lambda url: anthropic.billed(SINCE, UNTIL, key="k", base_url=url), "/v1/organizations/usage_report/messages",
+         "/v1/organizations"),
+    ],
+)  # fmt: skip
+def test_an_answer_that_is_not_understood_is_named_with_the_address(
+    api: Api, read: Callable[[str], Iterator[Any]], path: str, root: str
+) -> None:
+    api.answers = {path: [(200, {"data": [3]})]}
+    with pytest.raises(BillError, match=r"^the report has a value that is not understood: ") as caught:
+        list(read(f"{api.url}/"))
+    assert (caught.value.where, caught.value.do) == (api.url + root, UNREAD)
+
+
+def test_a_report_goes_on_while_it_names_a_next_page_and_ends_where_pages_do_not(api: Api) -> None:
+    url = f"{api.url}/report"
+    pages_of = [{"data": [{"n": 1}], "next_page": "p2"}, {"next_page": "p3"}, {"data": [{"n": 3}], "has_more": True}]
+    api.answers = {"/report": [(200, page) for page in pages_of]}
+    assert list(pages.from_api(url, [("a", "b")], {"x-key": "k"})) == [{"n": 1}, {"n": 3}]
+    assert [query for _, query, _ in api.asked] == [
+        [("a", "b")], [("a", "b"), ("page", "p2")], [("a", "b"), ("page", "p3")],
+    ]  # fmt: skip
+    assert {headers["x-key"] for _, _, headers in api.asked} == {"k"}
+    api.answers = {"/report": [(200, {"data": [{"n": 1}], "next_page": "p2"})]}
+    found = pages.from_api(url, [], {})
+    assert [next(found), next(found)] == [{"n": 1}] * 2
+    with pytest.raises(BillError) as caught:
+        next(found)
+    assert (caught.value.what, caught.value.where, caught.value.do) == (
+        "the report's pages do not end", url, "Check --base-url.",
+    )  # fmt: skip
+
+
+def test_a_busy_api_is_waited_for_as_it_says_or_twice_as_long_each_time(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(pages.time, "sleep", slept.append)
+    asked = [("7", 3), ("0.5", 3), ("-1", 3), (None, 0), (None, 1), (None, 3), ("", 2), ("soon", 4), ("nan", 0)]
+    assert [pages._wait(text, attempt) for text, attempt in asked[:-1]] == [7.0, 0.5, 0.0, 1.0, 2.0, 8.0, 4.0, 16.0]
+    answers = iter(("90", None, "2", None, None))
+    monkeypatch.setattr(pages, "_wait", lambda _, attempt, wait=pages._wait: wait(next(answers), attempt))
+    api.answers = {"/report": [(429, {})]}
+    with pytest.raises(BillError, match=r"^the provider still answers 429 after 5 tries"):
+        list(pages.from_api(f"{api.url}/report", [], {}))
+    assert slept == [60.0, 2.0, 2.0, 8.0]  # none after the last
+
+
+def test_saved_reports_may_be_a_page_a_list_of_pages_or_a_page_a_line(tmp_path: Path) -> None:
+    pages_of: list[Any] = [{"data": [{"n": 1}, {"n": 2}]}, {"results": [], "n": 3}, {"data": [], "results": 1}]
+    texts = {
+        "page": json.dumps(pages_of[0]), "list": json.dumps(pages_of),
+        "lines": "\n\n".join(map(json.dumps, pages_of)), "none": "[]",
+    }  # fmt: skip
+    paths = [saved(tmp_path, text, name)[0] for name, text in texts.items()]
+    whole = [{"n": 1}, {"n": 2}, {"results": [], "n": 3}]
+    assert [list(pages.from_files([path])) for path in paths] == [whole[:2], whole, whole, []]
+    assert list(pages.from_files(paths)) == [*whole[:2], *whole, *whole]
+    for name in "ab":
+        with pytest.raises(BillError) as caught:
+            list(pages.from_files([*paths, *saved(tmp_path, {"no": "report"}, name)]))
+        assert caught.value.where == str(tmp_path / name)
+
+
+def test_a_row_of_google_s_that_cannot_be_read_names_its_file(tmp_path: Path) -> None:
+    euros: dict[str, Any] = {"sku": {"description": "Gemini 2.5 Pro"}, "cost": 1, "currency": "EUR"}
+    rows = json.dumps({**euros, "usage_start_time": "2026-11-02"}), json.dumps({**euros, "usage_start_time": "soon"})
+    texts = {f"{number}.jsonl": text for number, text in enumerate(rows)}
+    texts |= {"3.csv": "day,sku,cost,currency\n2026-11-02,Gemini 2.5 Pro,1,EUR\n", "4.csv": "a,b\n"}
+    for name, text in texts.items():
+        with pytest.raises(BillError) as caught:
+            list(google.saved(saved(tmp_path, text, name)))
+        assert caught.value.where == str(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("row", "billed"),
+    [
+        ({"service": {"description": " Gemini API "}, "sku": {"description": "Batch of tokens"}}, "Batch of tokens"),
+        ({"service": {"description": "Compute"}, "sku": {"description": "Batch of tokens"}}, None),
+        ({"service": None, "sku": {"description": "Batch of tokens"}}, None),
+        ({"service": {"description": "Gemini API"}, "sku": {}}, None),
+        ({"sku": {"description": "Veo 3.1 Fast Video + Audio Generation"}}, "veo-3.1-fast"),
+    ],
+)
+def test_a_row_of_google_s_is_billed_for_its_model_or_what_the_gemini_api_calls_it(
+    row: dict[str, Any], billed: str | None
+) -> None:
+    found = list(google.rows([{"usage_start_time": "2026-11-02", **row}], "a bill"))
+    assert found == ([] if billed is None else [Billed(DAY, billed, usd=Decimal(0))])
+
+
+@pytest.mark.parametrize(
+    ("sku", "tokens", "counts"),
+    [
+        ("Gemini input token count", 5, (5, None, None)),
+        ("Gemini cached input Token count", 5, (5, 5, None)),
+        ("Gemini cache storage token hours", 5, (5, 5, None)),
+        ("Gemini output token count", 5, (None, None, 5)),
+        ("Gemini output token count for cached input", 5, (None, 5, 5)),
+        ("Gemini token count", 5, (None, None, None)),
+        ("Gemini input token count", None, (None, None, None)),
+        ("Gemini input token count", 0, (0, None, None)),
+        ("Gemini grounded requests of input", 5, (None, None, None)),
+    ],
+)
+def test_the_words_of_a_sku_say_what_its_amount_counts(
+    sku: str, tokens: int | None, counts: tuple[int | None, int | None, int | None]
+) -> None:
+    assert google._usage(sku, tokens) == counts
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_one"),
+    [
+        ("ProviderName,BilledCost,ChargePeriodStart\n", True),
+        ("a,ChargePeriodStart,BilledCost,ProviderName,b\n", True),
+        ("ProviderName,BilledCost\n", False),
+        ("", False),
+    ],
+)
+def test_a_focus_file_is_known_by_its_header(tmp_path: Path, lines: str, is_one: bool) -> None:
+    (path,) = saved(tmp_path, lines, "bill.csv")
+    assert focus.is_focus(path) is is_one
+    assert focus.is_focus(saved(tmp_path, lines, "bill.json")[0]) is False
+    assert focus.is_focus(tmp_path / "none.parquet") is True
+    assert focus.is_focus(tmp_path / "none.csv") is False
+
+
+@pytest.mark.parametrize(
+    ("value", "day"),
+    [
+        ("2026-11-02", DAY),
+        ("2026-11-02T23:59:59Z", DAY),
+        ("2026-11-03T00:30:00+02:00", DAY),
+        ("2026-11-01T23:00:00-02:00", DAY),
+        (datetime(2026, 11, 2, 23), DAY),  # noqa: DTZ001 - Parquet files have such times
+        (datetime(2026, 11, 2, 23, tzinfo=UTC), DAY),
+        (datetime(2026, 11, 3, 0, 30, tzinfo=timezone(timedelta(hours=2))), DAY),
+    ],
+)
+def test_a_charge_is_of_the_day_in_utc_that_its_period_begins_on(value: object, day: date) -> None:
+    assert focus._day(value) == day

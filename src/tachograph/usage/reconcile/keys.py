@@ -76,8 +76,8 @@ def _anthropic(since: datetime, until: datetime, root: str, headers: dict[str, s
 
 
 def _hint(shown: object) -> str:
-    """Our hint of a key, from what a vendor's list shows of it."""
-    return key_hint(str(shown or "").rjust(16))
+    """Our hint of a key, from what a vendor's list shows of it; empty where it shows nothing."""
+    return key_hint(str(shown).rjust(16)) if shown else ""
 
 
 def _named(lines: Iterable[Billed], hints: Mapping[str, str]) -> Iterator[Billed]:
