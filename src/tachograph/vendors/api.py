@@ -58,9 +58,7 @@ def settings_of(body: object, names: Mapping[str, str]) -> dict[str, Any]:
         fields = {theirs: pick(body, theirs) for theirs in names}
     settings = {}
     for theirs in sorted(names.keys() & fields.keys(), reverse=True):  # max_completion_tokens holds before max_tokens
-        value = fields[theirs]
-        if type(value) not in _PLAIN:
-            value = scalar(value) if isinstance(value, (str, list, tuple)) else None
+        value = scalar(fields[theirs])
         if value is not None:
             settings[names[theirs]] = value
     return settings

@@ -127,8 +127,6 @@ def read_body(body: Any) -> ErrorReport:
             return ErrorReport(message=body if isinstance(body, str) else bytes(body).decode("utf-8", "replace"))
     if isinstance(body, list) and len(body) == 1:
         body = body[0]
-    if body is None or isinstance(body, (int, float, list)):
-        return ErrorReport(raw=body)
     error = pick(body, "error")
     if isinstance(error, str):
         return ErrorReport(message=error, raw=body)
@@ -217,8 +215,9 @@ def _by_class(table: FailureTable, error: BaseException | None) -> tuple[ErrorTy
         if name in table.classes:
             return table.classes[name], True
         full = f"{kind.__module__.partition('.')[0]}.{name}"
-        if name in _TRANSPORT or full in _TRANSPORT:
-            return _TRANSPORT.get(full) or _TRANSPORT[name], False
+        category = _TRANSPORT.get(full) or _TRANSPORT.get(name)
+        if category is not None:
+            return category, False
     return None
 
 
@@ -255,8 +254,6 @@ def unreadable(answer: object) -> Failure:
 
 def pick_header(headers: Any, name: str) -> str | None:
     """A header's value by its name in lower case; None when absent, or when these are no headers."""
-    if not headers or not name:
-        return None
     try:
         value = headers.get(name)
     except (AttributeError, TypeError):

@@ -45,8 +45,6 @@ def retry_after_seconds(
 
 
 def _header(headers: Any, name: str) -> str | None:
-    if not headers:
-        return None
     try:
         value = headers.get(name)
         if value is None and not hasattr(headers, "multi_items"):  # a plain dict, perhaps with names as sent

@@ -124,7 +124,7 @@ def nano_usd(value: object, per_usd: int = 1) -> int | None:
         value: A number or text.
         per_usd: How many of its unit make a dollar.
     """
-    if value is None or isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
+    if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
         return None
     try:
         usd = Decimal(str(value)) / per_usd

@@ -63,7 +63,7 @@ def embedding_tokens(answer: Any) -> tuple[int, int] | None:
 
 def read_nothing(call: LLMCall, answer: object) -> ErrorType | None:
     """An answer without usage: speech, moderations, token counts."""
-    call.response_model = text(answer, "model") if not isinstance(answer, (str, bytes)) else None
+    call.response_model = text(answer, "model")
     return None
 
 

@@ -76,16 +76,16 @@ def read_video(call: LLMCall, answer: object) -> ErrorType | None:
 
 def read_fine_tuning(call: LLMCall, answer: object) -> ErrorType | None:
     """A fine-tuning job: it is billed by the tokens that it was trained with, the first time that it is read whole."""
+    call.model = text(answer, "model") or call.model
     trained = count(answer, "trained_tokens")
     return _bill_once(call, answer, {"trained_token": trained} if trained else None)
 
 
 def _bill_once(call: LLMCall, answer: object, uses: dict[str, int] | None) -> ErrorType | None:
-    call.model = text(answer, "model") or call.model
     call.response_id = text(answer, "id")
     call.finish_reason = text(answer, "status")
-    is_whole = call.finish_reason in _BILLED and call.response_id is not None
-    if uses and is_whole and COUNTED.first_time(call.response_id or ""):
+    is_whole = call.finish_reason in _BILLED
+    if uses and is_whole and call.response_id and COUNTED.first_time(call.response_id):
         call.usage = Usage(tool_uses=uses)
     else:
         call.counts_usage = False

@@ -184,7 +184,7 @@ def _add_up(usage: Usage, total: int, dialect: Dialect | None) -> str | None:
         return None
     leaves_out = dialect is not None and dialect.reasoning == "outside"
     reasoning = usage.details.get("reasoning", 0)
-    if left == reasoning and left > 0:
+    if left == reasoning:
         usage.output_tokens = completion + left
         return None if leaves_out else "reasoning_outside"
     if leaves_out and left > 0:
