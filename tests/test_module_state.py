@@ -31,7 +31,6 @@ STATE = {
     "instrument/gemini_live.py": {"_sessions": BESIDE},
     "instrument/openai_realtime.py": {"_sockets": BESIDE},
     "instrument/mcp_connections.py": {"_streams": BESIDE},
-    "instrument/stainless.py": {"_kinds": "what calls have in common, by client and API, at most 256"},
     "instrument/mcp.py": {"_COUNTED_ELSEWHERE": "types of requests that are counted as calls, learnt"},
     "instrument/mcp_identity.py": {"_configured": "names of MCP servers, learnt by address"},
     "instrument/other_instrumentation.py": {"_logged": ONCE},

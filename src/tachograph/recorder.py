@@ -106,6 +106,8 @@ class Recorder:
         find_run: Finds the run that comes from outside, where none is open here.
         runs: Makes a span and metrics of each run, or None.
         keeps_prompts: Whether a call gets the hashes of its prompt, by which waste is found.
+        kinds: What the calls of one client to one API have in common, as hooks found it; emptied when anything here
+            changes.
         tool_owners: Which MCP server has which tools, where waste is looked for in prompts; else None.
     """
 
@@ -130,6 +132,7 @@ class Recorder:
         self.find_run: Callable[[], Run | None] = _no_run
         self.runs: Runs | None = None
         self.otlp: Otlp | None = None
+        self.kinds: dict[Any, Any] = {}
         self.tool_owners: ToolOwners | None = None
         self._guard: Guard | None = None
         self._reserve: Callable[[LLMCall, Any, bool, bool], None] | None = None
@@ -224,6 +227,7 @@ class Recorder:
         self._llm_steps, self._llm_steps_of_runs = _as_steps(llm + hear), _as_steps(llm + tally + hear)
         self._tool_steps = _as_steps(tool + hear_tools)
         self._tool_steps_of_runs = _as_steps(tool + tally + hear_tools)
+        self.kinds = {}
 
     def start_llm_call(
         self,
@@ -260,6 +264,10 @@ class Recorder:
         call.api_key_hint = key_hint
         self.begin_llm_call(call, asks, is_watched, takes_other_model)
         return call
+
+    def looks_at_requests(self, operation: str) -> bool:
+        """Whether a request that is not streamed is of interest beyond what its hook notes."""
+        return self._reserve is not None or self._keeps_prompts or operation in _BILLED_BY_REQUEST or self.content.keeps
 
     def begin_llm_call(self, call: LLMCall, asks: object, is_watched: bool, takes_other_model: bool = True) -> None:
         """Begin a call that was made for this recorder: `start_llm_call` says how."""

@@ -40,10 +40,14 @@ _FROM: Final[dict[str, tuple[str, ...]]] = {
     "parent_id": (s.PARENT_RUN_ID,),
 }
 _LONGEST: Final = 256
+_get_current: Final = context_api.get_current
 
 
 def around() -> Run | None:
     """What frameworks and the OpenTelemetry context here say of a run, or None. The context's word is the last."""
+    context = _get_current()
+    if not context and not _sources:
+        return None
     told: dict[str, Any] = {}
     for name, source in _sources.items():
         try:
@@ -51,7 +55,6 @@ def around() -> Run | None:
         except Exception as error:  # noqa: BLE001 - a version of the framework's that we do not know
             forget_sources(name)
             logger.warning("tachograph: the runs of %s are not read: %s: %s", name, type(error).__name__, error)
-    context = context_api.get_current()
     if context:
         found: dict[str, Any] = dict(baggage.get_all(context))
         attributes = getattr(trace.get_current_span(context), "attributes", None)

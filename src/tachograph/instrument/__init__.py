@@ -97,10 +97,9 @@ def _watch(clients: tuple[str, ...], recorder: Recorder | None, settings: dict[s
 
 def uninstrument() -> None:
     """Put everything back as it was; calls under way finish their records."""
-    from tachograph.instrument import imports, patches, report, stainless, vendor_spans
+    from tachograph.instrument import imports, patches, report, vendor_spans
 
     patches.SWITCH.on = False
-    stainless.forget_kinds()
     imports.forget_all()
     import_module("tachograph.run_context").forget_sources()
     vendor_spans.restore()

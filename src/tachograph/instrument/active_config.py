@@ -19,6 +19,7 @@ def settle(chosen: Recorder | None, new: InstrumentSettings) -> None:
     """Keep what `instrument()` was given; None follows whatever recorder the process has."""
     global _recorder, settings
     _recorder, settings = chosen, new
+    recorder().kinds = {}
 
 
 def recorder() -> Recorder:

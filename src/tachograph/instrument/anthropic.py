@@ -6,11 +6,12 @@ span, which is on by default, is left out; see `vendor_spans.py`.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from tachograph.instrument import stainless, vendor_spans
-from tachograph.instrument.watch import Watch
-from tachograph.vendors.anthropic.apis import ROUTES, route
+from tachograph.instrument.stainless import Asked
+from tachograph.vendors.anthropic.apis import route
 
 _BY_CLASS: Final = (
     ("Bedrock", "bedrock"),
@@ -24,23 +25,14 @@ _BY_CLASS: Final = (
 
 def install() -> None:
     """Hook the client, now or once it is imported."""
-    stainless.install("anthropic", _begin)
+    stainless.install("anthropic", partial(stainless.begin, find=_find))
     vendor_spans.install_anthropic()
 
 
-def _begin(client: object, options: Any) -> Watch | None:
-    """The watch of one request, or None when it is not to be watched."""
-    api = ROUTES.get((options.method, options.url))
-    if api is not None:
-        return stainless.watch_of(client, options, api, _fallback)
+def _find(client: object, options: Any) -> Asked | None:
+    """What a request asks for; None where it is not watched."""
     api, stored_id = route(options.method, options.url)
     if api is None:
         return None
-    watch = stainless.watch_of(client, options, api, _fallback)
-    if watch is not None and stored_id:  # the results of a batch: they may come from another host, and belong to it
-        watch.call.response_id, watch.host = stored_id, None
-    return watch
-
-
-def _fallback(client: type) -> str:
-    return next((label for part, label in _BY_CLASS if part in client.__name__), "anthropic")
+    kind = type(client).__name__
+    return Asked(api, next((label for part, label in _BY_CLASS if part in kind), "anthropic"), stored_id=stored_id)

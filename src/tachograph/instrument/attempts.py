@@ -57,13 +57,17 @@ _SEND: Final = """
             response._tachograph = HIDES_USAGE  # whatever fails from here on
         if sent is None:
             return response
-        if response.status_code in SAYS_MORE and not response.is_closed:
+        status = response.status_code
+        if status in SAYS_MORE and not response.is_closed:
             try:
                 if is_short(response):
                     AWAIT response.READ()
             except Exception:
                 pass  # the library meets the same failure, if it reads the body
-        guard pass: answered(watch, sent, response, library, IS_ASYNC)
+        goes_on = False
+        guard pass: goes_on = watch.answered(sent, status, response, response.is_closed)
+        if goes_on:
+            guard pass: follow(watch, sent, response, library, IS_ASYNC)
         return response
 """
 
@@ -99,7 +103,7 @@ def _hook(library: ModuleType) -> None:
 
 def _send(original: object, library: object, *, is_async: bool) -> Any:
     text = _SEND.replace("READ", "aread" if is_async else "read").replace("IS_ASYNC", str(is_async))
-    names = {"original": original, "library": library, "answered": _answered, "is_short": _is_short}
+    names = {"original": original, "library": library, "follow": _follow, "is_short": _is_short}
     names |= {"HIDES_USAGE": bodies.HIDES_USAGE, "SAYS_MORE": _SAYS_MORE}
     watched = send_wrapper(
         original,
@@ -148,15 +152,10 @@ def _is_short(response: Any) -> bool:
     return length.isdigit() and int(length) <= READABLE_ERROR_BYTES
 
 
-def _answered(watch: Any, sent: Any, response: Any, library: object, is_async: bool) -> None:
-    watch.answered(sent, response.status_code, response)
-    if response.status_code >= 400:
-        return
+def _follow(watch: Any, sent: Any, response: Any, library: object, is_async: bool) -> None:
+    """An answer that is no error has a body that is unread, or a stream's, which may be read."""
     if response.is_closed and not (watch.expects_events and _is_mocked_stream(response)):
-        if watch.is_raw:
-            watch.body = response
-        elif watch.api is not None:
-            sent.response = response  # until the client library has read it
+        watch.body = response
         sent.ended_ns = perf_counter_ns()
         return
     if watch.notes_breaks and response.request.method == "POST":  # an idle stream of the server's breaks off at times

@@ -9,4 +9,4 @@ from tachograph.instrument import openai, stainless
 
 def install() -> None:
     """Hook the client, now or once it is imported."""
-    stainless.install("groq", partial(openai.begin, label="groq"))
+    stainless.install("groq", partial(stainless.begin, find=partial(openai.find, label="groq")))

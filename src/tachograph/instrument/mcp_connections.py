@@ -82,14 +82,15 @@ class HTTPExchange:
         """A request goes out."""
         return self
 
-    def answered(self, sent: object, status: int, response: object) -> None:
-        """An answer came."""
+    def answered(self, sent: object, status: int, response: object, is_read: bool = False) -> bool:
+        """An answer came; says whether there is a body to follow."""
         if status == 405:  # a server that offers no stream of its own says so to the GET for it
-            return
+            return False
         self.status, self.error, self.seen_ns = status, None, time.perf_counter_ns()
         self._response = response if status >= 400 else None
         if status < 400 and self.connection is not None:
             self.connection.server_answered()
+        return status < 400 and not is_read
 
     def not_answered(self, sent: object, error: BaseException) -> None:
         """No answer came, or its body broke off."""

@@ -5,44 +5,35 @@ How they are seen is in `stainless.py`, how answers are read in `openai_apis.py`
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from tachograph.instrument import active_config, hosts, openai_realtime, stainless
-from tachograph.instrument.stainless import watch_of
+from tachograph.instrument.stainless import Asked
 from tachograph.instrument.watch import Watch
-from tachograph.vendors.api import Api
-from tachograph.vendors.openai.apis import ROUTES, route
+from tachograph.vendors.openai.apis import route
 from tachograph.vendors.openai.chat import ChatChunks
 
 
 def install() -> None:
     """Hook the client, now or once it is imported."""
-    stainless.install("openai", begin)
+    stainless.install("openai", partial(stainless.begin, find=find))
     openai_realtime.install()
 
 
-def begin(client: object, options: Any, *, label: str = "") -> Watch | None:
-    """The watch of one request, or None when it is not to be watched.
+def find(client: object, options: Any, *, label: str = "") -> Asked | None:
+    """What a request asks for; None where it is not watched.
 
     Args:
         client: Of openai, or of a library that is made like it.
         options: The request.
         label: The provider's, where another library's host is not known. Its paths may have a prefix (`/openai/v1`).
     """
-    api = ROUTES.get((options.method, options.url)) or _routed(options, label)
+    url = options.url
+    api = route(options.method, f"https://host{url}" if label and url[:1] == "/" else url)
     if api is None:
         return None
-    return watch_of(client, options, api, (lambda _: label) if label else _fallback, _ask_for_usage)
-
-
-def _routed(options: Any, label: str) -> Api | None:
-    """The API where the request is written another way."""
-    url = options.url
-    return route(options.method, f"https://host{url}" if label and url[:1] == "/" else url)
-
-
-def _fallback(client: type) -> str:
-    return "azure" if "Azure" in client.__name__ else "openai"
+    return Asked(api, label or ("azure" if "Azure" in type(client).__name__ else "openai"), _ask_for_usage)
 
 
 def _ask_for_usage(watch: Watch, body: dict[str, Any], client: object) -> None:

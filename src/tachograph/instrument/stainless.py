@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from tachograph.instrument import active_config, hosts
+from tachograph.instrument import hosts
 from tachograph.instrument.active_config import recorder
 from tachograph.instrument.bodies import HIDES_USAGE
 from tachograph.instrument.imports import after_import
@@ -26,8 +26,7 @@ from tachograph.instrument.watch import WATCH, Watch, is_under_way
 from tachograph.records import ENGINE_CALL, LLMCall
 from tachograph.records.content import keep
 from tachograph.records.keys import key_hint
-from tachograph.settings.instrument import InstrumentSettings
-from tachograph.signals.spans import enter, leave
+from tachograph.signals.spans import enter
 from tachograph.tape.guard import call_wrapper, generate, reader_without_usage
 from tachograph.vendors.api import Api, RequestFacts
 
@@ -89,44 +88,68 @@ def _with_file(body: dict[str, Any], files: Any) -> dict[str, Any]:
     return body if found is None else {**body, "file": found}
 
 
-class _Kind(msgspec.Struct, frozen=True):
-    """What the calls of one client to one API have in common.
+class Asked(NamedTuple):
+    """What a request of a client asks for.
 
     Attributes:
-        made_by: The base URL, the settings and the recorder; others make another.
-        template: A call that never begins: each call is a copy of it.
-        costs: Whether asking may cost something.
+        api: Which API.
+        provider: The label where the client's host is not known.
+        amend: Has what a stream costs sent with it.
+        stored_id: Of the stored answer that is fetched, which may come from another host.
     """
 
-    made_by: tuple[Any, InstrumentSettings, Recorder]
+    api: Api
+    provider: str
+    amend: Amend | None = None
+    stored_id: str | None = None
+
+
+Find = Callable[[Any, Any], Asked | None]
+"""Finds what a request of a client asks for; None: it is not watched."""
+
+
+class _Kind(msgspec.Struct, frozen=True):
+    """What the calls of one client by one method and path have in common.
+
+    Attributes:
+        url: The client's; with it kept, no other object gets its id.
+        api: What is asked of.
+        template: A call that never begins: each call is a copy of it.
+        key: The client's, whose hint the template has.
+        host: As `Watch.host`.
+        looks: Whether also a request that is not streamed is of interest beyond what is noted of each.
+        amend: As `Asked.amend`.
+    """
+
+    url: Any
+    api: Api
     template: LLMCall
-    costs: bool
+    key: Any
+    host: str | None
+    looks: bool
+    amend: Amend | None
 
 
-_kinds: dict[tuple[int, type, Api], _Kind] = {}
 _MOST_KINDS: Final = 256
 
 
-def _kind_of(client: Any, api: Api, fallback: Callable[[type], str]) -> _Kind:
-    """Found once for each base URL and API, since reading a URL takes long."""
-    url = client.base_url
-    made_by = url, active_config.settings, recorder()
-    key = id(url), type(client), api  # with the URL kept, no other object gets its id
-    kind = _kinds.get(key)
-    if kind is None or kind.made_by != made_by:
-        host, port, provider, dialect = hosts.place_of(url, fallback(type(client)))
-        template = LLMCall(made_by[-1], provider, "", api.operation)
-        template.api, template.counts_usage = api.name, api.counts_usage
-        template.server_address, template.server_port, template.dialect = host, port, dialect
-        if kind is not None or len(_kinds) >= _MOST_KINDS:
-            _kinds.clear()  # no recorder of former settings is kept
-        kind = _kinds[key] = _Kind(made_by, template, api.costs)
+def _new_kind(kinds: dict[Any, Any], sink: Recorder, client: Any, options: Any, find: Find) -> _Kind | None:
+    """Found once, since reading a URL takes long; None where the request is not watched."""
+    asked = find(client, options)
+    if asked is None:
+        return None
+    url, key, api = client.base_url, getattr(client, "api_key", None), asked.api
+    host, port, provider, dialect = hosts.place_of(url, asked.provider)
+    template = LLMCall(sink, provider, "", api.operation)
+    template.api, template.counts_usage, template.response_id = api.name, api.counts_usage, asked.stored_id
+    template.server_address, template.server_port, template.dialect = host, port, dialect
+    template.api_key_hint = key_hint(key)  # a cloud's client may have no key
+    if len(kinds) >= _MOST_KINDS:
+        kinds.clear()
+    kind = kinds[id(url), type(client), options.method, options.url] = _Kind(
+        url, api, template, key, None if asked.stored_id else host, sink.looks_at_requests(api.operation), asked.amend
+    )
     return kind
-
-
-def forget_kinds() -> None:
-    """Keep the recorders of earlier calls no longer."""
-    _kinds.clear()
 
 
 def _body_of(options: Any) -> dict[str, Any]:
@@ -135,48 +158,48 @@ def _body_of(options: Any) -> dict[str, Any]:
     return {**body, **options.extra_json} if options.extra_json else body
 
 
-def watch_of(
-    client: Any, options: Any, api: Api, fallback: Callable[[type], str], ask_for_usage: Amend | None = None
-) -> Watch | None:
-    """The watch of one request, or None when it is not watched, or another watch stands for it.
-
-    Args:
-        client: Which client.
-        options: The request.
-        api: What it asks of.
-        fallback: The provider's label by the client's class, where its host is not known.
-        ask_for_usage: Has a stream's usage sent.
-    """
-    outer = _watch_here()
-    if not SWITCH.on or _engine_here() is not None or (outer is not None and is_under_way(outer, api, options)):
+def begin(client: Any, options: Any, *, find: Find) -> Watch | None:
+    """The watch of one request, or None when it is not watched, or another watch stands for it."""
+    if not SWITCH.on or _engine_here() is not None:
+        return None
+    sink, url = recorder(), client.base_url
+    kinds = sink.kinds
+    kind = kinds.get((id(url), type(client), options.method, options.url)) or _new_kind(
+        kinds, sink, client, options, find
+    )
+    if kind is None:
+        return None
+    api, outer = kind.api, _watch_here()
+    if outer is not None and is_under_way(outer, api, options):
         return None
     body: Any = options.json_data
     if type(body) is not dict or options.extra_json:
         body = _body_of(options)
     facts = api.facts(body)
-    kind = _kind_of(client, api, fallback)
     scope = _scope_here()
     if scope is not None:
         again = scope.again(api, kind.template.provider, facts.model, body)
         if again is not None:
             again.subject = options
-            _amend(again, facts, body, client, ask_for_usage)
+            _amend(again, kind, facts, body, client)
             return again
     call = kind.template.__copy__()
     call.attempts = []
     call.model, call.message_count, call.stream = facts.model, facts.message_count, facts.stream
     call.request = facts.settings
-    call.api_key_hint = key_hint(getattr(client, "api_key", None))  # a cloud's client may have none
-    asks = body if not options.files else _with_file(body, options.files)
-    kind.made_by[-1].begin_llm_call(call, asks if kind.costs else None, True)
+    key = getattr(client, "api_key", None)
+    if key is not kind.key:
+        call.api_key_hint = key_hint(key)
+    looks = kind.looks or call.stream
+    sink.begin_llm_call(call, _asks(api, options, body) if looks else None, True)
     try:
-        watch = Watch(call, api, options, call.server_address)
+        watch = Watch(call, api, options, kind.host)
         if scope is not None:
             scope.begin(watch, facts.model, body)
         if options.headers and is_raw(options):
             watch.is_raw = True
-        if call.stream or call.model != facts.model or call.sink.content.keeps:
-            _look_further(watch, facts, body, client, ask_for_usage)
+        if looks:
+            _look_further(watch, kind, facts, body, client)
         if call.span is not None:
             enter(call)  # a stream's span is current while its request is sent
     except Exception:
@@ -185,23 +208,25 @@ def watch_of(
     return watch
 
 
-def _look_further(
-    watch: Watch, facts: RequestFacts, body: dict[str, Any], client: object, ask_for_usage: Amend | None
-) -> None:
+def _asks(api: Api, options: Any, body: dict[str, Any]) -> dict[str, Any] | None:
+    """What the request may cost depends on this; None where it costs nothing."""
+    if not api.costs:
+        return None
+    return _with_file(body, options.files) if options.files else body
+
+
+def _look_further(watch: Watch, kind: _Kind, facts: RequestFacts, body: dict[str, Any], client: object) -> None:
     """What most requests do not need: changes to what is sent, and keeping what is said."""
-    body = _amend(watch, facts, body, client, ask_for_usage)
-    if watch.call.sink.content.keeps:
-        keep(watch.call, "input", partial(watch.api.input_content, body))
+    body = _amend(watch, kind, facts, body, client)
+    keep(watch.call, "input", partial(watch.api.input_content, body))
 
 
-def _amend(
-    watch: Watch, facts: RequestFacts, body: dict[str, Any], client: object, ask_for_usage: Amend | None
-) -> dict[str, Any]:
+def _amend(watch: Watch, kind: _Kind, facts: RequestFacts, body: dict[str, Any], client: object) -> dict[str, Any]:
     """Have the request sent as the watch changed it; returns its body."""
     if watch.call.model != facts.model:
         watch.subject, body = with_body(watch.subject, {**body, "model": watch.call.model})
-    if facts.stream and ask_for_usage is not None:
-        ask_for_usage(watch, body, client)
+    if facts.stream and kind.amend is not None:
+        kind.amend(watch, body, client)
     return body
 
 
@@ -237,8 +262,8 @@ def _wrapper(original: object, *, begin: Begin, is_async: bool) -> Any:
         original,
         {WATCH: "watch"},
         begin=begin,
-        done=_answered,
-        failed=_failed,
+        done=Watch.answered_whole,
+        failed=Watch.failed,
         is_async=is_async,
         signature="self, cast_to, options, *args, **keywords",
         begins="self, options",
@@ -250,16 +275,3 @@ request_hook = partial(_wrapper, is_async=False)
 """The hook for sync clients."""
 async_request_hook = partial(_wrapper, is_async=True)
 """The hook for async clients."""
-
-
-def _answered(watch: Watch, answer: object) -> None:
-    if watch.state is None:
-        watch.answered_whole(answer)  # its span is current no longer
-    elif watch.call.span is not None:
-        leave(watch.call)  # a call that goes on in its stream is current only while its request is sent
-
-
-def _failed(watch: Watch, error: BaseException) -> None:
-    if watch.call.span is not None:
-        leave(watch.call)
-    watch.failed(error)

@@ -144,20 +144,13 @@ class StreamState:
         call = self.watch.call
         if not call.is_finished:
             self._otherwise, self._was_cut = otherwise, was_cut
-            if self.watch.api.tokens is not None:
-                call.tokens = self._tokens(self.watch.api.tokens)
+            if call.sink.ring is not None:
+                call.tokens = self._tokens()
             call.hand_over(self.read_end, self.last_ns)
 
-    def _tokens(self, read: Callable[[Any], Any]) -> Any:
+    def _tokens(self) -> Any:
         """Tokens as the last chunk gives them, or as the reader has kept them; None where that is not so simple."""
-        for place in (self.tail[-1] if self.tail else None, self.reader):
-            try:
-                found = read(place)
-            except Exception:  # noqa: BLE001 - what the chunks say is read when the record is delivered
-                found = None
-            if found is not None:
-                return found
-        return None
+        return (self.watch.tokens_of(self.tail[-1]) if self.tail else None) or self.watch.tokens_of(self.reader)
 
     # Read when the record is delivered
 

@@ -12,4 +12,4 @@ from tachograph.instrument import openai, stainless
 
 def install() -> None:
     """Hook the client, now or once it is imported."""
-    stainless.install("together", partial(openai.begin, label="together"))
+    stainless.install("together", partial(stainless.begin, find=partial(openai.find, label="together")))

@@ -22,6 +22,7 @@ from tachograph.llm.answer_headers import note_answer
 from tachograph.records import Attempt, LLMCall
 from tachograph.records.content import keep
 from tachograph.records.outcomes import ErrorType
+from tachograph.signals.spans import leave
 from tachograph.urls import split
 from tachograph.vendors.api import Api, ChunkReader, WholeAnswer
 from tachograph.vendors.loose import opened
@@ -42,8 +43,7 @@ class Sent(msgspec.Struct, eq=False):
         url: Where it went.
         status: HTTP status; None when no answer came.
         headers: Of the answer, with `get`.
-        response: An answer with an error status, whose body says more; or one that the client library has not made
-            its own of.
+        response: An answer with an error status, whose body says more.
         error: The exception that ended it, where there was one.
     """
 
@@ -68,7 +68,8 @@ class Watch(msgspec.Struct, eq=False, weakref=True):
         state: Set when an answer's body is still to be read when the client library returns.
         hides_usage: Whether we asked for usage on the application's behalf and hide the chunk that carries it.
         is_raw: Whether the application asked for the response itself.
-        body: The response, when the application asked for it and it is read.
+        body: The response, where it is read: until the client library has made its own of it, or to the end, where the
+            application asked for it.
         follows_body: Whether the HTTP layer follows the body of a streamed answer; else the client's hook does.
         notes_breaks: Whether only a body that breaks off is reported, as a request that was not answered.
         uses_aiohttp: Whether the requests go through aiohttp itself.
@@ -110,13 +111,18 @@ class Watch(msgspec.Struct, eq=False, weakref=True):
         self.sent.append(sent)
         return sent
 
-    def answered(self, sent: Sent, status: int, response: Any) -> None:
-        """An answer came; its body may be unread."""
+    def answered(self, sent: Sent, status: int, response: Any, is_read: bool = False) -> bool:
+        """An answer came; says whether there is a body to follow."""
         sent.status = status
         sent.headers = response.headers
         if status >= 400:
-            sent.ended_ns = perf_counter_ns()
             sent.response = response
+        elif is_read and not self.call.stream:
+            self.body = response
+        else:
+            return True
+        sent.ended_ns = perf_counter_ns()
+        return False
 
     def not_answered(self, sent: Sent, error: BaseException) -> None:
         """No answer came."""
@@ -127,6 +133,8 @@ class Watch(msgspec.Struct, eq=False, weakref=True):
 
     def failed(self, error: BaseException) -> None:
         """The call ended with an exception that the application sees."""
+        if self.call.span is not None:
+            leave(self.call)
         self.error = error
         self.call.traceback = error.__traceback__
         self.fail(self.read_failure)
@@ -139,24 +147,33 @@ class Watch(msgspec.Struct, eq=False, weakref=True):
             self.scope.failed(self, reading)
 
     def answered_whole(self, answer: object) -> None:
-        """The call ended with a whole answer."""
+        """The client library has returned: the call ended with a whole answer, unless it goes on in a stream."""
+        call = self.call
+        if self.state is not None:
+            if call.span is not None:
+                leave(call)  # it is current only while its request is sent
+            return
         self.answer = answer
-        if self.sent:
-            self.sent[-1].response = None
-        tokens = self.api.tokens
-        if tokens is not None and not self.is_raw:
-            try:
-                self.call.tokens = tokens(answer)
-            except Exception:  # noqa: BLE001 - no model of the SDK's: it is read when the record is delivered
-                self.call.tokens = None
-        self.call.hand_over(self.read_answer)
+        if not self.is_raw:
+            self.body = None
+            if call.sink.ring is not None:
+                call.tokens = self.tokens_of(answer)
+        call.hand_over(self.read_answer)
+
+    def tokens_of(self, answer: object) -> tuple[int, int] | None:
+        """Tokens of an answer for the ring, as they are reported."""
+        try:
+            return self.api.tokens(answer)
+        except Exception:  # noqa: BLE001 - no model of the SDK's: it is read when the record is delivered
+            return None
 
     # Read when the record is delivered
 
     def read_failure(self) -> None:
         """How the call failed, and what it used where the provider answered all the same."""
         last = self.sent[-1] if self.sent else None
-        answer = None if last is None or last.status is None or last.status >= 400 else opened(last.response)
+        answer = None if last is None or last.status is None or last.status >= 400 else opened(self.body)
+        self.body = None
         self.read_requests()
         self.end_failed(was_answered=answer is not None and self.api.read(self.call, answer) is None)
 

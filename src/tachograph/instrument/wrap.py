@@ -10,7 +10,7 @@ from typing import Any
 from tachograph.instrument.patches import SWITCH
 from tachograph.instrument.watch import WATCH, Watch
 from tachograph.records import ENGINE_CALL
-from tachograph.signals.spans import enter, leave
+from tachograph.signals.spans import enter
 from tachograph.tape.guard import call_wrapper
 
 Begin = Callable[[Any, dict[str, Any]], Watch | None]
@@ -33,16 +33,10 @@ def watched(
             enter(watch.call)
         return watch
 
-    def ended(watch: Watch, answer: object) -> None:
-        leave(watch.call)  # a stream's span is current only here
-        if watch.state is None:
-            done(watch, answer)
-
     def failed(watch: Watch, error: BaseException) -> None:
-        leave(watch.call)
         watch.failed(error)
 
-    return call_wrapper(original, {variable: "watch"}, begin=begin_watch, done=ended, failed=failed, is_async=is_async)
+    return call_wrapper(original, {variable: "watch"}, begin=begin_watch, done=done, failed=failed, is_async=is_async)
 
 
 watched_async = partial(watched, is_async=True)

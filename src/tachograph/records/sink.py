@@ -18,9 +18,11 @@ class Sink(Protocol):
         in_flight: References to records that have begun and are not finished, by number. Taking one out is what
             finishes it: one atomic step, since a finaliser and a reader may race. The references are weak: a record
             that is dropped without an end is gone.
+        ring: Where it is kept through a kill until the ledger has it, if anywhere.
     """
 
     in_flight: dict[int, Any]
+    ring: Any
 
     @property
     def content(self) -> ContentGate:
@@ -45,6 +47,7 @@ class _Nowhere:
 
     def __init__(self) -> None:
         self.in_flight: dict[int, Any] = {}
+        self.ring = None
         self.content = ContentGate(keeps=True, limit=1 << 20)  # what another process sent has been through its own
 
     def put(self, record: LLMCall | ToolCall) -> None:
