@@ -361,9 +361,10 @@ class Recorder:
         if record.span is not None:
             record.span.finish()
         ring = self.ring
-        is_kept = ring is None or ring.keep(record)
-        TAPE.put(record)
-        if not is_kept:
+        if ring is None or ring.keep(record):
+            TAPE.put(record)
+        else:
+            TAPE.put(record)
             TAPE.hurry()
 
     def recover(self) -> None:

@@ -45,8 +45,7 @@ _SEND: Final = """
             if site is None:
                 return AWAIT original(self, request, **keywords)
             return AWAIT send_watched(site, self, request, **keywords)
-        sent = None
-        guard pass: sent = watch.sending(request.url)
+        guard sent = None: sent = watch.sending(request.url)
         try:
             response = AWAIT original(self, request, **keywords)
         except BaseException as error:
@@ -64,10 +63,7 @@ _SEND: Final = """
                     AWAIT response.READ()
             except Exception:
                 pass  # the library meets the same failure, if it reads the body
-        goes_on = False
-        guard pass: goes_on = watch.answered(sent, status, response, response.is_closed)
-        if goes_on:
-            guard pass: follow(watch, sent, response, library, IS_ASYNC)
+        guard pass: watch.answered(sent, status, response, response.is_closed) and follow(watch, sent, response)
         return response
 """
 
@@ -102,8 +98,9 @@ def _hook(library: ModuleType) -> None:
 
 
 def _send(original: object, library: object, *, is_async: bool) -> Any:
-    text = _SEND.replace("READ", "aread" if is_async else "read").replace("IS_ASYNC", str(is_async))
-    names = {"original": original, "library": library, "follow": _follow, "is_short": _is_short}
+    text = _SEND.replace("READ", "aread" if is_async else "read")
+    follow = partial(_follow, library=library, is_async=is_async)
+    names = {"original": original, "follow": follow, "is_short": _is_short}
     names |= {"HIDES_USAGE": bodies.HIDES_USAGE, "SAYS_MORE": _SAYS_MORE}
     watched = send_wrapper(
         original,
@@ -152,7 +149,7 @@ def _is_short(response: Any) -> bool:
     return length.isdigit() and int(length) <= READABLE_ERROR_BYTES
 
 
-def _follow(watch: Any, sent: Any, response: Any, library: object, is_async: bool) -> None:
+def _follow(watch: Any, sent: Any, response: Any, *, library: object, is_async: bool) -> None:
     """An answer that is no error has a body that is unread, or a stream's, which may be read."""
     if response.is_closed and not (watch.expects_events and _is_mocked_stream(response)):
         watch.body = response

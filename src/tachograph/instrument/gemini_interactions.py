@@ -73,7 +73,7 @@ def _interaction_request(client: object, options: Any) -> Watch | None:
     body = options.json_data if isinstance(options.json_data, dict) else {}
     watch = _interaction(client, body, api=INTERACT if create else FETCH_INTERACTION)
     watch.subject = options
-    watch.is_raw = stainless.is_raw(options)
+    watch.is_raw = stainless.is_raw(options.headers)
     enter(watch.call)
     return watch
 

@@ -69,10 +69,9 @@ def install(package: str, begin: Begin, *, name: str = "") -> None:
     after_import(f"{package}._streaming", hook_streams)
 
 
-def is_raw(options: Any) -> bool:
-    """Whether the application asked for the response itself."""
-    headers = options.headers
-    return bool(headers) and isinstance(headers, dict) and RAW_HEADER in headers
+def is_raw(headers: object) -> bool:
+    """Whether the headers of a request say that the application asked for the response itself."""
+    return isinstance(headers, dict) and RAW_HEADER in headers
 
 
 def with_body(options: Any, body: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -144,6 +143,7 @@ def _new_kind(kinds: dict[Any, Any], sink: Recorder, client: Any, options: Any, 
     template.api, template.counts_usage, template.response_id = api.name, api.counts_usage, asked.stored_id
     template.server_address, template.server_port, template.dialect = host, port, dialect
     template.api_key_hint = key_hint(key)  # a cloud's client may have no key
+    template.attempts = ()  # type: ignore[assignment]  # each call has a list once its requests are read
     if len(kinds) >= _MOST_KINDS:
         kinds.clear()
     kind = kinds[id(url), type(client), options.method, options.url] = _Kind(
@@ -167,24 +167,19 @@ def begin(client: Any, options: Any, *, find: Find) -> Watch | None:
     kind = kinds.get((id(url), type(client), options.method, options.url)) or _new_kind(
         kinds, sink, client, options, find
     )
-    if kind is None:
+    if kind is None or ((outer := _watch_here()) is not None and is_under_way(outer, kind.api, options)):
         return None
-    api, outer = kind.api, _watch_here()
-    if outer is not None and is_under_way(outer, api, options):
-        return None
+    api = kind.api
     body: Any = options.json_data
     if type(body) is not dict or options.extra_json:
         body = _body_of(options)
     facts = api.facts(body)
     scope = _scope_here()
-    if scope is not None:
-        again = scope.again(api, kind.template.provider, facts.model, body)
-        if again is not None:
-            again.subject = options
-            _amend(again, kind, facts, body, client)
-            return again
+    if scope is not None and (again := scope.again(api, kind.template.provider, facts.model, body)) is not None:
+        again.subject = options
+        _amend(again, kind, facts, body, client)
+        return again
     call = kind.template.__copy__()
-    call.attempts = []
     call.model, call.message_count, call.stream = facts.model, facts.message_count, facts.stream
     call.request = facts.settings
     key = getattr(client, "api_key", None)
@@ -196,7 +191,8 @@ def begin(client: Any, options: Any, *, find: Find) -> Watch | None:
         watch = Watch(call, api, options, kind.host)
         if scope is not None:
             scope.begin(watch, facts.model, body)
-        if options.headers and is_raw(options):
+        headers = options.headers
+        if headers and is_raw(headers):
             watch.is_raw = True
         if looks:
             _look_further(watch, kind, facts, body, client)

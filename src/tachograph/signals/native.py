@@ -32,6 +32,8 @@ def our_span_is_current() -> bool:
 
 _TRACER: Final = """
     def _tracer(self):
+        if current_span() is no_span:
+            return original(self)
         is_ours = False
         guard pass: is_ours = our_span_is_current()
         return None if is_ours else original(self)
@@ -55,7 +57,15 @@ def silence_tracer(owner: type) -> bool:
         return True
 
     _tracer = functools.update_wrapper(
-        generate(_TRACER, "_tracer", original=original, our_span_is_current=our_span_is_current), original
+        generate(
+            _TRACER,
+            "_tracer",
+            original=original,
+            our_span_is_current=our_span_is_current,
+            current_span=trace.get_current_span,
+            no_span=trace.INVALID_SPAN,
+        ),
+        original,
     )
     setattr(_tracer, _MARK, original)
     setattr(owner, "_tracer", property(_tracer))  # noqa: B010 - a class of another library
