@@ -87,7 +87,7 @@ def facts_by(
         return RequestFacts(
             model if type(model) is str and model else str(scalar(model) or "unknown"),
             len(asked) if type(asked) is list else count_of(said(body)),
-            True if stream and type(stream) in _PLAIN else False,
+            bool(stream and type(stream) in _PLAIN),
             partial(read, dict(zip(stated, map(body.__getitem__, stated), strict=True))) if stated else None,
         )
 
