@@ -142,7 +142,7 @@ goldens: $(VENV)/.dev ## write the exports and doc tables that the tests compare
 	@$(BIN)/python -m tachograph.settings.reference docs/settings.md
 	@$(BIN)/python -m tachograph.signals.reference docs/metrics.md
 	@$(BIN)/python tools/reference.py docs
-	@cd tests && ../$(BIN)/python -m support.promql_answers
+	@cd tests && ../$(BIN)/python -m support.promql_answers && ../$(BIN)/python -m support.rule_texts
 
 clean: ## remove what make made
 	rm -rf $(VENV) .parts artifacts build dist

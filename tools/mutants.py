@@ -155,6 +155,7 @@ ROOMS: dict[str, Room] = {
             "usage/test_waste.py",
             "catalogue/test_alert_texts.py",
             "catalogue/test_runbooks.py",
+            "catalogue/test_durations.py",
         ),
     ),
 }

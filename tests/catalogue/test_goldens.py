@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from support import rule_texts
 from tachograph import catalogue
 from tachograph.catalogue.export.docs import refreshed
 from tachograph.catalogue.export.files import files, write
@@ -26,6 +29,12 @@ def test_the_default_export_is_the_reviewed_one() -> None:
     assert sorted(texts) == sorted(shipped)
     changed = [name for name, text in texts.items() if shipped[name] != text]
     assert not changed, f"run `make goldens` and review the diff of {changed}"
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in rule_texts.FOLDER.iterdir()))
+def test_drills_and_what_settings_change_are_the_reviewed_ones(name: str) -> None:
+    expected = (rule_texts.FOLDER / name).read_text("utf-8")
+    assert rule_texts.texts()[name] == expected, "run `make goldens` and review the diff"
 
 
 def test_an_export_has_the_promised_places(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from support.parts import program
 from tachograph.catalogue.rules import SHARE
 from tachograph.console.promql import PromQLEngine
 from tachograph.console.promql.labels import labels_of
-from tachograph.console.rules import Rules, exponent_text
+from tachograph.console.rules import Firing, Rule, Rules, SavedAlert, exponent_text, stamp
 from tachograph.console.templates import expand
 from tachograph.console.tsdb import TimeSeriesStore
 
@@ -144,6 +145,280 @@ def test_groups_have_the_fields_of_prometheus() -> None:
     }  # fmt: skip
     assert world.rules.described("record")[0]["rules"] == [recording]
     assert world.rules.described("", ["High"])[0]["rules"] == [alerting]
+
+
+def test_the_whole_of_a_group_is_described() -> None:
+    alert = {**ALERT, "keep_firing_for": "1500ms", "for": "90s"}
+    world = World(alert, {"record": "r", "expr": "x", "labels": {"by": "us"}}, {"record": "b", "expr": "x +"})
+    assert world.rules.described()[0]["lastEvaluation"] == "0001-01-01T00:00:00Z"
+    assert [rule["health"] for rule in world.rules.described()[0]["rules"]] == ["unknown"] * 3
+    world.step(x=7)
+    (group,) = world.rules.described()
+    spent = [group.pop("evaluationTime"), *(rule.pop("evaluationTime") for rule in group["rules"])]
+    assert 0 < sum(spent[1:]) <= spent[0] < 5
+    at = "2023-11-14T22:13:50.000Z"
+    assert group == {
+        "name": "g",
+        "file": "tachograph",
+        "interval": 30.0,
+        "limit": 0,
+        "lastEvaluation": at,
+        "rules": [
+            {
+                "state": "pending",
+                "name": "High",
+                "query": "x > 5",
+                "duration": 90.0,
+                "keepFiringFor": 1.5,
+                "labels": {"severity": "warning"},
+                "annotations": ALERT["annotations"],
+                "alerts": [
+                    {
+                        "labels": {"alertname": "High", "job": "j", "severity": "warning"},
+                        "annotations": {"summary": "j at 7"},
+                        "state": "pending",
+                        "activeAt": at,
+                        "value": "7e+00",
+                    }
+                ],
+                "health": "ok",
+                "lastEvaluation": at,
+                "type": "alerting",
+            },
+            {
+                "name": "r",
+                "query": "x",
+                "labels": {"by": "us"},
+                "health": "ok",
+                "lastEvaluation": at,
+                "type": "recording",
+            },
+            {
+                "name": "b",
+                "query": "x +",
+                "labels": {},
+                "health": "err",
+                "lastError": 'invalid parameter "query": 1:1: parse error: invalid promql query',
+                "lastEvaluation": at,
+                "type": "recording",
+            },
+        ],
+    }
+
+
+def test_groups_and_rules_are_asked_for_by_name_and_kind() -> None:
+    groups = groups_from(
+        [
+            {"group": "one", "alert": "A", "expr": "x"},
+            {"group": "one", "record": "r", "expr": "x"},
+            {"group": "two", "alert": "B", "expr": "x"},
+            {"group": "three", "record": "s", "expr": "x"},
+        ]
+    )
+    rules = Rules(groups, PromQLEngine(TimeSeriesStore()), None)
+
+    def shown(*asked: object) -> dict[str, list[str]]:
+        return {group["name"]: [rule["name"] for rule in group["rules"]] for group in rules.described(*asked)}  # type: ignore[arg-type]
+
+    assert shown() == {"one": ["A", "r"], "two": ["B"], "three": ["s"]}
+    assert shown("alert") == {"one": ["A"], "two": ["B"]}
+    assert shown("record") == {"one": ["r"], "three": ["s"]}
+    assert shown("", ["B", "r"]) == {"one": ["r"], "two": ["B"]}
+    assert shown("alert", ["B", "r"]) == {"two": ["B"]}
+    assert shown("", [], ["three", "one"]) == {"one": ["A", "r"], "three": ["s"]}
+    assert shown("alert", [], ["three", "two"]) == {"two": ["B"]}
+
+
+def test_a_group_is_evaluated_when_its_interval_has_passed() -> None:
+    world = World(ALERT, {**ALERT, "group": "slow", "interval": "1m"})
+    fast, slow = world.rules.groups
+    for milliseconds, due in (
+        (0, [fast, slow]),
+        (29_999, []),
+        (30_000, [fast]),
+        (59_999, [fast]),
+        (60_000, [fast, slow]),
+    ):
+        fast.evaluated = slow.evaluated = BASE
+        if not milliseconds:
+            fast.evaluated = slow.evaluated = 0
+        assert world.rules.due(BASE + milliseconds) == due
+    before = world.rules.generation
+    world.rules.evaluate_due(BASE + 60_000)
+    assert (world.rules.generation - before, fast.evaluated, slow.evaluated) == (2, BASE + 60_000, BASE + 60_000)
+    assert 0 < slow.rules[0].seconds <= slow.seconds
+
+
+def test_an_alert_that_is_kept_firing_says_since_when_and_fires_so_long() -> None:
+    world = World({**ALERT, "for": "0s", "keep_firing_for": "1m"})
+    world.step(x=7)
+    assert "keepFiringSince" not in world.rules.alerts()[0]
+    world.step(x=1)
+    assert world.rules.alerts()[0]["keepFiringSince"] == "2023-11-14T22:14:20.000Z"
+    world.step(x=7)
+    assert "keepFiringSince" not in world.rules.alerts()[0]
+    world.step(x=1)
+    world.step(x=1, seconds=59)
+    assert [one["keepFiringSince"] for one in world.rules.alerts()] == ["2023-11-14T22:15:20.000Z"]
+    assert world.step(x=1, seconds=1) == []
+
+
+def test_an_alert_that_resolved_is_remembered_for_a_quarter_of_an_hour() -> None:
+    world = World({**ALERT, "for": "0s"})
+    rule = world.rules.groups[0].rules[0]
+    assert world.step(x=7) == ["firing"]
+    assert world.step(x=1) == []
+    assert [(a.state, a.resolved_at) for a in rule.active.values()] == [("inactive", BASE + 60_000)]
+    world.step(x=1, seconds=15 * 60)
+    assert len(rule.active) == 1
+    assert world.step(x=8) == ["firing"]  # once more, as a new one
+    assert world.rules.alerts()[0]["activeAt"] == stamp(world.now)
+    world.step(x=1)
+    world.step(x=1, seconds=15 * 60 + 1)
+    assert rule.active == {}
+    assert [(one["firedAt"], one["resolvedAt"]) for one in world.rules.resolved] == [
+        ("2023-11-14T22:29:50.000Z", "2023-11-14T22:30:20.000Z"),
+        ("2023-11-14T22:13:50.000Z", "2023-11-14T22:14:20.000Z"),
+    ]
+    assert world.rules.resolved[1] == {
+        "name": "High",
+        "labels": {"alertname": "High", "job": "j", "severity": "warning"},
+        "annotations": {"summary": "j at 7"},
+        "activeAt": "2023-11-14T22:13:50.000Z",
+        "firedAt": "2023-11-14T22:13:50.000Z",
+        "resolvedAt": "2023-11-14T22:14:20.000Z",
+        "value": "7e+00",
+    }
+
+
+def test_when_alerts_of_a_name_fired_and_resolved() -> None:
+    world = World({**ALERT, "for": "0s"}, {**ALERT, "alert": "Other", "for": "0s"}, {"record": "High", "expr": "x"})
+    world.step(x=7)
+    world.step(x=1)
+    world.step(x=7)
+    labels = {"alertname": "High", "job": "j", "severity": "warning"}
+    seconds = BASE / 1000
+    assert world.rules.firings("High") == [
+        Firing(labels, seconds + 90, None),
+        Firing(labels, seconds + 30, seconds + 60),
+    ]
+    assert world.rules.firings("Low") == []
+
+
+def test_alerts_live_on_in_the_next_process() -> None:
+    two = [{**ALERT, "labels": {"severity": severity}} for severity in ("warning", "critical")]
+    slow = {**ALERT, "alert": "Slow", "for": "5m"}
+    gone = {**ALERT, "alert": "Gone", "expr": "y > 5", "for": "0s"}
+    never = {**ALERT, "alert": "Never", "expr": "z"}
+    world = World(*two, slow, gone, never, {"record": "r", "expr": "x"})
+    for x in (7, 8, 9):
+        world.step(x=x, y=6)
+    world.step(x=9, y=1)
+    saved = world.rules.active()
+
+    def expected(name: str, severity: str, **more: object) -> SavedAlert:
+        given = {
+            "labels": {"alertname": name, "job": "j", "severity": severity},
+            "annotations": {"summary": "j at 9"},
+            "value": 9.0,
+            "active_at": BASE + 30_000,
+            "state": "firing",
+            "fired_at": BASE + 90_000,
+        }
+        return SavedAlert(**{**given, **more})  # type: ignore[arg-type]
+
+    assert saved == {
+        ("High", 0): [expected("High", "warning")],
+        ("High", 1): [expected("High", "critical")],
+        ("Slow", 0): [expected("Slow", "warning", state="pending", fired_at=0)],
+        ("Gone", 0): [],
+    }
+    later = World(*two, slow, gone, never)
+    later.now = world.now
+    later.rules.restore({**saved, ("Removed", 0): saved["Slow", 0]}, until=world.now + 60_000)
+    assert later.rules.active() == {key: alerts for key, alerts in saved.items() if alerts}
+    # Without samples what fired goes on until then, and what was pending is forgotten.
+    assert later.step(seconds=59) == ["firing", "firing"]
+    assert later.step(x=9, seconds=0) == ["firing", "firing", "pending"]
+    assert later.rules.active()["High", 0] == saved["High", 0]
+    third = World(*two)
+    third.now = world.now
+    third.rules.restore(saved, until=world.now + 60_000)
+    assert third.step(seconds=60) == []
+    assert [one["firedAt"] for one in third.rules.resolved] == [stamp(BASE + 90_000)] * 2
+
+
+def test_recorded_series_have_the_rule_s_name_and_labels() -> None:
+    world = World(
+        {"record": "r", "expr": "x", "labels": {"by": "us", "job": "ours"}}, {"record": "t", "expr": "time()"}
+    )
+    world.step(x=7)
+    engine = PromQLEngine(world.store)
+    for name, labels, value in (("r", {"by": "us", "job": "ours"}, 7.0), ("t", {}, world.now / 1000)):
+        ((found, _, values),) = engine.instant(name, world.now).series
+        assert (dict(found), values.tolist()) == ({"__name__": name, **labels}, [value])
+    both = World({"record": "r", "expr": "{__name__=~'x|y'}", "labels": {"by": "us"}})
+    both.step(x=1, y=2)
+    assert both.rules.described()[0]["rules"][0]["lastError"] == (
+        "vector contains metrics with the same labelset after applying rule labels"
+    )
+
+
+def test_labels_of_a_rule_are_templates_and_go_over_the_series_own() -> None:
+    world = World({**ALERT, "for": "0s", "labels": {"job": "all", "level": "{{ $labels.job }} {{ $value }}"}})
+    world.step(x=7)
+    assert world.rules.alerts()[0]["labels"] == {"alertname": "High", "job": "all", "level": "j 7"}
+    same = World({**ALERT, "expr": "{__name__=~'x|y'} > 5", "labels": {"alertname": "no"}})
+    same.step(x=7, y=8)
+    assert same.rules.described()[0]["rules"][0]["lastError"] == (
+        "vector contains metrics with the same labelset after applying alert labels"
+    )
+
+
+def test_a_number_makes_an_alert_without_labels() -> None:
+    world = World({"alert": "Always", "expr": "time() / 0"})
+    assert world.step() == ["firing"]
+    assert world.rules.alerts()[0]["labels"] == {"alertname": "Always"}
+    assert world.rules.alerts()[0]["value"] == "+Inf"
+
+
+def test_a_rule_gives_at_most_a_thousand_alerts() -> None:
+    world = World({"alert": "Many", "expr": "x"})
+    samples = [(labels_of({"__name__": "x", "i": str(i)}), 1.0) for i in range(1001)]
+    for count, error in ((1000, ""), (1001, "the expression gives 1001 alerts, the limit is 1000")):
+        world.now += 30_000
+        world.store.ingest("test", world.now, samples[:count])
+        world.rules.evaluate(world.rules.groups[0], world.now)
+        assert world.rules.groups[0].rules[0].error == error
+        assert len(world.rules.alerts()) == 1000
+
+
+def test_a_rule_that_does_not_apply_is_not_asked() -> None:
+    groups = groups_from([{"alert": "Yes", "expr": "1"}, {"alert": "No", "expr": "1"}, {"alert": "Bad", "expr": "x +"}])
+    rules = Rules(groups, PromQLEngine(TimeSeriesStore()), None, lambda rule: rule.name == "Yes")
+    rules.evaluate(rules.groups[0], BASE)
+    assert [(rule.name, rule.state, rule.health, rule.error) for rule in groups[0].rules] == [
+        ("Yes", "firing", "ok", ""), ("No", "inactive", "ok", ""), ("Bad", "inactive", "ok", ""),
+    ]  # fmt: skip
+
+
+def test_a_rule_has_the_highest_state_of_its_alerts() -> None:
+    world = World({**ALERT, "for": "1m"})
+    rule = world.rules.groups[0].rules[0]
+    world.step(x=7)
+    world.step(x=7)
+    (alert,) = rule.active.values()
+    assert rule.state == "pending"
+    for states, state in ((("pending", "firing"), "firing"), (("inactive", "pending"), "pending")):
+        rule.active = {((str(i), ""),): replace(alert, state=one) for i, one in enumerate(states)}
+        assert rule.state == state
+    assert Rule("a", "b", alerting=True) == Rule("a", "b", True, 0, 0, {}, {}, False, {}, "unknown", "", 0, 0.0)
+
+
+def test_a_time_is_written_as_go_does() -> None:
+    assert [stamp(milliseconds) for milliseconds in (0, 1, BASE + 5)] == [
+        "0001-01-01T00:00:00Z", "1970-01-01T00:00:00.001Z", "2023-11-14T22:13:20.005Z",
+    ]  # fmt: skip
 
 
 TEMPLATES = (

@@ -262,7 +262,7 @@ def burn_drills(
 
 
 def readable(text: str) -> str:
-    """An annotation whose lengths of time are written as people do: `3 min 20 s` for `3m20s`, also inside templates."""
+    """An annotation with lengths of time as people write them: `3 min` for `3m`, also where a template makes one."""
 
     def spaced(found: re.Match[str]) -> str:
         return f"{found[1]} {_UNITS[found[2]]}"
