@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 import time
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from math import inf
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 import pytest
@@ -23,7 +25,18 @@ from tachograph.usage.budgets import Budgets
 from tachograph.usage.ledger import Ledger
 from tachograph.usage.metrics.families import BUDGET_FORECAST
 from tachograph.usage.reports import forecast
-from tachograph.usage.reports.forecast import as_fields, bounds, heading, in_words, pace_of
+from tachograph.usage.reports.forecast import (
+    Expected,
+    Forecast,
+    Pace,
+    as_fields,
+    bounds,
+    heading,
+    hours_of,
+    in_words,
+    pace_of,
+    reading_since,
+)
 
 NOW = datetime(2026, 11, 20, 18, 30, tzinfo=UTC)
 USD = 1_000_000_000
@@ -98,6 +111,114 @@ def test_a_limit_is_reached_when_the_pace_has_used_it_up() -> None:
     likely, earliest = scattered.seconds_left(0, 36 * USD, 5)
     assert earliest < likely == pytest.approx(36e9 / scattered.mean * 86400)
     assert pace_of(hours_back(23), NOW) is None
+
+
+def reference_pace(hours: dict[int, int], until: datetime) -> tuple[float, float, int] | None:
+    """Days back from the last whole hour, one by one."""
+    known = [until - timedelta(seconds=until.timestamp() - hour) for hour in hours]
+    days: list[float] = []
+    while len(days) < 7 and any(moment <= until - timedelta(days=len(days) + 1) for moment in known):
+        end = until - timedelta(days=len(days))
+        inside = [hour for hour in hours if end.timestamp() - 86400 <= hour < end.timestamp()]
+        days.append(float(sum(hours[hour] for hour in inside)))
+    if not days:
+        return None
+    if len(days) == 1:
+        single = [float(hours.get(int(until.timestamp()) - 3600 * back, 0)) for back in range(1, 25)]
+        return days[0], stdev(single) * 24**0.5, 1
+    return mean(days), stdev(days), len(days)
+
+
+def test_the_pace_is_that_of_the_last_whole_days() -> None:
+    rng = random.Random(5)
+    until = NOW.replace(minute=0)
+    seen = set()
+    for _ in range(300):
+        reach = rng.choice((1, 23, 24, 25, 47, 48, 49, 100, 24 * 7 - 1, 24 * 7, 24 * 7 + 1, 24 * 9))
+        backs = {rng.randrange(-3, reach + 1) for _ in range(rng.randrange(1, 60))} | {reach}
+        hours = {int((until - timedelta(hours=back)).timestamp()): rng.randrange(0, 5 * USD) for back in backs}
+        found, expected = pace_of(hours, NOW), reference_pace(hours, until)
+        seen.add(None if expected is None else expected[2])
+        if found is None:
+            assert expected is None
+        else:
+            assert (found.mean, found.spread, found.days) == pytest.approx(expected, rel=1e-12)
+    assert seen == {None, 1, 2, 4, 6, 7}
+    assert pace_of({}, NOW) is None
+
+
+def test_a_range_is_as_wide_as_the_days_differ_and_never_below_what_is_spent() -> None:
+    pace = Pace(mean=4e9, spread=1e9, days=4)
+    apart = 1.2816 * (9 + 81 / 4) ** 0.5
+    assert pace.expected(2 * USD, 9) == Expected(
+        pytest.approx(38 - apart), pytest.approx(38.0), pytest.approx(38 + apart)
+    )
+    assert pace.expected(2 * USD, 0) == Expected(2.0, 2.0, 2.0)
+    assert Pace(1e9, 5e9, 2).expected(7 * USD, 1).low_usd == 7.0
+    assert Pace(2e9, 0.0, 1).seconds_left(USD, 3 * USD, 1.0) == pytest.approx((86400, 86400))
+    assert Pace(2e9, 0.0, 1).seconds_left(3 * USD, 3 * USD, 1.0) == pytest.approx((0, 0), abs=1e-6)
+    assert Pace(2e9, 0.0, 1).seconds_left(USD, 3 * USD + 1, 1.0) == (inf, inf)
+    likely, earliest = pace.seconds_left(2 * USD, 20 * USD, 9)
+    assert likely == pytest.approx(4.5 * 86400)
+    assert pace.expected(2 * USD, earliest / 86400).high_usd == pytest.approx(20)
+
+
+def test_day_and_month_go_on_at_the_pace_until_they_end() -> None:
+    hours = {hour: USD * (1 + hour // 86400 % 3) for hour in hours_back(24 * 30)}
+    pace = pace_of(hours, NOW)
+    assert pace is not None
+    day, month = (
+        sum(n for h, n in hours.items() if h >= start.timestamp()) for start in (bounds(NOW)[0], bounds(NOW)[2])
+    )
+    assert heading(hours, NOW) == Forecast(
+        NOW,
+        Decimal(day) / USD,
+        Decimal(month) / USD,
+        7,
+        pace.expected(day, 5.5 / 24),
+        pace.expected(month, 10 + 5.5 / 24),
+    )
+    assert heading({}, NOW) == Forecast(NOW, Decimal(0), Decimal(0), 0, None, None)
+    assert reading_since(NOW) == datetime(2026, 11, 1, tzinfo=UTC)
+    assert reading_since(NOW.replace(day=5)) == datetime(2026, 10, 29, 17, 30, tzinfo=UTC)
+    for moment, ends in (((2026, 12, 31), (2027, 1, 1)), ((2028, 2, 29), (2028, 3, 1)), ((2026, 1, 1), (2026, 2, 1))):
+        now = datetime(*moment, 23, 59, 59, 999_999, tzinfo=UTC)
+        start = datetime(*moment, tzinfo=UTC)
+        assert bounds(now) == (start, start + timedelta(days=1), start.replace(day=1), datetime(*ends, tzinfo=UTC))
+
+
+def test_a_forecast_of_some_calls_leaves_out_the_others(tmp_path: Path) -> None:
+    recorder = make_recorder(tmp_path)
+    now = datetime.now(UTC)
+    for provider, millis in (("openai", 3), ("anthropic", 5)):
+        for hours in (1, 30):
+            call = recorder.start_llm_call(provider, "m")
+            call.started_unix_ns = int((now - timedelta(hours=hours)).timestamp() * 1e9)
+            call.usage, call.cost = Usage(1, 1), Cost(millis * 1_000_000, "priced", "test")
+            call.finish("success")
+    assert recorder.ledger is not None
+    assert recorder.ledger.close(20)
+    store = recorder.ledger.open_store(read_only=True)
+    try:
+        found = [
+            sum(hours_of(store, now=now, where=where).values())
+            for where in (
+                None,
+                {"provider": ("openai",)},
+                {"kind": ("llm",), "provider": ("anthropic",)},
+                {"kind": ("tool",)},
+            )
+        ]
+        said = [
+            forecast(store, now=now, where=where).days
+            for where in (None, {"provider": ("openai",)}, {"provider": ("x",)})
+        ]
+        ours = forecast(store, now=now, where={"provider": ("openai",)}).day
+    finally:
+        store.close()
+    assert found == [16_000_000, 6_000_000, 10_000_000, 0]
+    assert said == [1, 1, 0]
+    assert ours is not None
 
 
 def test_gauges_of_a_budget_say_what_the_report_says(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import anthropic
 import httpx2
 import openai
 import pytest
+from msgspec.structs import replace
 
 import tachograph
 from support.ledgers import metric
@@ -22,6 +23,7 @@ from tachograph.records.prompt import prompt_of
 from tachograph.runtime import build
 from tachograph.settings import load
 from tachograph.usage.stores.query import Query
+from tachograph.usage.waste.judge import _Recent
 from tachograph_demo.simulators import Answer, ServedUsage, Simulators
 
 # gpt-5: 1250 nano-dollars for a prompt token, 125 for a cached one, 10,000 for a token of the answer.
@@ -405,3 +407,189 @@ def test_anthropic_s_own_diagnosis_of_its_cache_is_taken_with_its_reason(tmp_pat
     ledger: Any = recorder.ledger
     (row,) = ledger._read(lambda store: list(store.rows(Query(where={"kind": ("waste",)}, raw=True))))
     assert (row.operation, row.cost_detail, row.cost_nusd) == ("cache_miss", "system_changed", 1500 * (full - cached))
+
+
+NOW_NS = 1_764_000_000_000_000_000
+
+
+class Waiting:
+    """Calls at exact times, in seconds since a moment, and what each of them wasted."""
+
+    def __init__(self, directory: Path, **waste: Any) -> None:
+        self.recorder = recorder_with(directory, **waste)
+
+    def call(
+        self,
+        at: float,
+        usage: Usage | None,
+        *,
+        seconds: float = 0.0,
+        outcome: Any = "success",
+        hint: str = "",
+        **body: Any,
+    ) -> dict[str, int]:
+        before = wasted(self.recorder)
+        made = self.recorder.start_llm_call("openai", "gpt-5", asks={"messages": HELLO, **body})
+        made.api_key_hint = hint
+        made.started_unix_ns = NOW_NS + round(at * 1e9)
+        made.begin_attempt().end(outcome)
+        made.usage = usage
+        made.finish(outcome, ended_ns=made.started_ns + round(seconds * 1e9))
+        self.recorder.settle()
+        after = wasted(self.recorder)
+        return {cause: nano - before.get(cause, 0) for cause, nano in after.items() if nano != before.get(cause, 0)}
+
+
+@pytest.mark.parametrize(
+    ("age", "cause"),
+    [
+        (-0.001, "duplicate"), (0, "retried"), (59.999, "retried"), (60, "duplicate"), (60.001, "duplicate"),
+        (3599.999, "duplicate"), (3600, None), (3600.001, None),
+    ],
+)  # fmt: skip
+def test_until_when_a_request_is_a_retry_or_a_duplicate(tmp_path: Path, age: float, cause: str | None) -> None:
+    waiting = Waiting(tmp_path)
+    assert waiting.call(0, Usage(100, 7), seconds=2) == {}
+    cost = 100 * FULL + 3 * OUT
+    assert waiting.call(2 + age, Usage(100, 3)) == ({cause: cost} if cause else {})
+
+
+def test_the_age_of_a_request_counts_from_the_last_answer(tmp_path: Path) -> None:
+    waiting = Waiting(tmp_path, retry_seconds=10, duplicate_seconds=20)
+    seen = [list(waiting.call(at, Usage(100, 7), seconds=1)) for at in (0, 10.9, 21.9, 42.8, 63.8, 70)]
+    assert seen == [[], ["retried"], ["duplicate"], ["duplicate"], [], ["retried"]]
+    only = Waiting(tmp_path / "only", retry_seconds=0, duplicate_seconds=20)
+    assert [list(only.call(at, Usage(100, 7))) for at in (0, 0, 19, 39)] == [[], ["duplicate"], ["duplicate"], []]
+
+
+def test_what_did_not_succeed_is_no_answer_to_compare_with(tmp_path: Path) -> None:
+    waiting = Waiting(tmp_path)
+    assert waiting.call(0, Usage(100, 7), outcome="error") == {"failed": 100 * FULL + 7 * OUT}
+    assert waiting.call(1, Usage(100, 7), outcome="timeout") == {"failed": 100 * FULL + 7 * OUT}
+    assert waiting.call(2, Usage(100, 7), outcome="cancelled") == {"aborted": 100 * FULL + 7 * OUT}
+    assert waiting.call(3, None, outcome="error") == {}
+    assert waiting.call(4, Usage(100, 7)) == {}
+    assert waiting.call(5, Usage(0, 7)) == {"retried": 7 * OUT}
+
+
+def cached(waiting: Waiting, at: float, number: int, read: int, **more: Any) -> dict[str, int]:
+    """A call with a long system prompt and a question of its own that reads so many tokens from the cache."""
+    details = {**({"cache_read": read} if read else {}), **more.pop("details", {})}
+    messages = [{"role": "user", "content": f"question {number}"}]
+    return waiting.call(
+        at, Usage(more.pop("tokens", 2000), 5, details), messages=messages, instructions="manual " * 900, **more
+    )
+
+
+@pytest.mark.parametrize(("age", "missed"), [(0, 1024), (299.999, 1024), (300, 1024), (300.001, 0), (3600, 0)])
+def test_a_cached_prefix_is_expected_for_five_minutes_after_its_last_use(
+    tmp_path: Path, age: float, missed: int
+) -> None:
+    waiting = Waiting(tmp_path)
+    cached(waiting, 0, 1, 0)
+    assert cached(waiting, 10, 2, 1024, seconds=5) == {}
+    assert cached(waiting, 15 + age, 3, 0) == ({"cache_miss": missed * (FULL - CACHED)} if missed else {})
+
+
+@pytest.mark.parametrize(("age", "missed"), [(300.001, True), (3600, True), (3600.001, False)])
+def test_a_prefix_that_was_written_for_an_hour_is_expected_for_an_hour(
+    tmp_path: Path, age: float, missed: bool
+) -> None:
+    waiting = Waiting(tmp_path)
+    written = Usage(2000, 5, {"cache_write": 1500, "cache_write_1h": 1500})
+    assert waiting.call(0, written, seconds=5, seed=1) == {}
+    found = waiting.call(5 + age, Usage(2000, 5), seed=2)
+    assert found == ({"cache_miss": 1500 * (FULL - CACHED)} if missed else {})
+
+
+@pytest.mark.parametrize(("began", "missed"), [(-0.001, False), (0, True), (0.001, True)])
+def test_what_is_being_written_is_there_when_the_call_has_ended(tmp_path: Path, began: float, missed: bool) -> None:
+    waiting = Waiting(tmp_path)
+    assert waiting.call(0, Usage(2000, 5, {"cache_write": 1500}), seconds=5, seed=1) == {}
+    found = waiting.call(5 + began, Usage(2000, 5), seed=2)
+    assert found == ({"cache_miss": 1500 * (FULL - CACHED)} if missed else {})
+
+
+def test_a_prefix_that_is_written_again_was_there_all_the_time(tmp_path: Path) -> None:
+    waiting = Waiting(tmp_path)
+    waiting.call(0, Usage(2000, 5, {"cache_write": 1500}), seconds=5, seed=1)
+    assert waiting.call(100, Usage(2000, 5, {"cache_write": 1500}), seconds=50, seed=2) == {
+        "cache_miss": 1500 * (FULL - CACHED)
+    }
+    assert waiting.call(120, Usage(2000, 5), seed=3) == {"cache_miss": 1500 * (FULL - CACHED)}
+    # After a gap it is there from the end of the call that wrote it.
+    waiting.call(1000, Usage(2000, 5, {"cache_write": 1400}), seconds=50, seed=4)
+    assert waiting.call(1020, Usage(2000, 5), seed=5) == {}
+    assert waiting.call(1050, Usage(2000, 5), seed=6) == {"cache_miss": 1400 * (FULL - CACHED)}
+
+
+def test_no_more_is_missed_than_the_prompt_has_and_what_was_read_counts(tmp_path: Path) -> None:
+    for read, tokens, missed in ((0, 2000, 1500), (600, 2000, 900), (1500, 2000, 0), (1600, 2000, 0), (0, 700, 700)):
+        waiting = Waiting(tmp_path / f"{read}-{tokens}")
+        waiting.call(0, Usage(2000, 5, {"cache_write": 1500}), seed=1)
+        details = {"cache_read": read} if read else {}
+        found = waiting.call(1, Usage(tokens, 5, details), seed=2)
+        assert found == ({"cache_miss": missed * (FULL - CACHED)} if missed else {}), (read, tokens)
+
+
+def test_another_key_has_a_cache_of_its_own(tmp_path: Path) -> None:
+    waiting = Waiting(tmp_path)
+    waiting.call(0, Usage(2000, 5, {"cache_write": 1500}), seed=1, hint="one")
+    assert waiting.call(1, Usage(2000, 5), seed=2, hint="two") == {}
+    assert waiting.call(2, Usage(2000, 5), seed=3, hint="one") == {"cache_miss": 1500 * (FULL - CACHED)}
+
+
+def test_the_newest_twenty_thousand_entries_are_remembered() -> None:
+    recent: _Recent[int] = _Recent()
+    for key in range(20_000):
+        recent.keep(key, key)
+    recent.keep(0, 5)
+    assert (len(recent), next(iter(recent))) == (20_000, 1)
+    recent.keep("new", 6)
+    assert (len(recent), 1 in recent, recent[0], recent["new"], next(iter(recent))) == (20_000, False, 5, 6, 2)
+
+
+@pytest.mark.parametrize("calls", [2, 3, 5])
+def test_from_which_call_on_it_is_a_loop_is_a_setting(tmp_path: Path, calls: int) -> None:
+    waiting = Waiting(tmp_path, loop_calls=calls)
+    for count in (calls - 1, calls, calls + 1):
+        found = waiting.call(count * 10_000, Usage(100, 1), messages=turns(*["{}"] * count))
+        assert found == ({"loop": 100 * FULL + OUT} if count >= calls else {})
+
+
+def test_a_tool_is_unused_after_so_many_calls_and_what_was_cached_of_it_is_cheaper(tmp_path: Path) -> None:
+    tools = [{"type": "function", "function": {"name": "search", "description": "find orders " * 20}}]
+    waiting = Waiting(tmp_path, unused_calls=3)
+    sent = [
+        waiting.call(
+            at * 10_000,
+            Usage(1000, 5, {"cache_read": 800}),
+            messages=[{"role": "user", "content": f"{at}"}],
+            tools=tools,
+        )
+        for at in range(5)
+    ]
+    prompt = prompt_of({"messages": [{"role": "user", "content": "0"}], "tools": tools})
+    assert prompt is not None
+    tokens = 1000 * dict(prompt.tools)["search"] // prompt.size
+    assert 0 < tokens < 1000
+    more = min(tokens, 800) * CACHED + max(0, tokens - 800) * FULL
+    assert sent == [{}, {}, {}, {"tool_definitions": more}, {"tool_definitions": more}]
+
+
+def test_a_row_of_waste_is_the_call_without_what_it_measured(tmp_path: Path) -> None:
+    recorder = recorder_with(tmp_path)
+    with tachograph.labels(team="search"):
+        failed = call(recorder, HELLO, Usage(100, 7, {"cache_read": 50}, {"web_search": 1}), "error", seconds=2)
+    ledger: Any = recorder.ledger
+    rows = ledger._read(lambda store: list(store.rows(Query(raw=True))))
+    row = next(one for one in rows if one.kind == "waste")
+    whole = next(one for one in rows if one.kind == "llm")
+    assert row.id != whole.id
+    assert (whole.latency_us, whole.cost_nusd) == (2_000_000, row.cost_nusd)
+    assert row.cost_nusd >= 50 * FULL + 50 * CACHED + 7 * OUT
+    nothing = dict.fromkeys(("error_type", "input_tokens", "output_tokens", "details", "tool_uses", "list_cost_nusd"))
+    assert row == replace(
+        whole, id=row.id, kind="waste", operation="failed", outcome="success", latency_us=0, attempts=0,
+        cost_detail=None, parent_id=failed.id, **nothing,
+    )  # fmt: skip
