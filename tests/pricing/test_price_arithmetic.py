@@ -131,13 +131,23 @@ def called(label: str, model: str, usage: Usage, **facts: object) -> LLMCall:
 
 def test_a_price_by_the_time_of_day_changes_with_the_minute_whatever_was_asked_before() -> None:
     kept, found = Pricer(), []
-    for clock in ("03:59:50", "04:00:00", "04:00:10", "05:59:59", "06:00:30", "09:59:59", "10:00:00", "03:59:59"):
+    for clock in (
+        "03:59:50",
+        "04:00:00",
+        "04:00:10",
+        "05:59:59",
+        "06:00:30",
+        "09:59:59",
+        "10:00:00",
+        "23:59:30",
+        "03:59:59",
+    ):
         started = datetime.fromisoformat(f"2026-11-23T{clock}+00:00")
         call = called("deepseek", "deepseek-v4-flash", Usage(10, 10), started_unix_ns=int(started.timestamp()) * 10**9)
         assert kept(call) == Pricer()(call)
         found.append(getattr(kept(call), "nano_usd", None))
     high, low = found[0], found[1]
-    assert found == [high, low, low, low, high, high, low, high]
+    assert found == [high, low, low, low, high, high, low, low, high]
     assert high == 10 * 300 + 10 * 1200 != low
 
 

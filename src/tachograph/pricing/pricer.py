@@ -24,6 +24,8 @@ from tachograph.records.usage import Usage
 
 _LARGEST_CACHE: Final = 4096
 """Names of models come from outside; beyond so many the cache is emptied."""
+_MINUTE_NS: Final = 60 * 10**9
+_DAY_NS: Final = 86_400 * 10**9
 _CHARACTERS_PER_TOKEN: Final = 4
 """Of English, about. Source: platform.openai.com/tokenizer, checked 2026-11-27."""
 
@@ -126,15 +128,14 @@ class Pricer:
                 price = found.price.times(terms.factor)
         if terms.factor != 1 and self._file is not None and source != self._file.source:
             source = f"{source} less {float(100 - terms.factor * 100):g} %"
-        midnight = int(datetime(when.year, when.month, when.day, tzinfo=UTC).timestamp())
+        size = _MINUTE_NS if found is not None and found.is_by_minute else _DAY_NS
+        begin = started_unix_ns // size * size
         if found is None or price is None:
             why = () if terms.is_included else (quality.no_price(how),)
-            known = _Known(midnight * 10**9, (midnight + 86400) * 10**9, None, why, is_included=terms.is_included)
+            known = _Known(begin, begin + size, None, why, is_included=terms.is_included)
         else:
-            until = int(found.until.timestamp())
-            begin = until - (60 if until != midnight + 86400 else 86400)
             source += f" region={found.region}" if found.region else ""
-            known = _Known(begin * 10**9, until * 10**9, CompiledPrice(price), found.doubts, source, terms.is_included)
+            known = _Known(begin, begin + size, CompiledPrice(price), found.doubts, source, terms.is_included)
         if known.is_included and self._file is not None:
             known = known._replace(source=self._file.source)
         elif known.price is not None and not known.doubts:

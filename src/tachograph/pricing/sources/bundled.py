@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from fractions import Fraction
 from functools import cache
 from importlib.metadata import version
@@ -41,15 +41,15 @@ class Found:
     """A price that was found.
 
     Attributes:
-        until: It may change from then on.
         doubts: Why it may be another one; empty when it is the price.
         region: Where, if that made a difference.
+        is_by_minute: Whether it may change within the day (UTC).
     """
 
     price: Price
-    until: datetime
     doubts: tuple[str, ...] = ()
     region: str = ""
+    is_by_minute: bool = False
 
 
 @cache
@@ -79,7 +79,7 @@ def find(served: Served, when: datetime) -> Found | None:
     """
     if is_free(served.models):
         free = Rate(Fraction(0))
-        return Found(Price({"input": free, "output": free}), _midnight(when))
+        return Found(Price({"input": free, "output": free}))
     looked_up = names(served.models)
     if serves_own_models(served.label, served.host, served.port) or any(name.provider in _OWN for name in looked_up):
         return None
@@ -95,7 +95,7 @@ def find(served: Served, when: datetime) -> Found | None:
         if own is not None:
             doubts = [doubt, f"no price for service tier {served.tier!r}" if served.tier else ""]
             own = own.times(published.TIER_FACTORS.get((provider.id, served.tier), Fraction(1)), only_tokens=True)
-            return Found(own, _midnight(when), tuple(filter(None, doubts)))
+            return Found(own, tuple(filter(None, doubts)))
     return None
 
 
@@ -178,7 +178,7 @@ def _found(served: Served, when: datetime, name: Name, provider: Provider, model
         if word in name.model and "output" in price.tokens:  # such a model puts out nothing else
             price = replace(price, tokens={made: price.tokens["output"], **price.tokens})
     price = price.times(discount * factor, only_tokens=True)
-    return Found(price, _until(model, when), tuple(doubts), served.region if factor != 1 else "")
+    return Found(price, tuple(doubts), served.region if factor != 1 else "", _is_by_minute(model))
 
 
 def _with_fees(price: Price, provider: str, model: str) -> Price:
@@ -225,17 +225,12 @@ def _prices(served: Served, provider: Provider, model: ModelInfo, when: datetime
     return model.get_prices(when, whole), doubts
 
 
-def _midnight(when: datetime) -> datetime:
-    return datetime(when.year, when.month, when.day, tzinfo=UTC) + timedelta(days=1)
-
-
-def _until(model: ModelInfo, when: datetime) -> datetime:
+def _is_by_minute(model: ModelInfo) -> bool:
+    """Whether the model has prices by the time of the day."""
     from genai_prices.types import ModelPrice, TimeOfDateConstraint
 
     prices = model.prices
-    if not isinstance(prices, ModelPrice) and any(isinstance(p.constraint, TimeOfDateConstraint) for p in prices):
-        return when.replace(second=0, microsecond=0) + timedelta(minutes=1)
-    return _midnight(when)
+    return not isinstance(prices, ModelPrice) and any(isinstance(p.constraint, TimeOfDateConstraint) for p in prices)
 
 
 def _price(prices: object) -> Price:

@@ -37,7 +37,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from fractions import Fraction
@@ -149,13 +149,12 @@ class PriceFile:
             fitting = [entry for entry in self._entries if entry.scope.holds(served, model, today)]
             if fitting:
                 best = max(fitting, key=lambda entry: entry.scope.rank())
-                midnight = datetime(today.year, today.month, today.day, tzinfo=UTC) + timedelta(days=1)
                 doubts = tuple(
                     f"no price for {name} {word!r}"
                     for name, word in (("service tier", served.tier), ("speed", served.speed))
                     if word and getattr(best.scope, name.rpartition(" ")[2]) is None
                 )
-                return Found(best.price, midnight, doubts)
+                return Found(best.price, doubts)
         return None
 
     def terms(self, served: Served, when: datetime) -> Terms:
