@@ -388,21 +388,7 @@ export class AlertsView {
     };
     const lists = Object.entries(named)
       .filter(([name]) => hits.by[name].length)
-      .map(([name, title]) =>
-        h(
-          "div",
-          {},
-          h("dt", {}, title),
-          h(
-            "dd",
-            {},
-            few(
-              hits.by[name].map((one) => `${one.value} (${count(one.calls)})`),
-              5,
-            ),
-          ),
-        ),
-      );
+      .map(([name, title]) => listed(title, hits.by[name], (one) => `${one.value} (${count(one.calls)})`));
     const told = hits.hit ? `${count(hits.hit)} of ${count(hits.calls)} calls ${hits.verb}.` : hits.none;
     return h(
       "section",
@@ -438,6 +424,11 @@ const happened = ({ text, until }) => (until ? text.replace("{until}", () => mom
 /** Since when an alert's condition is over though it fires; Prometheus's API names it so. */
 const keptSince = (alert) => (alert.keepFiringSince ? Date.parse(alert.keepFiringSince) / 1000 : 0);
 
+/** The first few of what an alert is about, under their title. */
+function listed(title, found, word) {
+  return h("div", {}, h("dt", {}, title), h("dd", {}, few(found.map(word), 5)));
+}
+
 /** How long a rule waits before it fires, and how long it goes on after its condition. */
 function holds(rule) {
   const waits = rule.duration ? `fires after ${span(rule.duration)}` : "fires at once";
@@ -451,21 +442,7 @@ function spentOn({ spent }) {
   const lists = Object.entries(named)
     .map(([name, title]) => [title, spent.by[name].filter((one) => one.key && one.usd)])
     .filter(([, found]) => found.length)
-    .map(([title, found]) =>
-      h(
-        "div",
-        {},
-        h("dt", {}, title),
-        h(
-          "dd",
-          {},
-          few(
-            found.map((one) => `${shorten(one.key)} (${usd(one.usd)})`),
-            5,
-          ),
-        ),
-      ),
-    );
+    .map(([title, found]) => listed(title, found, (one) => `${shorten(one.key)} (${usd(one.usd)})`));
   const changed = spent.why.map((part) =>
     toned([part.part, `${part.usd >= 0 ? "+" : ""}${usd(part.usd)}`, part.note], part.part === "Change" ? "sum" : ""),
   );
