@@ -1,7 +1,6 @@
-"""The pictures of docs/console.md: the console over the demo with a rejected key, and the edition before it.
+"""The pictures of docs/console.md: the console over the demo with a rejected key.
 
-`make pictures` runs the demo twice, with this tree and with the tree of BEFORE, and writes docs/images/console-*.png.
-It needs Chromium and git; each demo runs for `--seconds`.
+`make pictures` runs the demo for `--seconds` and writes docs/images/console-*.png. It needs Chromium.
 """
 
 from __future__ import annotations
@@ -19,9 +18,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs/images"
-BEFORE = "0cd9041^"
-"""The commit whose page is the picture of before: the last one before the page was drawn again."""
-NOW = {
+VIEWS = {
     "now": "#/now?range=5m",
     "llm": "#/llm?range=5m",
     "incident": "#/alerts?range=15m&alert=LLMProviderAuthFailure",
@@ -29,31 +26,22 @@ NOW = {
     "run": "#/run?range=15m&id={run}",
     "money": "#/cost?range=15m",
 }
-THEN = {"before-home": "#/llm?range=5m", "before-calls": "#/calls?range=15m"}
 
 
 def main() -> int:
     """Make the pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=int, default=150, help="how long each demo runs before its pictures (150)")
-    parser.add_argument("--only-now", action="store_true", help="leave the pictures of before as they are")
+    parser.add_argument("--seconds", type=int, default=150, help="how long the demo runs before the pictures (150)")
     asked = parser.parse_args()
     IMAGES.mkdir(exist_ok=True)
-    demo(ROOT, NOW, asked.seconds)
-    if not asked.only_now:
-        with tempfile.TemporaryDirectory(prefix="tachograph-before-") as name:
-            subprocess.run(["git", "worktree", "add", "-q", "--detach", name, BEFORE], cwd=ROOT, check=True)
-            try:
-                demo(Path(name), THEN, asked.seconds)
-            finally:
-                subprocess.run(["git", "worktree", "remove", "--force", name], cwd=ROOT, check=True)
+    demo(asked.seconds)
     for picture in sorted(IMAGES.glob("console-*.png")):
         print(f"{picture.relative_to(ROOT)}  {picture.stat().st_size / 1024:.0f} KiB")
     return 0
 
 
-def demo(tree: Path, views: dict[str, str], seconds: int) -> None:
-    """Run a tree's demo and draw its console."""
+def demo(seconds: int) -> None:
+    """Run the demo and draw its console."""
     with tempfile.TemporaryDirectory(prefix="tachograph-pictures-") as data:
         command = [sys.executable, "-m", "tachograph", "demo", "--plain", "--rate", "5", "--incident", "bad-key"]
         command += [
@@ -68,7 +56,7 @@ def demo(tree: Path, views: dict[str, str], seconds: int) -> None:
         ]
         environment = {
             **os.environ,
-            "PYTHONPATH": f"{tree / 'src'}:{tree / 'demo/src'}",
+            "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'demo/src'}",
             "PYTHONUNBUFFERED": "1",
             "TZ": "UTC",
         }
@@ -86,20 +74,20 @@ def demo(tree: Path, views: dict[str, str], seconds: int) -> None:
                     break
             if not url:
                 raise SystemExit("the demo has opened no console")
-            draw(url, views)
+            draw(url)
         finally:
             process.terminate()
             process.communicate(timeout=60)
 
 
-def draw(url: str, views: dict[str, str]) -> None:
+def draw(url: str) -> None:
     """Take the pictures of these addresses."""
     from playwright.sync_api import sync_playwright
 
     executable = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])
-        for name, address in views.items():
+        for name, address in VIEWS.items():
             page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme="dark")
             run = _run(url) if "{run}" in address else ""
             page.goto(url + address.format(run=run) + "&refresh=off")
