@@ -56,7 +56,7 @@ def route(method: str, url: str) -> tuple[Api | None, str | None]:
     path = url.partition("?")[0]
     if not path.startswith("/"):
         path = split(path).path if "://" in path else f"/{path}"
-        path = path[max(path.find("/v1/"), 0) :]
+        path = path[max(path.rfind("/v1/"), 0) :]
     method = method.lower()
     api = ROUTES.get((method, path.rstrip("/")))
     if api is None and method == "get" and path.endswith("/results"):
