@@ -24,6 +24,12 @@ def pick(thing: object, name: str) -> Any:
         return thing.get(name) if isinstance(thing, Mapping) else None
 
 
+def either(thing: object, name: str, other: str) -> Any:
+    """The field under one name, else under the other."""
+    found = pick(thing, name)
+    return pick(thing, other) if found is None else found
+
+
 def plain(thing: Any) -> Any:
     """A pydantic model's fields, or those of loose JSON, as a dictionary; anything else as it is.
 

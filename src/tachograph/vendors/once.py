@@ -26,6 +26,11 @@ class Once:
                 del self._seen[next(iter(self._seen))]
             return True
 
+    def __contains__(self, key: str | None) -> bool:
+        """Whether this id was asked about before; asking so leaves no trace."""
+        with self._lock:
+            return key in self._seen
+
     def forget(self) -> None:
         """Remember none (tests)."""
         with self._lock:

@@ -10,7 +10,7 @@ from typing import Final
 
 from tachograph.records.outcomes import ErrorType
 from tachograph.vendors.failures import STATUSES, ErrorReport, Failure, FailureTable, categorise
-from tachograph.vendors.fields import dig, items, pick, text
+from tachograph.vendors.fields import dig, either, items, pick, text, word
 
 _REASONS: Final[dict[str, ErrorType]] = {
     "API_KEY_INVALID": "auth",
@@ -102,13 +102,13 @@ def gemini_failure(
 
 def gemini_response_failure(response: object) -> Failure | None:
     """The failure that a response or a chunk reports without raising: a blocked prompt, an answer cut by a filter."""
-    feedback = pick(response, "prompt_feedback")
-    reason = None if feedback is None else text(feedback, "block_reason")
+    feedback = either(response, "prompt_feedback", "promptFeedback")
+    reason = word(either(feedback, "block_reason", "blockReason"))
     if reason is not None:
-        message = text(feedback, "block_reason_message")
+        message = word(either(feedback, "block_reason_message", "blockReasonMessage"))
         return Failure("content_filter", False, 200, reason, message or "The prompt was blocked")
     for candidate in items(response, "candidates"):
-        failure = gemini_finish_failure(text(candidate, "finish_reason"))
+        failure = gemini_finish_failure(word(either(candidate, "finish_reason", "finishReason")))
         if failure is not None:
             return failure
     return None
@@ -125,7 +125,7 @@ def interaction_failure(interaction: object) -> Failure | None:
     """The failure that an interaction's status reports."""
     if text(interaction, "status") != "failed":
         return None
-    failure = categorise(TABLE, body={"error": {"message": dig(interaction, "error", "message") or ""}})
+    failure = categorise(TABLE, body={"error": {"message": dig(interaction, "error", "message")}})
     if failure.error_type == "unknown":
         return Failure("server_error", True, 200, text(pick(interaction, "error"), "code"), failure.message)
     return failure

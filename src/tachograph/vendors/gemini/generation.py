@@ -7,7 +7,7 @@ from typing import Any
 from tachograph.records import LLMCall
 from tachograph.records.outcomes import ErrorType
 from tachograph.vendors.api import TAIL, WholeAnswer
-from tachograph.vendors.fields import dig, getter, items, pick
+from tachograph.vendors.fields import dig, either, getter, items, pick
 from tachograph.vendors.gemini.errors import BLOCKED, gemini_response_failure
 from tachograph.vendors.gemini.usage import gemini_embedding_usage, gemini_searches, read_usage
 from tachograph.vendors.loose import loads
@@ -66,16 +66,20 @@ class Hop:
         if isinstance(raw, str) and pick(answer, "candidates") is None:
             answer = loads(raw)  # `should_return_http_response`: the body as it came
         self.answer = answer
-        usage = _either(answer, "usage_metadata", "usageMetadata")
-        if usage is not None:
+        usage = either(answer, "usage_metadata", "usageMetadata")
+        if usage is not None and (
+            self.usage is None
+            or either(usage, "total_token_count", "totalTokenCount")
+            or either(usage, "prompt_token_count", "promptTokenCount")
+        ):
             self.usage = usage
         has_content = False
         for candidate in items(answer, "candidates"):
             self.has_candidates = True
-            reason = _either(candidate, "finish_reason", "finishReason")
+            reason = either(candidate, "finish_reason", "finishReason")
             if reason is not None:
                 self.finish_reason = _word(reason)
-            grounding = _either(candidate, "grounding_metadata", "groundingMetadata")
+            grounding = either(candidate, "grounding_metadata", "groundingMetadata")
             if grounding is not None:
                 self._ground(grounding)
             has_content = has_content or bool(dig(candidate, "content", "parts"))
@@ -86,10 +90,10 @@ class Hop:
     def _ground(self, grounding: object) -> None:
         """Note the searches that the answer rests on: they are billed."""
         for name, wire_name, kind in _QUERIES:
-            for query in _either(grounding, name, wire_name) or ():
+            for query in either(grounding, name, wire_name) or ():
                 if isinstance(query, str) and query:
                     self.queries[kind + query] = None
-        for chunk in _either(grounding, "grounding_chunks", "groundingChunks") or ():
+        for chunk in either(grounding, "grounding_chunks", "groundingChunks") or ():
             self.maps = self.maps or pick(chunk, "maps") is not None
 
     def _note_failure(self, answer: object) -> None:
@@ -114,11 +118,6 @@ _QUERIES = (("web_search_queries", "webSearchQueries", ""), ("image_search_queri
 
 def _word(reason: object) -> str:
     return str(getattr(reason, "_value_", reason))  # `value` of an enumeration is a property in Python
-
-
-def _either(thing: object, name: str, wire_name: str) -> Any:
-    found = pick(thing, name)
-    return pick(thing, wire_name) if found is None else found
 
 
 class Generation(WholeAnswer):

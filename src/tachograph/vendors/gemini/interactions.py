@@ -31,7 +31,7 @@ def read_interaction(call: LLMCall, interaction: object) -> ErrorType | None:
     """A whole interaction; one that runs on counts when it is read and done."""
     _identify(call, interaction)
     reading = read_interaction_usage(pick(interaction, "usage"), call.response_model or call.model)
-    kinds = dict.fromkeys(text(step, "type") or "" for step in items(interaction, "steps"))
+    kinds = dict.fromkeys(text(step, "type") for step in items(interaction, "steps"))
     reading.unknown += tuple(kind for kind in kinds if kind and kind not in _STEPS)
     reading.put(call)
     is_left = call.stream and not pick(call.body, "background")  # a stream that was closed: it is not read again
@@ -46,9 +46,8 @@ def read_stored_interaction(call: LLMCall, interaction: object) -> ErrorType | N
     """An interaction read by its id: counted only when it ran on after its creation, the first time that it is done."""
     error_type = read_interaction(call, interaction)
     call.model = call.response_model or call.model
-    interaction_id = call.response_id or ""
-    ran_on = not BEGUN.first_time(interaction_id)
-    if not (ran_on and call.usage is not None and COUNTED.first_time(interaction_id)):
+    name = call.response_id
+    if name is None or name not in BEGUN or call.usage is None or not COUNTED.first_time(name):
         call.counts_usage = False
         return None
     return error_type
