@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 from tachograph.usage.budgets.accounts import AccountRow
 from tachograph.usage.budgets.budget import Budget, in_usd
-from tachograph.usage.budgets.scope import ONLY_ACCOUNT
 from tachograph.usage.metrics.families import (
     BUDGET_FORECAST,
     BUDGET_LEFT,
@@ -68,7 +67,6 @@ def balances(
     for budget in budgets:
         scope, number = budget.scope, budget.scope.window.number(now)
         for row in budget.rows(now):
-            key = ONLY_ACCOUNT if row.accounts is budget.own else row.accounts.key_of(row)
             sums = in_usd(spent_of(row, number)), in_usd(row.reserved())
-            found.append((scope.account(key), scope.limit.period, scope.limit.usd, *sums))
+            found.append((scope.account(row.accounts.key_of(row)), scope.limit.period, scope.limit.usd, *sums))
     return found

@@ -101,5 +101,5 @@ def _check(names: set[str], path: Path) -> None:
 
 
 def _day(value: object) -> date:
-    at = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).replace("Z", "+00:00"))
+    at = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
     return at.astimezone(UTC).date() if at.tzinfo else at.date()

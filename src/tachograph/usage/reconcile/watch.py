@@ -263,9 +263,9 @@ class Watcher:
     def run(self, every_seconds: float, stopped: threading.Event) -> None:
         """Check now and then again and again, sooner after a failure, until stopped."""
         while not stopped.is_set():
-            failures: list[Any] = []
+            failures: list[TachographError]
             try:
-                failures = list(self.check())
+                failures = self.check()
             except TachographError as error:
                 logger.warning("tachograph: the bills could not be compared: %s", error)
                 failures = [error]
