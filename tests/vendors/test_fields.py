@@ -79,6 +79,11 @@ def test_a_field_is_found_in_every_form(thing: Any) -> None:
     assert pick(thing, "other") is getter(thing)("other") is text(thing, "other") is dig(thing, "other", "x") is None
 
 
+def test_an_entry_of_json_may_have_the_name_of_a_dictionarys_method() -> None:
+    assert pick({"items": 7}, "items") == getter({"items": 7})("items") == dig({"items": 7}, "items") == 7
+    assert pick({}, "items") is getter({})("items") is dig({}, "keys") is None
+
+
 @pytest.mark.parametrize("thing", [None, 7, "text", [], object()])
 def test_what_has_no_fields_has_none_by_any_name(thing: Any) -> None:
     assert pick(thing, "name") is getter(thing)("name") is text(thing, "name") is count(thing, "name") is None

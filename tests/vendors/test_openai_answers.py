@@ -357,6 +357,47 @@ def test_a_reader_that_read_nothing_says_so() -> None:
         assert path == "/chat/completions" or reader.hides(last(USAGE)) is False
 
 
+@pytest.mark.parametrize("path", ["/chat/completions", "/responses", "/images/edits", "/audio/speech", "/threads/runs"])
+@pytest.mark.parametrize(
+    "odd", [object(), SimpleNamespace(), SimpleNamespace(type=None, choices=None), b"sound", "text"]
+)
+def test_an_event_without_the_fields_of_one_says_nothing(path: str, odd: Any) -> None:
+    of = api(path)
+    assert of.chunks is not None
+    reader, call = of.chunks(), begun(of)
+    assert reader.feed(odd, call) is False
+    reader.fill(call)
+    assert (reader.is_complete, reader.error_type, call.usage, call.response_id) == (False, None, None, None)
+
+
+@pytest.mark.parametrize(
+    "choice", [SimpleNamespace(finish_reason=None), SimpleNamespace(finish_reason=None, delta=object())]
+)
+def test_a_choice_without_words_is_no_first_content(choice: Any) -> None:
+    assert CHAT.chunks is not None
+    reader, call = CHAT.chunks(), begun(CHAT)
+    assert reader.feed(SimpleNamespace(choices=[choice]), call) is False
+    assert (reader.started, reader.is_complete) == (False, False)
+    ended = SimpleNamespace(**vars(choice))
+    ended.finish_reason = "stop"
+    reader.feed(SimpleNamespace(choices=[ended]), call)
+    assert (reader.started, reader.is_complete, reader.reports) == (False, True, [])
+
+
+def test_events_that_lack_what_they_announce_say_nothing() -> None:
+    for path, event in (
+        ("/responses", SimpleNamespace(type="response.completed")),
+        ("/responses", SimpleNamespace(type="response.created")),
+        ("/threads/runs", SimpleNamespace(event="thread.run.completed")),
+    ):
+        of = api(path)
+        assert of.chunks is not None
+        reader, call = of.chunks(), begun(of)
+        reader.feed(event, call)
+        reader.fill(call)
+        assert (changes(call, of), reader.started) == ({}, False)
+
+
 # Responses
 
 

@@ -117,6 +117,28 @@ def test_only_the_stated_fields_are_kept_until_the_settings_are_read() -> None:
     assert (found.settings(), got, found.message_count) == ({"read": 1}, [{"a": 1}], 2)
 
 
+@pytest.mark.parametrize(
+    ("body", "model", "count", "stream"),
+    [
+        ({"model": "m", "messages": [1, 2], "stream": True}, "m", 2, True),
+        ({"model": Name("m"), "messages": (1, 2), "asked": [1], "stream": False}, "m", 1, False),
+        ({"model": "", "asked": "one", "stream": 1}, "unknown", 1, True),
+        ({"model": 7, "asked": None, "stream": object()}, "7", 0, False),
+        ({"model": None, "messages": [], "asked": [1], "stream": None}, "unknown", 0, False),
+        ({"model": object(), "stream": 0}, "unknown", 0, False),
+        ({"stream": "yes"}, "unknown", 0, True),
+        ({}, "unknown", 0, False),
+    ],
+)
+def test_what_reads_a_request_is_made_for_each_api(body: dict[str, Any], model: str, count: int, stream: bool) -> None:
+    read = facts_by(said_under(("asked", "messages")), dict, frozenset(("a",)))
+    assert read(body) == RequestFacts(model, count, stream, None)
+    stated = read({**body, "a": 0})
+    assert (stated.model, stated.message_count, stated.stream) == (model, count, stream)
+    assert callable(stated.settings)
+    assert stated.settings() == {"a": 0}
+
+
 def test_what_a_model_was_asked_is_the_first_field_that_is_there() -> None:
     assert said({"messages": [1], "input": "i"}) == [1]
     assert said({"input": "i", "prompt": "p"}) == "i"

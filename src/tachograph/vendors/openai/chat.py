@@ -55,10 +55,8 @@ def read_stored_chat(call: LLMCall, answer: object) -> ErrorType | None:
 
 
 def report_of(answer: object, choice: object) -> object:
-    """The usage report, where the server put it: beside the choices, in the last one (Moonshot), in a field (Groq)."""
-    found = pick(answer, "usage")
-    if found is None:
-        found = pick(choice, "usage")
+    """The usage report that is not beside the choices: in the last one (Moonshot), or in a field (Groq, llama.cpp)."""
+    found = pick(choice, "usage")
     if found is None:
         found = dig(answer, "x_groq", "usage")
     return _timed(pick(answer, "timings")) if found is None else found
