@@ -238,7 +238,9 @@ WORDS = chunk(delta={"content": "a"})
         ([{**HEAD, "choices": []}], False, None, READ_HEAD),
         ([{"error": {"code": 429}}], False, "rate_limit", {}),
         ([{"error": {"code": 429}}, {"error": {"code": 402}}], False, "rate_limit", {}),
-        ([WORDS, {"error": {"code": 429}}], False, None, READ_HEAD),
+        ([WORDS, {"error": {"code": 429}}], False, "rate_limit", READ_HEAD),
+        ([WORDS, {"error": {"code": 429}}, {"error": {"code": 500}}], False, "rate_limit", READ_HEAD),
+        ([WORDS, chunk("stop"), {"error": {"code": 429}}], True, None, {**READ_HEAD, "finish_reason": "stop"}),
         # a report in the chunk that finishes, wherever it stands
         ([chunk("stop", x_groq={"usage": USAGE})], True, None, {**READ_HEAD, "finish_reason": "stop", "usage": READ}),
         (

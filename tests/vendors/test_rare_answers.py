@@ -19,7 +19,7 @@ GEMINI = "https://generativelanguage.googleapis.com/v1beta/models/gemini-2.5-fla
 
 def asked(seen: Recording, url: str, body: dict[str, Any], *events: Any) -> LLMCall:
     """The record of a request whose answer is a stream of these events."""
-    text = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
+    text = "".join(f"data: {event if event == '[DONE]' else json.dumps(event)}\n\n" for event in events)
     answer = httpx2.Response(200, text=text, headers={"content-type": "text/event-stream"})
     with httpx2.Client(transport=httpx2.MockTransport(lambda _: answer)) as client:
         client.post(url, json=body)
@@ -38,6 +38,16 @@ def asked(seen: Recording, url: str, body: dict[str, Any], *events: Any) -> LLMC
 def test_a_stream_that_is_one_error_is_a_failed_call(seen: Recording, error: dict[str, Any], error_type: str) -> None:
     call = asked(seen, MISTRAL, {**ASKED, "stream": True}, {"error": error})
     assert (call.outcome == "success", call.error_type) == (False, error_type)
+
+
+@pytest.mark.parametrize("pieces", [1, 200])
+@pytest.mark.parametrize("last", [[], ["[DONE]"]], ids=["cut", "ended as ever"])
+def test_a_stream_that_fails_after_content_is_a_failed_call(seen: Recording, pieces: int, last: list[str]) -> None:
+    chunk = {"id": "1", "choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": None}]}
+    error = {"error": {"message": "out of memory", "type": "InternalServerError", "code": 500}}  # as vLLM says it
+    call = asked(seen, MISTRAL, {**ASKED, "stream": True}, *[chunk] * pieces, error, *last)
+    assert (call.outcome, call.error_type) == ("error", "server_error")
+    assert seen.value("llm_provider_errors_total") == 1
 
 
 def test_an_error_after_content_is_not_taken_for_the_first_chunk(seen: Recording) -> None:

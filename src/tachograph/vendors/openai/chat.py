@@ -135,10 +135,10 @@ class ChatChunks(WholeAnswer):
                 self.start(call)
             if self.reports and usage is None and not reason:
                 self._is_early = self._is_early or _says_something(choice)
-        elif self.last is None:
-            self.last = chunk
-            if getattr(chunk, "error", None) is not None:
-                self.error_type = type_of(openai_chat_failure(chunk))
+        else:
+            self.last = self.last or chunk
+            if not self.finish_reason and getattr(chunk, "error", None) is not None:  # vLLM sends [DONE] even then
+                self.error_type = self.error_type or type_of(openai_chat_failure(chunk))
         return False
 
     def _finish(self, reason: object, chunk: object, choice: object) -> None:
