@@ -311,6 +311,11 @@ METRICS = "amazon-bedrock-invocationMetrics"
             {"whole": True, "usage": Usage(None, 4, {"cache_read": 100})},
         ),
         ([{METRICS: {"inputTokenCount": 4}}], {"whole": True, "usage": Usage(4, None)}),
+        ([{METRICS: {"inputTokenCount": 0, "outputTokenCount": 0}}], {"whole": True, "usage_mismatch": "zeros"}),
+        (
+            [{METRICS: {"inputTokenCount": 4, "outputTokenCount": -1, "invocationLatency": 9}}],
+            {"whole": True, "usage": Usage(4, None), "usage_mismatch": "absurd"},
+        ),
         (
             [{"choices": [{"finish_reason": "length"}]}, {"choices": [{"delta": {}}]}],
             {"first": 0, "finish_reason": "length"},

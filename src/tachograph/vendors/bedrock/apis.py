@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any, Final
 
 from tachograph.records import LLMCall, Usage
@@ -154,6 +153,15 @@ def read_invoked(call: LLMCall, answer: object) -> ErrorType | None:
     return None
 
 
+_METRICS: Final = {
+    "inputTokens": "inputTokenCount",
+    "outputTokens": "outputTokenCount",
+    "cacheReadInputTokens": "cacheReadInputTokenCount",
+    "cacheWriteInputTokens": "cacheWriteInputTokenCount",
+}
+"""What Bedrock's own counts at the end of a stream are called, by the words of Converse."""
+
+
 def _first(answer: object, result: object, names: tuple[str, ...]) -> int | None:
     return next((tokens for at in (answer, result) for name in names if (tokens := count(at, name)) is not None), None)
 
@@ -191,11 +199,7 @@ class InvokedEvents(WholeAnswer):
         call.finish_reason = self.reason
         if self.metrics is None:
             return
-        get = partial(count, self.metrics)
-        read, written = get("cacheReadInputTokenCount") or 0, get("cacheWriteInputTokenCount") or 0
-        fresh = get("inputTokenCount")
-        call.usage = Usage(None if fresh is None else fresh + read + written, get("outputTokenCount"))
-        call.usage.details = {name: n for name, n in (("cache_read", read), ("cache_write", written)) if n}
+        read_usage({name: pick(self.metrics, sent) for name, sent in _METRICS.items()}).put(call)
 
 
 CONVERSE: Final = Api(

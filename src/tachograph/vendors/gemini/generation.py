@@ -27,7 +27,7 @@ class Hop:
         self.failure: ErrorType | None = None
         self.answer: Any = None
         self.has_candidates = False
-        self.queries: dict[str, None] = {}
+        self.queries: set[str] = set()
         self.maps = False
 
     def feed(self, answer: object) -> bool:
@@ -92,7 +92,7 @@ class Hop:
         for name, wire_name, kind in _QUERIES:
             for query in either(grounding, name, wire_name) or ():
                 if isinstance(query, str) and query:
-                    self.queries[kind + query] = None
+                    self.queries.add(kind + query)
         for chunk in either(grounding, "grounding_chunks", "groundingChunks") or ():
             self.maps = self.maps or pick(chunk, "maps") is not None
 
