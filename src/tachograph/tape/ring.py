@@ -235,9 +235,8 @@ class Ring:
         try:
             offset = free.pop()  # the one given back last: it is in the processor's cache
         except IndexError:
-            if not self._grow(free):
-                return False
-            offset = free.pop()
+            self._grow(free)
+            offset = free.pop()  # fails where there is none: then `keep` says no
         trace_id = record.trace_id
         mark = record.number + 1
         try:
@@ -280,7 +279,7 @@ class Ring:
                 return found
             number, data = len(self._plans), _encode(key)
             end = self._plan_bytes + _PLAN.size + len(data)
-            if end > _PLAN_BYTES or number >= _OWN_PLAN:
+            if end > _PLAN_BYTES:  # long before there are `_OWN_PLAN`: each takes ten bytes or more
                 return _OWN_PLAN
             at, used = _HEADER_BYTES + self._plan_bytes, _USED.pack(end)
             _PLAN.pack_into(self._buffer, at, len(data))
@@ -292,27 +291,24 @@ class Ring:
             self._plan_bytes = end
             return number
 
-    def _grow(self, free: deque[int]) -> bool:
-        """Add a piece to the file, for this list of free slots; whether there are some now."""
+    def _grow(self, free: deque[int]) -> None:
+        """Add a piece to the file, for this list of free slots, where that is possible."""
         if self._opening.locked():
-            return False  # another thread does, or this one, when a signal handler made a call of its own
+            return  # another thread does, or this one, when a signal handler made a call of its own
         with self._opening:
             file, number, is_large = self._file, self._pieces, free is self._large
-            if free:
-                return True
-            if file is None or not self._ours or number >= PIECES:
-                return False
+            if free or file is None or not self._ours or number >= PIECES:
+                return
             at = _START + number * _PIECE_BYTES
             try:
                 _allocate(file.fileno(), at, _PIECE_BYTES)
             except OSError:  # no room
-                return False
+                return
             self._buffer[_KINDS_AT + number] = is_large
             slots = range(at, at + _PIECE_BYTES, LARGE_BYTES if is_large else SLOT_BYTES)
             # No call between these two: a signal handler that raises comes before both, and the piece is made again.
             self._pieces = number + 1
             free.extend(slots)
-            return True
 
     def measured(self, record: LLMCall | ToolCall) -> None:
         """The record is counted in the metrics: recovery of its slot must not count it again."""
