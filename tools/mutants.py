@@ -78,6 +78,7 @@ ROOMS: dict[str, Room] = {
             "signals/test_multiprocess.py",
             "signals/test_truth.py",
             "signals/test_cells.py",
+            "signals/test_shared_numbers.py",
             "signals/test_spans.py",
             "records/test_projection.py",
         ),
@@ -87,6 +88,9 @@ ROOMS: dict[str, Room] = {
         (
             "tape",
             "usage/test_frames.py",
+            "usage/test_journal.py",
+            "usage/test_row_bytes.py",
+            "usage/test_short_cuts.py",
             "usage/test_damage.py",
             "usage/test_interleavings.py",
             "usage/test_hand_over.py",

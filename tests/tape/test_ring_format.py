@@ -147,8 +147,7 @@ def test_what_only_some_records_have_is_beside_their_numbers(
 def labelled(extra: int, number: int = 7) -> LLMCall:
     """A call whose labels, as they are written down, take so many bytes."""
     sizes = (size for size in range(extra - 20, extra) if len(pack([{"user": "u" * size}, None, None, None])) == extra)
-    call = llm_call(number, labels={"user": "u" * next(sizes)})
-    return call
+    return llm_call(number, labels={"user": "u" * next(sizes)})
 
 
 def test_the_size_of_a_slot_is_the_smallest_that_does(tmp_path: Path) -> None:
@@ -376,7 +375,9 @@ def made(
     given = {"magic": b"TGRING01", "version": 2, "slot": 384, "plans": PLANS, "base": 0} | header
     data = bytearray(START + max(1, len(kinds)) * PIECE)
     base = given["base"].to_bytes(16)
-    struct.pack_into("<8sHHIIQ16s", data, 0, given["magic"], given["version"], given["slot"], 9, given["plans"], 1, base)
+    struct.pack_into(
+        "<8sHHIIQ16s", data, 0, given["magic"], given["version"], given["slot"], 9, given["plans"], 1, base
+    )
     data[2048 : 2048 + len(kinds)] = kinds
     used = b"".join(
         struct.pack("<H", len(plan)) + plan

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from types import SimpleNamespace
 from zlib import crc32
 
 import pytest
@@ -151,3 +152,33 @@ def test_a_segment_is_an_eighth_of_the_limit_at_most(tmp_path: Path, segment: in
     journal = Journal(tmp_path, segment_bytes=segment, limit_bytes=limit)
     assert journal.segment_bytes == used
     assert journal.refused == {"queue_full": 0, "disk_full": 0, "invalid": 0, "closed": 0, "io_error": 0}
+
+
+def test_a_long_run_offers_the_interpreter_every_256_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    sleeps: list[float] = []
+    monkeypatch.setattr(frames, "time", SimpleNamespace(sleep=sleeps.append))
+    data = b"".join(frame(number, 0, b"") for number in range(250, 800))
+    for first, last, turns in ((250, 256, 0), (250, 257, 1), (250, 512, 1), (250, 513, 2), (250, 800, 3)):
+        sleeps.clear()
+        assert frames.records(data, first, last - first) == ([b""] * (last - first), 28 * (last - first))
+        assert sleeps == [0] * turns
+
+
+@pytest.mark.parametrize(
+    ("data", "noted"),
+    [
+        (b"", (128, 0)),
+        (bytes(24), (128, 0)),
+        ((200).to_bytes(8, "little") + (7).to_bytes(8, "little") + (200 ^ 7).to_bytes(4, "little"), (200, 7)),
+        ((200).to_bytes(8, "little") + (7).to_bytes(8, "little") + (200 ^ 7).to_bytes(4, "little")[:-1], (128, 0)),
+        ((200).to_bytes(8, "little") + (7).to_bytes(8, "little") + (200 ^ 6).to_bytes(4, "little"), (128, 0)),
+        ((0).to_bytes(8, "little") + (7).to_bytes(8, "little") + (7).to_bytes(4, "little"), (128, 0)),
+    ],
+)
+def test_a_note_counts_where_its_sum_is_right(data: bytes, noted: tuple[int, int]) -> None:
+    assert frames.unpack_committed(data) == frames.unpack_committed(data + b"more"[: 24 - len(data)]) == noted
+    if noted != (128, 0):
+        assert frames.pack_committed(*noted) == data
+    big = frames.pack_committed(1 << 40 | 5, 1 << 33 | 9)
+    assert frames.unpack_committed(big) == (1 << 40 | 5, 1 << 33 | 9)
+    assert big[16:] == (5 ^ 9).to_bytes(4, "little")

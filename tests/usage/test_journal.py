@@ -384,9 +384,7 @@ def test_only_a_record_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert journal.oldest_accepted_us() == 7
 
 
-def test_a_file_that_was_deleted_is_counted_and_the_next_one_says_what_is_missing(
-    tmp_path: Path, clock: Clock
-) -> None:
+def test_a_file_that_was_deleted_is_counted_and_the_next_one_says_what_is_missing(tmp_path: Path, clock: Clock) -> None:
     journal = Journal(tmp_path)
     assert journal.append_many([b"one", b"two", b"three"]) is None
     note(journal, 1, 1)

@@ -17,6 +17,7 @@ _decode: Final = msgspec.msgpack.Decoder(Row).decode
 _decode_any: Final = msgspec.msgpack.Decoder().decode
 encode: Final = msgspec.msgpack.Encoder().encode
 """The bytes of a row."""
+_LABELS_AT: Final = Row.__struct_fields__.index("labels")
 
 
 def encode_as_text(row: Row) -> bytes:
@@ -40,14 +41,9 @@ def decode(payload: bytes) -> Row:
         values = _decode_any(payload)
         if not isinstance(values, list):
             raise
-        return msgspec.convert([_convertible(value) for value in values], Row, strict=False)
-
-
-def _convertible(value: object) -> object:
-    """Labels that are not text become text."""
-    if isinstance(value, dict) and not all(isinstance(item, int) for item in value.values()):
-        return {str(key): item if isinstance(item, str) else str(item) for key, item in value.items()}
-    return value
+        if len(values) > _LABELS_AT and isinstance(labels := values[_LABELS_AT], dict):
+            values[_LABELS_AT] = {str(key): str(item) for key, item in labels.items()}  # an application gave numbers
+        return msgspec.convert(values, Row, strict=False)
 
 
 def _plain(value: object) -> object:
