@@ -10,7 +10,6 @@ import os
 import stat
 import struct
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -146,11 +145,10 @@ def _fails(*_: Any, **__: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "left"),
-    [(os, "posix_fallocate", 0), (fcntl, "flock", 0), (os, "write", 0), (multiprocess, "mapped", 0)],
+    ("module", "name"), [(os, "posix_fallocate"), (fcntl, "flock"), (os, "write"), (multiprocess, "mapped")]
 )
 def test_files_that_cannot_be_begun_leave_nothing_and_are_begun_five_seconds_later(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: list[BaseException], module: Any, name: str, left: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: list[BaseException], module: Any, name: str
 ) -> None:
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
@@ -257,9 +255,7 @@ def test_an_index_is_read_as_it_grows(tmp_path: Path) -> None:
             index.write(lines[at : at + 1])
             index.flush()
             found.append(sibling.read())
-    assert [
-        (count, [found[at] for at in range(len(lines)) if len(found[at]) == count][0][:2]) for count in (0, 1, 2)
-    ] == [
+    assert [(count, next(read for read in found if len(read) == count)[:2]) for count in (0, 1, 2)] == [
         (0, []),
         (1, [(("a", ("x",)), [1.5])]),
         (2, [(("a", ("x",)), [1.5]), (("b", ()), [2**62])]),
@@ -436,8 +432,8 @@ def test_only_bounded_labels_become_other_in_the_archive() -> None:
 
 
 @pytest.fixture
-def metrics() -> Iterator[Metrics]:
-    yield Metrics((*EVERY, LABEL_OVERFLOW))
+def metrics() -> Metrics:
+    return Metrics((*EVERY, LABEL_OVERFLOW))
 
 
 def test_whole_numbers_stay_exact_in_memory_and_after_a_fork(metrics: Metrics) -> None:
@@ -526,8 +522,9 @@ def test_samples_without_labels_stand_without_braces() -> None:
 @pytest.mark.parametrize(
     ("header", "allowed"),
     [(None, False), ("", False), ("gzip", True), (" GZIP ", True), ("deflate,gzip", True), ("deflate, gzip", True),
-     ("gzip;q=0.5", True), ("gzip; q=0.001 ", True), ("gzip;q=0", False), ("gzip;q=0.0, br", False), ("gzip;q=x", False),
-     ("br;q=1.0,gzip;level=1;q=0", False), ("gzip;level=1", True), ("x-gzip", False), ("*", False), ("gzip2", False),
+     ("gzip;q=0.5", True), ("gzip; q=0.001 ", True), ("gzip;q=0", False), ("gzip;q=0.0, br", False),
+     ("gzip;q=x", False), ("br;q=1.0,gzip;level=1;q=0", False), ("gzip;level=1", True), 
+     ("x-gzip", False), ("*", False), ("gzip2", False),
      ("gzip;q=0,gzip", False), ("gzip br", False), ("br gzip,identity", False)],
 )  # fmt: skip
 def test_gzip_is_used_where_it_is_allowed_by_name(header: str | None, allowed: bool) -> None:
