@@ -91,6 +91,7 @@ ROOMS: dict[str, Room] = {
             "usage/test_journal.py",
             "usage/test_row_bytes.py",
             "usage/test_short_cuts.py",
+            "usage/test_interrupts.py",
             "usage/test_damage.py",
             "usage/test_interleavings.py",
             "usage/test_hand_over.py",

@@ -200,6 +200,59 @@ def test_a_piece_that_finds_no_room_or_is_being_made_costs_the_record_its_slot(
     assert (ring.slots_in_use, len(content(ring))) == (1025, START + 2 * PIECE)
 
 
+def test_a_record_that_cannot_be_packed_leaves_its_slot_to_the_next(tmp_path: Path) -> None:
+    ring, huge, half = Ring(tmp_path), llm_call(1, usage=Usage(2**70, 1)), llm_call(2, labels={"user": "\ud83d"})
+    calls = [llm_call(3), llm_call(4)]
+    assert [ring.keep(call) for call in (huge, half, *calls)] == [False, False, True, True]
+    assert [call.slot for call in (huge, half, *calls)] == [-1, -1, START + PIECE - 384, START + PIECE - 768]
+    assert ring.slots_in_use == 2
+
+
+def test_a_record_that_the_metrics_have_is_marked_and_keeps_its_other_facts(tmp_path: Path) -> None:
+    ring, calls = Ring(tmp_path), [llm_call(1, stream=True), llm_call(2, stream=True), tool_call(3)]
+    assert all(ring.keep(call) for call in calls)
+    before = content(ring)
+    for _ in range(2):
+        ring.measured(calls[1])
+        ring.measured(calls[2])
+    flags = [SLOT.unpack_from(content(ring), call.slot)[12] for call in calls]
+    assert flags == [3, 7, 6]
+    found, earlier = read(content(ring), NOWHERE), read(before, NOWHERE)
+    assert found.measured == {call.id for call in calls[1:]}
+    assert [whole(record) for record in found.records] == [whole(record) for record in earlier.records]
+
+
+def test_where_space_cannot_be_allocated_ahead_the_file_is_made_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "posix_fallocate")
+    ring, calls = Ring(tmp_path), [llm_call(number) for number in range(1025)]
+    assert all(ring.keep(call) for call in calls)
+    assert len(content(ring)) == START + 2 * PIECE
+    assert [record.number for record in read(content(ring), NOWHERE).records] == list(range(1025))
+
+
+def test_a_forked_child_closes_the_file_and_makes_one_of_its_own(tmp_path: Path) -> None:
+    ring = Ring(tmp_path)
+    assert ring.keep(llm_call(1))
+    parents = ring.path
+    assert parents is not None
+    held = len(os.listdir("/proc/self/fd"))
+    ring.after_fork_in_child()
+    assert len(os.listdir("/proc/self/fd")) == held - 1
+    assert (ring.path, ring.slots_in_use) == (None, 0)
+    assert ring.keep(llm_call(2))
+    assert ring.path != parents
+    assert [record.number for record in read(content(ring), NOWHERE).records] == [2]
+    assert ring._file is not None
+    number = ring._file.fileno()
+    with (tmp_path / "application").open("w+b") as other:
+        os.dup2(other.fileno(), number)  # the application's file has the number now
+    ring.after_fork_in_child()
+    assert os.write(number, b"open") == 4
+    os.close(number)
+
+
 def test_a_name_that_is_just_being_written_down_goes_into_the_slot(tmp_path: Path) -> None:
     ring = Ring(tmp_path)
     ring.prepare()
@@ -345,7 +398,7 @@ def test_a_ring_with_records_stays_when_it_is_closed(tmp_path: Path) -> None:
     ring.close()
     assert (ring.path, path.exists(), ring.slots_in_use) == (path, True, 1)
     ring.release([call.slot])
-    path.unlink()  # somebody was faster
+    path.unlink()  # another process was faster
     ring.close()
     assert (ring.path, ring.slots_in_use, (tmp_path / "rings").exists()) == (None, 0, False)
     assert not ring.keep(call), "it is closed"
@@ -570,7 +623,7 @@ def test_each_ring_of_a_process_that_is_gone_is_given_out_and_removed(left: Path
         assert (left / f"{'cd'[len(found)]}.ring").exists(), "until the next is asked for"
         found.append(one)
         if len(found) == 2:
-            (left / "d.ring").unlink()  # somebody was faster
+            (left / "d.ring").unlink()  # another process was faster
     assert [[record.number for record in one.records] for one in found] == [[0, 1], [4, 5]]
     assert all(record.sink is sink for one in found for record in one.records)
     assert [len(one.measured) for one in found] == [1, 1]

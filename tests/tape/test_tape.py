@@ -219,7 +219,7 @@ def test_a_full_tape_wakes_the_thread_and_an_overfull_one_is_delivered_a_slice_a
     assert (len(tape), world.heard) == (8193 - 16, list(range(16)))
     tape._lock.acquire()
     world.put(*range(8193, 8193 + 20))
-    assert (len(tape), len(world.heard)) == (8197, 16), "while another thread delivers, nobody waits"
+    assert (len(tape), len(world.heard)) == (8197, 16), "while another thread delivers, no thread waits"
     tape._lock.release()
 
 

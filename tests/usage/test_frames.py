@@ -146,7 +146,15 @@ def test_the_journals_of_a_host_are_as_long_as_their_files(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("segment", "limit", "used"), [(1 << 20, 1 << 30, 1 << 20), (1 << 20, 1 << 20, 1 << 17), (1, 1 << 20, 4096)]
+    ("segment", "limit", "used"),
+    [
+        (1 << 20, 1 << 30, 1 << 20),
+        (1 << 20, 1 << 20, 1 << 17),
+        (1, 1 << 20, 4096),
+        (1 << 20, 80_007, 10_000),
+        (4097, 1 << 20, 4097),
+        (4095, 1 << 20, 4096),
+    ],
 )
 def test_a_segment_is_an_eighth_of_the_limit_at_most(tmp_path: Path, segment: int, limit: int, used: int) -> None:
     journal = Journal(tmp_path, segment_bytes=segment, limit_bytes=limit)

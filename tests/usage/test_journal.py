@@ -57,8 +57,8 @@ def failing(journal: Journal, written: int, number: int = errno.ENOSPC) -> None:
 
     def write(fd: int, data: bytes, size: int) -> int:
         journal._write = real
+        ctypes.set_errno(number)
         if written < 0:
-            ctypes.set_errno(number)
             return -1
         return real(fd, data[:written], written)
 
@@ -132,7 +132,7 @@ def test_a_write_that_is_cut_short_anywhere_keeps_the_records_that_are_whole(tmp
     for written in range(ends[-1]):
         journal = Journal(tmp_path / str(written))
         assert journal.append(b"before") is None
-        failing(journal, written)
+        failing(journal, written, errno.EIO)  # an error of long ago: none is set where something is written
         assert journal.append_many(BATCH) == "disk_full"
         whole = sum(end <= written for end in ends)
         assert journal.refused == NOTHING_REFUSED | {"disk_full": 4 - whole}
@@ -499,8 +499,9 @@ def test_a_forked_child_begins_a_journal_of_its_own(tmp_path: Path) -> None:
     journal = Journal(tmp_path, segment_bytes=8192, limit_bytes=1 << 20)
     assert journal.append(b"the parent's") is None
     journal.refuse("invalid")
-    parent = journal.name
+    parent, held = journal.name, len(os.listdir("/proc/self/fd"))
     journal.after_fork_in_child()
+    assert len(os.listdir("/proc/self/fd")) == held - 1, "its copy of the parent's file is closed"
     assert journal.name != parent
     assert (journal.sequence, journal.committed, journal.replaced) == (0, 0, 0)
     assert journal.refused == NOTHING_REFUSED

@@ -429,7 +429,7 @@ def sweep(root: Path, now: float) -> None:
         for file in _dead(directory):
             with contextlib.suppress(OSError, struct.error):  # no ring, or not ours to change
                 if _is_abandoned(file, now):
-                    Path(str(file.name)).unlink(missing_ok=True)
+                    Path(str(file.name)).unlink()
         _remove_empty(directory)
 
 
@@ -504,9 +504,7 @@ def read(data: bytes, sink: Sink) -> Recovered:
     for form, offset in _slots_of(data, _HEADER_BYTES + plan_bytes):
         mark = _MARK.unpack_from(data, offset)[0]
         if mark and mark == _MARK.unpack_from(data, offset + form.size - _MARK.size)[0]:
-            with contextlib.suppress(
-                msgspec.DecodeError, ValueError, TypeError, IndexError
-            ):  # a slot that says nothing
+            with contextlib.suppress(ValueError, TypeError, IndexError):  # a slot that says nothing
                 record, is_measured = _record(form.unpack_from(data, offset), plans, int.from_bytes(base, "big"), sink)
                 record.slot = offset
                 found.records.append(record)
