@@ -483,8 +483,9 @@ def test_a_template_that_cannot_be_expanded_says_so_in_its_place(template: str) 
 
 
 def test_values_are_written_with_an_exponent() -> None:
-    assert [exponent_text(v) for v in (1.0, 0.05, 12345.6, 0.0, math.inf)] == [
-        "1e+00", "5e-02", "1.23456e+04", "0e+00", "+Inf",
+    values = (1.0, 0.05, 12345.6, 0.0, -0.0, 100.0, -1e100, math.inf, -math.inf, math.nan)
+    assert [exponent_text(value) for value in values] == [
+        "1e+00", "5e-02", "1.23456e+04", "0e+00", "-0e+00", "1e+02", "-1e+100", "+Inf", "-Inf", "NaN",
     ]  # fmt: skip
 
 

@@ -593,3 +593,50 @@ def test_a_row_of_waste_is_the_call_without_what_it_measured(tmp_path: Path) -> 
         whole, id=row.id, kind="waste", operation="failed", outcome="success", latency_us=0, attempts=0,
         cost_detail=None, parent_id=failed.id, **nothing,
     )  # fmt: skip
+
+
+def test_without_a_price_nothing_is_wasted(tmp_path: Path) -> None:
+    recorder = recorder_with(tmp_path)
+    for written in (1500, 0):
+        made = recorder.start_llm_call("openai", "a model of ours", asks={"messages": HELLO, "seed": written})
+        made.begin_attempt().end("success")
+        made.usage = Usage(2000, 5, {"cache_write": 1500} if written else {})
+        made.finish("success")
+    recorder.settle()
+    causes = ("cache_miss", "duplicate", "retried")
+    assert [metric(recorder, "llm_waste_usd_total", "openai", "a model of ours", cause) for cause in causes] == [
+        0,
+        0,
+        0,
+    ]
+
+
+def test_where_prompts_are_not_looked_at_only_ends_and_diagnoses_count(tmp_path: Path) -> None:
+    recorder = recorder_with(tmp_path, prompts=False)
+    assert recorder.tool_owners is None
+    call(recorder, HELLO, Usage(100, 7))
+    call(recorder, HELLO, Usage(100, 7))
+    assert wasted(recorder) == {}
+    call(recorder, HELLO, Usage(100, 7), "error")
+    call(recorder, HELLO, Usage(100, 8), "cancelled")
+    assert wasted(recorder) == {"failed": 100 * FULL + 7 * OUT, "aborted": 100 * FULL + 8 * OUT}
+
+
+def test_what_a_search_costs_is_no_part_of_what_the_cache_missed(tmp_path: Path) -> None:
+    waiting = Waiting(tmp_path)
+    waiting.call(0, Usage(2000, 5, {"cache_write": 1500}), seed=1)
+    found = waiting.call(1, Usage(2000, 5, {"cache_write": 1600}, {"web_search": 3}), seed=2)
+    assert found == {"cache_miss": 1500 * (FULL - CACHED)}
+
+
+def test_tools_that_are_sent_take_from_the_front_of_what_was_cached(tmp_path: Path) -> None:
+    tools = [{"type": "function", "function": {"name": "search", "description": "find"}}]
+    waiting = Waiting(tmp_path, unused_calls=1)
+    messages = [{"role": "user", "content": "a question " * 200}]
+    prompt = prompt_of({"messages": messages, "tools": tools})
+    assert prompt is not None
+    tokens = 1000 * dict(prompt.tools)["search"] // prompt.size
+    assert 0 < tokens < 800
+    usage = Usage(1000, 5, {"cache_read": 800})
+    assert waiting.call(0, usage, messages=messages, tools=tools) == {}
+    assert waiting.call(10_000, usage, messages=messages, tools=tools) == {"tool_definitions": tokens * CACHED}

@@ -14,14 +14,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal
+from math import isfinite
 from typing import Any
 
 import msgspec
 
 from tachograph.console.promql import Labels, PromQLError
 from tachograph.console.promql.labels import NAME, labels_of, without_name
-from tachograph.console.promql.numerics import plain_decimal
+from tachograph.console.promql.numerics import exponential, plain_decimal
 from tachograph.console.query import Querier
 from tachograph.console.templates import expand
 from tachograph.console.tsdb import TimeSeriesStore
@@ -225,7 +225,7 @@ class Rules:
     def _keeps_firing(rule: Rule, alert: ActiveAlert, now: int) -> bool:
         if alert.state == "firing" and now < alert.restored_until:
             return True
-        if alert.state != "firing" or rule.keep_firing <= 0:
+        if alert.state != "firing":
             return False
         if not alert.keep_firing_since:
             alert.keep_firing_since = now
@@ -391,12 +391,5 @@ def stamp(milliseconds: int) -> str:
 
 
 def exponent_text(value: float) -> str:
-    """Write an alert's value as Go's FormatFloat(v, 'e', -1, 64): 1 is 1e+00."""
-    if value != value or value in (float("inf"), float("-inf")):
-        return plain_decimal(value)
-    if value == 0:
-        return "0e+00"
-    mantissa, _, exponent = f"{Decimal(repr(value)):e}".partition("e")
-    if "." in mantissa:
-        mantissa = mantissa.rstrip("0").rstrip(".")
-    return f"{mantissa}e{exponent[0]}{exponent[1:].zfill(2)}"
+    """Write an alert's value as Prometheus does: 1 is 1e+00."""
+    return exponential(value) if isfinite(value) else plain_decimal(value)

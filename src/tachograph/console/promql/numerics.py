@@ -29,11 +29,11 @@ def almost_equal(a: Floats, b: Floats, epsilon: float) -> Bools:
     """Return where two values differ by less than their sum times epsilon; NaN equals NaN."""
     size = np.abs(a) + np.abs(b)
     difference = np.abs(a - b)
-    tiny = (a == 0) | (b == 0) | (size < MIN_NORMAL)
+    tiny = size < MIN_NORMAL
     close = np.where(
         tiny,
         difference < epsilon * MIN_NORMAL,
-        difference / np.minimum(np.where(size == 0, 1.0, size), MAX_FLOAT) < epsilon,
+        difference / np.minimum(size, MAX_FLOAT) < epsilon,
     )
     result: Bools = (np.isnan(a) & np.isnan(b)) | (a == b) | close
     return result
@@ -55,10 +55,11 @@ def sample_text(value: float) -> str:
     Source: https://github.com/prometheus/prometheus/blob/main/util/jsonutil/marshal.go (2026-11-23).
     """
     size = abs(value)
-    return _exponential(value) if 0 < size < 1e-6 or 1e21 <= size < inf else plain_decimal(value)
+    return exponential(value) if 0 < size < 1e-6 or 1e21 <= size < inf else plain_decimal(value)
 
 
-def _exponential(value: float) -> str:
+def exponential(value: float) -> str:
+    """Write a finite float as Go's FormatFloat(v, 'e', -1, 64): 1 is 1e+00."""
     mantissa, _, exponent = f"{Decimal(repr(value)).normalize():e}".partition("e")
     return f"{mantissa}e{exponent[0]}{exponent[1:].zfill(2)}"
 
@@ -69,4 +70,4 @@ def general(value: float) -> str:
     Go decides with a precision of 6 whatever the digits: 100000 stays, 1000000 is 1e+06.
     """
     size = abs(value)
-    return _exponential(value) if 0 < size < 1e-4 or 1e6 <= size < inf else plain_decimal(value)
+    return exponential(value) if 0 < size < 1e-4 or 1e6 <= size < inf else plain_decimal(value)

@@ -194,7 +194,7 @@ def quantile_of_sorted(q: Floats, window: Floats, counts: Ints, nans: Ints) -> F
 
     def pick(position: Floats) -> Floats:
         index = position.astype(np.int64) - nans
-        inside = np.clip(index, 0, window.shape[1] - 1)
+        inside = np.minimum(index, window.shape[1] - 1)
         return np.where(index < 0, np.nan, window[rows, inside])
 
     result = pick(lower) * (1 - weight) + pick(upper) * weight

@@ -130,7 +130,7 @@ class Waste:
         if call.outcome != "success":
             return {"aborted" if call.outcome == "cancelled" else "failed": cost}
         if prompt is None:
-            return {} if call.cache_miss is None else self._diagnosed(call)
+            return self._diagnosed(call)
         began = call.started_unix_ns
         ended = began + call.ended_ns - call.started_ns
         parts = self._parts(call, prompt, ended)
@@ -155,7 +155,7 @@ class Waste:
         if not prompt.is_whole:  # which tools the rest has used, and how long it is, cannot be seen
             for name, _ in prompt.tools:
                 self._tool(call, name).is_used = True
-            return {} if call.cache_miss is None else self._diagnosed(call)
+            return self._diagnosed(call)
         return {
             "cache_miss": self._cache_miss(call, prompt, usage, ended),
             "tool_definitions": self._tool_definitions(call, prompt, usage),
