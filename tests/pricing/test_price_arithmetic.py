@@ -442,3 +442,55 @@ def test_a_server_of_one_s_own_is_known_by_its_label_or_port(
     label: str, host: str | None, port: int | None, own: bool
 ) -> None:
     assert serves_own_models(label, host, port) is own
+
+
+def test_of_items_of_media_the_price_that_names_most_holds() -> None:
+    rates = {
+        name: Rate(Fraction(nano)) for nano, name in enumerate(("image", "image/hd", "image/zz", "image/hd/1x1"), 1)
+    }
+    price = CompiledPrice(Price({}, rates))
+    wanted = {"image": 1, "image/hd/2x2": 2, "image/1x1/hd": 4, "image/2x2": 1, "image/hd/1x1/zz": 4, "image/zz/hd": 2}
+    for item, nano in wanted.items():
+        assert price.nano_usd(Usage(tool_uses={item: 10})) == (10 * nano, ()), item
+    assert price.nano_usd(Usage(tool_uses={"video": 1})) == (None, ("no price for video",))
+
+
+def test_a_sum_of_requests_is_rounded_once_and_a_price_by_steps_holds_for_each_part() -> None:
+    step = ((1_000, Fraction(2)),)
+    price = CompiledPrice(
+        Price(
+            {
+                "input": Rate(Fraction(1, 2), step),
+                "output": Rate(Fraction(1), step),
+                "cache_read": Rate(Fraction(1, 4), ((1_000, Fraction(1)), (1_001, Fraction(9)))),
+            },
+            request=Rate(Fraction(100)),
+        )
+    )
+    for requests, usage, nano in (
+        (1, Usage(1_000, 3, {"cache_read": 10}), 100 + 495 + 3 + 2),
+        (1, Usage(1_001, 3, {"cache_read": 10}), 100 + 2 * 991 + 6 + 10),
+        (1, Usage(1_002, 3, {"cache_read": 10}), 100 + 2 * 992 + 6 + 90),
+        (2, Usage(1_000, 3, {"cache_read": 10}), 200 + 495 + 3 + 2),
+        (0, Usage(1_000, 3), 100 + 500 + 3),
+        (1, Usage(1, 0), 100),
+        (1, Usage(3, 0), 102),
+    ):
+        assert price.nano_usd(usage, requests) == (nano, ()), usage
+
+
+def test_a_source_names_the_region_only_where_it_made_a_difference() -> None:
+    kept = Pricer()
+    sources = [
+        cost.source.partition(" ")[2]
+        for model, region in (("gpt-5.4", "eu"), ("gpt-5", "eu"), ("gpt-5.4", None))
+        if (cost := kept(called("openai", model, Usage(1, 1), region=region))) is not None
+    ]
+    assert sources == ["region=eu", "", ""]
+
+
+def test_a_fee_that_is_in_doubt_is_an_estimate() -> None:
+    cost = Pricer()(called("openai", "gpt-5", Usage(10, 10, {}, {"code_interpreter": 2, "web_search": 1})))
+    assert cost is not None
+    assert (cost.nano_usd, cost.quality) == (112_500 + 60_000_000 + 10_000_000, "estimated")
+    assert cost.detail == "code_interpreter: a container of 1 GB, by its session"

@@ -19,10 +19,12 @@ from tachograph.pricing import Pricer
 from tachograph.records.cost import Cost
 from tachograph.records.llm_call import LLMCall
 from tachograph.records.usage import Usage
-from tachograph.usage.reconcile import anthropic, google, openai, reconcile
+from tachograph.usage.reconcile import anthropic, compare, google, openai, reconcile
 from tachograph.usage.reconcile.bill import CREDITS, Billed, gathered, money_line
-from tachograph.usage.reconcile.causes import Explainer, near, used
-from tachograph.usage.reconcile.compare import LedgerDay, undated
+from tachograph.usage.reconcile.causes import Cause, Explainer, near, used
+from tachograph.usage.reconcile.compare import Difference, LedgerDay, undated
+from tachograph.usage.reconcile.keys import by_key
+from tachograph.usage.stores.query import Query
 
 DAY = date(2026, 11, 10)
 LONG_AFTER = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -496,3 +498,177 @@ def test_a_bucket_of_openai_s_is_a_day_of_utc_wherever_the_process_is(monkeypatc
         days = [line.day for line in openai.lines([bucket])]
     time.tzset()
     assert days == [datetime.fromtimestamp(1_794_268_800, UTC).date()]
+
+
+def test_parts_of_a_bill_are_priced_at_their_tier_and_region() -> None:
+    priced: list[tuple[Usage | None, str | None]] = []
+
+    def noted(call: LLMCall) -> Cost:
+        priced.append((call.usage, call.service_tier))
+        return one_dollar_a_thousand(call)
+
+    batch = Billed(DAY, "m", input_tokens=4_000, output_tokens=0, tier="batch", region="US")
+    rest = Billed(DAY, "m", input_tokens=6_000, output_tokens=1_000, region="global")
+    line = billed(usd=Decimal("9.2"), parts=[batch, rest])
+    found = Explainer("openai", noted, TOLERANCE, LONG_AFTER).causes(DAY, ours(), line)
+    assert [(one.name, one.usd) for one in found] == [("tier", Decimal(-2)), ("region", Decimal("0.2"))]
+    whole = [Usage(4_000, 0), Usage(6_000, 1_000)]
+    assert priced == [
+        (whole[0], "batch"), (whole[1], None), (whole[0], None), (whole[1], None), (whole[0], "batch"),
+        (whole[1], None),
+    ]  # fmt: skip
+
+
+def test_a_bill_by_key_without_money_is_priced_and_the_ledger_stands_beside_it() -> None:
+    asked: list[Query] = []
+
+    class FakeStore:
+        def usage(self, query: Query) -> list[dict[str, Any]]:
+            asked.append(query)
+            rows = [("...aaaa", 3_000_000_000), (None, "1"), ("", 4), ("...gone", None)]
+            return [{"api_key_hint": key, "cost_nusd": nano} for key, nano in rows]
+
+    lines = [
+        Billed(DAY, "m", input_tokens=1_000, output_tokens=0, tier="batch", key="...aaaa"),
+        Billed(DAY, "m", input_tokens=1_000, output_tokens=500, key="...aaaa"),
+        Billed(DAY, "m", usd=Decimal(7), input_tokens=9, key="...bbbb"),
+        Billed(DAY, "m", usd=Decimal(0), input_tokens=9, key="...none"),
+    ]
+    explainer = Explainer("openai", one_dollar_a_thousand, TOLERANCE, LONG_AFTER)
+    since, until = datetime(2026, 11, 10, tzinfo=UTC), datetime(2026, 11, 11, tzinfo=UTC)
+    assert by_key(FakeStore(), "openai", lines, explainer, since, until) == {  # type: ignore[arg-type]
+        "...aaaa": (Decimal(2), Decimal(3)),
+        "...bbbb": (Decimal(7), Decimal(0)),
+        "unknown": (Decimal(0), Decimal(5).scaleb(-9)),
+    }
+    begin, end = (int(moment.timestamp() * 1e6) for moment in (since, until))
+    where = {"kind": ("llm",), "provider": ("openai",)}
+    assert asked == [Query(begin, end, by=("api_key_hint",), where=where, raw=True)]
+    bare = Explainer("openai", None, TOLERANCE, LONG_AFTER)
+    assert by_key(FakeStore(), "openai", lines[:1], bare, since, until)["...aaaa"] == (0, 3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("row", "counts"),
+    [
+        ({"outcome": "success", "n": 2}, {"calls": 2, "succeeded": 2}),
+        ({"outcome": "cancelled", "n": 2}, {"calls": 2, "cancelled": 2}),
+        ({"outcome": "error", "n": 2}, None),  # nothing that could be billed
+        ({"outcome": "error", "input_tokens": 3}, {"calls": 1, "input_tokens": 3}),
+        ({"outcome": "error", "output_tokens": 3}, {"calls": 1, "output_tokens": 3}),
+        ({"outcome": "error", "cost_nusd": 3}, {"calls": 1, "nano_usd": 3}),
+        (
+            {"outcome": "success", "cache_read_tokens": 1, "cache_write_tokens": 2, "unpriced": 3, "usage_missing": 4},
+            {
+                "calls": 1, "succeeded": 1, "cache_read_tokens": 1, "cache_write_tokens": 2, "unpriced": 3,
+                "usage_missing": 4,
+            },
+        ),
+    ],
+)  # fmt: skip
+def test_rows_of_the_ledger_are_added_up_where_they_may_be_billed(
+    row: dict[str, Any], counts: dict[str, int] | None
+) -> None:
+    asked: list[Query] = []
+    day_us = int(datetime(2026, 11, 10, tzinfo=UTC).timestamp()) * 10**6
+    none = dict.fromkeys(
+        ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cost_nusd", "unpriced",
+         "usage_missing")
+    )  # fmt: skip
+
+    class FakeStore:
+        def usage(self, query: Query) -> list[dict[str, Any]]:
+            asked.append(query)
+            return [
+                {**none, "day": day_us, "model": "m", "response_model": model, "n": 1, **row} for model in (None, "m")
+            ]
+
+    since, until = datetime(2026, 11, 10, tzinfo=UTC), datetime(2026, 11, 11, tzinfo=UTC)
+    twice = None if counts is None else {name: 2 * count for name, count in counts.items()}
+    found = compare._ours(FakeStore(), "openai", since, until)  # type: ignore[arg-type]
+    assert found == ({} if twice is None else {(DAY, "m"): LedgerDay(**twice)})
+    where = {"kind": ("llm",), "provider": ("openai",)}
+    by = ("day", "model", "response_model", "outcome")
+    assert asked == [Query(day_us, day_us + 86_400 * 10**6, by=by, where=where, raw=True)]
+
+
+OWN, LINE = LedgerDay(calls=1, succeeded=1), Billed(DAY, "x", usd=Decimal(1))
+
+
+@pytest.mark.parametrize(
+    ("ours_of", "billed_of", "pairs"),
+    [
+        (["gpt-5"], ["gpt-5"], [("gpt-5", True, True)]),
+        (["gpt-5-2025-08-07"], ["gpt-5"], [("gpt-5", True, True)]),
+        (["gpt-5"], ["gpt-5-2025-08-07"], [("gpt-5-2025-08-07", True, True)]),
+        (["gpt-5-2025-08-07", "gpt-5-latest"], ["gpt-5"], [("gpt-5-2025-08-07", True, False),
+         ("gpt-5-latest", True, False), ("gpt-5", False, True)]),
+        (["b", "gpt-5", "a"], ["c", "a"], [("a", True, True), ("b", True, False), ("gpt-5", True, False),
+         ("c", False, True)]),
+    ],
+)  # fmt: skip
+def test_a_dated_name_goes_with_the_undated_one_where_there_is_one_of_each(
+    ours_of: list[str], billed_of: list[str], pairs: list[tuple[str, bool, bool]]
+) -> None:
+    found = compare._paired({(DAY, model): OWN for model in ours_of}, {(DAY, model): LINE for model in billed_of})
+    assert [(model, own is OWN, line is LINE) for _, model, own, line in found] == pairs
+    other_day = {(DAY + timedelta(days=1), model): LINE for model in billed_of}
+    apart = compare._paired({(DAY, model): OWN for model in ours_of}, other_day)
+    assert [(own is None, line is None) for _, _, own, line in apart] == [(False, True)] * len(ours_of) + [
+        (True, False)
+    ] * len(billed_of)
+
+
+@pytest.mark.parametrize(
+    ("ours_fields", "line_fields", "agree"),
+    [
+        ({}, {}, True),
+        ({"input_tokens": 1}, {}, True),  # the report does not say
+        ({"input_tokens": 1}, {"input_tokens": 2}, False),
+        ({"output_tokens": 1}, {"output_tokens": 2}, False),
+        ({"nano_usd": 10**9}, {"usd": Decimal(2)}, False),
+        ({"nano_usd": 10**9, "input_tokens": 5}, {"usd": Decimal(1), "input_tokens": 5}, True),
+        (None, {"usd": Decimal(1)}, False),
+        (None, {"input_tokens": 1}, False),
+        (None, {"output_tokens": 1}, False),
+        (None, {"requests": 1, "usd": Decimal(0)}, True),
+        ({"succeeded": 1}, None, False),
+        ({"nano_usd": 1}, None, False),
+        ({"calls": 1, "cancelled": 1}, None, True),
+        (None, None, True),
+    ],
+)
+def test_two_sides_agree_in_all_that_both_say(
+    ours_fields: dict[str, int] | None, line_fields: dict[str, Any] | None, agree: bool
+) -> None:
+    own = None if ours_fields is None else LedgerDay(**ours_fields)
+    line = None if line_fields is None else Billed(DAY, "m", **line_fields)
+    assert compare._agree(own, line, TOLERANCE) is agree
+
+
+def test_days_that_agree_together_end_at_another_hour_and_others_do_not() -> None:
+    def apart(day: int, model: str, own: int | None, theirs: int | None) -> Difference:
+        sides = (
+            LedgerDay(output_tokens=own or 0, nano_usd=10**9),
+            Billed(DAY, model, output_tokens=theirs, usd=Decimal(3)),
+        )
+        return Difference(
+            DAY + timedelta(days=day), model, None if own is None else sides[0], None if theirs is None else sides[1],
+            (),
+        )  # fmt: skip
+
+    shifted = [
+        apart(0, "a", 100, 60),
+        apart(1, "a-2025-08-07", 100, 140),
+        apart(3, "b", None, 50),
+        apart(4, "b", 50, None),
+    ]
+    others = [
+        apart(6, "c", 100, 60), apart(7, "c", 100, 142), apart(9, "d", 100, 60), apart(11, "d", 100, 140),
+        apart(13, "e", 100, 100), apart(14, "e", 100, 100), apart(16, "f", 100, 60), apart(17, "g", 100, 140),
+        apart(19, "h", 0, 5), apart(20, "h", 0, -5),
+    ]  # fmt: skip
+    found = compare._with_day_boundaries([*shifted, *others], TOLERANCE)
+    told = "two days that agree together: the report's day ends at another hour than UTC's"
+    assert found == [*(replace(one, causes=(Cause("day_boundary", one.usd, told),)) for one in shifted), *others]
+    assert [one.usd for one in found[:4]] == [2, 2, 3, -1]

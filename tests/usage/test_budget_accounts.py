@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 from collections import Counter
 from datetime import UTC, datetime
@@ -377,3 +379,78 @@ def test_a_store_that_does_not_answer_is_closed() -> None:
     with pytest.raises(ValueError, match="no number"):
         History(None).read([budget_of("day")], ledger, Slot(None), NOON)  # type: ignore[arg-type]
     assert ledger.closed == 1
+
+
+def test_the_file_of_accounts_is_laid_out_alike_in_every_version(tmp_path: Path) -> None:
+    """Processes of two versions may share it: words of 8 bytes, rows behind two pages, 128 slots."""
+    window = Window("24h")
+    number = window.number(NOON)
+    first, second = Slot(tmp_path), Slot(tmp_path)
+    one, two = (Accounts("b", window, slot, 4).row(6, NOON) for slot in (first, second))
+    one.add_spent(5, number, number)
+    one.add_spent(7, number - 24, number)
+    two.add_spent(11, number - 1, number)
+    one.add_reserved(13)
+    two.add_reserved(17)
+    one[STEP] = 19
+    second.leave()
+    assert (one.spent(number), one.reserved()) == (23, 30)
+    one.settle_slot(2, number)
+    words = memoryview((tmp_path / "b.accounts").read_bytes()).cast("q")
+    row_words = 8 * 512  # 8 and 128 times 3 and 25 buckets, in whole pages
+    assert len(words) == 1024 + 4 * row_words
+    index, row = 512, 1024 + 2 * row_words
+    heads, spent, reserved, buckets = row + 8, row + 8 + 128, row + 8 + 256, row + 8 + 384
+    found = {place: words[place] for place in range(len(words)) if words[place]}
+    assert found == {
+        0: 0x7AC40B01,
+        1: 3,
+        index + 2: 6,
+        row: number,
+        row + 1: 19,
+        heads + 1: number,
+        heads + 2: number,
+        spent + 1: 12,
+        spent + 2: 28,
+        reserved + 1: 13,
+        buckets + 25 + number % 25: 5,
+        buckets + 25 + (number - 24) % 25: 7,
+        buckets + 50 + (number - 1) % 25: 11,
+        buckets + 50 + number % 25: 17,
+    }
+
+
+def test_a_row_s_blocks_are_given_when_it_is(tmp_path: Path) -> None:
+    accounts = Accounts("b", Window("day"), Slot(tmp_path), 1000)
+    path = tmp_path / "b.accounts"
+    before = path.stat()
+    accounts.row(1, NOON)
+    row_bytes = 2 * 4096  # 8 words and 128 times 4, in whole pages
+    assert path.stat().st_size == before.st_size == 4096 + 8192 + 1000 * row_bytes
+    assert path.stat().st_blocks * 512 == before.st_blocks * 512 + row_bytes
+
+
+def test_the_files_of_a_daemon_that_closed_them_give_out_no_account(tmp_path: Path) -> None:
+    accounts = Accounts("b", Window("day"), Slot(tmp_path), 4)
+    assert accounts._fd is not None
+    os.close(accounts._fd)
+    with pytest.raises(OSError, match="another part of the process has closed the files of the budgets") as caught:
+        accounts.row(1, NOON)
+    assert caught.value.errno == errno.EBADF
+    with accounts.alone() as is_alone:
+        assert not is_alone
+    alone = Accounts("", Window("day"), Slot(None), 1)
+    with alone.alone() as is_alone:
+        assert is_alone
+
+
+def test_a_row_that_no_window_counts_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    for period, hours in (("day", 24), ("24h", 51), ("hour", 3), ("week", 168)):
+        accounts = Accounts("", Window(period), Slot(None), 1)
+        row, begin = accounts.row(1, NOON), Window(period).bounds(NOON)[0].timestamp()
+        if period == "24h":
+            begin = NOON
+        row.add_spent(1, row.window.number(NOON), row.window.number(NOON))
+        assert [row.is_over(begin + hours * HOUR + more) for more in (-1, 0)] == [False, True]
+        row.add_reserved(1)
+        assert not row.is_over(begin + hours * HOUR)

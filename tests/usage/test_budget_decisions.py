@@ -753,3 +753,43 @@ def test_another_model_is_taken_above_its_part_of_the_limit_and_by_the_first_bud
         for name in ("plain", "same", "roomy", "exact")
     }
     assert replaced == {"plain": 0, "same": 0, "roomy": 0, "exact": 1}
+
+
+def test_messages_of_a_budget_per_user_name_the_user(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    asked.clear()
+    answers[:] = [True]
+    more = {"per": ["user"], "steps": [0.5]}
+    limits = [
+        {"name": "warns", "usd": "0.011", "action": "warn", **more},
+        {"name": "asks", "usd": "0.012", "action": "ask", **more},
+        {"name": "refuses", "usd": "0.02", "per": ["user"], "steps": []},
+    ]
+    recorder = step_by_step(tmp_path, *limits, ask=f"{__name__}:answer")
+    with caplog.at_level(logging.WARNING, "tachograph"):
+        first = begin(recorder, ASKS, user="u1")
+        end(first, "0.008")
+        recorder.settle()
+        end(begin(recorder, {**ASKS, "max_tokens": 500}, user="u1"), "0.008")
+        answers[:] = [True]
+        with pytest.raises(BudgetExceededError) as caught:
+            begin(recorder, ASKS, user="u1")
+    assert [step.budget for step in first.budget_steps] == ["warns (user=u1)", "asks (user=u1)"]
+    assert caught.value.budget == "refuses (user=u1)"
+    assert {request.budget for request in asked} == {"asks (user=u1)"}
+    assert [message.partition("budget ")[2].partition(" c")[0].partition(" are")[0] for message in caplog.messages] == [
+        "'warns (user=u1)'", "'asks (user=u1)'", "'warns (user=u1)'",
+    ]  # fmt: skip
+    assert sorted(balances(recorder)) == ["asks (user=u1)", "refuses (user=u1)", "warns (user=u1)"]
+
+
+def test_the_ledger_is_read_for_all_budgets_by_this_process_s_slot(tmp_path: Path, monkeypatch: Any) -> None:
+    budgets = guard(step_by_step(tmp_path))
+    read: list[Any] = []
+    monkeypatch.setattr(budgets._history, "read", lambda *given: read.append(given))
+    monkeypatch.setattr("tachograph.usage.budgets.guard.time.time", lambda: 5.0)
+    budgets.refresh()
+    budgets._slot, slot = None, budgets._slot
+    budgets.refresh()
+    budgets._slot, budgets._ledger, ledger = slot, None, budgets._ledger
+    budgets.refresh()
+    assert read == [(budgets._budgets, ledger, slot, 5.0)]

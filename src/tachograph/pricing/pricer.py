@@ -46,7 +46,6 @@ _facts: Callable[[LLMCall], tuple[Any, ...]] = attrgetter(
     "usages", "others", "request_count", "unknown_billables", "usage_mismatch", "stated_cost_nano_usd"
 )
 _ORDINARY: Final = ((), (), 1, (), None, None)
-_NOTHING: Final[tuple[int, tuple[str, ...]]] = (0, ())
 _PLAIN: Final = ("",)
 """In place of the doubts of a price that is the price, of a call that no subscription pays for."""
 
@@ -94,7 +93,7 @@ class Pricer:
             nano_usd, doubts = known[2].nano_usd(usage)  # type: ignore[union-attr]  # there is one when it is plain
             if not doubts and nano_usd is not None and call.usage is not None and call.outcome == "success":
                 return Cost(nano_usd, "priced", known[4])
-        cost = _price(call, usage, known, self._of_others(call, key) if call.others else _NOTHING)
+        cost = _price(call, usage, known, self._of_others(call, key))
         return cost if call.stated_cost_nano_usd is None else _stated(call, cost)
 
     def _of_others(self, call: LLMCall, key: tuple[Any, ...]) -> tuple[int, tuple[str, ...]]:
