@@ -24,6 +24,7 @@ from tachograph.vendors.dialects import KNOWN, Dialect, configured, dialect_for,
 from tachograph.vendors.gateways import LITELLM, are_of_a_gateway, note_gateway
 from tachograph.vendors.openai.apis import route
 from tachograph.vendors.openai.requests import request_facts, said
+from tachograph.vendors.wire import route as wire_route
 
 
 class Name(str):
@@ -273,6 +274,90 @@ def test_an_api_is_found_by_its_method_and_path_however_they_are_written(
 )
 def test_other_endpoints_are_not_watched(method: str, path: str) -> None:
     assert route(method, path) is None
+
+
+# The APIs of all vendors, on the wire
+
+PUBLISHERS = "/v1/projects/p/locations/l/publishers"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("POST", "/v1/chat/completions", ("openai", "chat_completions", "chat", "", None)),
+        (
+            "post",
+            "/openai/deployments/my%20gpt/chat/completions",
+            ("openai", "chat_completions", "chat", "my gpt", None),
+        ),
+        ("post", "/v1/engines/davinci/completions", ("openai", "completions", "text_completion", "davinci", None)),
+        ("post", "/v1/agents/completions", ("openai", "chat_completions", "chat", "", None)),
+        ("get", "/v1/agents/completions", None),
+        ("post", "/v1/messages", ("anthropic", "messages", "chat", "", None)),
+        ("post", "/proxy/v1/messages", ("anthropic", "messages", "chat", "", None)),
+        ("post", "/v1/messages/count_tokens", ("anthropic", "token_count", "count_tokens", "", None)),
+        ("post", "/v1/messages/batches", ("anthropic", "batches", "create_batch", "", None)),
+        ("get", "/v1/messages/batches/b/results", ("anthropic", "batches", "fetch_response", "", None)),
+        ("get", "/v1/messages/other", None),
+        (
+            "post",
+            f"{PUBLISHERS}/anthropic/models/claude-opus-5:rawPredict",
+            ("anthropic", "messages", "chat", "claude-opus-5", False),
+        ),
+        (
+            "post",
+            f"{PUBLISHERS}/anthropic/models/claude-opus-5:streamRawPredict",
+            ("anthropic", "messages", "chat", "claude-opus-5", True),
+        ),
+        (
+            "post",
+            f"{PUBLISHERS}/anthropic/models/claude-opus-5%40x:streamRawPredict",
+            ("anthropic", "messages", "chat", "claude-opus-5@x", True),
+        ),
+        ("post", f"{PUBLISHERS}/anthropic/models/count-tokens:rawPredict", None),
+        (
+            "post",
+            f"{PUBLISHERS}/mistralai/models/mistral-large:rawPredict",
+            ("openai", "chat_completions", "chat", "mistral-large", False),
+        ),
+        ("post", f"{PUBLISHERS}/mistralai/models/mistral-large:predict", None),
+        ("get", f"{PUBLISHERS}/anthropic/models/claude-opus-5:rawPredict", None),
+        (
+            "post",
+            "/v1beta/models/gemini-3-pro:generateContent",
+            ("gemini", "generate_content", "generate_content", "gemini-3-pro", False),
+        ),
+        (
+            "post",
+            "/v1beta/models/gemini-3-pro:streamGenerateContent",
+            ("gemini", "generate_content", "generate_content", "gemini-3-pro", True),
+        ),
+        (
+            "post",
+            "/v1beta/models/gemini-3-pro%3AgenerateContent?alt=sse",
+            ("gemini", "generate_content", "generate_content", "gemini-3-pro", False),
+        ),
+        (
+            "post",
+            "/model/anthropic.claude-v1%3A0/converse",
+            ("bedrock", "converse", "chat", "anthropic.claude-v1:0", False),
+        ),
+        ("post", "/model/a.b/converse-stream", ("bedrock", "converse", "chat", "a.b", True)),
+        ("post", "/model/anthropic.claude/invoke", ("bedrock", "messages", "chat", "anthropic.claude", False)),
+        ("get", "/model/a.b/converse", None),
+        ("post", "/api/chat", ("ollama", "chat", "chat", "", None)),
+        ("get", "/api/chat", None),
+        ("post", "/v2/chat", ("cohere", "chat", "chat", "", None)),
+        ("post", "/v1/rerank", ("cohere", "rerank", "rerank", "", None)),
+        ("get", "/v2/chat", None),
+        ("get", "/v1/responses/r", ("openai", "responses", "fetch_response", "", None)),
+        ("get", "/v1/models", None),
+        ("post", "/", None),
+    ],
+)
+def test_a_request_on_the_wire_is_known_by_its_method_and_path(method: str, path: str, expected: Any) -> None:
+    found = wire_route(method, path)
+    assert expected == (found and (found.api.vendor, found.api.name, found.api.operation, found.model, found.stream))
 
 
 # Hosts
