@@ -350,14 +350,16 @@ def test_a_failure_is_read_by_its_vendors_table_and_others_by_openais() -> None:
 # OpenAI's
 
 
-def test_azure_says_it_one_level_deeper() -> None:
-    inner = {"code": "ResponsibleAIPolicyViolation"}
-    deep = {"error": {"code": "bad", "message": "m", "innererror": inner}}
-    assert openai_failure(status=400, body=deep) == Failure(
-        "content_filter", False, 400, "ResponsibleAIPolicyViolation", "m"
-    )
-    other = {"error": {"code": "model_not_found", "message": "m", "innererror": {"code": "Other"}}}
-    assert openai_failure(status=404, body=other) == Failure("invalid_request", False, 404, "model_not_found", "m")
+def test_azure_says_it_one_level_deeper_in_every_form_of_its_answer() -> None:
+    error = {"code": "bad", "message": "m", "innererror": {"code": "ResponsibleAIPolicyViolation"}}
+    failure = Failure("content_filter", False, 400, "bad", "m")
+    for said in ({"error": error}, json.dumps({"error": error}), json.dumps({"error": error}).encode(), error):
+        assert openai_failure(status=400, body=said) == failure
+    assert openai_failure(error=Refused(status_code=400, body=error)) == failure  # the SDK keeps what is in `error`
+    for inner in ("Other", "", None, {}, ["x"]):
+        for place in (inner, {"code": inner}):
+            other = {"error": {"code": "bad", "message": "m", "innererror": place}}
+            assert openai_failure(status=404, body=other) == Failure("invalid_request", False, 404, "bad", "m")
 
 
 def test_an_answer_of_openai_is_told_whole() -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tachograph.vendors.failures import STATUSES, Failure, FailureTable, categorise, unreadable
+from tachograph.records.outcomes import ErrorType
+from tachograph.vendors.failures import STATUSES, ErrorReport, Failure, FailureTable, categorise, unreadable
 from tachograph.vendors.fields import count, dig, items, pick, text
 
 _IMAGES: Final[tuple[str, ...]] = (
@@ -16,6 +17,14 @@ _IMAGES: Final[tuple[str, ...]] = (
     *("image_too_small", "image_parse_error", "invalid_image_mode", "image_file_too_large", "empty_image_file"),
     *("unsupported_image_media_type", "failed_to_download_image", "image_file_not_found"),
 )
+
+
+def _inner_code(said: ErrorReport, status: int | None) -> ErrorType | None:
+    """Azure says it one level deeper."""
+    error = pick(said.raw, "error")
+    return TABLE.codes.get(text(pick(said.raw if error is None else error, "innererror"), "code") or "")
+
+
 TABLE: Final = FailureTable(
     codes={
         "invalid_api_key": "auth",
@@ -58,6 +67,7 @@ TABLE: Final = FailureTable(
         ("insufficient balance", "quota"),
         ("monthly spending limit", "quota"),  # xAI
     ),
+    refine=_inner_code,
     classes={
         "OAuthError": "auth",
         "SubjectTokenProviderError": "auth",
@@ -93,9 +103,6 @@ def openai_failure(
     error: BaseException | None = None,
 ) -> Failure:
     """Categorise an answer (status, headers, parsed body) or an exception of the openai SDK."""
-    inner = dig(body, "error", "innererror", "code")
-    if inner in TABLE.codes:  # Azure says it one level deeper
-        body = {"error": {**body["error"], "code": inner}}
     failure = categorise(TABLE, status=status, headers=headers, body=body, error=error)
     if failure.error_type == "unknown" and failure.status is None and type(error).__name__ == "APIError":
         return _server_error(failure)  # an error event inside a stream, of a kind not known yet
