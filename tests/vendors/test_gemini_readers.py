@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -106,7 +105,7 @@ TOLD = {"finish_reason": "STOP", "usage": Usage(10, 5), "response_model": "gemin
             {**ANSWER, "prompt_feedback": {"block_reason": "OTHER"}, "candidates": [candidate("STOP", None)]},
             {**TOLD, "failed": "content_filter"},
         ),
-        ({**ANSWER, "sdk_http_response": {"headers": {"x-gemini-service-tier": ""}}}, TOLD),
+        ({**ANSWER, "sdk_http_response": {"headers": {}}}, TOLD),
     ],
 )
 def test_a_generation_is_read_whole(form: Any, answer: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -136,7 +135,7 @@ def test_the_names_of_the_wire_are_read_as_well(form: Any) -> None:
 
 def test_an_answer_that_the_application_takes_as_http_is_read_from_its_body() -> None:
     body = '{"candidates": [{"content": {"parts": [{"text": "a"}]}, "finishReason": "STOP"}], "responseId": "r1"}'
-    taken = {"sdk_http_response": {"body": body, "headers": {"x-gemini-service-tier": "flex"}}}
+    taken = {"sdk_http_response": {"body": body}}
     for form in (same, loose, attributes, models):
         assert read(GENERATE, form(taken)) == {"finish_reason": "STOP", "response_id": "r1"}
     assert read(GENERATE, {**ANSWER, "sdk_http_response": {"body": body}}) == TOLD
@@ -144,19 +143,15 @@ def test_an_answer_that_the_application_takes_as_http_is_read_from_its_body() ->
 
 
 @FORMS
-def test_the_tier_served_holds_over_the_one_asked_for(form: Any) -> None:
-    served = {**ANSWER, "sdk_http_response": {"headers": {"x-gemini-service-tier": "priority"}}}
+def test_the_tier_asked_for_holds_where_the_answer_names_none(form: Any) -> None:
     asked = {"request": {"service_tier": "flex"}}
-    headers = {"headers": {"x-gemini-service-tier": "priority"}}
-    answer = form(served)
-    if form is models:
-        answer.sdk_http_response = SimpleNamespace(**headers)
-    if form is not attributes:
-        assert read(GENERATE, answer, **asked) == {**TOLD, **asked, "service_tier": "priority"}
     assert read(GENERATE, form(ANSWER), **asked) == {**TOLD, **asked, "service_tier": "flex"}
     assert read(GENERATE, form(ANSWER), request={"seed": 1}) == {**TOLD, "request": {"seed": 1}}
     reported = {**ANSWER, "usage_metadata": {**counted(10, 5), "service_tier": "standard"}}
-    assert read(GENERATE, form(reported), **asked)["service_tier"] == "standard"
+    for known in ("priority", None):
+        found = read(GENERATE, form(reported), service_tier=known, **asked)
+        assert found["service_tier"] == "standard"
+    assert read(GENERATE, form(ANSWER), service_tier="priority", **asked)["service_tier"] == "priority"
 
 
 def test_a_finish_reason_may_be_an_enumeration() -> None:
@@ -698,6 +693,8 @@ SENT, EMBED, IMAGEN = (
             {"max_tokens": 9, "top_p": 0.9, "seed": 1},
         ),
         ({"generationConfig": {"thinkingConfig": {"thinkingLevel": "low"}}}, {"reasoning.level": "low"}),
+        ({"generationConfig": {"seed": 1}, "serviceTier": "flex"}, {"seed": 1, "service_tier": "flex"}),
+        ({"service_tier": "priority"}, {"service_tier": "priority"}),
         ({"generationConfig": {}}, None),
         ({"generationConfig": "odd"}, None),
         ({}, None),

@@ -83,3 +83,23 @@ def test_one_stop_word_is_a_list_of_one(seen: Recording, stop: Any) -> None:
     done = {"id": "1", "choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"}]}
     call = asked(seen, MISTRAL, {**ASKED, "stream": True, "stop": stop}, done)
     assert call.request == {"stop_sequences": ["END"]}
+
+
+@pytest.mark.parametrize("name", ["serviceTier", "service_tier"])
+@pytest.mark.parametrize(("served", "tier"), [("priority", "priority"), ("", "flex"), (None, "flex")])
+@pytest.mark.parametrize("is_streamed", [False, True], ids=["whole", "streamed"])
+def test_gemini_on_the_wire_has_the_tier_served_else_the_one_asked_for(
+    seen: Recording, is_streamed: bool, served: str | None, tier: str, name: str
+) -> None:
+    usage = {"promptTokenCount": 1000, "candidatesTokenCount": 300, "totalTokenCount": 1300}
+    said = {"candidates": [{"content": {"parts": [{"text": "a"}]}, "finishReason": "STOP"}], "usageMetadata": usage}
+    headers = {} if served is None else {"X-Gemini-Service-Tier": served}
+    data = f"data: {json.dumps(said)}\n\n" if is_streamed else json.dumps(said)
+    headers["content-type"] = "text/event-stream" if is_streamed else "application/json"
+    answer = httpx2.Response(200, text=data, headers=headers)
+    method = "streamGenerateContent?alt=sse" if is_streamed else "generateContent"
+    with httpx2.Client(transport=httpx2.MockTransport(lambda _: answer)) as client:
+        client.post(f"{GEMINI}:{method}", json={"contents": [], name: "flex"})
+    TAPE.drain()
+    (call,) = seen.llm_calls
+    assert (call.outcome, call.service_tier) == ("success", tier)

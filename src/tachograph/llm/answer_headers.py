@@ -1,4 +1,5 @@
-"""What the headers of an answer say: the request's id, what a gateway did, and how much is left of the rate limits.
+"""What the headers of an answer say: the request's id, what a gateway did, Gemini's service tier, and how much is left
+of the rate limits.
 
 The engine and the watched clients read them here.
 """
@@ -14,10 +15,12 @@ if TYPE_CHECKING:
     from tachograph.recorder import Recorder
     from tachograph.records import Attempt, LLMCall
 
+_SERVICE_TIER: Final = "x-gemini-service-tier"
+_SERVICE_TIER_SENT: Final = _SERVICE_TIER.encode()
 REQUEST_ID_HEADERS: Final = ("x-request-id", "request-id", "x-goog-request-id")
 
 
-def note_answer(recorder: Recorder, call: LLMCall, attempt: Attempt, headers: object) -> None:
+def note_answer(recorder: Recorder, call: LLMCall, attempt: Attempt, headers: Any) -> None:
     """Take what the headers of an answer say: the request's id, and how much is left of the rate limits.
 
     One look-up in httpx's headers costs one to two microseconds, so they are looked through as bytes.
@@ -35,6 +38,8 @@ def note_answer(recorder: Recorder, call: LLMCall, attempt: Attempt, headers: ob
     if gateways.are_of_a_gateway(names) and attempt.status is not None and attempt.status < 400:
         lower = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in known.items()}
         gateways.note_gateway(call, lower.get)
+    if _SERVICE_TIER_SENT in names:
+        call.service_tier = headers.get(_SERVICE_TIER) or call.service_tier
     if b"ratelimit" in names:
         recorder.metrics.part(headroom.Headroom).keep(call.provider, call.model, known)
 
@@ -54,6 +59,7 @@ def _note_other_headers(recorder: Recorder, call: LLMCall, attempt: Attempt, hea
         if request_id:
             call.request_id = attempt.request_id = request_id
             break
+    call.service_tier = headers.get(_SERVICE_TIER) or call.service_tier
     if attempt.status is not None and attempt.status < 400:
         gateways.note_gateway(call, headers.get)
     headroom.note_headers(recorder, call.provider, call.model, headers)

@@ -13,8 +13,6 @@ from tachograph.vendors.gemini.usage import gemini_embedding_usage, gemini_searc
 from tachograph.vendors.loose import loads
 from tachograph.vendors.usage import Reading, put_all
 
-SERVICE_TIER_HEADER = "x-gemini-service-tier"
-
 
 class Hop:
     """What one HTTP request of a generation has said so far. Chunks carry running totals: the last one counts."""
@@ -164,9 +162,6 @@ def _identify(call: LLMCall, answer: object) -> None:
     call.response_model = model if isinstance(model, str) else None
     response_id = get("response_id") or get("responseId")
     call.response_id = response_id if isinstance(response_id, str) else None
-    tier = pick(pick(get("sdk_http_response"), "headers"), SERVICE_TIER_HEADER)
-    if isinstance(tier, str) and tier:
-        call.service_tier = tier
 
 
 def read_generation(call: LLMCall, answer: object) -> ErrorType | None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from tachograph.records import LLMCall
 from tachograph.records.outcomes import ErrorType
 from tachograph.vendors.api import Api, RequestFacts, count_of, settings_of
-from tachograph.vendors.fields import dig, items, pick, scalar
+from tachograph.vendors.fields import dig, either, items, pick, scalar
 from tachograph.vendors.gemini.apis import FETCH_VIDEO, GENERATE, PLAIN
 from tachograph.vendors.gemini.generation import Generation, Hop, read_generation
 from tachograph.vendors.gemini.media import bill_images
@@ -39,6 +39,9 @@ def facts(body: Mapping[str, Any]) -> RequestFacts:
     level = scalar(dig(config, "thinkingConfig", "thinkingLevel"))
     if level is not None:
         settings["reasoning.level"] = str(level).lower()
+    tier = scalar(either(body, "serviceTier", "service_tier"))
+    if tier is not None:
+        settings["service_tier"] = tier
     return RequestFacts("unknown", count_of(said(body)), False, settings or None)
 
 
