@@ -33,18 +33,18 @@ def title(value: object) -> str | None:
 
 @pytest.fixture(scope="module")
 def filled() -> Iterator[Filled]:
-    with filled_prometheus(rules_text(catalogue.rule_groups()).replace("interval: '30s'", "interval: '4s'")) as found:
+    with filled_prometheus(rules_text(catalogue.rule_groups()).replace("interval: '30s'", "interval: '2s'")) as found:
         yield found
 
 
 def ask(filled: Filled, query: PanelQuery) -> list[dict[str, Any]]:
-    expression = query.fill({"job": ".+", "instance": ".+"}, rate_interval=WINDOW, range="40s").replace(
+    expression = query.fill({"job": ".+", "instance": ".+"}, rate_interval=WINDOW, range="20s").replace(
         "[15m]", f"[{WINDOW}]"
     )
     if query.instant:
         return [{**one, "values": [one["value"]]} for one in filled.server.query(expression, time=filled.end)]
     result: list[dict[str, Any]] = filled.server.get(
-        "/api/v1/query_range", query=expression, start=filled.start + 15, end=filled.end, step=5
+        "/api/v1/query_range", query=expression, start=filled.start + 7.5, end=filled.end, step=2.5
     )["result"]
     return result
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from support.prometheus import Prometheus, poll, prometheus
 from tachograph_demo.scenario import Demo
 
-WINDOW = "20s"
+WINDOW = "10s"
 """What stands for $__rate_interval: twenty scrapes."""
 
 
@@ -50,8 +50,12 @@ class Runner(threading.Thread):
             while not self._stop_asked.is_set():
                 await demo.run(0.25)
 
-    def stop(self) -> None:
+    def ask_to_stop(self) -> None:
+        """Let the calls under way end, and the demo's servers, while the test goes on."""
         self._stop_asked.set()
+
+    def stop(self) -> None:
+        self.ask_to_stop()
         self.join(60)
         if self.error is not None:
             raise self.error
@@ -59,8 +63,8 @@ class Runner(threading.Thread):
 
 @contextmanager
 def filled_prometheus(rules: str) -> Iterator[Filled]:
-    """Prometheus with these rules, after the demo ran into it for about a minute."""
-    runner = Runner(rate=10, seed=3, incident="rate-limit-storm", incident_at=12)
+    """Prometheus with these rules, after the demo ran into it for 16 seconds and 32 scrapes."""
+    runner = Runner(rate=20, seed=3, incident="rate-limit-storm", incident_at=6)
     runner.start()
     try:
         poll(lambda: runner.error or runner.is_ready, 120, "the demo is up")
@@ -68,15 +72,15 @@ def filled_prometheus(rules: str) -> Iterator[Filled]:
             raise runner.error
         assert runner.demo is not None
         target = str(runner.demo.metrics_url).split("//")[1].split("/")[0]
-        with prometheus(targets=[target], rules=rules) as server:
+        with prometheus(targets=[target], rules=rules, interval="500ms") as server:
             start = time.time()
             server.wait_for(
-                lambda server: server.query('increase(llm_provider_errors_total{error_type="rate_limit"}[10s]) > 0'),
+                lambda server: server.query('increase(llm_provider_errors_total{error_type="rate_limit"}[5s]) > 0'),
                 150,
             )
-            server.wait_for(lambda server: time.time() - start > 32, 150)
+            server.wait_for(lambda server: time.time() - start > 16, 150)
             filled = Filled(server, start, time.time())
-            runner.stop()  # what is asked is asked as of then
+            runner.ask_to_stop()  # what is asked is asked as of then
             yield filled
     finally:
         runner.stop()
