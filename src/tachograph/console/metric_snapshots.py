@@ -118,7 +118,8 @@ class MetricSnapshots:
         if not series:
             return
         now = int(time.time() * 1000)
-        path = self._directory / f"{now:015d}.part"
+        while (path := self._directory / f"{now:015d}.part").exists():
+            now += 1  # the last one is of this millisecond: it is not written over
         partial = path.with_suffix(".writing")
         try:
             make_private_file(partial)
