@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-import tachograph_demo
 from tachograph.cli import main
 from tachograph.version import __version__
 from tachograph_demo.version import __version__ as version_of_demo
@@ -40,8 +39,7 @@ def test_without_the_demo_its_commands_say_what_to_install(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # As in an installation of production, where there is no such package: nothing finds it.
-    folder = str(Path(tachograph_demo.__file__).parent.parent)
-    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if Path(entry).resolve() != Path(folder)])
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if not Path(entry, "tachograph_demo").is_dir()])
     monkeypatch.setattr(sys, "meta_path", [finder for finder in sys.meta_path if not hasattr(finder, "MAPPING")])
     for name in [name for name in sys.modules if name.split(".")[0] == "tachograph_demo"]:
         monkeypatch.delitem(sys.modules, name)
