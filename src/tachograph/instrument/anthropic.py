@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final
 
 from tachograph.instrument import stainless, vendor_spans
-from tachograph.instrument.stainless import Asked
+from tachograph.instrument.stainless import RequestedApi
 from tachograph.vendors.anthropic.apis import route
 
 _BY_CLASS: Final = (
@@ -29,10 +29,12 @@ def install() -> None:
     vendor_spans.install_anthropic()
 
 
-def _find(client: object, options: Any) -> Asked | None:
+def _find(client: object, options: Any) -> RequestedApi | None:
     """What a request asks for; None where it is not watched."""
     api, stored_id = route(options.method, options.url)
     if api is None:
         return None
     kind = type(client).__name__
-    return Asked(api, next((label for part, label in _BY_CLASS if part in kind), "anthropic"), stored_id=stored_id)
+    return RequestedApi(
+        api, next((label for part, label in _BY_CLASS if part in kind), "anthropic"), stored_id=stored_id
+    )

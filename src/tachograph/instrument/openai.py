@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from tachograph.instrument import active_config, hosts, openai_realtime, stainless
-from tachograph.instrument.stainless import Asked
+from tachograph.instrument.stainless import RequestedApi
 from tachograph.instrument.watch import Watch
 from tachograph.vendors.openai.apis import route
 from tachograph.vendors.openai.chat import ChatChunks
@@ -21,7 +21,7 @@ def install() -> None:
     openai_realtime.install()
 
 
-def find(client: object, options: Any, *, label: str = "") -> Asked | None:
+def find(client: object, options: Any, *, label: str = "") -> RequestedApi | None:
     """What a request asks for; None where it is not watched.
 
     Args:
@@ -33,7 +33,7 @@ def find(client: object, options: Any, *, label: str = "") -> Asked | None:
     api = route(options.method, f"https://host{url}" if label and url[:1] == "/" else url)
     if api is None:
         return None
-    return Asked(api, label or ("azure" if "Azure" in type(client).__name__ else "openai"), _ask_for_usage)
+    return RequestedApi(api, label or ("azure" if "Azure" in type(client).__name__ else "openai"), _ask_for_usage)
 
 
 def _ask_for_usage(watch: Watch, body: dict[str, Any], client: object) -> None:

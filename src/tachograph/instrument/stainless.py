@@ -87,7 +87,7 @@ def _with_file(body: dict[str, Any], files: Any) -> dict[str, Any]:
     return body if found is None else {**body, "file": found}
 
 
-class Asked(NamedTuple):
+class RequestedApi(NamedTuple):
     """What a request of a client asks for.
 
     Attributes:
@@ -103,7 +103,7 @@ class Asked(NamedTuple):
     stored_id: str | None = None
 
 
-Find = Callable[[Any, Any], Asked | None]
+Find = Callable[[Any, Any], RequestedApi | None]
 """Finds what a request of a client asks for; None: it is not watched."""
 
 
@@ -117,7 +117,7 @@ class _Kind(msgspec.Struct, frozen=True):
         key: The client's, whose hint the template has.
         host: As `Watch.host`.
         looks: Whether also a request that is not streamed is of interest beyond what is noted of each.
-        amend: As `Asked.amend`.
+        amend: As `RequestedApi.amend`.
     """
 
     url: Any
