@@ -91,7 +91,7 @@ def test_google_s_csv_is_read_by_its_columns_whatever_their_order(tmp_path: Path
 3,Gemini 2.5 Pro grounded requests,2026-11-02,4
 4,Gemini 2.5 Pro output token,2026-11-02
 5,Compute engine core,2026-11-02,1
-x,Gemini 2.5 Pro input token,2026-11-02,x
+,Gemini 2.5 Pro input token,2026-11-02,x
 6,Gemini 2.5 Pro
 """
     assert list(google.saved(saved(tmp_path, text, "export.csv"))) == [
@@ -168,6 +168,8 @@ def of_focus(paths: list[Path]) -> Iterator[Billed]:
          "Export the cost table by day and SKU as CSV, in English."),
         (google.saved, "a.csv", "day,sku,cost\nsoon,Gemini 2.5 Pro,1\n", "'soon' is no day",
          "Export with days as 2026-11-30."),
+        (google.saved, "a.csv", "day,sku,cost\n2026-11-02,Gemini 2.5 Pro,\u20ac5.00\n",
+         "'\u20ac5.00' is no amount of money", "Export amounts as 1234.56."),
         (of_focus, "a.csv", "ProviderName\n", "the file has no column BilledCost, ChargePeriodStart", OLD_FOCUS),
         (of_focus, "a.csv", f"{FOCUS}\nOpenAI,1,soon,,,,\n",
          "a row has no cost or no day: Invalid isoformat string: 'soon'", OLD_FOCUS),

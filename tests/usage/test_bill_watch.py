@@ -23,7 +23,7 @@ from tachograph.pricing import Pricer
 from tachograph.records import Usage
 from tachograph.records.cost import Cost
 from tachograph.signals.registry import Metrics
-from tachograph.usage.reconcile import anthropic, google, openai, reconcile
+from tachograph.usage.reconcile import anthropic, google, openai, reconcile, watch
 from tachograph.usage.reconcile.bill import Billed, money_line
 from tachograph.usage.reconcile.watch import Account, Watcher
 from tachograph.usage.stores import open_store
@@ -298,3 +298,110 @@ def test_rows_of_the_gemini_api_without_a_model_are_billed_too() -> None:
     (line,) = google.rows([{**row, "service": {"description": "Gemini API"}}], "f")
     assert (line.day, line.model, line.usd) == (date(2026, 10, 24), "Grounding with Search", 2)
     assert list(google.rows([{**row, "service": {"description": "Compute Engine"}}], "f")) == []
+
+
+@pytest.mark.parametrize(
+    ("kept", "now", "since"),
+    [
+        ({}, "2026-11-20T12:34:56.789+00:00", "2026-11-06"),
+        ({"checked": "2026-11-10T05:00:00+00:00"}, "2026-11-20T00:00:00+00:00", "2026-10-27"),
+        ({"checked": "2026-11-25T05:00:00+00:00"}, "2026-11-20T23:59:59+00:00", "2026-11-06"),  # a clock set back
+        ({"checked": "2024-11-25T05:00:00+00:00"}, "2026-11-20T23:59:59+00:00", "2025-11-19"),  # a year at most
+    ],
+)
+def test_days_are_fetched_from_midnight_two_weeks_before_the_last_check(
+    kept: dict[str, str], now: str, since: str
+) -> None:
+    before = {name: datetime.fromisoformat(text).timestamp() for name, text in kept.items()}
+    midnight = datetime.fromisoformat(since).replace(tzinfo=UTC)
+    assert watch._since(before, datetime.fromisoformat(now)) == midnight
+
+
+def test_the_drift_is_a_share_of_what_is_billed() -> None:
+    pairs = [("11", "10"), ("10", "11"), ("-4", "1"), ("0", "0"), ("0", "1"), ("5", "0")]
+    found = [watch._drift(Decimal(billed), Decimal(ours)) for billed, ours in pairs]
+    assert found == [pytest.approx(1 / 11), -0.1, -1.25, 0.0, -math.inf, 1.0]
+
+
+def test_sums_over_days_are_by_name() -> None:
+    days: list[dict[str, Any]] = [
+        {"billed_usd": "1.5", "models": {"a": ["1", "2"], "b": ["3", "4"]}, "causes": {"tier": "1", "credit": "-1"}},
+        {"billed_usd": "0.000000002", "models": {"a": ["10", "20"]}, "causes": {"tier": "2.5"}},
+    ]
+    assert watch._pairs(days, "models") == {"a": (Decimal(11), Decimal(22)), "b": (Decimal(3), Decimal(4))}
+    assert watch._pairs(days, "keys") == {}
+    assert watch._sums(days) == {"tier": Decimal("3.5"), "credit": Decimal(-1)}
+    by_day = dict(enumerate(days))
+    totals = [watch._most(kept, by_day) for kept in ({}, {"most_nano_usd": 7}, {"most_nano_usd": 1_500_000_003})]  # type: ignore[arg-type]
+    assert totals == [1_500_000_002, 1_500_000_002, 1_500_000_003]
+
+
+class FakeStore:
+    """A ledger without rows."""
+
+    closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def watcher(directory: Path, *accounts: Account, **options: Any) -> Watcher:
+    return Watcher(accounts, FakeStore, directory, Metrics(()), Pricer(), **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"openai": 3}', '{"openai": {}}', '{"openai": {"days": 3}}'])
+def test_kept_bills_that_cannot_be_read_are_refused_with_their_place(tmp_path: Path, text: str) -> None:
+    (tmp_path / "bills.json").write_text(text, "utf-8")
+    with pytest.raises(TachographError, match=r"^what was kept of past bills cannot be read: ") as caught:
+        watcher(tmp_path)
+    assert (caught.value.where, caught.value.do) == (
+        str(tmp_path / "bills.json"), "Move the file away: the last days are fetched again.",
+    )  # fmt: skip
+
+
+def test_bills_are_kept_in_a_file_for_this_user_alone_and_a_full_disk_is_told(tmp_path: Path) -> None:
+    kept = {"openai": {"days": {}, "asked": 1.5}}
+    one = watcher(tmp_path / "a" / "b")
+    one._kept = kept
+    one._write()
+    path = tmp_path / "a" / "b" / "bills.json"
+    assert [each.name for each in path.parent.iterdir()] == ["bills.json"]
+    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert path.read_text("utf-8") == json.dumps(kept, indent=1, sort_keys=True)
+    assert watcher(path.parent)._kept == kept
+    (tmp_path / "file").touch()
+    other = watcher(tmp_path / "elsewhere")
+    other._path = tmp_path / "file" / "bills.json"
+    with pytest.raises(TachographError, match=r"^the bills cannot be kept: ") as caught:
+        other._write()
+    assert (caught.value.where, caught.value.do) == (str(other._path), "Give it space and write permission.")
+
+
+def test_the_watch_checks_again_after_its_time_or_an_hour_after_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    failure = TachographError("away")
+    outcomes: list[Any] = [[], [failure], failure, []]
+    waited: list[float] = []
+
+    class FakeEvent:
+        def is_set(self) -> bool:
+            return not outcomes
+
+        def wait(self, seconds: float) -> None:
+            waited.append(seconds)
+
+    def check() -> list[TachographError]:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, TachographError):
+            raise outcome
+        return list(outcome)
+
+    one = watcher(tmp_path)
+    monkeypatch.setattr(one, "check", check)
+    one.run(86_400.0, FakeEvent())  # type: ignore[arg-type]
+    assert waited == [86_400.0, 3600.0, 3600.0, 86_400.0]
+    outcomes[:] = [[failure]]
+    one.run(60.0, FakeEvent())  # type: ignore[arg-type]
+    assert waited[-1] == 60.0
+    assert [message.partition(": ")[2] for message in caplog.messages] == ["the bills could not be compared: away"]

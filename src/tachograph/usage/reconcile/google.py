@@ -110,7 +110,7 @@ def lines(rows: Iterable[Sequence[str]], where: str) -> Iterator[Billed]:
             continue
         day = _day(row[at["day"]], where)
         amount = None if amount_text is None else _number(amount_text)
-        line = money_line(day, model, *in_usd(_number(row[at["cost"]]) or Decimal(0), currency, where, rate))
+        line = money_line(day, model, *in_usd(_money(row[at["cost"]], where), currency, where, rate))
         found = _usage(row[at["sku"]], None if amount is None else int(amount))
         line.input_tokens, line.cache_read_tokens, line.output_tokens = found
         yield line
@@ -170,6 +170,13 @@ def _day(text: str, where: str) -> date:
         return (at.astimezone(UTC) if at.tzinfo else at).date()
     except ValueError:
         raise BillError(f"{text!r} is no day", where=where, do="Export with days as 2026-11-30.") from None
+
+
+def _money(text: str, where: str) -> Decimal:
+    amount = _number(text)
+    if amount is None:
+        raise BillError(f"{text!r} is no amount of money", where=where, do="Export amounts as 1234.56.")
+    return amount
 
 
 def _number(text: str) -> Decimal | None:
