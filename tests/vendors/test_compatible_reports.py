@@ -93,7 +93,6 @@ def tokens(call: LLMCall) -> tuple[int | None, int | None] | None:
             (20, 120, 100),
         ),
     ],
-    ids=["xAI", "Gemini", "Vertex"],
 )
 def test_the_completion_includes_reasoning_whatever_the_host_leaves_out(
     seen: Recording, base_url: str, usage: dict[str, Any], expected: tuple[int, int, int]
@@ -122,7 +121,6 @@ def test_an_unknown_host_that_leaves_reasoning_out_is_found_by_the_total_and_cou
         ("https://api.moonshot.ai/v1", {"cached_tokens": 900}),
         ("https://dbc.cloud.databricks.com/serving-endpoints", {"cache_read_input_tokens": 900}),
     ],
-    ids=["DeepSeek", "Moonshot", "Databricks"],
 )
 def test_cached_tokens_beside_the_details_are_parts_of_the_prompt(
     seen: Recording, base_url: str, more: dict[str, int]
