@@ -6,11 +6,13 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial
 from time import perf_counter_ns
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tachograph.instrument import active_config, hosts
+from tachograph.instrument.hosts import Place
+from tachograph.instrument.kinds import Kind, kept, template_of
 from tachograph.instrument.streams import StreamState
 from tachograph.instrument.watch import Watch
 from tachograph.records import LLMCall
@@ -22,6 +24,9 @@ from tachograph.vendors.fields import pick
 from tachograph.vendors.gemini.apis import GENERATE
 from tachograph.vendors.gemini.generation import Generation, Hop
 
+if TYPE_CHECKING:
+    from tachograph.recorder import Recorder
+
 GENERATING: ContextVar[GenerationWatch | None] = ContextVar("tachograph_generation", default=None)
 """The `generate_content` that is under way here, tools of its included."""
 
@@ -31,7 +36,7 @@ class GenerationWatch(Watch):
 
     Attributes:
         start: Begins the record.
-        reader_of_hops: Reads the answers of its requests.
+        reader_of_hops: Reads the answers of its requests; made when the first is to be read.
         answers: Whole answers of its requests, not yet read.
         tails: The last chunks of its requests, not yet read, each with the hop that they belong to.
         stream: How far the answer has come, where it streams.
@@ -41,7 +46,7 @@ class GenerationWatch(Watch):
 
     start: Callable[[], LLMCall] | None = None
     config: Any = None
-    reader_of_hops: Generation = msgspec.field(default_factory=Generation)
+    reader_of_hops: Generation = None  # type: ignore[assignment]
     answers: list[Any] = msgspec.field(default_factory=list)
     tails: list[tuple[Hop, Any]] = msgspec.field(default_factory=list)
     stream: StreamState | None = None
@@ -58,7 +63,8 @@ class GenerationWatch(Watch):
 
     def sending(self, url: object) -> Any:
         """A request goes out."""
-        self.begin_now()
+        if self.call is None:
+            self.begin_now()
         return super().sending(url)
 
     def go_inside(self) -> None:
@@ -93,10 +99,15 @@ class GenerationWatch(Watch):
         """A request that does not stream is done."""
         self.answers.append(answer)
         self._request_ended()
-        tokens, before = GENERATE.tokens(answer), self.call.tokens
-        if tokens is not None and before is not None:
-            tokens = (tokens[0] or 0) + (before[0] or 0), (tokens[1] or 0) + (before[1] or 0)
-        self.call.tokens = tokens or before
+        if self.call.sink.ring is not None:
+            tokens, before = super().tokens_of(answer), self.call.tokens
+            if tokens is not None and before is not None:
+                tokens = (tokens[0] or 0) + (before[0] or 0), (tokens[1] or 0) + (before[1] or 0)
+            self.call.tokens = tokens or before
+
+    def tokens_of(self, answer: object) -> tuple[int | None, int | None] | None:
+        """Those of all its requests."""
+        return self.call.tokens
 
     def next_hop(self) -> Hop:
         """A streamed request is about to be sent."""
@@ -152,6 +163,8 @@ class GenerationWatch(Watch):
 
     def read_hops(self) -> None:
         """What the requests' answers say."""
+        if self.reader_of_hops is None:
+            self.reader_of_hops = Generation()
         answers, self.answers = self.answers, []
         for answer in answers:
             self.reader_of_hops.hop().feed(answer)
@@ -216,35 +229,40 @@ class ChatWatch(GenerationWatch):
             super().stream_interrupted(error)
 
 
-def start(models: object, api: Api, keywords: dict[str, Any], *, stream: bool = False) -> LLMCall:
+def start(models: Any, api: Api, keywords: dict[str, Any], *, stream: bool = False) -> LLMCall:
+    """Begin the call of one method of the client; what a budget changes is changed in its arguments."""
+    sink = active_config.recorder()
+    try:
+        client = models._api_client
+        name = client._http_options.base_url, api
+    except AttributeError:  # laid out otherwise
+        client = getattr(models, "_api_client", None)
+        name = str(pick(getattr(client, "_http_options", None), "base_url") or ""), api
+    key = getattr(client, "api_key", None)
+    kind: Kind = sink.kinds.get(name) or _new_kind(sink, name, key)
     facts = api.facts(keywords)
-    host, port = _address(models)
-    provider = hosts.chosen(host, active_config.settings.providers) or "gemini"
-    call = active_config.recorder().start_llm_call(
-        provider,
-        facts.model,
-        api.operation,
-        message_count=facts.message_count,
-        stream=stream,
-        asks=keywords if api.costs else None,
-        is_watched=True,
-        takes_other_model=not stream,
-        key_hint=key_hint(getattr(getattr(models, "_api_client", None), "api_key", None)),
-    )
+    call = kind.template.__copy__()
+    call.model, call.message_count, call.stream = facts.model, facts.message_count, stream
+    call.request = facts.settings
+    if key is not kind.key:
+        call.api_key_hint = key_hint(key)
+    if not stream and not kind.looks:
+        sink.begin_llm_call(call, None, True)
+        return call
+    sink.begin_llm_call(call, keywords if api.costs else None, True, not stream)
     if call.model != facts.model:
         keywords["model"] = call.model
-    call.api = api.name
-    call.counts_usage = api.counts_usage
-    call.server_address, call.server_port = host, port
-    call.request = facts.settings
-    if call.sink.content.keeps:
-        keep(call, "input", partial(api.input_content, keywords))
+    keep(call, "input", partial(api.input_content, keywords))
     return call
 
 
-def _address(models: object) -> tuple[str, int | None]:
-    options = getattr(getattr(models, "_api_client", None), "_http_options", None)
-    return hosts.address_of(str(pick(options, "base_url") or ""))
+def _new_kind(sink: Recorder, name: tuple[Any, Api], key: object) -> Kind:
+    url, api = name
+    host, port = hosts.address_of(str(url or ""))
+    place = Place(host, port, hosts.chosen(host, active_config.settings.providers) or "gemini", None)
+    return kept(
+        sink.kinds, name, Kind(api, template_of(sink, api, place, key), key, sink.looks_at_requests(api.operation))
+    )
 
 
 def uses_client_aiohttp(models: object) -> bool:

@@ -34,6 +34,7 @@ from tachograph.signals.spans import leave
 from tachograph.tape.guard import call_wrapper, generate
 from tachograph.vendors.api import Api
 from tachograph.vendors.gemini.apis import BATCHES, FETCH_VIDEO, GENERATE, PLAIN
+from tachograph.vendors.gemini.generation import Generation
 
 
 def install() -> None:
@@ -47,23 +48,16 @@ def install() -> None:
     gemini_interactions.install()
 
 
-def _generation(
-    models: object, keywords: dict[str, Any], *, stream: bool = False, is_async: bool
-) -> GenerationWatch | None:
-    message = GENERATING.get()
-    if type(message) is ChatWatch and message.takes(models, keywords, stream=stream, is_async=is_async):
+def _generation(models: object, keywords: dict[str, Any], *, is_async: bool) -> GenerationWatch | None:
+    if GENERATING.get() is not None and _is_of_a_message(models, keywords, stream=False, is_async=is_async):
         return None
-    watch = GenerationWatch(
-        None,  # type: ignore[arg-type]  # begins with its first request
-        GENERATE,
-        follows_body=False,
-        uses_aiohttp=is_async and uses_client_aiohttp(models),
-        start=partial(start, models, GENERATE, keywords, stream=stream),
-        config=keywords.get("config"),
-    )
-    if not stream:
-        watch.begin_now()
-    return watch
+    uses_aiohttp = is_async and uses_client_aiohttp(models)
+    return GenerationWatch(start(models, GENERATE, keywords), GENERATE, follows_body=False, uses_aiohttp=uses_aiohttp)
+
+
+def _is_of_a_message(models: object, keywords: dict[str, Any], *, stream: bool, is_async: bool) -> bool:
+    message = GENERATING.get()
+    return type(message) is ChatWatch and message.takes(models, keywords, stream=stream, is_async=is_async)
 
 
 def _message(chat: object, args: object, keywords: dict[str, Any]) -> ChatWatch | None:
@@ -73,17 +67,27 @@ def _message(chat: object, args: object, keywords: dict[str, Any]) -> ChatWatch 
     return ChatWatch(None, GENERATE, follows_body=False, is_inside=True)  # type: ignore[arg-type]
 
 
-def _streamed(watch: GenerationWatch | None) -> GenerationWatch | None:
-    if watch is not None:
-        watch.stream = StreamState(watch, watch.reader_of_hops)
-        watch.stream.rest = watch.read_hops
+def _streamed(watch: GenerationWatch) -> GenerationWatch:
+    watch.reader_of_hops = Generation()
+    watch.stream = StreamState(watch, watch.reader_of_hops)
+    watch.stream.rest = watch.read_hops
     return watch
 
 
 def _begin_stream(models: object, keywords: dict[str, Any], *, is_async: bool) -> GenerationWatch | None:
     if not SWITCH.on or ENGINE_CALL.get() is not None:
         return None
-    return _streamed(_generation(models, keywords, stream=True, is_async=is_async))
+    if _is_of_a_message(models, keywords, stream=True, is_async=is_async):
+        return None
+    watch = GenerationWatch(
+        None,  # type: ignore[arg-type]  # begins with its first request
+        GENERATE,
+        follows_body=False,
+        uses_aiohttp=is_async and uses_client_aiohttp(models),
+        start=partial(start, models, GENERATE, keywords, stream=True),
+        config=keywords.get("config"),
+    )
+    return _streamed(watch)
 
 
 def _begin_message_stream(chat: object, keywords: dict[str, Any]) -> GenerationWatch | None:

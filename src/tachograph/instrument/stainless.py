@@ -12,18 +12,17 @@ from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import msgspec
-
 from tachograph.instrument import hosts
 from tachograph.instrument.active_config import recorder
 from tachograph.instrument.bodies import HIDES_USAGE
 from tachograph.instrument.imports import after_import
+from tachograph.instrument.kinds import Kind, kept, template_of
 from tachograph.instrument.patches import SWITCH, patch_overrides
 from tachograph.instrument.report import hook
 from tachograph.instrument.scope import SCOPE
 from tachograph.instrument.streams import StreamState, read, read_async
 from tachograph.instrument.watch import WATCH, Watch, is_under_way
-from tachograph.records import ENGINE_CALL, LLMCall
+from tachograph.records import ENGINE_CALL
 from tachograph.records.content import keep
 from tachograph.records.keys import key_hint
 from tachograph.signals.spans import enter
@@ -107,49 +106,18 @@ Find = Callable[[Any, Any], RequestedApi | None]
 """Finds what a request of a client asks for; None: it is not watched."""
 
 
-class _Kind(msgspec.Struct, frozen=True):
-    """What the calls of one client by one method and path have in common.
-
-    Attributes:
-        url: The client's; with it kept, no other object gets its id.
-        api: What is asked of.
-        template: A call that never begins: each call is a copy of it.
-        key: The client's, whose hint the template has.
-        host: As `Watch.host`.
-        looks: Whether also a request that is not streamed is of interest beyond what is noted of each.
-        amend: As `RequestedApi.amend`.
-    """
-
-    url: Any
-    api: Api
-    template: LLMCall
-    key: Any
-    host: str | None
-    looks: bool
-    amend: Amend | None
-
-
-_MOST_KINDS: Final = 256
-
-
-def _new_kind(kinds: dict[Any, Any], sink: Recorder, client: Any, options: Any, find: Find) -> _Kind | None:
+def _new_kind(kinds: dict[Any, Any], sink: Recorder, client: Any, options: Any, find: Find) -> Kind | None:
     """Found once, since reading a URL takes long; None where the request is not watched."""
     asked = find(client, options)
     if asked is None:
         return None
     url, key, api = client.base_url, getattr(client, "api_key", None), asked.api
-    host, port, provider, dialect = hosts.place_of(url, asked.provider)
-    template = LLMCall(sink, provider, "", api.operation)
-    template.api, template.counts_usage, template.response_id = api.name, api.counts_usage, asked.stored_id
-    template.server_address, template.server_port, template.dialect = host, port, dialect
-    template.api_key_hint = key_hint(key)  # a cloud's client may have no key
-    template.attempts = ()  # type: ignore[assignment]  # each call has a list once its requests are read
-    if len(kinds) >= _MOST_KINDS:
-        kinds.clear()
-    kind = kinds[id(url), type(client), options.method, options.url] = _Kind(
-        url, api, template, key, None if asked.stored_id else host, sink.looks_at_requests(api.operation), asked.amend
-    )
-    return kind
+    place = hosts.place_of(url, asked.provider)
+    template = template_of(sink, api, place, key)
+    template.response_id = asked.stored_id
+    host = None if asked.stored_id else place.host
+    kind = Kind(api, template, key, sink.looks_at_requests(api.operation), url, host, asked.amend)
+    return kept(kinds, (id(url), type(client), options.method, options.url), kind)
 
 
 def _body_of(options: Any) -> dict[str, Any]:
@@ -211,13 +179,13 @@ def _asks(api: Api, options: Any, body: dict[str, Any]) -> dict[str, Any] | None
     return _with_file(body, options.files) if options.files else body
 
 
-def _look_further(watch: Watch, kind: _Kind, facts: RequestFacts, body: dict[str, Any], client: object) -> None:
+def _look_further(watch: Watch, kind: Kind, facts: RequestFacts, body: dict[str, Any], client: object) -> None:
     """What most requests do not need: changes to what is sent, and keeping what is said."""
     body = _amend(watch, kind, facts, body, client)
     keep(watch.call, "input", partial(watch.api.input_content, body))
 
 
-def _amend(watch: Watch, kind: _Kind, facts: RequestFacts, body: dict[str, Any], client: object) -> dict[str, Any]:
+def _amend(watch: Watch, kind: Kind, facts: RequestFacts, body: dict[str, Any], client: object) -> dict[str, Any]:
     """Have the request sent as the watch changed it; returns its body."""
     if watch.call.model != facts.model:
         watch.subject, body = with_body(watch.subject, {**body, "model": watch.call.model})

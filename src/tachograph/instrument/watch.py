@@ -160,7 +160,7 @@ class Watch(msgspec.Struct, eq=False, weakref=True):
                 call.tokens = self.tokens_of(answer)
         call.hand_over(self.read_answer)
 
-    def tokens_of(self, answer: object) -> tuple[int, int] | None:
+    def tokens_of(self, answer: object) -> tuple[int | None, int | None] | None:
         """Tokens of an answer for the ring, as they are reported."""
         try:
             return self.api.tokens(answer)

@@ -29,7 +29,7 @@ def watched(
         if not SWITCH.on or ENGINE_CALL.get() is not None:
             return None
         watch = begin(owner, keywords)
-        if watch is not None:
+        if watch is not None and watch.call.span is not None:
             enter(watch.call)
         return watch
 
