@@ -35,6 +35,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from io import FileIO
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -73,6 +74,11 @@ _EXTRA_BYTES: Final = 260
 _LARGE_EXTRA_BYTES: Final = _EXTRA_BYTES + LARGE_BYTES - SLOT_BYTES
 _SLOT: Final = struct.Struct("<QQqqqqqqHBBBBQQQH260sQ")
 _LARGE: Final = struct.Struct(f"<QQqqqqqqHBBBBQQQH{_LARGE_EXTRA_BYTES}sQ")
+_TAIL: Final = struct.Struct("<qHBBBBQQQH")
+_TAIL_BYTES: Final = _TAIL.size + _EXTRA_BYTES
+_SHORT: Final = struct.Struct(f"<QQqqqqq{_TAIL_BYTES}sQ")  # a slot as it is written, its second half in one piece
+_pack_into: Final = _SHORT.pack_into
+_LONG: Final = struct.Struct(f"<QQqqqqq{_TAIL.size + _LARGE_EXTRA_BYTES}sQ")
 _MARK: Final = struct.Struct("<Q")
 _USED: Final = struct.Struct("<I")
 _PLAN: Final = struct.Struct("<H")
@@ -86,6 +92,14 @@ _outcome_codes: Final = {word: code for code, word in enumerate(OUTCOMES)}
 _error_codes: Final = {word: code for code, word in enumerate(ERROR_TYPES)}
 _tool_outcome_codes: Final = {word: code for code, word in enumerate(TOOL_OUTCOMES)}
 _kind_codes: Final = {word: code for code, word in enumerate(ERROR_KINDS)}
+_llm_facts: Final = attrgetter(
+    "provider", "model", "operation", "api", "stream", "counts_usage", "outcome", "error_type"
+)
+_tool_facts: Final = attrgetter("server_id", "tool_name", "side", "outcome", "error_kind")
+_more_of_llm: Final = attrgetter("labels", "run", "cost", "trace_id", "attempts")
+_NO_MORE_OF_LLM: Final = (None, None, None, 0, ())
+_more_of_tool: Final = attrgetter("labels", "run", "call_id", "trace_id")
+_NO_MORE_OF_TOOL: Final = (None, None, None, 0)
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder().decode
 
@@ -143,6 +157,7 @@ class Ring:
         self._large: deque[int] = deque()
         self._pieces = 0
         self._plans: dict[tuple[Any, ...], int] = {}
+        self._tails: dict[tuple[Any, ...], bytes] = {}
         self._plan_bytes = 0
         self._has_failed = False
         self._opening = threading.Lock()
@@ -164,110 +179,80 @@ class Ring:
     def keep(self, record: LLMCall | ToolCall) -> bool:
         """Put a finished record into a slot; False where that is not possible."""
         try:
-            return self._put_llm_call(record) if isinstance(record, LLMCall) else self._put_tool_call(record)
-        except (ValueError, TypeError, OverflowError, IndexError, struct.error):
+            if type(record) is LLMCall:
+                key, first, waited = _llm_facts(record), record.first_token_ns, record.unsent_wait_ns
+                tokens_in, tokens_out = record.tokens or _tokens_of(record)
+                tail = self._tails.get(key) if _more_of_llm(record) == _NO_MORE_OF_LLM else None
+            else:
+                key, first, waited, tokens_in, tokens_out = _tool_facts(record), 0, 0, -1, -1
+                tail = self._tails.get(key) if _more_of_tool(record) == _NO_MORE_OF_TOOL else None
+            if tail is None:
+                tail = self._tail(record, key)
+                is_long = len(tail) > _TAIL_BYTES
+                free, pack_into = (self._large, _LONG.pack_into) if is_long else (self._free, _pack_into)
+            else:
+                free, pack_into = self._free, _pack_into
+            try:
+                offset = free.pop()  # the one given back last: it is in the processor's cache
+            except IndexError:
+                self._grow(free)
+                offset = free.pop()  # fails where there is none
+            mark, started = record.number + 1, record.started_ns
+            try:
+                pack_into(
+                    self._buffer,  # pyright: ignore[reportArgumentType]  # open() has mapped it
+                    offset,
+                    mark,
+                    record.started_unix_ns,
+                    record.ended_ns - started,
+                    first and first - started,
+                    waited,
+                    tokens_in,
+                    tokens_out,
+                    tail,
+                    mark,
+                )
+            except BaseException:
+                free.append(offset)
+                raise
+            record.slot = offset
+            return True
+        except (ValueError, TypeError, OverflowError, LookupError, struct.error):
             return False  # half a character in a label, a number of more than 64 bits: the journal finds a way
 
-    def _put_llm_call(self, call: LLMCall) -> bool:
-        tokens = call.tokens
-        if tokens is None:
-            usage = call.usage
-            tokens = (None, None) if usage is None else (usage.input_tokens, usage.output_tokens)
-        cost = call.cost
-        return self._pack(
-            call,
-            ("llm", call.provider, call.model, call.operation, call.api),
-            None,
-            call.first_token_ns and call.first_token_ns - call.started_ns,
-            call.unsent_wait_ns,
-            -1 if tokens[0] is None else tokens[0],
-            -1 if tokens[1] is None else tokens[1],
-            -1 if cost is None or cost.nano_usd is None else cost.nano_usd,
-            _outcome_codes.get(call.outcome, _NONE),  # type: ignore[arg-type]  # None has no code
-            _error_codes.get(call.error_type, _NONE),  # type: ignore[arg-type]
-            len(call.attempts) or 1,
-            call.stream + (call.counts_usage << 1),
-        )
+    def _tail(self, record: LLMCall | ToolCall, key: tuple[Any, ...]) -> bytes:
+        """The second half of a slot. That of records of which it says no more than these facts is kept for the next.
 
-    def _put_tool_call(self, call: ToolCall) -> bool:
-        return self._pack(
-            call,
-            ("mcp", call.server_id, call.tool_name, call.side),
-            call.call_id,
-            0,
-            0,
-            -1,
-            -1,
-            -1,
-            _tool_outcome_codes.get(call.outcome, _NONE),  # type: ignore[arg-type]
-            _kind_codes.get(call.error_kind, _NONE),  # type: ignore[arg-type]
-            1,
-            _COUNTS_USAGE,
-        )
-
-    def _pack(
-        self,
-        record: LLMCall | ToolCall,
-        key: tuple[Any, ...],
-        call_id: str | None,
-        first: int,
-        waited: int,
-        tokens_in: int,
-        tokens_out: int,
-        nano_usd: int,
-        outcome: int,
-        error: int,
-        attempts: int,
-        flags: int,
-    ) -> bool:
-        plan = self._plans.get(key)
+        Raises:
+            ValueError: No slot is large enough, or there is no ring.
+        """
+        if isinstance(record, LLMCall):
+            codes = _outcome_codes.get(record.outcome, _NONE), _error_codes.get(record.error_type, _NONE)  # type: ignore[arg-type]  # None has no code
+            own, has_more = ("llm", *key[:4]), _more_of_llm(record) != _NO_MORE_OF_LLM
+            call_id, cost = None, record.cost
+            counts = len(record.attempts) or 1, record.stream + (record.counts_usage << 1)
+        else:
+            codes = _tool_outcome_codes.get(record.outcome, _NONE), _kind_codes.get(record.error_kind, _NONE)  # type: ignore[arg-type]
+            own, has_more = ("mcp", *key[:3]), _more_of_tool(record) != _NO_MORE_OF_TOOL
+            call_id, cost = record.call_id, None
+            counts = 1, _COUNTS_USAGE
+        plan = self._plans.get(own)
         if plan is None:
             if self._buffer is None and not self._open():
-                return False
-            plan = self._add_plan(key)
-        extra, free, pack_into = b"", self._free, _SLOT.pack_into
+                raise ValueError("no ring")
+            plan = self._add_plan(own)
+        extra = b""
         if record.labels is not None or record.run is not None or call_id is not None or plan == _OWN_PLAN:
-            extra = _extra(record, call_id, key if plan == _OWN_PLAN else None)
-            if len(extra) > _EXTRA_BYTES:
-                free, pack_into = self._large, _LARGE.pack_into
-                if len(extra) > _LARGE_EXTRA_BYTES:
-                    return False
-        try:
-            offset = free.pop()  # the one given back last: it is in the processor's cache
-        except IndexError:
-            self._grow(free)
-            offset = free.pop()  # fails where there is none: then `keep` says no
+            extra = _extra(record, call_id, own if plan == _OWN_PLAN else None)
+            if len(extra) > _LARGE_EXTRA_BYTES:
+                raise ValueError("too long")
+        nano_usd = -1 if cost is None or cost.nano_usd is None else cost.nano_usd
         trace_id = record.trace_id
-        mark = record.number + 1
-        try:
-            pack_into(
-                self._buffer,  # pyright: ignore[reportArgumentType]  # open() has mapped it
-                offset,
-                mark,
-                record.started_unix_ns,
-                record.ended_ns - record.started_ns,
-                first,
-                waited,
-                tokens_in,
-                tokens_out,
-                nano_usd,
-                plan,
-                outcome,
-                error,
-                attempts,
-                flags,
-                trace_id >> 64,
-                trace_id & 0xFFFFFFFFFFFFFFFF,
-                record.span_id,
-                len(extra),
-                extra,
-                mark,
-            )
-        except BaseException:
-            free.append(offset)
-            raise
-        record.slot = offset
-        return True
+        ids_of_span = trace_id >> 64, trace_id & 0xFFFFFFFFFFFFFFFF, record.span_id
+        tail = _TAIL.pack(nano_usd, plan, *codes, *counts, *ids_of_span, len(extra)) + extra
+        if not has_more and plan != _OWN_PLAN:
+            self._tails[key] = tail
+        return tail
 
     def _add_plan(self, key: tuple[Any, ...]) -> int:
         """Write down what calls of this kind have in common; `_OWN_PLAN` when there is no room, or not now."""
@@ -462,6 +447,12 @@ def _allocate(fd: int, at: int, size: int) -> None:
         os.posix_fallocate(fd, at, size)
     else:
         os.truncate(fd, at + size)
+
+
+def _tokens_of(call: LLMCall) -> tuple[int, int]:
+    usage = call.usage
+    tokens = (None, None) if usage is None else (usage.input_tokens, usage.output_tokens)
+    return -1 if tokens[0] is None else tokens[0], -1 if tokens[1] is None else tokens[1]
 
 
 def _extra(record: LLMCall | ToolCall, call_id: str | None, key: tuple[Any, ...] | None) -> bytes:
