@@ -29,12 +29,12 @@ def counted() -> dict[str, float]:
     return found
 
 
-@pytest.mark.parametrize(("client", "limit"), [("openai", 666), ("anthropic", 759), ("gemini", 902)])
+@pytest.mark.parametrize(("client", "limit"), [("openai", 510), ("anthropic", 566), ("gemini", 578)])
 def test_a_watched_call_costs_its_caller_no_more_than_today(counted: dict[str, float], client: str, limit: int) -> None:
     assert counted[client] <= limit  # in the application's thread; the drain's share is not counted here
 
 
-@pytest.mark.parametrize(("client", "limit"), [("openai", 2_200), ("anthropic", 2_040), ("gemini", 2_145)])
+@pytest.mark.parametrize(("client", "limit"), [("openai", 2_165), ("anthropic", 2_010), ("gemini", 2_145)])
 def test_the_drain_delivers_a_call_for_no_more_than_today(counted: dict[str, float], client: str, limit: int) -> None:
     assert counted[f"{client}, delivered"] <= limit  # with metrics and ledger, in batches of sixteen
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from tachograph.records import run
+from tachograph.records.cost import Cost
 from tachograph.records.llm_call import LLMCall
 from tachograph.records.redact import redact
 from tachograph.records.tool_call import ToolCall
@@ -150,8 +151,8 @@ def _of_llm_call(call: LLMCall) -> Projection:
             usage.tool_uses or None,
             usage.audio_seconds,
         )
-    trace_id = call.trace_id
-    return Projection(  # type: ignore[call-arg]  # mypy counts no starred ones
+    has_more = retry_wait or _more(call) != _NO_MORE or (cost is not None and _more_of_cost(cost) != _NO_MORE_OF_COST)
+    return Projection(  # type: ignore[call-arg, misc]  # mypy counts no starred ones
         call.id,
         call.started_unix_ns // 1000,
         "llm",
@@ -165,6 +166,15 @@ def _of_llm_call(call: LLMCall) -> Projection:
         *tokens,
         *(_money(cost) if cost is not None and counted else _NO_MONEY),
         *_answered(call),
+        *(_rest(call, cost, retry_wait) if has_more else ()),
+        api_key_hint=call.api_key_hint or None,
+    )
+
+
+def _rest(call: LLMCall, cost: Cost | None, retry_wait: int) -> tuple[Any, ...]:
+    """What most calls have nothing of: the fields from `trace_id` to the last but one."""
+    trace_id, counted = call.trace_id, call.counts_usage
+    return (
         trace_id.to_bytes(16, "big") if trace_id else None,
         call.span_id.to_bytes(8, "big") if trace_id else None,
         call.parent_id,
@@ -176,7 +186,6 @@ def _of_llm_call(call: LLMCall) -> Projection:
         call.stated_cost_nano_usd if counted else None,
         call.usage_mismatch,
         call.parent_span_id.to_bytes(8, "big") if call.parent_span_id else None,
-        call.api_key_hint or None,
     )
 
 
@@ -184,6 +193,13 @@ _asked: Final = attrgetter("provider", "model", "operation", "outcome", "error_t
 _money: Final = attrgetter("nano_usd", "quality", "source")
 _answered: Final = attrgetter("response_model", "api", "service_tier", "finish_reason", "response_id", "request_id")
 _priced_by: Final = attrgetter("speed", "region", "traffic_type")
+_more: Final = attrgetter(
+    *("trace_id", "parent_span_id", "parent_id", "labels", "run", "speed", "region", "traffic_type"),
+    *("stated_cost_nano_usd", "usage_mismatch"),
+)
+_NO_MORE: Final = (0, 0, *(None,) * 8)
+_more_of_cost: Final = attrgetter("detail", "list_nano_usd")
+_NO_MORE_OF_COST: Final = ("", None)
 _NO_RUN: Final = (None,) * len(run.FIELDS)
 _NO_TOKENS: Final[tuple[Any, ...]] = (None,) * 5
 _NO_MONEY: Final = (None,) * 3
