@@ -102,10 +102,10 @@ class GenerationWatch(Watch):
         if self.call.sink.ring is not None:
             tokens, before = super().tokens_of(answer), self.call.tokens
             if tokens is not None and before is not None:
-                tokens = tokens[0] + before[0], tokens[1] + before[1]
+                tokens = (tokens[0] or 0) + (before[0] or 0), (tokens[1] or 0) + (before[1] or 0)
             self.call.tokens = tokens or before
 
-    def tokens_of(self, answer: object) -> tuple[int, int] | None:
+    def tokens_of(self, answer: object) -> tuple[int | None, int | None] | None:
         """Those of all its requests."""
         return self.call.tokens
 

@@ -160,13 +160,10 @@ class Watch(msgspec.Struct, eq=False, weakref=True):
                 call.tokens = self.tokens_of(answer)
         call.hand_over(self.read_answer)
 
-    def tokens_of(self, answer: object) -> tuple[int, int] | None:
-        """Tokens of an answer for the ring, as they are reported; -1: not reported."""
+    def tokens_of(self, answer: object) -> tuple[int | None, int | None] | None:
+        """Tokens of an answer for the ring, as they are reported."""
         try:
-            found = self.api.tokens(answer)
-            if found is None or None not in found:
-                return found
-            return tuple([-1 if tokens is None else tokens for tokens in found])  # type: ignore[return-value]
+            return self.api.tokens(answer)
         except Exception:  # noqa: BLE001 - no model of the SDK's: it is read when the record is delivered
             return None
 

@@ -133,7 +133,7 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
         prompt: Hashes of what was asked, where waste is looked for.
         traceback: Of the exception, as it was when the call ended.
         slot: Where it is in the ring (`tape.ring`) until the journal has it; -1: nowhere.
-        tokens: Input and output tokens as the answer gives them cheaply, for the ring; -1: not given.
+        tokens: Input and output tokens as the answer gives them cheaply, for the ring.
         reservation: Money that a budget holds for it until it is finished.
         budget_steps: Parts of budgets that were spent with it.
         projection: Its facts as every view shows them, once they were asked for (`records.projection`).
@@ -195,7 +195,7 @@ class LLMCall(msgspec.Struct, eq=False, weakref=True):
     given_id: bytes = b""
     slot: int = -1
     traceback: Any = None
-    tokens: tuple[int, int] | None = None
+    tokens: tuple[int | None, int | None] | None = None
     reservation: Reservation | None = None
     budget_steps: tuple[BudgetStep, ...] = ()
 

@@ -181,7 +181,8 @@ class Ring:
         try:
             if type(record) is LLMCall:
                 key, first, waited = _llm_facts(record), record.first_token_ns, record.unsent_wait_ns
-                tokens_in, tokens_out = record.tokens or _tokens_of(record)
+                tokens = record.tokens
+                tokens_in, tokens_out = tokens if tokens is not None and None not in tokens else _tokens_of(record)
                 tail = self._tails.get(key) if _more_of_llm(record) == _NO_MORE_OF_LLM else None
             else:
                 key, first, waited, tokens_in, tokens_out = _tool_facts(record), 0, 0, -1, -1
@@ -450,8 +451,9 @@ def _allocate(fd: int, at: int, size: int) -> None:
 
 
 def _tokens_of(call: LLMCall) -> tuple[int, int]:
-    usage = call.usage
-    tokens = (None, None) if usage is None else (usage.input_tokens, usage.output_tokens)
+    usage, tokens = call.usage, call.tokens
+    if tokens is None:
+        tokens = (None, None) if usage is None else (usage.input_tokens, usage.output_tokens)
     return -1 if tokens[0] is None else tokens[0], -1 if tokens[1] is None else tokens[1]
 
 
