@@ -8,6 +8,7 @@ import pytest
 
 from tachograph.pricing import PriceFileError, Pricer
 from tachograph.pricing.dimensions import TOKENS, TOOLS
+from tachograph.records import NOWHERE, Cost, LLMCall, Usage
 
 PARTS, USES = ", ".join(TOKENS), ", ".join((*TOOLS, "image", "video_second"))
 SCOPE = "model, provider, tier, speed, region"
@@ -161,3 +162,38 @@ def test_a_price_file_that_is_not_there_or_no_toml_is_refused(tmp_path: Path) ->
     )
     with pytest.raises(PriceFileError, match=r"the price file is not TOML: .+ \(in .+prices.toml\)\. Correct it\.$"):
         Pricer(write(tmp_path, "[[price]"))
+
+
+@pytest.mark.parametrize(
+    ("scope", "facts", "holds"),
+    [
+        ('tier = "standard"', {}, True),
+        ('tier = "Default"', {"service_tier": "standard"}, True),
+        ('tier = "standard"', {"service_tier": "flex"}, False),
+        ('tier = ""', {"service_tier": "auto"}, True),
+        ('tier = "FLEX"', {"service_tier": "flex"}, True),
+        ('tier = "on_demand_flex"', {"traffic_type": "ON_DEMAND_FLEX"}, True),
+        ('tier = "flex"', {"traffic_type": "ON_DEMAND_FLEX"}, True),
+        ('tier = "flex"', {}, False),
+        ('speed = "Standard"', {}, True),
+        ('speed = "normal"', {"speed": "standard"}, True),
+        ('speed = "normal"', {"speed": "fast"}, False),
+        ('speed = "FAST"', {"speed": "fast"}, True),
+        ('region = "EU"', {"region": "eu"}, True),
+        ('region = "eu"', {}, False),
+    ],
+)
+def test_a_price_is_for_a_tier_speed_or_region_by_any_of_its_names(
+    tmp_path: Path, scope: str, facts: dict[str, str], holds: bool
+) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_text(f'[[price]]\nmodel = "no-such-model"\ninput = 1\noutput = 1\n{scope}\n', "utf-8")
+    made = LLMCall(NOWHERE, "openai", "no-such-model")
+    made.usage, made.outcome = Usage(1, 1), "success"
+    for name, value in facts.items():
+        setattr(made, name, value)
+    assert Pricer(path)(made) == (
+        Cost(2_000, "priced", "file:prices.toml")
+        if holds
+        else Cost(None, "unpriced", "", "no price for no-such-model of openai")
+    )

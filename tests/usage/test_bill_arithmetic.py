@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 import time
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -672,3 +673,34 @@ def test_days_that_agree_together_end_at_another_hour_and_others_do_not() -> Non
     told = "two days that agree together: the report's day ends at another hour than UTC's"
     assert found == [*(replace(one, causes=(Cause("day_boundary", one.usd, told),)) for one in shifted), *others]
     assert [one.usd for one in found[:4]] == [2, 2, 3, -1]
+
+
+def test_whatever_differs_the_money_of_all_causes_adds_up_to_billed_less_ours() -> None:
+    draw = random.Random(5)
+
+    def either(*values: Any) -> Any:
+        return draw.choice(values)
+
+    for _ in range(600):
+        own = LedgerDay(
+            calls=10, succeeded=either(0, 8, 10), cancelled=either(0, 2), input_tokens=either(0, 9_000, 10_000, 12_000),
+            output_tokens=either(0, 900, 1_000, 1_500), cache_read_tokens=either(0, 3_000),
+            cache_write_tokens=either(0, 500), nano_usd=either(0, 5, 11) * 10**9, unpriced=either(0, 0, 3),
+            usage_missing=either(0, 2),
+        )  # fmt: skip
+        parts = [
+            Billed(
+                DAY, "m", requests=either(None, 10, 11), input_tokens=either(None, 0, 6_000, 10_000, 12_000),
+                cache_read_tokens=either(None, 0, 2_000), output_tokens=either(None, 0, 1_000, 1_500),
+                cache_write_5m_tokens=either(0, 100), cache_write_1h_tokens=either(0, 50),
+                tier=either("", "batch", "flex"), region=either("", "us", "EU", "global"),
+            )
+            for _ in range(either(1, 2, 3))
+        ]  # fmt: skip
+        money = money_line(DAY, "m", Decimal(either("11", "5.5", "11.005", "0", "12.34")))
+        credit = [money_line(DAY, "m", Decimal("-0.5"), is_credit=True)] * either(0, 1)
+        line = gathered([*parts, money, *credit])[DAY, "m"]
+        now = either(LONG_AFTER, datetime(2026, 11, 11, tzinfo=UTC))
+        found = Explainer("openai", either(one_dollar_a_thousand, None), TOLERANCE, now).causes(DAY, own, line)
+        assert line.usd is not None
+        assert sum(cause.usd for cause in found) == pytest.approx(line.usd - own.usd, abs=Decimal("0.000001"))

@@ -132,7 +132,7 @@ def served(
     word = (tier or "").lower()
     if word in _ORDINARY and traffic_type:
         word = traffic_type.lower()
-    word = _TIERS.get(word, word)
+    word = tier_word(word)
     pace = (speed or "").lower()
     if word == "fast" and not pace:
         pace = "fast"
@@ -145,10 +145,22 @@ def served(
         host,
         port,
         models,
-        "" if word in _ORDINARY or word == "fast" else word,
-        "" if pace in ("standard", "normal") else pace,
+        "" if word == "fast" else word,
+        speed_word(pace),
         "" if place in _ANYWHERE else place,
     )
+
+
+def tier_word(tier: str) -> str:
+    """A service tier as prices know it, whichever of its names is given; empty for the ordinary one."""
+    word = tier.lower()
+    return "" if word in _ORDINARY else _TIERS.get(word, word)
+
+
+def speed_word(speed: str) -> str:
+    """The same of a speed."""
+    word = speed.lower()
+    return "" if word in ("standard", "normal") else word
 
 
 @lru_cache(maxsize=256)

@@ -47,11 +47,11 @@ from typing import Any
 from tachograph.errors import TachographError
 from tachograph.files import read_toml
 from tachograph.pricing.compiled import Price, Rate
-from tachograph.pricing.dimensions import TOKENS, TOOLS, Served
+from tachograph.pricing.dimensions import TOKENS, TOOLS, Served, speed_word, tier_word
 from tachograph.pricing.sources.bundled import Found
 from tachograph.records.media import MEDIA
 
-_WHERE = ("tier", "speed", "region")
+_WHERE = {"tier": tier_word, "speed": speed_word, "region": str.lower}
 _TEXTS = ("model", "provider", *_WHERE)
 _TERMS = (*_TEXTS, "from", "until")
 _TABLES = ("price", "discount", "included")
@@ -86,7 +86,7 @@ class _Scope:
         return (
             (self.model == model or fnmatchcase(model, self.model))
             and self.provider in (None, served.label)
-            and (self.tier is None or (self.tier.lower() or "") == served.tier)
+            and self.tier in (None, served.tier)
             and self.speed in (None, served.speed)
             and self.region in (None, served.region)
             and (self.begins is None or self.begins <= today)
@@ -236,8 +236,8 @@ class PriceFile:
             if day is not None and (not isinstance(day, date) or isinstance(day, datetime)):
                 raise self._error(f"{name}: {key} is no day but {day!r}", f"Write it as {key} = 2026-01-31.")
             days.append(day)
-        words = [table[key].lower() if key in table else None for key in _WHERE]
-        return _Scope(table.get("model", "*"), table.get("provider"), *words, *days)
+        tier, speed, region = (_WHERE[key](table[key]) if key in table else None for key in _WHERE)
+        return _Scope(table.get("model", "*"), table.get("provider"), tier, speed, region, *days)
 
     def _entry(self, number: int, table: Mapping[str, Any]) -> _Entry:
         name = f"[[price]] number {number}"
