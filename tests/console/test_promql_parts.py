@@ -661,3 +661,9 @@ def test_a_subquery_without_a_step_takes_the_usual_one() -> None:
     for step, times in ((60_000, [0, 60_000]), (40_000, [0, 40_000, 80_000])):
         engine = PromQLEngine(Source(), subquery_step=step)
         assert engine.instant("vector(1)[90s:]", 89_999).series[0][1].tolist() == times
+
+
+def test_trees_of_short_queries_are_kept() -> None:
+    for length, kept in ((4096, True), (4097, False)):
+        query = "x" * length
+        assert (parse(query) is parse(query)) == kept

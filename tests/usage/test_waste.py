@@ -640,3 +640,16 @@ def test_tools_that_are_sent_take_from_the_front_of_what_was_cached(tmp_path: Pa
     usage = Usage(1000, 5, {"cache_read": 800})
     assert waiting.call(0, usage, messages=messages, tools=tools) == {}
     assert waiting.call(10_000, usage, messages=messages, tools=tools) == {"tool_definitions": tokens * CACHED}
+
+
+@pytest.mark.parametrize(("word", "price"), [("cache_write_5m", 3750), ("cache_write_1h", 6000)])
+def test_what_was_missed_was_written_at_a_price(tmp_path: Path, word: str, price: int) -> None:
+    recorder = recorder_with(tmp_path)
+    made = recorder.start_llm_call("anthropic", "claude-sonnet-4-5", asks={"messages": HELLO})
+    made.begin_attempt().end("success")
+    made.usage = Usage(2000, 5, {"cache_write": 1500, word: 1500})
+    made.cache_miss = (1000, "system_changed")
+    made.finish("success")
+    recorder.settle()
+    amount = metric(recorder, "llm_waste_usd_total", "anthropic", "claude-sonnet-4-5", "cache_miss")
+    assert round(amount * 1e9) == 1000 * (price - 300)

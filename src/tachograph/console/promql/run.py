@@ -144,9 +144,9 @@ class Evaluation:
         raise PromQLUnsupported(f"unsupported PromQL: {_describe(node)} as a scalar")
 
     def vector(self, node: Node) -> Frame:
-        """Evaluate a node of type instant vector (a scalar becomes one series without labels)."""
+        """Evaluate a node of type instant vector."""
         self.tick()
-        if len(self.times) > 1 and not isinstance(node, Number) and step_invariant(node):
+        if len(self.times) > 1 and step_invariant(node):
             once = self.at_times(self.times[:1]).vector(node)
             steps = len(self.times)
             self.check_points(len(once.labels) * steps)
@@ -168,12 +168,11 @@ class Evaluation:
         if isinstance(node, Unary):
             frame = self.vector(node.expr)
             return frame.with_values(-frame.values)
-        if isinstance(node, Binary) and value_type(node) == "vector":
+        if isinstance(node, Binary):
             return self.binary(node)
-        if isinstance(node, FunctionCall) and value_type(node) == "vector":
+        if isinstance(node, FunctionCall):
             return self.call(node)
-        values = self.scalar(node)[None, :]
-        return Frame([()], values, np.ones(values.shape, dtype=bool))
+        raise PromQLUnsupported(f"unsupported PromQL: {_describe(node)} as a vector")
 
     def binary(self, node: Binary) -> Frame:
         left_scalar, right_scalar = value_type(node.left) == "scalar", value_type(node.right) == "scalar"
