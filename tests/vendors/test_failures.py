@@ -298,6 +298,8 @@ def caused(*words: str) -> BaseException:
         (("refused by x", "refused"), "refused by x"),
         (("Connection error.", ""), "Connection error."),
         (("alone.",), "alone."),
+        (("HTTP X", "refused"), "HTTP X: refused"),
+        (("HTTP X...", "refused"), "HTTP X: refused"),
         (("", "refused"), ": refused"),
         (tuple("abcdefghi"), "a: i"),
         (tuple("abcdefghij"), "a: i"),

@@ -263,6 +263,15 @@ def test_an_api_is_found_by_its_method_and_path_however_they_are_written(
         assert wrong is None
 
 
+@pytest.mark.parametrize("name", ["X", "aX", "X-1", "..", "a b", "7"])
+def test_an_id_in_a_path_may_be_anything_but_a_slash(name: str) -> None:
+    for path in (f"/batches/{name}", f"batches/{name}//", f"https://host/v1/batches/{name}/?after=X"):
+        found = route("get", path)
+        assert found is not None
+        assert (found.name, found.operation) == ("batches", "fetch_response")
+    assert route("get", f"/batches/{name}/{name}") is route("get", "/batches/") is None
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [
