@@ -151,6 +151,10 @@ WHOLE = {"input_tokens": 10, "output_tokens": 5}
         ({"input_tokens": 10}, Reading(Usage(10, None))),
         ({"output_tokens": 5}, Reading(Usage(None, 5))),
         (
+            {"output_tokens": 5, "output_tokens_details": {"thinking_tokens": 4}},
+            Reading(Usage(None, 5, {"reasoning": 4})),
+        ),
+        (
             {**WHOLE, "output_tokens_details": {"thinking_tokens": 4}},
             Reading(Usage(10, 5, {"reasoning": 4})),
         ),

@@ -147,6 +147,14 @@ WHOLE = {"prompt_token_count": 100, "candidates_token_count": 40}
             Reading(Usage(100, 40), unknown=("modality hologram", "modality taste")),
         ),
         ({**WHOLE, "prompt_tokens_details": 7, "cache_tokens_details": [{}, 3]}, Reading(Usage(100, 40))),
+        (
+            {
+                **WHOLE,
+                "prompt_tokens_details": [{"modality": "AUDIO"}, {"modality": "HOLOGRAM"}, {"token_count": 3}],
+                "cache_tokens_details": [{"modality": "AUDIO", "token_count": -1}],
+            },
+            Reading(Usage(100, 40)),
+        ),
         ({}, Reading()),
     ],
 )

@@ -6,7 +6,7 @@ Source: google-genai 3.6 types (`GenerateContentResponseUsageMetadata`, interact
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from tachograph.records.usage import Usage
@@ -172,7 +172,7 @@ def _modalities(entries: object) -> dict[str, int]:
     found: dict[str, int] = {}
     for entry in entries if isinstance(entries, (list, tuple)) else ():
         modality = (text(entry, "modality") or "").lower()
-        tokens = next(_counts(entry, ("token_count", "tokenCount", "tokens")), 0)
+        tokens = _tokens(entry)
         if tokens and modality in _MODALITIES:
             found[modality] = found.get(modality, 0) + tokens
     return found
@@ -181,16 +181,12 @@ def _modalities(entries: object) -> dict[str, int]:
 def _unknown_modalities(parts: Iterable[Any]) -> tuple[str, ...]:
     """Modalities that have tokens and, for all we know, prices of their own."""
     entries = [entry for part in parts if isinstance(part, (list, tuple)) for entry in part]
-    found = {
-        word.lower(): None
-        for entry in entries
-        if (word := text(entry, "modality")) and next(_counts(entry, ("token_count", "tokenCount", "tokens")), 0)
-    }
+    found = {word.lower(): None for entry in entries if (word := text(entry, "modality")) and _tokens(entry)}
     return tuple(f"modality {word}" for word in found if word not in _MODALITIES and word not in _WORDS_ALONE)
 
 
-def _counts(entry: object, names: tuple[str, ...]) -> Iterator[int]:
-    return (tokens for name in names if (tokens := count(entry, name)) is not None)
+def _tokens(entry: object) -> int:
+    return count(entry, "token_count") or count(entry, "tokenCount") or count(entry, "tokens") or 0
 
 
 def _with_modalities(
