@@ -122,10 +122,12 @@ def _one(get: Callable[[str], Any], counts: list[int | None]) -> Usage | None:
             details["cache_write_5m"] = five_minutes
         if one_hour:
             details["cache_write_1h"] = one_hour
-    prompt = None if fresh is read is written is None else (fresh or 0) + (read or 0) + (written or 0)
-    if prompt is None and output is None:
-        return None
-    result = Usage(prompt, output, details)
+    if fresh is None and read is None and written is None:
+        if output is None:
+            return None
+        result = Usage(None, output, details)
+    else:
+        result = Usage((fresh or 0) + (read or 0) + (written or 0), output, details)
     if read:
         details["cache_read"] = read
     if written:

@@ -173,7 +173,7 @@ def _modalities(entries: object) -> dict[str, int]:
     for entry in entries if isinstance(entries, (list, tuple)) else ():
         modality = (text(entry, "modality") or "").lower()
         tokens = _tokens(entry)
-        if tokens and modality in _MODALITIES:
+        if tokens:
             found[modality] = found.get(modality, 0) + tokens
     return found
 
