@@ -308,7 +308,7 @@ def test_a_restart_loses_no_call(tmp_path: Path, recorder: Recorder) -> None:
         client = Client(served.url, served.token)
         answer = client.get("/api/console/calls", limit=1000)
         assert [c["id"] for c in answer["calls"]] == made[::-1]
-        assert client.get("/api/console/cost")["groups"][0]["calls"] == 500
+        assert client.get("/api/console/money")["spent"]["groups"][0]["calls"] == 500
         newest = answer["newest_cursor"]
         assert client.get("/api/console/calls", after=newest)["calls"] == []
 
@@ -387,5 +387,6 @@ def test_what_a_ledger_spent_before_is_part_of_the_cost(tmp_path: Path) -> None:
             feed.look()
             assert feed.last_error == ""
             client = Client(served.url, served.token)
-            cost = client.get("/api/console/cost", **{"from": now - 30 * 86_400, "to": now + 60, "by": "label:team"})
+            asked = {"from": now - 30 * 86_400, "to": now + 60, "by": "label:team"}
+            cost = client.get("/api/console/money", **asked)["spent"]
             assert [(g["key"], g["cost_usd"], g["calls"]) for g in cost["groups"]] == [("search", "5", 5)]

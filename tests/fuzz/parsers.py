@@ -492,7 +492,7 @@ def console_requests(data: bytes) -> None:
         ("GET", f"/api/v1/query_range?query=1&{text}", ""),
         ("GET", f"/api/v1/series?{text}", ""),
         ("GET", f"/api/console/calls?{text}", ""),
-        ("GET", f"/api/console/cost?{text}", ""),
+        ("GET", f"/api/console/money?{text}", ""),
     ):
         answer = client.request(
             method, path, content=data, headers={**logged_in, **({"Content-Type": kind} if kind else {})}

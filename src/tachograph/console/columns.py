@@ -254,10 +254,6 @@ class Columns:
                 mask |= hits[self.calls.codes[name][rows]]
         return mask
 
-    def values(self, name: str) -> list[str]:
-        """Return the distinct texts of a column."""
-        return sorted(text for text in self.calls.words[name].texts if text)
-
 
 def run_of(call: Call) -> str:
     """What groups a call with others: its run, or the trace it belongs to."""

@@ -582,11 +582,6 @@ class CallStore:
             asked = "SELECT * FROM notes WHERE alert = ? ORDER BY at DESC LIMIT 100"
             return self._db.execute(asked, (alert,)).fetchall()
 
-    def distinct(self, name: str) -> list[str]:
-        """Return the distinct values of a column, for the filters' choices."""
-        with self._lock:
-            return self._columns.values(name)
-
     @property
     def bytes(self) -> int:
         """Bytes on disk that are in use."""

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from tachograph.console.api import catalogue, spending
+from tachograph.console.api import catalogue
 from tachograph.console.calls import Call
 from tachograph.console.columns import Filter
 from tachograph.console.notes import matchers_of
@@ -129,7 +129,8 @@ class _Routes:
         try:
             return _json(self._views.money(*_range(request), _chosen(request), by))
         except ValueError:
-            raise BadRequest(*_unknown_grouping(by)) from None
+            what = f"spending is not kept by {by[:50]!r}"
+            raise BadRequest(what, "parameter by", "Use provider, model, day or label:KEY.") from None
 
     async def save(self, request: Request) -> Response:
         return await _written(request, lambda body: _save(self._console, body))
@@ -157,9 +158,6 @@ def routes(console: Console, *, auth: str, settings: Settings | None = None) -> 
         ("/calls", _calls),
         ("/calls/{id}", _call),
         ("/traces/{trace_id}", _trace),
-        ("/cost", _cost),
-        ("/values", _values),
-        ("/alerts/resolved", _resolved),
         ("/runbooks/{alert}", own.runbook),
     ]
     return [
@@ -466,42 +464,6 @@ def _trace(console: Console, request: Request) -> Response:
     return _json(
         {"trace_id": request.path_params["trace_id"].lower(), "spans": spans, "calls": [call.id for call in calls]}
     )
-
-
-def _cost(console: Console, request: Request) -> Response:
-    now = time.time()
-    start, end = _number(request, "from"), _number(request, "to")
-    end = now if end is None else end
-    start = end - 86400 if start is None else start
-    if not 0 <= start < end < 1e11:
-        raise BadRequest(*_EMPTY_RANGE)
-    by = request.query_params.get("by", "provider")
-    try:
-        found = spending.summarize(*spending.kept_sums(console.calls, start, end), by)
-    except ValueError:
-        raise BadRequest(*_unknown_grouping(by)) from None
-    return _json({**found, "forecast": spending.forecast(console.calls, now)})
-
-
-def _unknown_grouping(by: str) -> tuple[str, str, str]:
-    return f"spending is not kept by {by[:50]!r}", "parameter by", "Use provider, model, day or label:KEY."
-
-
-def _values(console: Console, request: Request) -> Response:
-    names = {
-        "provider": "provider",
-        "model": "model",
-        "server": "server_id",
-        "tool": "tool_name",
-        "outcome": "outcome",
-        "service": "service",
-        "error": "error",
-    }
-    return _json({name: console.calls.distinct(column)[:500] for name, column in names.items()})
-
-
-def _resolved(console: Console, request: Request) -> Response:
-    return _json({"resolved": list(console.rules.resolved)})
 
 
 class _Streams:
