@@ -704,3 +704,17 @@ def test_whatever_differs_the_money_of_all_causes_adds_up_to_billed_less_ours() 
         found = Explainer("openai", either(one_dollar_a_thousand, None), TOLERANCE, now).causes(DAY, own, line)
         assert line.usd is not None
         assert sum(cause.usd for cause in found) == pytest.approx(line.usd - own.usd, abs=Decimal("0.000001"))
+
+
+def test_what_is_left_after_the_other_causes_is_weighed_with_them() -> None:
+    near_by = billed(input_tokens=12_000, usd=Decimal("13.01"))
+    found = Explainer("openai", one_dollar_a_thousand, TOLERANCE, LONG_AFTER).causes(DAY, ours(), near_by)
+    assert [(cause.name, cause.usd, cause.text) for cause in found[1:]] == [
+        ("unexplained", Decimal("0.01"), "within the tolerance")
+    ]
+    assert causes(ours(unpriced=1), billed(usd=None)) == []
+
+
+def test_lines_of_no_model_are_other_money_or_nothing() -> None:
+    lines = [Billed(DAY, "", input_tokens=1), Billed(DAY, "", usd=Decimal(0)), Billed(DAY, "", usd=Decimal(2))]
+    assert {model: line.usd for (_, model), line in gathered(lines).items()} == {"": 0, "other": 2}

@@ -405,3 +405,43 @@ def test_the_watch_checks_again_after_its_time_or_an_hour_after_a_failure(
     one.run(60.0, FakeEvent())  # type: ignore[arg-type]
     assert waited[-1] == 60.0
     assert [message.partition(": ")[2] for message in caplog.messages] == ["the bills could not be compared: away"]
+
+
+def test_every_account_is_shown_by_what_was_kept_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def day(billed: str, ours: str, **more: Any) -> dict[str, Any]:
+        return {"billed_usd": billed, "ours_usd": ours, "models": {}, "causes": {}, "is_complete": True, **more}
+
+    days = {
+        "2026-11-01": day("3", "3"),  # beyond the last fourteen
+        **{f"2026-11-{number:02}": day("0", "0") for number in range(2, 14)},
+        "2026-11-14": day("11", "10", models={"a": ["11", "10"]}, keys={"k": ["0", "2"]}, causes={"tier": "1"}),
+        "2026-11-15": day("5", "0", is_complete=False),
+    }
+    (tmp_path / "bills.json").write_text(json.dumps({
+        "new": {"days": {}, "asked": 90.0},
+        "openai": {"days": days, "checked": 70.0, "most_nano_usd": 20_000_000_000},
+        "ahead": {"days": {}, "checked": 200.0},
+    }), "utf-8")  # fmt: skip
+    monkeypatch.setattr("tachograph.usage.reconcile.watch.time.time", lambda: 100.0)
+    names = ("never", "new", "openai", "ahead")
+    one = watcher(tmp_path, *(Account(name, lambda since, until: []) for name in names))
+
+    def shown() -> dict[tuple[str, ...], float]:
+        return {
+            (family.name.removeprefix("llm_bill_"), *sample.labels): sample.values[0]
+            for family, samples in one._metrics.collect()
+            for sample in samples
+            if sample.values[0] and family.name.startswith("llm_")
+        }
+
+    first = shown()
+    assert first == shown()  # the counter counts each day once
+    assert first == {
+        ("age_seconds", "new"): 10.0,
+        ("age_seconds", "openai"): 30.0,
+        ("usd_total", "openai"): 20.0,
+        ("drift_ratio", "openai"): pytest.approx(1 / 11),
+        ("model_drift_ratio", "openai", "a"): pytest.approx(1 / 11),
+        ("key_drift_ratio", "openai", "k"): -math.inf,
+        ("cause_usd", "openai", "tier"): 1.0,
+    }

@@ -383,3 +383,13 @@ def test_a_price_that_fails_leaves_nothing_of_the_estimate_on_the_call() -> None
     with pytest.raises(LookupError):
         Estimates().nano_usd(made, asked(300, 10, tier="flex", speed="fast"), fails)
     assert (made.usage, made.service_tier, made.speed) == (None, None, None)
+
+
+def test_sound_that_is_to_be_written_down_is_asked_for_as_time_and_as_tokens() -> None:
+    seen: list[Usage | None] = []
+    Estimates().nano_usd(of("transcription"), asked(sound_seconds=2.01), lambda made: seen.append(made.usage))
+    assert seen == [Usage(41, 21, {"audio_input": 41}, audio_seconds=2.01)]
+    seen.clear()
+    Estimates().nano_usd(of("speech"), asked(300, 10), lambda made: seen.append(made.usage))
+    Estimates().nano_usd(call(), asked(300, 10), lambda made: seen.append(made.usage))
+    assert seen == [Usage(tool_uses={"character": 300}), Usage(101, 10)]

@@ -793,3 +793,23 @@ def test_the_ledger_is_read_for_all_budgets_by_this_process_s_slot(tmp_path: Pat
     budgets._slot, budgets._ledger, ledger = slot, None, budgets._ledger
     budgets.refresh()
     assert read == [(budgets._budgets, ledger, slot, 5.0)]
+
+
+def test_a_tick_asks_the_fleet_for_every_account_of_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = step_by_step(tmp_path, {"name": "b", "usd": "1", "per": ["user"]}, {"name": "c", "usd": "1"})
+    for user in ("u1", "u2"):
+        end(begin(recorder, ASKS, user=user), None)
+    budgets, synced = guard(recorder), list[Any]()
+    monkeypatch.setattr(budgets, "sweep", lambda: None)
+    monkeypatch.setattr(budgets, "refresh", lambda: None)
+    monkeypatch.setattr("tachograph.usage.budgets.guard.time.time", lambda: 5.0)
+    budgets._fleet = SimpleNamespace(sync=lambda rows, now: synced.append((rows, now)))  # type: ignore[assignment]
+    budgets.tick()
+    budgets._budgets[0].accounts = None
+    budgets.tick()
+    found = [([(scope.limit.name, row.index) for scope, row in rows], now) for rows, now in synced]
+    assert [(len(rows), {name for name, _ in rows}, now) for rows, now in found] == [
+        (3, {"b", "c"}, 5.0),
+        (1, {"c"}, 5.0),
+    ]
+    budgets._fleet = None
