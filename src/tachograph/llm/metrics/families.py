@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from tachograph.records.cost import NANO_PER_USD
 from tachograph.records.outcomes import ERROR_TYPES, OUTCOMES
@@ -15,7 +15,7 @@ _WHO: Final = ("provider", "model")
 REQUEST_SECONDS: Final = Family(
     "llm_provider_request_seconds",
     "histogram",
-    ("provider", "model", "outcome"),
+    (*_WHO, "outcome"),
     "Duration of one request (attempt) on the wire to an LLM provider, streams until their end.",
     "seconds",
     buckets=_REQUEST_BUCKETS,
@@ -64,7 +64,7 @@ RATE_LIMIT_DELAYS: Final = Family(
 CALL_SECONDS: Final = Family(
     "llm_call_seconds",
     "histogram",
-    ("provider", "model", "outcome"),
+    (*_WHO, "outcome"),
     "Duration of one call as the application asked for it, retries and waits included.",
     "seconds",
     buckets=_REQUEST_BUCKETS,
@@ -114,39 +114,29 @@ USAGE_MISMATCH: Final = Family(
     },
     takes_user_labels=True,
 )
-RATE_LIMIT_LIMIT: Final = Family(
-    "llm_provider_rate_limit_limit",
-    "gauge",
-    ("provider", "model", "kind"),
-    "The provider's rate limit as its last answer stated it.",
-    values={"kind": ("requests", "tokens", "input_tokens", "output_tokens")},
-    gauge_merge="max",
+
+
+def _rate_limit(name: str, help: str, merge: Literal["max", "min"], unit: str = "") -> Family:
+    kinds = ("requests", "tokens", "input_tokens", "output_tokens")
+    return Family(name, "gauge", (*_WHO, "kind"), help, unit, values={"kind": kinds}, gauge_merge=merge)
+
+
+RATE_LIMIT_LIMIT: Final = _rate_limit(
+    "llm_provider_rate_limit_limit", "The provider's rate limit as its last answer stated it.", "max"
 )
-RATE_LIMIT_REMAINING: Final = Family(
+RATE_LIMIT_REMAINING: Final = _rate_limit(
     "llm_provider_rate_limit_remaining",
-    "gauge",
-    ("provider", "model", "kind"),
     "What is left of the provider's rate limit as its last answer stated it.",
-    values={"kind": ("requests", "tokens", "input_tokens", "output_tokens")},
-    gauge_merge="min",
+    "min",
 )
-RATE_LIMIT_RESET: Final = Family(
-    "llm_provider_rate_limit_reset_seconds",
-    "gauge",
-    ("provider", "model", "kind"),
-    "Seconds until the provider's rate limit is whole again.",
-    "seconds",
-    values={"kind": ("requests", "tokens", "input_tokens", "output_tokens")},
-    gauge_merge="max",
+RATE_LIMIT_RESET: Final = _rate_limit(
+    "llm_provider_rate_limit_reset_seconds", "Seconds until the provider's rate limit is whole again.", "max", "seconds"
 )
-RATE_LIMIT_EXHAUSTION: Final = Family(
+RATE_LIMIT_EXHAUSTION: Final = _rate_limit(
     "llm_provider_rate_limit_exhaustion_seconds",
-    "gauge",
-    ("provider", "model", "kind"),
     "Forecast: seconds until the limit is met at the present rate; +Inf when it will not be.",
+    "min",
     "seconds",
-    values={"kind": ("requests", "tokens", "input_tokens", "output_tokens")},
-    gauge_merge="min",
 )
 CALLS_IN_FLIGHT: Final = Family("llm_calls_in_flight", "gauge", _WHO, "Calls under way.", gauge_merge="sum")
 CALL_OLDEST_SECONDS: Final = Family(
