@@ -535,7 +535,7 @@ def test_what_has_no_price_is_not_shown_as_free(running: RunningConsole, client:
 
 def test_a_run_and_a_session_without_any_price_are_not_shown_as_free(running: RunningConsole, client: Client) -> None:
     facts = {"session_id": "s", "run_id": "r", "input_tokens": 10, "output_tokens": 1}
-    put(running, made(1, at=NOW - 30, **facts), made(2, at=NOW - 20, **facts))
+    put(running, made(1, at=NOW - 30, **facts), made(2, at=NOW - 20, **facts | {"input_tokens": None}))
     for path in ("runs/r", "sessions/s"):
         found = client.get(f"/api/console/{path}")
         assert (found["cost"], found["unpriced"]) == (None, 2)
