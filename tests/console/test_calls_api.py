@@ -212,31 +212,32 @@ def test_cost_is_summed_exactly_by_every_key(recorder: Recorder, ask: Callable[.
         ("model", {"m0": total / 3, "m1": total / 3, "m2": total / 3, "claude-x": Decimal(0)}),
         ("label:team", {"a": total / 2, "b": total / 2, "": Decimal(0)}),
     ):
-        answer = ask("cost", by=by)
+        answer = ask("money", by=by)["spent"]
         assert {g["key"]: Decimal(g["cost_usd"]) for g in answer["groups"]} == groups
         assert Decimal(answer["total_usd"]) == total
         assert answer["unpriced_share"] == pytest.approx(1 / 31)
     group = answer["groups"][0]
     assert group.keys() == {
-        "key", "provider", "cost_usd", "calls", "input_tokens", "output_tokens", "unpriced_calls", "series",
+        "key", "provider", "cost_usd", "calls", "input_tokens", "output_tokens", "unpriced_calls", "unreported_calls",
+        "series",
     }  # fmt: skip
     assert sum(usd for _, usd in group["series"]) == pytest.approx(float(group["cost_usd"]))
     assert answer["forecast"]["day_usd"] is None  # too early to say
     assert Decimal(answer["forecast"]["month_spent_usd"]) == total
-    assert len(ask("cost", by="day")["groups"]) >= 1
+    assert len(ask("money", by="day")["spent"]["groups"]) >= 1
 
 
 def test_failed_calls_that_used_nothing_are_not_unpriced(recorder: Recorder, ask: Callable[..., Any]) -> None:
     record = recorder.start_llm_call("openai", "gpt-5")
     record.finish("error", "server_error")
-    assert ask("cost")["groups"][0]["unpriced_calls"] == 0
+    assert ask("money")["spent"]["groups"][0]["unpriced_calls"] == 0
 
 
 @pytest.mark.parametrize(
     ("asked", "allowed"),
     [
-        ("cost?by=nonsense", "provider, model"), ("cost?by=label:", "label:KEY"), ("cost?from=5&to=4", "the earlier"),
-        ("cost?from=x", "a number"), ("calls?from=5&to=4", "the earlier"), ("calls?to=-1", "the earlier"),
+        ("money?by=nonsense", "provider, model"), ("money?by=label:", "label:KEY"), ("money?from=x", "a number"),
+        ("money?from=5&to=4", "the earlier"), ("calls?from=5&to=4", "the earlier"), ("calls?to=-1", "the earlier"),
         ("calls?from=inf", "the earlier"), ("calls?cursor=abc", "earlier answer"), ("calls?label=x", "key:value"),
         ("calls?limit=y", "1 to 1000"), ("calls?limit=0", "1 to 1000"), ("calls?limit=2.5", "1 to 1000"),
         ("calls?limit=1001", "1 to 1000"), ("calls?order=up", "desc, asc"), ("calls?sort=name", "time, duration"),

@@ -608,7 +608,7 @@ def test_no_question_of_the_page_reads_a_whole_table(running: RunningConsole, cl
     asked: set[str] = set()
     store._db.set_trace_callback(asked.add)
     for path, parameters in (
-        ("now", {}), ("money", {}), ("cost", {}), ("board/tachograph-llm-provider", {}), ("calls", {"q": "gone"}),
+        ("now", {}), ("money", {}), ("board/tachograph-llm-provider", {}), ("calls", {"q": "gone"}),
         ("calls", {"sort": "cost"}), ("explore", {}), ("explore", {"what": "errors"}), ("explore", {"what": "runs"}),
         ("explore", {"what": "sessions"}), ("compare", {}), ("runs/r1", {}), ("sessions/s", {}), ("status", {}),
         ("incidents/LLMProviderDown", {}), (f"calls/{1:032x}", {}), (f"traces/{1:032x}", {}),

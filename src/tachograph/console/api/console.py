@@ -125,9 +125,9 @@ class _Routes:
         return _found(self._views.session(request.path_params["id"]), request, "session")
 
     def money(self, console: Console, request: Request) -> Response:
-        by = request.query_params.get("by", "model")
+        by, chosen = request.query_params.get("by", "model"), _range(request)
         try:
-            return _json(self._views.money(*_range(request), _chosen(request), by))
+            return _json(self._views.money(*chosen, _chosen(request), by))
         except ValueError:
             what = f"spending is not kept by {by[:50]!r}"
             raise BadRequest(what, "parameter by", "Use provider, model, day or label:KEY.") from None
