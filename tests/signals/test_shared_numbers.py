@@ -17,7 +17,7 @@ import pytest
 
 from tachograph.files import UnsafeFile
 from tachograph.signals import exposition, multiprocess
-from tachograph.signals.cells import Sample
+from tachograph.signals.cells import Sample, zeros
 from tachograph.signals.families import LABEL_OVERFLOW
 from tachograph.signals.family import Family
 from tachograph.signals.multiprocess import MappedStorage, is_alive
@@ -428,6 +428,125 @@ def test_only_bounded_labels_become_other_in_the_archive() -> None:
         assert bound(SPENT, ("spent_total", (f"{number}",))) == ("spent_total", (f"{number}",))
 
 
+def test_an_archive_that_has_not_changed_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    living = on(tmp_path)
+    (tmp_path / "archive.json").write_text('{"cells": [["level", ["a"], [0.5]]], "merged": []}')
+    looked, real = list[str](), multiprocess._read_plain
+
+    def look(path: Path) -> bytes:
+        looked.append(path.name)
+        return real(path)
+
+    monkeypatch.setattr(multiprocess, "_read_plain", look)
+    for _ in range(3):
+        assert shown(living) == {("level", "a"): [0.5]}
+    assert looked == ["archive.json"]
+    (tmp_path / "archive.json").unlink()
+    assert shown(living) == {}
+    assert looked == ["archive.json"]
+
+
+def test_files_that_another_process_has_removed_meanwhile_are_no_failure(tmp_path: Path) -> None:
+    living, ended = on(tmp_path), on(tmp_path)
+    ended.cell(DONE, "a", "x").add(3)
+    ended.storage.close()
+    siblings = living.storage._siblings  # type: ignore[attr-defined]
+    write = siblings._write_archive
+
+    def write_and_remove(*what: Any) -> None:
+        write(*what)
+        for path in tmp_path.glob(f"{ended.storage.id}.*"):  # type: ignore[attr-defined]
+            path.unlink()
+
+    siblings._write_archive = write_and_remove
+    for _ in range(2):
+        assert shown(living) == {("done_total", "a", "x"): [3]}
+
+
+def test_where_space_cannot_be_allocated_ahead_the_file_is_made_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "posix_fallocate")
+    monkeypatch.setattr(multiprocess, "FIRST_BYTES", 4096)
+    monkeypatch.setattr(multiprocess, "MORE_BYTES", 8192)
+    metrics = on(tmp_path)
+    values = index_of(tmp_path).with_suffix(".values")
+    assert values.stat().st_size == 4096
+    for number in range(129):
+        metrics.histogram(TOOK, f"{number}").observe(number)
+    assert values.stat().st_size == 4096 + 8192
+    assert shown(on(tmp_path))["took_seconds", "128"] == [128, 0, 0, 1]
+
+
+def test_a_forked_child_closes_the_parents_files_and_begins_its_own_later(tmp_path: Path) -> None:
+    before = descriptors()
+    metrics = on(tmp_path)
+    metrics.cell(LEVEL, "a").set(5)
+    parents = index_of(tmp_path)
+    assert len(descriptors() - before) == 2
+    metrics._after_fork()
+    assert descriptors() == before
+    assert list(tmp_path.glob("*.index")) == [parents]
+    metrics.cell(LEVEL, "a").add(2)
+    assert len(descriptors() - before) == 2
+    (own,) = set(tmp_path.glob("*.index")) - {parents}
+    assert own.with_suffix(".values").read_bytes()[:8] == struct.pack("<d", 2)
+    assert parents.with_suffix(".values").read_bytes()[:8] == struct.pack("<d", 5)
+
+
+def test_two_hundred_values_of_a_label_are_kept_unless_another_limit_is_given(tmp_path: Path) -> None:
+    assert on(tmp_path).storage._siblings.limit == Metrics(()).limit == 200  # type: ignore[attr-defined]
+    assert on(tmp_path, limit=3).storage._siblings.limit == Metrics((), limit=3).limit == 3  # type: ignore[attr-defined]
+
+
+class Noting:
+    """A storage in memory: what it is asked for is noted."""
+
+    error: OSError | None = None
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def allocate(self, family: Family, labels: tuple[str, ...], size: int) -> list[Any]:
+        self.asked.append(f"allocate {family.name} {size}")
+        return zeros(size)
+
+    def merge(self, own: Any) -> Any:
+        return own
+
+    def leave(self) -> None:
+        self.asked.append("leave")
+
+    def reopen(self) -> bool:
+        self.asked.append("reopen")
+        return True
+
+    def close(self) -> None:
+        self.asked.append("close")
+
+
+def test_a_handler_at_fork_opens_no_file_and_the_next_cell_that_is_asked_for_does() -> None:
+    storage = Noting()
+    metrics = Metrics((LEVEL, TOOK), storage=storage)
+    metrics.cell(LEVEL, "a").add(5)
+    assert storage.asked == ["allocate level 1"]
+    storage.asked.clear()
+    metrics.when_rebound(lambda: metrics.cell(LEVEL, "a").add(2))
+    metrics._after_fork()
+    assert storage.asked == ["leave"]
+    metrics.histogram(TOOK, "b").observe(1)
+    assert storage.asked == ["leave", "reopen", "allocate level 1", "allocate took_seconds 4"]
+    assert shown(metrics) == {("level", "a"): [2], ("took_seconds", "b"): [1, 1, 0, 0]}
+    metrics.move_in()
+    assert len(storage.asked) == 4
+
+
+def test_a_new_cell_holds_whole_numbers() -> None:
+    assert [(number, type(number)) for number in zeros(1)] == [(0, int)]
+    for size in (2, 3, 5):
+        assert [(number, type(number)) for number in zeros(size)] == [(0, float)] + [(0, int)] * (size - 1)
+
+
 # The registry and the text, where one process is enough
 
 
@@ -472,6 +591,38 @@ def test_the_users_labels_are_added_empty_where_a_caller_has_none_and_are_bounde
         metrics.cell(asked, "a", "b", "c", "d")
     metrics.register(asked)
     assert metrics.families["asked_total"].labels == ("who", "team", "tier")
+
+
+def test_the_pair_that_is_one_too_many_keeps_its_first_value_and_is_counted_under_the_last_label() -> None:
+    asked = Family("asked_total", "counter", ("n", "a", "m", "b"), "Asked.", bounded=("a", "b"))
+    metrics = Metrics((asked, LABEL_OVERFLOW), limit=5)
+    pairs = [(f"{a}", f"{b}") for a in range(5) for b in range(5)]
+    for a, b in [*pairs, *pairs, ("0", "other"), ("other", "0")]:
+        metrics.cell(asked, "n", a, "m", b).add()
+    assert len(shown(metrics)) == 27
+    assert not [key for key in shown(metrics) if key[0] == LABEL_OVERFLOW.name]
+    many = Metrics((asked, LABEL_OVERFLOW), limit=6)
+    for a, b in [(f"{a}", f"{b}") for a in range(6) for b in range(5)]:
+        many.cell(asked, "n", a, "m", b).add()
+    for _ in range(2):
+        many.cell(asked, "n", "3", "m", "5").add()
+    found = shown(many)
+    assert found["asked_total", "n", "3", "m", "other"] == [2]
+    assert [(key, value) for key, value in found.items() if key[0] == LABEL_OVERFLOW.name] == [
+        ((LABEL_OVERFLOW.name, "asked_total", "b"), [2])
+    ]
+    assert many.admit(asked, ("n", "3", "m", "4")) == ("n", "3", "m", "4")
+
+
+def test_families_with_the_same_bounded_labels_share_their_pairs_and_others_do_not() -> None:
+    one, two = (Family(name, "counter", ("a", "b"), "Pairs.", bounded=("a", "b")) for name in ("one", "two"))
+    other = Family("other_pairs", "counter", ("a", "c"), "Pairs.", bounded=("a", "c"))
+    metrics = Metrics((one, two, other), limit=6)
+    for number in range(30):
+        metrics.admit(one, (f"{number % 6}", f"{number // 6}"))
+    assert metrics.admit(two, ("0", "0")) == ("0", "0")
+    assert metrics.admit(two, ("0", "5")) == ("0", "other")
+    assert metrics.admit(other, ("0", "5")) == ("0", "5")
 
 
 def test_label_sets_that_are_known_beforehand_begin_at_zero() -> None:

@@ -256,17 +256,19 @@ def test_a_forked_child_closes_the_file_and_makes_one_of_its_own(tmp_path: Path)
 def test_a_name_that_is_just_being_written_down_goes_into_the_slot(tmp_path: Path) -> None:
     ring = Ring(tmp_path)
     ring.prepare()
-    first, second, again = llm_call(1), tool_call(2), llm_call(3)
+    first, second, again, known = llm_call(1), tool_call(2), llm_call(3), llm_call(4)
     with ring._opening:
         assert ring.keep(first)
         assert ring.keep(second)
     assert ring.keep(again)
+    with ring._opening:
+        assert ring.keep(known)
     data = content(ring)
-    assert [SLOT.unpack_from(data, call.slot)[8] for call in (first, second, again)] == [0xFFFF, 0xFFFF, 0]
+    assert [SLOT.unpack_from(data, call.slot)[8] for call in (first, second, again, known)] == [0xFFFF, 0xFFFF, 0, 0]
     length, extra = SLOT.unpack_from(data, first.slot)[-3:-1]
     assert unpack(extra[:length]) == [None, None, None, ["llm", "openai", "gpt-5", "chat", ""]]
     found = read(data, NOWHERE).records
-    assert [getattr(record, "model", None) for record in found] == ["gpt-5", None, "gpt-5"]
+    assert [getattr(record, "model", None) for record in found] == ["gpt-5", None, "gpt-5", "gpt-5"]
     assert isinstance(found[1], ToolCall)
     assert (found[1].server_id, found[1].tool_name, found[1].side) == ("clock", "get_time", "client")
 
@@ -383,10 +385,11 @@ def test_a_directory_that_a_process_removes_meanwhile_is_made_again(
         return opener(path, flags)
 
     monkeypatch.setattr(module, "private_and_high", remove_first)
-    ring = Ring(directory)
-    assert ring.keep(llm_call())
-    assert len(opened) == 2
-    assert len(content(ring)) == START + PIECE
+    for number, times in ((1, 2), (2, 3)):
+        ring = Ring(directory)
+        assert ring.keep(llm_call(number))
+        assert len(opened) == times
+        assert len(content(ring)) == START + PIECE
 
 
 def test_a_ring_with_records_stays_when_it_is_closed(tmp_path: Path) -> None:
@@ -680,9 +683,13 @@ def test_half_made_files_of_processes_that_are_gone_are_removed_a_minute_later(t
             os.utime(tmp_path / name / f"x.{suffix}", (now - age, now - age))
     (tmp_path / "d").mkdir()
     (tmp_path / "e").touch()
-    (tmp_path / "f").symlink_to("d")
+    (tmp_path / "f").symlink_to("g/inside")
+    (tmp_path / "g" / "inside").mkdir(parents=True)
+    (tmp_path / "g" / "inside" / "x.new").touch()
+    os.utime(tmp_path / "g" / "inside" / "x.new", (0, 0))
     sweep(tmp_path, now)
-    assert names(tmp_path) == ["a", "b", "c", "e", "f"]
+    assert names(tmp_path) == ["a", "b", "c", "e", "f", "g"]
+    assert names(tmp_path / "g" / "inside") == ["x.new"], "a link is not followed"
     assert [names(tmp_path / name) for name in "abc"] == [
         ["x.new", "x.ring", "x.text"], ["x.new", "x.ring", "x.text"], ["x.ring", "x.text"]
     ]  # fmt: skip

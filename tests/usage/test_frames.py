@@ -190,3 +190,14 @@ def test_a_note_counts_where_its_sum_is_right(data: bytes, noted: tuple[int, int
     big = frames.pack_committed(1 << 40 | 5, 1 << 33 | 9)
     assert frames.unpack_committed(big) == (1 << 40 | 5, 1 << 33 | 9)
     assert big[16:] == (5 ^ 9).to_bytes(4, "little")
+
+
+def test_an_empty_frame_of_a_later_version_is_known_at_the_very_end() -> None:
+    other = of_version(2, b"")
+    assert len(other) == OVERHEAD
+    assert scan(A + other, final=False) == (
+        [JournalFrame(RECORD, 1, 1001, b"A" * 20, 48), Damage(other, 76, 2)], 76
+    )  # fmt: skip
+    assert scan(A + other[:-1], final=False) == ([JournalFrame(RECORD, 1, 1001, b"A" * 20, 48)], 48)
+    assert scan(b"TG" + A, final=False) == ([Damage(b"TG", 2), JournalFrame(RECORD, 1, 1001, b"A" * 20, 50)], 50)
+    assert scan(b"TTGTG" + A, final=False)[0][0] == Damage(b"TTGTG", 5)

@@ -102,7 +102,8 @@ def test_a_closed_journal_refuses_and_counts(tmp_path: Path) -> None:
     assert journal.append_many([b"four"], are_kept=True) == "closed"
     assert journal.refused == NOTHING_REFUSED | {"closed": 3}
     assert journal.refuse("invalid") == "invalid"
-    assert journal.refused == NOTHING_REFUSED | {"closed": 3, "invalid": 1}
+    assert journal.refuse("invalid") == "invalid"
+    assert journal.refused == NOTHING_REFUSED | {"closed": 3, "invalid": 2}
     assert (paths(journal)[0].read_bytes(), journal.sequence) == (before, 1)
     unused = Journal(tmp_path / "unused")
     unused.close()
@@ -125,6 +126,17 @@ def test_a_write_that_fails_refuses_all_of_it(tmp_path: Path, number: int, reaso
     assert journal.append(b"after") is None
     assert payloads(journal) == [b"before", b"after"]
     assert len(paths(journal)) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_the_system_s_error_of_a_write_is_told() -> None:
+    write = module._write_function()
+    with open("/dev/full", "wb", buffering=0) as full:
+        ctypes.set_errno(0)
+        assert write(full.fileno(), b"data", 4) == -1
+        assert ctypes.get_errno() == errno.ENOSPC
+    with open(os.devnull, "wb", buffering=0) as null:
+        assert (write(null.fileno(), b"a\0b", 3), write(null.fileno(), b"abc", 2)) == (3, 2)
 
 
 def test_a_write_that_is_cut_short_anywhere_keeps_the_records_that_are_whole(tmp_path: Path) -> None:

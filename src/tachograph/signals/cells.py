@@ -24,6 +24,11 @@ class Exemplar(NamedTuple):
     span_id: int = 0
 
 
+def zeros(size: int) -> list[Any]:
+    """The numbers of a new cell: whole ones, so that sums are exact, but for a histogram's sum."""
+    return [0.0] + [0] * (size - 1) if size > 1 else [0]
+
+
 class Sample:
     """One label set's numbers at the moment of collection.
 

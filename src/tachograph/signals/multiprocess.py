@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from tachograph.files import Ours, UnsafeFile, make_private_directory, mapped, move_up, open_plain, printable, private
-from tachograph.signals.cells import LabelValues, Sample
+from tachograph.signals.cells import LabelValues, Sample, zeros
 from tachograph.signals.family import Family
 from tachograph.signals.labels import OTHER, render
 from tachograph.signals.registry import Collected
@@ -141,7 +141,7 @@ class MappedStorage:
             else:
                 self._slots[key] = numbers
                 return numbers
-        return [0.0] + [0] * (size - 1) if size > 1 else [0]
+        return zeros(size)
 
     def _allocate(self, family: Family, labels: LabelValues, size: int) -> MutableSequence[Any]:
         if not all(self._ours):
@@ -419,7 +419,7 @@ class _Siblings:
             with contextlib.suppress(OSError):
                 if time.time() - path.stat().st_mtime > 60 and not is_alive(path):
                     path.unlink()
-                    path.with_suffix(".values").unlink(missing_ok=True)
+                    path.with_suffix(".values").unlink()
 
     def _write_archive(self, cells: dict[Key, list[float]], merged: Iterable[str]) -> None:
         data = {

@@ -18,7 +18,7 @@ from dataclasses import replace
 from itertools import product
 from typing import Any, Final, Protocol, TypeVar
 
-from tachograph.signals.cells import Cell, Exemplar, HistogramCell, LabelValues, Sample
+from tachograph.signals.cells import Cell, Exemplar, HistogramCell, LabelValues, Sample, zeros
 from tachograph.signals.families import LABEL_OVERFLOW, TELEMETRY_ERRORS
 from tachograph.signals.family import Family
 from tachograph.signals.labels import OTHER, check_user_labels, clean, render
@@ -67,7 +67,7 @@ class _Memory:
     error = None
 
     def allocate(self, family: Family, labels: LabelValues, size: int) -> MutableSequence[Any]:
-        return [0.0] + [0] * (size - 1) if size > 1 else [0]
+        return zeros(size)
 
     def merge(self, own: Collected) -> Collected:
         return own
@@ -157,10 +157,7 @@ class Metrics:
                 numbers = self.storage.allocate(family, values, len(family.buckets) + 2)
                 made: Cell | HistogramCell = HistogramCell(self.lock, values, text, numbers, family.buckets)
             else:
-                numbers = self.storage.allocate(family, values, 1)
-                if math.isnan(numbers[0]):  # removed before
-                    numbers[0] = 0
-                made = Cell(self.lock, values, text, numbers)
+                made = Cell(self.lock, values, text, self.storage.allocate(family, values, 1))
             self._has_left = self._has_left or self.storage.error is not None
             return cells.setdefault(values, made)  # one that failed to be kept is counted, perhaps in this very cell
 
@@ -208,8 +205,8 @@ class Metrics:
                     self._overflowed(family, family.labels[places[-1]])
                     for index in places[1:]:
                         admitted[index] = OTHER
-                    combination = tuple(admitted[index] for index in places)
-                seen.add(combination)
+                else:
+                    seen.add(combination)
         return tuple(admitted)
 
     def _overflowed(self, family: Family, label: str) -> None:
@@ -294,7 +291,7 @@ class Metrics:
         for name, cells in self._cells.items():
             family = self.families[name]
             for cell in cells.values():
-                cell.values = [0.0] + [0] * (len(family.buckets) + 1) if family.kind == "histogram" else [0]
+                cell.values = zeros(len(family.buckets) + 2 if family.kind == "histogram" else 1)
                 cell.exemplars = None
         for callback in self._rebound:
             callback()
