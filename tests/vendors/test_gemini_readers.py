@@ -250,6 +250,13 @@ def test_each_request_of_a_generation_is_priced_by_itself(form: Any) -> None:
     assert read(GENERATE, reader)["failed"] == "server_error"
 
 
+def test_what_a_generation_said_is_what_its_last_request_said() -> None:
+    reader = Generation()
+    for part in ("one", "two", "three"):
+        reader.hop().feed({"candidates": [candidate(parts=[part])]})
+        assert GENERATE.output_content(reader) == [{"parts": [part]}]
+
+
 def test_a_generation_that_was_never_asked_says_nothing() -> None:
     assert read(GENERATE, Generation()) == {}
     assert GENERATE.output_content(Generation()) == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from tachograph.urls import split
 from tachograph.vendors.anthropic.messages import (
     BatchResults,
     MessageEvents,
@@ -55,7 +54,7 @@ def route(method: str, url: str) -> tuple[Api | None, str | None]:
     """
     path = url.partition("?")[0]
     if not path.startswith("/"):
-        path = split(path).path if "://" in path else f"/{path}"
+        path = f"/{path}"
         path = path[max(path.rfind("/v1/"), 0) :]
     method = method.lower()
     api = ROUTES.get((method, path.rstrip("/")))

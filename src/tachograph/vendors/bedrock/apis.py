@@ -109,7 +109,7 @@ class ConverseEvents(WholeAnswer):
         """Note one event."""
         kind = text(event, "kind")
         if pick(event, "is_failure"):
-            self.error_type = failure_of_event(kind, text(event, "message"))
+            self.error_type = failure_of_event(kind)
         elif kind == "contentBlockDelta" or kind == "contentBlockStart":
             if not self.started:
                 self.start(call)
@@ -179,7 +179,7 @@ class InvokedEvents(WholeAnswer):
     def feed(self, event: object, call: LLMCall) -> bool:
         """Note one event."""
         if pick(event, "is_failure"):
-            self.error_type = failure_of_event(text(event, "kind"), text(event, "message"))
+            self.error_type = failure_of_event(text(event, "kind"))
             return False
         fields = plain(event)
         metrics = fields.get("amazon-bedrock-invocationMetrics") if type(fields) is dict else None

@@ -66,7 +66,7 @@ def bedrock_failure(
     return categorise(TABLE, status=status, headers=headers, body=body, error=error)
 
 
-def failure_of_event(kind: str | None, message: str | None) -> ErrorType:
+def failure_of_event(kind: str | None) -> ErrorType:
     """The category of an exception inside a stream."""
-    found = categorise(TABLE, body={"error": {"code": kind, "message": message or ""}}).error_type
+    found = categorise(TABLE, body={"error": {"code": kind}}).error_type
     return "server_error" if found == "unknown" else found
