@@ -193,9 +193,9 @@ def quantile_of_sorted(q: Floats, window: Floats, counts: Ints, nans: Ints) -> F
     rows = np.arange(len(window))
 
     def pick(position: Floats) -> Floats:
-        index = position.astype(np.int64) - nans
-        inside = np.minimum(index, window.shape[1] - 1)
-        return np.where(index < 0, np.nan, window[rows, inside])
+        # Below zero it counts from the end of the row, where the NaN are.
+        picked: Floats = window[rows, np.minimum(position.astype(np.int64) - nans, window.shape[1] - 1)]
+        return picked
 
     result = pick(lower) * (1 - weight) + pick(upper) * weight
     result = np.where(q < 0, -np.inf, np.where(q > 1, np.inf, result))
