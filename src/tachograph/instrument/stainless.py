@@ -164,8 +164,6 @@ def begin(client: Any, options: Any, *, find: Find) -> Watch | None:
             watch.is_raw = True
         if looks:
             _look_further(watch, kind, facts, body, client)
-        if call.span is not None:
-            enter(call)  # a stream's span is current while its request is sent
     except Exception:
         call.withdraw()
         raise
@@ -183,6 +181,7 @@ def _look_further(watch: Watch, kind: Kind, facts: RequestFacts, body: dict[str,
     """What most requests do not need: changes to what is sent, and keeping what is said."""
     body = _amend(watch, kind, facts, body, client)
     keep(watch.call, "input", partial(watch.api.input_content, body))
+    enter(watch.call)  # a stream's span is current while its request is sent; another's is already
 
 
 def _amend(watch: Watch, kind: Kind, facts: RequestFacts, body: dict[str, Any], client: object) -> dict[str, Any]:

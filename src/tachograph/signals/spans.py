@@ -17,9 +17,11 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from itertools import repeat
+from operator import attrgetter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 from opentelemetry import context as context_api
 from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
@@ -51,6 +53,7 @@ SUPPRESSED: Final[str] = next(
 """The key in a context that asks instrumentations to keep out; the API makes it, with a random part."""
 _UNSET: Final = Status(StatusCode.UNSET)
 _CLIENT: Final = SpanKind.CLIENT
+_who: Final[Callable[[LLMCall], Any]] = attrgetter("provider", "model", "operation")
 _FLAGS: Final = {number: TraceFlags(number) for number in range(4)}
 
 
@@ -75,26 +78,26 @@ def _is_of_the_same_call(span: Span) -> bool:
     return any(attributes.get(name) in values for name, values in _MODEL_CALLS)
 
 
-class OpenSpan:
-    """What a call's record keeps of its span: `call.span`."""
+class OpenSpan(msgspec.Struct, eq=False):
+    """What a call's record keeps of its span: `call.span`.
 
-    __slots__ = ("context", "has_usage", "name", "parent", "pipeline", "span", "token")
+    Attributes:
+        pipeline: Where it goes; None where it is not kept.
+        name: The span's.
+        span: What is current while the call runs.
+        context: The context that it is current in.
+        parent: The parent, kind and start of a light span; the parent of one that is not kept; else None.
+        has_usage: Whether it carries the tokens: no other library's span does for the same call.
+        token: Undoes its being current here.
+    """
 
-    def __init__(
-        self,
-        pipeline: _Pipeline | None,
-        name: str,
-        span: Span,
-        context: Context,
-        parent: SpanContext | tuple[Any, ...] | None,
-    ) -> None:
-        self.pipeline = pipeline
-        self.name = name
-        self.span = span
-        self.context = context
-        self.parent: Any = parent
-        self.has_usage = True
-        self.token: Any = None
+    pipeline: Any
+    name: str
+    span: Span
+    context: Context
+    parent: Any
+    has_usage: bool = True
+    token: Any = None
 
     @property
     def parent_span_id(self) -> int:
@@ -118,14 +121,17 @@ class OpenSpan:
             self.detach()
 
     def detach(self) -> None:
-        """Make current what was current before, where that is still ours to say."""
+        """Make current what was current before, where that is still ours to say; only after `attach`."""
         token, self.token = self.token, None
-        if token is not None and _get_current() is self.context:
+        if _get_current() is self.context:
             _detach(token)
 
 
 _attach: Final = context_api.attach
 _get_current: Final = context_api.get_current
+_span_in: Final = trace.get_current_span
+_with_span: Final = trace.set_span_in_context
+_NO_SPAN: Final = trace.INVALID_SPAN
 
 
 def _detach(token: Token[Context]) -> None:
@@ -179,17 +185,17 @@ class LightSpan(Span):
             ours.
     """
 
-    __slots__ = ("attributes", "ended", "events", "get_span_context", "links", "outer", "status")
+    __slots__ = ("attributes", "get_span_context", "outer")
     get_span_context: Callable[[], SpanContext]  # pyright: ignore[reportIncompatibleMethodOverride]  # bound
+    events: tuple[tuple[str, int | None, Any], ...] = ()
+    links: tuple[trace.Link, ...] = ()
+    status: Status | None = None
+    ended = False
 
     def __init__(self, context: SpanContext, attributes: dict[str, Any] | None, outer: Context | None) -> None:
         self.get_span_context = repeat(context).__next__
         self.outer = outer
         self.attributes = attributes
-        self.events: tuple[tuple[str, int | None, Any], ...] = ()
-        self.links: tuple[trace.Link, ...] = ()
-        self.status: Status | None = None
-        self.ended = False
 
     def is_recording(self) -> bool:
         return not self.ended
@@ -247,12 +253,16 @@ class _Pipeline:
         self.tracer = tracer
 
     def open(
-        self, name: str, kind: SpanKind, attributes: dict[str, Any], started: int, parent: Context | None
+        self, call: LLMCall | ToolCall, name: str, kind: SpanKind, attributes: dict[str, Any], parent: Context | None
     ) -> OpenSpan | None:
-        span = self.tracer.start_span(name, kind=kind, attributes=attributes, start_time=started)
-        if not span.get_span_context().is_valid:
+        """Begin a span for the call, whose ids it gets: a trace that is not kept is no use in exemplars or ledger."""
+        span = self.tracer.start_span(name, kind=kind, attributes=attributes, start_time=call.started_unix_ns)
+        ids = span.get_span_context()
+        if not ids.is_valid:
             return None
-        return OpenSpan(self, name, span, trace.set_span_in_context(span, parent), None)
+        if ids.trace_flags & 1:
+            call.trace_id, call.span_id = ids.trace_id, ids.span_id
+        return OpenSpan(self, name, span, _with_span(span, parent), None)
 
     def close(
         self,
@@ -294,12 +304,12 @@ class _Lazy(_Pipeline):
         self.processor = tracer.span_processor
 
     def open(
-        self, name: str, kind: SpanKind, attributes: dict[str, Any], started: int, parent: Context | None
+        self, call: LLMCall | ToolCall, name: str, kind: SpanKind, attributes: dict[str, Any], parent: Context | None
     ) -> OpenSpan:
-        over = trace.get_current_span(parent)
+        over = _span_in(parent)
         while type(over) is LightSpan and over.ended:  # left current by a call that was finished elsewhere
             parent = over.outer
-            over = trace.get_current_span(parent)
+            over = _span_in(parent)
         above: SpanContext | None = over.get_span_context()
         if above is not None and above.is_valid:
             trace_id, random = above.trace_id, above.trace_flags & 2
@@ -308,16 +318,18 @@ class _Lazy(_Pipeline):
             trace_id, random = self.generate_trace_id(), self.random_flag
         result = self.should_sample(parent, trace_id, name, kind, attributes, ())
         decision = result.decision
+        span_id = self.generate_span_id()
         sampled = decision.is_sampled()
-        context = SpanContext(
-            trace_id, self.generate_span_id(), False, _FLAGS[random | (1 if sampled else 0)], result.trace_state
-        )
-        if not decision.is_recording():
+        if sampled:
+            random |= 1
+            call.trace_id, call.span_id = trace_id, span_id
+        context = SpanContext(trace_id, span_id, False, _FLAGS[random], result.trace_state)
+        if not sampled and not decision.is_recording():
             span: Span = UnsampledSpan(context)
-            return OpenSpan(None, name, span, trace.set_span_in_context(span, parent), above)
+            return OpenSpan(None, name, span, _with_span(span, parent), above)
         said = result.attributes
         span = LightSpan(context, None if said is None or said == attributes else dict(said), parent)
-        return OpenSpan(self, name, span, trace.set_span_in_context(span, parent), (above, kind, started))
+        return OpenSpan(self, name, span, _with_span(span, parent), (above, kind, call.started_unix_ns))
 
     def close(
         self,
@@ -382,7 +394,7 @@ class SpanSignal:
         self._processors: Any = None
         self._llm: _Pipeline | None = None
         self._mcp: _Pipeline | None = None
-        self._bases: dict[tuple[str, str, str], facts.Attributes] = {}
+        self._bases: dict[tuple[str, str, str], tuple[str, SpanKind, facts.Attributes]] = {}
 
     @property
     def settings(self) -> SpansSettings:
@@ -410,23 +422,20 @@ class SpanSignal:
         around = _get_current()
         if pipeline is None or around.get(SUPPRESSED):
             return
-        name = f"{call.operation} {call.model}" if self._otel_names else facts.LLM_SPAN
-        key = (call.provider, call.model, call.operation)
+        key = _who(call)
         base = self._bases.get(key)
         if base is None:
             if len(self._bases) > 1_000:  # models come from outside
                 self._bases.clear()
-            base = self._bases[key] = facts.llm_base(call)
-        opened = pipeline.open(name, _CLIENT, base, call.started_unix_ns, around)
+            name = f"{call.operation} {call.model}" if self._otel_names else facts.LLM_SPAN
+            base = self._bases[key] = name, _CLIENT, facts.llm_base(call)
+        opened = pipeline.open(call, *base, around)
         if opened is None:
             return
         call.span = opened
-        over = trace.get_current_span(around)
-        if over is not trace.INVALID_SPAN and type(over) is not LightSpan and not self._settings.duplicate_usage:
+        over = _span_in(around)
+        if over is not _NO_SPAN and type(over) is not LightSpan and not self._settings.duplicate_usage:
             opened.has_usage = not _is_of_the_same_call(over)
-        ids = opened.span.get_span_context()
-        if ids.trace_flags & 1:  # a trace that is not kept is no use in an exemplar or in the ledger
-            call.trace_id, call.span_id = ids.trace_id, ids.span_id
         if not call.stream:
             opened.token = _attach(opened.context)
 
@@ -469,7 +478,7 @@ class SpanSignal:
         kind = _CLIENT
         if call.side == "server":
             kind = SpanKind.SERVER
-            native = trace.get_current_span(around)
+            native = _span_in(around)
             scope = getattr(native, "instrumentation_scope", None)
             if scope is not None and scope.name == _NATIVE_MCP_SCOPE and native.is_recording():
                 ids = native.get_span_context()
@@ -478,13 +487,10 @@ class SpanSignal:
                 return
         name = f"tools/call {call.tool_name}" if self._otel_names else facts.TOOL_SPAN
         attributes = {s.MCP_METHOD_NAME: "tools/call", s.TOOL_NAME: call.tool_name}
-        opened = pipeline.open(name, kind, attributes, call.started_unix_ns, around)
+        opened = pipeline.open(call, name, kind, attributes, around)
         if opened is None:
             return
         call.span = opened
-        ids = opened.span.get_span_context()
-        if ids.trace_flags & 1:
-            call.trace_id, call.span_id = ids.trace_id, ids.span_id
         opened.token = _attach(opened.context)
 
     def close_tool_call(self, call: ToolCall) -> None:
