@@ -29,17 +29,17 @@ def counted() -> dict[str, float]:
     return found
 
 
-@pytest.mark.parametrize(("client", "limit"), [("openai", 510), ("anthropic", 566), ("gemini", 578)])
+@pytest.mark.parametrize(("client", "limit"), [("openai", 507), ("anthropic", 563), ("gemini", 578)])
 def test_a_watched_call_costs_its_caller_no_more_than_today(counted: dict[str, float], client: str, limit: int) -> None:
     assert counted[client] <= limit  # in the application's thread; the drain's share is not counted here
 
 
-@pytest.mark.parametrize(("client", "limit"), [("openai", 2_165), ("anthropic", 2_010), ("gemini", 2_145)])
+@pytest.mark.parametrize(("client", "limit"), [("openai", 2_160), ("anthropic", 2_005), ("gemini", 2_095)])
 def test_the_drain_delivers_a_call_for_no_more_than_today(counted: dict[str, float], client: str, limit: int) -> None:
     assert counted[f"{client}, delivered"] <= limit  # with metrics and ledger, in batches of sixteen
 
 
-@pytest.mark.parametrize(("call", "limit"), [("tool", 630), ("tool, and its server", 1_350)])
+@pytest.mark.parametrize(("call", "limit"), [("tool", 618), ("tool, and its server", 1_325)])
 def test_a_watched_tool_call_costs_its_caller_no_more_than_today(
     counted: dict[str, float], call: str, limit: int
 ) -> None:

@@ -14,6 +14,7 @@ import sys
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -27,6 +28,7 @@ from tachograph.errors import SettingsError
 from tachograph.instrument import other_instrumentation, patches, report
 from tachograph.records import ENGINE_CALL
 from tachograph.tape import TAPE
+from tachograph.tape.ring import Ring
 from tachograph.testing import Recording, recording
 from tachograph.vendors import once
 from tachograph_demo.simulators import Answer, BadRequest, ServedUsage, Simulators, ToolCall
@@ -320,6 +322,25 @@ def test_automatic_function_calling_is_one_call_with_the_tokens_of_every_hop(
     assert (outer.usage.input_tokens, outer.usage.output_tokens) == (120, 15)
     assert [usage.input_tokens for usage in outer.usages] == [100, 20]
     assert (outer.outcome, outer.finish_reason) == ("success", "STOP")
+
+
+@pytest.mark.parametrize("way", ["whole", "async", "chat"])
+def test_the_ring_has_the_tokens_of_every_hop_of_automatic_function_calling(
+    simulators: Simulators, seen: Recording, way: str, tmp_path: Path
+) -> None:
+    seen.recorder.ring = Ring(tmp_path)
+    simulators.gemini.script(
+        Answer(tool_calls=[ToolCall("weather", {"city": "Ulm"})], usage=ServedUsage(prompt=100, completion=10)),
+        Answer(text="sunny", usage=ServedUsage(prompt=20, completion=5)),
+    )
+
+    def weather(city: str) -> str:
+        """The weather of a city."""
+        return city
+
+    client = genai.Client(api_key="any", http_options={"base_url": simulators.gemini.url})
+    generate(client, way, model="gemini-2.5-flash", config={"tools": [weather]})
+    assert seen.llm_calls[-1].tokens == (120, 15)
 
 
 @pytest.mark.parametrize("way", [way for way in WAYS if "chat" in way])
