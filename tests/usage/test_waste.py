@@ -588,7 +588,8 @@ def test_a_row_of_waste_is_the_call_without_what_it_measured(tmp_path: Path) -> 
     assert row.id != whole.id
     assert (whole.latency_us, whole.cost_nusd) == (2_000_000, row.cost_nusd)
     assert row.cost_nusd >= 50 * FULL + 50 * CACHED + 7 * OUT
-    nothing = dict.fromkeys(("error_type", "input_tokens", "output_tokens", "details", "tool_uses", "list_cost_nusd"))
+    none = ("error_type", "input_tokens", "output_tokens", "details", "tool_uses", "list_cost_nusd", "span_id")
+    nothing = dict.fromkeys(none)
     assert row == replace(
         whole, id=row.id, kind="waste", operation="failed", outcome="success", latency_us=0, attempts=0,
         cost_detail=None, parent_id=failed.id, **nothing,
