@@ -547,6 +547,31 @@ def test_a_run_and_a_session_without_any_price_are_not_shown_as_free(running: Ru
     assert (row["cost"], row["unpriced"]) == (0.5, 2)
 
 
+@pytest.mark.parametrize(
+    "used", [{"input_tokens": 10}, {"output_tokens": 1}, {"audio_seconds": 30.0}, {"tool_uses": {"web_search": 1}}]
+)
+def test_every_view_counts_what_was_used_without_a_price(
+    running: RunningConsole, client: Client, used: dict[str, Any]
+) -> None:
+    run = {"session_id": "s", "run_id": "r", "agent": "desk"}
+    again = {"outcome": "cancelled", "counted": False}  # a stored answer that is read again
+    put(
+        running,
+        made(1, at=NOW - 30, **run, **used),
+        made(2, at=NOW - 20, **run, **used),
+        made(3, at=NOW - 10, **run, **again),
+    )
+    assert client.get("/api/console/runs/r")["unpriced"] == 2
+    [row] = client.get("/api/console/explore", what="runs")["runs"]
+    assert (row["cost"], row["unpriced"]) == (None, 2)
+    tile = next(tile for tile in client.get("/api/console/now")["tiles"] if tile["name"] == "cost")
+    assert (tile["value"], tile["note"]) == (None, "2 calls without a price")
+    assert client.get("/api/console/money", **{"from": NOW - 900, "to": NOW})["unpriced_calls"] == 2
+    unpriced, missing = client.get("/api/console/board/tachograph-llm-provider")["panels"]["unpriced-and-missing-usage"]
+    assert max(float(value) for _, value in unpriced[0]["values"]) > 0
+    assert {float(value) for _, value in missing[0]["values"]} == {0.0}
+
+
 def test_no_user_spends_zero_on_what_has_no_price(running: RunningConsole, client: Client) -> None:
     facts = {"user_id": "ann", "labels": {"team": "search"}, "input_tokens": 10, "output_tokens": 1}
     put(running, made(1, at=NOW - 30, outcome="error", **facts), made(2, at=NOW - 20, **facts))

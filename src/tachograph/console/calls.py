@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from tachograph.records import LLMCall, ToolCall, run
-from tachograph.records.projection import Projection, error_text, project
+from tachograph.records.projection import Projection, Reported, error_text, project
 from tachograph.signals import span_facts
 
 MAX_TEXT = 512
@@ -36,7 +36,7 @@ class CallAttempt(msgspec.Struct, omit_defaults=False):
     waited_before_seconds: float = 0.0
 
 
-class Call(msgspec.Struct, kw_only=True):
+class Call(Reported, msgspec.Struct, kw_only=True):
     """One LLM call or tool execution. Ids are lowercase hex; costs are exact decimals as text."""
 
     id: str
@@ -94,6 +94,11 @@ class Call(msgspec.Struct, kw_only=True):
     user_id: str = ""
     app_version: str = ""
     api_key_hint: str | None = None
+
+    @property
+    def is_unpriced(self) -> bool:
+        """Whether there is usage that no price is known for."""
+        return self.counted and self.cost_usd is None and self.is_reported
 
 
 class CallDetail(msgspec.Struct):

@@ -21,6 +21,7 @@ TEXTS: Final = (
 )  # fmt: skip
 NUMBERS: Final = (
     "time", "duration", "cost", "first_token", "wait", "attempts", "input", "cached", "output", "reasoning",
+    "reported", "unpriced", "usage_missing",
 )  # fmt: skip
 REQUEST_TEXTS: Final = ("provider", "model", "outcome", "error", "service", "app_version")
 REQUEST_NUMBERS: Final = ("time", "duration")
@@ -282,6 +283,7 @@ def _numbers(call: Call) -> tuple[float, ...]:
         call.time, call.duration_seconds, np.nan if call.cost_usd is None else float(call.cost_usd),
         _number(call.first_token_seconds), call.wait_seconds, call.attempts, _number(call.input_tokens),
         _number(call.cached_tokens), _number(call.output_tokens), _number(call.reasoning_tokens),
+        call.is_reported, call.is_unpriced, call.is_usage_missing,
     )  # fmt: skip
 
 

@@ -209,15 +209,14 @@ class Facts:
         return float(np.nansum(self.numbers[name]))
 
     @property
-    def unpriced(self) -> npt.NDArray[np.bool_]:
-        """Which rows used something that no price is known for."""
-        used = ~np.isnan(self.numbers["input"]) | ~np.isnan(self.numbers["output"])
-        return np.asarray(np.isnan(self.numbers["cost"]) & used)
+    def unpriced(self) -> Floats:
+        """How many calls of each row used something that no price is known for."""
+        return self.numbers["unpriced"]
 
     @property
     def unreported(self) -> npt.NDArray[np.bool_]:
         """Which rows ended before the provider reported what they used: it may bill some of them."""
-        return np.asarray(np.isnan(self.numbers["input"]) & self.mask(kind="llm", outcome=UNREPORTED))
+        return np.asarray((self.numbers["reported"] == 0) & self.mask(kind="llm", outcome=UNREPORTED))
 
     def cost(self) -> float | None:
         """Dollars of these rows; None where nothing has a cost, and something was or may have been used: not zero."""
@@ -228,7 +227,7 @@ class Facts:
         cost = self.numbers["cost"]
         sums = np.bincount(index, np.nan_to_num(cost), size).tolist()
         known = np.bincount(index, ~np.isnan(cost), size)
-        lacking = np.bincount(index, self.unpriced | self.unreported, size)
+        lacking = np.bincount(index, self.unpriced + self.unreported, size)
         return [None if no else usd for usd, no in zip(sums, (known == 0) & (lacking > 0), strict=True)]
 
     def joined(self, other: Facts) -> Facts:

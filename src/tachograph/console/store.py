@@ -589,15 +589,10 @@ class CallStore:
             return self._used_bytes()
 
 
-def is_unpriced(call: Call) -> bool:
-    """Return whether a call used something that no price is known for; a failed call that used nothing is not."""
-    return call.cost_usd is None and (call.input_tokens is not None or call.output_tokens is not None)
-
-
 def _spent_of(call: Call) -> tuple[int, int, int, int, int]:
     """What a call adds to the sums: calls, tokens in and out, nano-dollars, calls without a price."""
     nano = int(Decimal(call.cost_usd).scaleb(9)) if call.cost_usd is not None else 0
-    return 1, call.input_tokens or 0, call.output_tokens or 0, nano, int(is_unpriced(call))
+    return 1, call.input_tokens or 0, call.output_tokens or 0, nano, int(call.is_unpriced)
 
 
 def _written(detail: CallDetail) -> tuple[bytes | None, bytes, bytes | None]:

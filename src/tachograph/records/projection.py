@@ -30,7 +30,29 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=INT64)]
 TsUs = Annotated[int, msgspec.Meta(ge=0, le=LAST_TS_US)]
 
 
-class Projection(msgspec.Struct, array_like=True, frozen=True, gc=False):
+class Reported:
+    """What is known of a call from the usage that was reported, wherever the call is kept."""
+
+    __slots__ = ()
+
+    @property
+    def is_reported(self: Any) -> bool:
+        """Whether the vendor reported any usage."""
+        return bool(
+            self.input_tokens is not None
+            or self.output_tokens is not None
+            or self.audio_seconds is not None
+            or self.tool_uses
+        )
+
+    @property
+    def is_usage_missing(self: Any) -> bool:
+        """Whether the call should have had usage and reported none."""
+        is_due = self.kind == "llm" and self.counted and self.outcome in ("success", "cancelled")
+        return bool(is_due and not self.is_reported)
+
+
+class Projection(Reported, msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One call: an LLM call (`kind` "llm"), or a tool execution ("mcp": then `provider` is the server's id, `model` the
     tool's name, `error_type` the error's kind). The order of the fields is the format of journals: only ever append.
 
@@ -103,24 +125,9 @@ class Projection(msgspec.Struct, array_like=True, frozen=True, gc=False):
     api_key_hint: str | None = None
 
     @property
-    def is_reported(self) -> bool:
-        """Whether the vendor reported any usage."""
-        return (
-            self.input_tokens is not None
-            or self.output_tokens is not None
-            or self.audio_seconds is not None
-            or bool(self.tool_uses)
-        )
-
-    @property
     def is_unpriced(self) -> bool:
         """Whether there is usage that no price is known for."""
         return self.counted and self.cost_nusd is None and self.is_reported
-
-    @property
-    def is_usage_missing(self) -> bool:
-        """Whether the call should have had usage and reported none."""
-        return self.kind == "llm" and self.counted and not self.is_reported and self.outcome in ("success", "cancelled")
 
 
 def project(record: LLMCall | ToolCall) -> Projection:

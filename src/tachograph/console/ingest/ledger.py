@@ -214,7 +214,12 @@ def _sums(row: Mapping[str, Any]) -> dict[str, Any]:
         "duration": row["latency_us"] / 1e6,
         "attempts": float(row["attempts"]),
         "wait": row["wait_us"] / 1e6,
+        "unpriced": float(row["unpriced"]),
+        "usage_missing": float(row["usage_missing"]),
+        "reported": 0.0,
     }
+    if is_llm and (row["input_tokens"] or row["output_tokens"] or row["cost_nusd"] or row["unpriced"]):
+        found["reported"] = 1.0
     if is_llm and (row["input_tokens"] or row["output_tokens"] or row["cost_nusd"]):  # else nothing was reported
         found |= {
             "input": float(row["input_tokens"]),

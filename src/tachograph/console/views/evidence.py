@@ -186,9 +186,9 @@ _MASKS: Final[dict[str, Callable[[Console, Selection, Facts], _Mask]]] = {
     "off_scale": lambda _, __, calls: _longer(calls, _OFF_SCALE_SECONDS),
     "hanging": _hanging,
     "waited": lambda _, __, calls: (calls.numbers["wait"] > 0, "waited for a rate limit", ""),
-    "unpriced": lambda _, __, calls: (calls.unpriced, "have no price", ""),
+    "unpriced": lambda _, __, calls: (calls.unpriced > 0, "have no price", ""),
     "no_usage": lambda _, __, calls: (
-        np.isnan(calls.numbers["input"]) & calls.mask(outcome=("success", "cancelled")), "came without a usage", ""
+        calls.numbers["usage_missing"] > 0, "came without a usage", ""
     ),
     "mismatch": _unusual,
 }  # fmt: skip

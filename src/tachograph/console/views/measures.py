@@ -94,17 +94,8 @@ def _values(facts: Facts, value: str, above: float) -> Floats:
         return np.asarray(np.maximum(np.nan_to_num(numbers["attempts"]) - facts.weight, 0))
     if value == "slow":
         return np.asarray((numbers["duration"] > above) * facts.weight)
-    if value == "unpriced":
-        return np.asarray(facts.unpriced, dtype=np.float64)
-    used = ~np.isnan(numbers["input"]) | ~np.isnan(numbers["output"]) if "input" in numbers else np.zeros(0, bool)
-    if value == "usage_missing":
-        return np.asarray(~used & np.isin(facts.codes["outcome"], _codes(facts, "outcome", "success")), np.float64)
     found = numbers["input" if value == "prompt" else value]
     return np.where(np.isnan(found), 0.0, found)
-
-
-def _codes(facts: Facts, name: str, *texts: str) -> list[int]:
-    return [facts.words[name].index(text) for text in texts if text in facts.words[name]]
 
 
 def _whole(measure: Measure, own: Facts, chosen: Selection) -> float | None:

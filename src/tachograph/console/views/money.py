@@ -113,7 +113,7 @@ def _rows(facts: Facts, chosen: TimeRange, step: int) -> list[Row]:
             np.nan_to_num(numbers["input"]),
             np.nan_to_num(numbers["output"]),
             np.rint(np.nan_to_num(numbers["cost"]) * NANO),
-            facts.weight * facts.unpriced,
+            facts.unpriced,
         )
     ]
     found = []
@@ -379,9 +379,9 @@ def _judged(console: Console, here: Selection) -> dict[str, tuple[int | None, fl
 
 
 def _unpriced(facts: Facts) -> list[dict[str, Any]]:
-    own = facts.take(facts.unpriced)
+    own = facts.take(facts.unpriced > 0)
     groups, index = own.group(("provider", "model"))
-    counts = np.bincount(index, own.weight, len(groups))
+    counts = np.bincount(index, own.unpriced, len(groups))
     rows = [{**labels, "calls": int(n)} for labels, n in zip(groups, counts, strict=True) if n]
     return sorted(rows, key=lambda row: -row["calls"])
 

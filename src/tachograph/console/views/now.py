@@ -282,7 +282,7 @@ def _tile(
 
 def _unpriced_note(here: Selection) -> str:
     """How many calls the cost lacks, or ""."""
-    lacking = int(here.llm.weight[here.llm.unpriced].sum())
+    lacking = int(here.llm.unpriced.sum())
     return f"{phrases.count(lacking, 'call')} without a price" if lacking else ""
 
 

@@ -9,7 +9,6 @@ import msgspec
 from tachograph.console.calls import Call, CallAttempt, Span
 from tachograph.console.columns import Filter
 from tachograph.console.facts import UNREPORTED
-from tachograph.console.store import is_unpriced
 from tachograph.console.views import phrases
 from tachograph.signals import semconv
 
@@ -68,8 +67,8 @@ def totals(calls: list[Call]) -> dict[str, Any]:
                 "seconds": 0.0, "first": None}  # fmt: skip
     begin = min(call.time for call in calls)
     llm = [call for call in calls if call.kind == "llm"]
-    unpriced = sum(map(is_unpriced, llm))
-    unreported = sum(call.outcome in UNREPORTED and call.input_tokens is None for call in llm)
+    unpriced = sum(call.is_unpriced for call in llm)
+    unreported = sum(call.outcome in UNREPORTED and not call.is_reported for call in llm)
     known = [float(call.cost_usd) for call in llm if call.cost_usd is not None]
     return {
         "first": begin,
