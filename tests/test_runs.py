@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from opentelemetry import baggage, propagate, trace
@@ -301,6 +302,16 @@ def test_the_ledger_answers_by_execution_and_in_total(
             lines = json.loads(capsys.readouterr().out)["lines"]
             assert {line[{"agent": "agent", "user": "user_id"}[name]] for line in lines} == values
         ledger.close()
+
+
+def test_ids_that_are_no_text_reach_the_ledger_as_text(tmp_path: Path) -> None:
+    given: Any = {"execution_id": 7, "session": UUID(int=5), "user": 0, "version": 1.2, "run_id": None}
+    with recording(ledger={"enabled": True, "data_dir": str(tmp_path)}) as seen:
+        with tachograph.run("refund-agent", **given):
+            llm(seen)
+        (row,) = ledger_of(seen).by_execution("7")
+        assert (row.session_id, row.user_id, row.app_version) == (str(UUID(int=5)), "0", "1.2")
+        assert row.run_id not in (None, "None")
 
 
 def test_rows_of_a_trace_make_a_tree(tmp_path: Path) -> None:

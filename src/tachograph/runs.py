@@ -49,7 +49,8 @@ class run:
         version: str = "",
         run_id: str = "",
     ) -> None:
-        self._given = (agent, execution_id, session, user, version, run_id)
+        given = (agent, execution_id, session, user, version, run_id)
+        self._given = tuple("" if value is None else str(value) for value in given)  # ids are numbers or UUIDs, too
         self._open: dict[int, _Open] = {}
 
     def __enter__(self) -> Run:
