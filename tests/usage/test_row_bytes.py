@@ -69,6 +69,14 @@ def test_labels_that_are_no_text_are_read_as_text(labels: dict[Any, Any]) -> Non
     assert decode(encode(values[:at])) == row(details={"cache_read": 5})
 
 
+@pytest.mark.parametrize("name", ["model", "operation", "response_id", "finish_reason", "session_id", "api_key_hint"])
+@pytest.mark.parametrize("value", [7, 0, 1.5, True, b"id", ["a"]])
+def test_a_name_or_id_that_is_no_text_is_read_as_text(name: str, value: Any) -> None:
+    values = list(msgspec.structs.astuple(row()))
+    values[Row.__struct_fields__.index(name)] = value
+    assert decode(encode(values)) == row(**{name: str(value)})
+
+
 def test_bytes_that_are_no_row_are_refused() -> None:
     for payload in (b"", b"\xc1", encode(row())[:-1]):
         with pytest.raises(msgspec.DecodeError):

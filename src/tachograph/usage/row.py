@@ -18,6 +18,7 @@ _decode_any: Final = msgspec.msgpack.Decoder().decode
 encode: Final = msgspec.msgpack.Encoder().encode
 """The bytes of a row."""
 _LABELS_AT: Final = Row.__struct_fields__.index("labels")
+_TEXTS_AT: Final = tuple(at for at, one in enumerate(msgspec.structs.fields(Row)) if one.type in (str, str | None))
 
 
 def encode_as_text(row: Row) -> bytes:
@@ -41,8 +42,12 @@ def decode(payload: bytes) -> Row:
         values = _decode_any(payload)
         if not isinstance(values, list):
             raise
+        # an application, or a server, gave numbers
         if len(values) > _LABELS_AT and isinstance(labels := values[_LABELS_AT], dict):
-            values[_LABELS_AT] = {str(key): str(item) for key, item in labels.items()}  # an application gave numbers
+            values[_LABELS_AT] = {str(key): str(item) for key, item in labels.items()}
+        for at in _TEXTS_AT:
+            if at < len(values) and isinstance(values[at], int | float | bytes | list):
+                values[at] = str(values[at])
         return msgspec.convert(values, Row, strict=False)
 
 
