@@ -259,6 +259,24 @@ def test_calls_that_a_full_disk_refuses_are_not_said_to_be_kept(tmp_path: Path) 
     store.close()
 
 
+def test_half_a_surrogate_pair_takes_no_other_call_along_and_is_shown_as_a_question_mark() -> None:
+    store, rng = CallStore(), random.Random(1)
+    items = [made(number, rng, time.time()) for number in range(1, 5)]
+    items[0][0].call.response_id = "id\ud800"
+    items[1][0].error = "said \udc00"
+    items[2][1].attributes = {"said": ["\ud800"], "n": 1}
+    items[3][0].call.input_tokens = 2**80  # SQLite cannot hold it
+    store.add_all(items, wait=True)
+    assert store.dropped == 1
+    first, second, third, fourth = (store.get(bytes.fromhex(item[0].call.id)) for item in items)
+    assert first is not None
+    assert second is not None
+    assert (first.call.response_id, second.error) == ("id?", "said ?")
+    assert third is not None
+    assert fourth is None
+    store.close()
+
+
 def test_a_call_that_cannot_be_made_stops_no_later_one() -> None:
     store, rng = CallStore(None), random.Random(1)
 

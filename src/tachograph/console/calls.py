@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from operator import attrgetter
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
@@ -20,6 +20,7 @@ MAX_TEXT = 512
 MAX_ERROR = 4096
 MAX_CONTENT = 65_536
 Kept = TypeVar("Kept", "Call", "Span")
+Given = TypeVar("Given")
 
 
 class CallAttempt(msgspec.Struct, omit_defaults=False):
@@ -137,6 +138,20 @@ class Span(msgspec.Struct, kw_only=True):
     attributes: dict[str, Any] = {}
     events: list[Event] = []
     service: str = ""
+
+
+def writable(value: Given) -> Given:
+    """The same with text that can be written: an answer's JSON may hold half of a surrogate pair."""
+    made: Any = value
+    if isinstance(made, str):
+        made = made.encode("utf-8", "replace").decode()
+    elif isinstance(made, dict):
+        made = {writable(name): writable(item) for name, item in made.items()}
+    elif isinstance(made, list):
+        made = [writable(item) for item in made]
+    elif isinstance(made, msgspec.Struct):
+        made = msgspec.convert(writable(msgspec.to_builtins(made)), type(made))
+    return cast("Given", made)
 
 
 def clip(text: str, most: int = MAX_TEXT) -> str:

@@ -15,7 +15,7 @@ import threading
 import time
 import unicodedata
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from tachograph.console.calls import (
     fingerprint,
     merge,
     merge_spans,
+    writable,
 )
 from tachograph.console.columns import Columns, Filter, label_text
 from tachograph.console.facts import Facts
@@ -254,19 +255,36 @@ class CallStore:
                     continue
                 batch = [self._pending.popleft() for _ in range(min(len(self._pending), 5000))]
                 self._urgent = bool(self._pending)
-            is_failed = False
-            try:
-                self._write([one() if callable(one) else one for one in batch])
-            except Exception as error:  # noqa: BLE001 - the next calls are written all the same
-                is_failed = True
-                self.dropped += len(batch)
-                logger.warning("tachograph console: %d calls could not be written: %s", len(batch), error)
+            failed = self._write_all(batch)
             with self._wake:
                 self._written += len(batch)
-                if is_failed:
+                if failed:
                     self._failed_to = self._written
                 self._wake.notify_all()
             self.generation += 1
+
+    def _write_all(self, batch: Sequence[Item | Callable[[], Item]]) -> int:
+        """Write a batch; returns how many of it could not be. One that cannot be written takes no other along."""
+        try:
+            self._write([one() if callable(one) else one for one in batch])
+        except (sqlite3.Error, OSError) as error:
+            return self._failed(len(batch), error)
+        except Exception:  # noqa: BLE001 - it is one call's
+            return sum(map(self._write_alone, batch))
+        return 0
+
+    def _write_alone(self, one: Item | Callable[[], Item]) -> int:
+        try:
+            detail, span = one() if callable(one) else one
+            self._write([(writable(detail), writable(span))])
+        except Exception as error:  # noqa: BLE001 - the others are written all the same
+            return self._failed(1, error)
+        return 0
+
+    def _failed(self, count: int, error: Exception) -> int:
+        self.dropped += count
+        logger.warning("tachograph console: %d calls could not be written: %s", count, error)
+        return count
 
     def _write(self, batch: list[Item]) -> None:
         spending: dict[tuple[int, str, str, str], list[int]] = {}
