@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from opentelemetry import context as context_api
 from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -151,6 +152,17 @@ def test_a_call_that_fails_has_its_error_type_status_and_exception(world: World)
     assert event.attributes["exception.type"] == "ValueError"
     assert event.attributes["exception.message"] == "key refused"
     assert 'raise ValueError("key refused")' in str(event.attributes["exception.stacktrace"])
+
+
+def test_an_error_with_half_of_a_surrogate_pair_can_be_exported(world: World) -> None:
+    call = world.recorder.start_llm_call("openai", "gpt-5")
+    try:
+        raise ValueError("said \udc00")
+    except ValueError as error:
+        call.finish("error", "invalid_request", error=error)
+    (span,) = world.spans
+    assert span.status.description == "ValueError: said ?"
+    assert encode_spans([span]).SerializeToString().count(b"said ?") >= 2
 
 
 def test_attempts_and_waits_are_events_and_the_limiter_s_wait_is_told_apart(world: World) -> None:
