@@ -47,9 +47,8 @@ def redact(text: str, *, keeps_content: bool) -> str:
     """The text without secrets; where content is not kept, also without what was quoted at length, and cut."""
     if len(text) > 8 * LONGEST:
         text = text[: 8 * LONGEST]
-    text = text.encode(
-        "utf-8", "replace"
-    ).decode()  # half of a surrogate pair fails the export of a whole batch of spans
+    # half of a surrogate pair would fail the export of a whole batch of spans
+    text = text.encode("utf-8", "replace").decode()
     text = _SECRETS.sub(_hide, text)
     if keeps_content:
         return text
