@@ -1,7 +1,7 @@
 """Watching the anthropic client (1.x and 2.x): which requests are watched, and what they ask for.
 
-How they are seen is in `stainless.py`, how answers are read in `anthropic_apis.py`. The client's own OpenTelemetry
-span, which is on by default, is left out; see `vendor_spans.py`.
+`stainless.py` sees the requests, `vendors/anthropic/apis.py` chooses how an answer is read. The client's own
+OpenTelemetry span, which is on by default, is left out; see `vendor_spans.py`.
 """
 
 from __future__ import annotations

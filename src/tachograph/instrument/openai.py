@@ -1,6 +1,7 @@
 """Watching the openai client (2.20 and later): which requests are watched, and what they ask for.
 
-How they are seen is in `stainless.py`, how answers are read in `openai_apis.py`, Realtime in `openai_realtime.py`.
+`stainless.py` sees the requests, `vendors/openai/apis.py` chooses how an answer is read; `openai_realtime.py` has
+Realtime.
 """
 
 from __future__ import annotations
