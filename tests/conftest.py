@@ -96,7 +96,7 @@ def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
             host = str(address[0]) if isinstance(address, tuple) else ""
             if not (host.startswith("127.") or host in ("localhost", "::1", "0.0.0.0", "")):
                 raise AssertionError(f"a test tried to connect to {host}: loopback only")
-        connect(self, address)  # type: ignore[arg-type]
+        connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
 
@@ -154,7 +154,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None]:
     """Where everything is required, a skipped test has failed."""
     outcome = yield
-    report = outcome.get_result()  # type: ignore[attr-defined]
+    report = outcome.get_result()
     if REQUIRE_PARTS and report.skipped and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         report.outcome = "failed"

@@ -119,7 +119,7 @@ def test_a_generator_is_one_run_over_its_iteration_and_what_reads_it_is_outside(
     assert next(reading) == 1
     llm(seen)
     assert RUN.get() is None
-    assert [reading.send("sent"), reading.throw(KeyError())] == ["sent", "caught"]  # type: ignore[attr-defined]
+    assert [reading.send("sent"), reading.throw(KeyError())] == ["sent", "caught"]
     assert list(reading) == []
     asyncio.run(read())
     runs = [call.run for call in seen.llm_calls]

@@ -61,7 +61,7 @@ def ask(recorder: Recorder, running: RunningConsole, client: Client) -> Iterator
         assert running.console.calls.flush()
         return client.get(f"/api/console/{path}", **parameters)
 
-    return get  # type: ignore[return-value]
+    return get
 
 
 def test_a_call_shows_up_with_all_its_facts(recorder: Recorder, ask: Callable[..., Any]) -> None:

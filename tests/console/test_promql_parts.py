@@ -50,7 +50,7 @@ def named(name: str, *matchers: LabelMatcher, offset: int = 0, at: int | str | N
 
 def pair(op: str, card: str = "one-to-one", **given: object) -> Binary:
     usual = {"on": False, "matching": (), "include": (), "return_bool": False, "fill_left": None, "fill_right": None}
-    return Binary(op, named("a"), named("b"), card, **{**usual, **given})  # type: ignore[arg-type]
+    return Binary(op, named("a"), named("b"), card, **{**usual, **given})
 
 
 TREES: list[tuple[str, Node]] = [
@@ -242,7 +242,7 @@ def test_a_query_may_be_so_deep_and_no_deeper(form: Callable[[int], str], deepes
 
 
 def test_many_arguments_are_not_deep() -> None:
-    assert len(parse("label_join(up," + "'a'," * 500 + "'b')").args) == 502  # type: ignore[union-attr]
+    assert len(parse("label_join(up," + "'a'," * 500 + "'b')").args) == 502
 
 
 @pytest.mark.parametrize(

@@ -218,7 +218,7 @@ def test_groups_and_rules_are_asked_for_by_name_and_kind() -> None:
     rules = Rules(groups, PromQLEngine(TimeSeriesStore()), None)
 
     def shown(*asked: object) -> dict[str, list[str]]:
-        return {group["name"]: [rule["name"] for rule in group["rules"]] for group in rules.described(*asked)}  # type: ignore[arg-type]
+        return {group["name"]: [rule["name"] for rule in group["rules"]] for group in rules.described(*asked)}
 
     assert shown() == {"one": ["A", "r"], "two": ["B"], "three": ["s"]}
     assert shown("alert") == {"one": ["A"], "two": ["B"]}
@@ -325,7 +325,7 @@ def test_alerts_live_on_in_the_next_process() -> None:
             "state": "firing",
             "fired_at": BASE + 90_000,
         }
-        return SavedAlert(**{**given, **more})  # type: ignore[arg-type]
+        return SavedAlert(**{**given, **more})
 
     assert saved == {
         ("High", 0): [expected("High", "warning")],

@@ -77,7 +77,7 @@ def test_much_traffic_stays_within_the_bounds_and_the_list_stays_quick(tmp_path:
         size = sum(file.stat().st_size for file in tmp_path.iterdir())
         assert size < bound * 1600 + 80_000_000, "the file does not grow with what was let go"
         for name, wanted in FILTERS.items():
-            best = min(_seconds(lambda wanted=wanted: store.find(wanted, 100)) for _ in range(3))  # type: ignore[misc]
+            best = min(_seconds(lambda wanted=wanted: store.find(wanted, 100)) for _ in range(3))
             assert best < 0.2, name
         found, count, more = store.find(Filter(), 100)
         assert (len(found), more) == (100, True)

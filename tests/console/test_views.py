@@ -158,7 +158,7 @@ def test_two_accounts_of_a_call_become_one_with_its_parent() -> None:
     assert (count, call.parent_span_id, call.service, call.agent, call.cost_usd) == (
         1, "00000000000000aa", "shop", "triage", "0.25",
     )  # fmt: skip
-    assert store.get(bytes.fromhex(call.id)).error == "boom"  # type: ignore[union-attr]
+    assert store.get(bytes.fromhex(call.id)).error == "boom"
     store.close()
 
 

@@ -254,7 +254,7 @@ def _apis() -> Iterator[Api]:
     for path in (
         "/model/amazon.nova-pro-v1:0/invoke", "/model/amazon.nova-pro-v1:0/invoke-with-response-stream",
     ):  # fmt: skip
-        yield bedrock_apis.route(path)[0]  # type: ignore[index]
+        yield bedrock_apis.route(path)[0]
     for method in (
         "generateContent", "streamGenerateContent", "embedContent", "batchEmbedContents", "countTokens", "predict",
     ):  # fmt: skip
@@ -462,7 +462,7 @@ def other_servers(data: bytes) -> None:
     """What a Prometheus, an Alertmanager or another console answers."""
     prometheus, alertmanager, console = Prometheus("http://h"), Alertmanager("http://h"), ConsoleReader("http://h")
     for one in (prometheus, alertmanager, console):
-        one._opener = _Says(data)  # type: ignore[assignment]
+        one._opener = _Says(data)
     with suppress(PromQLError):
         prometheus.instant("up", 0)
     alertmanager.silences()

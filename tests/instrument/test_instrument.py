@@ -85,7 +85,7 @@ def test_a_wrapper_that_came_after_ours_stays_and_ours_in_it_does_nothing(
         def theirs(self: Any, *args: Any, **kwargs: Any) -> Any:
             return ours(self, *args, **kwargs)
 
-        owner.request = theirs  # type: ignore[method-assign]
+        owner.request = theirs
         try:
             instrument()  # cannot know that ours is inside: counted once all the same
             ask(client)

@@ -331,7 +331,7 @@ def test_published_prices_are_by_item_and_size() -> None:
     assert published.media("google", "veo-2.0-x") == published.Media(
         "google",
         published.media("google", "veo-2.0-x").models,
-        {"video_second": Decimal("0.50")},  # type: ignore[union-attr]
+        {"video_second": Decimal("0.50")},
     )
     assert published.media("openai", "veo-2.0-x") is None
     assert published.media("openai", "dall-e-3-x") is None

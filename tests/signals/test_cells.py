@@ -137,7 +137,7 @@ def test_a_forked_child_counts_from_zero() -> None:
 
 
 def on(directory: Path, limit: int = 200) -> Metrics:
-    storage = MappedStorage(directory, pytest.fail, limit=limit)  # type: ignore[arg-type]
+    storage = MappedStorage(directory, pytest.fail, limit=limit)
     return Metrics((WAITED, TOOK, DONE, SPENT, LEVEL), storage=storage, limit=limit)
 
 

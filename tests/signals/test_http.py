@@ -53,10 +53,10 @@ def test_the_wsgi_app_serves_the_metrics(seen: Recording) -> None:
     environ: dict[str, Any] = {"HTTP_ACCEPT": "application/openmetrics-text", "QUERY_STRING": ""}
     setup_testing_defaults(environ)
     started: list[Any] = []
-    app = validator(tachograph.metrics_wsgi_app())  # type: ignore[arg-type]
-    result = app(environ, lambda status, headers, error=None: started.append((status, dict(headers))))  # type: ignore[arg-type, func-returns-value]
+    app = validator(tachograph.metrics_wsgi_app())
+    result = app(environ, lambda status, headers, error=None: started.append((status, dict(headers))))
     body = b"".join(result)
-    result.close()  # type: ignore[attr-defined]
+    result.close()
     assert started[0][0] == "200 OK"
     assert started[0][1]["Content-Type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
     assert b'llm_call_seconds_count{provider="openai",model="gpt-5",outcome="success"} 1\n' in body
@@ -73,7 +73,7 @@ def asgi(method: str, headers: list[tuple[bytes, bytes]]) -> list[Any]:
         return {"type": "http.request"}
 
     app = tachograph.metrics_asgi_app()
-    asyncio.run(app({"type": "http", "method": method, "headers": headers}, receive, send))  # type: ignore[arg-type]
+    asyncio.run(app({"type": "http", "method": method, "headers": headers}, receive, send))
     return sent
 
 

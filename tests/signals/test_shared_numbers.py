@@ -102,7 +102,7 @@ def test_the_files_of_a_process_to_the_byte(tmp_path: Path) -> None:
     pid, moment, mark = path.stem.split("-")
     assert (int(pid), abs(int(moment) / 1e9 - time.time()) < 60, len(mark)) == (os.getpid(), True, 6)
     assert is_alive(path)
-    assert metrics.storage._close_files.atexit is False  # type: ignore[attr-defined]
+    assert metrics.storage._close_files.atexit is False
     metrics.storage.close()
     assert not is_alive(path)
 
@@ -183,7 +183,7 @@ def test_a_line_that_is_cut_short_is_ended_before_the_next(
         patched.setattr(os, "write", lambda fd, data: write(fd, data[:9]))
         metrics.cell(LEVEL, "b").set(2)
         metrics.cell(LEVEL, "c").set(3)
-    assert [(type(error), error.errno) for error in failures] == [(OSError, errno.ENOSPC)]  # type: ignore[attr-defined]
+    assert [(type(error), error.errno) for error in failures] == [(OSError, errno.ENOSPC)]
     assert shown(metrics) == {("level", "a"): [1], ("level", "b"): [2], ("level", "c"): [3]}
     now += 5.0
     metrics.move_in()
@@ -205,12 +205,12 @@ def test_what_cannot_be_merged_costs_the_siblings_numbers_alone(
     def stamp() -> object:
         raise error
 
-    metrics.storage._siblings._stamp = stamp  # type: ignore[attr-defined]
+    metrics.storage._siblings._stamp = stamp
     assert shown(metrics) == {("level", "a"): [1]}
     assert failures == [error]
     numbers = iter(range(100))
-    metrics.storage._siblings._stamp = lambda: next(numbers)  # type: ignore[attr-defined]
-    metrics.storage._siblings._archived = lambda: ({}, set())  # type: ignore[attr-defined]
+    metrics.storage._siblings._stamp = lambda: next(numbers)
+    metrics.storage._siblings._archived = lambda: ({}, set())
     assert shown(metrics) == {("level", "a"): [1]}
     assert str(failures[1]) == f"the archive in {tmp_path} does not stand still"
     assert next(numbers) == 40, "twenty tries"
@@ -307,7 +307,7 @@ def test_the_archive_to_the_letter(tmp_path: Path) -> None:
         ended.cell(SPENT, "a").add(value)
         ended.cell(LEVEL, "a").set(value)
         ended.histogram(TOOK, "a").observe(value)
-        identity = ended.storage.id  # type: ignore[attr-defined]
+        identity = ended.storage.id
         ended.storage.close()
         assert shown(living) == {
             ("done_total", "a", "x"): [(1, 3)[value - 1]],
@@ -325,7 +325,7 @@ def test_the_archive_to_the_letter(tmp_path: Path) -> None:
             ],
         }
         names = {path.name for path in tmp_path.iterdir()}
-        own = living.storage.id  # type: ignore[attr-defined]
+        own = living.storage.id
         assert names == {"archive.json", "archive.lock", f"{own}.index", f"{own}.values"}
         assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("archive.json", "archive.lock")] == [
             0o600, 0o600
@@ -450,12 +450,12 @@ def test_files_that_another_process_has_removed_meanwhile_are_no_failure(tmp_pat
     living, ended = on(tmp_path), on(tmp_path)
     ended.cell(DONE, "a", "x").add(3)
     ended.storage.close()
-    siblings = living.storage._siblings  # type: ignore[attr-defined]
+    siblings = living.storage._siblings
     write = siblings._write_archive
 
     def write_and_remove(*what: Any) -> None:
         write(*what)
-        for path in tmp_path.glob(f"{ended.storage.id}.*"):  # type: ignore[attr-defined]
+        for path in tmp_path.glob(f"{ended.storage.id}.*"):
             path.unlink()
 
     siblings._write_archive = write_and_remove
@@ -495,8 +495,8 @@ def test_a_forked_child_closes_the_parents_files_and_begins_its_own_later(tmp_pa
 
 
 def test_two_hundred_values_of_a_label_are_kept_unless_another_limit_is_given(tmp_path: Path) -> None:
-    assert on(tmp_path).storage._siblings.limit == Metrics(()).limit == 200  # type: ignore[attr-defined]
-    assert on(tmp_path, limit=3).storage._siblings.limit == Metrics((), limit=3).limit == 3  # type: ignore[attr-defined]
+    assert on(tmp_path).storage._siblings.limit == Metrics(()).limit == 200
+    assert on(tmp_path, limit=3).storage._siblings.limit == Metrics((), limit=3).limit == 3
 
 
 class Noting:
@@ -636,7 +636,7 @@ def test_label_sets_that_are_known_beforehand_begin_at_zero() -> None:
 
 def test_a_label_value_that_cannot_be_hashed_is_its_text(metrics: Metrics) -> None:
     for _ in range(2):
-        metrics.cell(LEVEL, ["a"]).add()  # type: ignore[arg-type]
+        metrics.cell(LEVEL, ["a"]).add()
     assert list(shown(metrics).values()) == [[2]]
     assert metrics.cell(LEVEL, "b") is metrics.cell(LEVEL, "b")
 

@@ -74,7 +74,7 @@ def test_a_call_that_succeeds_has_the_contract_s_attributes_and_opentelemetry_s(
         "llm.complete",
         SpanKind.CLIENT,
         "tachograph.llm",
-    )  # type: ignore[union-attr]
+    )
     assert attributes(span) == {
         "provider": "gemini",
         "model": "gemini-2.5-pro",
@@ -173,7 +173,7 @@ def test_attempts_and_waits_are_events_and_the_limiter_s_wait_is_told_apart(worl
     ):
         attempt = call.begin_attempt()
         attempt.started_ns = at
-        attempt.end(outcome, error, status=status, ended_ns=at + 100)  # type: ignore[arg-type]
+        attempt.end(outcome, error, status=status, ended_ns=at + 100)
         attempt.waited_ns = 1_000_000_000 if number < 2 else 0
         at += 1_000_000_100
     call.attempts[0].waited_before_ns = 500_000_000
@@ -221,7 +221,7 @@ def test_a_tool_call_has_the_contract_s_attributes(world: World) -> None:
     call.attributes = {"network.transport": "pipe", "error.type": "tool_error"}
     call.finish("error", "execution", error="secret text of a tool")
     (span,) = world.spans
-    assert (span.name, span.kind, span.instrumentation_scope.name) == (  # type: ignore[union-attr]
+    assert (span.name, span.kind, span.instrumentation_scope.name) == (
         "mcp.tool.execute",
         SpanKind.CLIENT,
         "tachograph.mcp",
@@ -257,15 +257,15 @@ def test_children_nest_and_nothing_is_left_current(world: World) -> None:
         tool.finish("success")
         assert trace.get_current_span() is agent
     by_name = {(span.name, (span.attributes or {}).get("model")): span for span in world.spans}
-    top = by_name["agent", None].context.span_id  # type: ignore[union-attr]
+    top = by_name["agent", None].context.span_id
     outer = by_name["llm.complete", "gpt-5"]
     tool_span = by_name["mcp.tool.execute", None]
     assert outer.parent is not None
     assert outer.parent.span_id == top
-    assert by_name["HTTP POST", None].parent.span_id == outer.context.span_id  # type: ignore[union-attr]
-    assert tool_span.parent.span_id == top  # type: ignore[union-attr]
-    assert by_name["llm.complete", "gpt-5-mini"].parent.span_id == tool_span.context.span_id  # type: ignore[union-attr]
-    assert len({span.context.trace_id for span in world.spans}) == 1  # type: ignore[union-attr]
+    assert by_name["HTTP POST", None].parent.span_id == outer.context.span_id
+    assert tool_span.parent.span_id == top
+    assert by_name["llm.complete", "gpt-5-mini"].parent.span_id == tool_span.context.span_id
+    assert len({span.context.trace_id for span in world.spans}) == 1
 
 
 def test_a_stream_s_span_is_current_only_while_its_request_is_sent(world: World) -> None:
@@ -286,7 +286,7 @@ def test_a_stream_s_span_is_current_only_while_its_request_is_sent(world: World)
     thread.start()
     thread.join()
     http, stream = world.spans
-    assert http.parent.span_id == stream.context.span_id  # type: ignore[union-attr]
+    assert http.parent.span_id == stream.context.span_id
     found = attributes(stream)
     assert found["gen_ai.request.stream"] is True
     assert 0 < found["gen_ai.response.time_to_first_chunk"] < 5
@@ -336,7 +336,7 @@ async def test_tasks_do_not_see_each_other_s_spans(world: World, caplog: pytest.
     spans = {span.name if "HTTP" in span.name else attributes(span).get("model"): span for span in world.spans}
     for number in range(5):
         child, parent = spans[f"HTTP m{number}"], spans[f"m{number}"]
-        assert child.parent.span_id == parent.context.span_id  # type: ignore[union-attr]
+        assert child.parent.span_id == parent.context.span_id
     assert not caplog.records
 
 

@@ -43,7 +43,7 @@ class Runner(threading.Thread):
             self.error = error
 
     async def _run(self) -> None:
-        async with Demo(**self._options) as demo:  # type: ignore[arg-type]
+        async with Demo(**self._options) as demo:
             self.demo = demo
             await demo.tools_ready()
             self.is_ready = True

@@ -88,7 +88,7 @@ def main(directory: Path) -> None:
     heart.kill()
     found = {
         "flushed": done,
-        "stored": stored_numbers(recorder.ledger),  # type: ignore[arg-type]
+        "stored": stored_numbers(recorder.ledger),
         "forks in children": os.path.getsize(forked),
         "longest pause": longest[0],
         "beats while the disk stood still": beats,

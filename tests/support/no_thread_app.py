@@ -131,13 +131,9 @@ def run(directory: Path) -> dict[str, object]:
 
 def main(directory: Path) -> None:
     ways: dict[str, Callable[[], None]] = {
-        f"none after {n}": lambda n=n: refuse(lambda number: number > n)  # type: ignore[misc]
-        for n in (0, 3)
+        f"none after {n}": lambda n=n: refuse(lambda number: number > n) for n in (0, 3)
     }
-    ways |= {
-        f"all but number {n}": lambda n=n: refuse(lambda number: number == n)  # type: ignore[misc]
-        for n in range(1, 8)
-    }
+    ways |= {f"all but number {n}": lambda n=n: refuse(lambda number: number == n) for n in range(1, 8)}
     ways["no address space"] = refuse_for_real
     bundled.load()  # once, and not in each child
     for way, prepare in ways.items():

@@ -152,7 +152,7 @@ def main(directory: Path) -> None:
         pause = asyncio.run(with_tasks(recorder, _gather, asyncio.sleep))
     found = {
         "flushed": recorder.ledger.flush(20),
-        "stored": stored_numbers(recorder.ledger),  # type: ignore[arg-type]
+        "stored": stored_numbers(recorder.ledger),
         "counted": sum(
             sample.values[0]
             for family, samples in recorder.metrics.collect()

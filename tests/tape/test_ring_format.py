@@ -285,7 +285,7 @@ def test_names_are_written_down_once_until_their_room_is_used_up(tmp_path: Path)
     assert struct.unpack_from("<I", data, 1024) == (PLANS,)
     plans = [*range(150), 0xFFFF, 150]
     assert [SLOT.unpack_from(data, call.slot)[8] for call in calls] == plans * 2
-    assert [record.model for record in read(data, NOWHERE).records] == [*names, *names]  # type: ignore[union-attr]
+    assert [record.model for record in read(data, NOWHERE).records] == [*names, *names]
 
 
 def test_the_header_names_the_process_and_its_data_directory(tmp_path: Path) -> None:
@@ -460,8 +460,8 @@ def test_a_call_is_read_with_all_its_facts_and_no_others() -> None:
     numbers = plain(first=400, waited=9, tokens_in=11, tokens_out=12, cost=13, outcome=1, error=2, attempts=2, flags=7,
                     trace_high=0x0123456789ABCDEF, trace_low=0xFEDCBA9876543210, span=SPAN)  # fmt: skip
     data = made((8, numbers, [{"a": "b"}, RUN_FACTS, None, None]), base=base)
-    found = read(bytes(data), sink)  # type: ignore[arg-type]
-    expected = LLMCall(sink, "openai", "gpt-5", "chat", 0, True, {"a": "b"}, RUN, 7, BEGUN, 0)  # type: ignore[arg-type]
+    found = read(bytes(data), sink)
+    expected = LLMCall(sink, "openai", "gpt-5", "chat", 0, True, {"a": "b"}, RUN, 7, BEGUN, 0)
     expected.api, expected.ended_ns, expected.first_token_ns, expected.unsent_wait_ns = "responses", 5000, 400, 9
     expected.outcome, expected.error_type = OUTCOMES[1], ERROR_TYPES[2]
     expected.usage, expected.cost = Usage(11, 12), Cost(13, "priced")
@@ -480,11 +480,11 @@ def test_a_tool_call_is_read_with_all_its_facts_and_no_others() -> None:
         (9, plain(outcome=255), None),
         plans=[["mcp", "clock", "get_time", "server", "of a later version"]],
     )
-    found = read(bytes(data), sink)  # type: ignore[arg-type]
-    first = ToolCall(sink, "clock", "get_time", 0, {"a": "b"}, "server", RUN, 7, BEGUN, 0, 5000)  # type: ignore[arg-type]
+    found = read(bytes(data), sink)
+    first = ToolCall(sink, "clock", "get_time", 0, {"a": "b"}, "server", RUN, 7, BEGUN, 0, 5000)
     first.outcome, first.error_kind, first.call_id = TOOL_OUTCOMES[2], ERROR_KINDS[3], "call_1"
     first.given_id, first.trace_id, first.span_id = ((BEGUN // 1_000_000) << 80 | 7).to_bytes(16), 5, 6
-    second = ToolCall(sink, "clock", "get_time", 0, None, "server", None, 8, BEGUN, 0, 5000)  # type: ignore[arg-type]
+    second = ToolCall(sink, "clock", "get_time", 0, None, "server", None, 8, BEGUN, 0, 5000)
     second.outcome, second.given_id = "success", ((BEGUN // 1_000_000) << 80 | 8).to_bytes(16)
     first.slot, second.slot = START, START + 384
     assert [whole(record) for record in found.records] == [whole(first), whole(second)]
@@ -622,7 +622,7 @@ def test_each_ring_of_a_process_that_is_gone_is_given_out_and_removed(left: Path
             file.truncate(size)
     sink = object()
     found: list[Recovered] = []
-    for one in dead(left, sink, said.append):  # type: ignore[arg-type]
+    for one in dead(left, sink, said.append):
         assert (left / f"{'cd'[len(found)]}.ring").exists(), "until the next is asked for"
         found.append(one)
         if len(found) == 2:
@@ -644,7 +644,7 @@ def test_calls_that_no_metric_has_are_counted_once(left: Path, alive: Ring) -> N
     sink, counted = object(), list[LLMCall | ToolCall]()
     before = {name: (left / name).read_bytes() for name in names(left)}
     for _ in range(2):
-        measure_dead(left, counted.append, sink)  # type: ignore[arg-type]
+        measure_dead(left, counted.append, sink)
         assert [record.number for record in counted] == [0, 4]
     assert all(record.sink is sink for record in counted)
     flags_at = START + struct.calcsize("<QQqqqqqqHBBB")

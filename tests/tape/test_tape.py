@@ -68,7 +68,7 @@ class World:
                 tape._stopped = True
             return True
 
-        wake.wait = wait  # type: ignore[method-assign,assignment]
+        wake.wait = wait
         self.started[-1]()
         tape._stopped = False
         return waits
@@ -96,7 +96,7 @@ def test_the_first_entry_starts_the_thread_and_asks_for_a_flush_at_the_exit(worl
 
 def test_the_thread_delivers_in_slices_and_offers_the_interpreter_after_each(world: World) -> None:
     written: list[int] = []
-    world.tape.run_after_batch = lambda: written.append(len(world.heard))  # type: ignore[method-assign]
+    world.tape.run_after_batch = lambda: written.append(len(world.heard))
     world.put(*range(2 * SLICE))
     assert SLICE == 16
     waits = world.wake_up(nothing, nothing, lambda: world.put(*range(2 * SLICE + 1)), nothing)
@@ -109,7 +109,7 @@ def test_the_thread_delivers_in_slices_and_offers_the_interpreter_after_each(wor
 
 def test_what_another_thread_delivered_is_written_by_the_next_round(world: World) -> None:
     written: list[int] = []
-    world.tape.run_after_batch = lambda: written.append(len(world.heard))  # type: ignore[method-assign]
+    world.tape.run_after_batch = lambda: written.append(len(world.heard))
     world.put(1)
     world.wake_up(world.tape.drain, nothing)
     assert (world.heard, written, world.sleeps) == ([1], [1], [])
@@ -140,7 +140,7 @@ def test_a_thread_that_ends_leaves_a_tape_that_another_thread_has_begun_anew_alo
 def test_where_no_thread_starts_the_entry_is_delivered_at_once_and_a_second_later_one_is_tried(world: World) -> None:
     world.can_start = False
     written: list[int] = []
-    world.tape.run_after_batch = lambda: written.append(len(world.heard))  # type: ignore[method-assign]
+    world.tape.run_after_batch = lambda: written.append(len(world.heard))
     for later, tries in ((0.0, 1), (0.5, 1), (0.99, 1), (1.0, 2), (1.5, 2), (2.0, 3)):
         world.now = 100.0 + later
         world.put(later)
@@ -171,7 +171,7 @@ def test_a_thread_that_was_started_meanwhile_is_enough(world: World, monkeypatch
             tape.has_thread = True
             return starting.acquire(blocking)
 
-    tape._starting = Meanwhile()  # type: ignore[assignment]
+    tape._starting = Meanwhile()
     world.put(1)
     assert (world.started, len(tape), starting.locked()) == ([], 1, False)
 
@@ -285,7 +285,7 @@ def test_a_drain_waits_for_another_one_as_long_as_it_is_told(world: World) -> No
             waited.append(how)
             return False
 
-    tape._lock = Held()  # type: ignore[assignment]
+    tape._lock = Held()
     assert tape.drain() is False
     assert tape.drain(wait_seconds=0.5) is False
     assert tape.drain(wait_seconds=0.0) is False
@@ -367,7 +367,7 @@ def test_a_flush_delivers_and_waits_for_the_writing_in_the_time_that_is_left(
     assert tape.flush() is False
     worker.is_done = True
     waits: list[float] = []
-    tape.drain = lambda *, wait_seconds: waits.append(wait_seconds) or False  # type: ignore[method-assign,func-returns-value]
+    tape.drain = lambda *, wait_seconds: waits.append(wait_seconds) or False
     assert tape.flush(7.0) is False
     assert waits == [7.0]
 
@@ -425,6 +425,6 @@ def test_the_thread_has_a_name_and_ends_with_the_process(monkeypatch: pytest.Mon
         began.set()
 
     monkeypatch.setattr(module, "is_patched", lambda: are_greenlets)
-    module._start_thread(run, None)  # type: ignore[arg-type]
+    module._start_thread(run, None)
     assert began.wait(60)
     assert ran == [None if are_greenlets else ("tachograph-drain", True)]

@@ -537,7 +537,7 @@ def test_a_bill_by_key_without_money_is_priced_and_the_ledger_stands_beside_it()
     ]
     explainer = Explainer("openai", one_dollar_a_thousand, TOLERANCE, LONG_AFTER)
     since, until = datetime(2026, 11, 10, tzinfo=UTC), datetime(2026, 11, 11, tzinfo=UTC)
-    assert by_key(FakeStore(), "openai", lines, explainer, since, until) == {  # type: ignore[arg-type]
+    assert by_key(FakeStore(), "openai", lines, explainer, since, until) == {
         "...aaaa": (Decimal(2), Decimal(3)),
         "...bbbb": (Decimal(7), Decimal(0)),
         "unknown": (Decimal(0), Decimal(5).scaleb(-9)),
@@ -546,7 +546,7 @@ def test_a_bill_by_key_without_money_is_priced_and_the_ledger_stands_beside_it()
     where = {"kind": ("llm",), "provider": ("openai",)}
     assert asked == [Query(begin, end, by=("api_key_hint",), where=where, raw=True)]
     bare = Explainer("openai", None, TOLERANCE, LONG_AFTER)
-    assert by_key(FakeStore(), "openai", lines[:1], bare, since, until)["...aaaa"] == (0, 3)  # type: ignore[arg-type]
+    assert by_key(FakeStore(), "openai", lines[:1], bare, since, until)["...aaaa"] == (0, 3)
 
 
 @pytest.mark.parametrize(
@@ -586,7 +586,7 @@ def test_rows_of_the_ledger_are_added_up_where_they_may_be_billed(
 
     since, until = datetime(2026, 11, 10, tzinfo=UTC), datetime(2026, 11, 11, tzinfo=UTC)
     twice = None if counts is None else {name: 2 * count for name, count in counts.items()}
-    found = compare._ours(FakeStore(), "openai", since, until)  # type: ignore[arg-type]
+    found = compare._ours(FakeStore(), "openai", since, until)
     assert found == ({} if twice is None else {(DAY, "m"): LedgerDay(**twice)})
     where = {"kind": ("llm",), "provider": ("openai",)}
     by = ("day", "model", "response_model", "outcome")

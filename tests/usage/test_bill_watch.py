@@ -332,7 +332,7 @@ def test_sums_over_days_are_by_name() -> None:
     assert watch._pairs(days, "keys") == {}
     assert watch._sums(days) == {"tier": Decimal("3.5"), "credit": Decimal(-1)}
     by_day = dict(enumerate(days))
-    totals = [watch._most(kept, by_day) for kept in ({}, {"most_nano_usd": 7}, {"most_nano_usd": 1_500_000_003})]  # type: ignore[arg-type]
+    totals = [watch._most(kept, by_day) for kept in ({}, {"most_nano_usd": 7}, {"most_nano_usd": 1_500_000_003})]
     assert totals == [1_500_000_002, 1_500_000_002, 1_500_000_003]
 
 
@@ -346,7 +346,7 @@ class FakeStore:
 
 
 def watcher(directory: Path, *accounts: Account, **options: Any) -> Watcher:
-    return Watcher(accounts, FakeStore, directory, Metrics(()), Pricer(), **options)  # type: ignore[arg-type]
+    return Watcher(accounts, FakeStore, directory, Metrics(()), Pricer(), **options)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"openai": 3}', '{"openai": {}}', '{"openai": {"days": 3}}'])
@@ -399,10 +399,10 @@ def test_the_watch_checks_again_after_its_time_or_an_hour_after_a_failure(
 
     one = watcher(tmp_path)
     monkeypatch.setattr(one, "check", check)
-    one.run(86_400.0, FakeEvent())  # type: ignore[arg-type]
+    one.run(86_400.0, FakeEvent())
     assert waited == [86_400.0, 3600.0, 3600.0, 86_400.0]
     outcomes[:] = [[failure]]
-    one.run(60.0, FakeEvent())  # type: ignore[arg-type]
+    one.run(60.0, FakeEvent())
     assert waited[-1] == 60.0
     assert [message.partition(": ")[2] for message in caplog.messages] == ["the bills could not be compared: away"]
 

@@ -133,7 +133,7 @@ def test_an_account_in_which_nothing_counts_any_more_is_given_to_another_key(
 
 
 def budget_of(period: str, usd: str = "10", **fields: object) -> Budget:
-    budget = Budget(Scope(BudgetLimit(name="b", usd=Decimal(usd), period=period, **fields)))  # type: ignore[arg-type]
+    budget = Budget(Scope(BudgetLimit(name="b", usd=Decimal(usd), period=period, **fields)))
     budget.accounts = Accounts("", budget.scope.window, Slot(None), budget.scope.rows)
     return budget
 
@@ -311,20 +311,20 @@ def test_the_ledger_is_asked_for_the_window_and_raises_what_is_known(
     row, number = budget.row(1, NOON)[0], budget.scope.window.number(NOON)
     row.add_spent(3, number, number)
     reading = History(None)
-    reading.read([apart, budget], ledger, slot, NOON)  # type: ignore[arg-type]
+    reading.read([apart, budget], ledger, slot, NOON)
     is_rolling = period == "24h"
     assert ledger.asked == [Query(begins, TO_THE_END, where={"kind": ("llm",), **where}, raw=is_rolling)]
     assert (ledger.opened, ledger.closed) == ([True], 1)
     assert row.spent(number) == 12
     ledger.rows = ledger.rows[:1]  # less than is known
-    reading.read([budget], ledger, slot, NOON)  # type: ignore[arg-type]
+    reading.read([budget], ledger, slot, NOON)
     assert row.spent(number) == 12
     ledger.rows = [{"cost_nusd": 13}]
     with slot.of_the_dead(0) as is_held:  # another process raises it just now
         assert is_held
-        reading.read([budget], ledger, slot, NOON)  # type: ignore[arg-type]
+        reading.read([budget], ledger, slot, NOON)
     assert row.spent(number) == 12
-    reading.read([budget], ledger, slot, NOON)  # type: ignore[arg-type]
+    reading.read([budget], ledger, slot, NOON)
     assert row.spent(number) == 13
 
 
@@ -334,7 +334,7 @@ def test_of_a_fleet_the_ledger_is_read_up_to_when_hosts_have_told_what_they_spen
     ledger, raised = FakeLedger(5, 7), []
     fleet: Any = SimpleNamespace(lag_seconds=10.0, raise_base=lambda *given: raised.append(given))
     budget = budget_of(period)
-    History(fleet).read([budget], ledger, Slot(None), NOON)  # type: ignore[arg-type]
+    History(fleet).read([budget], ledger, Slot(None), NOON)
     begins = MIDNIGHT_US if period == "day" else NOON_US - 24 * 3600 * 1_000_000
     assert ledger.asked == [Query(begins, NOON_US - 10_000_000, where={"kind": ("llm",)}, raw=True)]
     row, number = budget.row(1, NOON)[0], budget.scope.window.number(NOON)
@@ -350,7 +350,7 @@ def test_of_a_budget_per_user_the_accounts_are_read_that_this_process_has_met() 
     budget.scope.values |= {6: ("a",), 7: ("b",), 8: ("c",)}
     for key in (9, 7, 6):  # 8 has no account here, and whose 9 is, is not known
         budget.accounts.row(key, NOON)
-    History(None).read([budget], ledger, Slot(None), NOON)  # type: ignore[arg-type]
+    History(None).read([budget], ledger, Slot(None), NOON)
     wanted = {"kind": ("llm",)}
     assert ledger.asked == [
         Query(MIDNIGHT_US, TO_THE_END, where={**wanted, "user_id": (user,)}, raw=False) for user in "ab"
@@ -365,7 +365,7 @@ def test_the_pace_is_read_every_five_minutes_and_after_a_clock_was_set_back(look
     read_at = []
     for seconds in (0, 299.9, 300, 599, 600, 700, 599):
         before = len(looked_ahead)
-        reading.read([per, budget], ledger, Slot(None), NOON + seconds)  # type: ignore[arg-type]
+        reading.read([per, budget], ledger, Slot(None), NOON + seconds)
         read_at += [seconds] * (len(looked_ahead) - before)
     assert read_at == [0, 300, 600, 599]
     moment = datetime.fromtimestamp(NOON + 599, UTC)
@@ -377,7 +377,7 @@ def test_the_pace_is_read_every_five_minutes_and_after_a_clock_was_set_back(look
 def test_a_store_that_does_not_answer_is_closed() -> None:
     ledger = FakeLedger("no number")
     with pytest.raises(ValueError, match="no number"):
-        History(None).read([budget_of("day")], ledger, Slot(None), NOON)  # type: ignore[arg-type]
+        History(None).read([budget_of("day")], ledger, Slot(None), NOON)
     assert ledger.closed == 1
 
 

@@ -203,7 +203,7 @@ def test_steps_of_a_rolling_time_are_told_again_once_its_money_has_left(tmp_path
 def step_by_step(directory: Path, *limits: dict[str, Any], **settings: Any) -> Recorder:
     """A recorder whose background thread does nothing: its work is done here."""
     recorder = recorder_with(directory, *(limits or ({"name": "b", "usd": "1"},)), **settings)
-    guard(recorder)._thread = object()  # type: ignore[assignment]
+    guard(recorder)._thread = object()
     return recorder
 
 
@@ -636,7 +636,7 @@ def test_the_thread_ticks_until_the_budgets_are_gone_and_logs_each_kind_of_failu
 
     kept = [FakeBudgets()]
     with caplog.at_level(logging.DEBUG, "tachograph"):
-        guarding._run(weakref.ref(kept[0]), FakeEvent())  # type: ignore[arg-type]
+        guarding._run(weakref.ref(kept[0]), FakeEvent())
     assert waited == [seconds, "clear"] * 5
     assert caplog.messages == [f"tachograph: budgets could not be read: {text}" for text in "ac"]
 
@@ -659,7 +659,7 @@ def test_hosts_share_budgets_through_the_ledger_s_database_or_another(
     budgets = guard(step_by_step(tmp_path))
     assert budgets._ledger is not None
     budgets._ledger.place.url = url
-    budgets._settings = SimpleNamespace(fleet_url=fleet_url)  # type: ignore[assignment]
+    budgets._settings = SimpleNamespace(fleet_url=fleet_url)
     fleet = budgets._make_fleet()
     if found is None:
         assert fleet is None
@@ -679,7 +679,7 @@ def test_a_forked_child_begins_with_a_slot_and_sums_of_its_own(tmp_path: Path) -
     first = budgets._slot
     fleet = SimpleNamespace(forked=0)
     fleet.after_fork_in_child = lambda: setattr(fleet, "forked", fleet.forked + 1)
-    budgets._fleet = fleet  # type: ignore[assignment]
+    budgets._fleet = fleet
     guarding._after_fork_in_child()
     assert (budgets._is_forked, fleet.forked) == (True, 1)
     budgets._fleet = None
@@ -716,7 +716,7 @@ def test_the_other_model_serves_what_it_can_answer(
     recorder = step_by_step(tmp_path, limit)
     priced: list[LLMCall] = []
     costs = None if quality is None else Cost(None, quality)
-    recorder.pricer = lambda made: priced.append(made) or costs  # type: ignore[func-returns-value]
+    recorder.pricer = lambda made: priced.append(made) or costs
     call = LLMCall(recorder, "openai", "gpt-5", operation, started_unix_ns=77)
     assert guard(recorder)._serves(guard(recorder)._budgets[0].scope.limit, call) is serves
     if priced:
@@ -803,7 +803,7 @@ def test_a_tick_asks_the_fleet_for_every_account_of_the_host(tmp_path: Path, mon
     monkeypatch.setattr(budgets, "sweep", lambda: None)
     monkeypatch.setattr(budgets, "refresh", lambda: None)
     monkeypatch.setattr("tachograph.usage.budgets.guard.time.time", lambda: 5.0)
-    budgets._fleet = SimpleNamespace(sync=lambda rows, now: synced.append((rows, now)))  # type: ignore[assignment]
+    budgets._fleet = SimpleNamespace(sync=lambda rows, now: synced.append((rows, now)))
     budgets.tick()
     budgets._budgets[0].accounts = None
     budgets.tick()

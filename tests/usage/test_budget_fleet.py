@@ -245,7 +245,7 @@ def at_noon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def table(url: str, statement: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(url) as connection:
-        return connection.execute(statement).fetchall()  # type: ignore[arg-type]
+        return connection.execute(statement).fetchall()
 
 
 LEASES = "SELECT host, granted, spent FROM tachograph_budget_lease ORDER BY host"
@@ -444,10 +444,10 @@ def test_the_ledger_raises_what_hosts_told_or_the_whole_lease_of_a_silent_one(
     one.spend(1)
     with psycopg.connect(url) as connection:
         connection.execute(
-            f"UPDATE tachograph_budget_lease SET granted = {125 * MILLION}, heard_at = now() - interval"  # type: ignore[arg-type]
+            f"UPDATE tachograph_budget_lease SET granted = {125 * MILLION}, heard_at = now() - interval"
             f" '{silent_seconds} s'"
         )
-        connection.execute(f"UPDATE tachograph_budget_account SET leased = {125 * MILLION}")  # type: ignore[arg-type]
+        connection.execute(f"UPDATE tachograph_budget_account SET leased = {125 * MILLION}")
     one.fleet.raise_base(one.scope, one.row, nano * MILLION, NOON)
     key = f"{one.scope.file_name()}-1"
     assert table(url, ACCOUNTS) == [(key, one.number, (125 + base) * MILLION, base * MILLION)]
@@ -474,7 +474,7 @@ def test_the_lease_of_a_host_that_died_is_given_out_again_when_a_rolling_window_
     with psycopg.connect(url) as connection:
         for one, hours in zip(hosts, (25.1, 24.9), strict=False):
             connection.execute(
-                f"UPDATE tachograph_budget_lease SET heard_at = now() - interval '{hours} h' WHERE host = %s",  # type: ignore[arg-type]
+                f"UPDATE tachograph_budget_lease SET heard_at = now() - interval '{hours} h' WHERE host = %s",
                 (one.name,),
             )
     hosts[2].sync()

@@ -136,7 +136,7 @@ def test_failed_cancelled_and_dropped_calls_give_back_what_they_held(tmp_path: P
     failed.finish("error", "server_error")
     begin(recorder).finish("cancelled")
     dropped = begin(recorder)
-    recorder.guard.release(begin(recorder))  # type: ignore[union-attr]
+    recorder.guard.release(begin(recorder))
     del dropped
     gc.collect()
     assert balances(recorder) == {"day": (Decimal(0), Decimal(0))}

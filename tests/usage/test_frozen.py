@@ -50,7 +50,7 @@ def test_a_frozen_ledger_migrates_drains_its_journal_and_reports_alike(frozen: t
     store.close()
     recorder = make_recorder(directory, writer="external")
     assert recorder.ledger.drain(30)
-    numbers = stored_numbers(recorder.ledger)  # type: ignore[arg-type]
+    numbers = stored_numbers(recorder.ledger)
     assert [number for number in numbers if number >= 0] == list(range(40))
     assert metric(recorder, "llm_usage_records_lost_total") == 0
     assert metric(recorder, "llm_usage_records_quarantined_total") == 0

@@ -481,7 +481,7 @@ def test_a_record_that_comes_while_a_lost_file_is_ended_waits_for_the_next(tmp_p
             assert journal.append(b"the handler's") is None
             journal.rotate()
 
-    journal._out = journal._out._replace(file=Interrupted())  # type: ignore[arg-type]
+    journal._out = journal._out._replace(file=Interrupted())
     paths(journal)[0].unlink()
     assert not journal.check()
     assert journal.sequence == 1

@@ -252,7 +252,7 @@ def test_behind_pgbouncer_in_transaction_mode_two_hosts_store_and_report(
     assert failures(hosts[0]) == failures(hosts[1]) == 0
     with psycopg.connect(url) as other:  # another application's, on the same connections to the server
         for setting in ("statement_timeout", "lock_timeout", "default_transaction_read_only"):
-            assert other.execute(f"SHOW {setting}").fetchone() in {("0",), ("off",)}  # type: ignore[arg-type]
+            assert other.execute(f"SHOW {setting}").fetchone() in {("0",), ("off",)}
 
 
 def test_behind_pgbouncer_tables_are_migrated(postgres: PostgresServer, pooled: str) -> None:

@@ -40,11 +40,11 @@ def call(
     attempt = one.begin_attempt()
     ended = one.started_ns + int(seconds * 1e9)
     failed = "server_error" if outcome == "error" else None
-    attempt.end(outcome, failed, ended_ns=ended)  # type: ignore[arg-type]
+    attempt.end(outcome, failed, ended_ns=ended)
     if outcome == "success":
         one.usage = Usage(100, 10, {"cache_read": 40})
         one.cost = Cost(nano_usd, "priced" if nano_usd is not None else "unpriced", "test/1")
-    one.finish(outcome, failed, ended_ns=ended)  # type: ignore[arg-type]
+    one.finish(outcome, failed, ended_ns=ended)
 
 
 @pytest.fixture

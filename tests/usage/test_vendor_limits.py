@@ -42,8 +42,8 @@ def test_rate_and_spend_limits_become_gauges_and_go_when_they_are_lifted(
         return []
 
     accounts = [
-        Account("openai", fetch, partial(limits.openai, key="k", base_url=simulators.openai.url)),  # type: ignore[arg-type]
-        Account("anthropic", fetch, partial(limits.anthropic, key="k", base_url=simulators.anthropic.url)),  # type: ignore[arg-type]
+        Account("openai", fetch, partial(limits.openai, key="k", base_url=simulators.openai.url)),
+        Account("anthropic", fetch, partial(limits.anthropic, key="k", base_url=simulators.anthropic.url)),
     ]
     open_store = partial(ledger.open_store, read_only=True)
     watcher = Watcher(accounts, open_store, tmp_path, metrics, Pricer())

@@ -105,7 +105,7 @@ def test_the_completion_includes_reasoning_whatever_the_host_leaves_out(
 
 def test_an_unknown_host_that_leaves_reasoning_out_is_found_by_the_total_and_counted(seen: Recording) -> None:
     usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 22, "reasoning_tokens": 7}
-    usage["completion_tokens_details"] = {"reasoning_tokens": usage.pop("reasoning_tokens")}  # type: ignore[assignment]
+    usage["completion_tokens_details"] = {"reasoning_tokens": usage.pop("reasoning_tokens")}
     call = asked(seen, UNKNOWN, chat(usage))
     assert (tokens(call), call.usage_mismatch) == ((10, 12), "reasoning_outside")
     assert seen.value("llm_usage_mismatch_total", reason="reasoning_outside") == 1

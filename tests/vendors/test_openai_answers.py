@@ -241,7 +241,7 @@ WORDS = chunk(delta={"content": "a"})
         ([WORDS, {"error": {"code": 429}}], False, "rate_limit", READ_HEAD),
         ([WORDS, {"error": {"code": 429}}, {"error": {"code": 500}}], False, "rate_limit", READ_HEAD),
         ([WORDS, chunk("stop"), {"error": {"code": 429}}], True, None, {**READ_HEAD, "finish_reason": "stop"}),
-        # a report in the chunk that finishes, wherever it stands
+        # the usage report comes with the last chunk, in either of its two places
         ([chunk("stop", x_groq={"usage": USAGE})], True, None, {**READ_HEAD, "finish_reason": "stop", "usage": READ}),
         (
             [{"choices": [{"finish_reason": "stop", "usage": USAGE}]}],
@@ -353,7 +353,7 @@ def test_the_chunk_that_asking_for_usage_causes_is_hidden_and_no_other() -> None
 
 def test_a_reader_that_read_nothing_says_so() -> None:
     for path in ("/chat/completions", "/responses", "/images/edits", "/audio/speech", "/threads/runs"):
-        reader = api(path).chunks()  # type: ignore[misc]
+        reader = api(path).chunks()
         assert (reader.is_complete, reader.started, reader.error_type) == (False, False, None)
         assert (reader.takes_lines, reader.tail, reader.content()) == (False, 64, None)
         assert path == "/chat/completions" or reader.hides(last(USAGE)) is False

@@ -116,7 +116,7 @@ class Headers:
 
 
 def test_headers_that_take_names_in_any_case_are_asked_once() -> None:
-    assert retry_after_seconds(Headers()) == 7.0  # type: ignore[arg-type]
+    assert retry_after_seconds(Headers()) == 7.0
 
 
 @pytest.mark.parametrize("odd", [None, 7, "x", [], object(), {"retry-after": 7}])

@@ -46,7 +46,7 @@ class GenerationWatch(Watch):
 
     start: Callable[[], LLMCall] | None = None
     config: Any = None
-    reader_of_hops: Generation = None  # type: ignore[assignment]
+    reader_of_hops: Generation = None  # type: ignore[assignment]  # set before the first request
     answers: list[Any] = msgspec.field(default_factory=list)
     tails: list[tuple[Hop, Any]] = msgspec.field(default_factory=list)
     stream: StreamState | None = None

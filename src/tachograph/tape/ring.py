@@ -233,7 +233,7 @@ class Ring:
             call_id, cost = None, record.cost
             counts = len(record.attempts) or 1, record.stream + (record.counts_usage << 1)
         else:
-            codes = _tool_outcome_codes.get(record.outcome, _NONE), _kind_codes.get(record.error_kind, _NONE)  # type: ignore[arg-type]
+            codes = _tool_outcome_codes.get(record.outcome, _NONE), _kind_codes.get(record.error_kind, _NONE)  # type: ignore[arg-type]  # as above
             own, has_more = ("mcp", *key[:3]), _more_of_tool(record) != _NO_MORE_OF_TOOL
             call_id, cost = record.call_id, None
             counts = 1, _COUNTS_USAGE
